@@ -1,0 +1,33 @@
+//! Arguments in, exit code out.
+
+mod args;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::commands;
+use crate::model::exit::ExitCode as Code;
+use crate::system::environment::Environment;
+use crate::system::privilege;
+
+pub use args::{Arguments, command};
+
+/// Runs guard with these arguments, the program's name first.
+#[must_use]
+pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environment) -> ExitCode {
+    privilege::forbid_core_dumps();
+    match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => commands::run(arguments.request, &arguments.everywhere, environment, &command()).into(),
+        Err(error) => {
+            // A lost terminal changes nothing about the exit code.
+            let _lost = error.print();
+            match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+                _ => Code::USAGE.into(),
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! `guard backup`: copies what is declared, and nothing else.
+
+use super::check;
+use super::deploy::{chosen, claim};
+use super::journey::{Departure, depart};
+use super::plan;
+use super::refusal::{Outcome, Refusal};
+use super::request::Backup;
+use super::session;
+use super::setup::Desk;
+use super::workbench::{Bench, places};
+use crate::model::exit::ExitCode;
+use crate::model::name::RunKind;
+
+/// Takes a backup.
+///
+/// # Errors
+/// Refused before anything was done.
+pub(super) fn backup(asked: &Backup, bench: &Bench, desk: &Desk) -> Outcome {
+    let _lock = session::begin(bench, "guard backup")?;
+    session::refuse_unfinished(bench, desk)?;
+    let resources = chosen(bench.resources()?, &asked.selection)?;
+    if resources.is_empty() {
+        return Err(
+            Refusal::new(ExitCode::REFUSED, "there is nothing to copy: no resource is declared")
+                .next("to find what there is", format!("{} init --print", desk.style.program)),
+        );
+    }
+    check::refuse_obstacles(bench, desk, &resources, None)?;
+    let (timestamp, run) = claim(RunKind::Backup, bench)?;
+    let plan = plan::backup(timestamp, &places(&resources), bench.settings.policy.clone());
+    let description = asked.description.clone();
+    depart(
+        Departure {
+            plan,
+            reason: None,
+            description,
+            resources,
+            undoing: Vec::new(),
+        },
+        &run,
+        bench,
+        desk,
+    )
+}

@@ -1,0 +1,144 @@
+//! `guard check`: proves the way back before anyone goes forward; also the first thing that `guard deploy` does.
+
+use super::freeze;
+use super::inspection::{Report, look};
+use super::refusal::{Outcome, Refusal};
+use super::request::Check;
+use super::setup::{Desk, width_of_stdout};
+use super::workbench::{Bench, Owned};
+use crate::engine::crew::ask_once;
+use crate::model::event::Level;
+use crate::model::exit::ExitCode;
+use crate::model::health::Outcome as Answered;
+use crate::report::tables::Table;
+use crate::system::lock::Lock;
+use crate::watch;
+
+/// Checks everything, and shows it as a table.
+///
+/// # Errors
+/// Something is in the way.
+pub(super) fn check(_: &Check, bench: &Bench, desk: &Desk) -> Outcome {
+    let resources = bench.resources()?;
+    let mut report = look(bench, &resources, None);
+    if resources.is_empty() {
+        report.refuse(
+            "resources",
+            "none is declared: there is nothing to go back to",
+            format!("{} init --print", desk.style.program),
+        );
+    }
+    probes(bench, &mut report)?;
+    if let Some(freeze) = freeze::in_force(&bench.state)? {
+        report.warn(
+            "freeze",
+            format!("deployments are frozen: {}", freeze.message),
+            "guard unlock",
+        );
+    }
+    if let Ok(Some(owner)) = Lock::holder(&bench.state.join("lock")) {
+        report.warn("lock", format!("held: {owner}"), "wait, or --lock-wait");
+    }
+    desk.reporter.data(table(&report));
+    if matches!(desk.style.volume, crate::report::style::Volume::Verbose) {
+        let mut origins = Table::new(["setting", "value", "from"]);
+        for effective in &bench.settings.effective {
+            origins = origins.row([
+                effective.key.to_owned(),
+                effective.value.clone(),
+                effective.origin.to_string(),
+            ]);
+        }
+        desk.reporter.data(format!("\n{}", origins.render(width_of_stdout())));
+    }
+    let count = report.refusals().count();
+    if count == 0 {
+        bench.cx.note(Level::Info, "the way back is open");
+        return Ok(ExitCode::DONE);
+    }
+    Err(refusal(&report))
+}
+
+fn table(report: &Report) -> String {
+    let mut table = Table::new(["", "about", "finding", "what to do"]);
+    for (about, fact) in &report.facts {
+        table = table.row(["ok", about, fact, ""]);
+    }
+    for finding in &report.findings {
+        let mark = if finding.obstacle.refuses { "NO" } else { "!" };
+        table = table.row([mark, &finding.about, &finding.obstacle.what, &finding.obstacle.advice]);
+    }
+    table.render(width_of_stdout())
+}
+
+fn refusal(report: &Report) -> Refusal {
+    let first: Vec<String> = report
+        .refusals()
+        .map(|finding| {
+            format!(
+                "{}: {} — {}",
+                finding.about, finding.obstacle.what, finding.obstacle.advice
+            )
+        })
+        .collect();
+    let mut refusal = Refusal::new(ExitCode::REFUSED, "the way back is not open, so nothing was begun");
+    refusal.account.why = first;
+    refusal.next("to see everything", "guard check")
+}
+
+/// The checks that a run makes before it begins.
+///
+/// # Errors
+/// Something is in the way.
+pub(super) fn refuse_obstacles(
+    bench: &Bench,
+    desk: &Desk,
+    resources: &[Owned],
+    command: Option<&[String]>,
+) -> Result<(), Refusal> {
+    // Their tables are read only now; what is wrong with them has to be told before anything is made.
+    bench.probes()?;
+    let report = look(bench, resources, command);
+    for (about, fact) in &report.facts {
+        bench.cx.note(Level::Detail, format!("{about}: {fact}"));
+    }
+    for finding in report.findings.iter().filter(|finding| !finding.obstacle.refuses) {
+        bench.cx.note(
+            Level::Warn,
+            format!(
+                "{}: {} ({})",
+                finding.about, finding.obstacle.what, finding.obstacle.advice
+            ),
+        );
+    }
+    let _ = desk;
+    if report.refusals().next().is_none() {
+        Ok(())
+    } else {
+        Err(refusal(&report))
+    }
+}
+
+fn probes(bench: &Bench, report: &mut Report) -> Result<(), Refusal> {
+    for (probe, answer) in ask_once(&bench.probes()?, &bench.runtime, &bench.cx) {
+        let about = probe.name().as_str().to_owned();
+        let note = bench.cx.redaction.clean(&answer.note);
+        if answer.outcome == Answered::Ok {
+            report.fact(&about, format!("{}: {note}", probe.describe()));
+        } else {
+            let is_needed = probe.decides() && !bench.settings.allow_unhealthy_baseline;
+            let what = format!("{}: {note}", probe.describe());
+            let advice = "mend it, or deploy with --allow-unhealthy-baseline";
+            if is_needed {
+                report.refuse(&about, what, advice);
+            } else {
+                report.warn(&about, what, advice);
+            }
+        }
+    }
+    report.fact("watch", watch::words(&bench.settings.monitor));
+    for warning in watch::warnings(&bench.settings.monitor) {
+        report.warn("watch", warning, "see docs/watching.md");
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! `guard delete` and `guard prune`: backups that are not wanted any more.
+
+use super::choosing::{choose, store_refusal};
+use super::prompt::confirm;
+use super::refusal::{Outcome, Refusal};
+use super::request::{Delete, Prune};
+use super::retention;
+use super::session;
+use super::setup::Desk;
+use super::workbench::Bench;
+use crate::model::event::Level;
+use crate::model::exit::ExitCode;
+use crate::store::StoreError;
+
+/// Deletes backups by name.
+///
+/// # Errors
+/// One is not there, is needed, or is the last known-good one; the ones before it are gone.
+pub(super) fn delete(asked: &Delete, bench: &Bench, desk: &Desk) -> Outcome {
+    let _lock = session::begin(bench, "guard delete")?;
+    let mut backups = Vec::new();
+    for text in &asked.timestamps {
+        backups.push(choose(Some(text), bench, desk)?);
+    }
+    let names: Vec<String> = backups.iter().map(|backup| backup.timestamp().to_string()).collect();
+    confirm(
+        &format!("Delete {}?", names.join(", ")),
+        &format!("delete {}", names.join(" ")),
+        bench,
+        desk,
+    )?;
+    let pinned = session::pinned(bench)?;
+    for backup in backups {
+        let deleted = bench.store.delete(backup.timestamp(), &pinned, asked.force);
+        deleted.map_err(|error| refusal(&error, desk))?;
+        retention::release(&backup.manifest.artifacts, bench);
+        bench.cx.note(Level::Info, format!("deleted {}", backup.timestamp()));
+    }
+    Ok(ExitCode::DONE)
+}
+
+fn refusal(error: &StoreError, desk: &Desk) -> Refusal {
+    let program = &desk.style.program;
+    match error {
+        StoreError::LastKnownGood { timestamp } => {
+            let refusal = Refusal::of_error(ExitCode::REFUSED, error);
+            refusal.next(
+                "to delete it all the same",
+                format!("{program} delete --force {timestamp}"),
+            )
+        }
+        _ => store_refusal(error, program),
+    }
+}
+
+/// Deletes what retention does not keep.
+///
+/// # Errors
+/// Another run holds the lock.
+pub(super) fn prune(asked: &Prune, bench: &Bench) -> Outcome {
+    let _lock = session::begin(bench, "guard prune")?;
+    let removals = retention::removals(bench);
+    for removal in &removals {
+        if asked.dry_run {
+            bench.cx.note(
+                Level::Info,
+                format!("would remove {}: {}", removal.timestamp, retention::reason(removal)),
+            );
+        } else {
+            retention::remove(removal, bench);
+        }
+    }
+    if removals.is_empty() {
+        bench.cx.note(Level::Info, "there is nothing to remove");
+    }
+    Ok(ExitCode::DONE)
+}

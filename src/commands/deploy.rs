@@ -1,0 +1,102 @@
+//! `guard deploy`: check, back up, run the command, verify, watch; keep the release or walk back.
+
+use super::check;
+use super::freeze;
+use super::journey::{Departure, depart};
+use super::plan;
+use super::refusal::{Outcome, Refusal};
+use super::request::{Deploy, Selection};
+use super::session;
+use super::setup::Desk;
+use super::workbench::{Bench, Owned, places};
+use crate::journal::Run;
+use crate::model::event::Level;
+use crate::model::exit::ExitCode;
+use crate::model::name::{RunId, RunKind, Timestamp};
+use crate::model::setting::nearest;
+use crate::watch;
+
+/// Deploys.
+///
+/// # Errors
+/// Refused before anything was done.
+pub(super) fn deploy(asked: &Deploy, bench: &Bench, desk: &Desk) -> Outcome {
+    freeze::refuse_frozen(&bench.state)?;
+    let _lock = session::begin(bench, "guard deploy")?;
+    session::refuse_unfinished(bench, desk)?;
+    let resources = chosen(bench.resources()?, &asked.selection)?;
+    if resources.is_empty() {
+        let refusal = Refusal::new(
+            ExitCode::REFUSED,
+            "there is nothing to go back to: no resource is declared",
+        );
+        return Err(refusal.next("to find what there is", format!("{} init --print", desk.style.program)));
+    }
+    check::refuse_obstacles(bench, desk, &resources, Some(&asked.command))?;
+    if !bench.settings.probes.is_empty() {
+        bench.cx.note(Level::Info, watch::words(&bench.settings.monitor));
+    }
+    for warning in watch::warnings(&bench.settings.monitor) {
+        bench.cx.note(Level::Warn, warning);
+    }
+    let (timestamp, run) = claim(RunKind::Deploy, bench)?;
+    let plan = plan::deploy(
+        timestamp,
+        &places(&resources),
+        !bench.settings.verify.commands.is_empty(),
+        bench.settings.policy.clone(),
+        asked.command.clone(),
+    );
+    let description = asked.description.clone();
+    depart(
+        Departure {
+            plan,
+            reason: description.clone(),
+            description,
+            resources,
+            undoing: Vec::new(),
+        },
+        &run,
+        bench,
+        desk,
+    )
+}
+
+/// Makes the directories of a backup and of the run that fills it; both have the same timestamp.
+///
+/// # Errors
+/// One of them cannot be made.
+pub(super) fn claim(kind: RunKind, bench: &Bench) -> Result<(Timestamp, Run), Refusal> {
+    let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::BACKUP_FAILED, error);
+    let draft = bench
+        .store
+        .begin(bench.cx.clock.now())
+        .map_err(|error| refused(&error))?;
+    let id = RunId::new(draft.timestamp(), kind);
+    let run = bench.runs.claim_named(&id).map_err(|error| refused(&error))?;
+    let run = run.ok_or_else(|| Refusal::new(ExitCode::BACKUP_FAILED, format!("a run {id} is there already")))?;
+    Ok((draft.timestamp().clone(), run))
+}
+
+/// The resources that `--only` and `--skip` leave.
+///
+/// # Errors
+/// A name that no resource has.
+pub(super) fn chosen(resources: Vec<Owned>, selection: &Selection) -> Result<Vec<Owned>, Refusal> {
+    let names: Vec<String> = resources
+        .iter()
+        .map(|owned| owned.resource.name().to_string())
+        .collect();
+    for asked in selection.only.iter().chain(&selection.skip) {
+        if !names.contains(asked) {
+            let hint = nearest(asked, names.iter().map(String::as_str));
+            let hint = hint.unwrap_or_else(|| format!("there are: {}", names.join(", ")));
+            return Err(Refusal::new(ExitCode::USAGE, format!("no resource is called {asked:?}")).because(hint));
+        }
+    }
+    let is_chosen = |owned: &Owned| {
+        let name = owned.resource.name().to_string();
+        (selection.only.is_empty() || selection.only.contains(&name)) && !selection.skip.contains(&name)
+    };
+    Ok(resources.into_iter().filter(is_chosen).collect())
+}

@@ -1,0 +1,45 @@
+//! `guard init`: looks at the directory and writes a commented guard.toml; never over one that is there.
+
+use super::refusal::{Outcome, Refusal};
+use super::request::{Everywhere, Init, Request};
+use super::setup::Desk;
+use crate::config::{discover, locate};
+use crate::model::event::Level;
+use crate::model::exit::ExitCode;
+use crate::system::disk;
+
+/// Writes the settings to start from.
+///
+/// # Errors
+/// There is a guard.toml already, or it cannot be written.
+pub(super) fn init(asked: &Init, everywhere: &Everywhere, desk: &Desk) -> Outcome {
+    let wish = desk.wish(&Request::Init(asked.clone()), everywhere)?;
+    let location = locate(&wish).map_err(|problems| Refusal::of_problems(&problems))?;
+    let cx = desk.context(&location.directory);
+    let text = discover::render(&discover::look(&cx));
+    if asked.print {
+        desk.reporter.data(text);
+        return Ok(ExitCode::DONE);
+    }
+    let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::USAGE, error);
+    if disk::exists(&location.file).map_err(|error| refused(&error))? {
+        return Err(Refusal::new(
+            ExitCode::USAGE,
+            format!("{} is there already, and is never overwritten", location.file.display()),
+        )
+        .next(
+            "to see what would be written",
+            format!("{} init --print", desk.style.program),
+        ));
+    }
+    disk::write_whole(&location.file, text.as_bytes()).map_err(|error| refused(&error))?;
+    cx.note(
+        Level::Info,
+        format!(
+            "wrote {}; read it, then run `{} check`",
+            location.file.display(),
+            desk.style.program
+        ),
+    );
+    Ok(ExitCode::DONE)
+}

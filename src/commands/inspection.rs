@@ -1,0 +1,193 @@
+//! What `guard check` and every run look at before anything begins, and what they find.
+
+use std::path::{Path, PathBuf};
+
+use super::workbench::{Bench, Owned};
+use crate::model::text;
+use crate::resources::{Obstacle, Survey};
+use crate::system::docker::{Compose, containers_of};
+
+/// What a restore is taken to do in a second, in bytes, where nothing better is known: `pg_restore` and an unpacking tar on
+/// one disk, measured at 45 to 100 MB/s.
+const RESTORE_RATE: u64 = 40_000_000;
+
+/// One finding.
+pub(super) struct Finding {
+    pub(super) about: String,
+    pub(super) obstacle: Obstacle,
+}
+
+/// Everything that was looked at.
+#[derive(Default)]
+pub(super) struct Report {
+    pub(super) findings: Vec<Finding>,
+    pub(super) facts: Vec<(String, String)>,
+    pub(super) copy_bytes: u64,
+    pub(super) side_bytes: u64,
+}
+
+impl Report {
+    pub(super) fn refuse(&mut self, about: &str, what: impl Into<String>, advice: impl Into<String>) {
+        self.note(about, what, advice, true);
+    }
+
+    pub(super) fn warn(&mut self, about: &str, what: impl Into<String>, advice: impl Into<String>) {
+        self.note(about, what, advice, false);
+    }
+
+    fn note(&mut self, about: &str, what: impl Into<String>, advice: impl Into<String>, refuses: bool) {
+        let obstacle = Obstacle {
+            what: what.into(),
+            advice: advice.into(),
+            refuses,
+        };
+        self.findings.push(Finding {
+            about: about.to_owned(),
+            obstacle,
+        });
+    }
+
+    pub(super) fn fact(&mut self, about: &str, fact: impl Into<String>) {
+        self.facts.push((about.to_owned(), fact.into()));
+    }
+
+    fn take(&mut self, about: &str, survey: Survey) {
+        self.findings
+            .extend(survey.obstacles.into_iter().map(|obstacle| Finding {
+                about: about.to_owned(),
+                obstacle,
+            }));
+        self.facts
+            .extend(survey.facts.into_iter().map(|fact| (about.to_owned(), fact)));
+        self.copy_bytes += survey.copy_bytes.unwrap_or_default();
+        self.side_bytes += survey.side_bytes.unwrap_or_default();
+    }
+
+    pub(super) fn refusals(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.obstacle.refuses)
+    }
+}
+
+/// Looks at everything; production is only read.
+pub(super) fn look(bench: &Bench, resources: &[Owned], command: Option<&[String]>) -> Report {
+    let mut report = Report::default();
+    report.fact("state", bench.state.display().to_string());
+    match bench.store.exposures() {
+        Ok(exposures) => exposures
+            .into_iter()
+            .for_each(|exposure| report.warn("backups", exposure, "close it")),
+        Err(error) => report.refuse("backups", error.to_string(), "see the directory's owner and mode"),
+    }
+    if let Some(compose) = &bench.compose {
+        compose_check(bench, compose, &mut report);
+    }
+    std::thread::scope(|scope| {
+        let surveys: Vec<_> = resources
+            .iter()
+            .map(|owned| (owned, scope.spawn(|| owned.resource.survey(&bench.cx))))
+            .collect();
+        for (owned, survey) in surveys {
+            let name = owned.resource.name().as_str();
+            match survey.join() {
+                Ok(survey) => report.take(name, survey),
+                Err(_) => report.refuse(name, "a bug in guard: its survey panicked", "report it"),
+            }
+        }
+    });
+    space(bench, &mut report);
+    if let Some(words) = command {
+        deploy_command(words, bench, &mut report);
+    }
+    for commands in [
+        &bench.settings.verify.commands,
+        &bench.settings.services.stop,
+        &bench.settings.services.start,
+    ] {
+        for words in commands {
+            deploy_command(words, bench, &mut report);
+        }
+    }
+    report
+}
+
+fn compose_check(bench: &Bench, compose: &Compose, report: &mut Report) {
+    match Compose::version(&bench.cx) {
+        Ok(version) => report.fact("compose", format!("v{version}, project {}", compose.project)),
+        Err(error) => return report.refuse("compose", error.to_string(), "install or start it"),
+    }
+    // Compose reads its files without the engine; nothing else works without it.
+    if let Err(error) = containers_of(&bench.cx, &compose.project) {
+        return report.refuse(
+            "docker",
+            error.to_string(),
+            "start it, or see DOCKER_HOST and DOCKER_CONTEXT",
+        );
+    }
+    if let Err(error) = compose.services(&bench.cx) {
+        report.refuse("compose", error.to_string(), "docker compose config");
+    }
+}
+
+fn space(bench: &Bench, report: &mut Report) {
+    match bench.store.free_bytes() {
+        Ok(free) if free < report.copy_bytes => {
+            let (free, needed) = (text::bytes(free), text::bytes(report.copy_bytes));
+            let what = format!("{free} are free, and the backup may take {needed}");
+            report.refuse(
+                "disk",
+                what,
+                "free some space, `guard prune`, or set `backup_dir` to a larger disk",
+            );
+        }
+        Ok(free) => {
+            let (free, needed) = (text::bytes(free), text::bytes(report.copy_bytes));
+            report.fact("disk", format!("{free} free, the backup takes {needed} at most"));
+        }
+        Err(error) => report.refuse("disk", error.to_string(), "see the backup directory"),
+    }
+    if report.side_bytes > 0 {
+        let seconds = std::time::Duration::from_secs(report.side_bytes / RESTORE_RATE + 1);
+        report.fact(
+            "restore",
+            format!(
+                "data: about {}, most of it before anything stops",
+                text::duration(seconds)
+            ),
+        );
+    }
+}
+
+/// A command that is not there is found before the backup, not after it.
+fn deploy_command(words: &[String], bench: &Bench, report: &mut Report) {
+    let Some(program) = words.first() else {
+        return report.refuse("command", "it is empty", "guard deploy -- CMD");
+    };
+    if let Some(why) = not_runnable(
+        program,
+        &bench.settings.directory,
+        bench.cx.environment.text("PATH").unwrap_or_default(),
+    ) {
+        report.refuse("command", why, "check its name and its mode (chmod +x)");
+    }
+}
+
+fn not_runnable(program: &str, directory: &Path, path: &str) -> Option<String> {
+    use std::os::unix::fs::PermissionsExt;
+    let places: Vec<PathBuf> = if program.contains('/') {
+        vec![directory.join(program)]
+    } else {
+        std::env::split_paths(path).map(|place| place.join(program)).collect()
+    };
+    let mut found = None;
+    for place in places {
+        match std::fs::metadata(&place) {
+            Ok(metadata) if metadata.is_dir() => found = Some(format!("{} is a directory", place.display())),
+            Ok(metadata) if metadata.permissions().mode() & 0o111 == 0 => {
+                found = Some(format!("{} is not executable", place.display()));
+            }
+            Ok(_) => return None,
+            Err(_) => {}
+        }
+    }
+    Some(found.unwrap_or_else(|| format!("{program:?} was not found")))
+}

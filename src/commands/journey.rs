@@ -1,0 +1,210 @@
+//! A run from its first record to its last, and what is written and said when it is over.
+
+use std::path::PathBuf;
+
+use super::flags::Flags;
+use super::refusal::{Outcome, Refusal};
+use super::retention;
+use super::setup::Desk;
+use super::workbench::{Bench, Owned};
+use crate::engine::crew::SealInput;
+use crate::engine::drive::{Arrival, drive};
+use crate::engine::ledger::{Ledger, LedgerError};
+use crate::journal::{Journal, Run};
+use crate::model::artifact::Displaced;
+use crate::model::event::Level;
+use crate::model::exit::ExitCode;
+use crate::model::fact::{Ending, Fact};
+use crate::model::health::Reading;
+use crate::model::plan::Plan;
+use crate::report::ci;
+use crate::report::incident::incident;
+use crate::report::result::Outcome as Told;
+use crate::system::disk;
+
+/// What travels with a run, so that it is finished as it was begun, whatever the settings say by then.
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+pub(super) struct Luggage {
+    /// The text of the settings.
+    pub settings: String,
+    /// The flags and variables that were laid over it.
+    pub flags: std::collections::BTreeMap<String, Vec<String>>,
+}
+
+/// The file of the luggage in a run's directory.
+const LUGGAGE: &str = "request.json";
+
+/// A run that is about to begin.
+pub(super) struct Departure {
+    /// What it will do.
+    pub plan: Plan,
+    /// Why, where somebody said.
+    pub reason: Option<String>,
+    /// What the backup is for.
+    pub description: Option<String>,
+    /// The resources.
+    pub resources: Vec<Owned>,
+    /// For an undo: what the run before displaced.
+    pub undoing: Vec<Displaced>,
+}
+
+/// Begins a run and drives it to its end.
+///
+/// # Errors
+/// It could not be begun: nothing was done.
+pub(super) fn depart(departure: Departure, run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
+    let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::BACKUP_FAILED, error);
+    let luggage = Luggage {
+        settings: bench.settings.source.text.clone(),
+        flags: outer_layers(&bench.wish.flags, bench),
+    };
+    let bytes = serde_json::to_vec_pretty(&luggage).map_err(|error| refused(&error))?;
+    disk::write_whole(&run.directory.join(LUGGAGE), &bytes).map_err(|error| refused(&error))?;
+    let seal = SealInput {
+        description: departure.description,
+        target: bench.target(),
+        environment: bench.settings.environment_name.clone(),
+        settings: luggage.settings,
+    };
+    let backup = departure.plan.backup.clone();
+    let cx = bench.context_of(run, &backup);
+    let crew = bench.crew(cx, departure.resources, departure.undoing, seal)?;
+    let journal = Journal::create(&run.directory).map_err(|error| refused(&error))?;
+    let opened = Fact::Opened {
+        run: run.id.clone(),
+        plan: Box::new(departure.plan),
+        actor: bench.actor.clone(),
+        reason: departure.reason,
+    };
+    let ledger = Ledger::open(
+        Box::new(journal),
+        &opened,
+        bench.cx.voice.clone(),
+        bench.cx.clock.clone(),
+    );
+    let mut ledger = ledger.map_err(|error| refused(&error))?;
+    finish(&mut ledger, &crew, run, bench, desk)
+}
+
+/// The luggage of a run; `None` where it was begun without.
+///
+/// # Errors
+/// It is there and cannot be read.
+pub(super) fn luggage(run: &Run) -> Result<Option<Luggage>, Refusal> {
+    let path = run.directory.join(LUGGAGE);
+    let bytes = disk::read_optional(&path).map_err(|error| Refusal::of_error(ExitCode::CUT_OFF, &error))?;
+    bytes
+        .map(|bytes| serde_json::from_slice(&bytes).map_err(|error| Refusal::of_error(ExitCode::CUT_OFF, &error)))
+        .transpose()
+}
+
+/// Drives a run from where it is, and writes and says what there is at its end.
+///
+/// # Errors
+/// The journal could not be written.
+pub(super) fn finish(
+    ledger: &mut Ledger,
+    crew: &crate::engine::crew::Crew,
+    run: &Run,
+    bench: &Bench,
+    desk: &Desk,
+) -> Outcome {
+    let arrival = drive(ledger, crew, &desk.stop, &bench.cx.voice);
+    let exit = match &arrival {
+        Ok(Arrival::Closed(ending)) => ending.exit_code(),
+        Ok(Arrival::Paused) => ExitCode::CUT_OFF,
+        Err(error) => return Err(journal_lost(error, ledger, desk)),
+    };
+    if let Ok(Arrival::Closed(ending)) = arrival {
+        retention::after(ledger.history(), ending, crew, bench);
+    }
+    if let Err(error) = write_reports(run, exit, bench, desk) {
+        bench
+            .cx
+            .note(Level::Warn, format!("the report of this run is not complete: {error}"));
+    }
+    if arrival.is_ok_and(|arrival| arrival == Arrival::Paused) {
+        let refusal = Refusal::new(ExitCode::CUT_OFF, "stopped between two steps, as was asked twice");
+        return Err(refusal.next("to go on", format!("{} resume", desk.style.program)));
+    }
+    Ok(exit)
+}
+
+fn journal_lost(error: &LedgerError, ledger: &Ledger, desk: &Desk) -> Refusal {
+    let history = ledger.history();
+    let touched = history.has_deploy_begun() || history.plan().ahead.is_empty();
+    let exit = if touched {
+        ExitCode::CUT_OFF
+    } else {
+        ExitCode::BACKUP_FAILED
+    };
+    let refusal =
+        Refusal::of_error(exit, error).because("nothing is done that is not announced on disk, so guard stopped here");
+    if touched {
+        refusal.next(
+            "when the disk can be written again",
+            format!("{} resume", desk.style.program),
+        )
+    } else {
+        refusal
+    }
+}
+
+/// `result.json` for every run, `incident.md` for one that failed, and what a CI system wants to know.
+fn write_reports(run: &Run, exit: ExitCode, bench: &Bench, desk: &Desk) -> Result<(), Box<dyn std::error::Error>> {
+    let records = run.read()?;
+    let path = run.directory.join("incident.md");
+    let is_bad = exit != ExitCode::DONE;
+    let text = incident(&records, &readings(run)?, &bench.cx.redaction, &desk.style.program);
+    if is_bad {
+        disk::write_whole(&path, text.as_bytes())?;
+        bench.cx.note(Level::Info, format!("report: {}", path.display()));
+    }
+    let told = Told::of(&records, is_bad.then_some(path.as_path()), &desk.style.program);
+    let value = told.to_value(&bench.cx.redaction);
+    let clean = bench.cx.redaction.clean(&serde_json::to_string_pretty(&value)?);
+    disk::write_whole(&run.directory.join("result.json"), clean.as_bytes())?;
+    if let Some(system) = &desk.style.ci {
+        ci::publish(system, &told, &text)?;
+    }
+    if desk.style.json {
+        desk.reporter
+            .finish(Some(serde_json::from_str(&clean)?), std::time::Duration::from_secs(1));
+    }
+    Ok(())
+}
+
+/// The readings of a run, as they were kept; a line that was cut off is passed over.
+fn readings(run: &Run) -> Result<Vec<Reading>, disk::DiskError> {
+    let path: PathBuf = run.directory.join("probes.jsonl");
+    let text = disk::read_text_optional(&path)?.unwrap_or_default();
+    Ok(text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect())
+}
+
+/// The flags, and the variables that mean a setting: the strongest layers, kept for a resume in another shell.
+fn outer_layers(flags: &Flags, bench: &Bench) -> std::collections::BTreeMap<String, Vec<String>> {
+    let mut layers: std::collections::BTreeMap<String, Vec<String>> = crate::config::env::NAMES
+        .iter()
+        .filter(|name| !matches!(name.key, "directory" | "config" | "notify.slack_webhook_url"))
+        .filter_map(|name| {
+            let text = std::iter::once(&name.variable)
+                .chain(name.aliases)
+                .find_map(|name| bench.cx.environment.text(name))?;
+            Some((name.key.to_owned(), vec![text.to_owned()]))
+        })
+        .collect();
+    layers.extend(flags.iter().map(|(key, values)| ((*key).to_owned(), values.clone())));
+    layers
+}
+
+/// Whether a run of this ending has left the failed state for a person.
+#[must_use]
+pub(super) fn is_left(ending: Ending) -> bool {
+    matches!(
+        ending,
+        Ending::Withheld(_) | Ending::NothingToUndo(_) | Ending::Untouched(_)
+    )
+}

@@ -1,0 +1,76 @@
+//! Why a command ended without a run: what failed, why, what state production is in, and the one command to run next.
+
+use std::error::Error;
+
+use crate::model::exit::ExitCode;
+use crate::model::fact::Failure;
+use crate::model::setting::Problem;
+use crate::report::failure::{Account, Next};
+
+/// A command that ended early.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The exit code.
+    pub exit: ExitCode,
+    /// The error in four parts.
+    pub account: Box<Account>,
+}
+
+impl Refusal {
+    /// A refusal with one sentence.
+    #[must_use]
+    pub fn new(exit: ExitCode, sentence: impl Into<String>) -> Self {
+        Self::of_failure(exit, &Failure::new(sentence))
+    }
+
+    /// A refusal that an error explains, with its whole chain.
+    #[must_use]
+    pub fn of_error(exit: ExitCode, error: &(dyn Error + 'static)) -> Self {
+        Self::of_failure(exit, &Failure::from_error(error))
+    }
+
+    /// A refusal that a failure explains.
+    #[must_use]
+    pub fn of_failure(exit: ExitCode, failure: &Failure) -> Self {
+        let production = exit
+            .meaning()
+            .map_or("as the journal says", |meaning| meaning.production);
+        Self {
+            exit,
+            account: Box::new(Account::of_failure(
+                failure,
+                format!("production is {production}"),
+                None,
+            )),
+        }
+    }
+
+    /// All that is wrong with the settings.
+    #[must_use]
+    pub fn of_problems(problems: &[Problem]) -> Self {
+        let headline = match problems.len() {
+            1 => "the settings are wrong".to_owned(),
+            count => format!("the settings are wrong in {count} places"),
+        };
+        let mut refusal = Self::new(ExitCode::USAGE, headline);
+        refusal.account.why = problems.iter().map(Problem::to_string).collect();
+        refusal.next("when they are corrected", "guard check")
+    }
+
+    /// The refusal with a further reason.
+    #[must_use]
+    pub fn because(mut self, why: impl Into<String>) -> Self {
+        self.account.why.push(why.into());
+        self
+    }
+
+    /// The refusal with the command to run next.
+    #[must_use]
+    pub fn next(mut self, purpose: &str, command: impl Into<String>) -> Self {
+        self.account.next = Some(Next::new(purpose, command));
+        self
+    }
+}
+
+/// What a command returns: the exit code it ends with.
+pub type Outcome = Result<ExitCode, Refusal>;

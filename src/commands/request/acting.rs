@@ -1,0 +1,129 @@
+//! The requests that begin or finish a run, with their flags; the comments are what `--help` prints.
+
+use clap::Args;
+
+/// Which resources.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Selection {
+    /// Only these resources
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// All but these resources
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub skip: Vec<String>,
+}
+
+/// Who waits for the lock.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Patience {
+    /// Wait while another run holds the lock
+    #[arg(long)]
+    pub lock_wait: bool,
+    /// How long to wait for it [default: 900s]
+    #[arg(long, value_name = "DURATION")]
+    pub lock_wait_timeout: Option<String>,
+}
+
+/// `guard backup`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Backup {
+    /// What the backup is for
+    #[arg(short, long, value_name = "TEXT")]
+    pub description: Option<String>,
+    /// Which resources.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Who waits for the lock.
+    #[command(flatten)]
+    pub patience: Patience,
+}
+
+/// `guard deploy`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Deploy {
+    /// What the release is
+    #[arg(short, long, value_name = "TEXT")]
+    pub description: Option<String>,
+    /// Leave the failed state for debugging
+    #[arg(long)]
+    pub no_rollback: bool,
+    /// A URL that has to answer; may be given more than once
+    #[arg(long, value_name = "URL")]
+    pub health_url: Vec<String>,
+    /// A check to run after the deployment; may be given more than once
+    #[arg(long, value_name = "CMD")]
+    pub verify: Vec<String>,
+    /// How long the release is watched [default: 10m]
+    #[arg(long, value_name = "DURATION")]
+    pub monitor_duration: Option<String>,
+    /// Time between two readings of a probe [default: 1s]
+    #[arg(long, value_name = "DURATION")]
+    pub interval: Option<String>,
+    /// Failures in a row that are too many [default: 3]
+    #[arg(long, value_name = "N")]
+    pub consecutive_failures: Option<String>,
+    /// The share of failures that is too much, over 0 and at most 1 [default: 0.10]
+    #[arg(long, value_name = "RATIO")]
+    pub error_threshold: Option<String>,
+    /// Readings that the share needs before it decides [default: 20]
+    #[arg(long, value_name = "N")]
+    pub min_samples: Option<String>,
+    /// How long the deploy command may take; 0: for ever [default: 30m]
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<String>,
+    /// Whether a rollback puts data back [default: auto]
+    #[arg(long, value_name = "WHEN", value_parser = ["auto", "always", "never", "if-no-writes"])]
+    pub data_restore: Option<String>,
+    /// Deploy although production is not well; the backup is marked as tainted
+    #[arg(long)]
+    pub allow_unhealthy_baseline: bool,
+    /// Which resources.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Who waits for the lock.
+    #[command(flatten)]
+    pub patience: Patience,
+    /// The deploy command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub command: Vec<String>,
+}
+
+/// `guard rollback`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Rollback {
+    /// The backup: a timestamp, `latest`, or `previous` [default: the newest known-good one]
+    #[arg(long, value_name = "TS", env = "GUARD_BACKUP_TIMESTAMP")]
+    pub backup_timestamp: Option<String>,
+    /// Only these resources
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Only the resources of these services
+    #[arg(long, value_name = "SERVICE", value_delimiter = ',')]
+    pub service: Vec<String>,
+    /// Print the plan and its price; change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(short, long, alias = "auto-confirm")]
+    pub yes: bool,
+    /// Back to the state before the last rollback
+    #[arg(long, conflicts_with_all = ["backup_timestamp", "only", "service"])]
+    pub undo: bool,
+    /// Why; it stands in the history
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Whether data is put back [default: auto]
+    #[arg(long, value_name = "WHEN", value_parser = ["auto", "always", "never", "if-no-writes"])]
+    pub data_restore: Option<String>,
+    /// Who waits for the lock.
+    #[command(flatten)]
+    pub patience: Patience,
+}
+
+/// `guard resume`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Resume {
+    /// Who waits for the lock.
+    #[command(flatten)]
+    pub patience: Patience,
+}

@@ -1,0 +1,80 @@
+//! The requests that look at, prepare or tidy up; the comments are what `--help` prints.
+
+use clap::Args;
+
+/// `guard init`
+#[derive(Debug, Clone, Args)]
+pub struct Init {
+    /// Write to standard output instead of guard.toml
+    #[arg(long)]
+    pub print: bool,
+}
+
+/// `guard check`
+#[derive(Debug, Clone, Args)]
+pub struct Check {}
+
+/// `guard list`
+#[derive(Debug, Clone, Args)]
+pub struct List {}
+
+/// `guard show`
+#[derive(Debug, Clone, Args)]
+pub struct Show {
+    /// The backup: a timestamp, `latest`, or `previous`
+    #[arg(value_name = "TS")]
+    pub timestamp: String,
+}
+
+/// `guard verify`
+#[derive(Debug, Clone, Args)]
+pub struct Verify {
+    /// The backup: a timestamp, `latest`, or `previous`
+    #[arg(value_name = "TS")]
+    pub timestamp: String,
+}
+
+/// `guard delete`
+#[derive(Debug, Clone, Args)]
+pub struct Delete {
+    /// The backups
+    #[arg(value_name = "TS", required = true)]
+    pub timestamps: Vec<String>,
+    /// Also the last known-good one
+    #[arg(long)]
+    pub force: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// `guard prune`
+#[derive(Debug, Clone, Args)]
+pub struct Prune {
+    /// Say what would be deleted; delete nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `guard history`
+#[derive(Debug, Clone, Args)]
+pub struct HistoryOf {
+    /// How many runs
+    #[arg(short, long, default_value_t = 20)]
+    pub number: usize,
+}
+
+/// `guard lock`
+#[derive(Debug, Clone, Args)]
+pub struct Freeze {
+    /// Why
+    #[arg(short, long, value_name = "TEXT")]
+    pub message: String,
+}
+
+/// `guard completions`
+#[derive(Debug, Clone, Args)]
+pub struct Completions {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}

@@ -1,0 +1,129 @@
+//! What a person can ask of guard, as data; the comments are what `--help` prints.
+
+mod acting;
+mod looking;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+pub use acting::{Backup, Deploy, Patience, Resume, Rollback, Selection};
+pub use looking::{Check, Completions, Delete, Freeze, HistoryOf, Init, List, Prune, Show, Verify};
+
+/// What is asked, and how it is to be told.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Everywhere {
+    /// The project's directory [default: the current one]
+    #[arg(
+        short = 'C',
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "GUARD_DIRECTORY",
+        help_heading = "Everywhere"
+    )]
+    pub directory: Option<PathBuf>,
+    /// The settings [default: guard.toml in the project's directory]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "GUARD_CONFIG",
+        help_heading = "Everywhere"
+    )]
+    pub config: Option<PathBuf>,
+    /// Lays `[environments.NAME]` over the settings
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "GUARD_ENVIRONMENT",
+        help_heading = "Everywhere"
+    )]
+    pub environment: Option<String>,
+    /// How it is told
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORM",
+        env = "GUARD_OUTPUT",
+        help_heading = "Everywhere"
+    )]
+    pub output: Option<OutputForm>,
+    /// Only warnings, errors and the end
+    #[arg(short, long, global = true, help_heading = "Everywhere")]
+    pub quiet: bool,
+    /// More: where settings come from, the programs that run
+    #[arg(short, long, global = true, conflicts_with = "quiet", help_heading = "Everywhere")]
+    pub verbose: bool,
+    /// Colours
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        env = "GUARD_COLOR",
+        help_heading = "Everywhere"
+    )]
+    pub color: Option<Color>,
+}
+
+/// The forms of output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputForm {
+    /// A live display on a terminal, plain lines elsewhere.
+    Human,
+    /// Plain lines.
+    Plain,
+    /// One JSON object a line on standard output.
+    Json,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal that can.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Request {
+    /// Look at the directory and write a commented guard.toml
+    Init(Init),
+    /// Prove the way back before anyone goes forward
+    Check(Check),
+    /// Take a backup
+    Backup(Backup),
+    /// Back up, run the deploy command, verify, watch; keep the release or walk back
+    Deploy(Box<Deploy>),
+    /// Walk back to a backup
+    Rollback(Rollback),
+    /// Finish a run that was cut off
+    Resume(Resume),
+    /// List the backups
+    List(List),
+    /// Show what a backup holds
+    Show(Show),
+    /// Read every byte of a backup and compare it with its manifest
+    Verify(Verify),
+    /// Delete backups
+    Delete(Delete),
+    /// Delete what retention does not keep
+    Prune(Prune),
+    /// Say what is going on
+    Status,
+    /// Say what happened
+    History(HistoryOf),
+    /// Freeze: refuse deployments until `guard unlock`
+    Lock(Freeze),
+    /// End a freeze
+    Unlock,
+    /// Print the completions for a shell
+    Completions(Completions),
+    /// Print the manual page
+    Man,
+}

@@ -1,0 +1,156 @@
+//! `guard resume`: finishes a run that was cut off, as it was begun, whatever the settings say by now.
+
+use std::collections::BTreeMap;
+
+use super::journey::{finish, luggage};
+use super::refusal::{Outcome, Refusal};
+use super::session::{self, state_of};
+use super::setup::Desk;
+use super::workbench::{Bench, Owned};
+use crate::config::{Document, Settings, env};
+use crate::engine::crew::SealInput;
+use crate::engine::history::History;
+use crate::engine::ledger::Ledger;
+use crate::journal::{Journal, Run, State, strangeness};
+use crate::model::artifact::Displaced;
+use crate::model::event::Level;
+use crate::model::exit::ExitCode;
+use crate::model::fact::{Ending, Fact};
+use crate::model::name::RunKind;
+use crate::model::setting::Source;
+use crate::system::leftovers::{await_acts, end_leftovers};
+
+/// Finishes what was cut off.
+///
+/// # Errors
+/// Another run holds the lock, or the run cannot be understood or continued.
+pub(super) fn resume(bench: &Bench, desk: &Desk) -> Outcome {
+    let _lock = session::begin(bench, "guard resume")?;
+    let Some(run) = open_run(bench)? else {
+        bench.cx.note(Level::Info, "nothing is unfinished");
+        return Ok(ExitCode::DONE);
+    };
+    let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::CUT_OFF, error);
+    let (journal, records) = Journal::open(&run.directory).map_err(|error| refused(&error))?;
+    if let Some(why) = strangeness(&run.id, &records, &bench.actor) {
+        return Err(Refusal::new(
+            ExitCode::NEWER,
+            format!("the run {} does not belong here: {why}", run.id),
+        ));
+    }
+    desk.reporter.recall(&records);
+    let history = History::of(&records).map_err(|error| refused(&error))?;
+    bench.cx.note(Level::Info, found(&history));
+    // Two actors on one target would be the end of every promise.
+    let acts = await_acts(&run.directory, history.actor(), &bench.cx);
+    if acts > 0 {
+        bench.cx.note(
+            Level::Info,
+            format!("waited for {acts} programs that the killed guard had begun"),
+        );
+    }
+    let ended = end_leftovers(&bench.marks(&run, &history.plan().backup), history.actor(), &bench.cx);
+    if ended > 0 {
+        bench.cx.note(
+            Level::Warn,
+            format!("ended {ended} processes of its commands that were still running"),
+        );
+    }
+    let bench = as_begun(bench, &run, desk)?;
+    session::settle_resources(&run, &bench)?;
+    let undoing = undoing(&history, &bench)?;
+    let cx = bench.context_of(&run, &history.plan().backup);
+    let seal = SealInput {
+        target: bench.target(),
+        environment: bench.settings.environment_name.clone(),
+        settings: bench.settings.source.text.clone(),
+        description: history.reason().map(str::to_owned),
+    };
+    let resources: Vec<Owned> = bench.resources()?;
+    let crew = bench.crew(cx, resources, undoing, seal)?;
+    let ledger = Ledger::reopen(
+        Box::new(journal),
+        &records,
+        bench.cx.voice.clone(),
+        bench.cx.clock.clone(),
+    );
+    let mut ledger = ledger.map_err(|error| refused(&error))?;
+    ledger
+        .append(&Fact::Reopened {
+            actor: bench.actor.clone(),
+        })
+        .map_err(|error| refused(&error))?;
+    finish(&mut ledger, &crew, &run, &bench, desk)
+}
+
+/// The run that has to be finished: the newest that is open, or else the newest of all where it is stuck.
+fn open_run(bench: &Bench) -> Result<Option<Run>, Refusal> {
+    let list = bench
+        .runs
+        .list()
+        .map_err(|error| Refusal::of_error(ExitCode::CUT_OFF, &error))?;
+    for run in &list {
+        if state_of(run)? == State::Open {
+            return Ok(Some(run.clone()));
+        }
+    }
+    let newest = list
+        .into_iter()
+        .find(|run| !run.id.as_str().ends_with(RunKind::Backup.as_str()));
+    let Some(newest) = newest else { return Ok(None) };
+    let is_stuck = matches!(state_of(&newest)?, State::Closed(Ending::Stuck(_)));
+    Ok(is_stuck.then_some(newest))
+}
+
+/// What was found, and what will be done, in a sentence.
+fn found(history: &History) -> String {
+    let run = history.run();
+    let so_far = match history.turned() {
+        Some(_) => "it was walking back; going on with that",
+        None if !history.has_deploy_begun() => {
+            "the deploy command had not begun; production is untouched, and the run is closed"
+        }
+        None => match history.yielded(&crate::model::plan::Action::Deploy) {
+            Some(_) => "the deploy command had ended well; looking at the release for the time that is left",
+            None => "it was cut off inside the deploy command; that never runs twice, and unknown is not success",
+        },
+    };
+    format!("found {run}: {so_far}")
+}
+
+/// The bench as it was when the run began: its own settings, with the flags and variables of that time.
+fn as_begun(bench: &Bench, run: &Run, desk: &Desk) -> Result<Bench, Refusal> {
+    let mut wish = bench.wish.clone();
+    let mut settings = bench.settings.clone();
+    if let Some(luggage) = luggage(run)? {
+        wish.flags = known(&luggage.flags);
+        let document = Document {
+            source: Source {
+                name: bench.settings.source.name.clone(),
+                text: luggage.settings,
+            },
+            mode: None,
+        };
+        settings = Settings::of_document(&wish, &bench.settings.directory, &document)
+            .map_err(|problems| Refusal::of_problems(&problems))?;
+        // Where guard keeps its state is not the run's to say: it was found here.
+        settings.state_dir.clone_from(&bench.settings.state_dir);
+        settings.backup_dir.clone_from(&bench.settings.backup_dir);
+    }
+    Bench::open(settings, wish, bench.cx.clone(), desk.runtime.clone())
+}
+
+fn known(flags: &BTreeMap<String, Vec<String>>) -> super::flags::Flags {
+    flags
+        .iter()
+        .filter_map(|(key, values)| Some((env::find(key)?.key, values.clone())))
+        .collect()
+}
+
+/// For an undo that was cut off: what the run before it had displaced.
+fn undoing(history: &History, bench: &Bench) -> Result<Vec<Displaced>, Refusal> {
+    if history.plan().kind != RunKind::Undo {
+        return Ok(Vec::new());
+    }
+    super::undo::displaced_before(Some(history.run()), bench).map(|(_, displaced)| displaced)
+}

@@ -1,0 +1,188 @@
+//! `guard rollback`: by hand, to a backup; and `--undo`, back to the state before the last rollback.
+
+use super::choosing::choose;
+use super::deploy::chosen;
+use super::journey::{Departure, depart};
+use super::plan;
+use super::prompt::confirm;
+use super::refusal::{Outcome, Refusal};
+use super::request::{Rollback, Selection};
+use super::session;
+use super::setup::Desk;
+use super::workbench::{Bench, Owned, compose_of, places};
+use crate::config::{Document, Settings};
+use crate::engine::crew::SETTINGS;
+use crate::model::artifact::{Artifact, Live};
+use crate::model::exit::ExitCode;
+use crate::model::name::RunKind;
+use crate::model::setting::Source;
+use crate::report::tables::Table;
+use crate::store::Backup;
+use crate::system::disk;
+
+/// Rolls back to a backup.
+///
+/// # Errors
+/// Refused before anything was done.
+pub(super) fn rollback(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome {
+    let _lock = session::begin(bench, "guard rollback")?;
+    session::refuse_open(bench, desk)?;
+    bench.probes()?;
+    let backup = choose(asked.backup_timestamp.as_deref(), bench, desk)?;
+    let resources = resources_of(&backup, bench)?;
+    let resources = chosen(
+        resources,
+        &Selection {
+            only: asked.only.clone(),
+            skip: Vec::new(),
+        },
+    )?;
+    let resources = of_services(resources, &asked.service)?;
+    let artifacts = &backup.manifest.artifacts;
+    let copied = |owned: &Owned| {
+        artifacts
+            .iter()
+            .any(|artifact| &artifact.resource == owned.resource.name())
+    };
+    let resources: Vec<Owned> = resources.into_iter().filter(copied).collect();
+    if resources.is_empty() {
+        return Err(Refusal::new(
+            ExitCode::USAGE,
+            format!("backup {} holds nothing of what was asked for", backup.timestamp()),
+        )
+        .next(
+            "to see what it holds",
+            format!("{} show {}", desk.style.program, backup.timestamp()),
+        ));
+    }
+    desk.reporter.data(outlook(&backup, &resources, bench));
+    if asked.dry_run {
+        return Ok(ExitCode::DONE);
+    }
+    confirm(
+        &format!("Put production back to backup {}?", backup.timestamp()),
+        &format!("rollback --backup-timestamp={}", backup.timestamp()),
+        bench,
+        desk,
+    )?;
+    let plan = plan::rollback(
+        backup.timestamp().clone(),
+        &places(&resources),
+        bench.settings.policy.clone(),
+    );
+    let run = claim(RunKind::Rollback, bench)?;
+    let reason = asked.reason.clone();
+    depart(
+        Departure {
+            plan,
+            reason,
+            description: None,
+            resources,
+            undoing: Vec::new(),
+        },
+        &run,
+        bench,
+        desk,
+    )
+}
+
+pub(super) fn claim(kind: RunKind, bench: &Bench) -> Result<crate::journal::Run, Refusal> {
+    bench
+        .runs
+        .claim(bench.cx.clock.now(), kind)
+        .map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))
+}
+
+/// The resources as the settings in the backup declare them: the failed release may have changed the ones in force.
+fn resources_of(backup: &Backup, bench: &Bench) -> Result<Vec<Owned>, Refusal> {
+    let path = backup.directory.join(SETTINGS);
+    let text = disk::read_text_optional(&path).map_err(|error| Refusal::of_error(ExitCode::NO_BACKUP, &error))?;
+    let Some(text) = text else { return bench.resources() };
+    let recorded = backup.manifest.settings.as_ref().map(|entry| entry.sha256.as_str());
+    if recorded != Some(disk::sha256_hex(text.as_bytes()).as_str()) {
+        return Err(Refusal::new(
+            ExitCode::NO_BACKUP,
+            format!("{} is not what the manifest lists", path.display()),
+        ));
+    }
+    let mut wish = bench.wish.clone();
+    wish.judges = false;
+    let document = Document {
+        source: Source {
+            name: path.display().to_string(),
+            text,
+        },
+        mode: None,
+    };
+    let settings = Settings::of_document(&wish, &bench.settings.directory, &document)
+        .map_err(|problems| Refusal::of_problems(&problems))?;
+    let compose = compose_of(&settings, &bench.cx)?;
+    bench.resources_of(&settings, compose.as_ref())
+}
+
+/// The resources of some services, `--service`.
+fn of_services(resources: Vec<Owned>, services: &[String]) -> Result<Vec<Owned>, Refusal> {
+    if services.is_empty() {
+        return Ok(resources);
+    }
+    let is_of = |owned: &Owned, service: &String| {
+        owned.resource.name().as_str() == service || owned.resource.needs_running().contains(service)
+    };
+    for service in services {
+        if !resources.iter().any(|owned| is_of(owned, service)) {
+            let names: Vec<String> = resources
+                .iter()
+                .map(|owned| owned.resource.name().to_string())
+                .collect();
+            return Err(
+                Refusal::new(ExitCode::USAGE, format!("no resource belongs to a service {service:?}"))
+                    .because(format!("the backup holds: {}", names.join(", "))),
+            );
+        }
+    }
+    Ok(resources
+        .into_iter()
+        .filter(|owned| services.iter().any(|service| is_of(owned, service)))
+        .collect())
+}
+
+/// What a rollback would do, resource by resource, and what it would cost.
+fn outlook(backup: &Backup, resources: &[Owned], bench: &Bench) -> String {
+    let mut table = Table::new(["resource", "now", "in the backup"]);
+    let mut prices = Vec::new();
+    for owned in resources {
+        let name = owned.resource.name();
+        let Some(artifact) = backup
+            .manifest
+            .artifacts
+            .iter()
+            .find(|artifact| &artifact.resource == name)
+        else {
+            continue;
+        };
+        table = table.row([name.to_string(), now(owned, artifact, bench), artifact.summary.clone()]);
+        prices.extend(
+            owned
+                .resource
+                .price(artifact, &bench.cx)
+                .unwrap_or_else(|error| vec![format!("its price cannot be told: {error}")])
+                .into_iter()
+                .map(|price| format!("  {name}: {price}")),
+        );
+    }
+    let price = if prices.is_empty() {
+        String::new()
+    } else {
+        format!("The price:\n{}\n", prices.join("\n"))
+    };
+    format!("Rollback to {}\n{}{price}", backup.timestamp(), table.render(None))
+}
+
+fn now(owned: &Owned, artifact: &Artifact, bench: &Bench) -> String {
+    match owned.resource.check(artifact, &bench.cx) {
+        Ok(Live::Matches) => "as in the backup: nothing to do".to_owned(),
+        Ok(Live::Differs(parts)) => crate::model::text::shortened(&format!("differs: {}", parts.join(", ")), 120),
+        Ok(Live::Unknown(why)) => format!("cannot be compared: {why}"),
+        Err(error) => format!("cannot be compared: {error}"),
+    }
+}

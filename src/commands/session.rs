@@ -1,0 +1,232 @@
+//! What has to hold before anything is done: not inside another guard, the lock taken, no run unfinished.
+
+use std::time::Duration;
+
+use super::refusal::Refusal;
+use super::setup::Desk;
+use super::workbench::Bench;
+use crate::engine::history::History;
+use crate::engine::ledger::Ledger;
+use crate::journal::{Journal, JournalError, Run, State};
+use crate::model::event::Level;
+use crate::model::exit::ExitCode;
+use crate::model::fact::{Ending, Fact, Turn};
+use crate::model::name::{RunKind, Timestamp};
+use crate::system::lock::{Lock, LockError};
+
+/// How often the clock is looked at for the next second.
+const MOMENT: Duration = Duration::from_millis(20);
+/// How often a held lock is asked for again.
+const POLL: Duration = Duration::from_millis(500);
+
+/// Takes the lock of the target, waiting for it where that was asked for.
+///
+/// # Errors
+/// Another run holds it, a wish to stop came, or this guard was called by the deploy command of another.
+pub(super) fn begin(bench: &Bench, doing: &str) -> Result<Lock, Refusal> {
+    refuse_nested(bench)?;
+    let cx = &bench.cx;
+    let begun = cx.clock.steady();
+    let path = bench.state.join("lock");
+    let mut is_told = false;
+    loop {
+        let since = cx.clock.now().format("%Y-%m-%d %H:%M:%S UTC").to_string();
+        let held = match Lock::take(&path, &bench.actor, doing, &since) {
+            Ok(lock) => return Ok(lock),
+            Err(LockError::Disk(error)) => return Err(Refusal::of_error(ExitCode::LOCKED, &error)),
+            Err(held) => held,
+        };
+        let waited = cx.clock.steady().saturating_sub(begun);
+        if !bench.settings.lock.wait || waited >= bench.settings.lock.wait_timeout || cx.stop.is_asked() {
+            let refusal = Refusal::of_error(ExitCode::LOCKED, &held);
+            return Err(refusal.next("to see what it does", "guard status"));
+        }
+        if !is_told {
+            cx.note(Level::Info, format!("{held}; waiting for it"));
+            is_told = true;
+        }
+        cx.clock.sleep(POLL);
+    }
+}
+
+/// Refuses a guard that is called by another guard's deploy command: it would wait for itself for ever.
+fn refuse_nested(bench: &Bench) -> Result<(), Refusal> {
+    let Some(run) = bench.cx.environment.text("GUARD_RUN_ID") else {
+        return Ok(());
+    };
+    let refusal = Refusal::new(
+        ExitCode::USAGE,
+        format!("guard was called by a command that guard itself runs (run {run})"),
+    );
+    Err(refusal.because(
+        "the outer guard holds the lock, so the inner one could never begin; call the script that deploys, not guard",
+    ))
+}
+
+/// Closes runs that were cut off before they could touch anything, and refuses for one that has to be finished.
+///
+/// # Errors
+/// An unfinished run is there, or a journal cannot be read.
+pub(super) fn refuse_unfinished(bench: &Bench, desk: &Desk) -> Result<(), Refusal> {
+    settle(bench, desk, true)
+}
+
+/// As [`refuse_unfinished`], but a run that is stuck does not refuse: a rollback by hand is the other way out of it.
+///
+/// # Errors
+/// A run is open, or a journal cannot be read.
+pub(super) fn refuse_open(bench: &Bench, desk: &Desk) -> Result<(), Refusal> {
+    settle(bench, desk, false)
+}
+
+fn settle(bench: &Bench, desk: &Desk, refuses_stuck: bool) -> Result<(), Refusal> {
+    let list = bench
+        .runs
+        .list()
+        .map_err(|error| Refusal::of_error(ExitCode::UNFINISHED, &error))?;
+    // Runs are told apart by their second: two of different kinds in the same one would have no order, and an undo could
+    // take the wrong one for the last.
+    while list.first().is_some_and(|newest| {
+        newest
+            .id
+            .timestamp()
+            .starts_with(Timestamp::at(bench.cx.clock.now(), 0).as_str())
+    }) {
+        bench.cx.clock.sleep(MOMENT);
+    }
+    for run in &list {
+        match state_of(run)? {
+            State::Open => {}
+            State::Closed(Ending::Stuck(_)) if refuses_stuck && is_newest(run, &list) => {
+                return Err(unfinished(run, desk));
+            }
+            _ => continue,
+        }
+        let records = run.read().map_err(|error| unreadable(run, &error))?;
+        let history = History::of(&records).map_err(|error| Refusal::of_error(ExitCode::UNFINISHED, &error))?;
+        let plan = history.plan();
+        let is_harmless = plan.kind == RunKind::Backup || (plan.kind == RunKind::Deploy && !history.has_deploy_begun());
+        if !is_harmless {
+            return Err(unfinished(run, desk));
+        }
+        close_harmless(run, bench)?;
+    }
+    let pinned = pinned(bench)?;
+    let swept = bench.store.sweep(bench.cx.clock.now(), &pinned);
+    for timestamp in swept.map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))? {
+        bench.cx.note(
+            Level::Info,
+            format!("removed {timestamp}, which was never a complete backup"),
+        );
+    }
+    Ok(())
+}
+
+fn is_newest(run: &Run, list: &[Run]) -> bool {
+    list.iter()
+        .find(|other| !other.id.as_str().ends_with("-backup"))
+        .is_some_and(|newest| newest.id == run.id)
+}
+
+/// How far a run has come.
+///
+/// # Errors
+/// Its journal is damaged, or of a newer guard.
+pub(super) fn state_of(run: &Run) -> Result<State, Refusal> {
+    run.state().map_err(|error| unreadable(run, &error))
+}
+
+fn unreadable(run: &Run, error: &JournalError) -> Refusal {
+    let exit = if matches!(error, JournalError::Newer { .. }) {
+        ExitCode::NEWER
+    } else {
+        ExitCode::UNFINISHED
+    };
+    Refusal::of_error(exit, error)
+        .because(format!(
+            "the run {} may be unfinished, and nobody can tell how far it came",
+            run.id
+        ))
+        .next(
+            "when production is looked at and put right by hand",
+            format!("mv {0} {0}.damaged", run.directory.display()),
+        )
+}
+
+fn unfinished(run: &Run, desk: &Desk) -> Refusal {
+    Refusal::new(ExitCode::UNFINISHED, format!("the run {} is not finished", run.id))
+        .because("it touched production, and has to be finished before anything else begins")
+        .next("to finish it", format!("{} resume", desk.style.program))
+}
+
+/// Closes a run that was cut off while it only read production.
+fn close_harmless(run: &Run, bench: &Bench) -> Result<(), Refusal> {
+    let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::UNFINISHED, error);
+    settle_resources(run, bench)?;
+    let (journal, records) = Journal::open(&run.directory).map_err(|error| refused(&error))?;
+    let ledger = Ledger::reopen(
+        Box::new(journal),
+        &records,
+        crate::model::event::Voice::silent(),
+        bench.cx.clock.clone(),
+    );
+    let mut ledger = ledger.map_err(|error| refused(&error))?;
+    let turned = ledger.history().turned();
+    let why = turned.unwrap_or(Turn::Interrupted);
+    let mut facts = vec![Fact::Reopened {
+        actor: bench.actor.clone(),
+    }];
+    facts.extend(turned.is_none().then_some(Fact::Turned { why }));
+    facts.push(Fact::Closed {
+        ending: Ending::Untouched(why),
+    });
+    for fact in &facts {
+        ledger.append(fact).map_err(|error| refused(&error))?;
+    }
+    bench.cx.note(
+        Level::Info,
+        format!(
+            "the run {} was cut off before it touched anything; it is closed",
+            run.id
+        ),
+    );
+    Ok(())
+}
+
+/// Undoes what a killed run left held, as a paused container.
+///
+/// # Errors
+/// It cannot be undone.
+pub(super) fn settle_resources(run: &Run, bench: &Bench) -> Result<(), Refusal> {
+    let mut cx = bench.cx.clone();
+    cx.run = Some(run.id.clone());
+    cx.scratch.clone_from(&run.directory);
+    for owned in bench.resources()? {
+        owned
+            .resource
+            .settle(&cx)
+            .map_err(|error| Refusal::of_error(ExitCode::UNFINISHED, &error))?;
+    }
+    Ok(())
+}
+
+/// The backups that must not go: those of runs that are open or stuck.
+///
+/// # Errors
+/// The runs cannot be listed.
+pub(super) fn pinned(bench: &Bench) -> Result<Vec<Timestamp>, Refusal> {
+    let list = bench
+        .runs
+        .list()
+        .map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
+    let is_open = |run: &&Run| {
+        !matches!(run.state(), Ok(State::Empty | State::Closed(_)))
+            || matches!(run.state(), Ok(State::Closed(Ending::Stuck(_))))
+    };
+    let backup_of = |run: &Run| {
+        History::of(&run.read().ok()?)
+            .ok()
+            .map(|history| history.plan().backup.clone())
+    };
+    Ok(list.iter().filter(is_open).filter_map(backup_of).collect())
+}

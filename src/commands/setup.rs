@@ -1,0 +1,246 @@
+//! What every command needs before it can say a word: the reporter, the runtime, the signals, then the settings.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::flags;
+use super::refusal::Refusal;
+use super::request::{Color, Everywhere, OutputForm, Request};
+use super::workbench::Bench;
+use crate::config::{Request as Wish, Settings, locate};
+use crate::model::event::{Level, Voice};
+use crate::model::exit::ExitCode;
+use crate::model::secret::Redaction;
+use crate::probes;
+use crate::report::printer::{Reporter, Streams, size_of_stderr};
+use crate::report::style::{Color as Colour, Flags, Output, Style, Terminal, Volume};
+use crate::resources;
+use crate::system::clock::{Clock, MachineClock};
+use crate::system::context::Context;
+use crate::system::disk;
+use crate::system::environment::Environment;
+use crate::system::signals;
+use crate::system::stop::Stop;
+
+/// How long the end waits for a reader that is slow or gone.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Where a command sits down: it can speak, and hear a wish to stop.
+pub(super) struct Desk {
+    /// Who says everything.
+    pub reporter: Arc<Reporter>,
+    /// How.
+    pub style: Style,
+    /// The environment.
+    pub environment: Environment,
+    /// What must be in no text.
+    pub redaction: Redaction,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The wish to stop.
+    pub stop: Stop,
+    /// Where probes run and signals arrive.
+    pub runtime: tokio::runtime::Handle,
+    keeper: tokio::runtime::Runtime,
+}
+
+impl Desk {
+    /// Sits down.
+    ///
+    /// # Errors
+    /// The kernel refuses threads or signal handlers; the exit code is all that can be said then.
+    pub(super) fn open(everywhere: &Everywhere, environment: Environment) -> Result<Self, ExitCode> {
+        let terminal = Terminal {
+            is_terminal: std::io::stderr().is_terminal(),
+            columns: size_of_stderr().map(|(columns, _)| columns),
+        };
+        let style = Style::detect(&environment, terminal, flags_of(everywhere));
+        let program = everywhere
+            .directory
+            .as_ref()
+            .map_or_else(|| "guard".to_owned(), |dir| format!("guard -C {}", dir.display()));
+        let desk = Self::seated(style.with_program(program), Streams::of_this_process(), environment)?;
+        desk.keeper
+            .block_on(async { signals::listen(&desk.stop) })
+            .map_err(|_| ExitCode::BUG)?;
+        Ok(desk)
+    }
+
+    /// Sits down inside somebody else's program: nothing is said, and no signal is taken from it.
+    ///
+    /// # Errors
+    /// The kernel refuses threads.
+    pub(super) fn silent(environment: Environment) -> Result<Self, ExitCode> {
+        let terminal = Terminal {
+            is_terminal: false,
+            columns: None,
+        };
+        let mut style = Style::detect(&environment, terminal, flags_of(&Everywhere::default()));
+        style.ci = None;
+        let streams = Streams {
+            out: Box::new(std::io::sink()),
+            err: Box::new(std::io::sink()),
+            size: Box::new(|| None),
+        };
+        Self::seated(style, streams, environment)
+    }
+
+    fn seated(style: Style, streams: Streams, environment: Environment) -> Result<Self, ExitCode> {
+        let (clock, redaction, stop) = (MachineClock::start(), Redaction::default(), Stop::default());
+        let begun = Reporter::start(style.clone(), streams, clock.clone(), redaction.clone());
+        let reporter = begun.map_err(|_| ExitCode::BUG)?;
+        let keeper = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(|_| ExitCode::BUG)?;
+        let runtime = keeper.handle().clone();
+        Ok(Self {
+            reporter,
+            style,
+            environment,
+            redaction,
+            clock,
+            stop,
+            runtime,
+            keeper,
+        })
+    }
+
+    /// The settings' wish of a request: flags, environment, the kinds that there are.
+    ///
+    /// # Errors
+    /// The current directory is gone.
+    pub(super) fn wish(&self, request: &Request, everywhere: &Everywhere) -> Result<Wish, Refusal> {
+        let start = std::env::current_dir().map_err(|error| {
+            Refusal::of_error(ExitCode::USAGE, &error).because("the current directory cannot be used")
+        })?;
+        let resource_kinds = resources::KINDS.iter().map(|kind| kind.key).collect();
+        let probe_kinds = probes::KINDS.iter().map(|kind| kind.key).collect();
+        let mut wish = Wish::new(start, self.environment.clone(), resource_kinds, probe_kinds);
+        wish.flags = flags::of(request, everywhere);
+        wish.judges = matches!(request, Request::Deploy(_) | Request::Check(_));
+        Ok(wish)
+    }
+
+    /// The surroundings in a directory.
+    #[must_use]
+    pub(super) fn context(&self, directory: &std::path::Path) -> Context {
+        let audience: Arc<Reporter> = self.reporter.clone();
+        let mut cx = Context::new(
+            directory,
+            self.environment.clone(),
+            self.clock.clone(),
+            Voice::new(audience),
+        );
+        cx.redaction = self.redaction.clone();
+        cx.stop = self.stop.clone();
+        cx
+    }
+
+    /// Reads the settings, or finds what there is, and lays everything out.
+    ///
+    /// # Errors
+    /// The settings are wrong, or the state directory cannot be used.
+    pub(super) fn bench(&self, request: &Request, everywhere: &Everywhere) -> Result<Bench, Refusal> {
+        let wish = self.wish(request, everywhere)?;
+        let location = locate(&wish).map_err(|problems| Refusal::of_problems(&problems))?;
+        let settings = Settings::load(&wish, &self.context(&location.directory)).map_err(|problems| {
+            let refusal = Refusal::of_problems(&problems);
+            // Only where there is no file: `guard init` never writes over one.
+            if disk::exists(&location.file).unwrap_or(true) {
+                return refusal;
+            }
+            refusal.next(
+                "to write settings to start from",
+                format!("{} init", self.style.program),
+            )
+        })?;
+        let cx = self.context(&settings.directory);
+        if settings.discovered {
+            cx.note(
+                Level::Info,
+                format!(
+                    "there is no guard.toml: going by what is found here; `{} init --print` shows it",
+                    self.style.program
+                ),
+            );
+        }
+        if settings.slack_webhook.is_some() {
+            cx.note(
+                Level::Warn,
+                "a Slack webhook is set, and this version of guard sends no notifications",
+            );
+        }
+        for warning in &settings.warnings {
+            cx.note(Level::Warn, warning.to_string());
+        }
+        Bench::open(settings, wish, cx, self.runtime.clone())
+    }
+
+    /// Tells a refusal to whoever reads JSON.
+    pub(super) fn tell_refusal(&self, refusal: &Refusal) {
+        if self.style.json {
+            let account = serde_json::to_value(&refusal.account).unwrap_or(Value::Null);
+            let exit = refusal.exit.number();
+            let production = refusal.exit.meaning().map(|meaning| meaning.production);
+            let result = json!({ "outcome": "refused", "exit_code": exit, "production": production, "error": account });
+            self.reporter.finish(Some(result), PATIENCE);
+        }
+    }
+
+    /// Answers with this JSON object as the result, where JSON was asked for: the last word.
+    #[must_use]
+    pub(super) fn answer(&self, mut value: Value) -> ExitCode {
+        if let Some(map) = value.as_object_mut() {
+            map.insert("exit_code".to_owned(), Value::from(ExitCode::DONE.number()));
+        }
+        self.reporter.finish(Some(value), PATIENCE);
+        ExitCode::DONE
+    }
+
+    /// Tells the exit code to whoever reads JSON, unless a result was told before.
+    pub(super) fn conclude(&self, exit: ExitCode) {
+        if self.style.json {
+            let result = json!({ "exit_code": exit.number() });
+            self.reporter.finish(Some(result), PATIENCE);
+        }
+    }
+
+    /// Says the last word.
+    pub(super) fn close(self) {
+        self.reporter.finish(None, PATIENCE);
+        // A probe that hangs must not hold up the end.
+        self.keeper.shutdown_background();
+    }
+}
+
+fn flags_of(everywhere: &Everywhere) -> Flags {
+    Flags {
+        output: everywhere.output.map(|form| match form {
+            OutputForm::Human => Output::Human,
+            OutputForm::Plain => Output::Plain,
+            OutputForm::Json => Output::Json,
+        }),
+        color: match everywhere.color {
+            Some(Color::Always) => Colour::Always,
+            Some(Color::Never) => Colour::Never,
+            Some(Color::Auto) | None => Colour::Auto,
+        },
+        volume: match (everywhere.quiet, everywhere.verbose) {
+            (true, _) => Volume::Quiet,
+            (_, true) => Volume::Verbose,
+            _ => Volume::Normal,
+        },
+    }
+}
+
+/// The columns of the terminal that standard output is; `None` where it is none.
+#[must_use]
+pub(super) fn width_of_stdout() -> Option<usize> {
+    let columns = std::io::stdout().is_terminal().then(size_of_stderr).flatten();
+    columns.map(|(columns, _)| usize::from(columns))
+}

@@ -1,0 +1,146 @@
+//! `guard status` and `guard history`: what is going on, and what happened.
+
+use serde_json::json;
+
+use super::freeze;
+use super::refusal::{Outcome, Refusal};
+use super::request::HistoryOf;
+use super::setup::{Desk, width_of_stdout};
+use super::workbench::Bench;
+use crate::engine::history::History;
+use crate::journal::{Run, State};
+use crate::model::exit::ExitCode;
+use crate::model::text;
+use crate::report::result::word;
+use crate::report::tables::Table;
+use crate::store::latest;
+use crate::system::lock::Lock;
+
+/// Says what is going on. Read-only, and without the lock.
+///
+/// # Errors
+/// The state directory cannot be read.
+pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
+    let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::REFUSED, error);
+    let holder = Lock::holder(&bench.state.join("lock")).map_err(|error| refused(&error))?;
+    let frozen = freeze::in_force(&bench.state)?;
+    let runs = bench.runs.list().map_err(|error| refused(&error))?;
+    let newest = runs.first();
+    let open = runs
+        .iter()
+        .find(|run| !matches!(run.state(), Ok(State::Empty | State::Closed(_))));
+    let listed = bench.store.list().map_err(|error| refused(&error))?;
+    let target = bench.target();
+    let good = latest(&listed, Some(&target));
+    if desk.style.json {
+        return Ok(desk.answer(json!({
+            "project": bench.settings.project,
+            "environment": bench.settings.environment_name,
+            "state_dir": bench.state.display().to_string(),
+            "running": holder,
+            "frozen": frozen,
+            "unfinished": open.map(|run| run.id.to_string()),
+            "last_run": newest.map(|run| run.id.to_string()),
+            "last_outcome": newest.and_then(outcome),
+            "known_good": good.map(|backup| backup.timestamp().to_string()),
+            "runs": runs.len(),
+        })));
+    }
+    let mut lines = vec![
+        format!("project      {}", bench.settings.project),
+        format!("state        {}", bench.state.display()),
+    ];
+    lines.push(format!("running      {}", holder.as_deref().unwrap_or("nothing")));
+    lines.extend(frozen.map(|freeze| {
+        format!(
+            "frozen       since {} by {}: {}",
+            freeze.since,
+            freeze.user,
+            text::sanitised(&freeze.message)
+        )
+    }));
+    if let (Some(run), None) = (open, holder) {
+        lines.push(format!(
+            "unfinished   {}: `{} resume` finishes it",
+            run.id, desk.style.program
+        ));
+    }
+    lines.extend(newest.map(|run| {
+        format!(
+            "last run     {}: {}",
+            run.id,
+            outcome(run).unwrap_or_else(|| "not finished".to_owned())
+        )
+    }));
+    let good = good.map_or_else(|| "none".to_owned(), |backup| backup.timestamp().to_string());
+    lines.push(format!("known good   {good}"));
+    for displaced in newest.iter().flat_map(|run| kept(run)) {
+        lines.push(format!("kept         {displaced}"));
+    }
+    desk.reporter.data(lines.join("\n") + "\n");
+    Ok(ExitCode::DONE)
+}
+
+fn history_of(run: &Run) -> Option<History> {
+    History::of(&run.read().ok()?).ok()
+}
+
+fn outcome(run: &Run) -> Option<String> {
+    let ending = history_of(run)?.closed()?;
+    Some(format!(
+        "{} (exit code {}; production is {})",
+        word(ending),
+        ending.exit_code().number(),
+        ending.production()
+    ))
+}
+
+fn kept(run: &Run) -> Vec<String> {
+    history_of(run)
+        .map(|history| {
+            history
+                .displaced()
+                .flat_map(|displaced| displaced.kept_as.clone())
+                .collect()
+        })
+        .unwrap_or_default()
+}
+
+/// Says what happened, the newest first.
+///
+/// # Errors
+/// The runs cannot be listed.
+pub(super) fn history(asked: &HistoryOf, bench: &Bench, desk: &Desk) -> Outcome {
+    let runs = bench
+        .runs
+        .list()
+        .map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
+    let mut table = Table::new(["run", "ended", "took", "by", "why"]).right(2);
+    let mut rows = Vec::new();
+    for run in runs.iter().take(asked.number) {
+        let records = run.read().unwrap_or_default();
+        let Some(history) = History::of(&records).ok() else {
+            table = table.row([run.id.to_string(), "cannot be read".to_owned()]);
+            continue;
+        };
+        let ended = history.closed().map_or("not finished", word);
+        let took = records
+            .last()
+            .and_then(|last| (last.at - history.opened()).to_std().ok())
+            .unwrap_or_default();
+        let why = history.reason().unwrap_or_default().to_owned();
+        let user = format!("{}@{}", history.actor().user, history.actor().host);
+        rows.push(json!({ "run": run.id, "outcome": ended, "exit_code": history.closed().map(|ending| ending.exit_code().number()),
+            "seconds": took.as_secs_f64(), "user": user, "reason": why, "backup": history.plan().backup, "command": history.plan().command }));
+        table = table.row([run.id.to_string(), ended.to_owned(), text::duration(took), user, why]);
+    }
+    if desk.style.json {
+        return Ok(desk.answer(json!({ "runs": rows })));
+    }
+    desk.reporter.data(if table.is_empty() {
+        "nothing has happened yet\n".to_owned()
+    } else {
+        table.render(width_of_stdout())
+    });
+    Ok(ExitCode::DONE)
+}

@@ -1,0 +1,117 @@
+//! `guard rollback --undo`: what the last rollback displaced comes back.
+
+use std::cmp::Reverse;
+
+use super::journey::{Departure, depart};
+use super::plan::{self, Place};
+use super::prompt::confirm;
+use super::refusal::{Outcome, Refusal};
+use super::request::Rollback;
+use super::rollback::claim;
+use super::session;
+use super::setup::{Desk, width_of_stdout};
+use super::workbench::{Bench, Owned, places};
+use crate::engine::history::History;
+use crate::journal::State;
+use crate::model::artifact::Displaced;
+use crate::model::exit::ExitCode;
+use crate::model::fact::Ending;
+use crate::model::name::{ResourceName, RunId, RunKind};
+use crate::report::tables::Table;
+
+/// Puts back what the last rollback displaced.
+///
+/// # Errors
+/// Refused before anything was done; there may have been no rollback.
+pub(super) fn undo(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome {
+    let _lock = session::begin(bench, "guard rollback --undo")?;
+    session::refuse_open(bench, desk)?;
+    bench.probes()?;
+    let (before, displaced) = displaced_before(None, bench)?;
+    let names: Vec<_> = displaced.iter().map(|displaced| displaced.resource.clone()).collect();
+    let all = bench.resources()?;
+    let resources: Vec<Owned> = all
+        .into_iter()
+        .filter(|owned| names.contains(owned.resource.name()))
+        .collect();
+    let mut table = Table::new(["resource", "will be put back from"]);
+    for displaced in &displaced {
+        table = table.row([displaced.resource.to_string(), displaced.kept_as.join(", ")]);
+    }
+    desk.reporter
+        .data(format!("Undo of {}\n{}", before.run(), table.render(width_of_stdout())));
+    if asked.dry_run {
+        return Ok(ExitCode::DONE);
+    }
+    confirm(
+        &format!("Put production back to the state before {}?", before.run()),
+        "rollback --undo",
+        bench,
+        desk,
+    )?;
+    let mut places: Vec<Place> = places(&resources);
+    // Where two of them hold the same file, the first to be displaced has the state to go back to.
+    let order: Vec<&ResourceName> = before.plan().swapped().collect();
+    places.sort_by_key(|place| Reverse(order.iter().position(|name| *name == &place.name)));
+    let plan = plan::undo(before.plan().backup.clone(), &places, bench.settings.policy.clone());
+    let run = claim(RunKind::Undo, bench)?;
+    let reason = asked.reason.clone();
+    depart(
+        Departure {
+            plan,
+            reason,
+            description: None,
+            resources,
+            undoing: displaced,
+        },
+        &run,
+        bench,
+        desk,
+    )
+}
+
+/// The newest run (before the given one) that did anything to production, and what it displaced.
+///
+/// Only that one can be undone: what an older one displaced is the state before things that happened since.
+///
+/// # Errors
+/// There is none, or it displaced nothing.
+pub(super) fn displaced_before(run: Option<&RunId>, bench: &Bench) -> Result<(History, Vec<Displaced>), Refusal> {
+    let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::REFUSED, error);
+    let list = bench.runs.list().map_err(|error| refused(&error))?;
+    let mut candidates = list
+        .iter()
+        .skip_while(|earlier| run.is_some_and(|run| &earlier.id != run));
+    let newest = loop {
+        let Some(earlier) = candidates.next() else {
+            return Err(Refusal::new(
+                ExitCode::NO_BACKUP,
+                "there was no rollback, so there is nothing to undo",
+            )
+            .next("to see what happened", "guard history"));
+        };
+        if Some(&earlier.id) == run || matches!(session::state_of(earlier)?, State::Empty) {
+            continue;
+        }
+        let history =
+            History::of(&earlier.read().map_err(|error| refused(&error))?).map_err(|error| refused(&error))?;
+        let is_harmless = matches!(history.closed(), Some(Ending::Untouched(_) | Ending::NothingToUndo(_)));
+        if history.plan().kind != RunKind::Backup && !is_harmless {
+            break history;
+        }
+    };
+    let displaced: Vec<Displaced> = newest
+        .displaced()
+        .filter(|displaced| !displaced.details.is_null())
+        .cloned()
+        .collect();
+    if displaced.is_empty() {
+        let line = format!(
+            "the last run, {}, displaced nothing, so there is nothing to undo",
+            newest.run()
+        );
+        let command = format!("guard rollback --backup-timestamp={}", newest.plan().backup);
+        return Err(Refusal::new(ExitCode::NO_BACKUP, line).next("to go back to the state before it", command));
+    }
+    Ok((newest, displaced))
+}

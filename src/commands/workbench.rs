@@ -1,0 +1,281 @@
+//! The one place where the parts meet: settings become resources, probes and services, and a run gets its crew.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::plan::Place;
+use super::refusal::Refusal;
+use super::secrets;
+use crate::config::{Request as Wish, Settings};
+use crate::engine::crew::{Crew, SealInput};
+use crate::journal::{Run, Runs};
+use crate::model::artifact::Displaced;
+use crate::model::exit::ExitCode;
+use crate::model::fact::Actor;
+use crate::model::name::{ResourceName, Timestamp};
+use crate::probes::{self, Probe};
+use crate::resources::{self, Kind, Resource};
+use crate::services::Services;
+use crate::store::Store;
+use crate::system::context::Context;
+use crate::system::docker::Compose;
+use crate::system::privilege;
+
+/// How long one of the user's checks may take.
+const CHECK_LIMIT: Duration = Duration::from_mins(10);
+
+/// A resource with its kind.
+pub struct Owned {
+    /// The kind.
+    pub kind: &'static Kind,
+    /// The resource.
+    pub resource: Box<dyn Resource>,
+}
+
+/// Everything that a command works with.
+pub struct Bench {
+    /// The surroundings, outside of any run.
+    pub cx: Context,
+    /// The settings in force.
+    pub settings: Settings,
+    /// What was asked of the settings; needed again to read older ones.
+    pub wish: Wish,
+    /// Who we are.
+    pub actor: Actor,
+    /// guard's state directory.
+    pub state: PathBuf,
+    /// The backups.
+    pub store: Store,
+    /// The runs.
+    pub runs: Runs,
+    /// The Compose project, where there is one.
+    pub compose: Option<Compose>,
+    /// Where probes run and signals arrive.
+    pub runtime: Handle,
+}
+
+impl Bench {
+    /// Lays everything out; nothing outside of the state directory is touched.
+    ///
+    /// # Errors
+    /// The state or backup directory cannot be used, or Compose cannot tell the project's name.
+    pub fn open(mut settings: Settings, wish: Wish, mut cx: Context, runtime: Handle) -> Result<Self, Refusal> {
+        let refused = |error: &(dyn std::error::Error + 'static)| {
+            Refusal::of_error(ExitCode::REFUSED, error).next("to see everything that is in the way", "guard check")
+        };
+        cx.directory.clone_from(&settings.directory);
+        secrets::learn(&cx.redaction, &cx.environment, &settings).map_err(|error| refused(&error))?;
+        // The first look refuses links and makes what is missing; from then on the directories have one name.
+        drop(Store::open(&settings.backup_dir, &settings.state_dir).map_err(|error| refused(&error))?);
+        for directory in [&mut settings.backup_dir, &mut settings.state_dir] {
+            *directory = std::fs::canonicalize(&*directory).map_err(|error| refused(&error))?;
+        }
+        let store = Store::open(&settings.backup_dir, &settings.state_dir).map_err(|error| refused(&error))?;
+        let store = store.beside_project(&settings.directory);
+        let compose = compose_of(&settings, &cx)?;
+        let user = cx.environment.text("SUDO_USER").or_else(|| cx.environment.text("USER"));
+        Ok(Self {
+            actor: privilege::actor(user),
+            state: settings.state_dir.clone(),
+            runs: Runs::below(&settings.state_dir),
+            cx,
+            settings,
+            wish,
+            store,
+            compose,
+            runtime,
+        })
+    }
+
+    /// The resources that some settings declare: those in force, or those that a backup recorded.
+    ///
+    /// # Errors
+    /// All problems of their tables at once.
+    pub fn resources_of(&self, settings: &Settings, compose: Option<&Compose>) -> Result<Vec<Owned>, Refusal> {
+        let site = resources::Site {
+            directory: settings.directory.clone(),
+            compose: compose.cloned(),
+        };
+        let mut problems = Vec::new();
+        let mut all = Vec::new();
+        for declared in &settings.resources {
+            // The settings know only the kinds of this list.
+            let Some(kind) = resources::kind(&declared.kind) else {
+                continue;
+            };
+            let built = declared.read(&mut problems, |section| {
+                (kind.build)(declared.name.clone(), section, &site)
+            });
+            all.extend(built.map(|resource| Owned { kind, resource }));
+        }
+        if problems.is_empty() {
+            Ok(all)
+        } else {
+            Err(Refusal::of_problems(&problems))
+        }
+    }
+
+    /// The resources in force.
+    ///
+    /// # Errors
+    /// All problems of their tables at once.
+    pub fn resources(&self) -> Result<Vec<Owned>, Refusal> {
+        self.resources_of(&self.settings, self.compose.as_ref())
+    }
+
+    /// The probes in force.
+    ///
+    /// # Errors
+    /// All problems of their tables at once.
+    pub fn probes(&self) -> Result<Vec<Arc<dyn Probe>>, Refusal> {
+        let site = probes::Site {
+            compose: self.compose.clone(),
+        };
+        let mut problems = Vec::new();
+        let mut all: Vec<Arc<dyn Probe>> = Vec::new();
+        for declared in &self.settings.probes {
+            let Some(kind) = probes::kind(&declared.kind) else {
+                continue;
+            };
+            let built = declared.read(&mut problems, |section| {
+                (kind.build)(declared.name.clone(), section, &site)
+            });
+            all.extend(built.map(Arc::from));
+        }
+        if problems.is_empty() {
+            Ok(all)
+        } else {
+            Err(Refusal::of_problems(&problems))
+        }
+    }
+
+    /// How what runs is stopped and started.
+    #[must_use]
+    pub fn services(&self) -> Services {
+        Services {
+            compose: self.compose.clone(),
+            stop: self.settings.services.stop.clone(),
+            start: self.settings.services.start.clone(),
+            maintenance_on: self.settings.maintenance.on.clone(),
+            maintenance_off: self.settings.maintenance.off.clone(),
+        }
+    }
+
+    /// The variables by which the commands of a run are known among all processes.
+    #[must_use]
+    pub fn marks(&self, run: &Run, backup: &Timestamp) -> Vec<(String, String)> {
+        let directory = self.store.directory().join(backup.as_str());
+        vec![
+            ("GUARD_RUN_ID".to_owned(), run.id.to_string()),
+            ("GUARD_BACKUP_DIR".to_owned(), directory.display().to_string()),
+        ]
+    }
+
+    /// The surroundings of a run, with what the user's own commands are told.
+    #[must_use]
+    pub fn context_of(&self, run: &Run, backup: &Timestamp) -> Context {
+        let mut cx = self.cx.clone();
+        let mut announced = self.marks(run, backup);
+        announced.push(("GUARD_BACKUP_TIMESTAMP".to_owned(), backup.to_string()));
+        announced.extend(
+            self.settings
+                .environment_name
+                .iter()
+                .map(|name| ("GUARD_ENVIRONMENT".to_owned(), name.clone())),
+        );
+        cx.announced = Arc::new(announced);
+        cx.run = Some(run.id.clone());
+        cx.scratch.clone_from(&run.directory);
+        cx
+    }
+
+    /// The crew of a run over these resources.
+    ///
+    /// # Errors
+    /// The probes' tables have problems, or the store cannot be opened again.
+    pub fn crew(
+        &self,
+        cx: Context,
+        resources: Vec<Owned>,
+        undoing: Vec<Displaced>,
+        seal: SealInput,
+    ) -> Result<Crew, Refusal> {
+        let data = resources
+            .iter()
+            .filter(|owned| owned.kind.restored_in == crate::model::plan::StageName::Data)
+            .map(|owned| owned.resource.name().clone())
+            .collect();
+        let resources: BTreeMap<ResourceName, Box<dyn Resource>> = resources
+            .into_iter()
+            .map(|owned| (owned.resource.name().clone(), owned.resource))
+            .collect();
+        let store = Store::open(&self.settings.backup_dir, &self.settings.state_dir)
+            .map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
+        Ok(Crew {
+            cx,
+            resources,
+            data,
+            undoing,
+            probes: self.probes()?,
+            rule: self.settings.monitor.clone(),
+            services: self.services(),
+            store: store.beside_project(&self.settings.directory),
+            seal,
+            verify: self.settings.verify.commands.clone(),
+            verify_timeout: CHECK_LIMIT,
+            allow_unhealthy_baseline: self.settings.allow_unhealthy_baseline,
+            runtime: self.runtime.clone(),
+        })
+    }
+
+    /// What the manifest and the lock call the system that is deployed to.
+    #[must_use]
+    pub fn target(&self) -> String {
+        self.settings.project.clone()
+    }
+}
+
+/// The places of resources in a plan.
+#[must_use]
+pub fn places(resources: &[Owned]) -> Vec<Place> {
+    let place = |owned: &Owned| Place {
+        name: owned.resource.name().clone(),
+        captured_in: owned.kind.captured_in,
+        restored_in: owned.kind.restored_in,
+    };
+    resources.iter().map(place).collect()
+}
+
+/// The Compose project of some settings, its name asked of Compose where nobody gave one.
+///
+/// # Errors
+/// Compose is not there or refuses the files.
+pub fn compose_of(settings: &Settings, cx: &Context) -> Result<Option<Compose>, Refusal> {
+    let Some(found) = &settings.compose else {
+        return Ok(None);
+    };
+    let absolute = |paths: &[PathBuf]| {
+        paths
+            .iter()
+            .map(|path| settings.directory.join(path))
+            .collect::<Vec<_>>()
+    };
+    let files = absolute(&found.files);
+    let project = match &found.project {
+        Some(project) => project.clone(),
+        None => Compose::default_project(cx, &settings.directory, &files).map_err(|error| {
+            Refusal::of_error(ExitCode::REFUSED, &error).next("to see what Compose says", "docker compose config")
+        })?,
+    };
+    Ok(Some(Compose {
+        files,
+        env_files: absolute(&found.env_files),
+        profiles: found.profiles.clone(),
+        project,
+        directory: settings.directory.clone(),
+    }))
+}

@@ -1,0 +1,85 @@
+//! What looks at a release beside the declared probes: health URLs, verify commands; and who may answer a prompt.
+
+use std::sync::Arc;
+
+use super::declared::{self, Declared};
+use super::layer::{Layers, Origin};
+use super::parts::Verify;
+use super::value;
+use crate::model::name::ProbeName;
+use crate::model::section::Section;
+use crate::model::setting::{Source, Value};
+
+/// The addresses to watch, from the strongest layer that names any.
+pub(super) fn health_urls(
+    top: &mut Section<'_>,
+    layers: &mut Layers<'_>,
+    source: &Arc<Source>,
+    probes: &mut Vec<Declared<ProbeName>>,
+) {
+    let in_file = top.texts("health_urls");
+    let (urls, source, origin) = match (layers.given("health_urls"), in_file) {
+        (Some(given), _) => {
+            let urls = given
+                .texts
+                .iter()
+                .flat_map(|text| text.split_whitespace())
+                .map(str::to_owned)
+                .collect();
+            (urls, Arc::new(given.source()), given.origin)
+        }
+        (None, Some(urls)) => (urls, Arc::clone(source), Origin::File(source.name.clone())),
+        (None, None) => return,
+    };
+    layers.remember("health_urls", urls.join(" "), origin);
+    declared::of_health_urls(&urls, &source, probes);
+}
+
+/// `verify = "none"`, or `[verify]` with commands; the flag and the variable replace the file's commands.
+pub(super) fn verify(top: &mut Section<'_>, layers: &mut Layers<'_>) -> Verify {
+    let is_word = top
+        .take("verify")
+        .is_some_and(|item| matches!(item.value, Value::Text(_)));
+    let mut verify = if is_word {
+        let none = top.choice("verify", &[("none", true)]).unwrap_or_default();
+        Verify {
+            none,
+            commands: Vec::new(),
+        }
+    } else {
+        Verify {
+            commands: top.section("verify", |section| section.commands("commands").unwrap_or_default()),
+            none: false,
+        }
+    };
+    if let Some(given) = layers.given("verify.commands") {
+        layers.remember("verify.commands", given.texts.join("; "), given.origin.clone());
+        verify = Verify {
+            commands: Vec::new(),
+            none: given.texts.iter().all(|text| text == "none"),
+        };
+        for text in given.texts.iter().filter(|text| *text != "none") {
+            match shlex::split(text).filter(|words| !words.is_empty()) {
+                Some(words) => verify.commands.push(words),
+                None => layers.wrong(
+                    &given.origin,
+                    value::Wrong::new(format!("{text:?} is no command"), Some("its quotes must be closed")),
+                ),
+            }
+        }
+    }
+    verify
+}
+
+/// Whether prompts are answered already; only a flag or a variable can do that, so that no file does it for good.
+pub(super) fn confirmed(layers: &mut Layers<'_>) -> bool {
+    let Some(given) = layers.given("confirm") else {
+        return false;
+    };
+    let text = given.texts.last().cloned().unwrap_or_default();
+    layers.remember("confirm", text.clone(), given.origin.clone());
+    value::flag(&Value::Text(text), true).unwrap_or_else(|wrong| {
+        layers.wrong(&given.origin, wrong);
+        false
+    })
+}

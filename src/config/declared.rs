@@ -1,0 +1,153 @@
+//! Resources and probes as the file declares them: named, their kind known, their other keys left to the kind.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::layer::Layers;
+use crate::model::name::{BadName, ProbeName};
+use crate::model::section::Section;
+use crate::model::setting::{Item, Problem, Source, Value, nearest};
+
+/// A table `[resources.NAME]` or `[probes.NAME]`.
+#[derive(Clone)]
+pub struct Declared<N> {
+    /// Its name.
+    pub name: N,
+    /// Its kind, one of those that there are.
+    pub kind: String,
+    /// Its other keys.
+    pub item: Item,
+    /// Where they were read from.
+    pub source: Arc<Source>,
+    path: String,
+}
+
+impl<N: fmt::Debug> fmt::Debug for Declared<N> {
+    /// Without the other keys: they may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Declared")
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<N> Declared<N> {
+    /// Reads the kind's own keys; keys that nobody asked for are noted as problems.
+    pub fn read<T>(&self, problems: &mut Vec<Problem>, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
+        let mut section = Section::new(&self.path, &self.source, self.item.clone(), problems);
+        let value = read(&mut section);
+        section.finish();
+        value
+    }
+}
+
+/// Reads all tables of a section. `NAME = false` takes away what a base file declares.
+pub(super) fn read_all<N: std::str::FromStr<Err = BadName>>(
+    section: &mut Section<'_>,
+    room: &str,
+    kinds: &[&str],
+    source: &Arc<Source>,
+    layers: &mut Layers<'_>,
+) -> Vec<Declared<N>> {
+    let mut all = Vec::new();
+    for key in section.keys() {
+        let Some(item) = section.take(&key) else { continue };
+        if item.value == Value::Flag(false) {
+            continue;
+        }
+        let name = match key.parse::<N>() {
+            Ok(name) => Some(name),
+            Err(error) => {
+                section.problem(&key, error.to_string(), None);
+                None
+            }
+        };
+        let path = format!("{room}.{key}");
+        let at = item.at.clone();
+        let Value::Table(mut entries) = item.value else {
+            section.problem(
+                &key,
+                format!("expected a table, found {}", item.value.noun()),
+                Some(format!("write [{path}]; `false` takes it away")),
+            );
+            continue;
+        };
+        let known = format!("known kinds: {}", kinds.join(", "));
+        let mut refuse = |at, message: String, hint: Option<String>| {
+            layers.problems.push(Problem {
+                place: source.place(at),
+                message,
+                hint: hint.or(Some(known.clone())),
+            });
+        };
+        let kind = match entries.remove("kind") {
+            None => {
+                refuse(&at, format!("`{path}`: `kind` is missing"), None);
+                continue;
+            }
+            Some((_, item)) => match item.value {
+                Value::Text(kind) if kinds.contains(&kind.as_str()) => kind,
+                Value::Text(kind) => {
+                    let hint = nearest(&kind, kinds.iter().copied());
+                    refuse(&item.at, format!("`{path}.kind`: there is no kind {kind:?}"), hint);
+                    continue;
+                }
+                other => {
+                    let message = format!("`{path}.kind`: expected a string, found {}", other.noun());
+                    refuse(&item.at, message, None);
+                    continue;
+                }
+            },
+        };
+        if let Some(name) = name {
+            all.push(Declared {
+                name,
+                kind,
+                item: Item {
+                    value: Value::Table(entries),
+                    at,
+                },
+                source: Arc::clone(source),
+                path,
+            });
+        }
+    }
+    // In the order of the file, as people read it; the table itself is sorted by name.
+    all.sort_by_key(|declared| declared.item.at.start);
+    all
+}
+
+/// The addresses to watch as probes of kind `http`: `health`, `health-2` …, beside those that have a name.
+pub(super) fn of_health_urls(urls: &[String], source: &Arc<Source>, probes: &mut Vec<Declared<ProbeName>>) {
+    let mut number = 1;
+    for url in urls {
+        let name = loop {
+            let text = if number == 1 {
+                "health".to_owned()
+            } else {
+                format!("health-{number}")
+            };
+            number += 1;
+            if let Ok(name) = text.parse::<ProbeName>()
+                && !probes.iter().any(|probe| probe.name == name)
+            {
+                break name;
+            }
+        };
+        let url = Item {
+            value: Value::Text(url.clone()),
+            at: 0..0,
+        };
+        probes.push(Declared {
+            path: format!("probes.{name}"),
+            name,
+            kind: "http".to_owned(),
+            item: Item {
+                value: Value::Table([("url".to_owned(), (0..0, url))].into()),
+                at: 0..0,
+            },
+            source: Arc::clone(source),
+        });
+    }
+}

@@ -1,0 +1,105 @@
+//! The commented `guard.toml` of what was found.
+
+use std::fmt::Write as _;
+
+use super::Discovery;
+use super::found::{Entry, Found, quoted};
+
+/// The text of a settings file: valid, in the order in which things are restored, each line explained.
+#[must_use]
+pub fn render(discovery: &Discovery) -> String {
+    let mut text = String::from(
+        "# guard.toml: what guard copies before a deployment, how it judges the release, and how it walks back.\n\
+         # Written by `guard init` from what it found here; it is yours to change. `guard check` proves it.\n",
+    );
+    for note in &discovery.notes {
+        push(
+            &mut text,
+            format_args!("\n# Not taken up: {}", note.replace(['\n', '\r'], " ")),
+        );
+    }
+    if !discovery.notes.is_empty() {
+        text.push('\n');
+    }
+    if discovery.probes.is_empty() {
+        text.push_str(
+            "\n# Nothing was found that could be asked, so a release would be unverified. Better than this line is a probe:\n\
+             # [probes.web]\n# kind = \"http\"\n# url = \"http://127.0.0.1:3000/health\"\nverify = \"none\"\n",
+        );
+    }
+    if !discovery.compose_files.is_empty() {
+        let files: Vec<String> = discovery.compose_files.iter().map(|file| quoted(file)).collect();
+        text.push_str("\n# The Compose project.\n[compose]\n");
+        line(
+            &mut text,
+            &format!("files = [{}]", files.join(", ")),
+            "in this order, as `docker compose -f` takes them",
+        );
+    }
+    for found in &discovery.resources {
+        table(&mut text, "resources", found);
+    }
+    if discovery.resources.is_empty() {
+        text.push_str(
+            "\n# Nothing was found that could be copied and put back. A resource is written like this:\n\
+             # [resources.db]\n# kind = \"postgres\"\n# url = \"postgres://app:${DB_PASSWORD}@127.0.0.1/app\"\n",
+        );
+    }
+    for found in &discovery.probes {
+        table(&mut text, "probes", found);
+    }
+    if !discovery.probes.is_empty() {
+        text.push_str(
+            "\n# Your own proof that the release works, run once after the deployment; a failure walks back.\n\
+             # [verify]\n# commands = [\"./scripts/smoke.sh\"]\n",
+        );
+    }
+    text.push_str("\n# How long the release is watched, and what makes it bad.\n[monitor]\n");
+    line(&mut text, "duration = \"10m\"", "the watch after the deployment");
+    line(&mut text, "interval = \"1s\"", "between two readings of one probe");
+    line(&mut text, "consecutive_failures = 3", "so many in a row are an outage");
+    line(
+        &mut text,
+        "error_threshold = 0.10",
+        "a ratio: more than ten per cent failing is too much",
+    );
+    line(&mut text, "min_samples = 20", "readings before a ratio says anything");
+    text.push_str("\n# Which backups are kept.\n[retention]\n");
+    line(&mut text, "keep = 10", "the newest known-good ones");
+    line(&mut text, "keep_days = 30", "and all of the last days");
+    text
+}
+
+fn table(text: &mut String, room: &str, found: &Found) {
+    push(
+        text,
+        format_args!("\n# {}\n[{room}.{}]\n", plain(&found.about), key(&found.name)),
+    );
+    push(text, format_args!("kind = {}\n", quoted(found.kind)));
+    for Entry { key, value, comment } in &found.entries {
+        line(text, &format!("{key} = {value}"), comment);
+    }
+}
+
+/// A name with a dot would be two keys.
+fn key(name: &str) -> String {
+    if name.contains('.') {
+        quoted(name)
+    } else {
+        name.to_owned()
+    }
+}
+
+/// A comment is one line, whatever the names in it are.
+fn plain(text: &str) -> String {
+    crate::model::text::sanitised(text)
+}
+
+fn line(text: &mut String, setting: &str, comment: &str) {
+    push(text, format_args!("{setting:<32}  # {}\n", plain(comment)));
+}
+
+fn push(text: &mut String, part: std::fmt::Arguments<'_>) {
+    // Writing to a string cannot fail.
+    let _infallible = text.write_fmt(part);
+}

@@ -1,0 +1,284 @@
+//! What a Compose project shows: databases, volumes, mounted configuration, published addresses.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use regex::Regex;
+
+use super::Discovery;
+use super::directory::Configuration;
+use super::found::{Found, Names};
+use super::resolved::{Mount, Project, Published, Service};
+use crate::system::context::Context;
+
+/// Takes up everything that the services show.
+pub(super) fn take_up(
+    project: &Project,
+    cx: &Context,
+    is_local: bool,
+    discovery: &mut Discovery,
+    names: &mut Names,
+    configuration: &mut Configuration,
+) {
+    let databases: Vec<_> = project
+        .services
+        .iter()
+        .filter(|(_, service)| is_postgres(service))
+        .collect();
+    for (service, definition) in &databases {
+        let wish = if databases.len() == 1 { "db" } else { service.as_str() };
+        discovery
+            .resources
+            .push(database(names.give(wish), service, definition));
+    }
+    let mut seen = BTreeSet::new();
+    for (service, definition) in &project.services {
+        for mount in &definition.volumes {
+            let Some(source) = mount.source.as_deref().filter(|source| !source.is_empty()) else {
+                continue;
+            };
+            if holds_postgres(mount) && is_postgres(definition) || !seen.insert(source.to_owned()) {
+                continue;
+            }
+            match mount.kind.as_str() {
+                "volume" => discovery
+                    .resources
+                    .push(volume(names.give(source), source, service, definition, project)),
+                "bind" => bind(mount, source, service, definition, cx, discovery, names, configuration),
+                _ => {}
+            }
+        }
+    }
+    probes(project, is_local, discovery);
+}
+
+/// What every Compose project has.
+pub(super) fn of_every_project(names: &mut Names) -> Vec<Found> {
+    vec![
+        Found::new(
+            names.give("compose"),
+            "compose",
+            "The Compose project: its files, and which of its services were running.",
+        ),
+        Found::new(
+            names.give("images"),
+            "images",
+            "The images that the services run, so that a moved tag or a prune cannot take them away.",
+        ),
+    ]
+}
+
+fn is_postgres(service: &Service) -> bool {
+    let image = service.image_name().to_ascii_lowercase();
+    let is_other = ["exporter", "backup", "admin", "client", "bouncer"]
+        .iter()
+        .any(|word| image.contains(word));
+    let is_named = ["postgres", "postgis", "timescale", "pgvector"]
+        .iter()
+        .any(|word| image.contains(word));
+    // The password alone says nothing: the app is given it as well.
+    !is_other
+        && (is_named || service.variable("POSTGRES_PASSWORD").is_some() && service.volumes.iter().any(holds_postgres))
+}
+
+fn holds_postgres(mount: &Mount) -> bool {
+    mount.target.starts_with("/var/lib/postgresql")
+}
+
+/// The defaults are those of the official image.
+fn database(name: String, service: &str, definition: &Service) -> Found {
+    let user = definition.variable("POSTGRES_USER").unwrap_or("postgres");
+    let database = definition.variable("POSTGRES_DB").unwrap_or(user);
+    Found::new(name, "postgres", format!("The database of the service {service}."))
+        .text(
+            "service",
+            service,
+            "reached inside its container, so no password is needed here",
+        )
+        .text("database", database, "POSTGRES_DB of the service")
+        .text("user", user, "POSTGRES_USER of the service")
+}
+
+fn volume(name: String, source: &str, service: &str, definition: &Service, project: &Project) -> Found {
+    let is_external = project
+        .volumes
+        .get(source)
+        .and_then(Option::as_ref)
+        .is_some_and(|volume| !volume.external.is_null() && volume.external != false);
+    let mut about = format!("The volume {source} of the service {service}.");
+    if is_external {
+        about.push_str(" It is external: others may use it too.");
+    }
+    let found = Found::new(name, "volume", about).text("volume", source, "the volume as the compose file names it");
+    if is_live_database(definition) {
+        return found.text(
+            "mode",
+            "pause",
+            "a database's files copied while it writes are no copy: it is paused for that time",
+        );
+    }
+    found
+}
+
+/// Databases that guard knows only as files.
+fn is_live_database(service: &Service) -> bool {
+    let image = service.image_name().to_ascii_lowercase();
+    [
+        "mysql",
+        "mariadb",
+        "mongo",
+        "clickhouse",
+        "elasticsearch",
+        "opensearch",
+        "influxdb",
+        "couchdb",
+        "neo4j",
+    ]
+    .iter()
+    .any(|word| image.contains(word))
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one place that knows all the lists a mount can go to"
+)]
+fn bind(
+    mount: &Mount,
+    source: &str,
+    service: &str,
+    definition: &Service,
+    cx: &Context,
+    discovery: &mut Discovery,
+    names: &mut Names,
+    configuration: &mut Configuration,
+) {
+    let path = Path::new(source);
+    // The whole checkout mounted is the code, and a socket is no data.
+    if cx.directory.starts_with(path) || !(path.is_dir() || path.is_file()) {
+        return;
+    }
+    let Ok(inside) = path.strip_prefix(&cx.directory) else {
+        if !mount.read_only
+            && !["/var/run", "/run", "/proc", "/sys", "/dev", "/etc"]
+                .iter()
+                .any(|root| path.starts_with(root))
+        {
+            discovery.notes.push(format!(
+                "{source} is mounted by {service} and lies outside of this directory; add a resource of kind `volume` with `path` if a deployment changes it"
+            ));
+        }
+        return;
+    };
+    let inside = inside.display().to_string();
+    let is_configuration = mount.read_only || path.is_file() || mount.target.starts_with("/etc/");
+    if !is_configuration {
+        discovery.resources.push(
+            Found::new(
+                names.give(&inside.replace('/', "-")),
+                "volume",
+                format!("The directory {inside}, mounted by {service}."),
+            )
+            .text("path", &inside, "from this directory"),
+        );
+        return;
+    }
+    configuration.add(if path.is_dir() { format!("{inside}/**") } else { inside });
+    if definition.image_name().contains("nginx") && mount.target.starts_with("/etc/nginx") {
+        configuration.reloaded_by_nginx(service);
+    }
+}
+
+/// A probe for all containers, and one for each address that looks like a web server's.
+fn probes(project: &Project, is_local: bool, discovery: &mut Discovery) {
+    if project.services.is_empty() {
+        return;
+    }
+    let mut names = Names::default();
+    discovery.probes.push(Found::new(
+        names.give("containers"),
+        "container",
+        "Every container runs, is healthy where it has a health check, and is not restarted again and again.",
+    ));
+    for (service, definition) in &project.services {
+        for published in definition.published() {
+            let Some(address) = address(service, definition, &published) else {
+                continue;
+            };
+            if is_local {
+                discovery.probes.push(address.probe(names.give(service)));
+            } else {
+                discovery.notes.push(format!(
+                    "{service} publishes port {}, but DOCKER_HOST is another host: add a probe with its address",
+                    published.port
+                ));
+            }
+        }
+    }
+}
+
+struct Address {
+    url: String,
+    about: String,
+    is_guess: bool,
+}
+
+impl Address {
+    fn probe(self, name: String) -> Found {
+        let found = Found::new(name, "http", self.about);
+        if !self.is_guess {
+            return found.text("url", &self.url, "as the health check of the service asks");
+        }
+        found
+            .text(
+                "url",
+                &self.url,
+                "a guess: an address that also asks the database would tell more",
+            )
+            .text(
+                "expect_status",
+                "200-499",
+                "a redirect or a missing page is an answer too; a server error is none",
+            )
+    }
+}
+
+/// The address of a published port that speaks HTTP, by what its health check asks, else by its name.
+fn address(service: &str, definition: &Service, published: &Published) -> Option<Address> {
+    let Published { host, port, target } = published;
+    if let Some((asked, path)) = definition.health_check().as_deref().and_then(asked_address)
+        && asked == *target
+    {
+        return Some(Address {
+            url: format!("http://{host}:{port}{path}"),
+            about: format!("The service {service} answers its own health check from outside as well."),
+            is_guess: false,
+        });
+    }
+    let image = definition.image_name();
+    let is_web = [
+        "nginx", "caddy", "traefik", "httpd", "haproxy", "web", "frontend", "front", "proxy",
+    ]
+    .iter()
+    .any(|word| service.contains(word) || image.contains(word));
+    let is_plain_port = matches!(target, 80 | 3000 | 3001 | 5000 | 8000 | 8080 | 8081);
+    // Behind 443 a certificate for another name than this address would be refused.
+    (is_plain_port && (is_web || definition.health_check().is_some())).then(|| Address {
+        url: format!("http://{host}:{port}/"),
+        about: format!("The service {service} answers on its published port."),
+        is_guess: true,
+    })
+}
+
+/// The port and path that a health check asks of its own container.
+fn asked_address(check: &str) -> Option<(u16, String)> {
+    let pattern =
+        Regex::new(r"http://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::(\d+))?(/[A-Za-z0-9_~./%?=&-]*)?").ok()?;
+    let found = pattern.captures(check)?;
+    let port = found.get(1).map_or(Some(80), |port| port.as_str().parse().ok())?;
+    Some((
+        port,
+        found
+            .get(2)
+            .map_or_else(|| "/".to_owned(), |path| path.as_str().to_owned()),
+    ))
+}

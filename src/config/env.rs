@@ -1,0 +1,183 @@
+//! Every variable that guard reads, with the names that older scripts used for it: one table.
+
+use crate::model::setting::Problem;
+use crate::system::environment::Environment;
+
+/// A setting that can be given outside of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Name {
+    /// Where it stands in `guard.toml`: `monitor.duration`; also the key of [`super::Request::flags`].
+    pub key: &'static str,
+    /// The flag, where there is one.
+    pub flag: Option<&'static str>,
+    /// The variable.
+    pub variable: &'static str,
+    /// Names in older scripts, the stronger first.
+    pub aliases: &'static [&'static str],
+    /// Whether the file can hold it as well.
+    pub in_file: bool,
+}
+
+const fn name(
+    key: &'static str,
+    flag: Option<&'static str>,
+    variable: &'static str,
+    aliases: &'static [&'static str],
+) -> Name {
+    Name {
+        key,
+        flag,
+        variable,
+        aliases,
+        in_file: true,
+    }
+}
+
+const fn outside(
+    key: &'static str,
+    flag: Option<&'static str>,
+    variable: &'static str,
+    aliases: &'static [&'static str],
+) -> Name {
+    Name {
+        in_file: false,
+        ..name(key, flag, variable, aliases)
+    }
+}
+
+/// All settings that have a flag or a variable.
+pub const NAMES: &[Name] = &[
+    outside("directory", Some("--directory"), "GUARD_DIRECTORY", &[]),
+    outside("config", Some("--config"), "GUARD_CONFIG", &[]),
+    outside("environment", Some("--environment"), "GUARD_ENVIRONMENT", &[]),
+    name("project", None, "GUARD_PROJECT", &[]),
+    name("state_dir", None, "GUARD_STATE_DIR", &[]),
+    name("backup_dir", None, "GUARD_BACKUP_DIR", &["BACKUP_DIR"]),
+    name(
+        "health_urls",
+        Some("--health-url"),
+        "GUARD_HEALTH_URL",
+        &["HEALTH_CHECK_URL"],
+    ),
+    name("verify.commands", Some("--verify"), "GUARD_VERIFY", &[]),
+    name(
+        "monitor.duration",
+        Some("--monitor-duration"),
+        "GUARD_MONITOR_DURATION",
+        &["MONITORING_DURATION"],
+    ),
+    name("monitor.interval", Some("--interval"), "GUARD_INTERVAL", &[]),
+    name(
+        "monitor.consecutive_failures",
+        Some("--consecutive-failures"),
+        "GUARD_CONSECUTIVE_FAILURES",
+        &["HEALTH_CHECK_FAILURES_THRESHOLD"],
+    ),
+    name(
+        "monitor.error_threshold",
+        Some("--error-threshold"),
+        "GUARD_ERROR_THRESHOLD",
+        &["ERROR_THRESHOLD"],
+    ),
+    name("monitor.min_samples", Some("--min-samples"), "GUARD_MIN_SAMPLES", &[]),
+    name("policy.timeout", Some("--timeout"), "GUARD_TIMEOUT", &[]),
+    name("policy.data_restore", Some("--data-restore"), "GUARD_DATA_RESTORE", &[]),
+    // The flag and the variable say yes or no; the file says `on_failure = "hold"`.
+    name("policy.on_failure", Some("--no-rollback"), "GUARD_NO_ROLLBACK", &[]),
+    name(
+        "policy.allow_unhealthy_baseline",
+        Some("--allow-unhealthy-baseline"),
+        "GUARD_ALLOW_UNHEALTHY_BASELINE",
+        &[],
+    ),
+    name("lock.wait", Some("--lock-wait"), "GUARD_LOCK_WAIT", &[]),
+    name(
+        "lock.wait_timeout",
+        Some("--lock-wait-timeout"),
+        "GUARD_LOCK_WAIT_TIMEOUT",
+        &[],
+    ),
+    outside(
+        "confirm",
+        Some("--yes"),
+        "GUARD_ROLLBACK_CONFIRM",
+        &["GUARD_YES", "ROLLBACK_CONFIRM"],
+    ),
+    name(
+        "notify.slack_webhook_url",
+        None,
+        "GUARD_SLACK_WEBHOOK_URL",
+        &["SLACK_WEBHOOK_URL", "SLACK_WEBHOOK"],
+    ),
+];
+
+/// Variables that are no settings: what the command line reads itself, and what guard announces to deploy commands and
+/// hooks, and so finds again where one of them calls guard.
+const OTHERS: &[&str] = &[
+    "GUARD_OUTPUT",
+    "GUARD_QUIET",
+    "GUARD_VERBOSE",
+    "GUARD_COLOR",
+    "GUARD_DESCRIPTION",
+    "GUARD_ONLY",
+    "GUARD_SKIP",
+    "GUARD_SERVICE",
+    "GUARD_REASON",
+    "GUARD_DRY_RUN",
+    "GUARD_UNDO",
+    "GUARD_JUNIT",
+    "GUARD_DURATION",
+    "GUARD_FORMAT",
+    "GUARD_PRINT",
+    "GUARD_RESTORE",
+    "GUARD_REPLAY",
+    "GUARD_MESSAGE",
+    "GUARD_RUN_ID",
+    "GUARD_STAGE",
+    "GUARD_EVENTS",
+    BACKUP_TIMESTAMP,
+];
+
+/// The backup to go back to; announced to hooks as well.
+pub(super) const BACKUP_TIMESTAMP: &str = "GUARD_BACKUP_TIMESTAMP";
+
+/// The entry of a setting.
+#[must_use]
+pub fn find(key: &str) -> Option<&'static Name> {
+    NAMES.iter().find(|name| name.key == key)
+}
+
+/// The variables that are meant for guard and that guard does not know: `(problems, warnings)`. One letter off a known
+/// name is a slip that must not be passed over, since the setting it was meant for would silently keep its default.
+#[must_use]
+pub(super) fn strangers(environment: &Environment) -> (Vec<Problem>, Vec<Problem>) {
+    let known: Vec<&str> = NAMES
+        .iter()
+        .flat_map(|name| std::iter::once(&name.variable).chain(name.aliases))
+        .chain(OTHERS)
+        .copied()
+        .collect();
+    let mut problems = Vec::new();
+    let mut warnings = Vec::new();
+    for (name, value) in environment.texts() {
+        if !name.starts_with("GUARD_") || value.is_empty() || known.contains(&name) {
+            continue;
+        }
+        let near = known
+            .iter()
+            .map(|known| (strsim::damerau_levenshtein(name, known), known))
+            .min();
+        let slip = near.filter(|(distance, _)| *distance <= 2);
+        let problem = Problem {
+            place: name.to_owned(),
+            message: "guard knows no variable of this name".to_owned(),
+            hint: slip.map(|(_, known)| format!("did you mean `{known}`?")),
+        };
+        if slip.is_some() {
+            problems.push(problem);
+        } else {
+            warnings.push(problem);
+        }
+    }
+    (problems, warnings)
+}

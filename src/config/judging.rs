@@ -1,0 +1,121 @@
+//! How a release is judged, and what follows from the judgement: `[monitor]` and `[policy]`.
+
+use super::layer::{Layers, Origin};
+use super::value::{self, Wrong};
+use crate::model::health::{Decision, RateForm, Rule};
+use crate::model::policy::{DataRestore, OnFailure, OnInconclusive, Policy};
+use crate::model::section::Section;
+use crate::model::setting::Value;
+
+pub(super) fn rule(section: &mut Section<'_>, layers: &mut Layers<'_>) -> Rule {
+    let default = Rule::default();
+    let rule = Rule {
+        decision: layers.value(section, "monitor.decision", decision, default.decision, "guard"),
+        window: layers.value(section, "monitor.duration", value::duration, default.window, "10m"),
+        interval: layers.value(section, "monitor.interval", value::duration, default.interval, "1s"),
+        consecutive_failures: layers.value(
+            section,
+            "monitor.consecutive_failures",
+            value::count,
+            default.consecutive_failures,
+            "3",
+        ),
+        persist: layers.value(section, "monitor.persist", value::duration, default.persist, "10s"),
+        error_threshold: layers.value(
+            section,
+            "monitor.error_threshold",
+            value::ratio,
+            default.error_threshold,
+            "0.10",
+        ),
+        min_samples: layers.value(section, "monitor.min_samples", value::count, default.min_samples, "20"),
+        gate: layers.value(section, "monitor.gate", value::duration, default.gate, "1m"),
+        rate: layers.value(section, "monitor.rate", rate, default.rate, "evidence"),
+    };
+    // Each value is fine by itself here; together they would watch without ever being able to decide.
+    if rule.interval.saturating_mul(rule.consecutive_failures) > rule.window {
+        let keys = ["monitor.duration", "monitor.interval", "monitor.consecutive_failures"];
+        let origin = layers
+            .effective
+            .iter()
+            .find(|value| keys.contains(&value.key) && value.origin != Origin::Default)
+            .map_or(Origin::Default, |value| value.origin.clone());
+        let message = format!(
+            "{} failures in a row, {} s apart, do not fit into a watch of {} s, so this rule could never fire",
+            rule.consecutive_failures,
+            rule.interval.as_secs_f64(),
+            rule.window.as_secs_f64()
+        );
+        let hint = "a longer `duration`, or a shorter `interval`";
+        layers.wrong(&origin, Wrong::new(message, Some(hint)));
+    }
+    rule
+}
+
+pub(super) fn policy(section: &mut Section<'_>, layers: &mut Layers<'_>) -> Policy {
+    let default = Policy::default();
+    Policy {
+        on_failure: layers.value(section, "policy.on_failure", on_failure, default.on_failure, "rollback"),
+        on_unknown: layers.value(section, "policy.on_unknown", on_failure, default.on_unknown, "rollback"),
+        on_interrupt: layers.value(
+            section,
+            "policy.on_interrupt",
+            on_failure,
+            default.on_interrupt,
+            "rollback",
+        ),
+        data_restore: layers.value(
+            section,
+            "policy.data_restore",
+            data_restore,
+            default.data_restore,
+            "auto",
+        ),
+        on_inconclusive: layers.value(
+            section,
+            "policy.on_inconclusive",
+            on_inconclusive,
+            default.on_inconclusive,
+            "leave",
+        ),
+        deploy_timeout: layers.value(section, "policy.timeout", value::limit, default.deploy_timeout, "30m"),
+    }
+}
+
+fn decision(value: &Value, _: bool) -> Result<Decision, Wrong> {
+    value::choice(value, &[("guard", Decision::Guard), ("classic", Decision::Classic)])
+}
+
+fn rate(value: &Value, _: bool) -> Result<RateForm, Wrong> {
+    value::choice(
+        value,
+        &[("evidence", RateForm::Evidence), ("observed", RateForm::Observed)],
+    )
+}
+
+/// The file says `rollback` or `hold`; the flag and the variable are `--no-rollback`, so they say yes or no.
+fn on_failure(value: &Value, text: bool) -> Result<OnFailure, Wrong> {
+    if text {
+        return value::flag(value, true).map(|no| if no { OnFailure::Hold } else { OnFailure::Rollback });
+    }
+    value::choice(value, &[("rollback", OnFailure::Rollback), ("hold", OnFailure::Hold)])
+}
+
+fn data_restore(value: &Value, _: bool) -> Result<DataRestore, Wrong> {
+    value::choice(
+        value,
+        &[
+            ("auto", DataRestore::Auto),
+            ("always", DataRestore::Always),
+            ("never", DataRestore::Never),
+            ("if-no-writes", DataRestore::IfNoWrites),
+        ],
+    )
+}
+
+fn on_inconclusive(value: &Value, _: bool) -> Result<OnInconclusive, Wrong> {
+    value::choice(
+        value,
+        &[("leave", OnInconclusive::Leave), ("rollback", OnInconclusive::Rollback)],
+    )
+}

@@ -1,0 +1,130 @@
+//! The parts of the settings that are groups of their own.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::layer::Layers;
+use super::value;
+use crate::model::section::Section;
+use crate::system::context::Context;
+use crate::system::docker::{Compose, DockerError};
+
+/// Commands, each a list of words.
+pub type Commands = Vec<Vec<String>>;
+
+/// What is not a Compose project: how it is stopped and started around a restore.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Services {
+    /// Stops it.
+    pub stop: Commands,
+    /// Starts it.
+    pub start: Commands,
+}
+
+/// What is run around deploy and rollback, so that users see a page and not an error.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Maintenance {
+    /// Before.
+    pub on: Commands,
+    /// After.
+    pub off: Commands,
+}
+
+/// How a release is verified, once, before it is watched.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verify {
+    /// The user's own scripts.
+    pub commands: Commands,
+    /// `verify = "none"`: a release that nothing looks at is meant to be so.
+    pub none: bool,
+}
+
+/// Which backups are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retention {
+    /// The newest so many known-good ones, at least 1.
+    pub keep: u32,
+    /// And all of the last so many days; `None` where only the count matters.
+    pub keep_days: Option<u32>,
+}
+
+/// What is done where another run holds the lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lock {
+    /// Whether to wait for it.
+    pub wait: bool,
+    /// For how long at most.
+    pub wait_timeout: Duration,
+}
+
+/// The Compose project as the settings name it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ComposeSettings {
+    /// The compose files in order, absolute.
+    pub files: Vec<PathBuf>,
+    /// The project's name, where somebody names it; else Compose does.
+    pub project: Option<String>,
+    /// The active profiles.
+    pub profiles: Vec<String>,
+    /// The env files, absolute; empty: Compose finds `.env` itself.
+    pub env_files: Vec<PathBuf>,
+}
+
+impl ComposeSettings {
+    /// The project with its name; where nobody names it, Compose is asked.
+    ///
+    /// # Errors
+    /// Compose refuses the files.
+    pub fn resolve(&self, cx: &Context, directory: &Path) -> Result<Compose, DockerError> {
+        let project = match &self.project {
+            Some(project) => project.clone(),
+            None => Compose::default_project(cx, directory, &self.files)?,
+        };
+        Ok(Compose {
+            files: self.files.clone(),
+            env_files: self.env_files.clone(),
+            profiles: self.profiles.clone(),
+            project,
+            directory: directory.to_owned(),
+        })
+    }
+}
+
+pub(super) fn services(section: &mut Section<'_>) -> Services {
+    let services = Services {
+        stop: section.commands("stop").unwrap_or_default(),
+        start: section.commands("start").unwrap_or_default(),
+    };
+    if services.stop.is_empty() != services.start.is_empty() {
+        let lonely = if services.stop.is_empty() { "start" } else { "stop" };
+        section.problem(lonely, "stop and start belong together", None);
+    }
+    services
+}
+
+pub(super) fn maintenance(section: &mut Section<'_>) -> Maintenance {
+    let maintenance = Maintenance {
+        on: section.commands("on").unwrap_or_default(),
+        off: section.commands("off").unwrap_or_default(),
+    };
+    if maintenance.on.is_empty() != maintenance.off.is_empty() {
+        let lonely = if maintenance.on.is_empty() { "off" } else { "on" };
+        section.problem(lonely, "on and off belong together", None);
+    }
+    maintenance
+}
+
+pub(super) fn retention(section: &mut Section<'_>, layers: &mut Layers<'_>) -> Retention {
+    Retention {
+        keep: layers.value(section, "retention.keep", value::count, 10, "10"),
+        keep_days: layers.value(section, "retention.keep_days", value::days, Some(30), "30"),
+    }
+}
+
+pub(super) fn lock(section: &mut Section<'_>, layers: &mut Layers<'_>) -> Lock {
+    let default = Duration::from_mins(15);
+    Lock {
+        wait: layers.value(section, "lock.wait", value::flag, false, "false"),
+        wait_timeout: layers.value(section, "lock.wait_timeout", value::duration, default, "15m"),
+    }
+}

@@ -1,0 +1,248 @@
+//! The settings in force: every layer read, every problem told at once, nothing asked again later.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::checks;
+use super::declared::{self, Declared};
+use super::env;
+use super::file::{self, Document, Tree};
+use super::judging;
+use super::layer::{Effective, Layers, Request};
+use super::location::locate;
+use super::parts::{self, ComposeSettings, Lock, Maintenance, Retention, Services, Verify};
+use super::project::{self, ComposeVariables};
+use super::value;
+use crate::model::health::Rule;
+use crate::model::name::{ProbeName, ResourceName};
+use crate::model::policy::Policy;
+use crate::model::secret::Secret;
+use crate::model::section::Section;
+use crate::model::setting::{Problem, Source};
+
+/// Everything that a person has set, and the defaults for the rest.
+#[derive(Clone)]
+pub struct Settings {
+    /// The project's directory, absolute: that of the file; commands and relative paths start here.
+    pub directory: PathBuf,
+    /// The text that the settings were read from.
+    pub source: Arc<Source>,
+    /// Whether there is no file, so that the settings are what `guard init` would have found.
+    pub discovered: bool,
+    /// The environment that was laid over the file.
+    pub environment_name: Option<String>,
+    /// The environments that the file has.
+    pub environments: Vec<String>,
+    /// The project's name, fit for a path.
+    pub project: String,
+    /// The directory of guard's state, absolute.
+    pub state_dir: PathBuf,
+    /// The directory of the backups, absolute.
+    pub backup_dir: PathBuf,
+    /// The Compose project, where there is one.
+    pub compose: Option<ComposeSettings>,
+    /// What is copied and put back.
+    pub resources: Vec<Declared<ResourceName>>,
+    /// What is asked, the health URLs among them.
+    pub probes: Vec<Declared<ProbeName>>,
+    /// How what is not a Compose project is stopped and started.
+    pub services: Services,
+    /// The maintenance page.
+    pub maintenance: Maintenance,
+    /// The scripts that verify a release.
+    pub verify: Verify,
+    /// How readings are judged.
+    pub monitor: Rule,
+    /// What follows.
+    pub policy: Policy,
+    /// Whether a release may follow on a state that is not well.
+    pub allow_unhealthy_baseline: bool,
+    /// Which backups are kept.
+    pub retention: Retention,
+    /// What is done where another run holds the lock.
+    pub lock: Lock,
+    /// Whether prompts are answered with yes.
+    pub confirmed: bool,
+    /// Where Slack is told.
+    pub slack_webhook: Option<Secret>,
+    /// What must be in no text; learn these before anything is said.
+    pub secrets: Vec<Secret>,
+    /// What is not wrong but worth a look.
+    pub warnings: Vec<Problem>,
+    /// The single values in force with their origins, for `guard check -v`.
+    pub effective: Vec<Effective>,
+}
+
+impl fmt::Debug for Settings {
+    /// Without the text they were read from: it may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("project", &self.project)
+            .field("directory", &self.directory)
+            .field("resources", &self.resources)
+            .field("probes", &self.probes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// Reads the settings from the file. `None`: there is no file, and nobody named one.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn of_file(request: &Request) -> Result<Option<Self>, Vec<Problem>> {
+        let location = locate(request)?;
+        match file::read(&location.file, &location.shown).map_err(|problem| vec![problem])? {
+            Some(document) => Self::of_document(request, &location.directory, &document).map(Some),
+            None if location.is_named => Err(vec![Problem {
+                place: location.shown,
+                message: "there is no such file".to_owned(),
+                hint: Some("`guard init` writes one".to_owned()),
+            }]),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads the settings from a text that stands for the file of this directory.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn of_document(request: &Request, directory: &Path, document: &Document) -> Result<Self, Vec<Problem>> {
+        let source = Arc::new(document.source.clone());
+        let mut layers = Layers::new(request, &source);
+        let environment = layers.given("environment").and_then(|given| {
+            let name = given.texts.last()?.clone();
+            Some((name, given.origin))
+        });
+        let place = environment.as_ref().map(|(_, origin)| origin.to_string());
+        let chosen = environment
+            .as_ref()
+            .map(|(name, _)| name.as_str())
+            .zip(place.as_deref());
+        let mut tree = match file::understand(document, chosen, &request.environment) {
+            Ok(tree) => tree,
+            Err(mut problems) => {
+                problems.append(&mut layers.problems);
+                return Err(problems);
+            }
+        };
+        if let Some((name, origin)) = &environment {
+            layers.remember("environment", name.clone(), origin.clone());
+        }
+        let mut problems = std::mem::take(&mut tree.problems);
+        let settings = read(
+            tree,
+            &mut layers,
+            &mut problems,
+            directory,
+            &source,
+            environment.map(|(name, _)| name),
+        );
+        problems.append(&mut layers.problems);
+        if problems.is_empty() {
+            Ok(settings)
+        } else {
+            Err(in_order(problems))
+        }
+    }
+}
+
+/// The problems by place, those of the file by line, each once.
+fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by_cached_key(|problem| {
+        let mut parts = problem.place.rsplitn(3, ':');
+        let column: usize = parts.next().and_then(|column| column.parse().ok()).unwrap_or_default();
+        let line: usize = parts.next().and_then(|line| line.parse().ok()).unwrap_or_default();
+        (line, column)
+    });
+    problems.dedup();
+    problems
+}
+
+fn read(
+    tree: Tree,
+    layers: &mut Layers<'_>,
+    problems: &mut Vec<Problem>,
+    directory: &Path,
+    source: &Arc<Source>,
+    environment_name: Option<String>,
+) -> Settings {
+    let request = layers.request;
+    let (mut slips, strangers) = env::strangers(&request.environment);
+    layers.problems.append(&mut slips);
+    let mut warnings = tree.warnings;
+    warnings.extend(strangers);
+    let mut top = Section::new("", source, tree.item, problems);
+    let variables = ComposeVariables::read(directory, &request.environment).unwrap_or_else(|problem| {
+        layers.problems.push(problem);
+        ComposeVariables::without_file(&request.environment)
+    });
+    let services = top.section("services", parts::services);
+    let compose = top.section("compose", |section| {
+        project::compose(section, directory, &variables, services != Services::default())
+    });
+    let project = project::name(&mut top, layers, directory, compose.as_ref());
+    let state_dir = project::state_dir(&mut top, layers, directory, &project);
+    let backup_dir = project::backup_dir(&mut top, layers, directory, &state_dir);
+    let resources = top.section("resources", |section| {
+        declared::read_all(section, "resources", &request.resource_kinds, source, layers)
+    });
+    let mut probes = top.section("probes", |section| {
+        declared::read_all(section, "probes", &request.probe_kinds, source, layers)
+    });
+    checks::health_urls(&mut top, layers, source, &mut probes);
+    let verify = checks::verify(&mut top, layers);
+    let maintenance = top.section("maintenance", parts::maintenance);
+    let monitor = top.section("monitor", |section| judging::rule(section, layers));
+    let (policy, allow_unhealthy_baseline) = top.section("policy", |section| {
+        let key = "policy.allow_unhealthy_baseline";
+        (
+            judging::policy(section, layers),
+            layers.value(section, key, value::flag, false, "false"),
+        )
+    });
+    let retention = top.section("retention", |section| parts::retention(section, layers));
+    let lock = top.section("lock", |section| parts::lock(section, layers));
+    let slack_webhook = top.section("notify", |section| {
+        layers.value(section, "notify.slack_webhook_url", value::secret_url, None, "none")
+    });
+    let confirmed = checks::confirmed(layers);
+    top.finish();
+    if probes.is_empty() && verify.commands.is_empty() && !verify.none && request.judges {
+        layers.problems.push(Problem {
+            place: source.name.clone(),
+            message: "nothing would look at the release: there is no probe, no health URL and no verify command"
+                .to_owned(),
+            hint: Some("add [probes.NAME] or --health-url, or say `verify = \"none\"`".to_owned()),
+        });
+    }
+    let mut secrets = tree.secrets;
+    secrets.extend(slack_webhook.clone());
+    Settings {
+        directory: directory.to_owned(),
+        source: Arc::clone(source),
+        discovered: false,
+        environment_name,
+        environments: tree.environments,
+        project,
+        state_dir,
+        backup_dir,
+        compose,
+        resources,
+        probes,
+        services,
+        maintenance,
+        verify,
+        monitor,
+        policy,
+        allow_unhealthy_baseline,
+        retention,
+        lock,
+        confirmed,
+        slack_webhook,
+        secrets,
+        warnings,
+        effective: std::mem::take(&mut layers.effective),
+    }
+}

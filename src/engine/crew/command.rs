@@ -1,0 +1,145 @@
+//! The user's own commands: the deploy command, once and never again, and the checks behind it.
+
+use std::path::{Path, PathBuf};
+
+use super::Crew;
+use super::relay::Relay;
+use crate::engine::history::History;
+use crate::model::event::Level;
+use crate::model::fact::{Deployed, Failure, Yield};
+use crate::system::call::Call;
+use crate::system::context::Context;
+use crate::system::disk;
+use crate::system::processes::CallError;
+
+/// The file in the run's directory to which a deploy script appends what it has to tell.
+const ANNOUNCEMENTS: &str = "events";
+
+/// Runs the deploy command.
+fn deploy(history: &History, cx: &Context) -> Result<Yield, Failure> {
+    let events = cx.scratch.join(ANNOUNCEMENTS);
+    let failed = |error: &(dyn std::error::Error + 'static)| Failure::from_error(error);
+    drop(disk::open_append(&events).map_err(|error| failed(&error))?);
+    let words = &history.plan().command;
+    let timeout = history.plan().policy.deploy_timeout;
+    let result = run(
+        words,
+        "deploy",
+        Some(cx.scratch.join("deploy.log")),
+        timeout,
+        &events,
+        cx,
+    );
+    let deployed = announced(&events, cx).map_err(|error| failed(&error))?;
+    match result {
+        Ok(()) => Ok(Yield::Deployed(deployed)),
+        Err(failure) => Err(Failure {
+            deployed: Some(deployed),
+            ..failure
+        }),
+    }
+}
+
+impl Crew {
+    /// Runs the deploy command behind the maintenance page. The page comes down whatever came of the command: the probes
+    /// have to see the release, and the way back puts it up again for itself.
+    pub(super) fn deploy(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        self.services.maintenance_on(cx);
+        let result = deploy(history, cx);
+        if let Err(error) = self.services.maintenance_off(&cx.unstoppable()) {
+            let chain = Failure::from_error(&error).chain.join(": ");
+            cx.note(Level::Warn, format!("the maintenance page is still up: {chain}"));
+        }
+        result
+    }
+
+    /// Runs the user's checks, one after the other; the first failure ends them.
+    pub(super) fn verify(&self, cx: &Context) -> Result<Yield, Failure> {
+        for (number, words) in self.verify.iter().enumerate() {
+            let log = cx.scratch.join(format!("verify-{}.log", number + 1));
+            let events = cx.scratch.join(ANNOUNCEMENTS);
+            run(words, "verify", Some(log), Some(self.verify_timeout), &events, cx)?;
+        }
+        Ok(Yield::Nothing)
+    }
+}
+
+/// Runs one command of the user's in guard's own group, so that it can read the terminal.
+fn run(
+    words: &[String],
+    source: &str,
+    log: Option<PathBuf>,
+    timeout: Option<std::time::Duration>,
+    events: &Path,
+    cx: &Context,
+) -> Result<(), Failure> {
+    let Some(call) = Call::of_words(words) else {
+        return Err(Failure::new("the command is empty"));
+    };
+    let mut call = call
+        .in_our_group()
+        .merged()
+        .env("GUARD_STAGE", source)
+        .env("GUARD_EVENTS", events);
+    for (name, value) in cx.announced.iter() {
+        call = call.env(name, value);
+    }
+    if let Some(timeout) = timeout {
+        call = call.timeout(timeout);
+    }
+    let log = log
+        .map(|path| disk::open_append(&path))
+        .transpose()
+        .map_err(|error| Failure::from_error(&error))?;
+    let mut relay = Relay::new(source, log, &cx.redaction, &cx.voice);
+    let result = cx.stream(&call, &mut |bytes: &[u8]| relay.take(bytes));
+    if let Err(error) = relay.finish() {
+        cx.note(
+            Level::Warn,
+            format!("the log of the {source} command is not complete: {error}"),
+        );
+    }
+    let output = result.map_err(|error| Failure {
+        exit: Some(match &error {
+            CallError::TimedOut { .. } => "a timeout".to_owned(),
+            CallError::Stopped { .. } => "an interruption".to_owned(),
+            _ => "an error at its start".to_owned(),
+        }),
+        interrupted: matches!(error, CallError::Stopped { .. }),
+        ..Failure::from_error(&error)
+    })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let call = cx.redaction.clean(&call.to_string());
+    let failure = Failure::new(format!("the {source} command `{call}` ended with {}", output.exit()));
+    // A Ctrl-C reaches the whole group: the command may end before guard's own flag is looked at.
+    Err(Failure {
+        exit: Some(output.exit()),
+        interrupted: cx.stop.is_asked(),
+        ..failure
+    })
+}
+
+/// What the deploy command has announced so far. A line that cannot be understood is told and passed over.
+fn announced(events: &Path, cx: &Context) -> Result<Deployed, disk::DiskError> {
+    let mut deployed = Deployed::default();
+    let bytes = disk::read_optional(events)?.unwrap_or_default();
+    for line in String::from_utf8_lossy(&bytes)
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+    {
+        let value = |text: &str| crate::model::text::shortened(&cx.redaction.clean(text.trim()), 200);
+        match line.split_once('=') {
+            Some(("phase", text)) => deployed.phase = Some(value(text)),
+            Some(("irreversible", text)) => deployed.irreversible.push(value(text)),
+            Some(("expect-version", text)) => deployed.expect_version = Some(value(text)),
+            _ => cx.note(
+                Level::Warn,
+                format!("GUARD_EVENTS holds a line that guard does not know: {:?}; it knows phase=, irreversible=, expect-version=", value(line)),
+            ),
+        }
+    }
+    Ok(deployed)
+}

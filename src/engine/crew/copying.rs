@@ -1,0 +1,84 @@
+//! The way ahead until the deploy command: copies, and the seal that makes them a backup.
+
+use super::{Crew, failed};
+use crate::engine::history::History;
+use crate::model::artifact::FileEntry;
+use crate::model::event::Level;
+use crate::model::fact::{Failure, Yield};
+use crate::model::name::ResourceName;
+use crate::model::plan::Action;
+use crate::model::text;
+use crate::store::{Knowledge, ManifestInput};
+use crate::system::context::Context;
+use crate::system::disk;
+
+/// The settings in a backup.
+pub const SETTINGS: &str = "guard.toml";
+
+/// What the manifest says beside the copies.
+#[derive(Debug, Clone, Default)]
+pub struct SealInput {
+    /// What the backup is for.
+    pub description: Option<String>,
+    /// The system that is deployed to.
+    pub target: String,
+    /// The environment that was laid over the settings.
+    pub environment: Option<String>,
+    /// The settings that were in force, as a file's text; a rollback reads these, not what the failed release left.
+    pub settings: String,
+}
+
+impl Crew {
+    /// Copies one resource, and proves the copy.
+    pub(super) fn capture(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        let resource = self.resource(name)?;
+        let slot = self.slot(history, name);
+        let artifact = resource.capture(&slot, cx).map_err(|error| failed(&error, cx))?;
+        Ok(Yield::Captured(artifact))
+    }
+
+    /// Writes the manifest. Without it there is no backup.
+    pub(super) fn seal(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        let plan = history.plan();
+        let known_good = match history.yielded(&Action::Baseline) {
+            Some(Yield::Baseline { complaints, tally }) if complaints.is_empty() && tally.checks > 0 => {
+                Knowledge::KnownGood
+            }
+            Some(Yield::Baseline { complaints, .. }) if !complaints.is_empty() => {
+                Knowledge::Tainted(complaints.join("; "))
+            }
+            _ => Knowledge::Unknown,
+        };
+        let draft = self.store.draft(&plan.backup);
+        let failed = |error: &(dyn std::error::Error + 'static)| Failure::from_error(error);
+        let settings = draft.directory().join(SETTINGS);
+        disk::write_whole(&settings, self.seal.settings.as_bytes()).map_err(|error| failed(&error))?;
+        let (bytes, sha256) = disk::sha256_file(&settings).map_err(|error| failed(&error))?;
+        let input = ManifestInput {
+            artifacts: history.artifacts().cloned().collect(),
+            known_good,
+            run: Some(history.run().clone()),
+            environment: self.seal.environment.clone(),
+            target: Some(self.seal.target.clone()),
+            description: self.seal.description.clone(),
+            command: plan.command.iter().map(|word| cx.redaction.clean(word)).collect(),
+            git: None,
+            settings: Some(FileEntry {
+                path: SETTINGS.to_owned(),
+                bytes,
+                sha256,
+            }),
+        };
+        let backup = self.store.seal(&draft, input).map_err(|error| failed(&error))?;
+        let size = text::bytes(backup.manifest.bytes());
+        cx.note(
+            Level::Info,
+            format!(
+                "backup {} is complete: {size} in {}",
+                plan.backup,
+                backup.directory.display()
+            ),
+        );
+        Ok(Yield::Nothing)
+    }
+}

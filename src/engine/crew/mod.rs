@@ -1,0 +1,112 @@
+//! Those who do the steps: each action goes to the resource, probe or command that it is about.
+
+mod command;
+mod copying;
+mod observation;
+mod putting_back;
+mod relay;
+mod watching;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::engine::drive::Acts;
+use crate::engine::history::History;
+use crate::model::artifact::Displaced;
+use crate::model::fact::{Failure, Yield};
+use crate::model::health::Rule;
+use crate::model::name::ResourceName;
+use crate::model::plan::{Action, Step};
+use crate::probes::Probe;
+use crate::resources::{Resource, ResourceError, Slot};
+use crate::services::Services;
+use crate::store::Store;
+use crate::system::context::Context;
+
+pub use copying::{SETTINGS, SealInput};
+pub use watching::ask_once;
+
+/// Everything that the steps of a run need.
+pub struct Crew {
+    /// The surroundings; `run` and `scratch` are the run's.
+    pub cx: Context,
+    /// The resources by name.
+    pub resources: BTreeMap<ResourceName, Box<dyn Resource>>,
+    /// Those of them that hold data: they are compared before anything is started that writes to them.
+    pub data: BTreeSet<ResourceName>,
+    /// For an undo: what the run before displaced.
+    pub undoing: Vec<Displaced>,
+    /// The probes.
+    pub probes: Vec<Arc<dyn Probe>>,
+    /// How readings are judged.
+    pub rule: Rule,
+    /// How what runs is stopped and started.
+    pub services: Services,
+    /// The backups.
+    pub store: Store,
+    /// What the manifest says beside the copies.
+    pub seal: SealInput,
+    /// The user's checks, each a list of words.
+    pub verify: Vec<Vec<String>>,
+    /// How long one of them may take.
+    pub verify_timeout: Duration,
+    /// Whether an unhealthy baseline is accepted.
+    pub allow_unhealthy_baseline: bool,
+    /// Where the probes run.
+    pub runtime: Handle,
+}
+
+impl Acts for Crew {
+    fn act(&self, step: &Step, history: &History) -> Result<Yield, Failure> {
+        let is_back = history.turned().is_some();
+        let cx = self.cx.for_step(&step.id);
+        // A signal stops what leads ahead. What leads back is stopped between steps, never inside one.
+        let cx = if is_back { cx.unstoppable() } else { cx };
+        match &step.action {
+            Action::Baseline => self.baseline(history, &cx),
+            Action::Capture(name) => self.capture(name, history, &cx),
+            Action::Seal => self.seal(history, &cx),
+            Action::Deploy => self.deploy(history, &cx),
+            Action::Gate => self.gate(history, &cx),
+            Action::Verify => self.verify(&cx),
+            Action::Watch => self.watch(history, &cx),
+            Action::Evidence => self.evidence(history, &cx),
+            Action::Prepare(name) => self.prepare(name, history, &cx),
+            Action::Quiesce => self.quiesce(history, &cx),
+            Action::Restore(name) => self.restore(name, history, &cx),
+            Action::Undo(name) => self.undo(name, &cx),
+            Action::Start => self.start(history, &cx),
+            Action::Prove => self.prove(history, &cx),
+        }
+    }
+}
+
+impl Crew {
+    fn resource(&self, name: &ResourceName) -> Result<&dyn Resource, Failure> {
+        let missing = || {
+            Failure {
+                permanent: true,
+                ..Failure::new(format!("the settings name no resource `{name}` any more"))
+            }
+            .with_hint("put its table back into guard.toml, or leave it out with --only, then run `guard resume`")
+        };
+        self.resources.get(name).map(Box::as_ref).ok_or_else(missing)
+    }
+
+    fn slot(&self, history: &History, name: &ResourceName) -> Slot {
+        Slot::new(&self.store.directory().join(history.plan().backup.as_str()), name)
+    }
+}
+
+/// A resource's error as the failure of a step.
+fn failed(error: &ResourceError, cx: &Context) -> Failure {
+    let mut failure = Failure::from_error(error);
+    failure.chain = failure.chain.iter().map(|cause| cx.redaction.clean(cause)).collect();
+    failure.hint.clone_from(&error.hint);
+    failure.permanent = error.copy_is_bad;
+    failure.interrupted = cx.stop.is_asked();
+    failure
+}

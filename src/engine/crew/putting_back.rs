@@ -1,0 +1,234 @@
+//! The way back: evidence, staging, stopping, swapping, starting, proving.
+
+use std::time::Duration;
+
+use super::{Crew, failed};
+use crate::engine::history::History;
+use crate::model::artifact::{Artifact, Displaced, Live, Prepared};
+use crate::model::event::Level;
+use crate::model::fact::{Failure, Yield};
+use crate::model::name::{ResourceName, RunKind};
+use crate::model::plan::Action;
+use crate::resources::compose;
+use crate::services::{Affected, ServiceError, keep_evidence};
+use crate::store::Backup;
+use crate::system::context::Context;
+use crate::system::disk;
+use crate::system::docker::Recorded;
+
+/// How long the services may take until they run and are healthy.
+const START_LIMIT: Duration = Duration::from_mins(2);
+/// The same for an undo, which may bring back a release that never becomes healthy.
+const UNDO_START_LIMIT: Duration = Duration::from_secs(30);
+
+impl Crew {
+    /// Keeps what explains the failure, before anything is put back.
+    pub(super) fn evidence(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        let directory = cx.scratch.join("evidence");
+        disk::create_private_dir(&directory).map_err(|error| Failure::from_error(&error))?;
+        let project = self.services.compose.as_ref().map(|compose| compose.project.as_str());
+        for note in keep_evidence(&directory, project, history.opened(), cx) {
+            cx.note(Level::Warn, format!("evidence: {note}"));
+        }
+        Ok(Yield::Nothing)
+    }
+
+    /// The backup that this run goes back to.
+    fn backup(&self, history: &History) -> Result<Backup, Failure> {
+        let found = self.store.get(&history.plan().backup);
+        found.map_err(|error| Failure {
+            permanent: true,
+            ..Failure::from_error(&error)
+        })
+    }
+
+    /// The copy of a resource in the backup that this run goes back to.
+    fn artifact(&self, name: &ResourceName, history: &History) -> Result<Artifact, Failure> {
+        if let Some(artifact) = history.artifacts().find(|artifact| &artifact.resource == name) {
+            return Ok(artifact.clone());
+        }
+        let manifest = self.backup(history)?.manifest;
+        let found = manifest
+            .artifacts
+            .into_iter()
+            .find(|artifact| &artifact.resource == name);
+        found.ok_or_else(|| Failure {
+            permanent: true,
+            ..Failure::new(format!("backup {} holds no copy of `{name}`", history.plan().backup))
+        })
+    }
+
+    /// Proves the copy once more, and stages it beside what is live.
+    pub(super) fn prepare(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        let resource = self.resource(name)?;
+        let artifact = self.artifact(name, history)?;
+        let slot = self.slot(history, name);
+        self.services
+            .ensure_running(&resource.needs_running(), START_LIMIT, cx)
+            .map_err(|error| Failure::from_error(&error))?;
+        slot.compare(&artifact).map_err(|error| failed(&error, cx))?;
+        let policy = history.plan().policy.data_restore;
+        let prepared = resource
+            .prepare(&artifact, &slot, policy, cx)
+            .map_err(|error| failed(&error, cx))?;
+        Ok(Yield::Prepared(prepared))
+    }
+
+    /// Stops what uses the data that is about to be swapped.
+    pub(super) fn quiesce(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        let mut affected = Affected::default();
+        for name in Self::concerned(history) {
+            let resource = self.resource(&name)?;
+            affected.occupied.extend(resource.occupies());
+            affected.databases.extend(resource.needs_running());
+            affected.keep_running.extend(resource.needs_running());
+        }
+        let stopped = self
+            .services
+            .quiesce(&affected, cx)
+            .map_err(|error| Failure::from_error(&error))?;
+        let by_command = self.services.stop.iter().map(|words| format!("`{}`", words.join(" ")));
+        Ok(Yield::Quiesced(by_command.chain(stopped).collect()))
+    }
+
+    /// The resources that this run puts back or swaps back.
+    fn concerned(history: &History) -> Vec<ResourceName> {
+        let undone = history
+            .plan()
+            .back
+            .iter()
+            .flat_map(|stage| &stage.steps)
+            .filter_map(|step| match &step.action {
+                Action::Undo(name) => Some(name.clone()),
+                _ => None,
+            });
+        let restored = history
+            .prepared()
+            .filter(|prepared| prepared.work.is_needed())
+            .map(|prepared| prepared.resource.clone());
+        restored.chain(undone).collect()
+    }
+
+    /// Swaps a prepared copy in, and looks whether the resource is as the copy then.
+    pub(super) fn restore(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        let nothing = Displaced {
+            resource: name.clone(),
+            details: serde_json::Value::Null,
+            kept_as: Vec::new(),
+        };
+        let Some(prepared) = history.prepared_of(name).filter(|prepared| prepared.work.is_needed()) else {
+            return Ok(Yield::Displaced(nothing));
+        };
+        let resource = self.resource(name)?;
+        let artifact = self.artifact(name, history)?;
+        self.services
+            .ensure_running(&resource.needs_running(), START_LIMIT, cx)
+            .map_err(|error| Failure::from_error(&error))?;
+        let slot = self.slot(history, name);
+        let displaced = resource
+            .restore(prepared, &artifact, &slot, cx)
+            .map_err(|error| failed(&error, cx))?;
+        if !self.data.contains(name) {
+            // What runs comes up later: the rest is compared when everything is started.
+            return Ok(Yield::Displaced(displaced));
+        }
+        match resource.check(&artifact, cx).map_err(|error| failed(&error, cx))? {
+            Live::Matches => Ok(Yield::Displaced(displaced)),
+            Live::Differs(parts) => Err(Failure::new(format!(
+                "{name} was put back and still differs in: {}",
+                parts.join(", ")
+            ))),
+            Live::Unknown(why) => Err(Failure::new(format!(
+                "{name} was put back and cannot be compared: {why}"
+            ))),
+        }
+    }
+
+    /// Swaps back what the rollback before this run displaced.
+    pub(super) fn undo(&self, name: &ResourceName, cx: &Context) -> Result<Yield, Failure> {
+        let resource = self.resource(name)?;
+        self.services
+            .ensure_running(&resource.needs_running(), START_LIMIT, cx)
+            .map_err(|error| Failure::from_error(&error))?;
+        let Some(displaced) = self.undoing.iter().find(|displaced| &displaced.resource == name) else {
+            return Err(Failure {
+                permanent: true,
+                ..Failure::new(format!("the run before displaced nothing of `{name}`"))
+            });
+        };
+        resource
+            .undo(displaced, cx)
+            .map(Yield::Displaced)
+            .map_err(|error| failed(&error, cx))
+    }
+
+    /// Starts what ran when the backup was taken.
+    pub(super) fn start(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        let recorded = self.recorded(history)?;
+        let is_undo = history.plan().kind == RunKind::Undo;
+        let limit = if is_undo { UNDO_START_LIMIT } else { START_LIMIT };
+        match self.services.start(recorded.as_ref(), limit, cx) {
+            Ok(()) => {}
+            // They were started, and starting them again would not make them well: the proof says what they are.
+            Err(error @ ServiceError::NotRunning(_)) => cx.note(Level::Warn, error.to_string()),
+            Err(error) => return Err(Failure::from_error(&error)),
+        }
+        Ok(Yield::Nothing)
+    }
+
+    /// What ran when the backup was taken, or, for an undo, when the rollback displaced it.
+    fn recorded(&self, history: &History) -> Result<Option<Recorded>, Failure> {
+        let displaced = self.undoing.iter().find_map(compose::recorded_in);
+        // A rollback that found the project as in the backup displaced nothing of it: the backup says what ran.
+        if history.plan().kind == RunKind::Undo && displaced.is_some() {
+            return Ok(displaced);
+        }
+        let artifacts: Vec<Artifact> = match history.artifacts().next() {
+            Some(_) => history.artifacts().cloned().collect(),
+            None => self.backup(history)?.manifest.artifacts,
+        };
+        Ok(artifacts.iter().find_map(compose::recorded))
+    }
+
+    /// Asks everything that can be asked: each resource that nobody writes to, and the probes.
+    pub(super) fn prove(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        let mut found = Vec::new();
+        for prepared in history.prepared() {
+            self.prove_one(prepared, history, cx, &mut found)?;
+        }
+        found.extend(self.prove_by_probes(cx)?);
+        Ok(Yield::Proven(found))
+    }
+
+    fn prove_one(
+        &self,
+        prepared: &Prepared,
+        history: &History,
+        cx: &Context,
+        found: &mut Vec<String>,
+    ) -> Result<(), Failure> {
+        let name = &prepared.resource;
+        if !prepared.work.is_needed() {
+            return Ok(());
+        }
+        if self.data.contains(name) {
+            // Data was compared when it was put back, before the services started: by now they write to it.
+            found.push(format!(
+                "{name} was as in backup {} when the services started",
+                history.plan().backup
+            ));
+            return Ok(());
+        }
+        let artifact = self.artifact(name, history)?;
+        match self
+            .resource(name)?
+            .check(&artifact, cx)
+            .map_err(|error| failed(&error, cx))?
+        {
+            Live::Matches => found.push(format!("{name} is as in backup {}", history.plan().backup)),
+            Live::Differs(parts) => return Err(Failure::new(format!("{name} differs in: {}", parts.join(", ")))),
+            Live::Unknown(why) => return Err(Failure::new(format!("{name} cannot be compared: {why}"))),
+        }
+        Ok(())
+    }
+}

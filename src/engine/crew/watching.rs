@@ -1,0 +1,241 @@
+//! Asking the probes: before the deployment, until the new release answers, during the window, and after the way back.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use super::Crew;
+use super::observation::{CONFIRMATION, Observation, Observed, Until};
+use crate::engine::history::History;
+use crate::model::event::Level;
+use crate::model::fact::{Failure, Yield};
+use crate::model::health::{Answer, Outcome, Reading, Rule, Tally, Verdict};
+use crate::model::name::{ProbeName, RunKind};
+use crate::model::plan::{Action, Step};
+use crate::probes::{Expectation, Probe};
+use crate::system::context::Context;
+use crate::system::disk;
+use crate::watch::Judge;
+
+/// How many rounds of readings the baseline takes.
+const BASELINE_ROUNDS: u32 = 3;
+/// Every reading of a run, in its directory.
+const READINGS: &str = "probes.jsonl";
+
+impl Crew {
+    /// Asks each probe a few times, while production is still as it was.
+    pub(super) fn baseline(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        if self.probes.is_empty() {
+            cx.note(
+                Level::Warn,
+                "no probe is set: whether production is well before, during and after is not known",
+            );
+            return Ok(Yield::Nothing);
+        }
+        let rule = Rule {
+            interval: self.rule.interval.min(CONFIRMATION),
+            ..self.rule.clone()
+        };
+        let observed = self.observe(&rule, Until::Rounds(BASELINE_ROUNDS), Expectation::default(), &[], cx)?;
+        let complaints = complaints(&self.deciding(), &observed.readings);
+        // A backup alone changes nothing: it is taken of an unwell system too, and marked as tainted.
+        if complaints.is_empty() || self.allow_unhealthy_baseline || history.plan().kind == RunKind::Backup {
+            return Ok(Yield::Baseline {
+                tally: tally_of(&observed.readings),
+                complaints,
+            });
+        }
+        Err(Failure {
+            permanent: true,
+            ..Failure::new("production is not well before the deployment")
+        }
+        .with_cause(complaints.join("; "))
+        .with_hint("mend it first, or deploy with --allow-unhealthy-baseline; `guard check` shows each probe"))
+    }
+
+    /// Waits until the new release answers.
+    pub(super) fn gate(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        if self.probes.is_empty() {
+            return Ok(Yield::Nothing);
+        }
+        let observed = self.observe(&self.rule, Until::Gate, expectation(history), &before(history, cx)?, cx)?;
+        match observed.verdict {
+            Verdict::Bad(finding) => Err(Failure {
+                finding: Some(finding.clone()),
+                ..Failure::new(finding.sentence)
+            }),
+            _ => Ok(Yield::Nothing),
+        }
+    }
+
+    /// Watches the release for the window, or for what is left of it.
+    pub(super) fn watch(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        if self.probes.is_empty() {
+            return Ok(Yield::Nothing);
+        }
+        let step = Step::of(Action::Watch).id;
+        let begun = history
+            .step(&step)
+            .map_or_else(|| cx.clock.now(), |step| step.first_begun);
+        let gone = (cx.clock.now() - begun).to_std().unwrap_or_default();
+        // Nobody watched while guard was gone, so what is left has to be long enough to say something.
+        let least = (self.rule.interval * (self.rule.min_samples + 2)).min(self.rule.window);
+        let window = self.rule.window.saturating_sub(gone).max(least);
+        let rule = Rule {
+            window,
+            ..self.rule.clone()
+        };
+        let observed = self.observe(&rule, Until::Verdict, expectation(history), &before(history, cx)?, cx)?;
+        let tally = observed.judge.tally();
+        match observed.verdict {
+            Verdict::Bad(finding) => Err(Failure {
+                finding: Some(finding.clone()),
+                ..Failure::new(finding.sentence)
+            }),
+            Verdict::Inconclusive(why) => Ok(Yield::Watched {
+                tally,
+                inconclusive: Some(why),
+            }),
+            Verdict::Healthy | Verdict::Undecided => Ok(Yield::Watched {
+                tally,
+                inconclusive: None,
+            }),
+        }
+    }
+
+    /// Asks the probes after the way back, with the time a start may take.
+    pub(super) fn prove_by_probes(&self, cx: &Context) -> Result<Vec<String>, Failure> {
+        if self.probes.is_empty() {
+            return Ok(vec!["no probe is set, so health is not proven".to_owned()]);
+        }
+        let observed = self.observe(&self.rule, Until::Gate, Expectation::default(), &[], cx)?;
+        match observed.verdict {
+            Verdict::Bad(finding) => Err(Failure {
+                finding: Some(finding.clone()),
+                ..Failure::new(finding.sentence)
+            }
+            .with_hint(
+                "the old state is back and does not pass its probes; see the evidence, and `guard rollback --undo`",
+            )),
+            Verdict::Inconclusive(why) => Err(Failure::new(why).with_hint(
+                "the old state is back, and nobody can see whether it is well; `guard check` asks each probe",
+            )),
+            _ => Ok(self.deciding().iter().map(|probe| format!("{probe} answers")).collect()),
+        }
+    }
+
+    fn deciding(&self) -> Vec<ProbeName> {
+        self.probes
+            .iter()
+            .filter(|probe| probe.decides())
+            .map(|probe| probe.name().clone())
+            .collect()
+    }
+
+    /// Runs the schedule until what was waited for has come.
+    fn observe(
+        &self,
+        rule: &Rule,
+        until: Until,
+        expectation: Expectation,
+        before: &[Reading],
+        cx: &Context,
+    ) -> Result<Observed, Failure> {
+        let path = cx.scratch.join(READINGS);
+        let log = disk::open_append(&path).map_err(|error| Failure::from_error(&error))?;
+        let judge = Judge::new(rule.clone(), self.deciding()).with_baseline(before);
+        let judge = if until == Until::Verdict {
+            judge.behind_the_gate()
+        } else {
+            judge
+        };
+        let observation = Observation {
+            until,
+            rule: rule.clone(),
+            judge,
+            readings: Vec::new(),
+            log,
+            expectation: Arc::new(expectation),
+        };
+        self.runtime.block_on(observation.run(&self.probes, cx))
+    }
+}
+
+/// The readings of the baseline, as they were kept: a probe that failed now and then before may do so after.
+fn before(history: &History, cx: &Context) -> Result<Vec<Reading>, Failure> {
+    let Some(deploy) = history.step(&Step::of(Action::Deploy).id) else {
+        return Ok(Vec::new());
+    };
+    let kept = disk::read_text_optional(&cx.scratch.join(READINGS)).map_err(|error| Failure::from_error(&error))?;
+    // A last line that was cut off is no reading.
+    let readings = kept
+        .as_deref()
+        .unwrap_or_default()
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Reading>(line).ok());
+    Ok(readings.filter(|reading| reading.at < deploy.first_begun).collect())
+}
+
+/// What the new release is to be known by.
+fn expectation(history: &History) -> Expectation {
+    Expectation {
+        version: history.deployed().expect_version,
+        ..Expectation::default()
+    }
+}
+
+/// The counts of some readings.
+fn tally_of(readings: &[Reading]) -> Tally {
+    let count = |outcome: Outcome| readings.iter().filter(|reading| reading.outcome == outcome).count() as u64;
+    let (ok, failures) = (count(Outcome::Ok), count(Outcome::Failed));
+    Tally {
+        checks: ok + failures,
+        failures,
+        consecutive: 0,
+        unknown: count(Outcome::Unknown),
+    }
+}
+
+/// Why a baseline is not healthy: a probe most of whose readings did not succeed, each a sentence.
+fn complaints(deciding: &[ProbeName], readings: &[Reading]) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for probe in deciding {
+        let of_probe: Vec<&Reading> = readings.iter().filter(|reading| &reading.probe == probe).collect();
+        let well = of_probe.iter().filter(|reading| reading.outcome == Outcome::Ok).count();
+        if let (true, Some(last)) = (
+            well * 2 < of_probe.len(),
+            of_probe.iter().rev().find(|reading| reading.outcome != Outcome::Ok),
+        ) {
+            complaints.push(format!(
+                "{probe} failed {} of {} times ({})",
+                of_probe.len() - well,
+                of_probe.len(),
+                last.note
+            ));
+        }
+    }
+    complaints
+}
+
+/// Asks every probe once, side by side.
+#[must_use]
+pub fn ask_once(probes: &[Arc<dyn Probe>], runtime: &Handle, cx: &Context) -> Vec<(Arc<dyn Probe>, Answer)> {
+    runtime.block_on(async {
+        let asked: Vec<_> = probes
+            .iter()
+            .map(|probe| {
+                let (probe, cx) = (probe.clone(), cx.clone());
+                tokio::spawn(async move {
+                    let answer = probe.read(&Expectation::default(), &cx).await;
+                    (probe, answer)
+                })
+            })
+            .collect();
+        let mut answers = Vec::new();
+        for task in asked {
+            // A probe that panicked has no answer; the run itself would say so.
+            answers.extend(task.await.ok());
+        }
+        answers
+    })
+}

@@ -1,0 +1,128 @@
+//! The loop: decide, announce, act, record, until the run is over. A resumed run is the same loop with a longer history.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::engine::decide::{Next, decide};
+use crate::engine::history::History;
+use crate::engine::ledger::{Ledger, LedgerError};
+use crate::model::event::{Level, Voice};
+use crate::model::fact::{Ending, Fact, Failure, Turn, Yield};
+use crate::model::plan::{StageName, Step};
+use crate::system::stop::Stop;
+
+/// How long a step that failed is left alone, times its failures: an engine or a server may be coming back.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Who does the steps. A trait, so that a test can let any of them fail, hang, or happen twice.
+pub trait Acts: Sync {
+    /// Does a step. Called again for a step that was cut off, unless that is the user's command.
+    ///
+    /// # Errors
+    /// How it failed.
+    fn act(&self, step: &Step, history: &History) -> Result<Yield, Failure>;
+}
+
+/// Where a drive came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// The run is over.
+    Closed(Ending),
+    /// It was interrupted inside a phase that has to be finished; `guard resume` goes on.
+    Paused,
+}
+
+/// Drives a run to its end.
+///
+/// The first wish to stop ends what is going on ahead and turns the run; two wishes stop it between two steps of the way
+/// back, never inside one.
+///
+/// # Errors
+/// The journal could not be written. Nothing is begun that is not announced on disk.
+pub fn drive(ledger: &mut Ledger, acts: &dyn Acts, stop: &Stop, voice: &Voice) -> Result<Arrival, LedgerError> {
+    let mut at_turn = None;
+    loop {
+        let is_ahead = ledger.history().turned().is_none();
+        if !is_ahead && at_turn.is_none() {
+            at_turn = Some(stop.times());
+        }
+        match decide(ledger.history()) {
+            Next::Over(ending) => return Ok(Arrival::Closed(ending)),
+            Next::Close(ending) => ledger.append(&Fact::Closed { ending })?,
+            Next::Turn(why) => ledger.append(&Fact::Turned { why })?,
+            Next::Begin(..) if is_ahead && stop.is_asked() => {
+                ledger.append(&Fact::Turned { why: Turn::Interrupted })?;
+            }
+            Next::Begin(stage, _) if wants_pause(stop, at_turn, stage.name) => return Ok(Arrival::Paused),
+            Next::Begin(stage, steps) => {
+                if let (Some(before), true) = (at_turn, stop.is_asked())
+                    && stop.times() > before
+                {
+                    voice.note(
+                        Level::Warn,
+                        format!(
+                            "going on, since a rollback must not stop half-way; once more to stop before \"{}\"",
+                            stage.name.title()
+                        ),
+                    );
+                }
+                let steps: Vec<Step> = steps.into_iter().cloned().collect();
+                if let Some(failures) = failed_before(ledger.history(), &steps) {
+                    ledger.wait(PAUSE * failures);
+                }
+                for step in &steps {
+                    ledger.append(&Fact::Begun { step: step.id.clone() })?;
+                }
+                side_by_side(ledger, acts, &steps)?;
+            }
+        }
+    }
+}
+
+/// How often the most unlucky of these steps has failed; `None` where none has.
+fn failed_before(history: &History, steps: &[Step]) -> Option<u32> {
+    let failures = steps
+        .iter()
+        .filter_map(|step| history.step(&step.id))
+        .map(|past| past.failures);
+    failures.max().filter(|failures| *failures > 0)
+}
+
+/// Whether a person wants the way back to stop here: twice since it began, or twice before it began.
+fn wants_pause(stop: &Stop, at_turn: Option<u32>, stage: StageName) -> bool {
+    let Some(before) = at_turn else { return false };
+    let insisted_before = before >= 2 && matches!(stage, StageName::Evidence | StageName::Prepare);
+    insisted_before || stop.times().saturating_sub(before) >= 2
+}
+
+/// Does the steps of a stage, each in a thread of its own, and records each result as it comes.
+fn side_by_side(ledger: &mut Ledger, acts: &dyn Acts, steps: &[Step]) -> Result<(), LedgerError> {
+    let history = ledger.history().clone();
+    std::thread::scope(|scope| {
+        let (results, arriving) = mpsc::channel();
+        for step in steps {
+            let (results, history) = (results.clone(), &history);
+            scope.spawn(move || {
+                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| acts.act(step, history)));
+                let result =
+                    result.unwrap_or_else(|_| Err(Failure::new(format!("a bug in guard: `{}` panicked", step.id))));
+                // The receiver lives until every sender is gone.
+                let _received = results.send((step.id.clone(), result));
+            });
+        }
+        drop(results);
+        let mut outcome = Ok(());
+        for (step, result) in arriving {
+            let fact = match result {
+                Ok(yields) => Fact::Done {
+                    step,
+                    yields: Box::new(yields),
+                },
+                Err(failure) => Fact::Failed { step, failure },
+            };
+            // The other steps are waited for even when the journal is lost: a thread must not outlive its run.
+            outcome = outcome.and_then(|()| ledger.append(&fact));
+        }
+        outcome
+    })
+}

@@ -1,0 +1,238 @@
+//! What has happened in a run, folded from its records; a record that cannot follow is refused.
+
+mod yields;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::model::fact::{Actor, Ending, Fact, Failure, Record, Turn, Yield};
+use crate::model::name::RunId;
+use crate::model::plan::{Action, Plan, Step, StepId};
+
+/// A record that cannot follow the ones before it: the journal is not guard's, or guard has a bug.
+#[derive(Debug, thiserror::Error)]
+#[error("record {seq} cannot be: {why}")]
+pub struct Impossible {
+    /// Its number.
+    pub seq: u64,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// How far a step has come.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Progress {
+    /// Announced, and nothing is known since. Whoever did it is gone when this is read.
+    Begun,
+    /// Done.
+    Done(Yield),
+    /// Failed.
+    Failed(Failure),
+}
+
+/// One step's part of the history.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepHistory {
+    /// How far it has come.
+    pub progress: Progress,
+    /// When it was first announced.
+    pub first_begun: DateTime<Utc>,
+    /// How often it failed since the run was last opened.
+    pub failures: u32,
+}
+
+/// The fold of a journal.
+#[derive(Debug, Clone)]
+pub struct History {
+    run: RunId,
+    plan: Plan,
+    actor: Actor,
+    reason: Option<String>,
+    opened: DateTime<Utc>,
+    reopened: bool,
+    steps: BTreeMap<StepId, StepHistory>,
+    turned: Option<(Turn, DateTime<Utc>)>,
+    closed: Option<Ending>,
+    next: u64,
+}
+
+impl History {
+    /// The history that these records tell.
+    ///
+    /// # Errors
+    /// A record cannot follow the ones before it.
+    pub fn of(records: &[Record]) -> Result<Self, Impossible> {
+        let (first, rest) = records.split_first().ok_or_else(|| Impossible {
+            seq: 0,
+            why: "there is none".to_owned(),
+        })?;
+        let Fact::Opened {
+            run,
+            plan,
+            actor,
+            reason,
+        } = &first.fact
+        else {
+            return Err(Impossible {
+                seq: first.seq,
+                why: "a journal begins with `opened`".to_owned(),
+            });
+        };
+        let mut history = Self {
+            run: run.clone(),
+            plan: plan.as_ref().clone(),
+            actor: actor.clone(),
+            reason: reason.clone(),
+            opened: first.at,
+            reopened: false,
+            steps: BTreeMap::new(),
+            turned: None,
+            closed: None,
+            next: first.seq + 1,
+        };
+        for record in rest {
+            history.take(record)?;
+        }
+        Ok(history)
+    }
+
+    /// Takes the next record in.
+    ///
+    /// # Errors
+    /// It cannot follow.
+    pub fn take(&mut self, record: &Record) -> Result<(), Impossible> {
+        let impossible = |why: String| Err(Impossible { seq: record.seq, why });
+        if record.seq != self.next {
+            return impossible(format!("number {} was expected", self.next));
+        }
+        if self.closed.is_some() && !matches!(record.fact, Fact::Reopened { .. }) {
+            return impossible("the run is closed".to_owned());
+        }
+        match &record.fact {
+            Fact::Opened { .. } => return impossible("the run is open already".to_owned()),
+            Fact::Begun { step } => {
+                let Some(planned) = self.plan.step(step) else {
+                    return impossible(format!("`{step}` is not in the plan"));
+                };
+                if planned.action == Action::Deploy && self.steps.contains_key(step) {
+                    return impossible("the deploy command never runs twice".to_owned());
+                }
+                let before = self.steps.get(step);
+                let entry = StepHistory {
+                    progress: Progress::Begun,
+                    first_begun: before.map_or(record.at, |before| before.first_begun),
+                    failures: before.map_or(0, |before| before.failures),
+                };
+                self.steps.insert(step.clone(), entry);
+            }
+            Fact::Done { step, yields } => match self.steps.get_mut(step) {
+                Some(entry) if entry.progress == Progress::Begun => {
+                    entry.progress = Progress::Done(yields.as_ref().clone());
+                }
+                _ => return impossible(format!("`{step}` was not begun")),
+            },
+            Fact::Failed { step, failure } => match self.steps.get_mut(step) {
+                Some(entry) if entry.progress == Progress::Begun => {
+                    entry.progress = Progress::Failed(failure.clone());
+                    entry.failures += 1;
+                }
+                _ => return impossible(format!("`{step}` was not begun")),
+            },
+            Fact::Turned { .. } if self.turned.is_some() => return impossible("the run has turned already".to_owned()),
+            Fact::Turned { why } => self.turned = Some((*why, record.at)),
+            Fact::Reopened { actor } => {
+                self.actor = actor.clone();
+                self.reopened = true;
+                self.closed = None;
+                for entry in self.steps.values_mut() {
+                    entry.failures = 0;
+                }
+            }
+            Fact::Closed { ending } => self.closed = Some(*ending),
+        }
+        self.next += 1;
+        Ok(())
+    }
+
+    /// The run.
+    #[must_use]
+    pub fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    /// What it may do.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Who drove it last.
+    #[must_use]
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// Why it was started, where somebody said.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    /// When it began.
+    #[must_use]
+    pub fn opened(&self) -> DateTime<Utc> {
+        self.opened
+    }
+
+    /// Whether somebody went on with it after it was cut off or closed.
+    #[must_use]
+    pub fn was_reopened(&self) -> bool {
+        self.reopened
+    }
+
+    /// The number of the next record.
+    #[must_use]
+    pub fn next_seq(&self) -> u64 {
+        self.next
+    }
+
+    /// Why it went back, where it did.
+    #[must_use]
+    pub fn turned(&self) -> Option<Turn> {
+        self.turned.map(|(turn, _)| turn)
+    }
+
+    /// When it went back, where it did.
+    #[must_use]
+    pub fn turned_at(&self) -> Option<DateTime<Utc>> {
+        self.turned.map(|(_, at)| at)
+    }
+
+    /// How it ended, where it has.
+    #[must_use]
+    pub fn closed(&self) -> Option<Ending> {
+        self.closed
+    }
+
+    /// A step's part; `None` before it was begun.
+    #[must_use]
+    pub fn step(&self, step: &StepId) -> Option<&StepHistory> {
+        self.steps.get(step)
+    }
+
+    /// What a step brought, where it is done.
+    #[must_use]
+    pub fn yielded(&self, action: &Action) -> Option<&Yield> {
+        match &self.steps.get(&Step::of(action.clone()).id)?.progress {
+            Progress::Done(yields) => Some(yields),
+            _ => None,
+        }
+    }
+
+    /// Whether the deploy command was begun: from then on production may be different.
+    #[must_use]
+    pub fn has_deploy_begun(&self) -> bool {
+        self.steps.contains_key(&Step::of(Action::Deploy).id)
+    }
+}

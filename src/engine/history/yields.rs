@@ -1,0 +1,77 @@
+//! What the steps of a run have brought, as the history tells it.
+
+use super::{History, Progress};
+use crate::model::artifact::{Artifact, Displaced, Prepared};
+use crate::model::fact::{Deployed, Failure, Yield};
+use crate::model::name::ResourceName;
+use crate::model::plan::{Action, Step};
+
+impl History {
+    /// The copies that were made.
+    pub fn artifacts(&self) -> impl Iterator<Item = &Artifact> {
+        self.yields().filter_map(|yields| {
+            if let Yield::Captured(artifact) = yields {
+                Some(artifact)
+            } else {
+                None
+            }
+        })
+    }
+
+    /// What was staged, or found to need nothing.
+    pub fn prepared(&self) -> impl Iterator<Item = &Prepared> {
+        self.yields().filter_map(|yields| {
+            if let Yield::Prepared(prepared) = yields {
+                Some(prepared)
+            } else {
+                None
+            }
+        })
+    }
+
+    /// What was put aside.
+    pub fn displaced(&self) -> impl Iterator<Item = &Displaced> {
+        self.yields().filter_map(|yields| {
+            if let Yield::Displaced(displaced) = yields {
+                Some(displaced)
+            } else {
+                None
+            }
+        })
+    }
+
+    /// What is staged for one resource.
+    #[must_use]
+    pub fn prepared_of(&self, resource: &ResourceName) -> Option<&Prepared> {
+        self.prepared().find(|prepared| &prepared.resource == resource)
+    }
+
+    /// What the deploy command announced, whether it ended well or not.
+    #[must_use]
+    pub fn deployed(&self) -> Deployed {
+        match self.steps.get(&Step::of(Action::Deploy).id).map(|step| &step.progress) {
+            Some(Progress::Done(Yield::Deployed(deployed))) => deployed.clone(),
+            Some(Progress::Failed(failure)) => failure.deployed.clone().unwrap_or_default(),
+            _ => Deployed::default(),
+        }
+    }
+
+    /// The failures that stand, in the order of the plan.
+    pub fn failures(&self) -> impl Iterator<Item = (&Step, &Failure)> {
+        self.plan
+            .steps()
+            .filter_map(|step| match &self.steps.get(&step.id)?.progress {
+                Progress::Failed(failure) => Some((step, failure)),
+                _ => None,
+            })
+    }
+
+    fn yields(&self) -> impl Iterator<Item = &Yield> {
+        self.plan
+            .steps()
+            .filter_map(|step| match &self.steps.get(&step.id)?.progress {
+                Progress::Done(yields) => Some(yields),
+                _ => None,
+            })
+    }
+}

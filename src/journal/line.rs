@@ -1,0 +1,86 @@
+//! One line of a journal: the envelope around a record, and the sum that ties it to the line before.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::VERSION;
+use crate::model::fact::Record;
+use crate::system::disk::sha256_hex;
+
+/// The sum before the first line.
+pub(super) const ORIGIN: &str = "";
+
+#[derive(Deserialize)]
+struct Version {
+    v: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Envelope<'l> {
+    #[serde(rename = "v")]
+    _version: u64,
+    sum: String,
+    #[serde(borrow)]
+    record: &'l RawValue,
+}
+
+/// Why a line is not the one that was written.
+#[derive(Debug)]
+pub(super) enum Wrong {
+    /// A newer guard wrote it.
+    Newer(u64),
+    /// Anything else, in words.
+    Bad(String),
+}
+
+fn sum(before: &str, record: &str) -> String {
+    let mut digest = sha256_hex(format!("{before}{record}").as_bytes());
+    digest.truncate(16);
+    digest
+}
+
+fn envelope(sum: &str, record: &str) -> String {
+    format!(r#"{{"v":{VERSION},"sum":"{sum}","record":{record}}}"#)
+}
+
+/// The line of a record, its end included, and its sum.
+pub(super) fn write(before: &str, record: &Record) -> Result<(String, String), serde_json::Error> {
+    let raw = serde_json::to_string(record)?;
+    // What could not be read again must not be written: a number that is none becomes `null`, and the run unreadable.
+    serde_json::from_str::<Record>(&raw)?;
+    let sum = sum(before, &raw);
+    let mut line = envelope(&sum, &raw);
+    line.push('\n');
+    Ok((line, sum))
+}
+
+/// The record of a line (without its end), and its sum.
+pub(super) fn read(before: &str, expected_seq: u64, line: &[u8]) -> Result<(Record, String), Wrong> {
+    let bad = |reason: &str| Wrong::Bad(reason.to_owned());
+    let text = std::str::from_utf8(line).map_err(|_| bad("it is not UTF-8"))?;
+    let version: Version =
+        serde_json::from_str(text).map_err(|error| Wrong::Bad(format!("it is not a record: {error}")))?;
+    if version.v > VERSION {
+        return Err(Wrong::Newer(version.v));
+    }
+    let parsed: Envelope<'_> =
+        serde_json::from_str(text).map_err(|error| Wrong::Bad(format!("it is not a record: {error}")))?;
+    let raw = parsed.record.get();
+    if parsed.sum != sum(before, raw) {
+        return Err(bad("its checksum is not that of its contents and of the line before"));
+    }
+    // There is one way to write a line. Any other that JSON would allow was not written by guard.
+    if envelope(&parsed.sum, raw) != text {
+        return Err(bad("it is not written as guard writes it"));
+    }
+    let record: Record =
+        serde_json::from_str(raw).map_err(|error| Wrong::Bad(format!("its record is not known: {error}")))?;
+    if record.seq != expected_seq {
+        return Err(Wrong::Bad(format!(
+            "its number is {}, and {expected_seq} was to come",
+            record.seq
+        )));
+    }
+    Ok((record, parsed.sum))
+}

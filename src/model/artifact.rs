@@ -1,0 +1,105 @@
+//! What a capture leaves in the backup, and what a restore stages and displaces.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::fingerprint::Fingerprint;
+use super::name::ResourceName;
+
+/// The copy of one resource inside a backup, as its manifest lists it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// The resource that was copied.
+    pub resource: ResourceName,
+    /// Its kind, as in `kind = "postgres"`.
+    pub kind: String,
+    /// What the resource was like when it was copied.
+    pub fingerprint: Fingerprint,
+    /// The files of the copy.
+    pub files: Vec<FileEntry>,
+    /// What the kind itself needs to put it back; its own type, known to nobody else.
+    pub details: Value,
+    /// One line for people: `app: 12 tables, 48,210 rows`.
+    pub summary: String,
+    /// What could not be kept, each a sentence: `socket run/app.sock`.
+    pub not_kept: Vec<String>,
+    /// The tools that made it, and their versions: `("pg_dump", "17.6")`.
+    pub tools: Vec<(String, String)>,
+}
+
+impl Artifact {
+    /// Bytes that the copy takes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+}
+
+/// One file of a copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Path below the backup's directory, `/` between components: `db/dump.pgc`.
+    pub path: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Its SHA-256 in lower-case hexadecimal, as `sha256sum` prints it.
+    pub sha256: String,
+}
+
+/// What `prepare` has staged beside the live resource, or that nothing is to be done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Prepared {
+    /// The resource.
+    pub resource: ResourceName,
+    /// Whether there is anything to swap in.
+    pub work: Work,
+    /// What the kind itself needs to swap it in.
+    pub details: Value,
+    /// What going back costs, each a sentence: `discards 3 rows in users since 14:00:07`.
+    pub price: Vec<String>,
+}
+
+/// Whether a resource has to be put back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Work {
+    /// It is as it was: nothing is restored.
+    Unchanged,
+    /// It differs in these parts: `["schema", "table users"]`.
+    Changed(Vec<String>),
+    /// It differs, but the policy leaves it alone, for this reason; the rest can go back without it.
+    Left(String),
+    /// It differs, the policy forbids to put it back, and the rest cannot live with it as it is: nothing goes back.
+    Withheld(String),
+}
+
+impl Work {
+    /// Whether a restore has something to do.
+    #[must_use]
+    pub fn is_needed(&self) -> bool {
+        matches!(self, Self::Changed(_))
+    }
+}
+
+/// What a restore has put aside; `undo` swaps it back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Displaced {
+    /// The resource.
+    pub resource: ResourceName,
+    /// What the kind itself needs to swap it back. `null`: nothing was displaced.
+    pub details: Value,
+    /// Where the displaced state is, for people: `database app__failed_20251022_153000_deploy`.
+    pub kept_as: Vec<String>,
+}
+
+/// How a live resource compares with a copy of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Live {
+    /// The live resource is as the copy.
+    Matches,
+    /// It differs in these parts.
+    Differs(Vec<String>),
+    /// It could not be compared, for this reason. Never counted as a match.
+    Unknown(String),
+}

@@ -1,0 +1,233 @@
+//! Exit codes: each one says what state production is in.
+
+use serde::{Deserialize, Serialize};
+
+use super::fact::{Ending, Turn};
+
+/// The code that guard ends with. 124–127 and 128+n are never used: a wrapped command's own code must not look like ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ExitCode(u8);
+
+impl ExitCode {
+    /// Production is new and verified; after `guard rollback`: restored and proven. Nothing else is 0.
+    pub const DONE: Self = Self(0);
+    /// Production is untouched: the command line or the settings are wrong.
+    pub const USAGE: Self = Self(2);
+    /// Production is untouched: `guard check` refused.
+    pub const REFUSED: Self = Self(10);
+    /// Production is untouched: the backup failed, or could not be proven.
+    pub const BACKUP_FAILED: Self = Self(11);
+    /// Production is untouched by this call: another run holds the lock.
+    pub const LOCKED: Self = Self(12);
+    /// Production is untouched by this call: an unfinished run is there.
+    pub const UNFINISHED: Self = Self(13);
+    /// Production is untouched: interrupted before the deploy command began.
+    pub const INTERRUPTED_EARLY: Self = Self(14);
+    /// Production is old and verified: the deploy command failed, or its outcome is unknown; rolled back.
+    pub const DEPLOY_FAILED: Self = Self(20);
+    /// Production is old and verified: verification failed; rolled back.
+    pub const VERIFY_FAILED: Self = Self(21);
+    /// Production is old and verified: the watch failed, or proved too little; rolled back.
+    pub const WATCH_FAILED: Self = Self(22);
+    /// Production is old and verified: interrupted; rolled back.
+    pub const INTERRUPTED: Self = Self(23);
+    /// Production is old and verified: the deploy command failed and had changed nothing.
+    pub const NOTHING_TO_UNDO: Self = Self(24);
+    /// Production is mixed: the way back stopped half-way.
+    pub const STUCK: Self = Self(30);
+    /// Production is new and failed: the rollback was withheld.
+    pub const WITHHELD: Self = Self(31);
+    /// Production is old and unhealthy: rolled back, but the old state does not pass its probes.
+    pub const RESTORED_UNHEALTHY: Self = Self(32);
+    /// Production is mixed and resumable: interrupted in a phase that must be finished.
+    pub const CUT_OFF: Self = Self(33);
+    /// Production is new and unproven: too little evidence to judge; the release was left in place.
+    pub const INCONCLUSIVE: Self = Self(34);
+    /// Production is untouched: the backup was not found or is damaged.
+    pub const NO_BACKUP: Self = Self(40);
+    /// Production is untouched: the backup or journal was made by a newer guard.
+    pub const NEWER: Self = Self(41);
+    /// Production is as the journal says: a bug in guard.
+    pub const BUG: Self = Self(70);
+
+    /// The number.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        self.0
+    }
+
+    /// The line of [`TABLE`] for this code.
+    #[must_use]
+    pub fn meaning(self) -> Option<&'static Meaning> {
+        TABLE.iter().find(|meaning| meaning.code == self)
+    }
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(code.0)
+    }
+}
+
+/// What a code means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Meaning {
+    /// The code.
+    pub code: ExitCode,
+    /// What state production is in: `old, verified`.
+    pub production: &'static str,
+    /// When guard ends with it.
+    pub when: &'static str,
+}
+
+const fn row(code: ExitCode, production: &'static str, when: &'static str) -> Meaning {
+    Meaning { code, production, when }
+}
+
+/// All codes, in order.
+pub const TABLE: &[Meaning] = &[
+    row(
+        ExitCode::DONE,
+        "new, verified",
+        "deployed, verified and watched; after `guard rollback`: restored and proven",
+    ),
+    row(
+        ExitCode::USAGE,
+        "untouched",
+        "the command line or the settings are wrong",
+    ),
+    row(ExitCode::REFUSED, "untouched", "`guard check` refused"),
+    row(
+        ExitCode::BACKUP_FAILED,
+        "untouched",
+        "the backup failed, or could not be proven",
+    ),
+    row(ExitCode::LOCKED, "untouched by this call", "another run holds the lock"),
+    row(
+        ExitCode::UNFINISHED,
+        "untouched by this call",
+        "an unfinished run is there: `guard resume`",
+    ),
+    row(
+        ExitCode::INTERRUPTED_EARLY,
+        "untouched",
+        "interrupted before the deploy command began",
+    ),
+    row(
+        ExitCode::DEPLOY_FAILED,
+        "old, verified",
+        "the deploy command failed; rolled back",
+    ),
+    row(
+        ExitCode::VERIFY_FAILED,
+        "old, verified",
+        "verification failed; rolled back",
+    ),
+    row(ExitCode::WATCH_FAILED, "old, verified", "the watch failed; rolled back"),
+    row(ExitCode::INTERRUPTED, "old, verified", "interrupted; rolled back"),
+    row(
+        ExitCode::NOTHING_TO_UNDO,
+        "old, verified",
+        "the deploy command failed and had changed nothing",
+    ),
+    row(
+        ExitCode::STUCK,
+        "mixed",
+        "the rollback stopped half-way; `guard resume` continues",
+    ),
+    row(
+        ExitCode::WITHHELD,
+        "new, failed",
+        "the rollback was withheld (`--no-rollback`, or the data policy)",
+    ),
+    row(
+        ExitCode::RESTORED_UNHEALTHY,
+        "old, unhealthy",
+        "rolled back, but the old state does not pass its probes",
+    ),
+    row(
+        ExitCode::CUT_OFF,
+        "mixed, resumable",
+        "interrupted in a phase that must be finished: `guard resume`",
+    ),
+    row(
+        ExitCode::INCONCLUSIVE,
+        "new, unproven",
+        "too little evidence to judge; the release was left in place",
+    ),
+    row(
+        ExitCode::NO_BACKUP,
+        "untouched",
+        "the backup was not found or is damaged",
+    ),
+    row(
+        ExitCode::NEWER,
+        "untouched",
+        "the backup or journal was made by a newer guard",
+    ),
+    row(ExitCode::BUG, "as the journal says", "a bug in guard"),
+];
+
+impl Ending {
+    /// The code that a run of this ending ends with.
+    #[must_use]
+    pub fn exit_code(self) -> ExitCode {
+        match self {
+            // A rollback that was asked for and found everything as it should be has reached its goal.
+            Self::Captured | Self::Deployed | Self::RolledBack(Turn::Asked) | Self::NothingToUndo(Turn::Asked) => {
+                ExitCode::DONE
+            }
+            Self::Inconclusive => ExitCode::INCONCLUSIVE,
+            Self::Untouched(Turn::BackupFailed) => ExitCode::BACKUP_FAILED,
+            // A person asked for a rollback, and no copy could be made ready for it.
+            Self::Untouched(Turn::Asked) => ExitCode::NO_BACKUP,
+            Self::Untouched(Turn::Interrupted) => ExitCode::INTERRUPTED_EARLY,
+            Self::Untouched(_) => ExitCode::REFUSED,
+            Self::RolledBack(Turn::DeployFailed | Turn::DeployUnknown | Turn::BackupFailed | Turn::Refused) => {
+                ExitCode::DEPLOY_FAILED
+            }
+            Self::RolledBack(Turn::VerifyFailed) => ExitCode::VERIFY_FAILED,
+            Self::RolledBack(Turn::WatchFailed | Turn::Inconclusive) => ExitCode::WATCH_FAILED,
+            Self::RolledBack(Turn::Interrupted) => ExitCode::INTERRUPTED,
+            Self::NothingToUndo(_) => ExitCode::NOTHING_TO_UNDO,
+            Self::Withheld(_) => ExitCode::WITHHELD,
+            Self::RestoredUnhealthy(_) => ExitCode::RESTORED_UNHEALTHY,
+            Self::Stuck(_) => ExitCode::STUCK,
+        }
+    }
+
+    /// The state of production in the words of [`TABLE`].
+    #[must_use]
+    pub fn production(self) -> &'static str {
+        match self {
+            Self::Captured | Self::Untouched(_) => "untouched",
+            Self::Deployed => "new, verified",
+            Self::Inconclusive => "new, unproven",
+            Self::RolledBack(_) | Self::NothingToUndo(_) => "old, verified",
+            Self::Withheld(_) => "new, failed",
+            Self::RestoredUnhealthy(_) => "old, unhealthy",
+            Self::Stuck(_) => "mixed",
+        }
+    }
+
+    /// Why the run went back, where it did.
+    #[must_use]
+    pub fn turn(self) -> Option<Turn> {
+        match self {
+            Self::Captured | Self::Deployed | Self::Inconclusive => None,
+            Self::Untouched(turn)
+            | Self::RolledBack(turn)
+            | Self::NothingToUndo(turn)
+            | Self::Withheld(turn)
+            | Self::RestoredUnhealthy(turn)
+            | Self::Stuck(turn) => Some(turn),
+        }
+    }
+
+    /// Whether the run did what it was asked to.
+    #[must_use]
+    pub fn is_good(self) -> bool {
+        self.exit_code() == ExitCode::DONE
+    }
+}

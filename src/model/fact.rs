@@ -1,0 +1,249 @@
+//! What has happened in a run: the records of its journal, each a fact that was on disk before it was believed.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::artifact::{Artifact, Displaced, Prepared};
+use super::health::{Finding, Tally};
+use super::name::RunId;
+use super::plan::{Plan, StepId};
+
+/// One line of the journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// 0 for `Opened`, then one more each.
+    pub seq: u64,
+    /// When it was written.
+    pub at: DateTime<Utc>,
+    /// What happened.
+    pub fact: Fact,
+}
+
+/// A thing that has happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fact {
+    /// The run began. The plan travels with it.
+    Opened {
+        /// The run.
+        run: RunId,
+        /// Everything that it may do.
+        plan: Box<Plan>,
+        /// Who does it.
+        actor: Actor,
+        /// Why, in the words of who started it.
+        reason: Option<String>,
+    },
+    /// A step is about to be done: on disk before the act.
+    Begun {
+        /// The step.
+        step: StepId,
+    },
+    /// A step was done.
+    Done {
+        /// The step.
+        step: StepId,
+        /// What it brought.
+        yields: Box<Yield>,
+    },
+    /// A step failed.
+    Failed {
+        /// The step.
+        step: StepId,
+        /// How.
+        failure: Failure,
+    },
+    /// The run goes back from here.
+    Turned {
+        /// Why.
+        why: Turn,
+    },
+    /// A closed or cut-off run goes on, under this actor.
+    Reopened {
+        /// Who does it.
+        actor: Actor,
+    },
+    /// The run is over.
+    Closed {
+        /// How.
+        ending: Ending,
+    },
+}
+
+/// Who drives a run: information for people and for finding left-over processes, never authority.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// Process id.
+    pub pid: u32,
+    /// Process group, which the deploy command shares.
+    pub group: u32,
+    /// The host's name.
+    pub host: String,
+    /// The kernel's boot id; a pid means nothing in another boot.
+    pub boot: String,
+    /// The user's name or number.
+    pub user: String,
+    /// The version of guard.
+    pub version: String,
+}
+
+/// What a step brought.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Yield {
+    /// It brought nothing but its being done.
+    Nothing,
+    /// `Baseline`: how production was before anything happened.
+    Baseline {
+        /// The counts.
+        tally: Tally,
+        /// Why the baseline is not healthy; empty: it is.
+        complaints: Vec<String>,
+    },
+    /// `Capture`: the copy.
+    Captured(Artifact),
+    /// `Deploy`: the command ended well.
+    Deployed(Deployed),
+    /// `Watch`: the release was watched; `inconclusive` says why nothing could be said.
+    Watched {
+        /// The counts.
+        tally: Tally,
+        /// Why the window proved nothing; `None`: the release is well.
+        inconclusive: Option<String>,
+    },
+    /// `Prepare`: what is staged, and what it costs.
+    Prepared(Prepared),
+    /// `Restore`, `Undo`: what was put aside.
+    Displaced(Displaced),
+    /// `Quiesce`: the services that were stopped, in the order in which they were.
+    Quiesced(Vec<String>),
+    /// `Prove`: what was found, each a sentence.
+    Proven(Vec<String>),
+}
+
+/// What became of the deploy command.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployed {
+    /// The version that the script announced by `expect-version=…`.
+    pub expect_version: Option<String>,
+    /// What the script announced as `irreversible=…`.
+    pub irreversible: Vec<String>,
+    /// The last `phase=…` that it announced.
+    pub phase: Option<String>,
+}
+
+/// How a step failed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What failed and why: the chain of causes, outermost first.
+    pub chain: Vec<String>,
+    /// What can be done about it.
+    pub hint: Option<String>,
+    /// For the deploy command and verify commands: its exit code or signal in words, `exit code 3`, `killed by SIGKILL`.
+    pub exit: Option<String>,
+    /// For the watch: what was found.
+    pub finding: Option<Finding>,
+    /// For the deploy command: what it announced before it failed.
+    pub deployed: Option<Deployed>,
+    /// It was stopped by a person or a signal, not by an error of its own.
+    pub interrupted: bool,
+    /// Trying again cannot help: the copy is bad, or the settings are.
+    pub permanent: bool,
+}
+
+impl Failure {
+    /// A failure with one cause.
+    #[must_use]
+    pub fn new(what: impl Into<String>) -> Self {
+        Self {
+            chain: vec![what.into()],
+            hint: None,
+            exit: None,
+            finding: None,
+            deployed: None,
+            interrupted: false,
+            permanent: false,
+        }
+    }
+
+    /// The failure that an error tells, with its whole chain of causes.
+    #[must_use]
+    pub fn from_error(error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut chain = vec![error.to_string()];
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            chain.push(error.to_string());
+            cause = error.source();
+        }
+        chain.dedup();
+        Self { chain, ..Self::new("") }
+    }
+
+    /// The failure with a further cause behind the others.
+    #[must_use]
+    pub fn with_cause(mut self, cause: impl Into<String>) -> Self {
+        self.chain.push(cause.into());
+        self
+    }
+
+    /// The failure with a hint.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The chain in one line.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        self.chain.join(": ")
+    }
+}
+
+/// Why a run went back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Turn {
+    /// Production was not well before anything happened.
+    Refused,
+    /// A copy could not be made or proven.
+    BackupFailed,
+    /// The deploy command failed.
+    DeployFailed,
+    /// guard was cut off inside the deploy command; its outcome is unknown.
+    DeployUnknown,
+    /// The user's checks failed.
+    VerifyFailed,
+    /// The watch found the release bad.
+    WatchFailed,
+    /// The watch found too little, and the policy is to go back then.
+    Inconclusive,
+    /// A person or the CI system interrupted.
+    Interrupted,
+    /// A person asked for it: `guard rollback`.
+    Asked,
+}
+
+/// How a run ended: the state of production.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// The backup is complete; production was only read.
+    Captured,
+    /// New and verified.
+    Deployed,
+    /// New, and nothing can be said about it.
+    Inconclusive,
+    /// The deploy command never began; production is untouched.
+    Untouched(Turn),
+    /// Old and verified.
+    RolledBack(Turn),
+    /// The deploy command failed and had changed nothing.
+    NothingToUndo(Turn),
+    /// New and failed; the rollback was withheld.
+    Withheld(Turn),
+    /// Old, and its probes do not pass.
+    RestoredUnhealthy(Turn),
+    /// Mixed: the rollback stopped half-way, and can be continued.
+    Stuck(Turn),
+}

@@ -1,0 +1,253 @@
+//! What probes say, and what is concluded from it.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::name::ProbeName;
+
+/// One answer of one probe. A probe always answers: silence is an answer too.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// The probe.
+    pub probe: ProbeName,
+    /// When it was asked.
+    pub at: DateTime<Utc>,
+    /// Seconds since the watch began, by a clock that never jumps; the rule uses only this.
+    pub t: f64,
+    /// What the answer means.
+    pub outcome: Outcome,
+    /// Why, where it is not `ok`.
+    pub class: Option<Class>,
+    /// What was seen, in a few words: `503`, `connection refused`, `restarted 2 times`.
+    pub note: String,
+    /// How long the answer took.
+    pub latency: Duration,
+}
+
+/// What one answer means for the release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Well.
+    Ok,
+    /// Not well.
+    Failed,
+    /// The observer could not see: counts as neither.
+    Unknown,
+}
+
+/// Why an answer was not `ok`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// The name could not be resolved.
+    Dns,
+    /// Nobody listens.
+    Refused,
+    /// No route to the host.
+    Unreachable,
+    /// No connection within the deadline.
+    TimeoutConnect,
+    /// No whole answer within the deadline.
+    TimeoutRead,
+    /// The connection was broken.
+    Reset,
+    /// The certificate is expired or not yet valid.
+    TlsExpired,
+    /// The certificate's issuer is not trusted.
+    TlsUntrusted,
+    /// The certificate is for another name.
+    TlsName,
+    /// The status is not an expected one.
+    Status,
+    /// The body is not as expected.
+    Body,
+    /// The old version answers.
+    Version,
+    /// Too many redirects, or one to another host.
+    Redirect,
+    /// The command's exit code, or its number, is not as expected.
+    Exit,
+    /// The command could not be started.
+    Spawn,
+    /// A container has ended, or is restarted again and again: there is nothing to wait for.
+    Container,
+    /// A container runs and is not well: its health check fails, or it was restarted.
+    Unhealthy,
+    /// The query failed.
+    Query,
+    /// There was nothing to read.
+    NoData,
+}
+
+/// How readings are judged; part of the plan, so that a resumed watch judges as it began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Which rule decides.
+    pub decision: Decision,
+    /// How long the release is watched after it passed the gate.
+    pub window: Duration,
+    /// Time between two scheduled readings of one probe.
+    pub interval: Duration,
+    /// How many failures in a row make an outage.
+    pub consecutive_failures: u32,
+    /// How long an outage has to last before it decides (at the latest it decides at the third scheduled failure).
+    pub persist: Duration,
+    /// The share of failed readings that is too much; a ratio over 0 and at most 1.
+    pub error_threshold: f64,
+    /// How many known readings the share needs before it decides.
+    pub min_samples: u32,
+    /// How long the new release may take until its first success.
+    pub gate: Duration,
+    /// What counts as a share that is too much.
+    #[serde(default)]
+    pub rate: RateForm,
+}
+
+impl Default for Rule {
+    fn default() -> Self {
+        Self {
+            decision: Decision::Guard,
+            window: Duration::from_mins(10),
+            interval: Duration::from_secs(1),
+            consecutive_failures: 3,
+            persist: Duration::from_secs(10),
+            error_threshold: 0.10,
+            min_samples: 20,
+            gate: Duration::from_mins(1),
+            rate: RateForm::Evidence,
+        }
+    }
+}
+
+/// The rule in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decision {
+    /// guard's own: an outage has to persist, one failed reading never decides.
+    Guard,
+    /// The older scripts' rule to the letter: so many failures in a row, or a share over the threshold from the tenth
+    /// reading on, at one reading per interval.
+    Classic,
+}
+
+/// When guard's own rule says that the share of failures is over the threshold; the older rule knows its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RateForm {
+    /// When chance no longer explains the failures: bets against the threshold have multiplied a thousandfold.
+    #[default]
+    Evidence,
+    /// When the share seen so far is over it.
+    Observed,
+}
+
+/// What the readings so far say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Nothing is decided yet.
+    Undecided,
+    /// The window ended and the release is well.
+    Healthy,
+    /// The release is bad, for this reason.
+    Bad(Finding),
+    /// The window ended with too little evidence, for this reason.
+    Inconclusive(String),
+}
+
+/// Why a release is bad, with the figures that say so.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The probe that found it.
+    pub probe: ProbeName,
+    /// Which part of the rule decided.
+    pub cause: FindingCause,
+    /// One sentence with figures: `backend failed 12 times in a row over 11 s (connection refused)`.
+    pub sentence: String,
+}
+
+/// The parts of the rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingCause {
+    /// No success within the gate.
+    DeadOnArrival,
+    /// Failures in a row that lasted.
+    Outage,
+    /// A share of failures over the threshold.
+    Rate,
+    /// One outage after another, each too short to decide.
+    Flapping,
+}
+
+/// The counts that a progress line shows, over all probes that decide.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Known readings: `ok` or `failed`.
+    pub checks: u64,
+    /// Those of them that failed.
+    pub failures: u64,
+    /// The longest current streak of failures among the probes.
+    pub consecutive: u64,
+    /// Readings that could not see.
+    pub unknown: u64,
+}
+
+impl Tally {
+    /// The share of failures, 0 where nothing is known.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "counts of readings, far below 2^52")]
+        if self.checks == 0 {
+            0.0
+        } else {
+            self.failures as f64 / self.checks as f64
+        }
+    }
+}
+
+/// What a probe saw, before it is known when in the watch it was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// What it means.
+    pub outcome: Outcome,
+    /// Why, where it is not `ok`.
+    pub class: Option<Class>,
+    /// What was seen, in a few words, redacted and fit for a terminal.
+    pub note: String,
+}
+
+impl Answer {
+    /// Well.
+    #[must_use]
+    pub fn ok(note: impl Into<String>) -> Self {
+        Self {
+            outcome: Outcome::Ok,
+            class: None,
+            note: note.into(),
+        }
+    }
+
+    /// Not well.
+    #[must_use]
+    pub fn failed(class: Class, note: impl Into<String>) -> Self {
+        Self {
+            outcome: Outcome::Failed,
+            class: Some(class),
+            note: note.into(),
+        }
+    }
+
+    /// Not seen.
+    #[must_use]
+    pub fn unknown(class: Class, note: impl Into<String>) -> Self {
+        Self {
+            outcome: Outcome::Unknown,
+            class: Some(class),
+            note: note.into(),
+        }
+    }
+}

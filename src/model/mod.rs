@@ -1,0 +1,15 @@
+//! The nouns of guard as pure data: plans, facts, artifacts, readings. Knows nobody, does nothing.
+
+pub mod artifact;
+pub mod event;
+pub mod exit;
+pub mod fact;
+pub mod fingerprint;
+pub mod health;
+pub mod name;
+pub mod plan;
+pub mod policy;
+pub mod secret;
+pub mod section;
+pub mod setting;
+pub mod text;

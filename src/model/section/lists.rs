@@ -1,0 +1,67 @@
+//! Settings that are lists: of strings, and of commands.
+
+use super::Section;
+use crate::model::setting::Value;
+
+impl Section<'_> {
+    /// A list of strings; one string stands for a list of one.
+    pub fn texts(&mut self, key: &str) -> Option<Vec<String>> {
+        let item = self.take(key)?;
+        let items = match item.value {
+            Value::List(items) => items,
+            Value::Text(_) => vec![item],
+            _ => {
+                self.expected(key, &item, "a list of strings");
+                return None;
+            }
+        };
+        let mut texts = Vec::new();
+        for item in items {
+            match &item.value {
+                Value::Text(text) if !text.is_empty() && !text.contains('\0') => texts.push(text.clone()),
+                _ => self.problem_at(key, &item.at, "expected strings that are not empty", None),
+            }
+        }
+        Some(texts)
+    }
+
+    /// A list of commands, each a list of words, or a string that is split as a shell splits it. Nothing is expanded.
+    pub fn commands(&mut self, key: &str) -> Option<Vec<Vec<String>>> {
+        let item = self.take(key)?;
+        let items = match item.value {
+            Value::List(items) => items,
+            Value::Text(_) => vec![item],
+            _ => {
+                self.expected(key, &item, "a list of commands");
+                return None;
+            }
+        };
+        let mut commands = Vec::new();
+        for item in items {
+            let words = match &item.value {
+                Value::Text(line) => shlex::split(line),
+                Value::List(words) => words
+                    .iter()
+                    .map(|word| {
+                        if let Value::Text(text) = &word.value {
+                            Some(text.clone())
+                        } else {
+                            None
+                        }
+                    })
+                    .collect(),
+                _ => None,
+            };
+            match words.filter(|words| words.first().is_some_and(|program| !program.is_empty())) {
+                Some(words) => commands.push(words),
+                None => self.problem_at(
+                    key,
+                    &item.at,
+                    "expected a command",
+                    Some("a list of words, or a string with its quotes closed"),
+                ),
+            }
+        }
+        Some(commands)
+    }
+}

@@ -1,0 +1,252 @@
+//! A table of settings that remembers which keys were asked for, so that what nobody asked for can be named as unknown.
+
+mod lists;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::secret::Secret;
+use super::setting::{Item, Problem, Source, Value, nearest, parse_duration};
+
+/// A table being read. Every `take` method returns `None` for a key that is not there; for a wrong value it notes a
+/// problem and returns `None` as well.
+pub struct Section<'a> {
+    path: String,
+    source: &'a Source,
+    at: Range<usize>,
+    entries: BTreeMap<String, (Range<usize>, Item)>,
+    asked: Vec<String>,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl<'a> Section<'a> {
+    /// The table at this path (`resources.db`; empty for the top).
+    pub fn new(path: &str, source: &'a Source, item: Item, problems: &'a mut Vec<Problem>) -> Self {
+        let at = item.at.clone();
+        let entries = match item.value {
+            Value::Table(entries) => entries,
+            other => {
+                let place = source.place(&item.at);
+                problems.push(Problem {
+                    place,
+                    message: format!("`{path}` must be a table, not {}", other.noun()),
+                    hint: None,
+                });
+                BTreeMap::new()
+            }
+        };
+        Self {
+            path: path.to_owned(),
+            source,
+            at,
+            entries,
+            asked: Vec::new(),
+            problems,
+        }
+    }
+
+    fn full(&self, key: &str) -> String {
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
+    }
+
+    /// Notes a problem with a key, at its value where it has one.
+    pub fn problem(&mut self, key: &str, message: impl Into<String>, hint: Option<String>) {
+        let at = self.entries.get(key).map_or(&self.at, |(_, item)| &item.at);
+        let place = self.source.place(at);
+        self.problems.push(Problem {
+            place,
+            message: format!("`{}`: {}", self.full(key), message.into()),
+            hint,
+        });
+    }
+
+    fn problem_at(&mut self, key: &str, at: &Range<usize>, message: impl Into<String>, hint: Option<&str>) {
+        let place = self.source.place(at);
+        let message = format!("`{}`: {}", self.full(key), message.into());
+        self.problems.push(Problem {
+            place,
+            message,
+            hint: hint.map(str::to_owned),
+        });
+    }
+
+    fn note(&mut self, key: &str) {
+        if !self.asked.iter().any(|asked| asked == key) {
+            self.asked.push(key.to_owned());
+        }
+    }
+
+    /// The raw value; the other methods are made of it.
+    pub fn take(&mut self, key: &str) -> Option<Item> {
+        self.note(key);
+        self.entries.get(key).map(|(_, item)| item.clone())
+    }
+
+    /// Whether the key is there.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// The keys that are there, in order.
+    #[must_use]
+    pub fn keys(&self) -> Vec<String> {
+        self.entries.keys().cloned().collect()
+    }
+
+    fn expected(&mut self, key: &str, item: &Item, form: &str) {
+        self.problem_at(
+            key,
+            &item.at,
+            format!("expected {form}, found {}", item.value.noun()),
+            None,
+        );
+    }
+
+    /// A string that is not empty and has no NUL.
+    pub fn text(&mut self, key: &str) -> Option<String> {
+        let item = self.take(key)?;
+        match &item.value {
+            Value::Text(text) if text.is_empty() || text.contains('\0') => {
+                self.problem_at(key, &item.at, "must not be empty or hold a NUL", None);
+                None
+            }
+            Value::Text(text) => Some(text.clone()),
+            _ => {
+                self.expected(key, &item, "a string");
+                None
+            }
+        }
+    }
+
+    /// A string without which the section makes no sense.
+    pub fn required_text(&mut self, key: &str) -> Option<String> {
+        if !self.has(key) {
+            self.note(key);
+            self.problem(key, "is missing", None);
+            return None;
+        }
+        self.text(key)
+    }
+
+    /// A string that will stand in an argument list where an option could: not beginning with `-`.
+    pub fn word(&mut self, key: &str) -> Option<String> {
+        let text = self.text(key)?;
+        if text.starts_with('-') {
+            self.problem(
+                key,
+                format!("{text:?} begins with `-`, which programs would take for an option"),
+                None,
+            );
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A string that must not be shown.
+    pub fn secret(&mut self, key: &str) -> Option<Secret> {
+        self.text(key).map(Secret::new)
+    }
+
+    /// A path, as written.
+    pub fn path(&mut self, key: &str) -> Option<PathBuf> {
+        self.text(key).map(PathBuf::from)
+    }
+
+    /// `true` or `false`.
+    pub fn flag(&mut self, key: &str) -> Option<bool> {
+        let item = self.take(key)?;
+        if let Value::Flag(flag) = item.value {
+            return Some(flag);
+        }
+        self.expected(key, &item, "true or false");
+        None
+    }
+
+    /// A whole number in a range.
+    pub fn whole(&mut self, key: &str, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
+        let item = self.take(key)?;
+        match item.value {
+            Value::Whole(number) if range.contains(&number) => Some(number),
+            Value::Whole(number) => {
+                self.problem_at(
+                    key,
+                    &item.at,
+                    format!("{number} is not in {} to {}", range.start(), range.end()),
+                    None,
+                );
+                None
+            }
+            _ => {
+                self.expected(key, &item, "a whole number");
+                None
+            }
+        }
+    }
+
+    /// A duration: `"10s"`, `"5m"`, `600` (seconds); over 0.
+    pub fn duration(&mut self, key: &str) -> Option<Duration> {
+        let item = self.take(key)?;
+        let parsed = match &item.value {
+            Value::Text(text) => parse_duration(text),
+            Value::Whole(seconds) => parse_duration(&seconds.to_string()),
+            Value::Real(seconds) => parse_duration(&seconds.to_string()),
+            other => Err(format!("expected a duration, found {}", other.noun())),
+        };
+        parsed
+            .map_err(|message| self.problem_at(key, &item.at, message, None))
+            .ok()
+    }
+
+    /// One of some words.
+    pub fn choice<T: Clone>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.text(key)?;
+        if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
+            return Some(value.clone());
+        }
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        self.problem(
+            key,
+            format!("{text:?} is not one of: {}", words.join(", ")),
+            nearest(&text, words.iter().copied()),
+        );
+        None
+    }
+
+    /// A table inside, to be read by `read`; an absent one reads as an empty one.
+    pub fn section<T>(&mut self, key: &str, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
+        let item = self.take(key).unwrap_or_else(|| Item {
+            value: Value::Table(BTreeMap::new()),
+            at: self.at.clone(),
+        });
+        let path = self.full(key);
+        let mut inner = Section::new(&path, self.source, item, self.problems);
+        let value = read(&mut inner);
+        inner.finish();
+        value
+    }
+
+    /// Notes every key that nobody asked for, each with the nearest that somebody did.
+    pub fn finish(self) {
+        for (key, (at, _)) in &self.entries {
+            if self.asked.iter().any(|asked| asked == key) {
+                continue;
+            }
+            let hint = nearest(key, self.asked.iter().map(String::as_str));
+            let hint = hint
+                .or_else(|| Some(format!("known here: {}", self.asked.join(", "))).filter(|_| !self.asked.is_empty()));
+            let place = self.source.place(at);
+            self.problems.push(Problem {
+                place,
+                message: format!("unknown key `{}`", self.full(key)),
+                hint,
+            });
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Settings before they are understood: values with their places in the source, and what is wrong with them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+/// One thing wrong with the settings. They are collected, so that a person sees all of them at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where: `guard.toml:12:8`, `GUARD_ERROR_THRESHOLD`, `--interval`.
+    pub place: String,
+    /// What is wrong.
+    pub message: String,
+    /// The nearest right name, or the form that is expected.
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)?;
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, " ({hint})"))
+    }
+}
+
+/// The text that settings were read from, to turn positions into lines.
+#[derive(Debug, Clone, Default)]
+pub struct Source {
+    /// The file's name as people know it.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+impl Source {
+    /// `guard.toml:12:8`: line and column of a position, both from 1. A source without text, as a flag or a variable is,
+    /// has no lines: its place is its name.
+    #[must_use]
+    pub fn place(&self, at: &Range<usize>) -> String {
+        if self.text.is_empty() {
+            return self.name.clone();
+        }
+        let before = self.text.get(..at.start).unwrap_or(&self.text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        format!("{}:{line}:{column}", self.name)
+    }
+}
+
+/// A value with its position in the source, in bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// The value.
+    pub value: Value,
+    /// Where it stands.
+    pub at: Range<usize>,
+}
+
+/// What a setting can be.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// A string.
+    Text(String),
+    /// A whole number.
+    Whole(i64),
+    /// A number with a fraction; may be NaN or infinite, which no setting accepts.
+    Real(f64),
+    /// `true` or `false`.
+    Flag(bool),
+    /// A list.
+    List(Vec<Item>),
+    /// A table; each key with its own position.
+    Table(BTreeMap<String, (Range<usize>, Item)>),
+}
+
+impl Value {
+    /// What it is, for messages: `a string`.
+    #[must_use]
+    pub fn noun(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "a string",
+            Self::Whole(_) | Self::Real(_) => "a number",
+            Self::Flag(_) => "true or false",
+            Self::List(_) => "a list",
+            Self::Table(_) => "a table",
+        }
+    }
+}
+
+/// `did you mean …?` for the nearest of some names, where one is near.
+#[must_use]
+pub fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<String> {
+    names
+        .map(|known| (strsim::damerau_levenshtein(name, known), known))
+        .filter(|(distance, known)| *distance <= known.len().max(name.len()) / 3 + 1)
+        .min()
+        .map(|(_, known)| format!("did you mean `{known}`?"))
+}
+
+/// A duration as people write it: `250ms`, `10s`, `5m`, `2h`, `1d`, or a plain number of seconds; over 0.
+///
+/// # Errors
+/// A sentence that says which form is expected.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let bad = || format!("{text:?} is not a duration: expected 10s, 5m, 2h, or a number of seconds, over 0");
+    let text = text.trim();
+    let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let factor = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        "d" => 86_400.0,
+        _ => return Err(bad()),
+    };
+    let number: f64 = number.trim().parse().map_err(|_| bad())?;
+    let seconds = number * factor;
+    if seconds.is_finite() && seconds > 0.0 && seconds < 1e9 {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err(bad())
+    }
+}

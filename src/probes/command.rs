@@ -1,0 +1,121 @@
+//! `command`: a program's exit code, or a number that it prints.
+
+use async_trait::async_trait;
+
+use super::common::{Basics, number, run, spoken, words};
+use super::{Built, Expectation, Kind, Probe, Site};
+use crate::model::health::{Answer, Class};
+use crate::model::name::ProbeName;
+use crate::model::section::Section;
+use crate::system::call::Call;
+use crate::system::context::Context;
+use crate::system::processes::Output;
+
+pub(super) const KIND: Kind = Kind {
+    key: "command",
+    about: "a program ends with exit code 0, or prints a number within limits",
+    build,
+};
+
+struct Command {
+    basics: Basics,
+    words: Vec<String>,
+    limits: Option<Limits>,
+}
+
+/// The numbers that are well, bounds included.
+#[derive(Clone, Copy)]
+struct Limits {
+    min: f64,
+    max: f64,
+}
+
+fn build(name: ProbeName, section: &mut Section<'_>, _site: &Site) -> Built {
+    let basics = Basics::read(name, section);
+    let above = number(section, "expect_number_above");
+    let below = number(section, "expect_number_below");
+    let (min, max) = if section.has("number") {
+        section.section("number", |inner| (number(inner, "min"), number(inner, "max")))
+    } else {
+        (None, None)
+    };
+    let limits = [above, below, min, max].iter().any(Option::is_some).then(|| Limits {
+        min: min.or(above.map(f64::next_up)).unwrap_or(f64::NEG_INFINITY),
+        max: max.or(below.map(f64::next_down)).unwrap_or(f64::INFINITY),
+    });
+    if limits.is_some_and(|limits| limits.min > limits.max) {
+        section.problem("number", "no number is within these limits", None);
+        return None;
+    }
+    Some(Box::new(Command {
+        basics,
+        words: words(section, "command")?,
+        limits,
+    }))
+}
+
+#[async_trait]
+impl Probe for Command {
+    fn name(&self) -> &ProbeName {
+        &self.basics.name
+    }
+
+    fn decides(&self) -> bool {
+        self.basics.decides
+    }
+
+    fn describe(&self) -> String {
+        // The arguments may hold secrets, so only the program is told.
+        format!(
+            "command `{}`",
+            self.words.first().map(String::as_str).unwrap_or_default()
+        )
+    }
+
+    async fn read(&self, _expectation: &Expectation, cx: &Context) -> Answer {
+        let Some(mut call) = Call::of_words(&self.words) else {
+            return Answer::unknown(Class::Spawn, "there is no command");
+        };
+        for (name, value) in cx.announced.iter() {
+            call = call.env(name, value);
+        }
+        let call = self.basics.limited(call);
+        let limits = self.limits;
+        let basics = Basics {
+            name: self.basics.name.clone(),
+            ..self.basics
+        };
+        self.basics
+            .blocking(cx, move |cx| match run(cx, &call) {
+                Ok(output) => judged(cx, &output, limits),
+                Err(error) => basics.call_failed(cx, &error),
+            })
+            .await
+    }
+}
+
+fn judged(cx: &Context, output: &Output, limits: Option<Limits>) -> Answer {
+    if !output.status.success() {
+        let said = output.stderr.lines().rev().find(|line| !line.trim().is_empty());
+        let note = said.map_or_else(|| output.exit(), |line| format!("{}: {line}", output.exit()));
+        return Answer::failed(Class::Exit, spoken(cx, &note));
+    }
+    let Some(limits) = limits else {
+        return Answer::ok(output.exit());
+    };
+    let text = output.text();
+    // No number is no evidence, neither for the release nor against it.
+    let Some(number) = text.parse::<f64>().ok().filter(|number| !number.is_nan()) else {
+        return Answer::unknown(
+            Class::NoData,
+            spoken(cx, &format!("printed {text:?}, which is no number")),
+        );
+    };
+    if number < limits.min {
+        return Answer::failed(Class::Exit, format!("{number} is too low"));
+    }
+    if number > limits.max {
+        return Answer::failed(Class::Exit, format!("{number} is too high"));
+    }
+    Answer::ok(number.to_string())
+}

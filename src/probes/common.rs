@@ -1,0 +1,156 @@
+//! What all kinds of probe share: their common keys, the deadline, the way to say something safely, the errors of connections.
+
+use std::io;
+use std::time::Duration;
+
+use crate::model::health::{Answer, Class};
+use crate::model::name::ProbeName;
+use crate::model::section::Section;
+use crate::model::setting::Value;
+use crate::model::text::{duration, sanitised, shortened};
+use crate::system::call::Call;
+use crate::system::context::Context;
+use crate::system::processes::{CallError, Output};
+
+/// How long one whole exchange may take where nobody says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest note, in characters.
+const NOTE: usize = 160;
+/// How much of an answer is read, in bytes.
+pub(super) const BODY: usize = 64 * 1024;
+
+/// The keys that every kind has.
+pub(super) struct Basics {
+    /// The probe's name.
+    pub name: ProbeName,
+    /// `required`: whether its failures decide.
+    pub decides: bool,
+    /// `timeout`: one deadline for the whole exchange.
+    pub timeout: Duration,
+}
+
+impl Basics {
+    /// Reads `required` and `timeout`.
+    pub(super) fn read(name: ProbeName, section: &mut Section<'_>) -> Self {
+        Self {
+            name,
+            decides: section.flag("required").unwrap_or(true),
+            timeout: section.duration("timeout").unwrap_or(TIMEOUT),
+        }
+    }
+
+    /// The answer to silence.
+    pub(super) fn silent(&self) -> Answer {
+        Answer::failed(
+            Class::TimeoutRead,
+            format!("no answer within {}", duration(self.timeout)),
+        )
+    }
+
+    /// Runs blocking work on a thread of its own. At the deadline the answer is silence, whatever the work does.
+    pub(super) async fn blocking<W>(&self, cx: &Context, work: W) -> Answer
+    where
+        W: FnOnce(&Context) -> Answer + Send + 'static,
+    {
+        let cx = cx.clone();
+        let thread = tokio::task::spawn_blocking(move || work(&cx));
+        match tokio::time::timeout(self.timeout, thread).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Answer::unknown(Class::NoData, "the probe itself broke off"),
+            Err(_) => self.silent(),
+        }
+    }
+
+    /// A call that is ended, without a grace, when the deadline has passed.
+    pub(super) fn limited(&self, call: Call) -> Call {
+        call.timeout(self.timeout).grace(Duration::ZERO)
+    }
+
+    /// What a program's failure to run means. That the observer cannot run it says nothing about the release.
+    pub(super) fn call_failed(&self, cx: &Context, error: &CallError) -> Answer {
+        match error {
+            CallError::NotFound { .. } | CallError::Start { .. } => {
+                Answer::unknown(Class::Spawn, spoken(cx, &error.to_string()))
+            }
+            CallError::TimedOut { .. } => self.silent(),
+            CallError::Stopped { .. } => Answer::unknown(Class::NoData, "guard was asked to stop"),
+            CallError::Exit { .. } | CallError::Data { .. } => {
+                Answer::failed(Class::Exit, spoken(cx, &error.to_string()))
+            }
+        }
+    }
+}
+
+/// Foreign words made fit for a note: without secrets, on one line, safe for a terminal, short.
+pub(super) fn spoken(cx: &Context, text: &str) -> String {
+    shortened(&sanitised(cx.redaction.clean(text.trim()).trim()), NOTE)
+}
+
+/// Runs a call and keeps the first [`BODY`] bytes that it writes; the rest is read and forgotten.
+pub(super) fn run(cx: &Context, call: &Call) -> Result<Output, CallError> {
+    let mut kept = Vec::new();
+    let mut sink = |bytes: &[u8]| {
+        let room = BODY.saturating_sub(kept.len());
+        kept.extend_from_slice(bytes.get(..room.min(bytes.len())).unwrap_or_default());
+        Ok(())
+    };
+    let output = cx.stream(call, &mut sink)?;
+    Ok(Output { stdout: kept, ..output })
+}
+
+/// A command: a list of words, or a string that is split as a shell splits it. Nothing is expanded.
+pub(super) fn words(section: &mut Section<'_>, key: &str) -> Option<Vec<String>> {
+    let Some(item) = section.take(key) else {
+        section.problem(key, "is missing", None);
+        return None;
+    };
+    let words = match &item.value {
+        Value::Text(line) => shlex::split(line),
+        Value::List(items) => items
+            .iter()
+            .map(|item| match &item.value {
+                Value::Text(word) => Some(word.clone()),
+                _ => None,
+            })
+            .collect(),
+        _ => None,
+    };
+    let words = words.filter(|words| words.first().is_some_and(|program| !program.is_empty()));
+    if words.is_none() {
+        let hint = "a list of words, or a string with its quotes closed";
+        section.problem(key, "expected a command", Some(hint.to_owned()));
+    }
+    words
+}
+
+/// A number, whole or not, as a setting.
+pub(super) fn number(section: &mut Section<'_>, key: &str) -> Option<f64> {
+    let number = match section.take(key)?.value {
+        #[expect(clippy::cast_precision_loss, reason = "a limit that a person wrote")]
+        Value::Whole(number) => number as f64,
+        Value::Real(number) => number,
+        _ => f64::NAN,
+    };
+    if number.is_finite() {
+        return Some(number);
+    }
+    section.problem(key, "expected a number", None);
+    None
+}
+
+/// What an error of a connection means; `None` where its kind says nothing.
+pub(super) fn connection_failed(error: &io::Error) -> Option<Answer> {
+    use io::ErrorKind as Kind;
+    Some(match error.kind() {
+        Kind::ConnectionRefused => Answer::failed(Class::Refused, "connection refused"),
+        Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown | Kind::AddrNotAvailable => {
+            Answer::unknown(Class::Unreachable, "no route to the host from here")
+        }
+        Kind::PermissionDenied => Answer::unknown(Class::Unreachable, "this machine forbids the connection"),
+        Kind::TimedOut => Answer::failed(Class::TimeoutConnect, "no connection: the network gave up waiting"),
+        Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::UnexpectedEof => {
+            Answer::failed(Class::Reset, "the connection was broken")
+        }
+        _ => return None,
+    })
+}

@@ -1,0 +1,228 @@
+//! `container`: whether the containers of services run, are healthy, stay up, and are the new ones.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::common::{Basics, spoken};
+use super::{Built, Expectation, Kind, Probe, Site};
+use crate::model::health::{Answer, Class};
+use crate::model::name::ProbeName;
+use crate::model::section::Section;
+use crate::model::text::plural;
+use crate::system::context::Context;
+use crate::system::docker::{Container, containers_of};
+
+pub(super) const KIND: Kind = Kind {
+    key: "container",
+    about: "containers run, are healthy, are not restarted, and are the new ones",
+    build,
+};
+
+/// So many restarts are a loop …
+const LOOP: u64 = 3;
+/// … until it has held out this long since the last.
+const HELD_OUT: Duration = Duration::from_secs(30);
+/// Compose's mark on containers of `docker compose run`, which come and go.
+const ONE_OFF: &str = "com.docker.compose.oneoff";
+
+struct Containers {
+    basics: Basics,
+    project: String,
+    memory: Arc<Mutex<Memory>>,
+}
+
+/// What is known from the readings before.
+struct Memory {
+    /// The services to look at; `None` until the first reading where nobody names them.
+    services: Option<Vec<String>>,
+    /// By container; `None` until the first reading.
+    restarts: Option<BTreeMap<String, Restarts>>,
+}
+
+/// How often a container was restarted.
+#[derive(Clone, Copy)]
+struct Restarts {
+    /// As counted at its first reading.
+    first: u64,
+    /// As counted at its latest reading.
+    latest: u64,
+    /// When that last grew, by the steady clock.
+    grown: Option<Duration>,
+}
+
+fn build(name: ProbeName, section: &mut Section<'_>, site: &Site) -> Built {
+    let basics = Basics::read(name, section);
+    let services = section.texts("services");
+    let Some(compose) = &site.compose else {
+        section.problem(
+            "kind",
+            "a `container` probe needs a Compose project, and there is none",
+            None,
+        );
+        return None;
+    };
+    let memory = Memory {
+        services,
+        restarts: None,
+    };
+    Some(Box::new(Containers {
+        basics,
+        project: compose.project.clone(),
+        memory: Arc::new(Mutex::new(memory)),
+    }))
+}
+
+#[async_trait]
+impl Probe for Containers {
+    fn name(&self) -> &ProbeName {
+        &self.basics.name
+    }
+
+    fn decides(&self) -> bool {
+        self.basics.decides
+    }
+
+    fn describe(&self) -> String {
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        match &memory.services {
+            Some(services) => format!("the containers of {}", services.join(", ")),
+            None => format!("the containers of the project {}", self.project),
+        }
+    }
+
+    async fn read(&self, expectation: &Expectation, cx: &Context) -> Answer {
+        let memory = Arc::clone(&self.memory);
+        let project = self.project.clone();
+        let expectation = expectation.clone();
+        let answer = self.basics.blocking(cx, move |cx| match containers_of(cx, &project) {
+            Ok(mut found) => {
+                found.retain(|container| container.labels.get(ONE_OFF).is_none_or(|mark| mark != "True"));
+                memory
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .judge(&found, &expectation, cx.clock.steady())
+            }
+            Err(error) => Answer::unknown(Class::NoData, spoken(cx, &error.to_string())),
+        });
+        let answer = answer.await;
+        // An engine that does not answer says nothing about the containers.
+        if answer.class == Some(Class::TimeoutRead) {
+            return Answer::unknown(Class::NoData, "the Docker engine does not answer");
+        }
+        answer
+    }
+}
+
+impl Memory {
+    fn judge(&mut self, found: &[Container], expectation: &Expectation, now: Duration) -> Answer {
+        let services = self.services.get_or_insert_with(|| watched(found, expectation)).clone();
+        self.count_restarts(found, now);
+        let mut mild = None;
+        for service in &services {
+            let mut theirs = found
+                .iter()
+                .filter(|container| &container.service == service)
+                .peekable();
+            if theirs.peek().is_none() {
+                mild.get_or_insert(Answer::failed(Class::NoData, format!("{service} has no container")));
+            }
+            for container in theirs {
+                if let Some(answer) = self.ended(container, now) {
+                    return answer;
+                }
+                mild = mild.or_else(|| unwell(container, expectation, self.has_just_restarted(container, now)));
+            }
+        }
+        mild.unwrap_or_else(|| Answer::ok(format!("{} well", plural(services.len() as u64, "service"))))
+    }
+
+    /// Remembers the restart counts. A container that comes up while we watch has begun at 0.
+    fn count_restarts(&mut self, found: &[Container], now: Duration) {
+        let is_first = self.restarts.is_none();
+        let known = self.restarts.get_or_insert_default();
+        for container in found {
+            let first = if is_first { container.restarts } else { 0 };
+            let counted = known.entry(container.id.clone()).or_insert(Restarts {
+                first,
+                latest: first,
+                grown: None,
+            });
+            if container.restarts > counted.latest {
+                counted.grown = Some(now);
+            }
+            counted.latest = container.restarts;
+        }
+    }
+
+    fn restarts_of(&self, container: &Container) -> Option<&Restarts> {
+        self.restarts.as_ref()?.get(&container.id)
+    }
+
+    fn has_just_restarted(&self, container: &Container, now: Duration) -> bool {
+        self.restarts_of(container)
+            .is_some_and(|counted| counted.grown == Some(now))
+    }
+
+    /// The evidence that there is nothing to wait for.
+    fn ended(&self, container: &Container, now: Duration) -> Option<Answer> {
+        let service = &container.service;
+        let restarted = self
+            .restarts_of(container)
+            .filter(|counted| counted.grown.is_some_and(|grown| now.saturating_sub(grown) < HELD_OUT))
+            .map_or(0, |counted| counted.latest.saturating_sub(counted.first));
+        let note = match container.state.as_str() {
+            "exited" | "dead" => format!("{service} exited with code {}", container.exit_code),
+            "restarting" => format!("{service} is restarting after exit code {}", container.exit_code),
+            _ if restarted >= LOOP => format!("{service} restarted {restarted} times"),
+            _ => return None,
+        };
+        Some(Answer::failed(Class::Container, note))
+    }
+}
+
+/// What is wrong with a container that may yet become well.
+fn unwell(container: &Container, expectation: &Expectation, has_restarted: bool) -> Option<Answer> {
+    let service = &container.service;
+    let is_old = expectation
+        .replaced
+        .iter()
+        .any(|(of, id)| of == service && *id == container.id);
+    if is_old {
+        let note = format!("{service} is still the container from before the deployment");
+        return Some(Answer::failed(Class::Version, note));
+    }
+    if !container.is_running() {
+        return Some(Answer::failed(
+            Class::Unhealthy,
+            format!("{service} is {}", container.state),
+        ));
+    }
+    if has_restarted {
+        return Some(Answer::failed(Class::Unhealthy, format!("{service} was restarted")));
+    }
+    match container.health.as_deref() {
+        Some("unhealthy") => Some(Answer::failed(Class::Unhealthy, format!("{service} is unhealthy"))),
+        Some("starting") => Some(Answer::failed(Class::Unhealthy, format!("{service} is still starting"))),
+        _ => None,
+    }
+}
+
+/// The services that run now, and those that the deployment replaced: one of these may be down already.
+fn watched(found: &[Container], expectation: &Expectation) -> Vec<String> {
+    let running = found.iter().filter(|container| container.is_running());
+    let replaced = expectation.replaced.iter().map(|(service, _)| service);
+    let mut services: Vec<String> = running
+        .map(|container| &container.service)
+        .chain(replaced)
+        .cloned()
+        .collect();
+    if services.is_empty() {
+        services = found.iter().map(|container| container.service.clone()).collect();
+    }
+    services.sort();
+    services.dedup();
+    services
+}

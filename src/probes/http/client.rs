@@ -1,0 +1,152 @@
+//! The HTTP client of a probe: one fresh HTTP/1.1 connection per exchange, nothing remembered, nothing unpacked.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Client, NoProxy, Proxy};
+use url::{Host, Url};
+
+use super::Http;
+use crate::system::context::Context;
+use crate::system::disk;
+
+/// The name could not be resolved; found again in the chain of an error.
+#[derive(Debug)]
+pub(super) struct Unresolved;
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name cannot be resolved")
+    }
+}
+
+impl std::error::Error for Unresolved {}
+
+/// A redirect that is not followed, and why; found again in the chain of an error.
+#[derive(Debug)]
+pub(super) struct Strayed(pub(super) &'static str);
+
+impl fmt::Display for Strayed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Strayed {}
+
+/// The system's resolver, its failures told from all others.
+struct Resolver;
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0))
+                .await
+                .map_err(|_| Unresolved)?;
+            let addresses: Vec<SocketAddr> = found.collect();
+            let addresses: Addrs = Box::new(addresses.into_iter());
+            Ok(addresses)
+        })
+    }
+}
+
+/// Makes the client.
+///
+/// # Errors
+/// A sentence: the authorities cannot be read, or the proxy is none.
+pub(super) fn build(http: &Http, cx: &Context) -> Result<Client, String> {
+    // Another part of the process may have chosen already; both are the same provider.
+    let _chosen = rustls::crypto::ring::default_provider().install_default();
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let mut builder = Client::builder()
+        .user_agent(concat!("guard/", env!("CARGO_PKG_VERSION")))
+        .default_headers(headers)
+        .http1_only()
+        .pool_max_idle_per_host(0)
+        .dns_resolver(Resolver)
+        .connect_timeout(connect_limit(http.basics.timeout))
+        .redirect(redirects(http.redirects))
+        .referer(false)
+        .no_proxy();
+    if http.uses_proxy && !is_loopback(&http.url) {
+        builder = proxied(builder, cx)?;
+    }
+    if http.url.scheme() == "http" && http.redirects == 0 {
+        // Without TLS there is nothing to trust, and a host without a certificate store can still ask.
+        builder = builder.tls_certs_only(std::iter::empty());
+    } else if let Some(path) = &http.ca_file {
+        let path = cx.resolve(path);
+        let shown = path.display();
+        let pem = disk::read_optional(&path)
+            .map_err(|error| format!("{error}: {}", error.source))?
+            .ok_or_else(|| format!("the file {shown} is not there"))?;
+        let authorities =
+            Certificate::from_pem_bundle(&pem).map_err(|_| format!("{shown} holds no certificates in PEM form"))?;
+        builder = builder.tls_certs_merge(authorities);
+    }
+    builder.build().map_err(|error| {
+        let cause = std::error::Error::source(&error)
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        format!("could not make ready for TLS: {cause}; install the package ca-certificates, or set `ca_file`")
+    })
+}
+
+/// A little less than the whole, so that a connection that never comes is told from an answer that never comes.
+fn connect_limit(whole: Duration) -> Duration {
+    whole.mul_f64(0.95)
+}
+
+/// Redirects stay on the host, and never leave TLS.
+fn redirects(most: usize) -> Policy {
+    if most == 0 {
+        return Policy::none();
+    }
+    Policy::custom(move |attempt| {
+        let Some(first) = attempt.previous().first().cloned() else {
+            return attempt.follow();
+        };
+        let next = attempt.url();
+        if attempt.previous().len() > most {
+            attempt.error(Strayed("too many redirects"))
+        } else if next.host_str() != first.host_str() {
+            attempt.error(Strayed("a redirect to another host"))
+        } else if !matches!(
+            (first.scheme(), next.scheme()),
+            ("http", "http" | "https") | ("https", "https")
+        ) {
+            attempt.error(Strayed("a redirect to a lesser scheme"))
+        } else {
+            attempt.follow()
+        }
+    })
+}
+
+/// Whether the address is this machine's own: such a probe never goes through a proxy.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback() || address.is_unspecified(),
+        Some(Host::Ipv6(address)) => address.is_loopback() || address.is_unspecified(),
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    }
+}
+
+fn proxied(mut builder: reqwest::ClientBuilder, cx: &Context) -> Result<reqwest::ClientBuilder, String> {
+    let variable = |names: [&str; 2]| names.iter().find_map(|name| cx.environment.text(name));
+    let exempt = variable(["no_proxy", "NO_PROXY"]).and_then(NoProxy::from_string);
+    let bad = |_| "the proxy that the environment names is not a URL".to_owned();
+    if let Some(url) = variable(["https_proxy", "HTTPS_PROXY"]) {
+        builder = builder.proxy(Proxy::https(url).map_err(bad)?.no_proxy(exempt.clone()));
+    }
+    // HTTP_PROXY in capitals can come from a request's header in CGI; curl ignores it too.
+    if let Some(url) = cx.environment.text("http_proxy") {
+        builder = builder.proxy(Proxy::http(url).map_err(bad)?.no_proxy(exempt));
+    }
+    Ok(builder)
+}

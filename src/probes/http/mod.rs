@@ -1,0 +1,187 @@
+//! `http`: whether an address answers as it should: status, body, version.
+
+mod client;
+mod expected;
+mod failure;
+mod settings;
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Method, Response};
+use url::Url;
+
+use super::common::{BODY, Basics, spoken};
+use super::{Expectation, Kind, Probe};
+use crate::model::health::{Answer, Class};
+use crate::model::name::ProbeName;
+use crate::system::context::Context;
+use crate::system::disk;
+use expected::{Expected, Heard};
+
+pub(super) const KIND: Kind = Kind {
+    key: "http",
+    about: "an address answers with the expected status, body and version",
+    build: settings::build,
+};
+
+/// The most that the headers of an answer may hold, in bytes.
+const HEADERS: usize = 32 * 1024;
+
+struct Http {
+    basics: Basics,
+    url: Url,
+    method: Method,
+    headers: Vec<(HeaderName, Origin)>,
+    expected: Expected,
+    redirects: usize,
+    ca_file: Option<PathBuf>,
+    uses_proxy: bool,
+    /// Made at the first reading. It keeps no connection, only its settings and the trusted certificates.
+    client: Mutex<Option<Client>>,
+}
+
+/// Where a header's value comes from.
+enum Origin {
+    Text(String),
+    Env(String),
+    File(PathBuf),
+    BearerEnv(String),
+    BearerFile(PathBuf),
+}
+
+#[async_trait]
+impl Probe for Http {
+    fn name(&self) -> &ProbeName {
+        &self.basics.name
+    }
+
+    fn decides(&self) -> bool {
+        self.basics.decides
+    }
+
+    fn describe(&self) -> String {
+        let mut shown = self.url.clone();
+        // Name, password and query may be secret.
+        let is_bare = shown.set_username("").is_ok() && shown.set_password(None).is_ok();
+        shown.set_query(None);
+        shown.set_fragment(None);
+        if is_bare {
+            format!("{} {shown}", self.method)
+        } else {
+            format!("{} {}", self.method, shown.path())
+        }
+    }
+
+    async fn read(&self, expectation: &Expectation, cx: &Context) -> Answer {
+        match tokio::time::timeout(self.basics.timeout, self.exchange(expectation, cx)).await {
+            Ok(Ok(answer) | Err(answer)) => answer,
+            Err(_) => self.basics.silent(),
+        }
+    }
+}
+
+impl Http {
+    async fn exchange(&self, expectation: &Expectation, cx: &Context) -> Result<Answer, Answer> {
+        if let Some(password) = self.url.password() {
+            cx.redaction.learn(password);
+        }
+        let headers = self.request_headers(cx)?;
+        let request = self
+            .client(cx)?
+            .request(self.method.clone(), self.url.clone())
+            .headers(headers);
+        let response = request
+            .send()
+            .await
+            .map_err(|error| failure::answer(&error, self.basics.timeout, cx))?;
+        let heard = self.listen(response, cx).await?;
+        Ok(self.expected.judge(&heard, expectation, cx))
+    }
+
+    /// Reads the answer's body, but never more than [`BODY`].
+    async fn listen(&self, mut response: Response, cx: &Context) -> Result<Heard, Answer> {
+        let status = response.status().as_u16();
+        let size: usize = response
+            .headers()
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum();
+        if size > HEADERS {
+            return Err(Answer::failed(
+                Class::Body,
+                format!("{status} with headers over 32 KiB"),
+            ));
+        }
+        let mut body = Vec::new();
+        let mut is_cut = false;
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| failure::answer(&error, self.basics.timeout, cx))?
+        {
+            let room = BODY - body.len();
+            body.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
+            if chunk.len() > room {
+                is_cut = true;
+                break;
+            }
+        }
+        Ok(Heard {
+            status,
+            headers: response.headers().clone(),
+            body,
+            is_cut,
+        })
+    }
+
+    fn request_headers(&self, cx: &Context) -> Result<HeaderMap, Answer> {
+        let mut headers = HeaderMap::new();
+        for (name, origin) in &self.headers {
+            let text = origin.read(cx)?;
+            // The value itself must not be told: it may be a secret.
+            let mut value = HeaderValue::from_str(&text)
+                .map_err(|_| Answer::unknown(Class::NoData, format!("the value for the header {name} is not valid")))?;
+            value.set_sensitive(true);
+            headers.insert(name.clone(), value);
+        }
+        Ok(headers)
+    }
+
+    fn client(&self, cx: &Context) -> Result<Client, Answer> {
+        let mut kept = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = &*kept {
+            return Ok(client.clone());
+        }
+        let client = client::build(self, cx).map_err(|why| Answer::unknown(Class::NoData, spoken(cx, &why)))?;
+        Ok(kept.insert(client).clone())
+    }
+}
+
+impl Origin {
+    fn read(&self, cx: &Context) -> Result<String, Answer> {
+        let secret = match self {
+            Self::Text(text) => return Ok(text.clone()),
+            Self::Env(name) | Self::BearerEnv(name) => {
+                cx.environment
+                    .text(name)
+                    .map(|value| value.trim().to_owned())
+                    .ok_or_else(|| Answer::unknown(Class::NoData, format!("the variable {name} is not set")))?
+            }
+            Self::File(path) | Self::BearerFile(path) => {
+                let path = cx.resolve(path);
+                let missing = || Answer::unknown(Class::NoData, format!("the file {} is not there", path.display()));
+                let text = disk::read_text_optional(&path)
+                    .map_err(|error| Answer::unknown(Class::NoData, spoken(cx, &error.to_string())))?;
+                text.ok_or_else(missing)?.trim().to_owned()
+            }
+        };
+        cx.redaction.learn(&secret);
+        Ok(match self {
+            Self::BearerEnv(_) | Self::BearerFile(_) => format!("Bearer {secret}"),
+            _ => secret,
+        })
+    }
+}

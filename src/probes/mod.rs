@@ -1,0 +1,73 @@
+//! Probes: ways to ask whether the system is well. Register a kind here.
+
+mod command;
+mod common;
+mod container;
+mod http;
+mod postgres;
+mod tcp;
+
+use async_trait::async_trait;
+
+use crate::model::health::Answer;
+use crate::model::name::ProbeName;
+use crate::model::section::Section;
+use crate::system::context::Context;
+use crate::system::docker::Compose;
+
+/// All kinds. To add one: a file here, and its line in this list.
+pub const KINDS: &[Kind] = &[http::KIND, tcp::KIND, command::KIND, container::KIND, postgres::KIND];
+
+/// What a probe is to expect of this run; nothing is expected before the deployment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expectation {
+    /// The version that the deploy script announced; a probe that can see a version fails for another one.
+    pub version: Option<String>,
+    /// Containers of these services must not be the ones with these ids, since those belong to the release before:
+    /// `(service, container id)`.
+    pub replaced: Vec<(String, String)>,
+}
+
+/// A way to ask. It never fails: silence is an answer.
+#[async_trait]
+pub trait Probe: Send + Sync {
+    /// The name in `guard.toml`.
+    fn name(&self) -> &ProbeName;
+
+    /// Asks once, within one deadline for the whole exchange.
+    async fn read(&self, expectation: &Expectation, cx: &Context) -> Answer;
+
+    /// Whether its failures can decide; else they are only told.
+    fn decides(&self) -> bool {
+        true
+    }
+
+    /// What it asks, for people: `GET http://127.0.0.1:3001/health`, without secrets.
+    fn describe(&self) -> String;
+}
+
+/// What all probes of a project share.
+#[derive(Debug, Clone, Default)]
+pub struct Site {
+    /// The Compose project, where there is one.
+    pub compose: Option<Compose>,
+}
+
+/// What a kind makes of its table in `guard.toml`.
+pub type Built = Option<Box<dyn Probe>>;
+
+/// A kind of probe.
+pub struct Kind {
+    /// As in `kind = "http"`.
+    pub key: &'static str,
+    /// One line for `guard init` and the docs.
+    pub about: &'static str,
+    /// Reads the kind's own keys from its table. Problems are told to the section; `None` where there are any.
+    pub build: fn(ProbeName, &mut Section<'_>, &Site) -> Built,
+}
+
+/// The kind of this key.
+#[must_use]
+pub fn kind(key: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.key == key)
+}

@@ -1,0 +1,161 @@
+//! `tcp`: whether a port takes a connection, and, where asked, says the right thing.
+
+use std::io;
+use std::net::SocketAddr;
+
+use async_trait::async_trait;
+use tokio::net::TcpStream;
+
+use super::common::{BODY, Basics, connection_failed, spoken};
+use super::{Built, Expectation, Kind, Probe, Site};
+use crate::model::health::{Answer, Class};
+use crate::model::name::ProbeName;
+use crate::model::section::Section;
+use crate::model::text::duration;
+use crate::system::context::Context;
+
+pub(super) const KIND: Kind = Kind {
+    key: "tcp",
+    about: "a port takes a connection, and answers as expected",
+    build,
+};
+
+struct Tcp {
+    basics: Basics,
+    address: String,
+    send: Option<String>,
+    expect: Option<String>,
+}
+
+fn build(name: ProbeName, section: &mut Section<'_>, _site: &Site) -> Built {
+    let basics = Basics::read(name, section);
+    let send = section.text("send");
+    let expect = section.text("expect");
+    let address = section.required_text("address")?;
+    let is_whole = address
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0));
+    if !is_whole {
+        let hint = Some("expected `127.0.0.1:5432`, `[::1]:5432` or `host:5432`".to_owned());
+        section.problem("address", format!("{address:?} is not a host and a port"), hint);
+        return None;
+    }
+    Some(Box::new(Tcp {
+        basics,
+        address,
+        send,
+        expect,
+    }))
+}
+
+#[async_trait]
+impl Probe for Tcp {
+    fn name(&self) -> &ProbeName {
+        &self.basics.name
+    }
+
+    fn decides(&self) -> bool {
+        self.basics.decides
+    }
+
+    fn describe(&self) -> String {
+        format!("a connection to {}", self.address)
+    }
+
+    async fn read(&self, _expectation: &Expectation, cx: &Context) -> Answer {
+        let begun = cx.clock.steady();
+        let limit = self.basics.timeout;
+        let stream = match tokio::time::timeout(limit, self.connect()).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(answer)) => return answer,
+            Err(_) => {
+                let note = format!("no connection within {}", duration(limit));
+                return Answer::failed(Class::TimeoutConnect, note);
+            }
+        };
+        let left = limit.saturating_sub(cx.clock.steady().saturating_sub(begun));
+        match tokio::time::timeout(left, self.exchange(&stream, cx)).await {
+            Ok(answer) => answer,
+            Err(_) => self.basics.silent(),
+        }
+    }
+}
+
+impl Tcp {
+    /// Connects to the first address that takes it: a name can stand for two families.
+    async fn connect(&self) -> Result<TcpStream, Answer> {
+        let addresses: Vec<SocketAddr> = match tokio::net::lookup_host(&self.address).await {
+            Ok(addresses) => addresses.collect(),
+            Err(_) => Vec::new(),
+        };
+        let mut answer = Answer::unknown(Class::Dns, format!("{} cannot be resolved from here", self.address));
+        for address in addresses {
+            match TcpStream::connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => answer = broken(&error),
+            }
+        }
+        Err(answer)
+    }
+
+    async fn exchange(&self, stream: &TcpStream, cx: &Context) -> Answer {
+        if let Some(text) = &self.send
+            && let Err(error) = write(stream, text.as_bytes()).await
+        {
+            return broken(&error);
+        }
+        let Some(expected) = &self.expect else {
+            return Answer::ok("connected");
+        };
+        let mut heard = Vec::new();
+        loop {
+            match read(stream, &mut heard).await {
+                Ok(count) => {
+                    if heard
+                        .windows(expected.len())
+                        .any(|window| window == expected.as_bytes())
+                    {
+                        return Answer::ok("answered as expected");
+                    }
+                    if count == 0 || heard.len() >= BODY {
+                        let start = heard.get(..heard.len().min(60)).unwrap_or_default();
+                        let said = spoken(cx, &String::from_utf8_lossy(start));
+                        return Answer::failed(Class::Body, format!("answered {said:?} (expected {expected:?})"));
+                    }
+                }
+                Err(error) => return broken(&error),
+            }
+        }
+    }
+}
+
+fn broken(error: &io::Error) -> Answer {
+    connection_failed(error).unwrap_or_else(|| Answer::failed(Class::Reset, error.to_string()))
+}
+
+async fn write(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        stream.writable().await?;
+        match stream.try_write(bytes) {
+            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+async fn read(stream: &TcpStream, heard: &mut Vec<u8>) -> io::Result<usize> {
+    let mut buffer = [0; 4096];
+    loop {
+        stream.readable().await?;
+        match stream.try_read(&mut buffer) {
+            Ok(count) => {
+                heard.extend_from_slice(buffer.get(..count).unwrap_or_default());
+                return Ok(count);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

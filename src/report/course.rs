@@ -1,0 +1,291 @@
+//! The course of a run: its records folded into what a report tells, stage by stage.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::model::artifact::{Artifact, Displaced, Prepared};
+use crate::model::fact::{Actor, Deployed, Ending, Fact, Failure, Record, Turn, Yield};
+use crate::model::health::Tally;
+use crate::model::name::RunId;
+use crate::model::plan::{Plan, StageName, Step, StepId};
+
+/// What the records of one run say, up to the last of them.
+#[derive(Debug, Clone, Default)]
+pub struct Course {
+    /// The run and its plan; `None` before `Opened`.
+    pub opened: Option<Opened>,
+    /// The stages in order, those ahead first.
+    pub legs: Vec<Leg>,
+    /// Every failure, in order.
+    pub mishaps: Vec<Mishap>,
+    /// Why and when the run turned back.
+    pub turned: Option<(Turn, DateTime<Utc>)>,
+    /// How and when it ended; `None` where it is open or was cut off.
+    pub ended: Option<(Ending, DateTime<Utc>)>,
+    /// The copies that were made.
+    pub artifacts: Vec<Artifact>,
+    /// What was staged for the way back.
+    pub prepared: Vec<Prepared>,
+    /// What was put aside.
+    pub displaced: Vec<Displaced>,
+    /// What the deploy command announced.
+    pub deployed: Deployed,
+    /// The last counts of the watch.
+    pub tally: Option<Tally>,
+    /// What the last proof found.
+    pub proven: Vec<String>,
+    /// When the last record was written.
+    pub last: Option<DateTime<Utc>>,
+    began: BTreeMap<StepId, DateTime<Utc>>,
+}
+
+/// The head of a run.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    /// The run.
+    pub run: RunId,
+    /// Its plan.
+    pub plan: Plan,
+    /// Who began it.
+    pub actor: Actor,
+    /// Why.
+    pub reason: Option<String>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// One stage of the plan on its way.
+#[derive(Debug, Clone)]
+pub struct Leg {
+    /// Its place in its direction, from 1.
+    pub number: usize,
+    /// Which stage.
+    pub name: StageName,
+    /// Whether it belongs to the way back.
+    pub is_back: bool,
+    /// Its steps and where each stands.
+    pub steps: Vec<(Step, State)>,
+    /// When its first step began.
+    pub began: Option<DateTime<Utc>>,
+    /// When its last step ended.
+    pub ended: Option<DateTime<Utc>>,
+}
+
+/// Where a step or a stage stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Not begun.
+    Waiting,
+    /// Begun.
+    Running,
+    /// Done.
+    Done,
+    /// Failed.
+    Failed,
+}
+
+/// A failure with its place and time.
+#[derive(Debug, Clone)]
+pub struct Mishap {
+    /// The step.
+    pub step: StepId,
+    /// Whether the step belongs to the way back.
+    pub is_back: bool,
+    /// When it was recorded.
+    pub at: DateTime<Utc>,
+    /// What failed and why.
+    pub failure: Failure,
+}
+
+impl Leg {
+    /// `Step 3: put databases and volumes back`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("Step {}: {}", self.number, self.name.title())
+    }
+
+    /// Where the stage stands.
+    #[must_use]
+    pub fn state(&self) -> State {
+        let is = |wanted| move |(_, state): &(Step, State)| *state == wanted;
+        if self.steps.iter().any(is(State::Failed)) {
+            State::Failed
+        } else if self.steps.iter().all(is(State::Done)) {
+            State::Done
+        } else if self.steps.iter().all(is(State::Waiting)) {
+            State::Waiting
+        } else {
+            State::Running
+        }
+    }
+
+    /// How long it took; `None` while it has not ended. A clock that was set back gives 0.
+    #[must_use]
+    pub fn took(&self) -> Option<Duration> {
+        Some(span(self.began?, self.ended?))
+    }
+}
+
+/// The time between two moments of the wall clock, 0 where it was set back between them.
+#[must_use]
+pub fn span(from: DateTime<Utc>, to: DateTime<Utc>) -> Duration {
+    (to - from).to_std().unwrap_or_default()
+}
+
+impl Course {
+    /// The course that these records tell.
+    #[must_use]
+    pub fn of(records: &[Record]) -> Self {
+        let mut course = Self::default();
+        for record in records {
+            course.take(record);
+        }
+        course
+    }
+
+    /// Takes the next record.
+    pub fn take(&mut self, record: &Record) {
+        self.last = Some(record.at);
+        match &record.fact {
+            Fact::Opened {
+                run,
+                plan,
+                actor,
+                reason,
+            } => self.open(run, plan, actor, reason.as_ref(), record.at),
+            Fact::Begun { step } => {
+                self.began.insert(step.clone(), record.at);
+                self.mark(step, State::Running, record.at);
+            }
+            Fact::Done { step, yields } => {
+                self.mark(step, State::Done, record.at);
+                self.keep(yields);
+            }
+            Fact::Failed { step, failure } => {
+                self.mark(step, State::Failed, record.at);
+                if let Some(deployed) = &failure.deployed {
+                    self.deployed = deployed.clone();
+                }
+                let is_back = self.leg_of(step).is_some_and(|leg| leg.is_back);
+                self.mishaps.push(Mishap {
+                    step: step.clone(),
+                    is_back,
+                    at: record.at,
+                    failure: failure.clone(),
+                });
+            }
+            Fact::Turned { why } => self.turned = Some((*why, record.at)),
+            Fact::Reopened { .. } => self.ended = None,
+            Fact::Closed { ending } => self.ended = Some((*ending, record.at)),
+        }
+    }
+
+    fn open(&mut self, run: &RunId, plan: &Plan, actor: &Actor, reason: Option<&String>, at: DateTime<Utc>) {
+        for (stages, is_back) in [(&plan.ahead, false), (&plan.back, true)] {
+            self.legs.extend(stages.iter().enumerate().map(|(index, stage)| Leg {
+                number: index + 1,
+                name: stage.name,
+                is_back,
+                steps: stage.steps.iter().map(|step| (step.clone(), State::Waiting)).collect(),
+                began: None,
+                ended: None,
+            }));
+        }
+        self.opened = Some(Opened {
+            run: run.clone(),
+            plan: plan.clone(),
+            actor: actor.clone(),
+            reason: reason.cloned(),
+            at,
+        });
+    }
+
+    fn mark(&mut self, id: &StepId, state: State, at: DateTime<Utc>) {
+        for leg in &mut self.legs {
+            let Some(entry) = leg.steps.iter_mut().find(|(step, _)| step.id == *id) else {
+                continue;
+            };
+            entry.1 = state;
+            if state == State::Running {
+                leg.began.get_or_insert(at);
+                leg.ended = None;
+            } else if leg
+                .steps
+                .iter()
+                .all(|(_, state)| matches!(state, State::Done | State::Failed))
+            {
+                leg.ended = Some(at);
+            }
+            return;
+        }
+    }
+
+    fn keep(&mut self, yields: &Yield) {
+        match yields {
+            Yield::Nothing | Yield::Quiesced(_) | Yield::Baseline { .. } => {}
+            Yield::Captured(artifact) => self.artifacts.push(artifact.clone()),
+            Yield::Deployed(deployed) => self.deployed = deployed.clone(),
+            Yield::Watched { tally, .. } => self.tally = Some(*tally),
+            // A resumed run repeats steps: the last word on a resource stands.
+            Yield::Prepared(prepared) => {
+                self.prepared.retain(|known| known.resource != prepared.resource);
+                self.prepared.push(prepared.clone());
+            }
+            Yield::Displaced(displaced) => {
+                self.displaced.retain(|known| known.resource != displaced.resource);
+                self.displaced.push(displaced.clone());
+            }
+            Yield::Proven(findings) => self.proven.clone_from(findings),
+        }
+    }
+
+    /// The stage that a step belongs to.
+    #[must_use]
+    pub fn leg_of(&self, step: &StepId) -> Option<&Leg> {
+        self.legs
+            .iter()
+            .find(|leg| leg.steps.iter().any(|(known, _)| known.id == *step))
+    }
+
+    /// When a step began, last.
+    #[must_use]
+    pub fn began(&self, step: &StepId) -> Option<DateTime<Utc>> {
+        self.began.get(step).copied()
+    }
+
+    /// What turned the run back: the last failure on the way ahead.
+    #[must_use]
+    pub fn cause(&self) -> Option<&Mishap> {
+        self.mishaps.iter().rev().find(|mishap| !mishap.is_back)
+    }
+
+    /// What stands in the way of going back: the last failure of a step back that has not been done since.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<&Mishap> {
+        self.mishaps.iter().rev().find(|mishap| {
+            mishap.is_back
+                && self
+                    .legs
+                    .iter()
+                    .flat_map(|leg| &leg.steps)
+                    .any(|(step, state)| step.id == mishap.step && *state == State::Failed)
+        })
+    }
+
+    /// What going back costs, resource by resource, each a sentence.
+    #[must_use]
+    pub fn price(&self) -> Vec<String> {
+        self.prepared
+            .iter()
+            .filter(|prepared| prepared.work.is_needed())
+            .flat_map(|prepared| {
+                prepared
+                    .price
+                    .iter()
+                    .map(|price| format!("{}: {price}", prepared.resource))
+            })
+            .collect()
+    }
+}

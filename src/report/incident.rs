@@ -1,0 +1,176 @@
+//! The incident report of a run that failed, in Markdown, made from its records and readings alone.
+
+use std::fmt::Write as _;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::closing::{Closing, reason};
+use super::course::{Course, span};
+use super::failure::{Account, Next};
+use super::readings;
+use super::sink::safe_lines;
+use super::words::{Narrator, Tone};
+use crate::model::artifact::Work;
+use crate::model::fact::{Record, Turn};
+use crate::model::health::Reading;
+use crate::model::secret::Redaction;
+use crate::model::text;
+
+/// The incident report of a run. Foreign texts are redacted and made safe to show in a terminal; `program` is how guard is
+/// called, for the next command.
+#[must_use]
+pub fn incident(records: &[Record], readings: &[Reading], redaction: &Redaction, program: &str) -> String {
+    let course = Course::of(records);
+    let mut text = String::new();
+    head(&mut text, &course, program);
+    found(&mut text, &course, readings);
+    section(
+        &mut text,
+        "What was put back",
+        &put_back(&course),
+        "Nothing was put back.",
+    );
+    section(
+        &mut text,
+        "What was lost",
+        &course.price(),
+        "Nothing that guard knows of.",
+    );
+    section(
+        &mut text,
+        "What cannot be undone",
+        &course.deployed.irreversible,
+        "The deploy command announced nothing of that kind.",
+    );
+    section(
+        &mut text,
+        "What was kept, and where",
+        &kept(&course),
+        "No failed state was put aside.",
+    );
+    let probes = readings::summary(readings);
+    section(&mut text, "What the probes saw", &probes, "No probe was asked.");
+    timeline(&mut text, records, program);
+    safe_lines(&text, redaction).join("\n") + "\n"
+}
+
+/// A moment as reports write it: `2025-10-22T15:30:00Z`.
+#[must_use]
+pub fn moment(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+fn head(text: &mut String, course: &Course, program: &str) {
+    let run = course
+        .opened
+        .as_ref()
+        .map_or_else(|| "without a name".to_owned(), |opened| opened.run.to_string());
+    let _infallible = writeln!(text, "# Run {run}\n");
+    let Some((ending, _)) = course.ended else {
+        let account = Account {
+            failed: "The run has no end: it was cut off, or is still at work".to_owned(),
+            why: Vec::new(),
+            did: vec!["Production is mixed, resumable.".to_owned()],
+            next: Some(Next::new("to continue", format!("{program} resume"))),
+        };
+        text.push_str(&account.markdown());
+        return;
+    };
+    let closing = Closing::of(course, ending, program);
+    let mut account = closing.account(course, ending);
+    account.did.push(format!(
+        "Production is {} (exit code {}).",
+        closing.production,
+        closing.code.number()
+    ));
+    text.push_str(&account.markdown());
+}
+
+fn found(text: &mut String, course: &Course, readings: &[Reading]) {
+    let mut lines = Vec::new();
+    if let Some(opened) = &course.opened {
+        lines.push(format!(
+            "begun: {} by {} on {}",
+            moment(opened.at),
+            opened.actor.user,
+            opened.actor.host
+        ));
+    }
+    if let Some((turn, at)) = course.turned.filter(|(turn, _)| *turn != Turn::Asked) {
+        lines.push(format!("found: {} ({})", moment(at), reason(turn)));
+        if let Some(first) = readings::first_failure(readings, at) {
+            let late = text::duration(span(first.at, at));
+            lines.push(format!(
+                "first sign: {} ({}: {}), {late} before",
+                moment(first.at),
+                first.probe,
+                first.note
+            ));
+        }
+    }
+    if let (Some((_, turned)), Some((ending, at))) = (course.turned, course.ended) {
+        let verb = if ending.turn().is_some() { "over" } else { "closed" };
+        lines.push(format!(
+            "{verb}: {}, {} after it was found",
+            moment(at),
+            text::duration(span(turned, at))
+        ));
+    }
+    section(text, "When", &lines, "The records say no times.");
+}
+
+fn put_back(course: &Course) -> Vec<String> {
+    let done: Vec<&str> = course
+        .displaced
+        .iter()
+        .map(|displaced| displaced.resource.as_str())
+        .collect();
+    let sentence = |prepared: &crate::model::artifact::Prepared| {
+        let name = &prepared.resource;
+        match &prepared.work {
+            Work::Unchanged => format!("{name}: was as before, and was not touched"),
+            Work::Left(why) => format!("{name}: was left as it is: {why}"),
+            Work::Withheld(why) => format!("{name}: must not be put back, so nothing was: {why}"),
+            Work::Changed(parts) if done.contains(&name.as_str()) => format!("{name}: put back ({})", parts.join(", ")),
+            Work::Changed(parts) => format!("{name}: was NOT put back, though it had changed ({})", parts.join(", ")),
+        }
+    };
+    course.prepared.iter().map(sentence).collect()
+}
+
+fn kept(course: &Course) -> Vec<String> {
+    let places = |displaced: &crate::model::artifact::Displaced| {
+        let name = displaced.resource.clone();
+        displaced
+            .kept_as
+            .iter()
+            .map(move |place| format!("{name}: {place}"))
+            .collect::<Vec<_>>()
+    };
+    let backup = course.opened.as_ref().filter(|_| !course.artifacts.is_empty());
+    let backup = backup.map(|opened| format!("the state before: backup {}", opened.plan.backup));
+    course.displaced.iter().flat_map(places).chain(backup).collect()
+}
+
+fn section(text: &mut String, title: &str, lines: &[String], otherwise: &str) {
+    let _infallible = writeln!(text, "\n## {title}\n");
+    if lines.is_empty() {
+        let _infallible = writeln!(text, "{otherwise}");
+    }
+    for line in lines {
+        let _infallible = writeln!(text, "- {}", line.replace('\n', " | "));
+    }
+}
+
+fn timeline(text: &mut String, records: &[Record], program: &str) {
+    let mut narrator = Narrator::new(program);
+    let mut lines = Vec::new();
+    for record in records {
+        let told = narrator
+            .tell(record)
+            .into_iter()
+            .filter(|line| line.tone != Tone::Detail);
+        lines.extend(told.map(|line| format!("{} {} {}", moment(record.at), line.tone.tag(), line.text)));
+    }
+    section(text, "Timeline", &lines, "There are no records.");
+}

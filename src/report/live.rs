@@ -1,0 +1,252 @@
+//! The live display: finished things as permanent lines, and below them a panel that is painted again and again.
+//!
+//! It paints for itself: libraries that fill their lines to the terminal's edge leave rubbish when it becomes narrower.
+
+use std::time::Duration;
+
+use super::course::State;
+use super::display::{Display, safe_text};
+use super::pace::Work;
+use super::panel::{Brush, Panel, Strip};
+use super::plain::is_heard;
+use super::printer::{Told, What};
+use super::sink::{Sink, safe, safe_lines};
+use super::style::{Style, Volume};
+use super::words::{Line, Narrator, Tone};
+use crate::model::event::Event;
+use crate::model::fact::{Fact, Record};
+use crate::model::secret::Redaction;
+use crate::model::text;
+
+/// Between two paintings.
+const FRAME: Duration = Duration::from_millis(90);
+/// A display that stood still this long was stopped: what is on the screen is not its own any more.
+const STANDSTILL: Duration = Duration::from_secs(3);
+/// The size of a terminal that does not say it: columns and rows.
+const USUAL: (u16, u16) = (80, 24);
+
+/// The live display.
+pub struct Live {
+    sink: Sink,
+    size: Box<dyn Fn() -> Option<(u16, u16)> + Send>,
+    redaction: Redaction,
+    volume: Volume,
+    brush: Brush,
+    narrator: Narrator,
+    panel: Panel,
+    stage_began: Duration,
+    held: Vec<Line>,
+    permanent: Vec<String>,
+    painted: Vec<String>,
+    frame: Option<Duration>,
+    seen: (u16, u16),
+}
+
+impl Live {
+    /// A live display on this sink; `size` tells the columns and rows of the terminal behind it.
+    #[must_use]
+    pub fn new(
+        style: &Style,
+        sink: Sink,
+        size: Box<dyn Fn() -> Option<(u16, u16)> + Send>,
+        redaction: Redaction,
+    ) -> Self {
+        Self {
+            sink,
+            size,
+            redaction,
+            volume: style.volume,
+            brush: Brush {
+                unicode: style.unicode,
+                colour: style.colour,
+            },
+            narrator: Narrator::new(&style.program),
+            panel: Panel::default(),
+            stage_began: Duration::ZERO,
+            held: Vec::new(),
+            permanent: Vec::new(),
+            painted: Vec::new(),
+            frame: None,
+            seen: (0, 0),
+        }
+    }
+
+    fn say(&mut self, lines: Vec<Line>) {
+        for line in safe_text(lines, &self.redaction)
+            .into_iter()
+            .filter(|line| is_heard(line.tone, self.volume))
+        {
+            self.permanent.push(match line.tone {
+                Tone::Warn => format!("{} {}", self.brush.paint(33, "[WARN]"), line.text),
+                Tone::Error => format!("{} {}", self.brush.paint(31, "[ERROR]"), line.text),
+                Tone::Final | Tone::Step => self.brush.paint(1, &line.text),
+                Tone::Info => format!("  {}", line.text),
+                Tone::Detail => self.brush.paint(2, &format!("  {}", line.text)),
+            });
+        }
+    }
+
+    /// What a stage told is kept until it ends, to stand below its own line.
+    fn fact(&mut self, at: Duration, record: &Record) {
+        let lines: Vec<Line> = self
+            .narrator
+            .tell(record)
+            .into_iter()
+            .filter(|line| line.tone != Tone::Step)
+            .collect();
+        match &record.fact {
+            Fact::Begun { step } => {
+                let title = self.narrator.course.leg_of(step).map(super::course::Leg::title);
+                if let Some(title) =
+                    title.filter(|title| self.panel.stage.as_ref().is_none_or(|(known, _)| known != title))
+                {
+                    self.release();
+                    self.panel = Panel {
+                        stage: Some((title, Duration::ZERO)),
+                        ..Panel::default()
+                    };
+                    self.stage_began = at;
+                }
+                self.say(lines);
+            }
+            Fact::Done { step, .. } | Fact::Failed { step, .. } => {
+                self.held.extend(lines);
+                let leg = self.narrator.course.leg_of(step);
+                let ended = leg.and_then(|leg| Some((leg.title(), leg.took()?, leg.state() == State::Done)));
+                if let Some((title, took, good)) = ended {
+                    let line = format!(
+                        "{} {} ({})",
+                        self.brush.mark(good),
+                        self.brush.paint(1, &title),
+                        text::duration(took)
+                    );
+                    self.permanent.push(line);
+                    self.release();
+                    self.panel = Panel::default();
+                }
+            }
+            _ => {
+                self.release();
+                self.panel = Panel::default();
+                self.say(lines);
+            }
+        }
+    }
+
+    fn release(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        self.say(held);
+    }
+
+    fn event(&mut self, at: Duration, event: &Event) {
+        match event {
+            Event::Fact { record, .. } => self.fact(at, record),
+            Event::Note { level, text } => self.say(vec![Line::new((*level).into(), text.clone())]),
+            Event::Output { source, line } => {
+                let bar = self.brush.paint(2, &format!("{source} |"));
+                let lines = safe_lines(line, &self.redaction);
+                self.permanent
+                    .extend(lines.into_iter().map(|line| format!("  {bar} {line}")));
+            }
+            Event::Watching { elapsed, window, tally } => self.panel.watch = Some((*elapsed, *window, *tally)),
+            Event::Reading(reading) => {
+                let name = reading.probe.as_str();
+                let known = self.panel.strips.iter_mut().find(|strip| strip.name == name);
+                if let Some(strip) = known {
+                    strip.push(reading.outcome);
+                } else {
+                    let mut strip = Strip::new(name);
+                    strip.push(reading.outcome);
+                    self.panel.strips.push(strip);
+                }
+            }
+            Event::Progress { what, done, total, .. } => {
+                let what = safe(what, &self.redaction);
+                let works = &mut self.panel.works;
+                if !works.iter().any(|work| work.what == what) {
+                    works.push(Work::new(what.as_str()));
+                }
+                let is_over = total.is_some_and(|total| *done >= total);
+                works
+                    .iter_mut()
+                    .filter(|work| work.what == what)
+                    .for_each(|work| work.update(at, *done, *total));
+                works.retain(|work| !is_over || work.what != what);
+            }
+        }
+    }
+
+    fn paint(&mut self, panel: Vec<String>) {
+        if self.permanent.is_empty() && panel == self.painted {
+            return;
+        }
+        // A terminal that became narrower may have broken the old lines into more than these, or may have cut them: some of
+        // the old panel may stay on the screen, but never is a line erased that has to stay.
+        let up = self.painted.len();
+        let mut text = String::new();
+        if up > 0 {
+            text = format!("\r\u{1b}[{up}A\u{1b}[J");
+        }
+        for line in self.permanent.drain(..).chain(panel.iter().cloned()) {
+            text.push_str(&line);
+            text.push_str("\r\n");
+        }
+        self.painted = panel;
+        self.sink.write(&text);
+    }
+}
+
+impl Display for Live {
+    fn show(&mut self, told: &Told) {
+        match &told.what {
+            What::Event(event) => self.event(told.at, event),
+            What::Recall(records) => records.iter().for_each(|record| self.narrator.course.take(record)),
+            What::Account(account) => self.say(account.lines()),
+            // The terminal may be the same one: the panel must not stand between the lines of a table.
+            What::Data(_) => self.close(),
+            What::Question(question, written) => {
+                self.close();
+                self.sink.ask(question, &self.redaction);
+                // Whoever asked may have lost patience.
+                let _gone = written.send(());
+            }
+            What::Result(_) => {}
+        }
+    }
+
+    fn tick(&mut self, at: Duration) {
+        let since = self.frame.map(|frame| at.saturating_sub(frame));
+        if since.is_some_and(|since| since < FRAME) {
+            return;
+        }
+        if since.is_some_and(|since| since > STANDSTILL) {
+            self.painted.clear();
+        }
+        self.frame = Some(at);
+        if let Some((_, elapsed)) = &mut self.panel.stage {
+            *elapsed = Duration::from_secs(at.saturating_sub(self.stage_began).as_secs());
+        }
+        let size = (self.size)().unwrap_or(USUAL);
+        if std::mem::replace(&mut self.seen, size) != size {
+            // Somebody drags the terminal's edge: painting at every width on the way would leave a trace of each.
+            return;
+        }
+        let (columns, rows) = size;
+        let panel = self
+            .panel
+            .lines(usize::from(columns), usize::from(rows.saturating_sub(2)), self.brush);
+        self.paint(panel);
+    }
+
+    fn dropped(&mut self, count: u64) {
+        self.say(vec![Line::new(
+            Tone::Detail,
+            format!("{count} lines were not shown: the terminal was too slow"),
+        )]);
+    }
+
+    fn close(&mut self) {
+        self.release();
+        self.paint(Vec::new());
+    }
+}

@@ -1,0 +1,25 @@
+//! What is said, to people and to machines: records in words, the display, the reports of a run.
+//!
+//! [`words`] turns records into sentences, [`closing`] an ending into the last ones; [`printer`] shows them without ever
+//! holding up the run; [`incident`] and [`result`] are written when it is over.
+
+pub mod ci;
+pub mod closing;
+pub mod course;
+pub mod display;
+pub mod failure;
+pub mod incident;
+pub mod json;
+pub mod live;
+pub mod pace;
+pub mod panel;
+pub mod plain;
+pub mod printer;
+pub mod queue;
+pub mod readings;
+pub mod result;
+pub mod sink;
+pub mod style;
+pub mod tables;
+pub mod words;
+pub mod yields;

@@ -1,0 +1,245 @@
+//! The panel of the live display as lines of text: pure, cut to the width, so that it can be read in a test.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use console::{measure_text_width, pad_str, truncate_str};
+
+use super::pace::{Work, speed, whole};
+use super::yields::counts;
+use crate::model::health::{Outcome, Tally};
+use crate::model::text;
+
+/// What the panel shows.
+#[derive(Debug, Clone, Default)]
+pub struct Panel {
+    /// The stage that runs: `Step 4: deploy`, and for how long.
+    pub stage: Option<(String, Duration)>,
+    /// Long work under way.
+    pub works: Vec<Work>,
+    /// Seconds since the window began, seconds in all, the counts.
+    pub watch: Option<(f64, f64, Tally)>,
+    /// The probes that answered in this stage.
+    pub strips: Vec<Strip>,
+}
+
+/// The recent answers of one probe.
+#[derive(Debug, Clone)]
+pub struct Strip {
+    /// The probe.
+    pub name: String,
+    cells: VecDeque<Outcome>,
+    known: u64,
+    failed: u64,
+    streak: u64,
+}
+
+/// The widest strip that is remembered, in cells.
+const CELLS: usize = 400;
+
+impl Strip {
+    /// A probe that has not answered yet.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            cells: VecDeque::new(),
+            known: 0,
+            failed: 0,
+            streak: 0,
+        }
+    }
+
+    /// Takes an answer. Unknown ones neither end a streak nor lengthen it.
+    pub fn push(&mut self, outcome: Outcome) {
+        let known = |outcome: &&Outcome| **outcome != Outcome::Unknown;
+        if outcome != Outcome::Unknown {
+            let same = self.cells.iter().rev().find(known) == Some(&outcome);
+            self.streak = if same { self.streak + 1 } else { 1 };
+            self.known += 1;
+            self.failed += u64::from(outcome == Outcome::Failed);
+        }
+        self.cells.push_back(outcome);
+        if self.cells.len() > CELLS {
+            self.cells.pop_front();
+        }
+    }
+
+    /// `failed x2 8.3%`: the streak and the share of failures; where there is little room, the streak alone.
+    fn tail(&self, is_narrow: bool) -> String {
+        let last = self.cells.iter().rev().find(|outcome| **outcome != Outcome::Unknown);
+        let word = match last {
+            Some(Outcome::Ok) => "ok",
+            Some(Outcome::Failed) => "failed",
+            _ => return "no answer".to_owned(),
+        };
+        if is_narrow {
+            return format!("{word} x{}", self.streak);
+        }
+        let share = Tally {
+            checks: self.known,
+            failures: self.failed,
+            ..Tally::default()
+        }
+        .rate()
+            * 100.0;
+        format!("{word} x{} {share:.1}%", self.streak)
+    }
+}
+
+/// The characters and colours to draw with.
+#[derive(Debug, Clone, Copy)]
+pub struct Brush {
+    /// Whether more than ASCII can be shown.
+    pub unicode: bool,
+    /// Whether colours are used.
+    pub colour: bool,
+}
+
+impl Brush {
+    /// The text in a colour: 31 red, 32 green, 33 yellow, 1 bold, 2 dim.
+    #[must_use]
+    pub fn paint(self, code: u8, text: &str) -> String {
+        if self.colour && !text.is_empty() {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    /// The mark before a stage that went well, or did not.
+    #[must_use]
+    pub fn mark(self, good: bool) -> String {
+        match (good, self.unicode) {
+            (true, true) => self.paint(32, "✔"),
+            (true, false) => self.paint(32, "ok:"),
+            (false, true) => self.paint(31, "✗"),
+            (false, false) => self.paint(31, "FAILED:"),
+        }
+    }
+
+    fn cell(self, outcome: Outcome) -> String {
+        let (code, good, plain) = match outcome {
+            Outcome::Ok => (32, "▁", "."),
+            Outcome::Failed => (31, "✗", "x"),
+            Outcome::Unknown => (33, "?", "?"),
+        };
+        self.paint(code, if self.unicode { good } else { plain })
+    }
+
+    fn bar(self, share: f64, width: usize) -> String {
+        let (full, empty) = if self.unicode { ("█", "░") } else { ("#", "-") };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "columns"
+        )]
+        let filled = ((share.clamp(0.0, 1.0) * width as f64).round() as usize).min(width);
+        format!(
+            "{}{}",
+            full.repeat(filled),
+            self.paint(2, &empty.repeat(width - filled))
+        )
+    }
+
+    /// The text cut to so many columns.
+    #[must_use]
+    pub fn cut(self, text: &str, width: usize) -> String {
+        truncate_str(text, width, if self.unicode { "…" } else { "~" }).into_owned()
+    }
+}
+
+impl Panel {
+    /// The lines of the panel, at most `rows` of them, none as wide as `columns`: a full line would wrap.
+    #[must_use]
+    pub fn lines(&self, columns: usize, rows: usize, brush: Brush) -> Vec<String> {
+        let width = columns.saturating_sub(1).max(1);
+        let mut lines = Vec::new();
+        if let Some((title, elapsed)) = &self.stage {
+            let head = if brush.unicode { "▸" } else { ">" };
+            lines.push(format!("{head} {} {}", brush.paint(1, title), whole(*elapsed)));
+        }
+        lines.extend(self.works.iter().map(|work| work_line(work, width, brush)));
+        if let Some((elapsed, window, tally)) = &self.watch {
+            let left = whole(Duration::try_from_secs_f64(window - elapsed).unwrap_or_default());
+            let tail = format!("{elapsed:.0}s / {window:.0}s, {left} left");
+            let share = if *window > 0.0 { elapsed / window } else { 1.0 };
+            lines.push(with_bar("", share, &tail, width, brush));
+            lines.push(format!("  {}", counts(tally)));
+        }
+        let names = self
+            .strips
+            .iter()
+            .map(|strip| measure_text_width(&strip.name))
+            .max()
+            .unwrap_or_default();
+        let names = names.min(width / 4).max(1);
+        lines.extend(self.strips.iter().map(|strip| strip_line(strip, names, width, brush)));
+        if lines.len() > rows {
+            let hidden = lines.len() + 1 - rows.max(1);
+            lines.truncate(rows.saturating_sub(1));
+            lines.push(format!("  and {hidden} more"));
+        }
+        lines.iter().map(|line| brush.cut(line, width)).collect()
+    }
+}
+
+/// A bar between a name and a tail, as wide as there is room, and left out where there is none.
+fn with_bar(name: &str, share: f64, tail: &str, width: usize, brush: Brush) -> String {
+    let gap = if name.is_empty() { "" } else { " " };
+    let taken = 2 + measure_text_width(name) + gap.len() + 1 + measure_text_width(tail);
+    match width.checked_sub(taken).filter(|room| *room >= 4) {
+        Some(room) => format!("  {name}{gap}{} {tail}", brush.bar(share, room.min(40))),
+        None => format!("  {name}{gap}{tail}"),
+    }
+}
+
+/// A line about long work: bar, bytes, speed and what is left, of which a narrow line has the most important.
+fn work_line(work: &Work, width: usize, brush: Brush) -> String {
+    let name = brush.cut(&work.what, (width / 3).max(8));
+    let left = work.left().map(|left| format!("{} left", whole(left)));
+    let rate = work.speed().map(speed);
+    let total = work.total.filter(|total| *total >= work.done);
+    let amount = match total {
+        Some(total) => format!("{} / {}", text::bytes(work.done), text::bytes(total)),
+        None => text::bytes(work.done),
+    };
+    let percent = total.and(work.share()).map(|share| format!("{:.0}%", share * 100.0));
+    let join = |parts: [Option<&String>; 3]| parts.into_iter().flatten().cloned().collect::<Vec<_>>().join(", ");
+    let tails = [
+        join([Some(&amount), rate.as_ref(), left.as_ref()]),
+        join([percent.as_ref().or(Some(&amount)), rate.as_ref(), left.as_ref()]),
+        join([percent.as_ref().or(Some(&amount)), left.as_ref(), None]),
+        percent.unwrap_or_else(|| amount.clone()),
+    ];
+    let room = width.saturating_sub(measure_text_width(&name) + 4 + 6);
+    let tail = tails
+        .iter()
+        .find(|tail| measure_text_width(tail) <= room)
+        .unwrap_or(&tails[3]);
+    match total.and(work.share()) {
+        Some(share) => with_bar(&name, share, tail, width, brush),
+        None => format!("  {name} {tail}"),
+    }
+}
+
+fn strip_line(strip: &Strip, names: usize, width: usize, brush: Brush) -> String {
+    let name = brush.cut(&strip.name, names);
+    let name = pad_str(&name, names, console::Alignment::Left, None);
+    let is_narrow = width < 60;
+    let tail = strip.tail(is_narrow);
+    // The tail has a fixed place, so that the strip does not jump when a number grows.
+    let tail_width = measure_text_width(&tail)
+        .max(if is_narrow { 10 } else { 19 })
+        .min(width / 2);
+    let room = width.saturating_sub(2 + names + 1 + 1 + tail_width);
+    let shown = strip.cells.len().min(room);
+    let cells: String = strip
+        .cells
+        .iter()
+        .skip(strip.cells.len() - shown)
+        .map(|outcome| brush.cell(*outcome))
+        .collect();
+    format!("  {name} {cells}{} {tail}", " ".repeat(room - shown))
+}

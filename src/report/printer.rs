@@ -1,0 +1,183 @@
+//! The printer: a thread of its own between a run and its display, so that no terminal or pipe can hold the run up.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::display::{Display, Displays};
+use super::failure::Account;
+use super::queue::{Queue, Taken};
+use super::style::Style;
+use crate::model::event::{Audience, Event};
+use crate::model::fact::Record;
+use crate::model::secret::Redaction;
+use crate::system::clock::Clock;
+
+/// How often a live display is painted.
+const FRAME: Duration = Duration::from_millis(100);
+
+/// How long the end of a run waits for its display.
+pub const BRIEFLY: Duration = Duration::from_secs(1);
+
+/// How long a command waits whose output is data: as long as somebody reads it.
+pub const PATIENTLY: Duration = Duration::from_hours(24);
+
+/// The streams to write to.
+pub struct Streams {
+    /// Data.
+    pub out: Box<dyn Write + Send>,
+    /// What is said to people.
+    pub err: Box<dyn Write + Send>,
+    /// The columns and rows of the terminal that `err` leads to, asked for every frame.
+    pub size: Box<dyn Fn() -> Option<(u16, u16)> + Send>,
+}
+
+impl Streams {
+    /// Those of this process.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        Self {
+            out: Box::new(io::stdout()),
+            err: Box::new(io::stderr()),
+            size: Box::new(size_of_stderr),
+        }
+    }
+}
+
+/// Columns and rows of the terminal at standard error; `None` where it is none.
+#[must_use]
+pub fn size_of_stderr() -> Option<(u16, u16)> {
+    let size = rustix::termios::tcgetwinsize(rustix::stdio::stderr()).ok()?;
+    (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
+}
+
+/// Something to show, with the moment at which it was told.
+pub struct Told {
+    /// By the wall clock.
+    pub ts: DateTime<Utc>,
+    /// By the steady clock.
+    pub at: Duration,
+    /// What.
+    pub what: What,
+}
+
+/// What is shown.
+pub enum What {
+    /// An event.
+    Event(Event),
+    /// Records of an earlier process, to be known but not told again.
+    Recall(Vec<Record>),
+    /// An error in four parts.
+    Account(Account),
+    /// Data for stdout, as it is.
+    Data(String),
+    /// The last object of a JSON stream.
+    Result(Value),
+    /// A question, after which the line stays open for the answer; told back once it is written.
+    Question(String, Sender<()>),
+}
+
+/// Says everything that guard says. Telling never blocks and never fails.
+pub struct Reporter {
+    queue: Arc<Queue<Told>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Reporter {
+    /// A reporter with its printer's thread.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn start(style: Style, streams: Streams, clock: Arc<dyn Clock>, redaction: Redaction) -> io::Result<Arc<Self>> {
+        let queue = Arc::new(Queue::default());
+        let (taken, time) = (Arc::clone(&queue), Arc::clone(&clock));
+        let print = move || print(&taken, &mut Displays::new(&style, streams, redaction), &*time);
+        std::thread::Builder::new()
+            .name("guard-printer".to_owned())
+            .spawn(print)?;
+        Ok(Arc::new(Self { queue, clock }))
+    }
+
+    fn put(&self, what: What, matters: bool) {
+        self.queue.put(
+            Told {
+                ts: self.clock.now(),
+                at: self.clock.steady(),
+                what,
+            },
+            matters,
+        );
+    }
+
+    /// Learns the records of an earlier process of the same run, so that what comes next is told as its continuation.
+    pub fn recall(&self, records: &[Record]) {
+        self.put(What::Recall(records.to_vec()), true);
+    }
+
+    /// Tells an error in four parts.
+    pub fn account(&self, account: &Account) {
+        self.put(What::Account(account.clone()), true);
+    }
+
+    /// Writes data to stdout, as it is: a table, a file's content. Not for JSON, whose last word is [`Reporter::finish`].
+    pub fn data(&self, text: impl Into<String>) {
+        self.put(What::Data(text.into()), true);
+    }
+
+    /// Asks a question on stderr, below all that was told before, and waits this long at most until it can be read there.
+    /// Says whether it can; the answer is somebody else's to read.
+    #[must_use]
+    pub fn ask(&self, question: impl Into<String>, patience: Duration) -> bool {
+        let (written, waiting) = channel();
+        self.put(What::Question(question.into(), written), true);
+        waiting.recv_timeout(patience).is_ok()
+    }
+
+    /// Tells the result, where stdout carries JSON, and waits this long at most until everything is written. Says whether
+    /// it was; nothing is shown after this.
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "whether a blocked terminal showed everything rarely matters"
+    )]
+    pub fn finish(&self, result: Option<Value>, patience: Duration) -> bool {
+        if let Some(result) = result {
+            self.put(What::Result(result), true);
+        }
+        self.queue.close();
+        self.queue.wait_finished(patience)
+    }
+}
+
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        // The printer's thread ends with what was told so far.
+        self.queue.close();
+    }
+}
+
+impl Audience for Reporter {
+    fn tell(&self, event: &Event) {
+        let matters = matches!(event, Event::Fact { .. } | Event::Note { .. });
+        self.put(What::Event(event.clone()), matters);
+    }
+}
+
+fn print(queue: &Queue<Told>, displays: &mut Displays, clock: &dyn Clock) {
+    loop {
+        match queue.take(FRAME) {
+            Taken::Item(told) => {
+                displays.show(&told);
+                displays.tick(told.at);
+            }
+            Taken::Dropped(count) => displays.dropped(count),
+            Taken::Nothing => displays.tick(clock.steady()),
+            Taken::Closed => break,
+        }
+    }
+    displays.close();
+    queue.finish();
+}

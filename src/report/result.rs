@@ -1,0 +1,178 @@
+//! The result of a run for machines: what `result.json` and the last JSON line hold.
+
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::closing::Closing;
+use super::course::{Course, State, span};
+use super::failure::Next;
+use super::json::{SCHEMA_VERSION, clean};
+use crate::model::exit::ExitCode;
+use crate::model::fact::{Ending, Failure, Record, Turn};
+use crate::model::name::{ResourceName, RunId, RunKind};
+use crate::model::secret::Redaction;
+
+/// How a run went, from its records alone.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outcome {
+    /// The version of this form.
+    pub schema_version: u32,
+    /// The run.
+    pub run: Option<RunId>,
+    /// Its kind.
+    pub kind: Option<RunKind>,
+    /// `deployed`, `rolled-back` …; `cut-off` where the run has no end yet.
+    pub outcome: String,
+    /// The ending with its turn, as the journal has it.
+    pub ending: Option<Ending>,
+    /// The exit code.
+    pub exit_code: ExitCode,
+    /// The state of production: `old, verified`.
+    pub production: String,
+    /// Why the run turned back.
+    pub turned: Option<Turn>,
+    /// Whether the old state is there again because of this run.
+    pub rolled_back: bool,
+    /// When the run began.
+    pub began: Option<DateTime<Utc>>,
+    /// When its last record was written.
+    pub ended: Option<DateTime<Utc>>,
+    /// Seconds between the two.
+    pub seconds: Option<f64>,
+    /// The stages of the plan, those ahead first.
+    pub stages: Vec<StageOutcome>,
+    /// The backup that was made or gone back to.
+    pub backup_timestamp: Option<String>,
+    /// What turned the run back.
+    pub failure: Option<Failure>,
+    /// What stands in the way of going back, in a run that is stuck.
+    pub obstacle: Option<Failure>,
+    /// What going back has cost, each a sentence.
+    pub price: Vec<String>,
+    /// Where the displaced states are.
+    pub displaced: Vec<DisplacedOutcome>,
+    /// What cannot be undone, as the deploy command announced it.
+    pub irreversible: Vec<String>,
+    /// What to type next.
+    pub next: Option<Next>,
+    /// The path of the incident report, where there is one.
+    pub report: Option<String>,
+}
+
+/// One stage.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StageOutcome {
+    /// `Step 3: put databases and volumes back`.
+    pub title: String,
+    /// `ahead` or `back`.
+    pub direction: &'static str,
+    /// `waiting`, `running`, `done`, `failed`.
+    pub state: &'static str,
+    /// How long it took, where it ended.
+    pub seconds: Option<f64>,
+}
+
+/// A displaced state.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DisplacedOutcome {
+    /// The resource.
+    pub resource: ResourceName,
+    /// Where its displaced state is, for people.
+    pub kept_as: Vec<String>,
+}
+
+impl Outcome {
+    /// The outcome that these records tell. `report` is the path of the incident report, `program` how guard is called.
+    #[must_use]
+    pub fn of(records: &[Record], report: Option<&Path>, program: &str) -> Self {
+        let course = Course::of(records);
+        let opened = course.opened.as_ref();
+        let ending = course.ended.map(|(ending, _)| ending);
+        let closing = ending.map(|ending| Closing::of(&course, ending, program));
+        let next = closing.map_or_else(
+            || Some(Next::new("to continue", format!("{program} resume"))),
+            |closing| closing.next,
+        );
+        let failure = |mishap: Option<&super::course::Mishap>| mishap.map(|mishap| mishap.failure.clone());
+        let production = ending.map_or_else(
+            || ExitCode::CUT_OFF.meaning().map_or("mixed", |row| row.production),
+            Ending::production,
+        );
+        Self {
+            schema_version: SCHEMA_VERSION,
+            run: opened.map(|opened| opened.run.clone()),
+            kind: opened.map(|opened| opened.plan.kind),
+            outcome: ending.map_or("cut-off", word).to_owned(),
+            ending,
+            exit_code: ending.map_or(ExitCode::CUT_OFF, Ending::exit_code),
+            production: production.to_owned(),
+            turned: course.turned.map(|(turn, _)| turn),
+            rolled_back: matches!(ending, Some(Ending::RolledBack(_) | Ending::RestoredUnhealthy(_))),
+            began: opened.map(|opened| opened.at),
+            ended: course.last,
+            seconds: opened
+                .zip(course.last)
+                .map(|(opened, last)| span(opened.at, last).as_secs_f64()),
+            stages: stages(&course),
+            backup_timestamp: opened.map(|opened| opened.plan.backup.to_string()),
+            failure: failure(course.cause()),
+            obstacle: failure(course.obstacle()),
+            price: course.price(),
+            displaced: course
+                .displaced
+                .iter()
+                .filter(|displaced| !displaced.kept_as.is_empty())
+                .map(|displaced| DisplacedOutcome {
+                    resource: displaced.resource.clone(),
+                    kept_as: displaced.kept_as.clone(),
+                })
+                .collect(),
+            irreversible: course.deployed.irreversible.clone(),
+            next,
+            report: report.map(|path| path.display().to_string()),
+        }
+    }
+
+    /// The outcome as a JSON value, redacted: the next command repeats the deploy command, and that may hold a secret.
+    #[must_use]
+    pub fn to_value(&self, redaction: &Redaction) -> Value {
+        // Only a map with keys that are no strings cannot be written, and there is none.
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        clean(&mut value, redaction);
+        value
+    }
+}
+
+/// The ending in one word, as outputs of CI systems carry it.
+#[must_use]
+pub fn word(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Captured => "captured",
+        Ending::Deployed => "deployed",
+        Ending::Inconclusive => "inconclusive",
+        Ending::Untouched(_) => "untouched",
+        Ending::RolledBack(_) => "rolled-back",
+        Ending::NothingToUndo(_) => "nothing-to-undo",
+        Ending::Withheld(_) => "withheld",
+        Ending::RestoredUnhealthy(_) => "restored-unhealthy",
+        Ending::Stuck(_) => "stuck",
+    }
+}
+
+fn stages(course: &Course) -> Vec<StageOutcome> {
+    let outcome = |leg: &super::course::Leg| StageOutcome {
+        title: leg.title(),
+        direction: if leg.is_back { "back" } else { "ahead" },
+        state: match leg.state() {
+            State::Waiting => "waiting",
+            State::Running => "running",
+            State::Done => "done",
+            State::Failed => "failed",
+        },
+        seconds: leg.took().map(|took| took.as_secs_f64()),
+    };
+    course.legs.iter().map(outcome).collect()
+}

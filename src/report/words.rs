@@ -1,0 +1,233 @@
+//! Facts in plain English: each record becomes the lines that tell it to people.
+
+use std::collections::BTreeSet;
+
+use super::closing::{Closing, reason};
+use super::course::{Course, span};
+use super::yields;
+use crate::model::event::Level;
+use crate::model::fact::{Fact, Failure, Record, Turn};
+use crate::model::name::RunKind;
+use crate::model::plan::{Action, StepId};
+use crate::model::policy::OnFailure;
+use crate::model::text;
+
+/// How a line is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tone {
+    /// Only with `-v`.
+    Detail,
+    /// A stage begins.
+    Step,
+    /// Worth knowing.
+    Info,
+    /// The last words of a run that went well: told with `-q` too.
+    Final,
+    /// Worth a look.
+    Warn,
+    /// Wrong.
+    Error,
+}
+
+impl Tone {
+    /// What opens a plain line: `[WARN]`.
+    #[must_use]
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::Step => "[STEP]",
+            Self::Detail | Self::Info | Self::Final => "[INFO]",
+            Self::Warn => "[WARN]",
+            Self::Error => "[ERROR]",
+        }
+    }
+}
+
+impl From<Level> for Tone {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Detail => Self::Detail,
+            Level::Info => Self::Info,
+            Level::Warn => Self::Warn,
+            Level::Error => Self::Error,
+        }
+    }
+}
+
+/// One thing said. The text may hold foreign parts; whoever writes it makes it safe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// How.
+    pub tone: Tone,
+    /// What, in one line.
+    pub text: String,
+}
+
+impl Line {
+    /// A line.
+    #[must_use]
+    pub fn new(tone: Tone, text: impl Into<String>) -> Self {
+        Self {
+            tone,
+            text: text.into(),
+        }
+    }
+}
+
+/// Tells a run record by record.
+#[derive(Debug, Clone)]
+pub struct Narrator {
+    /// What has been told so far.
+    pub course: Course,
+    program: String,
+    announced: BTreeSet<(bool, usize)>,
+}
+
+impl Narrator {
+    /// A narrator who calls guard like this in the commands that he recommends: `guard`, `guard -C /srv/shop`.
+    #[must_use]
+    pub fn new(program: &str) -> Self {
+        Self {
+            course: Course::default(),
+            program: program.to_owned(),
+            announced: BTreeSet::new(),
+        }
+    }
+
+    /// What a record says.
+    pub fn tell(&mut self, record: &Record) -> Vec<Line> {
+        self.course.take(record);
+        match &record.fact {
+            Fact::Opened { .. } => self.opened(),
+            Fact::Begun { step } => self.begun(step),
+            Fact::Done { step, yields } => {
+                let took = self.course.began(step).map(|began| span(began, record.at));
+                yields::lines(step, self.action(step), yields, took)
+            }
+            Fact::Failed { step, failure } => self.failed(step, failure),
+            Fact::Turned { why } => vec![self.turned(*why)],
+            Fact::Reopened { actor } => {
+                self.announced.clear();
+                let who = format!("{} (pid {} on {})", actor.user, actor.pid, actor.host);
+                vec![Line::new(Tone::Info, format!("The run goes on, by {who}"))]
+            }
+            Fact::Closed { ending } => Closing::of(&self.course, *ending, &self.program).lines(&self.course, *ending),
+        }
+    }
+
+    fn action(&self, step: &StepId) -> Option<&Action> {
+        let opened = self.course.opened.as_ref()?;
+        opened.plan.step(step).map(|step| &step.action)
+    }
+
+    fn opened(&self) -> Vec<Line> {
+        let Some(opened) = &self.course.opened else {
+            return Vec::new();
+        };
+        let (run, plan) = (&opened.run, &opened.plan);
+        let stages = |count: usize| text::plural(count as u64, "stage");
+        let what = match plan.kind {
+            RunKind::Backup => format!("Run {run} begins: backup {}", plan.backup),
+            RunKind::Deploy => format!(
+                "Run {run} begins: {} ahead, and {} back if the release is bad",
+                stages(plan.ahead.len()),
+                stages(plan.back.len())
+            ),
+            RunKind::Rollback => format!(
+                "Run {run} begins: back to {} in {}",
+                plan.backup,
+                stages(plan.back.len())
+            ),
+            RunKind::Undo => format!("Run {run} begins: back to the state before the last rollback"),
+        };
+        let actor = &opened.actor;
+        let who = format!(
+            "Begun by {} (pid {} on {}), guard {}",
+            actor.user, actor.pid, actor.host, actor.version
+        );
+        let mut lines = vec![Line::new(Tone::Info, what), Line::new(Tone::Detail, who)];
+        lines.extend(
+            opened
+                .reason
+                .iter()
+                .map(|why| Line::new(Tone::Info, format!("Reason: {why}"))),
+        );
+        lines
+    }
+
+    fn begun(&mut self, step: &StepId) -> Vec<Line> {
+        let mut lines = Vec::new();
+        if let Some(leg) = self.course.leg_of(step)
+            && self.announced.insert((leg.is_back, leg.number))
+        {
+            lines.push(Line::new(Tone::Step, leg.title()));
+        }
+        let command = self
+            .course
+            .opened
+            .as_ref()
+            .map(|opened| opened.plan.command.as_slice())
+            .unwrap_or_default();
+        match (self.action(step), shlex::try_join(command.iter().map(String::as_str))) {
+            (Some(Action::Deploy), Ok(words)) => lines.push(Line::new(Tone::Info, format!("Running: {words}"))),
+            _ => lines.push(Line::new(Tone::Detail, format!("{step} begins"))),
+        }
+        lines
+    }
+
+    fn failed(&self, step: &StepId, failure: &Failure) -> Vec<Line> {
+        let place = self
+            .course
+            .leg_of(step)
+            .map_or_else(|| step.to_string(), |leg| format!("{}: {step}", leg.title()));
+        if failure.interrupted {
+            return vec![Line::new(
+                Tone::Warn,
+                format!("{place} was interrupted: {}", failure.sentence()),
+            )];
+        }
+        let mut lines = vec![Line::new(
+            Tone::Error,
+            format!("{place} failed: {}", failure.sentence()),
+        )];
+        let exit = failure
+            .exit
+            .iter()
+            .filter(|exit| !failure.sentence().contains(exit.as_str()));
+        lines.extend(exit.map(|exit| Line::new(Tone::Error, format!("  it ended with {exit}"))));
+        lines.extend(
+            failure
+                .deployed
+                .iter()
+                .flat_map(|deployed| &deployed.irreversible)
+                .map(|what| yields::irreversible(what)),
+        );
+        lines.extend(
+            failure
+                .hint
+                .iter()
+                .map(|hint| Line::new(Tone::Error, format!("  hint: {hint}"))),
+        );
+        lines
+    }
+
+    fn turned(&self, why: Turn) -> Line {
+        let policy = self.course.opened.as_ref().map(|opened| &opened.plan.policy);
+        let holds = policy.is_some_and(|policy| {
+            let on = match why {
+                Turn::DeployUnknown => policy.on_unknown,
+                Turn::Interrupted => policy.on_interrupt,
+                _ => policy.on_failure,
+            };
+            on == OnFailure::Hold
+        });
+        match why {
+            Turn::Asked => Line::new(Tone::Info, "Going back, as asked"),
+            Turn::BackupFailed => Line::new(Tone::Warn, format!("{}: nothing will be deployed", reason(why))),
+            _ if holds => Line::new(
+                Tone::Warn,
+                format!("{}: the rollback is withheld, as was decided before", reason(why)),
+            ),
+            _ => Line::new(Tone::Warn, format!("{}: turning back", reason(why))),
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The files that a Compose project is made of: found, remembered with owner and mode, and put back in one rename each.
+
+use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::system::context::Context;
+use crate::system::disk::{self, At, DiskError, Staged, sha256_hex};
+use crate::system::docker::{Compose, DockerError};
+
+/// A file at one moment. `content` names the copy of its bytes; `None`: there was no such file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FileState {
+    /// Where it stands, absolute.
+    pub path: PathBuf,
+    /// Where it points, as written, where it is a symbolic link; the rest is about what it points at.
+    pub link: Option<PathBuf>,
+    /// The copy's name in the directory of copies.
+    pub content: Option<String>,
+    /// SHA-256 of its bytes; empty where there was none.
+    pub sha256: String,
+    pub mode: u32,
+    pub owner: u32,
+    pub group: u32,
+}
+
+/// A file as it was read: its state and its bytes.
+pub(super) struct Read {
+    pub state: FileState,
+    pub bytes: Vec<u8>,
+}
+
+/// The most that a compose file or an env file may have; what is larger is not one.
+const LARGEST: u64 = 4 * 1024 * 1024;
+
+/// Every file of a project: its compose files, its env files, those that services name by `env_file`, and, through
+/// `include` and `extends`, each YAML file that a compose file names.
+///
+/// Compose does not tell what it included. So a word of a compose file that ends in `.yml` or `.yaml` and names a file
+/// beside it counts, whatever key it belongs to: one file too many is harmless, one too few is not.
+pub(super) fn find(cx: &Context, compose: &Compose) -> Result<Vec<PathBuf>, DiskError> {
+    let mut found: BTreeSet<PathBuf> = compose.env_files.iter().cloned().collect();
+    if compose.env_files.is_empty() {
+        found.insert(compose.directory.join(".env"));
+    }
+    if let Ok(model) = uninterpolated(cx, compose, "json")
+        && let Ok(model) = serde_json::from_str::<Value>(&model)
+    {
+        found.extend(env_files(&model));
+    }
+    let mut waiting = compose.files.clone();
+    while let Some(path) = waiting.pop() {
+        if !found.insert(path.clone()) {
+            continue;
+        }
+        let Some(text) = disk::read_optional(&path)? else {
+            continue;
+        };
+        let beside = path.parent().unwrap_or(&compose.directory);
+        for word in yaml_names(&String::from_utf8_lossy(&text)) {
+            for base in [beside, &compose.directory] {
+                let candidate = plain(&base.join(&word));
+                let is_small = fs::metadata(&candidate).is_ok_and(|data| data.is_file() && data.len() <= LARGEST);
+                if is_small && !found.contains(&candidate) {
+                    waiting.push(candidate);
+                }
+            }
+        }
+    }
+    // The compose files were asked for; of the rest only what is there belongs to the project.
+    let mut files = Vec::new();
+    for path in found {
+        if compose.files.contains(&path) || disk::exists(&path)? {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+/// The project as its files say it, without any value of a variable in it, in `yaml` or `json`.
+pub(super) fn uninterpolated(cx: &Context, compose: &Compose, format: &str) -> Result<String, DockerError> {
+    let call = compose.call(["config", "--no-interpolate", "--format", format]);
+    Ok(cx.output(&call).map_err(crate::system::docker::explained)?.text())
+}
+
+fn env_files(model: &Value) -> Vec<PathBuf> {
+    let services = model.pointer("/services").and_then(Value::as_object);
+    let lists = services
+        .into_iter()
+        .flatten()
+        .filter_map(|(_, service)| service.get("env_file"));
+    lists
+        .flat_map(|list| match list {
+            Value::Array(entries) => entries.clone(),
+            one => vec![one.clone()],
+        })
+        .filter_map(|entry| {
+            let path = entry.get("path").unwrap_or(&entry).as_str()?;
+            Some(PathBuf::from(path))
+        })
+        .filter(|path| path.is_absolute())
+        .collect()
+}
+
+fn yaml_names(text: &str) -> Vec<String> {
+    text.lines()
+        .map(|line| line.split(" #").next().unwrap_or_default())
+        .flat_map(|line| {
+            line.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | '[' | ']' | '{' | '}' | ':'))
+        })
+        .filter(|word| {
+            Path::new(word)
+                .extension()
+                .is_some_and(|ending| ending == "yml" || ending == "yaml")
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The path without `.` and `..`, so that one file has one name.
+fn plain(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut plain, part| {
+        match part {
+            std::path::Component::CurDir => {}
+            std::path::Component::ParentDir => {
+                plain.pop();
+            }
+            other => plain.push(other),
+        }
+        plain
+    })
+}
+
+/// Reads a file as it is now; `number` makes the name of its copy unique.
+pub(super) fn read(path: &Path, number: usize) -> Result<Read, DiskError> {
+    let absent = FileState {
+        path: path.to_owned(),
+        link: link_of(path)?,
+        content: None,
+        sha256: String::new(),
+        mode: 0,
+        owner: 0,
+        group: 0,
+    };
+    let Some(bytes) = disk::read_optional(path)? else {
+        return Ok(Read {
+            state: absent,
+            bytes: Vec::new(),
+        });
+    };
+    let metadata = fs::metadata(path).at("look at", path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let state = FileState {
+        content: Some(format!("{number:02}-{name}")),
+        sha256: sha256_hex(&bytes),
+        mode: metadata.mode() & 0o7777,
+        owner: metadata.uid(),
+        group: metadata.gid(),
+        ..absent
+    };
+    Ok(Read { state, bytes })
+}
+
+/// Whether the file is on disk as this state says: bytes, owner and mode.
+pub(super) fn is_in_place(state: &FileState) -> Result<bool, DiskError> {
+    let now = read(&state.path, 0)?.state;
+    Ok(now.link == state.link
+        && now.content.is_some() == state.content.is_some()
+        && (&now.sha256, now.mode, now.owner, now.group) == (&state.sha256, state.mode, state.owner, state.group))
+}
+
+/// Puts a file back as its state says, its bytes from the directory of copies; one that is in place is not touched.
+pub(super) fn put_back(state: &FileState, copies: &Path) -> Result<(), DiskError> {
+    if is_in_place(state)? {
+        return Ok(());
+    }
+    if let Some(target) = &state.link {
+        point(&state.path, target)?;
+    }
+    let Some(content) = &state.content else {
+        // A link that led nowhere does so again.
+        return if state.link.is_some() {
+            Ok(())
+        } else {
+            remove(&state.path)
+        };
+    };
+    // A link is written through, since others may use what it points at; one that was not there before is replaced.
+    let place = match &state.link {
+        Some(_) => fs::canonicalize(&state.path).at("look at", &state.path)?,
+        None => state.path.clone(),
+    };
+    if let Some(parent) = place.parent() {
+        fs::create_dir_all(parent).at("create the directory", parent)?;
+    }
+    let copy = copies.join(content);
+    let bytes = fs::read(&copy).at("read", &copy)?;
+    let mut staged = Staged::beside(&place)?;
+    staged.write(&bytes)?;
+    let file = staged.file();
+    let metadata = file.metadata().at("look at", staged.path())?;
+    if (metadata.uid(), metadata.gid()) != (state.owner, state.group) {
+        std::os::unix::fs::fchown(file, Some(state.owner), Some(state.group)).at("set the owner of", &place)?;
+    }
+    file.set_permissions(Permissions::from_mode(state.mode))
+        .at("set the mode of", &place)?;
+    staged.replace(&place).map(|_| ())
+}
+
+fn link_of(path: &Path) -> Result<Option<PathBuf>, DiskError> {
+    match fs::read_link(path) {
+        Ok(target) => Ok(Some(target)),
+        // EINVAL: it is not a link.
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidInput
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error).at("look at", path),
+    }
+}
+
+fn remove(path: &Path) -> Result<(), DiskError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        result => result.at("remove", path),
+    }
+}
+
+/// Makes the path a link to the target, in one step.
+fn point(path: &Path, target: &Path) -> Result<(), DiskError> {
+    if link_of(path)?.as_deref() == Some(target) {
+        return Ok(());
+    }
+    let beside = disk::sibling(path, ".guard-link");
+    // What an earlier try left.
+    remove(&beside)?;
+    std::os::unix::fs::symlink(target, &beside).at("make the link", &beside)?;
+    if disk::exists(path)? {
+        disk::exchange(&beside, path)?;
+        return remove(&beside);
+    }
+    disk::move_new(&beside, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_yaml_files_are_found_in_every_form() {
+        let text = "include:\n  - sub/inc.yml # not.this.yml\n  - path: [a.yaml, \"b.yml\"]\nx: {file: ../ext.yml, y: z}\nimage: app:1.yml.gz\n";
+        assert_eq!(yaml_names(text), ["sub/inc.yml", "a.yaml", "b.yml", "../ext.yml"]);
+    }
+
+    #[test]
+    fn one_file_has_one_name() {
+        assert_eq!(plain(Path::new("/a/./b/../c.yml")), Path::new("/a/c.yml"));
+    }
+}

@@ -1,0 +1,244 @@
+//! Which files a set of patterns means now, and what is recorded of each.
+
+use std::ffi::OsString;
+use std::fs::{File, Metadata};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use serde::{Deserialize, Serialize};
+use walkdir::WalkDir;
+
+use super::Files;
+use crate::model::fingerprint::Fingerprint;
+use crate::resources::names::{escaped, unescaped};
+use crate::resources::{ResourceError, Result};
+use crate::system::context::Context;
+use crate::system::disk::{At, Digest, sha256_hex};
+
+/// One file or link, as it is recorded in a backup and in the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    /// Path below the project's directory, escaped.
+    pub(super) path: String,
+    /// What it holds.
+    #[serde(flatten)]
+    pub(super) content: Content,
+    pub(super) mode: u32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) seconds: i64,
+    pub(super) nanoseconds: u32,
+}
+
+/// What an entry holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub(super) enum Content {
+    /// A regular file of these bytes.
+    File { bytes: u64, sha256: String },
+    /// A symbolic link to this target, escaped. It is never followed.
+    Symlink { target: String },
+}
+
+/// What the patterns mean now.
+pub(super) struct Listing {
+    /// In order of their paths.
+    pub(super) entries: Vec<Entry>,
+    /// What matches and is neither file nor link, each a sentence.
+    pub(super) not_kept: Vec<String>,
+}
+
+impl Entry {
+    /// The path below the project's directory.
+    ///
+    /// # Errors
+    /// It is malformed or leads out of the directory: such a record was not written by guard.
+    pub(super) fn below(&self) -> Result<PathBuf> {
+        let path = unescaped(&self.path).map(|bytes| PathBuf::from(OsString::from_vec(bytes)));
+        let inside = |path: &PathBuf| {
+            let mut parts = path.components().peekable();
+            parts.peek().is_some() && parts.all(|part| matches!(part, std::path::Component::Normal(_)))
+        };
+        path.filter(inside).ok_or_else(|| {
+            ResourceError::bad_copy(format!(
+                "the record names {:?}, which leads out of the project",
+                self.path
+            ))
+        })
+    }
+
+    /// Everything but the time of the last change, which tells nothing that the digest does not.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        (&self.path, &self.content, self.mode, self.uid, self.gid)
+            == (&other.path, &other.content, other.mode, other.uid, other.gid)
+    }
+}
+
+/// A fingerprint with one part for each file.
+pub(super) fn fingerprint(entries: &[Entry]) -> Fingerprint {
+    entries.iter().fold(Fingerprint::default(), |fingerprint, entry| {
+        let content = match &entry.content {
+            Content::File { sha256, .. } => sha256.clone(),
+            Content::Symlink { target } => format!("-> {target}"),
+        };
+        let value = format!("{:04o} {}:{} {content}", entry.mode, entry.uid, entry.gid);
+        fingerprint.with(format!("file {}", entry.path), value)
+    })
+}
+
+fn entry(below: &Path, metadata: &Metadata, content: Content) -> Entry {
+    let is_link = matches!(content, Content::Symlink { .. });
+    Entry {
+        path: escaped(below.as_os_str().as_bytes()),
+        content,
+        // A link's own mode means nothing.
+        mode: if is_link { 0o777 } else { metadata.mode() & 0o7777 },
+        uid: metadata.uid(),
+        gid: metadata.gid(),
+        seconds: metadata.mtime(),
+        nanoseconds: u32::try_from(metadata.mtime_nsec()).unwrap_or_default(),
+    }
+}
+
+/// Opens a regular file for reading; `None` where it is something else by now. A pipe is never waited for, and a link
+/// never followed.
+pub(super) fn open(path: &Path) -> Result<Option<(File, Metadata)>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match openat(CWD, path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::LOOP) => return Ok(None),
+        Err(error) => return Err(error).at("open", path)?,
+    };
+    let metadata = file.metadata().at("look at", path)?;
+    Ok(metadata.is_file().then_some((file, metadata)))
+}
+
+/// The entry of a path, its content handed to `sink` piece by piece; `None` where nothing that can be kept is there.
+pub(super) fn read(directory: &Path, below: &Path, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<Option<Entry>> {
+    use std::io::Read;
+    let path = directory.join(below);
+    let metadata = match std::fs::symlink_metadata(&path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).at("look at", &path)?,
+    };
+    if metadata.is_symlink() {
+        let target = std::fs::read_link(&path).at("read the link", &path)?;
+        let target = escaped(target.as_os_str().as_bytes());
+        return Ok(Some(entry(below, &metadata, Content::Symlink { target })));
+    }
+    if !metadata.is_file() {
+        return Ok(None);
+    }
+    let Some((mut file, metadata)) = open(&path)? else {
+        return Ok(None);
+    };
+    let mut digest = Digest::default();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let count = match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error).at("read", &path)?,
+        };
+        let bytes = buffer.get(..count).unwrap_or_default();
+        digest.update(bytes);
+        sink(bytes)?;
+    }
+    let after = file.metadata().at("look at", &path)?;
+    let seen = |metadata: &Metadata| (metadata.len(), metadata.mtime(), metadata.mtime_nsec());
+    if seen(&metadata) != seen(&after) || digest.bytes() != after.len() {
+        let what = format!("{} was written to while it was read", path.display());
+        return Err(ResourceError::new(what).with_hint("run the same command again when it is still"));
+    }
+    let content = Content::File {
+        bytes: digest.bytes(),
+        sha256: digest.hex(),
+    };
+    Ok(Some(entry(below, &after, content)))
+}
+
+impl Files {
+    /// The paths below the project's directory that match, in order; with what each is.
+    fn matching(&self, cx: &Context) -> Result<Vec<(PathBuf, std::fs::FileType)>> {
+        let mut found = Vec::new();
+        for root in &self.roots {
+            let start = self.directory.join(root);
+            if !crate::system::disk::exists(&start)? {
+                continue;
+            }
+            // A root that is itself a link is not followed either.
+            for entry in WalkDir::new(&start).follow_links(false).follow_root_links(false) {
+                if cx.stop.is_asked() {
+                    return Err(ResourceError::new(
+                        "looking for files was stopped because guard was asked to stop",
+                    ));
+                }
+                let entry = match entry {
+                    Ok(entry) => entry,
+                    Err(error)
+                        if error
+                            .io_error()
+                            .is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound) =>
+                    {
+                        continue;
+                    }
+                    Err(error) => {
+                        return Err(ResourceError::because(
+                            format!("could not read {}", start.display()),
+                            error,
+                        ));
+                    }
+                };
+                let below = entry.path().strip_prefix(&self.directory).unwrap_or(entry.path());
+                if self.patterns.is_match(below) {
+                    found.push((below.to_owned(), entry.file_type()));
+                }
+            }
+        }
+        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        found.dedup_by(|(one, _), (other, _)| one == other);
+        Ok(found)
+    }
+
+    /// What the patterns mean now; each file's content is handed to `keep`.
+    ///
+    /// # Errors
+    /// One cannot be read, `keep` fails, or guard was asked to stop.
+    pub(super) fn list(&self, cx: &Context, mut keep: impl FnMut(&Path) -> Result<Option<Entry>>) -> Result<Listing> {
+        let mut listing = Listing {
+            entries: Vec::new(),
+            not_kept: Vec::new(),
+        };
+        for (below, kind) in self.matching(cx)? {
+            if kind.is_dir() {
+                continue;
+            }
+            if let Some(entry) = keep(&below)? {
+                listing.entries.push(entry);
+            } else if !kind.is_file() {
+                let name = escaped(below.as_os_str().as_bytes());
+                listing
+                    .not_kept
+                    .push(format!("{name}, which is neither a regular file nor a link"));
+            }
+        }
+        Ok(listing)
+    }
+
+    /// What the patterns mean now, contents only digested.
+    pub(super) fn look(&self, cx: &Context) -> Result<Listing> {
+        self.list(cx, |below| read(&self.directory, below, &mut |_| Ok(())))
+    }
+}
+
+/// A name for an entry's content in a directory of blobs.
+pub(super) fn blob(content: &Content) -> String {
+    match content {
+        Content::File { sha256, .. } => sha256.clone(),
+        Content::Symlink { target } => sha256_hex(target.as_bytes()),
+    }
+}

@@ -1,0 +1,299 @@
+//! Configuration files: kept one by one with owner and mode, replaced in one rename each, tested before they are taken up.
+
+mod build;
+mod list;
+mod replace;
+mod secrets;
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use globset::GlobSet;
+use serde_json::Value;
+
+pub(super) use build::KIND;
+
+use self::list::{Content, Entry, fingerprint};
+use self::replace::Stock;
+use super::names::escaped;
+use super::{Resource, ResourceError, Result, Slot, Survey};
+use crate::model::artifact::{Artifact, Displaced, FileEntry, Live, Prepared, Work};
+use crate::model::fingerprint::Fingerprint;
+use crate::model::name::ResourceName;
+use crate::model::policy::DataRestore;
+use crate::model::text;
+use crate::system::call::Call;
+use crate::system::context::Context;
+use crate::system::disk;
+
+/// Files of the project.
+pub(super) struct Files {
+    name: ResourceName,
+    directory: PathBuf,
+    /// As written, for messages.
+    written: Vec<String>,
+    patterns: GlobSet,
+    /// The paths without wildcards under which matches can lie.
+    roots: Vec<PathBuf>,
+    check: Vec<Vec<String>>,
+    after: Vec<Vec<String>>,
+}
+
+/// The name of the list in the slot.
+const LIST: &str = "files.json";
+
+fn json<T: serde::Serialize>(value: &T) -> Result<Value> {
+    serde_json::to_value(value).map_err(|error| ResourceError::because("could not describe the files", error))
+}
+
+fn stock(details: &Value) -> Result<Stock> {
+    serde_json::from_value(details.clone())
+        .map_err(|error| ResourceError::because("could not understand the record of the files", error))
+}
+
+fn entries(artifact: &Artifact) -> Result<Vec<Entry>> {
+    serde_json::from_value(artifact.details.clone()).map_err(|error| ResourceError {
+        copy_is_bad: true,
+        ..ResourceError::because(
+            format!("could not understand what the manifest says of {}", artifact.resource),
+            error,
+        )
+    })
+}
+
+impl Files {
+    fn run(&self, commands: &[Vec<String>], what: &str, cx: &Context) -> Result<()> {
+        for words in commands {
+            let Some(call) = Call::of_words(words) else { continue };
+            let call = cx
+                .announced
+                .iter()
+                .fold(call.directory(&self.directory), |call, (name, value)| {
+                    call.env(name, value)
+                });
+            cx.output(&call).map_err(|error| {
+                ResourceError::because(format!("the {what} command of {} failed", self.name), error)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Where this run keeps what it displaces; the serial tells a restore from an undo, and that from its own undo.
+    fn blobs(&self, cx: &Context, serial: &str) -> PathBuf {
+        cx.scratch.join(format!("{}-{serial}", self.name))
+    }
+
+    /// Puts the stock in place and what is there aside; the check decides whether it stays.
+    fn exchange(&self, stock: &Stock, serial: &str, cx: &Context) -> Result<Displaced> {
+        let blobs = self.blobs(cx, serial);
+        let record = blobs.join(LIST);
+        replace::prove(stock)?;
+        let before = if let Some(bytes) = disk::read_optional(&record)? {
+            // A repeat: what was displaced was written down before anything was replaced.
+            serde_json::from_slice(&bytes)
+                .map_err(|error| ResourceError::because(format!("could not understand {}", record.display()), error))?
+        } else {
+            disk::create_private_dir(&blobs)?;
+            let live = self.list(cx, |below| replace::keep(&self.directory, below, &blobs))?;
+            let before = Stock {
+                entries: live.entries,
+                blobs: escaped(blobs.as_os_str().as_bytes()),
+            };
+            disk::write_whole(&record, json(&before)?.to_string().as_bytes())?;
+            before
+        };
+        self.put(stock, cx)?;
+        if let Err(error) = self.run(&self.check, "check", cx) {
+            self.put(&before, cx)?;
+            return Err(error
+                .with_hint("the files are as they were before; correct the check, or skip this resource with --skip"));
+        }
+        self.run(&self.after, "after", cx)?;
+        Ok(Displaced {
+            resource: self.name.clone(),
+            details: json(&before)?,
+            kept_as: vec![format!("files in {}", blobs.display())],
+        })
+    }
+}
+
+impl Resource for Files {
+    fn name(&self) -> &ResourceName {
+        &self.name
+    }
+
+    fn survey(&self, cx: &Context) -> Survey {
+        let mut survey = Survey::default();
+        match self.look(cx) {
+            Ok(listing) => {
+                for lost in listing.not_kept {
+                    survey.warn(format!("not kept: {lost}"), "only regular files and links are kept");
+                }
+                if listing.entries.is_empty() {
+                    survey.refuse(
+                        format!("nothing matches {}", self.written.join(", ")),
+                        "correct `paths`; they start from the directory of guard.toml",
+                    );
+                }
+                let bytes = listing.entries.iter().map(|entry| match &entry.content {
+                    Content::File { bytes, .. } => *bytes,
+                    Content::Symlink { .. } => 0,
+                });
+                let bytes = bytes.sum();
+                survey.fact(format!(
+                    "{}, {}",
+                    text::plural(listing.entries.len() as u64, "file"),
+                    text::bytes(bytes)
+                ));
+                survey.copy_bytes = Some(bytes);
+                survey.side_bytes = Some(bytes);
+            }
+            Err(error) => survey.refuse(
+                error.to_string(),
+                error
+                    .hint
+                    .unwrap_or_else(|| "let guard's user read these files".to_owned()),
+            ),
+        }
+        survey
+    }
+
+    fn fingerprint(&self, cx: &Context) -> Result<Fingerprint> {
+        Ok(fingerprint(&self.look(cx)?.entries))
+    }
+
+    fn capture(&self, slot: &Slot, cx: &Context) -> Result<Artifact> {
+        let blobs = slot.directory().join("blobs");
+        disk::create_private_dir(&blobs)?;
+        let mut files: Vec<FileEntry> = Vec::new();
+        let listing = self.list(cx, |below| {
+            let Some(entry) = replace::keep(&self.directory, below, &blobs)? else {
+                return Ok(None);
+            };
+            if let Content::File { bytes, sha256 } = &entry.content {
+                let path = blobs.join(sha256);
+                if usize::try_from(*bytes).is_ok_and(|bytes| bytes <= secrets::LIMIT)
+                    && let Some(content) = disk::read_optional(&path)?
+                {
+                    secrets::learn(&content, &cx.redaction);
+                }
+                let file = FileEntry {
+                    path: format!("{}/blobs/{sha256}", self.name),
+                    bytes: *bytes,
+                    sha256: sha256.clone(),
+                };
+                if !files.contains(&file) {
+                    files.push(file);
+                }
+            }
+            Ok(Some(entry))
+        })?;
+        let details = json(&listing.entries)?;
+        let shown = serde_json::to_vec_pretty(&listing.entries)
+            .map_err(|error| ResourceError::because("could not describe the files", error))?;
+        files.push(slot.keep_bytes(&shown, LIST)?);
+        Ok(Artifact {
+            resource: self.name.clone(),
+            kind: KIND.key.to_owned(),
+            fingerprint: fingerprint(&listing.entries),
+            summary: text::plural(listing.entries.len() as u64, "file"),
+            files,
+            details,
+            not_kept: listing.not_kept,
+            tools: Vec::new(),
+        })
+    }
+
+    fn prepare(&self, artifact: &Artifact, slot: &Slot, _data: DataRestore, cx: &Context) -> Result<Prepared> {
+        slot.compare(artifact)?;
+        let entries = entries(artifact)?;
+        let parts = fingerprint(&self.look(cx)?.entries).differences(&fingerprint(&entries));
+        let work = if parts.is_empty() {
+            Work::Unchanged
+        } else {
+            Work::Changed(parts)
+        };
+        let stock = Stock {
+            entries,
+            blobs: escaped(slot.directory().join("blobs").as_os_str().as_bytes()),
+        };
+        replace::prove(&stock)?;
+        Ok(Prepared {
+            resource: self.name.clone(),
+            work,
+            details: json(&stock)?,
+            price: Vec::new(),
+        })
+    }
+
+    fn restore(&self, prepared: &Prepared, _artifact: &Artifact, _slot: &Slot, cx: &Context) -> Result<Displaced> {
+        if !prepared.work.is_needed() {
+            return Ok(Displaced {
+                resource: self.name.clone(),
+                details: Value::Null,
+                kept_as: Vec::new(),
+            });
+        }
+        self.exchange(&stock(&prepared.details)?, "displaced", cx)
+    }
+
+    fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
+        let recorded = fingerprint(&entries(artifact)?);
+        Ok(match self.look(cx) {
+            Err(error) => Live::Unknown(error.to_string()),
+            Ok(listing) => match fingerprint(&listing.entries).differences(&recorded) {
+                parts if parts.is_empty() => Live::Matches,
+                parts => Live::Differs(parts),
+            },
+        })
+    }
+
+    fn undo(&self, displaced: &Displaced, cx: &Context) -> Result<Displaced> {
+        if displaced.details.is_null() {
+            return Ok(displaced.clone());
+        }
+        let stock = stock(&displaced.details)?;
+        let from = stock.directory()?;
+        let name = from.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let serial = name
+            .strip_prefix(&format!("{}-", self.name))
+            .unwrap_or(&name)
+            .to_owned();
+        self.exchange(&stock, &format!("{serial}-undone"), cx)
+    }
+
+    fn settle(&self, _cx: &Context) -> Result<()> {
+        for root in &self.roots {
+            let root = self.directory.join(root);
+            disk::remove_strays(root.parent().unwrap_or(&self.directory))?;
+            let inside = walkdir::WalkDir::new(&root).into_iter().flatten();
+            inside
+                .filter(|entry| entry.file_type().is_dir())
+                .try_for_each(|entry| disk::remove_strays(entry.path()))?;
+        }
+        Ok(())
+    }
+
+    fn forget(&self, displaced: &Displaced, _cx: &Context) -> Result<()> {
+        if displaced.details.is_null() {
+            return Ok(());
+        }
+        let blobs = stock(&displaced.details)?.directory()?;
+        let trash = disk::sibling(&blobs, "-trash");
+        disk::remove_tree(&blobs, &trash)?;
+        match std::fs::remove_dir(&trash) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(ResourceError::because(
+                format!("could not remove {}", trash.display()),
+                error,
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The part of a pattern before its first wildcard, in whole components.
+fn root_of(pattern: &Path) -> PathBuf {
+    let is_plain =
+        |part: &std::path::Component<'_>| !part.as_os_str().as_bytes().iter().any(|byte| b"*?[{\\!".contains(byte));
+    pattern.components().take_while(is_plain).collect()
+}

@@ -1,0 +1,120 @@
+//! What image names stand for: set anew, with what they stood for before pinned and remembered.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Details;
+use crate::model::artifact::Displaced;
+use crate::model::name::ResourceName;
+use crate::resources::{ResourceError, Result};
+use crate::system::context::Context;
+use crate::system::disk;
+use crate::system::docker::{Compose, DockerError, Pin, explained, image, pin, tag, unpin, untag};
+
+/// Names and the images they stood for; `None` where a name stood for nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Names {
+    pub compose: Compose,
+    /// By name: the image's id and the service that asks for it.
+    pub meanings: BTreeMap<String, (Option<String>, String)>,
+    pub pins: Vec<Pin>,
+}
+
+impl Names {
+    pub(super) fn of(displaced: &Displaced) -> Result<Self> {
+        serde_json::from_value(displaced.details.clone())
+            .map_err(|error| ResourceError::because("could not read what was displaced", error))
+    }
+}
+
+/// Names the images as the target says, and keeps what the names stood for. `act` names the attempt: a second one of
+/// that name goes on where the first was cut off, and tells the same.
+pub(super) fn rename(resource: &ResourceName, target: &Names, act: &str, cx: &Context) -> Result<Displaced> {
+    let directory = cx.scratch.join(format!("{resource}-displaced-{act}"));
+    let record = directory.join("displaced.json");
+    let displaced = if let Some(text) = disk::read_text_optional(&record)? {
+        serde_json::from_str(&text)
+            .map_err(|error| ResourceError::because(format!("could not read {}", record.display()), error))?
+    } else {
+        let displaced = displace(resource, target, cx)?;
+        disk::create_private_dir(&directory)?;
+        disk::write_whole(&record, encode(&displaced)?.to_string().as_bytes())?;
+        displaced
+    };
+    for (name, (id, _)) in &target.meanings {
+        match id {
+            Some(id) => tag(cx, id, name).map_err(unnamed)?,
+            None => untag(cx, name).map_err(unnamed)?,
+        }
+    }
+    Ok(displaced)
+}
+
+/// Pins what the names stand for now, so that nothing that happens to the names loses it.
+fn displace(resource: &ResourceName, target: &Names, cx: &Context) -> Result<Displaced> {
+    let mut meanings = BTreeMap::new();
+    let mut pins: Vec<Pin> = Vec::new();
+    for (name, (_, service)) in &target.meanings {
+        let found = image(cx, name).map_err(unnamed)?.map(|found| found.id);
+        if let Some(id) = &found {
+            let short = id.trim_start_matches("sha256:").get(..12).unwrap_or_default();
+            let token = format!("{}-displaced-{short}", cx.token());
+            let pin = pin(cx, id, &target.compose.project, service, &token).map_err(unnamed)?;
+            if !pins.contains(&pin) {
+                pins.push(pin);
+            }
+        }
+        meanings.insert(name.clone(), (found, service.clone()));
+    }
+    Ok(Displaced {
+        resource: resource.clone(),
+        kept_as: pins.iter().map(|pin| format!("image {}", pin.tag)).collect(),
+        details: encode(&Names {
+            compose: target.compose.clone(),
+            meanings,
+            pins,
+        })?,
+    })
+}
+
+pub(super) fn drop_pins<'a>(pins: impl IntoIterator<Item = &'a Pin>, cx: &Context) -> Result<()> {
+    for pin in pins {
+        unpin(cx, pin).map_err(|error| ResourceError::because("could not remove a pin", error))?;
+    }
+    Ok(())
+}
+
+pub(super) fn encode(value: &impl Serialize) -> Result<Value> {
+    serde_json::to_value(value).map_err(|error| ResourceError::because("could not write down the images", error))
+}
+
+fn unnamed(error: DockerError) -> ResourceError {
+    ResourceError::because("could not name the images", error)
+}
+
+/// Builds images of these services from the files that are there now, and remembers which ones it built.
+pub(super) fn build_again(details: &Details, services: &[String], cx: &Context) -> Result<()> {
+    let unbuilt = |error| ResourceError::because("could not build the images that are gone", error);
+    for service in services {
+        let call = details.compose.call(["build", "--", service]);
+        cx.output(&call).map_err(|error| unbuilt(explained(error)))?;
+        let name = details
+            .services
+            .get(service)
+            .and_then(|recorded| recorded.names.first());
+        if let Some(name) = name {
+            tag(cx, name, &details.built(service)).map_err(unbuilt)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes away the names of what `build_again` built.
+pub(super) fn drop_built(details: &Details, cx: &Context) -> Result<()> {
+    for service in details.pins.keys() {
+        untag(cx, &details.built(service)).map_err(unnamed)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,269 @@
+//! What is in a database: its schema, its rows and sequences, seen in one snapshot that a dump can share.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::properties::{PROPERTIES, Properties};
+use super::reach::Reach;
+use super::schema;
+use super::trouble::{Trouble, explained, is_locked_out};
+use crate::model::fingerprint::Fingerprint;
+use crate::resources::rows::Rows;
+use crate::resources::{ResourceError, Result};
+use crate::system::context::Context;
+use crate::system::disk::sha256_hex;
+
+/// One line of what the session tells.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+enum Line {
+    Snapshot {
+        id: String,
+    },
+    Server(Server),
+    Database(Box<Properties>),
+    Extension {
+        name: String,
+        version: String,
+    },
+    Roles {
+        names: Vec<String>,
+    },
+    Rows {
+        table: String,
+        columns: String,
+        rows: u64,
+        digest: String,
+    },
+    Sequence {
+        name: String,
+        value: String,
+    },
+}
+
+/// What the server says about itself and the database's size.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Server {
+    /// `17.6 (Debian 17.6-1)`.
+    pub(super) version: String,
+    /// `170006`.
+    pub(super) number: u32,
+    /// Bytes that the database takes.
+    pub(super) size: u64,
+    /// Tells a cluster from every other, where the user may know it.
+    pub(super) system_identifier: Option<String>,
+}
+
+/// Everything that a look at a database finds.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Catalog {
+    pub(super) server: Server,
+    pub(super) properties: Properties,
+    pub(super) extensions: BTreeMap<String, String>,
+    /// Roles that own something in it or hold a right on it.
+    pub(super) roles: Vec<String>,
+    pub(super) tables: BTreeMap<String, Rows>,
+    sequences: BTreeMap<String, String>,
+    /// SHA-256 of the schema as `pg_dump` tells it.
+    schema: String,
+}
+
+const SERVER: &str = r"
+SELECT coalesce(has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE'), false) AS may \gset
+\if :may
+SELECT quote_literal(system_identifier::text) AS known FROM pg_control_system() \gset
+\else
+\set known NULL
+\endif
+SELECT jsonb_build_object('is', 'server', 'version', current_setting('server_version'),
+  'number', current_setting('server_version_num')::int, 'size', pg_database_size(current_database()),
+  'system_identifier', :known::text);
+SELECT jsonb_build_object('is', 'extension', 'name', extname, 'version', extversion) FROM pg_extension;
+SELECT jsonb_build_object('is', 'roles', 'names', coalesce((SELECT jsonb_agg(DISTINCT r.rolname)
+  FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid
+  WHERE s.refclassid = 'pg_authid'::regclass AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+), '[]'));
+";
+
+/// Rows that belong to an extension are its own affair, but for the tables that it has marked as the user's.
+const CONTENT: &str = r"
+SELECT format('SELECT jsonb_build_object(''is'', ''rows'', ''table'', %L, ''columns'', %L, ''rows'', count(*), '
+  '''digest'', coalesce(sum(hashtextextended((guarded.*)::text, 0)), 0)::text) FROM ONLY %I.%I AS guarded',
+  CASE n.nspname WHEN 'public' THEN quote_ident(c.relname) ELSE format('%I.%I', n.nspname, c.relname) END,
+  (SELECT hashtextextended(coalesce(string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ',' ORDER BY a.attnum), ''), 0)
+   FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+  n.nspname, c.relname)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast'
+  AND (NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+    OR EXISTS (SELECT FROM pg_extension e WHERE c.oid = ANY (e.extconfig)))
+ORDER BY n.nspname, c.relname \gexec
+SELECT format('SELECT jsonb_build_object(''is'', ''sequence'', ''name'', %L, ''value'', last_value || CASE WHEN is_called THEN '' used'' ELSE '' next'' END) FROM %I.%I',
+  CASE n.nspname WHEN 'public' THEN quote_ident(c.relname) ELSE format('%I.%I', n.nspname, c.relname) END, n.nspname, c.relname)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ORDER BY n.nspname, c.relname \gexec
+SELECT jsonb_build_object('is', 'rows', 'table', '(large objects)', 'columns', '', 'rows', count(*),
+  'digest', coalesce(sum(hashtextextended(oid || ' ' || encode(sha256(lo_get(oid)), 'hex'), 0)), 0)::text)
+FROM pg_largeobject_metadata HAVING count(*) > 0;
+";
+
+/// Looks at a database in one snapshot, and lets `work` use the same snapshot meanwhile, by its id.
+pub(super) fn observe<T>(
+    reach: &Reach,
+    database: &str,
+    cx: &Context,
+    work: impl FnOnce(&str) -> Result<T>,
+) -> Result<(Catalog, T)> {
+    let script = format!(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n\
+         SELECT jsonb_build_object('is', 'snapshot', 'id', pg_export_snapshot());\n{SERVER}{PROPERTIES}{CONTENT}"
+    );
+    let script = reach.script(&script);
+    let call = reach.psql(database);
+    let (found, lines) = channel();
+    let (done, wait) = channel::<()>();
+    let looked = std::thread::scope(|scope| {
+        let session = scope.spawn(|| {
+            // Moved in, so that it is dropped with the session, and nobody waits for a line that cannot come.
+            let found = found;
+            hold(&call, &script, &found, wait, cx)
+        });
+        let worked = first_line(&lines).map(|id| {
+            let schema = schema::digest(reach, database, &id, cx)?;
+            Ok((schema, work(&id)?))
+        });
+        // Also where the work failed: the session waits for this.
+        drop(done);
+        let ended = session.join().unwrap_or(Ok(()));
+        ended.map_err(|error| explained(error, database))?;
+        worked.unwrap_or_else(|| Err(ResourceError::new("the server told no snapshot")))
+    });
+    let (schema, worked) = looked.map_err(|error| with_holders(error, reach, database, cx))?;
+    let mut catalog = Catalog {
+        schema,
+        ..Catalog::default()
+    };
+    for line in lines.try_iter() {
+        catalog.take(serde_json::from_str(&line).map_err(|error| Trouble::unread(&line, error))?);
+    }
+    Ok((catalog, worked))
+}
+
+fn first_line(lines: &Receiver<String>) -> Option<String> {
+    let line = lines.recv().ok()?;
+    match serde_json::from_str(&line) {
+        Ok(Line::Snapshot { id }) => Some(id),
+        _ => None,
+    }
+}
+
+/// Talks to psql: gives the script, hands on each line, and keeps the session open until the other end is dropped.
+fn hold(
+    call: &crate::system::call::Call,
+    script: &str,
+    found: &Sender<String>,
+    wait: Receiver<()>,
+    cx: &Context,
+) -> std::result::Result<(), crate::system::processes::CallError> {
+    let mut rest = Vec::new();
+    let mut sink = |bytes: &[u8]| {
+        rest.extend_from_slice(bytes);
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = rest.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+            if !line.is_empty() {
+                found.send(line).map_err(io::Error::other)?;
+            }
+        }
+        Ok(())
+    };
+    let mut feed = move |writer: &mut dyn Write| {
+        writer.write_all(script.as_bytes())?;
+        writer.flush()?;
+        while wait.try_recv() != Err(TryRecvError::Disconnected) {
+            // An empty line means nothing to psql, and tells us when it is gone.
+            writer.write_all(b"\n")?;
+            cx.clock.sleep(Duration::from_millis(20));
+        }
+        writer.write_all(b"COMMIT;\n")
+    };
+    cx.converse(call, &mut sink, &mut feed).map(|_| ())
+}
+
+/// Names who holds the locks that an act waited for in vain.
+fn with_holders(error: ResourceError, reach: &Reach, database: &str, cx: &Context) -> ResourceError {
+    if !is_locked_out(&error) {
+        return error;
+    }
+    match holders(reach, database, cx) {
+        Ok(holders) if !holders.is_empty() => error.with_hint(format!(
+            "end that session, or raise `lock_wait`: {}",
+            holders.join("; ")
+        )),
+        _ => error,
+    }
+}
+
+/// The sessions that shut everybody else out of a table: `pid 41 locks users: ALTER TABLE …`.
+pub(super) fn holders(reach: &Reach, database: &str, cx: &Context) -> Result<Vec<String>> {
+    let script = "SELECT to_jsonb(format('pid %s locks %s: %s', l.pid, l.relation::regclass, left(a.query, 80)))
+        FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
+        WHERE l.mode = 'AccessExclusiveLock' AND l.granted AND l.relation IS NOT NULL AND l.pid <> pg_backend_pid()
+          AND l.relation >= 16384;";
+    reach.rows(database, script, cx)
+}
+
+impl Catalog {
+    fn take(&mut self, line: Line) {
+        match line {
+            Line::Snapshot { .. } => {}
+            Line::Server(server) => self.server = server,
+            Line::Database(properties) => self.properties = *properties,
+            Line::Extension { name, version } => {
+                self.extensions.insert(name, version);
+            }
+            Line::Roles { names } => self.roles = names,
+            Line::Rows {
+                table,
+                columns,
+                rows,
+                digest,
+            } => {
+                let rows = Rows {
+                    count: rows,
+                    columns,
+                    digest,
+                };
+                self.tables.insert(table, rows);
+            }
+            Line::Sequence { name, value } => {
+                self.sequences.insert(name, value);
+            }
+        }
+    }
+
+    /// The parts that `Rows` and the price know, and the rest.
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        let extensions = self.extensions.iter();
+        let extensions: Vec<String> = extensions
+            .map(|(name, version)| format!("{name} {version}\n"))
+            .collect();
+        let mut print = Fingerprint::default()
+            .with("schema", &self.schema)
+            .with("extensions", sha256_hex(extensions.concat().as_bytes()))
+            .with("database", self.properties.digest());
+        for (table, rows) in &self.tables {
+            print = print.with(format!("table {table}"), rows.to_string());
+        }
+        for (name, value) in &self.sequences {
+            print = print.with(format!("sequence {name}"), value);
+        }
+        print
+    }
+}

@@ -1,0 +1,188 @@
+//! PostgreSQL databases: dumped by the server's own tools, restored beside the live one, swapped in by two renames.
+
+mod capture;
+mod catalog;
+mod prepare;
+mod properties;
+mod reach;
+mod schema;
+mod sql;
+mod survey;
+mod swap;
+mod target;
+mod trouble;
+
+use std::time::Duration;
+
+use super::{Built, Kind, Resource, Result, Site, Slot, Survey};
+use crate::model::artifact::{Artifact, Displaced, Live, Prepared};
+use crate::model::fingerprint::Fingerprint;
+use crate::model::name::ResourceName;
+use crate::model::plan::StageName;
+use crate::model::policy::DataRestore;
+use crate::model::secret::Secret;
+use crate::model::section::Section;
+use crate::system::context::Context;
+use reach::Reach;
+
+/// The kind's entry in the list of kinds.
+pub(super) const KIND: Kind = Kind {
+    key: "postgres",
+    about: "a PostgreSQL database, in a compose service or at a URL",
+    captured_in: StageName::Databases,
+    restored_in: StageName::Data,
+    build,
+};
+
+/// How long a dump waits for a lock, unless `lock_wait` says otherwise.
+const LOCK_WAIT: Duration = Duration::from_secs(30);
+
+/// One database.
+#[derive(Debug)]
+struct Postgres {
+    name: ResourceName,
+    way: Way,
+    database: Option<String>,
+    user: Option<String>,
+    password_env: Option<String>,
+    lock_wait: Duration,
+}
+
+/// Where the server is.
+#[derive(Debug)]
+enum Way {
+    /// In the container of a compose service.
+    Service { service: String, project: String },
+    /// At a URL, which may hold a password.
+    Url(Secret),
+    /// Where libpq's own variables say.
+    Environment,
+}
+
+fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
+    let service = section.word("service");
+    let url = section.secret("url");
+    let database = section.text("database");
+    let user = section.text("user");
+    let password_env = section.text("password_env");
+    let lock_wait = section.duration("lock_wait");
+    if let Some(Err(why)) = url.as_ref().map(|url| target::Target::of_url(url.expose())) {
+        section.problem("url", why, None);
+        return None;
+    }
+    let way = match (service, url) {
+        (Some(_), Some(_)) => {
+            section.problem(
+                "url",
+                "cannot stand beside `service`: one way to the server is enough",
+                None,
+            );
+            return None;
+        }
+        (Some(service), None) => {
+            let Some(compose) = &site.compose else {
+                section.problem("service", "needs a Compose project, and there is none", None);
+                return None;
+            };
+            let project = compose.project.clone();
+            Way::Service { service, project }
+        }
+        (None, Some(url)) => Way::Url(url),
+        (None, None) if section.has("service") || section.has("url") => return None,
+        (None, None) if database.is_none() => {
+            let hint = "set `service` for a compose service, or `url`".to_owned();
+            section.problem("service", "is missing, and so is `url`", Some(hint));
+            return None;
+        }
+        (None, None) => Way::Environment,
+    };
+    Some(Box::new(Postgres {
+        name,
+        way,
+        database,
+        user,
+        password_env,
+        lock_wait: lock_wait.unwrap_or(LOCK_WAIT),
+    }))
+}
+
+impl Resource for Postgres {
+    fn name(&self) -> &ResourceName {
+        &self.name
+    }
+
+    fn survey(&self, cx: &Context) -> Survey {
+        survey::survey(self, cx)
+    }
+
+    fn fingerprint(&self, cx: &Context) -> Result<Fingerprint> {
+        let reach = Reach::open(self, cx)?;
+        let (catalog, ()) = catalog::observe(&reach, &reach.database, cx, |_| Ok(()))?;
+        Ok(catalog.fingerprint())
+    }
+
+    fn capture(&self, slot: &Slot, cx: &Context) -> Result<Artifact> {
+        capture::capture(self, slot, cx)
+    }
+
+    fn prepare(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Prepared> {
+        prepare::prepare(self, artifact, slot, data, cx)
+    }
+
+    fn restore(&self, prepared: &Prepared, _: &Artifact, _: &Slot, cx: &Context) -> Result<Displaced> {
+        swap::restore(self, prepared, cx)
+    }
+
+    fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
+        capture::Details::of(artifact)?;
+        match self.fingerprint(cx) {
+            Ok(now) => {
+                let differences = now.differences(&artifact.fingerprint);
+                Ok(if differences.is_empty() {
+                    Live::Matches
+                } else {
+                    Live::Differs(differences)
+                })
+            }
+            Err(error) if trouble::is_no_database(&error) => Ok(Live::Differs(vec!["database".to_owned()])),
+            Err(error) => {
+                let cause = error
+                    .source
+                    .as_ref()
+                    .map(|cause| format!(": {cause}"))
+                    .unwrap_or_default();
+                Ok(Live::Unknown(format!("{error}{cause}")))
+            }
+        }
+    }
+
+    fn undo(&self, displaced: &Displaced, cx: &Context) -> Result<Displaced> {
+        swap::undo(self, displaced, cx)
+    }
+
+    fn price(&self, artifact: &Artifact, cx: &Context) -> Result<Vec<String>> {
+        let details = capture::Details::of(artifact)?;
+        let now = self.fingerprint(cx)?;
+        Ok(super::rows::price(
+            &artifact.fingerprint,
+            &now,
+            details.taken_at,
+            cx.clock.now(),
+        ))
+    }
+
+    fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {
+        swap::forget(self, displaced, cx)
+    }
+
+    fn discard(&self, prepared: &Prepared, cx: &Context) -> Result<()> {
+        swap::discard(self, prepared, cx)
+    }
+
+    fn needs_running(&self) -> Vec<String> {
+        match &self.way {
+            Way::Service { service, .. } => vec![service.clone()],
+            Way::Url(_) | Way::Environment => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! How a server is reached: by the programs inside its container, or by the host's own over the network.
+
+use serde::de::DeserializeOwned;
+
+use super::sql::conninfo;
+use super::target::Target;
+use super::trouble::{Trouble, explained};
+use super::{Postgres, Way};
+use crate::model::secret::Secret;
+use crate::resources::Result;
+use crate::system::call::Call;
+use crate::system::context::Context;
+use crate::system::docker;
+
+/// Text forms that depend on nobody's settings, so that two looks at the same rows see the same.
+const PRELUDE: &str = "SET search_path = pg_catalog; SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; \
+    SET intervalstyle = 'iso_8601'; SET extra_float_digits = 3; SET bytea_output = 'hex'; SET xmloption = 'content'; \
+    SET row_security = off; SET standard_conforming_strings = on; SET statement_timeout = 0; \
+    SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning;\n";
+
+/// A way to a server, found for one act.
+#[derive(Debug, Clone)]
+pub(super) struct Reach {
+    container: Option<String>,
+    target: Target,
+    /// The live database.
+    pub(super) database: String,
+    password: Option<Secret>,
+    /// `SET lock_timeout`, in milliseconds.
+    lock_wait: u128,
+}
+
+impl Reach {
+    /// Finds the way: the service's running container, or the URL.
+    pub(super) fn open(of: &Postgres, cx: &Context) -> Result<Self> {
+        let mut target = Target::default();
+        let mut container = None;
+        let mut inside = Vec::new();
+        match &of.way {
+            Way::Service { service, project } => {
+                let found = docker::container_by_service(cx, project, service).map_err(Trouble::engine)?;
+                let found = found.ok_or_else(|| Trouble::no_container(service, "there is none"))?;
+                if !found.is_running() {
+                    return Err(Trouble::no_container(service, &format!("it is {}", found.state)));
+                }
+                inside = variables(&found.id, cx)?;
+                container = Some(found.id);
+            }
+            Way::Url(url) => target = Target::of_url(url.expose()).map_err(|why| Trouble::bad_url(&why))?,
+            Way::Environment => {}
+        }
+        let outside = |name: &str| container.is_none().then(|| cx.environment.text(name)).flatten();
+        let told = |name: &str| {
+            let found = inside.iter().find(|(known, value)| known == name && !value.is_empty());
+            found.map(|(_, value)| value.clone())
+        };
+        let user = of.user.clone().or_else(|| target.parameter("user").map(str::to_owned));
+        let user = user.or_else(|| told("PGUSER")).or_else(|| told("POSTGRES_USER"));
+        let user = user.or_else(|| container.is_some().then(|| "postgres".to_owned()));
+        target.put("user", user.as_deref().unwrap_or_default());
+        let database = of.database.clone().or_else(|| target.database.clone());
+        let database = database.or_else(|| told("PGDATABASE")).or_else(|| told("POSTGRES_DB"));
+        let database = database.or_else(|| outside("PGDATABASE").map(str::to_owned)).or(user);
+        let named = of.password_env.as_deref().and_then(|name| cx.environment.text(name));
+        let password = named.map(Secret::new).or_else(|| target.password.clone());
+        let password = password.or_else(|| {
+            told("PGPASSWORD")
+                .or_else(|| told("POSTGRES_PASSWORD"))
+                .map(Secret::new)
+        });
+        for secret in password.iter().map(Secret::expose).chain(outside("PGPASSWORD")) {
+            cx.redaction.learn(secret);
+        }
+        // A silent network must not hold a run for ever.
+        for (key, value) in [
+            ("connect_timeout", "10"),
+            ("keepalives_idle", "30"),
+            ("keepalives_interval", "10"),
+        ] {
+            if container.is_none() && target.parameter(key).is_none() && outside("PGCONNECT_TIMEOUT").is_none() {
+                target.put(key, value);
+            }
+        }
+        Ok(Self {
+            container,
+            target,
+            database: database.ok_or_else(Trouble::no_database_named)?,
+            password,
+            lock_wait: of.lock_wait.as_millis(),
+        })
+    }
+
+    /// The container, where the server is in one.
+    pub(super) fn container(&self) -> Option<&str> {
+        self.container.as_deref()
+    }
+
+    /// Whether the server shares this host's disk: reached by a socket or a loopback address.
+    pub(super) fn is_local(&self) -> bool {
+        let host = self.target.parameter("host").unwrap_or("localhost");
+        self.container.is_none() && (host.starts_with('/') || matches!(host, "localhost" | "127.0.0.1" | "::1"))
+    }
+
+    /// The connection to a database as libpq reads it; no password is in it.
+    pub(super) fn connection(&self, database: &str) -> String {
+        let pairs = self.target.parameters.iter();
+        let pairs = pairs.map(|(key, value)| (key.as_str(), value.as_str()));
+        conninfo(pairs.chain([("dbname", database), ("application_name", "guard")]))
+    }
+
+    /// A call of one of Postgres' programs; the password travels in its environment.
+    pub(super) fn program(&self, program: &str, reads: bool, args: &[&str]) -> Call {
+        let mut env = vec![("PGCLIENTENCODING", "UTF8"), ("LC_ALL", "C")];
+        if let Some(password) = &self.password {
+            env.push(("PGPASSWORD", password.expose()));
+        }
+        if let Some(container) = &self.container {
+            let words: Vec<&str> = std::iter::once(program).chain(args.iter().copied()).collect();
+            return docker::exec(container, &env, reads, &words);
+        }
+        env.iter().fold(Call::new(program).args(args), |call, (name, value)| {
+            call.env(name, value)
+        })
+    }
+
+    /// A call of psql that reads a script and stops at its first error.
+    pub(super) fn psql(&self, database: &str) -> Call {
+        let connection = self.connection(database);
+        let flags = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "--no-password", "-d"];
+        let args: Vec<&str> = flags.into_iter().chain([connection.as_str()]).collect();
+        self.program("psql", true, &args)
+    }
+
+    /// A script with what has to stand before it.
+    pub(super) fn script(&self, body: &str) -> String {
+        format!("{PRELUDE}SET lock_timeout = {};\n{body}\n", self.lock_wait)
+    }
+
+    /// How long `pg_dump` waits for a lock.
+    pub(super) fn wait_flag(&self) -> String {
+        format!("--lock-wait-timeout={}", self.lock_wait)
+    }
+
+    /// Runs a script in one session.
+    pub(super) fn run(&self, database: &str, body: &str, cx: &Context) -> Result<String> {
+        let call = self.psql(database).input(self.script(body));
+        let output = cx.output(&call).map_err(|error| explained(error, database))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Runs a script that selects one JSON value to a row.
+    pub(super) fn rows<T: DeserializeOwned>(&self, database: &str, body: &str, cx: &Context) -> Result<Vec<T>> {
+        let text = self.run(database, body, cx)?;
+        let lines = text.lines().filter(|line| !line.is_empty());
+        lines
+            .map(|line| serde_json::from_str(line).map_err(|error| Trouble::unread(line, error)))
+            .collect()
+    }
+
+    /// The database from which the others are renamed, made and dropped: `postgres`, else `template1`.
+    pub(super) fn maintenance(&self, cx: &Context) -> Result<&'static str> {
+        if self.database != "postgres" {
+            match self.run("postgres", "SELECT 1;", cx) {
+                Ok(_) => return Ok("postgres"),
+                Err(error) if super::trouble::is_no_database(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.run("template1", "SELECT 1;", cx).map(|_| "template1")
+    }
+
+    /// The names of all databases.
+    pub(super) fn databases(&self, maintenance: &str, cx: &Context) -> Result<Vec<String>> {
+        self.rows(maintenance, "SELECT to_jsonb(datname::text) FROM pg_database;", cx)
+    }
+
+    /// The version that a program tells: `17.6`.
+    pub(super) fn version(&self, program: &str, cx: &Context) -> Result<String> {
+        let call = self.program(program, false, &["--version"]);
+        let output = cx.output(&call).map_err(|error| explained(error, &self.database))?;
+        // `pg_dump (PostgreSQL) 17.6 (Debian 17.6-1)`
+        let text = output.text();
+        let version = text.split(") ").nth(1).and_then(|rest| rest.split(' ').next());
+        Ok(version.unwrap_or(&text).to_owned())
+    }
+}
+
+/// The variables of a container, as a program in it sees them; a password kept in a file is read from there.
+fn variables(container: &str, cx: &Context) -> Result<Vec<(String, String)>> {
+    let read = |words: &[&str]| {
+        let output = cx.output(&docker::exec(container, &[], false, words));
+        output.map_err(|error| Trouble::engine(docker::explained(error)))
+    };
+    let text = String::from_utf8_lossy(&read(&["env"])?.stdout).into_owned();
+    let pairs = text.lines().filter_map(|line| line.split_once('='));
+    let mut pairs: Vec<(String, String)> = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let file = pairs
+        .iter()
+        .find(|(name, _)| name == "POSTGRES_PASSWORD_FILE")
+        .map(|(_, file)| file.clone());
+    if let Some(file) = file {
+        pairs.push(("POSTGRES_PASSWORD".to_owned(), read(&["cat", "--", &file])?.text()));
+    }
+    Ok(pairs)
+}

@@ -1,0 +1,170 @@
+//! What can go wrong with a server, told apart by what its programs print, each with what to do about it.
+
+use crate::model::text::{sanitised, shortened};
+use crate::resources::ResourceError;
+use crate::system::docker::DockerError;
+use crate::system::processes::CallError;
+
+/// Where the errors of this kind are made, so that each is worded once.
+pub(super) struct Trouble;
+
+impl Trouble {
+    pub(super) fn engine(error: DockerError) -> ResourceError {
+        ResourceError::because("could not reach the database's container", error)
+            .with_hint("`docker ps` shows whether the engine answers")
+    }
+
+    pub(super) fn no_container(service: &str, why: &str) -> ResourceError {
+        ResourceError::new(format!("no container of the service {service:?} is running: {why}"))
+            .with_hint(format!("start it: `docker compose up -d {service}`"))
+    }
+
+    pub(super) fn bad_url(why: &str) -> ResourceError {
+        ResourceError::new(format!("could not read the `url`: {why}"))
+    }
+
+    pub(super) fn no_database_named() -> ResourceError {
+        ResourceError::new("no database is named").with_hint("set `database`, or end the `url` with /DATABASE")
+    }
+
+    pub(super) fn unread(line: &str, error: serde_json::Error) -> ResourceError {
+        let line = sanitised(&shortened(line, 200));
+        ResourceError::because(format!("could not read what the server answered: {line}"), error)
+    }
+}
+
+/// Kinds of failure, in the order in which they are looked for: (what is printed, what is wrong, what to do).
+const SIGNS: &[(&[&str], &str, &str)] = &[
+    (
+        &["password authentication failed", "no password supplied", "fe_sendauth"],
+        "the server refuses the user or the password",
+        "correct `user`, and the password in `url`, `password_env` or PGPASSFILE",
+    ),
+    (
+        &[
+            "no pg_hba.conf entry",
+            "pg_hba.conf rejects",
+            "peer authentication failed",
+        ],
+        "the server does not let this user in from here",
+        "let the user in by pg_hba.conf, or use `service` to go through the container",
+    ),
+    (
+        &["could not translate host name"],
+        "the server's host name is not known",
+        "correct the host in `url`",
+    ),
+    (
+        &["is not currently accepting connections"],
+        "the database takes no connections",
+        "an interrupted swap leaves it so: `guard resume` completes it",
+    ),
+    (
+        &[
+            "connection refused",
+            "timeout expired",
+            "no route to host",
+            "is the server running",
+            "starting up",
+            "shutting down",
+        ],
+        "the server does not answer",
+        "start it, or correct the host and port",
+    ),
+    (
+        &[
+            "server closed the connection",
+            "terminating connection",
+            "connection to server was lost",
+            "could not receive data",
+        ],
+        "the server ended the connection in the middle",
+        "look into the server's log, then run the same command again",
+    ),
+    (
+        &["lock timeout"],
+        "somebody holds a lock on a table",
+        "end that session, or raise `lock_wait`",
+    ),
+    (
+        &["server version mismatch"],
+        "pg_dump is older than the server",
+        "install the client programs of the server's version, or use `service` to run the container's own",
+    ),
+    (
+        &["prepared transaction"],
+        "a prepared transaction is open in the database",
+        "commit or roll it back; `SELECT gid FROM pg_prepared_xacts` names it",
+    ),
+    (
+        &[
+            "permission denied",
+            "must be owner",
+            "must be superuser",
+            "must be member",
+            "must be a member",
+        ],
+        "the user may not do that",
+        "use the database's owner with CREATEDB, or a superuser",
+    ),
+    (
+        &["no space left on device", "could not extend file", "disk full"],
+        "the server's disk is full",
+        "free some space there, then run the same command again",
+    ),
+];
+
+fn printed(error: &CallError) -> &str {
+    if let CallError::Exit { stderr, .. } = error {
+        stderr
+    } else {
+        ""
+    }
+}
+
+fn lacks_database(text: &str) -> bool {
+    text.contains("FATAL") && text.contains("database \"") && text.contains("does not exist")
+}
+
+/// Tells what is behind a program's failure.
+pub(super) fn explained(error: CallError, database: &str) -> ResourceError {
+    let text = printed(&error).to_lowercase();
+    if let CallError::NotFound { program } = &error {
+        let hint =
+            format!("install the Postgres client programs, or use `service` to run the container's own {program}");
+        return ResourceError::because(format!("{program} is not installed here"), error).with_hint(hint);
+    }
+    if lacks_database(printed(&error)) {
+        return ResourceError::because(format!("there is no database {database:?}"), error)
+            .with_hint("correct `database`, or the end of the `url`");
+    }
+    let sign = SIGNS
+        .iter()
+        .find(|(signs, ..)| signs.iter().any(|sign| text.contains(sign)));
+    match sign {
+        Some((_, what, hint)) => {
+            ResourceError::because(format!("{what} (database {database:?})"), error).with_hint(*hint)
+        }
+        None => ResourceError::because(format!("could not work on the database {database:?}"), error),
+    }
+}
+
+/// The call's failure inside an error, where there is one.
+fn call_of(error: &ResourceError) -> Option<&CallError> {
+    error.source.as_deref().and_then(|source| source.downcast_ref())
+}
+
+/// Whether an error says that the database is not there.
+pub(super) fn is_no_database(error: &ResourceError) -> bool {
+    call_of(error).is_some_and(|error| lacks_database(printed(error)))
+}
+
+/// Whether an error says that somebody holds a lock.
+pub(super) fn is_locked_out(error: &ResourceError) -> bool {
+    call_of(error).is_some_and(|error| printed(error).contains("lock timeout"))
+}
+
+/// Whether an error says that sessions are in the way of a rename, which trying again may cure.
+pub(super) fn is_in_use(error: &ResourceError) -> bool {
+    call_of(error).is_some_and(|error| printed(error).contains("being accessed by other users"))
+}

@@ -1,0 +1,249 @@
+//! What databases share: how rows are counted and compared, what the policy makes of a difference, and what going back costs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+
+use crate::model::artifact::Work;
+use crate::model::fingerprint::Fingerprint;
+use crate::model::policy::DataRestore;
+use crate::model::text::{plural, sanitised};
+
+/// The rows of one table at one moment; as a part of a fingerprint, `48210 rows, columns 91…, digest -7…`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Rows {
+    /// How many.
+    pub(super) count: u64,
+    /// A digest of the columns' names and types.
+    pub(super) columns: String,
+    /// A digest of the rows, in no order.
+    pub(super) digest: String,
+}
+
+impl fmt::Display for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} rows, columns {}, digest {}",
+            self.count, self.columns, self.digest
+        )
+    }
+}
+
+impl Rows {
+    fn of_part(value: &str) -> Option<Self> {
+        let (rows, rest) = value.split_once(" rows, columns ")?;
+        let (columns, digest) = rest.split_once(", digest ")?;
+        Some(Self {
+            count: rows.parse().ok()?,
+            columns: columns.to_owned(),
+            digest: digest.to_owned(),
+        })
+    }
+
+    /// Whether rows were surely written between the two; rows of other columns have another digest without any writing.
+    fn were_written(&self, since: &Self) -> bool {
+        self.count != since.count || (self.columns == since.columns && self.digest != since.digest)
+    }
+}
+
+/// The tables in a fingerprint.
+pub(super) fn tables(print: &Fingerprint) -> BTreeMap<String, Rows> {
+    let parts = print
+        .parts()
+        .filter_map(|(name, value)| Some((name.strip_prefix("table ")?, value)));
+    parts
+        .filter_map(|(name, value)| Some((name.to_owned(), Rows::of_part(value)?)))
+        .collect()
+}
+
+/// Whether a part of a database's fingerprint tells of what the old code relies on, rather than of rows.
+fn is_shape(part: &str, before: &Fingerprint, now: &Fingerprint) -> bool {
+    let is_content = part.starts_with("table ") || part.starts_with("sequence ");
+    // A table or sequence that came or went is a change of the schema.
+    !is_content || before.part(part).is_none() || now.part(part).is_none()
+}
+
+/// What the policy makes of the difference between a backup and the live database.
+pub(super) fn work(policy: DataRestore, before: &Fingerprint, now: &Fingerprint) -> Work {
+    let differences = now.differences(before);
+    if differences.is_empty() {
+        return Work::Unchanged;
+    }
+    let shape_differs = differences.iter().any(|part| is_shape(part, before, now));
+    let (then, live) = (tables(before), tables(now));
+    let written = live
+        .iter()
+        .any(|(name, rows)| then.get(name).map_or(rows.count > 0, |then| rows.were_written(then)))
+        || then
+            .iter()
+            .any(|(name, rows)| rows.count > 0 && !live.contains_key(name));
+    let left = |why: &str| Work::Left(why.to_owned());
+    let withheld = |why: &str| Work::Withheld(why.to_owned());
+    match policy {
+        DataRestore::Never if shape_differs => withheld(
+            "the schema has changed, and `data_restore = \"never\"` forbids to put it back; the old code may not live with it",
+        ),
+        DataRestore::Never => left("`data_restore = \"never\"`: data is left as it is"),
+        DataRestore::Auto | DataRestore::IfNoWrites if !shape_differs => {
+            left("rows were written but the schema is as before; `--data-restore always` puts them back as well")
+        }
+        DataRestore::IfNoWrites if written => {
+            withheld("the schema has changed, and rows were written since the backup, which going back would discard")
+        }
+        DataRestore::Always | DataRestore::Auto | DataRestore::IfNoWrites => Work::Changed(differences),
+    }
+}
+
+/// What going back costs, table by table, each a sentence.
+pub(super) fn price(
+    before: &Fingerprint,
+    now: &Fingerprint,
+    taken_at: DateTime<Utc>,
+    today: DateTime<Utc>,
+) -> Vec<String> {
+    let form = if taken_at.date_naive() == today.date_naive() {
+        "%H:%M:%S"
+    } else {
+        "%Y-%m-%d %H:%M:%S"
+    };
+    let since = taken_at.format(form).to_string();
+    let (then, live) = (tables(before), tables(now));
+    let mut sentences = Vec::new();
+    for (name, rows) in &live {
+        let shown = sanitised(name);
+        let sentence = match then.get(name) {
+            None => format!("drops the new table {shown} with {}", plural(rows.count, "row")),
+            Some(then) if rows.count > then.count => {
+                format!(
+                    "discards {} in {shown} since {since}",
+                    plural(rows.count - then.count, "row")
+                )
+            }
+            Some(then) if rows.count < then.count => {
+                format!("brings back {} in {shown}", plural(then.count - rows.count, "row"))
+            }
+            Some(then) if rows.were_written(then) => {
+                format!("undoes changes to rows in {shown} since {since}")
+            }
+            Some(then) if rows.columns != then.columns => {
+                format!("gives {shown} its columns of {since} back, and may undo changes to its rows")
+            }
+            Some(_) => continue,
+        };
+        sentences.push(sentence);
+    }
+    for (name, rows) in then.iter().filter(|(name, _)| !live.contains_key(*name)) {
+        let shown = sanitised(name);
+        sentences.push(format!(
+            "brings back the table {shown} with {}",
+            plural(rows.count, "row")
+        ));
+    }
+    sentences
+}
+
+/// `app: 12 tables, 48,210 rows`.
+pub(super) fn summary(name: &str, print: &Fingerprint) -> String {
+    let tables = tables(print);
+    let rows = tables.values().map(|rows| rows.count).sum();
+    let count = tables.len() as u64;
+    format!(
+        "{}: {}, {}",
+        sanitised(name),
+        plural(count, "table"),
+        plural(rows, "row")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn print(schema: &str, tables: &[(&str, u64, &str, &str)]) -> Fingerprint {
+        let print = Fingerprint::default().with("schema", schema);
+        tables.iter().fold(print, |print, (name, rows, columns, digest)| {
+            let rows = Rows {
+                count: *rows,
+                columns: (*columns).to_owned(),
+                digest: (*digest).to_owned(),
+            };
+            print.with(format!("table {name}"), rows.to_string())
+        })
+    }
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_price_is_told_table_by_table() {
+        let before = print(
+            "1",
+            &[
+                ("a", 5, "x", "1"),
+                ("b", 5, "x", "1"),
+                ("c", 5, "x", "1"),
+                ("d", 1, "x", "1"),
+                ("f", 2, "x", "9"),
+            ],
+        );
+        let now = print(
+            "1",
+            &[
+                ("a", 8, "x", "2"),
+                ("b", 4, "x", "3"),
+                ("c", 5, "x", "4"),
+                ("e", 7, "y", "1"),
+                ("f", 2, "y", "8"),
+            ],
+        );
+        let (then, today) = (at("2025-10-22T14:00:07Z"), at("2025-10-22T15:00:00Z"));
+        let expected = [
+            "discards 3 rows in a since 14:00:07",
+            "brings back 1 row in b",
+            "undoes changes to rows in c since 14:00:07",
+            "drops the new table e with 7 rows",
+            "gives f its columns of 14:00:07 back, and may undo changes to its rows",
+            "brings back the table d with 1 row",
+        ];
+        assert_eq!(price(&before, &now, then, today), expected);
+        let later = price(&before, &now, then, at("2025-10-23T00:00:00Z"));
+        assert_eq!(later[0], "discards 3 rows in a since 2025-10-22 14:00:07");
+        assert!(price(&before, &before, then, today).is_empty());
+    }
+
+    #[test]
+    fn the_policy_decides() {
+        let before = print("1", &[("a", 5, "x", "1")]);
+        let written = print("1", &[("a", 6, "x", "2")]);
+        let shaped = print("2", &[("a", 5, "y", "7")]);
+        let both = print("2", &[("a", 6, "y", "7")]);
+        let dropped = print("1", &[]);
+        let changed = |policy, now: &Fingerprint| work(policy, &before, now).is_needed();
+        for policy in [
+            DataRestore::Always,
+            DataRestore::Auto,
+            DataRestore::IfNoWrites,
+            DataRestore::Never,
+        ] {
+            assert_eq!(work(policy, &before, &before), Work::Unchanged);
+        }
+        for now in [&written, &shaped, &both, &dropped] {
+            assert!(changed(DataRestore::Always, now));
+            assert!(!changed(DataRestore::Never, now));
+        }
+        assert!(!changed(DataRestore::Auto, &written));
+        assert!(changed(DataRestore::Auto, &shaped) && changed(DataRestore::Auto, &both));
+        assert!(
+            changed(DataRestore::Auto, &dropped),
+            "a table that vanished is a change of schema"
+        );
+        assert!(
+            changed(DataRestore::IfNoWrites, &shaped),
+            "other columns alone are no writing"
+        );
+        assert!(!changed(DataRestore::IfNoWrites, &both) && !changed(DataRestore::IfNoWrites, &written));
+    }
+}

@@ -1,0 +1,63 @@
+//! Reads a volume's keys from its table in `guard.toml`.
+
+use std::sync::OnceLock;
+
+use super::Volume;
+use super::halt::Mode;
+use super::place::Target;
+use crate::model::name::ResourceName;
+use crate::model::plan::StageName;
+use crate::model::section::Section;
+use crate::resources::{Built, Kind, Site};
+
+/// `kind = "volume"`.
+pub const KIND: Kind = Kind {
+    key: "volume",
+    about: "a Docker volume or a directory, with owners, modes, times, links and attributes",
+    captured_in: StageName::Volumes,
+    restored_in: StageName::Data,
+    build,
+};
+
+/// The keys: `volume` (a compose volume's key, or a volume's name in the engine) or `path` (a directory); `mode`, how it is
+/// copied while its containers run: `live`, `pause`, `stop`; `compression`, zstd's level from 1 to 19; `through_engine`,
+/// which reaches the volume only through the engine's API even where its directory could be read, as for an engine on
+/// another host.
+fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
+    let volume = section.word("volume");
+    let path = section.path("path");
+    let modes = [("live", Mode::Live), ("pause", Mode::Pause), ("stop", Mode::Stop)];
+    let mode = section.choice("mode", &modes).unwrap_or(Mode::Live);
+    let level = section
+        .whole("compression", 1..=19)
+        .and_then(|level| i32::try_from(level).ok())
+        .unwrap_or(3);
+    let through_engine = section.flag("through_engine").unwrap_or(false);
+    let target = match (volume, path) {
+        (Some(volume), None) => Target::Volume(volume),
+        (None, Some(path)) => Target::Path(site.directory.join(path)),
+        (Some(_), Some(_)) => {
+            section.problem("path", "stands beside `volume`; a resource has one of the two", None);
+            return None;
+        }
+        (None, None) => {
+            if !section.has("volume") && !section.has("path") {
+                section.problem(
+                    "volume",
+                    "is missing",
+                    Some("name a volume, or a directory with `path`".to_owned()),
+                );
+            }
+            return None;
+        }
+    };
+    Some(Box::new(Volume {
+        name,
+        target,
+        mode,
+        level,
+        through_engine,
+        project: site.compose.as_ref().map(|compose| compose.project.clone()),
+        found: OnceLock::new(),
+    }))
+}

@@ -1,0 +1,249 @@
+//! Copies a live tree into the backup: one archive and one index, digests running along.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
+use super::archive::Writer;
+use super::node::{Node, Portrait, Precision, Shape};
+use super::walk::{self, Met, walk};
+use crate::model::artifact::FileEntry;
+use crate::model::fingerprint::Fingerprint;
+use crate::resources::names::escaped;
+use crate::resources::{ResourceError, Result, Slot};
+use crate::system::context::Context;
+use crate::system::disk::{At, Digest, Staged};
+
+/// The archive's name in the slot.
+pub(super) const ARCHIVE: &str = "data.tar.zst";
+/// The index's name in the slot.
+pub(super) const INDEX: &str = "index.jsonl.zst";
+/// How often a file that changes while it is read is read again.
+const ATTEMPTS: u32 = 3;
+/// So many sentences about what was not kept are listed one by one.
+const LISTED: usize = 100;
+
+/// What a copy came to.
+pub(super) struct Copied {
+    pub(super) files: Vec<FileEntry>,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) entries: u64,
+    pub(super) content_bytes: u64,
+    pub(super) tar_bytes: u64,
+    pub(super) not_kept: Vec<String>,
+    /// Files that were never still.
+    pub(super) restless: Vec<String>,
+}
+
+/// Archive and index, being written.
+pub(super) struct Copy<'c> {
+    archive: Writer<zstd::Encoder<'static, Staged>>,
+    index: zstd::Encoder<'static, Staged>,
+    portrait: Portrait,
+    not_kept: Vec<String>,
+    unlisted: u64,
+    what: String,
+    cx: &'c Context,
+}
+
+fn encoder(slot: &Slot, name: &str, level: i32) -> Result<zstd::Encoder<'static, Staged>> {
+    let staged = slot.stage(name)?;
+    let compressed = |error| ResourceError::because("could not set up the compression", error);
+    let mut encoder = zstd::Encoder::new(staged, level).map_err(compressed)?;
+    encoder.include_checksum(true).map_err(compressed)?;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if cores > 1 {
+        encoder
+            .multithread(u32::try_from(cores).unwrap_or(1))
+            .map_err(compressed)?;
+    }
+    Ok(encoder)
+}
+
+impl<'c> Copy<'c> {
+    pub(super) fn begin(slot: &Slot, level: i32, precision: Precision, cx: &'c Context) -> Result<Self> {
+        Ok(Self {
+            archive: Writer::new(encoder(slot, ARCHIVE, level)?),
+            index: encoder(slot, INDEX, level)?,
+            portrait: Portrait::new(precision),
+            not_kept: Vec::new(),
+            unlisted: 0,
+            what: format!(
+                "copy {}",
+                slot.directory().file_name().unwrap_or_default().to_string_lossy()
+            ),
+            cx,
+        })
+    }
+
+    /// Notes what is not kept.
+    pub(super) fn lose(&mut self, sentence: String) {
+        if self.not_kept.len() < LISTED {
+            self.not_kept.push(sentence);
+        } else {
+            self.unlisted += 1;
+        }
+    }
+
+    /// Takes an entry that is met for the first time.
+    pub(super) fn take(&mut self, node: &Node, data: &mut dyn Read) -> io::Result<()> {
+        self.portrait.take(node);
+        self.append(node, data)
+    }
+
+    fn append(&mut self, node: &Node, data: &mut dyn Read) -> io::Result<()> {
+        let before = self.archive.written();
+        let mut exact = Exact {
+            input: data,
+            left: node.size,
+            digest: Digest::default(),
+            cx: self.cx,
+        };
+        self.archive.append(node, &mut exact)?;
+        let sha256 = (node.shape == Shape::File).then(|| exact.digest.hex());
+        serde_json::to_writer(&mut self.index, &node.line(sha256.as_deref()))?;
+        self.index.write_all(b"\n")?;
+        let written = self.archive.written();
+        if written >> 26 != before >> 26 {
+            self.cx.progress(&self.what, written, None);
+        }
+        Ok(())
+    }
+
+    /// Ends archive and index and puts them into the slot.
+    pub(super) fn finish(mut self, slot: &Slot) -> Result<Copied> {
+        let written = |error| ResourceError::because("could not write the copy", error);
+        let (entries, content_bytes) = self.portrait.counts();
+        let tar_bytes = self.archive.written() + 1024;
+        let archive = self.archive.finish().and_then(zstd::Encoder::finish).map_err(written)?;
+        let index = self.index.finish().map_err(written)?;
+        if self.unlisted > 0 {
+            self.not_kept.push(format!("and {} more of these", self.unlisted));
+        }
+        Ok(Copied {
+            files: vec![slot.keep(archive, ARCHIVE)?, slot.keep(index, INDEX)?],
+            fingerprint: self.portrait.finish(),
+            entries,
+            content_bytes,
+            tar_bytes,
+            not_kept: self.not_kept,
+            restless: Vec::new(),
+        })
+    }
+}
+
+/// Gives exactly so many bytes: an archive's header is written before the data, and a file may change in between. What is
+/// missing is zeros; whoever asks for this compares the file before and after.
+struct Exact<'d> {
+    input: &'d mut dyn Read,
+    left: u64,
+    digest: Digest,
+    cx: &'d Context,
+}
+
+impl Read for Exact<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.cx.stop.is_asked() {
+            return Err(io::Error::other("guard was asked to stop"));
+        }
+        let room = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let Some(part) = buffer.get_mut(..room).filter(|part| !part.is_empty()) else {
+            return Ok(0);
+        };
+        let mut count = self.input.read(part)?;
+        if count == 0 {
+            part.fill(0);
+            count = part.len();
+        }
+        self.digest.update(part.get(..count).unwrap_or_default());
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
+
+/// Copies the tree at `root` into the slot.
+///
+/// # Errors
+/// Something cannot be read, the copy cannot be written, or guard was asked to stop.
+pub(super) fn copy_directory(root: &Path, slot: &Slot, level: i32, cx: &Context) -> Result<Copied> {
+    let mut copy = Copy::begin(slot, level, Precision::Nanoseconds, cx)?;
+    let mut restless: Vec<(Node, PathBuf)> = Vec::new();
+    walk(root, true, cx, |met| match met {
+        Met::Lost(sentence) => {
+            copy.lose(sentence);
+            Ok(())
+        }
+        Met::Node(node, path) => {
+            if node.path.is_empty() && !node.xattrs.is_empty() {
+                copy.lose("attributes of the directory itself".to_owned());
+            }
+            if node.shape == Shape::File {
+                if !read_once(&mut copy, &node, path, true)? {
+                    restless.push((node, path.to_owned()));
+                }
+                return Ok(());
+            }
+            copy.take(&node, &mut io::empty())
+                .map_err(|error| not_copied(path, error))
+        }
+    })?;
+    for attempt in 1..=ATTEMPTS {
+        if restless.is_empty() {
+            break;
+        }
+        cx.clock.sleep(std::time::Duration::from_millis(50) * attempt);
+        let mut still = Vec::new();
+        for (node, path) in restless {
+            // A later entry of an archive replaces an earlier one of the same path, for guard and for any tar.
+            if !read_once(&mut copy, &node, &path, false)? {
+                still.push((node, path));
+            }
+        }
+        restless = still;
+    }
+    let mut copied = copy.finish(slot)?;
+    copied.restless = restless.into_iter().map(|(node, _)| escaped(&node.path)).collect();
+    Ok(copied)
+}
+
+fn not_copied(path: &Path, error: io::Error) -> ResourceError {
+    let full = matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    );
+    let error = ResourceError::because(format!("could not copy {}", path.display()), error);
+    if full {
+        error.with_hint("free some space, or set `backup_dir` to a larger disk, and run the same command again")
+    } else {
+        error
+    }
+}
+
+/// Copies a file; whether it was still meanwhile. One that is gone by now is passed over.
+fn read_once(copy: &mut Copy<'_>, met: &Node, path: &Path, is_first: bool) -> Result<bool> {
+    // Should a pipe have taken the file's place, opening it must not wait for a writer.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match openat(CWD, path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(rustix::io::Errno::NOENT) => return Ok(true),
+        Err(error) => return Err(error).at("open", path)?,
+    };
+    let before = file.metadata().at("look at", path)?;
+    if !before.is_file() {
+        return Ok(false);
+    }
+    let node = walk::node(met.path.clone(), Shape::File, &before, met.xattrs.clone());
+    let mut data = BufReader::with_capacity(256 * 1024, &file);
+    let result = if is_first {
+        copy.take(&node, &mut data)
+    } else {
+        copy.append(&node, &mut data)
+    };
+    result.map_err(|error| not_copied(path, error))?;
+    let after = file.metadata().at("look at", path)?;
+    let seen = |metadata: &std::fs::Metadata| (metadata.size(), metadata.mtime(), metadata.mtime_nsec());
+    Ok(seen(&before) == seen(&after))
+}

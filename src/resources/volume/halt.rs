@@ -1,0 +1,192 @@
+//! Holds still the containers that write to a volume while it is copied, and always wakes exactly those again.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::event::Level;
+use crate::model::name::ResourceName;
+use crate::resources::{ResourceError, Result};
+use crate::system::context::Context;
+use crate::system::disk;
+use crate::system::docker::{self, Container};
+
+/// How a volume is copied while its containers run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Mode {
+    /// They go on writing.
+    Live,
+    /// They are frozen (`docker pause`).
+    Pause,
+    /// They are stopped and started again.
+    Stop,
+}
+
+/// What is written down before anything is held, so that a run that was killed can be made good.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    mode: Mode,
+    containers: Vec<String>,
+    /// Those that were healthy: the engine calls a container unhealthy from its pause until its next health check.
+    #[serde(default)]
+    healthy: Vec<String>,
+}
+
+/// Containers that are held; woken when this is dropped.
+pub(super) struct Halt {
+    record: Option<(Record, PathBuf)>,
+    cx: Context,
+}
+
+const PREFIX: &str = "held-";
+/// How long a container may take until its health check has said again that it is healthy; a usual interval is 30 s.
+const HEALTH_LIMIT: Duration = Duration::from_secs(90);
+const LOOK: Duration = Duration::from_millis(250);
+
+impl Halt {
+    /// Holds the running ones of these containers, in this way.
+    ///
+    /// # Errors
+    /// One cannot be held; those that were are woken again.
+    pub(super) fn of(containers: &[Container], mode: Mode, name: &ResourceName, cx: &Context) -> Result<Self> {
+        let cx = cx.unstoppable();
+        wake_one(&record_file(&cx, name), &cx)?;
+        let running: Vec<&Container> = containers.iter().filter(|one| one.is_running()).collect();
+        let ids: Vec<String> = running.iter().map(|one| one.id.clone()).collect();
+        let was_healthy = |one: &&&Container| one.health.as_deref() == Some("healthy");
+        let healthy = running.iter().filter(was_healthy).map(|one| one.id.clone()).collect();
+        if mode == Mode::Live || ids.is_empty() {
+            return Ok(Self { record: None, cx });
+        }
+        let record = Record {
+            mode,
+            containers: ids,
+            healthy,
+        };
+        let path = record_file(&cx, name);
+        let bytes = serde_json::to_vec(&record)
+            .map_err(|error| ResourceError::because("could not write down which containers are held", error))?;
+        disk::write_whole(&path, &bytes)?;
+        let verb = if mode == Mode::Pause { "pause" } else { "stop" };
+        let call = docker::docker().arg(verb).args(&record.containers);
+        let halt = Self {
+            record: Some((record, path)),
+            cx,
+        };
+        match halt.cx.output(&call) {
+            Ok(_) => Ok(halt),
+            Err(error) => Err(ResourceError::because(
+                format!("could not {verb} the containers of {name}"),
+                error,
+            )),
+        }
+    }
+
+    /// Wakes them, and waits until those that were healthy are so again: a deploy command whose services wait for a
+    /// healthy one would fail otherwise.
+    ///
+    /// # Errors
+    /// One of them cannot be woken.
+    pub(super) fn release(mut self) -> Result<()> {
+        let Some((record, path)) = self.record.take() else {
+            return Ok(());
+        };
+        wake_one(&path, &self.cx)?;
+        let begun = self.cx.clock.steady();
+        for id in &record.healthy {
+            while !is_healthy(id, &self.cx)? {
+                if self.cx.clock.steady().saturating_sub(begun) >= HEALTH_LIMIT {
+                    let limit = HEALTH_LIMIT.as_secs();
+                    let text = format!("the container {id} was held for the copy and is not healthy {limit} s after");
+                    self.cx.note(Level::Warn, text);
+                    return Ok(());
+                }
+                self.cx.clock.sleep(LOOK);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Halt {
+    fn drop(&mut self) {
+        if let Some((record, path)) = self.record.take()
+            && let Err(error) = wake_one(&path, &self.cx)
+        {
+            let ids = record.containers.join(" ");
+            self.cx.note(
+                Level::Error,
+                format!("{error}; wake them by hand: docker unpause {ids}; docker start {ids}"),
+            );
+        }
+    }
+}
+
+fn record_file(cx: &Context, name: &ResourceName) -> PathBuf {
+    cx.scratch.join(format!("{PREFIX}{name}.json"))
+}
+
+/// Whether a container is healthy; one that is gone needs no waiting for.
+fn is_healthy(id: &str, cx: &Context) -> Result<bool> {
+    let look = docker::docker().args(["container", "inspect", "--format", "{{.State.Health.Status}}", id]);
+    let state = cx
+        .outcome(&look)
+        .map_err(|error| ResourceError::because("could not look at a container that was held", error))?;
+    Ok(!state.status.success() || state.text() == "healthy")
+}
+
+fn wake_one(path: &std::path::Path, cx: &Context) -> Result<()> {
+    let Some(bytes) = disk::read_optional(path)? else {
+        return Ok(());
+    };
+    let record: Record = serde_json::from_slice(&bytes)
+        .map_err(|error| ResourceError::because(format!("could not understand {}", path.display()), error))?;
+    let mut failure = None;
+    for id in &record.containers {
+        // One by one: a container that somebody removed or woke meanwhile must not keep the others held.
+        let state = docker::docker().args(["container", "inspect", "--format", "{{.State.Status}}", id]);
+        let state = cx
+            .outcome(&state)
+            .map_err(|error| ResourceError::because("could not look at a held container", error))?;
+        let verb = match (record.mode, state.text().as_str()) {
+            (Mode::Pause, "paused") => "unpause",
+            (Mode::Stop, "exited" | "created") => "start",
+            _ => continue,
+        };
+        if let Err(error) = cx.output(&docker::docker().args([verb, id])) {
+            failure = Some(ResourceError::because(
+                format!("could not {verb} the container {id}"),
+                error,
+            ));
+        }
+    }
+    match failure {
+        Some(error) => Err(error.with_hint("look at it with `docker ps --all`, and start it by hand")),
+        None => match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(ResourceError::because(
+                format!("could not remove {}", path.display()),
+                error,
+            )),
+            _ => Ok(()),
+        },
+    }
+}
+
+/// Wakes the containers that a run held when it was killed: what `guard resume` calls first.
+///
+/// # Errors
+/// One of them cannot be woken.
+pub(super) fn wake_left(cx: &Context) -> Result<()> {
+    for path in disk::list(&cx.scratch)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name
+            .strip_prefix(PREFIX)
+            .is_some_and(|rest| rest.strip_suffix(".json").is_some())
+        {
+            wake_one(&path, cx)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,220 @@
+//! Volumes and directories: copied as one archive, staged inside the live tree, and exchanged entry by entry.
+
+mod archive;
+mod aside;
+mod build;
+mod capture;
+mod halt;
+mod node;
+mod place;
+mod record;
+mod stage;
+mod stream;
+mod survey;
+mod swap;
+mod unpack;
+mod walk;
+mod work;
+
+use std::os::unix::ffi::OsStrExt;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+pub use build::KIND;
+
+use self::halt::Mode;
+use self::node::Precision;
+use self::place::Target;
+use self::record::{Details, Spot, details};
+use self::swap::{Aside, Side};
+use super::names::escaped;
+use super::{Resource, ResourceError, Result, Slot, Survey};
+use crate::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
+use crate::model::fingerprint::Fingerprint;
+use crate::model::name::ResourceName;
+use crate::model::policy::DataRestore;
+use crate::model::text;
+use crate::system::context::Context;
+
+/// A Docker volume, or a directory.
+pub(super) struct Volume {
+    name: ResourceName,
+    target: Target,
+    mode: Mode,
+    /// zstd's level.
+    level: i32,
+    /// Reaches the volume as if the engine were on another host.
+    through_engine: bool,
+    project: Option<String>,
+    /// What containers mount, once it was found.
+    found: OnceLock<String>,
+}
+
+impl Resource for Volume {
+    fn name(&self) -> &ResourceName {
+        &self.name
+    }
+
+    fn survey(&self, cx: &Context) -> Survey {
+        survey::survey(self, cx)
+    }
+
+    fn fingerprint(&self, cx: &Context) -> Result<Fingerprint> {
+        let place = self.find(cx)?;
+        let precision = if place.directory().is_some() {
+            Precision::Nanoseconds
+        } else {
+            Precision::Seconds
+        };
+        Self::portrait(&place, precision, cx)
+    }
+
+    fn capture(&self, slot: &Slot, cx: &Context) -> Result<Artifact> {
+        let place = self.find(cx)?;
+        if let Some(database) = self.live_database(&place, cx)? {
+            return Err(survey::refused_database(&place, database));
+        }
+        let copied = self.copy(&place, slot, cx)?;
+        let details = Details {
+            source: place.source.clone(),
+            mode: self.mode,
+            precision: if place.directory().is_some() {
+                Precision::Nanoseconds
+            } else {
+                Precision::Seconds
+            },
+            entries: copied.entries,
+            content_bytes: copied.content_bytes,
+            tar_bytes: copied.tar_bytes,
+        };
+        let details = serde_json::to_value(&details)
+            .map_err(|error| ResourceError::because("could not describe the copy", error))?;
+        let size = text::bytes(copied.content_bytes);
+        Ok(Artifact {
+            resource: self.name.clone(),
+            kind: KIND.key.to_owned(),
+            fingerprint: copied.fingerprint,
+            files: copied.files,
+            details,
+            summary: format!("{}: {} entries, {size}", place.shown, text::count(copied.entries)),
+            not_kept: copied.not_kept,
+            tools: vec![("guard".to_owned(), env!("CARGO_PKG_VERSION").to_owned())],
+        })
+    }
+
+    fn prove(&self, artifact: &Artifact, slot: &Slot, _cx: &Context) -> Result<()> {
+        slot.compare(artifact)?;
+        unpack::prove(artifact, slot, &details(artifact)?)
+    }
+
+    fn prepare(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Prepared> {
+        let details = details(artifact)?;
+        let place = self.find(cx)?;
+        let prepared = |work, details, price| Prepared {
+            resource: self.name.clone(),
+            work,
+            details,
+            price,
+        };
+        let parts = Self::differences(&place, artifact, details.precision, cx)?;
+        if parts.is_empty() {
+            return Ok(prepared(Work::Unchanged, Value::Null, Vec::new()));
+        }
+        if data == DataRestore::Never {
+            return Ok(prepared(
+                Work::Left("the policy leaves data as it is".to_owned()),
+                Value::Null,
+                Vec::new(),
+            ));
+        }
+        let Some(live) = place.directory() else {
+            return Err(survey::refused_engine(&place));
+        };
+        survey::room(live, details.content_bytes)?;
+        let copy = &unpack::listed(artifact)?.sha256;
+        let (mut serial, mut name) = (1, aside::name(&cx.token(), 1));
+        // A state that was live must not be staged over: a further restore in the same run takes a further directory.
+        while !Aside::new(live, &name).holds(copy)? && Aside::new(live, &name).is_used()? {
+            serial += 1;
+            name = aside::name(&cx.token(), serial);
+        }
+        let aside = Aside::new(live, &name);
+        if !aside.holds(copy)? {
+            unpack::stage(artifact, slot, &details, &aside, cx)?;
+        }
+        let staged = Spot {
+            live: escaped(live.as_os_str().as_bytes()),
+            aside: name,
+            to: Side::After,
+        };
+        let price = vec![format!(
+            "what was written to the {} since the backup is put aside",
+            place.shown
+        )];
+        Ok(prepared(Work::Changed(parts), staged.value()?, price))
+    }
+
+    fn restore(&self, prepared: &Prepared, _artifact: &Artifact, _slot: &Slot, cx: &Context) -> Result<Displaced> {
+        if !prepared.work.is_needed() {
+            return Ok(Displaced {
+                resource: self.name.clone(),
+                details: Value::Null,
+                kept_as: Vec::new(),
+            });
+        }
+        self.swap(&Spot::of(&prepared.details)?, cx)
+    }
+
+    fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
+        let details = details(artifact)?;
+        let live = self
+            .find(cx)
+            .and_then(|place| Self::differences(&place, artifact, details.precision, cx));
+        Ok(match live {
+            Ok(parts) if parts.is_empty() => Live::Matches,
+            Ok(parts) => Live::Differs(parts),
+            Err(error) => Live::Unknown(error.to_string()),
+        })
+    }
+
+    fn undo(&self, displaced: &Displaced, cx: &Context) -> Result<Displaced> {
+        if displaced.details.is_null() {
+            return Ok(displaced.clone());
+        }
+        self.swap(&Spot::of(&displaced.details)?, cx)
+    }
+
+    fn settle(&self, cx: &Context) -> Result<()> {
+        halt::wake_left(cx)
+    }
+
+    fn forget(&self, displaced: &Displaced, _cx: &Context) -> Result<()> {
+        if displaced.details.is_null() {
+            Ok(())
+        } else {
+            Spot::of(&displaced.details)?.aside()?.remove()
+        }
+    }
+
+    fn discard(&self, prepared: &Prepared, _cx: &Context) -> Result<()> {
+        if prepared.details.is_null() {
+            return Ok(());
+        }
+        let aside = Spot::of(&prepared.details)?.aside()?;
+        if aside.is_used()? { Ok(()) } else { aside.remove() }
+    }
+
+    fn occupies(&self) -> Vec<String> {
+        if let Some(found) = self.found.get() {
+            return vec![found.clone()];
+        }
+        match &self.target {
+            Target::Path(path) => vec![path.to_string_lossy().into_owned()],
+            Target::Volume(key) => {
+                let full = self.project.as_ref().map(|project| format!("{project}_{key}"));
+                full.into_iter().chain([key.clone()]).collect()
+            }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Where a volume is: which one is meant, whether its directory can be reached from here, who uses it, what lives in it.
+
+use std::path::{Path, PathBuf};
+
+use super::Volume;
+use crate::model::setting::nearest;
+use crate::resources::{ResourceError, Result};
+use crate::system::context::Context;
+use crate::system::disk;
+use crate::system::docker::{self, Container};
+
+/// What the settings name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Target {
+    /// A volume, by its key in the compose file or its name in the engine.
+    Volume(String),
+    /// A directory, relative to the project's.
+    Path(PathBuf),
+}
+
+/// How its content is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// As a directory of this host.
+    Directory(PathBuf),
+    /// Only through the engine, by the volume's name.
+    Engine(String),
+}
+
+/// Where a volume is.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    /// For people: `volume shop_minio_data`, `directory /srv/objects`.
+    pub(super) shown: String,
+    /// The volume's real name or the directory's path, as containers mount it.
+    pub(super) source: String,
+    /// How to reach it.
+    pub(super) reach: Reach,
+}
+
+impl Place {
+    /// The directory, where it can be reached as one.
+    pub(super) fn directory(&self) -> Option<&Path> {
+        match &self.reach {
+            Reach::Directory(path) => Some(path),
+            Reach::Engine(_) => None,
+        }
+    }
+
+    /// The containers that mount it.
+    ///
+    /// # Errors
+    /// The engine does not answer.
+    pub(super) fn users(&self, cx: &Context) -> Result<Vec<Container>> {
+        docker::containers_using(cx, &[&self.source])
+            .map_err(|error| ResourceError::because(format!("could not ask who uses the {}", self.shown), error))
+    }
+}
+
+/// Finds what is meant.
+///
+/// # Errors
+/// It is not there, is of a kind that guard cannot copy, or the engine does not answer.
+pub(super) fn find(volume: &Volume, cx: &Context) -> Result<Place> {
+    match &volume.target {
+        Target::Path(path) => directory(&cx.resolve(path)),
+        Target::Volume(name) => engine_volume(volume, name, cx),
+    }
+}
+
+fn directory(path: &Path) -> Result<Place> {
+    let shown = format!("directory {}", path.display());
+    if !disk::exists(path)? {
+        return Err(ResourceError::new(format!("the {shown} is not there"))
+            .with_hint("correct `path`, or create the directory"));
+    }
+    let real = std::fs::canonicalize(path)
+        .map_err(|error| ResourceError::because(format!("could not look at the {shown}"), error))?;
+    if !real.is_dir() {
+        return Err(ResourceError::new(format!("{} is not a directory", path.display()))
+            .with_hint("name a directory, or use `kind = \"files\"` for single files"));
+    }
+    Ok(Place {
+        shown,
+        source: real.to_string_lossy().into_owned(),
+        reach: Reach::Directory(real),
+    })
+}
+
+fn engine_volume(volume: &Volume, key: &str, cx: &Context) -> Result<Place> {
+    let asked = |error| ResourceError::because(format!("could not look for the volume {key}"), error);
+    let name = real_name(volume.project.as_deref(), key, cx)?;
+    let found = docker::volume(cx, &name).map_err(asked)?;
+    let found =
+        found.ok_or_else(|| ResourceError::new(format!("the volume {name} vanished while it was looked at")))?;
+    let shown = format!("volume {name}");
+    if found.driver != "local" {
+        return Err(ResourceError::new(format!(
+            "the {shown} belongs to the driver {:?}, which guard cannot copy",
+            found.driver
+        ))
+        .with_hint("back it up with the driver's own snapshots"));
+    }
+    let reach = if found.options.is_empty() {
+        let here = Path::new(&found.mountpoint);
+        let is_here = !volume.through_engine && here.is_dir() && docker::is_on_this_host(cx).map_err(asked)?;
+        if is_here {
+            Reach::Directory(here.to_owned())
+        } else {
+            Reach::Engine(name.clone())
+        }
+    } else {
+        // What is mounted by the engine shows at the mountpoint only while a container runs.
+        let bound = found
+            .options
+            .get("o")
+            .is_some_and(|options| options.split(',').any(|option| option == "bind"));
+        match found
+            .options
+            .get("device")
+            .map(PathBuf::from)
+            .filter(|device| bound && device.is_dir())
+        {
+            Some(device) if docker::is_on_this_host(cx).map_err(asked)? => Reach::Directory(device),
+            _ => {
+                let kind = found.options.get("type").map_or("another file system", String::as_str);
+                return Err(ResourceError::new(format!(
+                    "the {shown} is mounted from elsewhere ({kind}), which guard cannot swap"
+                ))
+                .with_hint("back it up on the server it comes from, or mount it here and name it with `path`"));
+            }
+        }
+    };
+    Ok(Place {
+        shown,
+        source: name,
+        reach,
+    })
+}
+
+/// The engine's name of a volume: by the label that Compose left, then `<project>_<key>`, then the very name.
+fn real_name(project: Option<&str>, key: &str, cx: &Context) -> Result<String> {
+    let asked = |error| ResourceError::because(format!("could not look for the volume {key}"), error);
+    if let Some(project) = project {
+        let filters = [("project", project), ("volume", key)]
+            .map(|(label, value)| format!("label=com.docker.compose.{label}={value}"));
+        if let Some(name) = docker::volumes_matching(cx, &filters)
+            .map_err(asked)?
+            .into_iter()
+            .next()
+        {
+            return Ok(name);
+        }
+    }
+    let names = docker::volumes_matching(cx, &[]).map_err(asked)?;
+    let candidates = project
+        .map(|project| format!("{project}_{key}"))
+        .into_iter()
+        .chain([key.to_owned()]);
+    if let Some(name) = candidates.into_iter().find(|name| names.contains(name)) {
+        return Ok(name);
+    }
+    let near = nearest(
+        key,
+        names.iter().map(|name| {
+            let prefix = project
+                .and_then(|project| name.strip_prefix(project))
+                .and_then(|rest| rest.strip_prefix('_'));
+            prefix.unwrap_or(name)
+        }),
+    );
+    Err(ResourceError::new(format!("the engine has no volume {key}"))
+        .with_hint(near.unwrap_or_else(|| "`docker volume ls` lists those that it has".to_owned())))
+}
+
+/// Files by which a database's data directory is known, and whose it is.
+const SIGNS: [(&str, &str); 6] = [
+    ("PG_VERSION", "Postgres"),
+    ("ibdata1", "MySQL or MariaDB"),
+    ("WiredTiger", "MongoDB"),
+    ("member/wal", "etcd"),
+    ("pg_wal", "Postgres"),
+    ("aria_log_control", "MariaDB"),
+];
+
+/// The database whose data directory this is, or holds within two levels.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn database_in(directory: &Path, depth: u32) -> Result<Option<&'static str>> {
+    for (sign, database) in SIGNS {
+        if disk::exists(&directory.join(sign)).unwrap_or(false) {
+            return Ok(Some(database));
+        }
+    }
+    if depth == 0 {
+        return Ok(None);
+    }
+    for path in disk::list(directory)? {
+        if path.is_dir()
+            && !path.is_symlink()
+            && let Some(database) = database_in(&path, depth - 1)?
+        {
+            return Ok(Some(database));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,64 @@
+//! What a copy, a staged tree and a displaced one say of themselves in the backup and in the journal.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::halt::Mode;
+use super::node::Precision;
+use super::swap::{Aside, Side};
+use crate::model::artifact::Artifact;
+use crate::resources::names::unescaped;
+use crate::resources::{ResourceError, Result};
+
+/// What the artifact says of itself.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Details {
+    pub(super) source: String,
+    pub(super) mode: Mode,
+    pub(super) precision: Precision,
+    pub(super) entries: u64,
+    pub(super) content_bytes: u64,
+    pub(super) tar_bytes: u64,
+}
+
+/// Where something was staged or displaced.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Spot {
+    /// The live directory, escaped.
+    pub(super) live: String,
+    /// The name of the directory aside.
+    pub(super) aside: String,
+    /// The side that a swap makes live.
+    pub(super) to: Side,
+}
+
+impl Spot {
+    pub(super) fn aside(&self) -> Result<Aside> {
+        let live = unescaped(&self.live).ok_or_else(|| ResourceError::new("a recorded path is malformed"))?;
+        Ok(Aside::new(Path::new(&OsString::from_vec(live)), &self.aside))
+    }
+
+    pub(super) fn of(details: &Value) -> Result<Self> {
+        serde_json::from_value(details.clone())
+            .map_err(|error| ResourceError::because("could not understand where the state of a volume was put", error))
+    }
+
+    pub(super) fn value(&self) -> Result<Value> {
+        serde_json::to_value(self)
+            .map_err(|error| ResourceError::because("could not record where a volume's state is", error))
+    }
+}
+
+pub(super) fn details(artifact: &Artifact) -> Result<Details> {
+    serde_json::from_value(artifact.details.clone()).map_err(|error| ResourceError {
+        copy_is_bad: true,
+        ..ResourceError::because(
+            format!("could not understand what the manifest says of {}", artifact.resource),
+            error,
+        )
+    })
+}

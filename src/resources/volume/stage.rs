@@ -1,0 +1,194 @@
+//! Builds a tree from an archive in a fresh directory: through open directories, never through a link, nothing overwritten
+//! that was not made here.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chownat, fchmod,
+    fchown, fsetxattr, fstat, futimens, linkat, mkdirat, mknodat, openat, symlinkat, syncfs, utimensat,
+};
+
+use super::node::{Node, Shape};
+
+/// A tree being built.
+pub(super) struct Stage {
+    root: OwnedFd,
+    /// The directory that was opened last: entries come in order, so it serves most of them.
+    open: (Vec<u8>, OwnedFd),
+    /// Directories get their owner, mode and time last, when nothing is made in them any more.
+    directories: Vec<Node>,
+}
+
+fn directory_at(parent: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(openat(parent, name, flags, Mode::empty())?)
+}
+
+impl Stage {
+    /// A tree in this directory, which is there, is empty and is private.
+    pub(super) fn new(root: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let root = openat(CWD, root, flags, Mode::empty())?;
+        let open = (Vec::new(), root.try_clone()?);
+        Ok(Self {
+            root,
+            open,
+            directories: Vec::new(),
+        })
+    }
+
+    /// Opens the directory that holds this path, and returns the last component.
+    fn parent<'n>(&mut self, path: &'n [u8]) -> io::Result<&'n [u8]> {
+        let (above, name) = match path.iter().rposition(|byte| *byte == b'/') {
+            Some(at) => (
+                path.get(..at).unwrap_or_default(),
+                path.get(at + 1..).unwrap_or_default(),
+            ),
+            None => (&b""[..], path),
+        };
+        if above != self.open.0 {
+            let mut directory = self.root.try_clone()?;
+            for part in above.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
+                directory = directory_at(&directory, part)?;
+            }
+            self.open = (above.to_owned(), directory);
+        }
+        Ok(name)
+    }
+
+    /// Makes an entry. One that was made before under the same path is written anew, its other names with it.
+    pub(super) fn make(&mut self, node: Node, data: &mut dyn Read) -> io::Result<()> {
+        let name = self.parent(&node.path)?;
+        let directory = &self.open.1;
+        match &node.shape {
+            Shape::Directory => {
+                if !node.path.is_empty() {
+                    mkdirat(directory, name, Mode::RWXU)?;
+                }
+                self.directories.push(node);
+                return Ok(());
+            }
+            Shape::File => {
+                let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let fresh = openat(
+                    directory,
+                    name,
+                    flags | OFlags::CREATE | OFlags::EXCL,
+                    Mode::from(0o600),
+                );
+                let file = match fresh {
+                    Ok(file) => file,
+                    Err(rustix::io::Errno::EXIST) => {
+                        let file = openat(directory, name, flags | OFlags::NONBLOCK | OFlags::TRUNC, Mode::empty())?;
+                        if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
+                            return Err(io::Error::new(
+                                io::ErrorKind::InvalidData,
+                                "a file takes another entry's place",
+                            ));
+                        }
+                        file
+                    }
+                    Err(error) => return Err(error.into()),
+                };
+                let mut file = File::from(file);
+                fill(&mut file, data)?;
+                return dress(&file, &node);
+            }
+            Shape::Hardlink(target) => {
+                let target = target.clone();
+                let place = directory.try_clone()?;
+                let first = self.parent(&target)?;
+                linkat(&self.open.1, first, &place, name, AtFlags::empty())?;
+                return Ok(());
+            }
+            Shape::Symlink(target) => symlinkat(target.as_slice(), directory, name)?,
+            Shape::Fifo => mknodat(directory, name, FileType::Fifo, Mode::from(node.mode), 0)?,
+        }
+        let (owner, group) = ids(&node);
+        chownat(directory, name, owner, group, AtFlags::SYMLINK_NOFOLLOW)?;
+        if node.shape == Shape::Fifo {
+            // A pipe that was just made here, in a directory nobody else can enter.
+            rustix::fs::chmodat(directory, name, Mode::from(node.mode), AtFlags::empty())?;
+        }
+        Ok(utimensat(directory, name, &times(&node), AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// Gives the directories their owners, modes and times, and makes the whole durable. Returns the root's own entry.
+    pub(super) fn finish(mut self) -> io::Result<Node> {
+        let mut own = None;
+        while let Some(node) = self.directories.pop() {
+            if node.path.is_empty() {
+                own = Some(node);
+                continue;
+            }
+            let name = self.parent(&node.path)?;
+            let directory = directory_at(&self.open.1, name)?;
+            dress(&File::from(directory), &node)?;
+        }
+        syncfs(&self.root)?;
+        own.ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the archive has no entry for the volume itself",
+            )
+        })
+    }
+}
+
+fn ids(node: &Node) -> (Option<Uid>, Option<Gid>) {
+    (Some(Uid::from_raw(node.uid)), Some(Gid::from_raw(node.gid)))
+}
+
+fn times(node: &Node) -> Timestamps {
+    Timestamps {
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        },
+        last_modification: Timespec {
+            tv_sec: node.mtime.0,
+            tv_nsec: node.mtime.1.into(),
+        },
+    }
+}
+
+/// Sets owner, mode, attributes and time: in this order, since a change of owner takes setuid bits and capabilities away.
+pub(super) fn dress(file: &File, node: &Node) -> io::Result<()> {
+    let (owner, group) = ids(node);
+    fchown(file, owner, group)?;
+    fchmod(file, Mode::from(node.mode))?;
+    for (name, value) in &node.xattrs {
+        fsetxattr(file, name.as_str(), value, XattrFlags::empty())?;
+    }
+    Ok(futimens(file, &times(node))?)
+}
+
+/// Writes data, leaving a hole where a whole block is zero.
+fn fill(file: &mut File, data: &mut dyn Read) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut length = 0_u64;
+    loop {
+        let mut filled = 0;
+        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match data.read(rest) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let block = buffer.get(..filled).unwrap_or_default();
+        if block.is_empty() {
+            return file.set_len(length);
+        }
+        if block.iter().all(|byte| *byte == 0) {
+            file.seek(SeekFrom::Current(i64::try_from(filled).unwrap_or_default()))?;
+        } else {
+            file.write_all(block)?;
+        }
+        length += filled as u64;
+    }
+}

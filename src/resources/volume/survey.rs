@@ -1,0 +1,124 @@
+//! What `guard check` says of a volume.
+
+use std::path::Path;
+
+use super::halt::Mode;
+use super::node::Precision;
+use super::place::{self, Place};
+use super::{Volume, walk};
+use crate::model::text;
+use crate::resources::{ResourceError, Result, Survey};
+use crate::system::context::Context;
+use crate::system::disk;
+
+/// What stays free on a disk when a copy is staged on it.
+const RESERVE: u64 = 64 * 1024 * 1024;
+
+/// Looks at a volume, and says what is in the way.
+pub(super) fn survey(volume: &Volume, cx: &Context) -> Survey {
+    let mut survey = Survey::default();
+    let refuse = |survey: &mut Survey, error: &ResourceError| {
+        let advice = error
+            .hint
+            .clone()
+            .unwrap_or_else(|| "correct that, then run `guard check` again".to_owned());
+        survey.refuse(told(error), advice);
+    };
+    let place = match volume.find(cx) {
+        Ok(place) => place,
+        Err(error) => {
+            refuse(&mut survey, &error);
+            return survey;
+        }
+    };
+    let Some(live) = place.directory() else {
+        refuse(&mut survey, &refused_engine(&place));
+        return survey;
+    };
+    match volume.live_database(&place, cx) {
+        Ok(Some(database)) => refuse(&mut survey, &refused_database(&place, database)),
+        Err(error) => refuse(&mut survey, &error),
+        Ok(None) => {}
+    }
+    if volume.mode == Mode::Pause && matches!(place::database_in(live, 2), Ok(Some(_))) {
+        survey.warn(
+            format!(
+                "the {} holds a database, which a pause leaves as a power cut would",
+                place.shown
+            ),
+            "set `mode = \"stop\"`, or use the database's own kind",
+        );
+    }
+    match walk::portrait(live, Precision::Nanoseconds, cx) {
+        Ok((_, (entries, bytes))) => {
+            let size = text::bytes(bytes);
+            survey.fact(format!("{}: {} entries, {size}", place.shown, text::count(entries)));
+            survey.copy_bytes = Some(bytes);
+            survey.side_bytes = Some(bytes);
+            if let Err(error) = room(live, bytes) {
+                refuse(&mut survey, &error);
+            }
+        }
+        Err(error) => refuse(&mut survey, &error),
+    }
+    if volume.mode != Mode::Live {
+        match place.users(cx) {
+            Ok(users) => {
+                for user in users.iter().filter(|user| user.is_running()) {
+                    survey.fact(format!("held while it is copied: {}", user.name));
+                }
+                for user in users.iter().filter(|user| user.state == "paused") {
+                    let what = format!("the container {} is paused already", user.name);
+                    survey.warn(what, format!("`docker unpause {}` if that was not meant", user.name));
+                }
+            }
+            Err(error) => refuse(&mut survey, &error),
+        }
+    }
+    survey
+}
+
+fn told(error: &ResourceError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Says that a database's files would be copied while it writes.
+pub(super) fn refused_database(place: &Place, database: &str) -> ResourceError {
+    ResourceError::new(format!(
+        "the {} is a data directory of {database} and may be in use: its files copied one after the other would not fit together",
+        place.shown
+    ))
+    .with_hint("use the database's own kind (`kind = \"postgres\"`), or set `mode = \"stop\"`")
+}
+
+/// Says that a volume can be copied, but not swapped from here.
+pub(super) fn refused_engine(place: &Place) -> ResourceError {
+    ResourceError::new(format!(
+        "the {} can be copied through the engine, but not put back from here: its directory is on another host",
+        place.shown
+    ))
+    .with_hint("run guard on the engine's own host")
+}
+
+/// Says that the copy fits beside the live tree.
+///
+/// # Errors
+/// It does not, or that cannot be asked.
+pub(super) fn room(live: &Path, bytes: u64) -> Result<()> {
+    let free = disk::free_bytes(live)?;
+    if free >= bytes.saturating_add(RESERVE) {
+        return Ok(());
+    }
+    let (needed, free) = (text::bytes(bytes), text::bytes(free));
+    Err(ResourceError::new(format!(
+        "{} has {free} free, and staging the copy beside the live tree takes {needed}",
+        live.display()
+    ))
+    .with_hint("free some space on that disk, and run the same command again"))
+}

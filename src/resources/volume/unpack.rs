@@ -1,0 +1,153 @@
+//! Reads a copy back: its digest is checked in the pass that uses it, and its manifest bounds what comes out.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+
+use super::archive;
+use super::capture::ARCHIVE;
+use super::node::Node;
+use super::record::Details;
+use super::stage::Stage;
+use super::swap::Aside;
+use crate::model::artifact::{Artifact, FileEntry};
+use crate::resources::{ResourceError, Result, Slot};
+use crate::system::context::Context;
+use crate::system::disk::{At, Digest};
+
+struct Digested {
+    file: File,
+    digest: Digest,
+}
+
+impl Read for Digested {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.digest.update(buffer.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+}
+
+/// The archive as the manifest lists it.
+///
+/// # Errors
+/// The manifest lists none.
+pub(super) fn listed(artifact: &Artifact) -> Result<&FileEntry> {
+    let found = artifact
+        .files
+        .iter()
+        .find(|file| file.path.rsplit('/').next() == Some(ARCHIVE));
+    found.ok_or_else(|| ResourceError::bad_copy(format!("the manifest of {} lists no {ARCHIVE}", artifact.resource)))
+}
+
+/// Reads every entry of the archive, then says that the file was the one of the manifest, to its last byte.
+///
+/// # Errors
+/// It is not (`copy_is_bad`), or `take` failed. What was made of the entries must not be used then.
+fn read(
+    artifact: &Artifact,
+    slot: &Slot,
+    details: &Details,
+    mut take: impl FnMut(Node, &mut dyn Read) -> io::Result<()>,
+) -> Result<()> {
+    let entry = listed(artifact)?;
+    let path = slot.path_of(entry).ok_or_else(|| {
+        ResourceError::bad_copy(format!(
+            "the manifest lists {:?}, which leads out of the backup",
+            entry.path
+        ))
+    })?;
+    let spoiled = |error: io::Error| {
+        let is_ours = matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded
+                | io::ErrorKind::PermissionDenied
+                | io::ErrorKind::Interrupted
+        );
+        let what = format!("could not unpack {}", path.display());
+        ResourceError {
+            copy_is_bad: !is_ours,
+            ..ResourceError::because(what, error)
+        }
+    };
+    let file = File::open(&path).at("open", &path).map_err(|error| ResourceError {
+        copy_is_bad: true,
+        ..error.into()
+    })?;
+    let input = Digested {
+        file,
+        digest: Digest::default(),
+    };
+    let decoder = zstd::Decoder::with_buffer(BufReader::with_capacity(256 * 1024, input)).map_err(spoiled)?;
+    let mut bounded = decoder.take(details.tar_bytes);
+    let mut entries = 0;
+    archive::read(&mut bounded, |node, data| {
+        entries += 1;
+        take(node, data)
+    })
+    .and_then(|()| io::copy(&mut bounded, &mut io::sink()).map(drop))
+    .map_err(spoiled)?;
+    let left = bounded.limit();
+    let mut rest = bounded.into_inner().finish();
+    io::copy(&mut rest, &mut io::sink()).map_err(spoiled)?;
+    let digest = rest.into_inner().digest;
+    if digest.hex() != entry.sha256 || digest.bytes() != entry.bytes {
+        return Err(ResourceError::bad_copy(format!(
+            "{} is damaged: its SHA-256 is not the manifest's",
+            path.display()
+        )));
+    }
+    // A file that was read again stands in the archive twice, so there may be more entries than the tree had.
+    if left != 0 || entries < details.entries {
+        return Err(ResourceError::bad_copy(format!(
+            "{} holds less than its manifest says",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+/// Reads the whole archive, and makes nothing of it.
+///
+/// # Errors
+/// It is not what the manifest lists (`copy_is_bad`).
+pub(super) fn prove(artifact: &Artifact, slot: &Slot, details: &Details) -> Result<()> {
+    read(artifact, slot, details, |_, data| {
+        io::copy(data, &mut io::sink()).map(drop)
+    })
+}
+
+/// Stages the copy in the directory aside.
+///
+/// # Errors
+/// The copy is bad, or it cannot be staged; what was staged so far is removed.
+pub(super) fn stage(artifact: &Artifact, slot: &Slot, details: &Details, aside: &Aside, cx: &Context) -> Result<()> {
+    let place = aside.clear()?;
+    let staged = (|| {
+        let mut stage = Stage::new(&place).at("open", &place)?;
+        let mut done = 0;
+        read(artifact, slot, details, |node, data| {
+            if cx.stop.is_asked() {
+                return Err(io::Error::new(io::ErrorKind::Interrupted, "guard was asked to stop"));
+            }
+            done += node.size;
+            stage.make(node, data)?;
+            cx.progress(
+                &format!("stage {}", artifact.resource),
+                done,
+                Some(details.content_bytes),
+            );
+            Ok(())
+        })?;
+        let own = stage.finish().map_err(|error| ResourceError {
+            copy_is_bad: error.kind() == io::ErrorKind::InvalidData,
+            ..ResourceError::because(format!("could not stage {} whole", artifact.resource), error)
+        })?;
+        aside.staged(&listed(artifact)?.sha256, &own)
+    })();
+    if staged.is_err() {
+        // The first failure is the one to tell; what cannot be removed now is removed by the next attempt.
+        let _later = aside.remove();
+    }
+    staged
+}

@@ -1,0 +1,85 @@
+//! What runs: how it is stopped before something is put back, started after, and how its state is kept for later.
+
+mod conflict;
+mod error;
+mod evidence;
+mod quiesce;
+mod start;
+mod wait;
+
+use std::time::Duration;
+
+pub use self::error::ServiceError;
+pub use self::evidence::keep_evidence;
+pub use self::quiesce::Affected;
+use crate::model::event::Level;
+use crate::system::call::Call;
+use crate::system::context::Context;
+use crate::system::docker::Compose;
+
+/// What an act on services returns.
+pub type Result<T> = std::result::Result<T, ServiceError>;
+
+/// How what runs is stopped and started: a Compose project, the user's own commands, or both.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Services {
+    /// The Compose project.
+    pub compose: Option<Compose>,
+    /// Commands that stop what Compose does not know; each a list of words.
+    pub stop: Vec<Vec<String>>,
+    /// Commands that start it again.
+    pub start: Vec<Vec<String>>,
+    /// Commands that put up the maintenance page.
+    pub maintenance_on: Vec<Vec<String>>,
+    /// Commands that take it down.
+    pub maintenance_off: Vec<Vec<String>>,
+}
+
+/// How long one of the user's commands may take.
+const COMMAND_LIMIT: Duration = Duration::from_mins(10);
+
+impl Services {
+    /// Puts the maintenance page up. A page that cannot be put up keeps nobody from going back: it is told, and that is all.
+    pub fn maintenance_on(&self, cx: &Context) {
+        if let Err(error) = run_all(&self.maintenance_on, "maintenance", cx) {
+            cx.note(Level::Warn, format!("{}: the work goes on without it", chain(&error)));
+        }
+    }
+
+    /// Takes the maintenance page down.
+    ///
+    /// # Errors
+    /// A command failed: visitors may still see the page.
+    pub fn maintenance_off(&self, cx: &Context) -> Result<()> {
+        run_all(&self.maintenance_off, "maintenance", cx)
+    }
+}
+
+/// Runs the user's commands, one after the other.
+fn run_all(commands: &[Vec<String>], stage: &str, cx: &Context) -> Result<()> {
+    for words in commands {
+        let Some(mut call) = Call::of_words(words) else {
+            continue;
+        };
+        for (name, value) in cx.announced.iter() {
+            call = call.env(name, value);
+        }
+        let call = call.env("GUARD_STAGE", stage).timeout(COMMAND_LIMIT);
+        cx.output(&call).map_err(|source| ServiceError::Command {
+            stage: stage.to_owned(),
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+/// An error with its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

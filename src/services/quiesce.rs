@@ -1,0 +1,217 @@
+//! Stops what uses the data that is about to be put back, and nothing else: dependents first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Result, ServiceError, Services, run_all};
+use crate::model::event::Level;
+use crate::system::context::Context;
+use crate::system::docker::{Compose, Container, Recorded, containers_of, docker, explained};
+
+/// What is about to be put back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Affected {
+    /// Docker volumes, by their full name or their name in the project, and host paths.
+    pub occupied: Vec<String>,
+    /// The services of databases.
+    pub databases: Vec<String>,
+    /// Services that must go on running, since the restore goes through them.
+    pub keep_running: Vec<String>,
+}
+
+/// How long the engine may take to stop one level of services; each has its own grace period within.
+const STOP_LIMIT: Duration = Duration::from_mins(5);
+
+impl Services {
+    /// Puts the maintenance page up, runs the user's stop commands, and stops the services that mount something that is
+    /// put back, or depend on such a service or on a database that is put back. Returns those services, dependents
+    /// first, whether they ran or not. Safe to repeat.
+    ///
+    /// # Errors
+    /// A stop command failed, or a service could not be stopped: it may still write.
+    pub fn quiesce(&self, affected: &Affected, cx: &Context) -> Result<Vec<String>> {
+        self.maintenance_on(cx);
+        run_all(&self.stop, "stop", cx)?;
+        let Some(compose) = &self.compose else {
+            return Ok(Vec::new());
+        };
+        let containers =
+            containers_of(cx, &compose.project).map_err(ServiceError::engine("see the project's containers"))?;
+        let needs = dependencies(&containers, compose, cx);
+        let chosen = choose(&containers, &needs, affected, &compose.project);
+        let levels = levels(&chosen, &needs);
+        // An undo of this run has to start what ran until here.
+        Recorded::note_before_stop(&compose.project, &containers, cx).map_err(ServiceError::Note)?;
+        for level in &levels {
+            stop(&containers, level, cx)?;
+        }
+        Ok(levels.into_iter().flatten().collect())
+    }
+}
+
+/// Stops the containers of these services by their ids and not through Compose: the files may be the failed release's,
+/// and may know nothing of a service that runs.
+fn stop(containers: &[Container], services: &[String], cx: &Context) -> Result<()> {
+    let ids: Vec<&str> = containers
+        .iter()
+        .filter(|container| services.contains(&container.service) && container.is_up())
+        .map(|container| container.id.as_str())
+        .collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    cx.note(Level::Info, format!("stops {}", services.join(", ")));
+    let call = docker().arg("stop").args(ids).timeout(STOP_LIMIT);
+    match cx.output(&call).map_err(explained) {
+        Ok(_) => Ok(()),
+        // One that is gone does not write either.
+        Err(error) if error.to_string().to_lowercase().contains("no such container") => Ok(()),
+        Err(error) => Err(ServiceError::engine(format!("stop {}", services.join(", ")))(error)),
+    }
+}
+
+/// By service, those that it waits for: as its containers were made, and as the files say now.
+pub(super) fn dependencies(
+    containers: &[Container],
+    compose: &Compose,
+    cx: &Context,
+) -> BTreeMap<String, BTreeSet<String>> {
+    let mut needs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for container in containers {
+        needs
+            .entry(container.service.clone())
+            .or_default()
+            .extend(container.depends_on());
+    }
+    // Files that Compose refuses say nothing; the containers still do.
+    if let Ok(resolved) = compose.resolved(cx) {
+        let services = resolved.pointer("/services").and_then(serde_json::Value::as_object);
+        for (service, value) in services.into_iter().flatten() {
+            let on = value.get("depends_on").and_then(serde_json::Value::as_object);
+            needs
+                .entry(service.clone())
+                .or_default()
+                .extend(on.into_iter().flatten().map(|(name, _)| name.clone()));
+        }
+    }
+    needs
+}
+
+fn choose(
+    containers: &[Container],
+    needs: &BTreeMap<String, BTreeSet<String>>,
+    affected: &Affected,
+    project: &str,
+) -> BTreeSet<String> {
+    let mut chosen: BTreeSet<String> = affected.databases.iter().cloned().collect();
+    for container in containers {
+        let uses = |occupied: &String| {
+            container
+                .mounts
+                .iter()
+                .any(|mount| is_same(&mount.kind, &mount.source, occupied, project))
+        };
+        if affected.occupied.iter().any(uses) {
+            chosen.insert(container.service.clone());
+        }
+    }
+    loop {
+        let more: Vec<String> = needs
+            .iter()
+            .filter(|(service, on)| !chosen.contains(*service) && !on.is_disjoint(&chosen))
+            .map(|(service, _)| service.clone())
+            .collect();
+        if more.is_empty() {
+            break;
+        }
+        chosen.extend(more);
+    }
+    chosen.retain(|service| !affected.keep_running.contains(service));
+    chosen
+}
+
+/// Whether a mount shows what is occupied: the same volume, or one path inside of the other.
+fn is_same(kind: &str, source: &str, occupied: &str, project: &str) -> bool {
+    if kind == "volume" {
+        return source == occupied || source == format!("{project}_{occupied}");
+    }
+    let (source, occupied) = (Path::new(source), Path::new(occupied));
+    occupied.is_absolute() && (source.starts_with(occupied) || occupied.starts_with(source))
+}
+
+/// The services in levels, those that nobody else of them waits for first.
+pub(super) fn levels(services: &BTreeSet<String>, needs: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
+    let mut left = services.clone();
+    let mut levels = Vec::new();
+    while !left.is_empty() {
+        let is_needed = |service: &String| {
+            left.iter()
+                .any(|other| other != service && needs.get(other).is_some_and(|on| reaches(on, service, needs)))
+        };
+        let mut level: Vec<String> = left.iter().filter(|service| !is_needed(service)).cloned().collect();
+        if level.is_empty() {
+            // Compose refuses circles; if there is one all the same, all of it goes at once.
+            level = left.iter().cloned().collect();
+        }
+        left.retain(|service| !level.contains(service));
+        levels.push(level);
+    }
+    levels
+}
+
+/// Whether a service is among these, or among those that they wait for, or further on.
+fn reaches(from: &BTreeSet<String>, service: &str, needs: &BTreeMap<String, BTreeSet<String>>) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut waiting: Vec<&String> = from.iter().collect();
+    while let Some(next) = waiting.pop() {
+        if next == service {
+            return true;
+        }
+        if seen.insert(next) {
+            waiting.extend(needs.get(next).into_iter().flatten());
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn graph(edges: &[(&str, &[&str])]) -> BTreeMap<String, BTreeSet<String>> {
+        let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        edges.iter().map(|(name, on)| ((*name).to_owned(), set(on))).collect()
+    }
+
+    #[test]
+    fn dependents_come_first_also_over_a_service_that_is_left_out() {
+        let needs = graph(&[
+            ("web", &["proxy"]),
+            ("proxy", &["app"]),
+            ("app", &["db"]),
+            ("db", &[]),
+            ("job", &["db"]),
+        ]);
+        let services = ["web", "app", "db", "job"].map(str::to_owned).into();
+        assert_eq!(levels(&services, &needs), [vec!["job", "web"], vec!["app"], vec!["db"]]);
+    }
+
+    #[test]
+    fn a_circle_ends() {
+        let needs = graph(&[("one", &["two"]), ("two", &["one"])]);
+        assert_eq!(
+            levels(&["one", "two"].map(str::to_owned).into(), &needs),
+            [["one", "two"]]
+        );
+    }
+
+    #[test]
+    fn mounts_are_compared_as_what_they_are() {
+        assert!(is_same("volume", "shop_data", "data", "shop"));
+        assert!(is_same("volume", "shop_data", "shop_data", "shop"));
+        assert!(!is_same("volume", "data2", "data", "shop"));
+        assert!(is_same("bind", "/srv/objects/sub", "/srv/objects", "shop"));
+        assert!(!is_same("bind", "/srv/objects2", "/srv/objects", "shop"));
+    }
+}

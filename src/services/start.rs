@@ -1,0 +1,152 @@
+//! Starts what ran before, and only that; what had been stopped stays stopped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::quiesce::{dependencies, levels};
+use super::{Result, ServiceError, Services, conflict, run_all};
+use crate::model::event::Level;
+use crate::system::context::Context;
+use crate::system::docker::{Recorded, container_by_service, containers_of, docker, explained};
+
+/// How long one `up` may take, its own waiting for healthy dependencies included.
+const UP_LIMIT: Duration = Duration::from_mins(15);
+/// How often a port or a name that is still held is waited for, and how long each time.
+const PATIENCE: (u32, Duration) = (5, Duration::from_secs(2));
+
+impl Services {
+    /// Starts the services that ran when `recorded` was made, from images that are there, removes containers of services
+    /// that it does not know, runs the user's start commands and takes the maintenance page down. Within `limit` each
+    /// service has to run, steadily and healthy. Safe to repeat.
+    ///
+    /// # Errors
+    /// Something holds a port or a name, Compose refuses, a service does not stay up, or a command failed.
+    pub fn start(&self, recorded: Option<&Recorded>, limit: Duration, cx: &Context) -> Result<()> {
+        if let Some(recorded) = recorded {
+            up_all(recorded, limit, cx)?;
+        }
+        run_all(&self.start, "start", cx)?;
+        if let Some(recorded) = recorded {
+            super::wait::until_steady(&recorded.compose.project, &recorded.running(), limit, cx)?;
+        }
+        self.maintenance_off(cx)
+    }
+
+    /// Sees to it that these services run and are healthy, as a restore through a database's own container needs. A
+    /// container that is there is started as it is; where all run and are healthy, nothing is waited for. Safe to repeat.
+    ///
+    /// # Errors
+    /// One cannot be started, or is not healthy within `limit`.
+    pub fn ensure_running(&self, services: &[String], limit: Duration, cx: &Context) -> Result<()> {
+        let Some(compose) = &self.compose else {
+            return Ok(());
+        };
+        let mut started = BTreeMap::new();
+        for service in services {
+            let found = container_by_service(cx, &compose.project, service)
+                .map_err(ServiceError::engine(format!("see {service}")))?;
+            let call = match found {
+                Some(container) if container.is_running() => {
+                    if !container.is_well() {
+                        started.insert(service.clone(), 1);
+                    }
+                    continue;
+                }
+                Some(container) if container.state == "paused" => docker().args(["unpause", &container.id]),
+                Some(container) => docker().args(["start", &container.id]),
+                None => compose.call([
+                    "up",
+                    "--detach",
+                    "--no-build",
+                    "--pull",
+                    "never",
+                    "--no-deps",
+                    "--",
+                    service,
+                ]),
+            };
+            cx.note(Level::Info, format!("starts {service}, which the work needs"));
+            conflict::run(&call.timeout(UP_LIMIT), PATIENCE, cx)?;
+            started.insert(service.clone(), 1);
+        }
+        if started.is_empty() {
+            return Ok(());
+        }
+        super::wait::until_healthy(&compose.project, &started, limit, cx)
+    }
+}
+
+fn up_all(recorded: &Recorded, limit: Duration, cx: &Context) -> Result<()> {
+    let compose = &recorded.compose;
+    let running = recorded.running();
+    if running.is_empty() {
+        return Ok(());
+    }
+    let containers =
+        containers_of(cx, &compose.project).map_err(ServiceError::engine("see the project's containers"))?;
+    unpause(&containers, &running, cx)?;
+    let needs = dependencies(&[], compose, cx);
+    let services: BTreeSet<String> = running.keys().cloned().collect();
+    let is_closed = services
+        .iter()
+        .all(|service| needs.get(service).is_none_or(|on| on.is_subset(&services)));
+    if is_closed {
+        return up(
+            recorded,
+            &services.iter().cloned().collect::<Vec<_>>(),
+            &running,
+            false,
+            cx,
+        );
+    }
+    // Compose would start whatever these wait for, also what had been stopped, as a finished migration is. So each level
+    // is started without its dependencies, after the level that it waits for is steady.
+    for level in levels(&services, &needs).into_iter().rev() {
+        up(recorded, &level, &running, true, cx)?;
+        let counts = level
+            .iter()
+            .filter_map(|service| Some((service.clone(), *running.get(service)?)))
+            .collect();
+        super::wait::until_healthy(&compose.project, &counts, limit, cx)?;
+    }
+    Ok(())
+}
+
+fn up(
+    recorded: &Recorded,
+    services: &[String],
+    running: &BTreeMap<String, usize>,
+    is_alone: bool,
+    cx: &Context,
+) -> Result<()> {
+    let mut call = recorded
+        .compose
+        .call(["up", "--detach", "--no-build", "--pull", "never", "--remove-orphans"]);
+    if is_alone {
+        call = call.arg("--no-deps");
+    }
+    for (service, count) in running
+        .iter()
+        .filter(|(service, count)| **count > 1 && services.contains(service))
+    {
+        call = call.arg("--scale").arg(format!("{service}={count}"));
+    }
+    cx.note(Level::Info, format!("starts {}", services.join(", ")));
+    conflict::run(&call.arg("--").args(services).timeout(UP_LIMIT), PATIENCE, cx)
+}
+
+/// Compose takes a paused container for a running one.
+fn unpause(
+    containers: &[crate::system::docker::Container],
+    running: &BTreeMap<String, usize>,
+    cx: &Context,
+) -> Result<()> {
+    for container in containers
+        .iter()
+        .filter(|one| one.state == "paused" && running.contains_key(&one.service))
+    {
+        cx.output(&docker().args(["unpause", &container.id]))
+            .map_err(|error| ServiceError::engine(format!("unpause {}", container.name))(explained(error)))?;
+    }
+    Ok(())
+}

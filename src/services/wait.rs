@@ -1,0 +1,142 @@
+//! Waits until services run, stay up and are healthy: a container that runs between two crashes does not count.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Result, ServiceError};
+use crate::system::context::Context;
+use crate::system::docker::{Container, containers_of, docker};
+
+/// How long a container has to run without a restart.
+const STEADY: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(500);
+/// So many restarts within the wait are a loop: nothing is gained by waiting on.
+const LOOP: u64 = 3;
+const LINES_SHOWN: &str = "3";
+
+/// Waits until so many containers of each service run, healthy where they have a check, none of them started anew for a while.
+pub(super) fn until_steady(
+    project: &str,
+    counts: &BTreeMap<String, usize>,
+    limit: Duration,
+    cx: &Context,
+) -> Result<()> {
+    until(project, counts, STEADY, limit, cx)
+}
+
+/// Waits until so many containers of each service run, healthy where they have a check.
+pub(super) fn until_healthy(
+    project: &str,
+    counts: &BTreeMap<String, usize>,
+    limit: Duration,
+    cx: &Context,
+) -> Result<()> {
+    until(project, counts, Duration::ZERO, limit, cx)
+}
+
+/// What has to stay as it is for a container to be steady.
+type Lives = BTreeMap<String, (String, u64)>;
+
+fn until(
+    project: &str,
+    counts: &BTreeMap<String, usize>,
+    steady: Duration,
+    limit: Duration,
+    cx: &Context,
+) -> Result<()> {
+    let begun = cx.clock.steady();
+    let mut first: BTreeMap<String, u64> = BTreeMap::new();
+    let mut lives = Lives::new();
+    let mut since = begun;
+    loop {
+        let mut containers =
+            containers_of(cx, project).map_err(ServiceError::engine("see the project's containers"))?;
+        containers.retain(|container| !container.is_one_off() && counts.contains_key(&container.service));
+        let now = cx.clock.steady();
+        let lives_now: Lives = containers
+            .iter()
+            .map(|one| (one.id.clone(), (one.started_at.clone(), one.restarts)))
+            .collect();
+        if lives_now != lives {
+            lives = lives_now;
+            since = now;
+        }
+        let complaints = complaints(&containers, counts);
+        // What has run for long before anybody looked need not be looked at for as long again.
+        let is_old = containers
+            .iter()
+            .all(|one| age(one, cx).is_some_and(|age| age >= steady));
+        if complaints.is_empty() && (is_old || now.saturating_sub(since) >= steady) {
+            return Ok(());
+        }
+        let looping = containers.iter().any(|one| {
+            let before = *first.entry(one.id.clone()).or_insert(one.restarts);
+            one.restarts.saturating_sub(before) >= LOOP
+        });
+        if looping || now.saturating_sub(begun) >= limit || cx.stop.is_asked() {
+            return Err(ServiceError::NotRunning(explained(&containers, complaints, &first, cx)));
+        }
+        cx.clock.sleep(PAUSE);
+    }
+}
+
+/// How long ago a container was started, by the wall clock; `None` where that cannot be said.
+fn age(container: &Container, cx: &Context) -> Option<Duration> {
+    let started = chrono::DateTime::parse_from_rfc3339(&container.started_at).ok()?;
+    (cx.clock.now() - started.to_utc()).to_std().ok()
+}
+
+fn complaints(containers: &[Container], counts: &BTreeMap<String, usize>) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for (service, count) in counts {
+        let running = containers
+            .iter()
+            .filter(|one| &one.service == service && one.is_running())
+            .count();
+        if running < *count {
+            complaints.push(format!("{service}: {running} of {count} running"));
+        }
+    }
+    let unwell = containers.iter().filter(|one| one.is_running());
+    complaints.extend(unwell.filter_map(|one| match one.health.as_deref() {
+        Some(health) if health != "healthy" => Some(format!("{} is {health}", one.name)),
+        _ => None,
+    }));
+    complaints
+}
+
+/// What is wrong, with how each container ended and the last lines that it wrote.
+fn explained(
+    containers: &[Container],
+    complaints: Vec<String>,
+    first: &BTreeMap<String, u64>,
+    cx: &Context,
+) -> Vec<String> {
+    let mut told = complaints;
+    for one in containers {
+        let restarts = one
+            .restarts
+            .saturating_sub(first.get(&one.id).copied().unwrap_or_default());
+        if one.is_running() && restarts == 0 && one.health.as_deref().is_none_or(|health| health == "healthy") {
+            continue;
+        }
+        let mut text = format!("{} is {}", one.name, one.state);
+        if !one.is_running() || restarts > 0 {
+            text = format!("{text}, its last exit code {}", one.exit_code);
+        }
+        if restarts > 0 {
+            text = format!("{text}, restarted {restarts} times");
+        }
+        let lines = cx.outcome(&docker().args(["logs", "--tail", LINES_SHOWN, &one.id]).merged());
+        let lines = lines.map(|output| output.text()).unwrap_or_default();
+        if !lines.is_empty() {
+            let lines = crate::model::text::sanitised(&cx.redaction.clean(&lines).replace('\n', " | "));
+            text = format!("{text}; it wrote: {}", crate::model::text::shortened(&lines, 300));
+        }
+        told.push(text);
+    }
+    if told.is_empty() {
+        told.push("they were started anew again and again".to_owned());
+    }
+    told
+}

@@ -1,0 +1,161 @@
+//! A backup in the making: a directory under its final name, which is no backup until its manifest is there.
+
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+
+use super::listing::Backup;
+use super::manifest::{self, GitState, Knowledge, Manifest};
+use super::{Result, Store, StoreError, ground, marker, sums, verify};
+use crate::model::artifact::{Artifact, FileEntry};
+use crate::model::name::{RunId, Timestamp};
+use crate::system::{disk, privilege};
+
+/// The file that says that guard began the directory it is in and has not completed it. Only with it is a directory
+/// without a manifest ever swept: another one may be somebody's only copy.
+pub(super) const TAG: &str = ".draft";
+
+/// A backup in the making. The paths below it stay as they are when it is sealed.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    timestamp: Timestamp,
+    directory: PathBuf,
+    begun: DateTime<Utc>,
+}
+
+/// What the store does not know by itself about a backup.
+#[derive(Debug, Clone, Default)]
+pub struct ManifestInput {
+    /// The copies, as their captures returned them.
+    pub artifacts: Vec<Artifact>,
+    /// Whether the system was well when they were taken.
+    pub known_good: Knowledge,
+    /// The run that made it.
+    pub run: Option<RunId>,
+    /// The environment, as in `--environment`.
+    pub environment: Option<String>,
+    /// What it was taken of, as the lock names it.
+    pub target: Option<String>,
+    /// What the person who made it wrote.
+    pub description: Option<String>,
+    /// The deploy command, redacted.
+    pub command: Vec<String>,
+    /// The checkout.
+    pub git: Option<GitState>,
+    /// The settings in force, a file of the draft's directory.
+    pub settings: Option<FileEntry>,
+}
+
+impl Store {
+    /// Begins a backup, named by this moment. Where two fall into the same second, the later gets `-2`, `-3` …
+    ///
+    /// # Errors
+    /// Its directory cannot be made.
+    pub fn begin(&self, now: DateTime<Utc>) -> Result<Draft> {
+        let mut collision = 0;
+        loop {
+            let timestamp = Timestamp::at(now, collision);
+            match disk::create_new_dir(&self.directory.join(timestamp.as_str())) {
+                Ok(()) => {}
+                Err(error) if error.source.kind() == std::io::ErrorKind::AlreadyExists => {
+                    collision += 1;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            }
+            let draft = self.draft(&timestamp);
+            disk::write_whole(
+                &draft.directory.join(TAG),
+                b"guard began this backup and has not completed it\n",
+            )?;
+            return Ok(draft);
+        }
+    }
+
+    /// The draft of this name, to go on with one that a cut-off run began.
+    #[must_use]
+    pub fn draft(&self, timestamp: &Timestamp) -> Draft {
+        Draft {
+            directory: self.directory.join(timestamp.as_str()),
+            begun: timestamp.moment(),
+            timestamp: timestamp.clone(),
+        }
+    }
+
+    /// Completes a backup: sums, then the manifest, then what older scripts read. From the manifest on it exists. A draft
+    /// that an earlier call has sealed already keeps the manifest that it has.
+    ///
+    /// # Errors
+    /// A file that it should list is not there, or something cannot be written.
+    pub fn seal(&self, draft: &Draft, input: ManifestInput) -> Result<Backup> {
+        match self.get(&draft.timestamp) {
+            Ok(backup) => return self.finish(backup),
+            Err(StoreError::NoManifest { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        for entry in input.artifacts.iter().flat_map(|artifact| &artifact.files) {
+            if let Err(fault) = verify::look(&draft.directory, entry) {
+                return Err(StoreError::Incomplete {
+                    timestamp: draft.timestamp.clone(),
+                    file: entry.path.clone(),
+                    fault,
+                });
+            }
+        }
+        ground::close(&draft.directory)?;
+        let manifest = Manifest {
+            timestamp: draft.timestamp.clone(),
+            generation: self.last_generation()? + 1,
+            begun: draft.begun,
+            guard: env!("CARGO_PKG_VERSION").to_owned(),
+            host: privilege::host_name(),
+            run: input.run,
+            environment: input.environment,
+            target: input.target,
+            known_good: input.known_good,
+            description: input.description,
+            command: input.command,
+            git: input.git.or_else(|| marker::git_of(&input.artifacts)),
+            artifacts: input.artifacts,
+            settings: input.settings,
+        };
+        let listed = manifest
+            .artifacts
+            .iter()
+            .flat_map(|artifact| &artifact.files)
+            .chain(&manifest.settings);
+        disk::write_whole(&draft.directory.join(sums::FILE), sums::text(listed).as_bytes())?;
+        let sealed = manifest::seal(&manifest, &self.key)?;
+        disk::write_whole(&draft.directory.join(manifest::FILE), sealed.as_bytes())?;
+        self.finish(Backup {
+            directory: draft.directory.clone(),
+            verdict: None,
+            manifest,
+        })
+    }
+
+    /// What follows the manifest; safe to repeat.
+    fn finish(&self, backup: Backup) -> Result<Backup> {
+        self.note_generation(&backup.manifest)?;
+        let tag = backup.directory.join(TAG);
+        if disk::exists(&tag)? {
+            disk::remove_file(&tag)?;
+        }
+        self.refresh_markers()?;
+        Ok(backup)
+    }
+}
+
+impl Draft {
+    /// The name that the backup will have.
+    #[must_use]
+    pub fn timestamp(&self) -> &Timestamp {
+        &self.timestamp
+    }
+
+    /// The directory; slots are made below it.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+}

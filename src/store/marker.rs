@@ -1,0 +1,161 @@
+//! The two files that older scripts read to find the newest backup, and the highest generation that was ever given.
+
+use serde::{Deserialize, Serialize};
+
+use super::listing::{Backup, Listed};
+use super::manifest::{GitState, Manifest};
+use super::{Result, Store, StoreError, choose};
+use crate::model::artifact::Artifact;
+use crate::model::name::Timestamp;
+use crate::system::disk;
+
+/// Holds the newest timestamp.
+pub(super) const LATEST: &str = ".latest_backup";
+/// Holds what a script needs to know about the newest backup, as lines that a shell can source.
+pub(super) const DEPLOYMENT: &str = ".last-deployment-backup";
+/// In the state directory: the last backup that was sealed, so that its absence is seen.
+const GENERATION: &str = "generation.json";
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Newest {
+    generation: u64,
+    /// The newest backup; `None` where guard itself has removed it.
+    timestamp: Option<Timestamp>,
+}
+
+/// The checkout, as a copy of the kind `git` describes it.
+pub(super) fn git_of(artifacts: &[Artifact]) -> Option<GitState> {
+    let artifact = artifacts.iter().find(|artifact| artifact.kind == "git")?;
+    let find = |name: &str| {
+        let detail = artifact.details.get(name).and_then(serde_json::Value::as_str);
+        detail
+            .or_else(|| artifact.fingerprint.part(name))
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+    };
+    Some(GitState {
+        commit: find("commit").or_else(|| find("head"))?,
+        branch: find("branch"),
+    })
+}
+
+/// The largest file of the first copy of one of these kinds: the dump, the archive.
+fn file_of(backup: &Backup, kinds: &[&str]) -> String {
+    let artifact = backup
+        .manifest
+        .artifacts
+        .iter()
+        .find(|artifact| kinds.contains(&artifact.kind.as_str()));
+    artifact
+        .and_then(|artifact| artifact.files.iter().max_by_key(|file| file.bytes))
+        .map_or_else(String::new, |file| {
+            backup.directory.join(&file.path).display().to_string()
+        })
+}
+
+fn deployment(backup: &Backup) -> String {
+    let git = backup.manifest.git.as_ref();
+    let pairs = [
+        ("DEPLOYMENT_TIMESTAMP", backup.timestamp().to_string()),
+        ("BACKUP_DIR", backup.directory.display().to_string()),
+        ("DB_BACKUP_FILE", file_of(backup, &["postgres", "mysql", "sqlite"])),
+        ("MINIO_BACKUP_FILE", file_of(backup, &["volume"])),
+        ("GIT_COMMIT", git.map_or_else(String::new, |git| git.commit.clone())),
+        ("GIT_BRANCH", git.and_then(|git| git.branch.clone()).unwrap_or_default()),
+    ];
+    let mut text = String::new();
+    for (name, value) in pairs {
+        // A value with a NUL cannot stand in a shell's variable; none of these has one.
+        let quoted = shlex::try_quote(&value).unwrap_or_default();
+        text.extend([name, "=", &quoted, "\n"]);
+    }
+    text
+}
+
+impl Store {
+    pub(super) fn write_markers(&self, backup: &Backup) -> Result<()> {
+        let line = format!("{}\n", backup.timestamp());
+        disk::write_whole(&self.directory.join(LATEST), line.as_bytes())?;
+        disk::write_whole(&self.directory.join(DEPLOYMENT), deployment(backup).as_bytes())?;
+        Ok(())
+    }
+
+    /// Writes the markers anew after backups were removed.
+    pub(super) fn refresh_markers(&self) -> Result<()> {
+        let listed = self.own()?;
+        if let Some(backup) = choose::newest(&listed) {
+            return self.write_markers(backup);
+        }
+        for name in [LATEST, DEPLOYMENT] {
+            let path = self.directory.join(name);
+            if disk::exists(&path)? {
+                disk::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn recorded(&self) -> Result<Option<Newest>> {
+        let path = self.state.join(GENERATION);
+        let Some(text) = disk::read_text_optional(&path)? else {
+            return Ok(None);
+        };
+        serde_json::from_str(&text)
+            .map(Some)
+            .map_err(|error| StoreError::Unfit {
+                path,
+                reason: format!("it cannot be read ({error}); once it is removed, the backups themselves are counted"),
+            })
+    }
+
+    /// The highest generation that was given, also to backups that are gone.
+    pub(super) fn last_generation(&self) -> Result<u64> {
+        let listed = self.own()?;
+        let present = choose::newest(&listed).map_or(0, |backup| backup.manifest.generation);
+        Ok(self
+            .recorded()?
+            .map_or(present, |newest| newest.generation.max(present)))
+    }
+
+    pub(super) fn note_generation(&self, manifest: &Manifest) -> Result<()> {
+        if self
+            .recorded()?
+            .is_some_and(|newest| newest.generation >= manifest.generation)
+        {
+            return Ok(());
+        }
+        self.record(&Newest {
+            generation: manifest.generation,
+            timestamp: Some(manifest.timestamp.clone()),
+        })
+    }
+
+    /// Notes that guard itself has removed a backup.
+    pub(super) fn note_removal(&self, timestamp: &Timestamp) -> Result<()> {
+        match self.recorded()? {
+            Some(newest) if newest.timestamp.as_ref() == Some(timestamp) => self.record(&Newest {
+                timestamp: None,
+                ..newest
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn record(&self, newest: &Newest) -> Result<()> {
+        let text = serde_json::to_string(newest).map_err(StoreError::Json)?;
+        Ok(disk::write_whole(&self.state.join(GENERATION), text.as_bytes())?)
+    }
+
+    /// The newest backup that was sealed here, where it is missing and guard did not remove it.
+    ///
+    /// # Errors
+    /// The counter or the directory cannot be read.
+    pub fn missing_newest(&self) -> Result<Option<Timestamp>> {
+        let Some(timestamp) = self.recorded()?.and_then(|newest| newest.timestamp) else {
+            return Ok(None);
+        };
+        let is_there = |listed: &Listed| matches!(listed, Listed::Backup(backup) if backup.timestamp() == &timestamp);
+        let listed = self.own()?;
+        Ok((!listed.iter().any(is_there)).then_some(timestamp))
+    }
+}

@@ -1,0 +1,101 @@
+//! What every act is given: where it is, how to run programs, the time, whom to tell, when to stop.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::clock::Clock;
+use super::environment::Environment;
+use super::stop::Stop;
+use crate::model::event::{Event, Level, Voice};
+use crate::model::name::RunId;
+use crate::model::plan::StepId;
+use crate::model::secret::Redaction;
+
+/// The surroundings of an act. Cheap to clone; a clone can belong to another step.
+#[derive(Clone)]
+pub struct Context {
+    /// The project's directory: commands and relative paths start here.
+    pub directory: PathBuf,
+    /// The run, where there is one: part of every name that is made outside.
+    pub run: Option<RunId>,
+    /// The step, where there is one.
+    pub step: Option<StepId>,
+    /// The run's private directory (0700), for what has to be staged or kept; exists where `run` is set.
+    pub scratch: PathBuf,
+    /// The variables guard was started with.
+    pub environment: Arc<Environment>,
+    /// Variables for the user's own commands: `GUARD_RUN_ID` and its like.
+    pub announced: Arc<Vec<(String, String)>>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Whom to tell.
+    pub voice: Voice,
+    /// What must be in no text.
+    pub redaction: Redaction,
+    /// Whether to stop.
+    pub stop: Stop,
+}
+
+impl Context {
+    /// A context outside of any run.
+    #[must_use]
+    pub fn new(directory: &Path, environment: Environment, clock: Arc<dyn Clock>, voice: Voice) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            run: None,
+            step: None,
+            scratch: directory.to_owned(),
+            environment: Arc::new(environment),
+            announced: Arc::default(),
+            clock,
+            voice,
+            redaction: Redaction::default(),
+            stop: Stop::default(),
+        }
+    }
+
+    /// The same surroundings for one step.
+    #[must_use]
+    pub fn for_step(&self, step: &StepId) -> Self {
+        Self {
+            step: Some(step.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// The same surroundings for acts that must not be cut off by the first signal, as a swap must not.
+    #[must_use]
+    pub fn unstoppable(&self) -> Self {
+        Self {
+            stop: Stop::default(),
+            ..self.clone()
+        }
+    }
+
+    /// A text that tells this run's objects from any other's: `20251022_153000_deploy`; `manual` outside of a run.
+    #[must_use]
+    pub fn token(&self) -> String {
+        self.run.as_ref().map_or_else(|| "manual".to_owned(), RunId::token)
+    }
+
+    /// Says a sentence, redacted.
+    pub fn note(&self, level: Level, text: impl AsRef<str>) {
+        self.voice.note(level, self.redaction.clean(text.as_ref()));
+    }
+
+    /// Tells that long work has come so far, in bytes.
+    pub fn progress(&self, what: &str, done: u64, total: Option<u64>) {
+        self.voice.tell(&Event::Progress {
+            step: self.step.clone(),
+            what: what.to_owned(),
+            done,
+            total,
+        });
+    }
+
+    /// The path, from the project's directory where it is relative.
+    #[must_use]
+    pub fn resolve(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.directory.join(path)
+    }
+}

@@ -1,0 +1,198 @@
+//! A file that is being written beside its place, digest running along, and takes it in one rename.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::{At, DiskError, sync_directory};
+
+/// A running SHA-256 and the count of bytes that went through it.
+#[derive(Clone, Default)]
+pub struct Digest {
+    hasher: Sha256,
+    bytes: u64,
+}
+
+impl Digest {
+    /// Takes bytes in.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.bytes += bytes.len() as u64;
+    }
+
+    /// How many bytes went in.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The digest in lower-case hexadecimal.
+    #[must_use]
+    pub fn hex(&self) -> String {
+        hex(&self.hasher.clone().finalize())
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _never = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The SHA-256 of some bytes, in lower-case hexadecimal.
+#[must_use]
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// The length and SHA-256 of a file, read once.
+///
+/// # Errors
+/// Where it cannot be read to its end.
+pub fn sha256_file(path: &Path) -> Result<(u64, String), DiskError> {
+    let mut file = File::open(path).at("open", path)?;
+    let mut digest = Digest::default();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok((digest.bytes(), digest.hex())),
+            Ok(count) => digest.update(buffer.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error).at("read", path),
+        }
+    }
+}
+
+/// A file (0600) of a random name beside its later place; it vanishes unless it is put there.
+pub struct Staged {
+    file: tempfile::NamedTempFile,
+    digest: Digest,
+}
+
+impl Staged {
+    /// A new file in the directory of `place`.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub fn beside(place: &Path) -> Result<Self, DiskError> {
+        let directory = match place.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let file = tempfile::Builder::new()
+            .prefix(".guard-")
+            .suffix(".tmp")
+            .permissions(Permissions::from_mode(0o600))
+            .tempfile_in(directory)
+            .at("create a file in", directory)?;
+        Ok(Self {
+            file,
+            digest: Digest::default(),
+        })
+    }
+
+    /// Appends bytes.
+    ///
+    /// # Errors
+    /// Where they cannot be written, as on a full disk.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
+        self.write_all(bytes).at("write", self.file.path())
+    }
+
+    /// The path it has while it is being written.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// The open file, for its owner and mode to be set before it takes its place.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        self.file.as_file()
+    }
+
+    /// The digest of what was written so far.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Syncs it and puts it in its place, over what is there; returns its length and SHA-256.
+    ///
+    /// # Errors
+    /// Where any part of that fails; what was in the place before is there then. A failed sync is never tried again.
+    pub fn replace(self, place: &Path) -> Result<(u64, String), DiskError> {
+        self.file.as_file().sync_all().at("sync", place)?;
+        let digest = (self.digest.bytes(), self.digest.hex());
+        self.file
+            .persist(place)
+            .map_err(|error| error.error)
+            .at("put in its place", place)?;
+        place.parent().map_or(Ok(()), sync_directory)?;
+        Ok(digest)
+    }
+
+    /// Syncs it and puts it in its place, which must be free; returns its length and SHA-256.
+    ///
+    /// # Errors
+    /// Where the place is taken, or any part of that fails.
+    pub fn place_new(self, place: &Path) -> Result<(u64, String), DiskError> {
+        self.file.as_file().sync_all().at("sync", place)?;
+        let digest = (self.digest.bytes(), self.digest.hex());
+        self.file
+            .persist_noclobber(place)
+            .map_err(|error| error.error)
+            .at("put in its place", place)?;
+        place.parent().map_or(Ok(()), sync_directory)?;
+        Ok(digest)
+    }
+}
+
+impl Write for Staged {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.digest.update(bytes.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Removes from a directory the files that a killed guard was writing beside their places. Only while nobody writes.
+///
+/// # Errors
+/// The directory cannot be read, or one of them cannot be removed.
+pub fn remove_strays(directory: &Path) -> Result<(), DiskError> {
+    for path in super::list(directory)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let random = name.strip_prefix(".guard-").and_then(|rest| rest.strip_suffix(".tmp"));
+        if random.is_some_and(|random| random.len() == 6) && path.is_file() && !path.is_symlink() {
+            super::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where a displaced file would be; kept here so that every kind names it alike.
+#[must_use]
+pub fn sibling(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
+/// Sets the mode of a path without following a link at its end.
+///
+/// # Errors
+/// Where it cannot be set.
+pub fn set_mode(path: &Path, mode: u32) -> Result<(), DiskError> {
+    fs::set_permissions(path, Permissions::from_mode(mode)).at("set the mode of", path)
+}

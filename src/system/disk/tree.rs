@@ -1,0 +1,105 @@
+//! Moving and removing whole trees: by rename, never across file systems, and through the trash.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use super::{At, DiskError};
+
+/// Makes the entries of a directory durable.
+///
+/// # Errors
+/// Where the directory cannot be opened or synced.
+pub fn sync_directory(directory: &Path) -> Result<(), DiskError> {
+    let directory = if directory.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        directory
+    };
+    File::open(directory)
+        .and_then(|file| file.sync_all())
+        .at("sync the directory", directory)
+}
+
+fn sync_parents(from: &Path, to: &Path) -> Result<(), DiskError> {
+    from.parent().map_or(Ok(()), sync_directory)?;
+    to.parent()
+        .filter(|parent| Some(*parent) != from.parent())
+        .map_or(Ok(()), sync_directory)
+}
+
+/// Swaps two paths in one step that cannot be seen half done (`RENAME_EXCHANGE`); one of many, which the caller makes
+/// durable with a single [`sync_directory`] of each parent.
+///
+/// # Errors
+/// As [`exchange`].
+pub fn exchange_unsynced(one: &Path, other: &Path) -> Result<(), DiskError> {
+    renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).at("exchange", other)
+}
+
+/// Moves a path to a place that must be free (`RENAME_NOREPLACE`); one of many, which the caller makes durable with a
+/// single [`sync_directory`] of each parent.
+///
+/// # Errors
+/// As [`move_new`].
+pub fn move_new_unsynced(from: &Path, to: &Path) -> Result<(), DiskError> {
+    renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).at("move to", to)
+}
+
+/// Swaps two paths in one step that cannot be seen half done (`RENAME_EXCHANGE`), durably.
+///
+/// # Errors
+/// Where they are on two file systems, or one of them is missing, or the file system cannot exchange.
+pub fn exchange(one: &Path, other: &Path) -> Result<(), DiskError> {
+    exchange_unsynced(one, other)?;
+    sync_parents(one, other)
+}
+
+/// Moves a path over whatever file or link is in the place, in one step, durably.
+///
+/// # Errors
+/// Where the place is on another file system or holds a directory.
+pub fn replace(from: &Path, to: &Path) -> Result<(), DiskError> {
+    rustix::fs::rename(from, to).at("put in its place", to)?;
+    sync_parents(from, to)
+}
+
+/// Moves a path to a place that must be free (`RENAME_NOREPLACE`), durably.
+///
+/// # Errors
+/// Where the place is taken or on another file system.
+pub fn move_new(from: &Path, to: &Path) -> Result<(), DiskError> {
+    move_new_unsynced(from, to)?;
+    sync_parents(from, to)
+}
+
+/// Removes a tree through a trash directory beside it: after the rename the tree is gone for every reader, and what an
+/// interruption leaves in the trash is removed the next time. A tree that is not there is removed already.
+///
+/// # Errors
+/// Where it cannot be moved or removed.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub fn remove_tree(path: &Path, trash: &Path) -> Result<(), DiskError> {
+    if super::exists(path)? {
+        super::create_private_dir(trash)?;
+        let name = path.file_name().unwrap_or_default();
+        let mut place = trash.join(name);
+        let mut count = 0_u32;
+        while super::exists(&place)? {
+            count += 1;
+            let mut other = name.to_owned();
+            other.push(format!(".{count}"));
+            place = trash.join(other);
+        }
+        move_new(path, &place)?;
+    }
+    for left in super::list(trash)? {
+        if left.is_dir() && !left.is_symlink() {
+            fs::remove_dir_all(&left).at("remove", &left)?;
+        } else {
+            fs::remove_file(&left).at("remove", &left)?;
+        }
+    }
+    Ok(())
+}

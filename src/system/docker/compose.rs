@@ -1,0 +1,151 @@
+//! A Compose project: the exact files, profiles and names with which its commands are called.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{DockerError, docker, explained};
+use crate::system::call::Call;
+use crate::system::context::Context;
+
+/// The oldest major version of Compose that guard works with.
+pub const MAINTAINED_COMPOSE: u32 = 2;
+
+/// How a project is called: recorded in the backup, so that a rollback uses these words and not the current directory's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compose {
+    /// The compose files in order, absolute.
+    pub files: Vec<PathBuf>,
+    /// The env files given by `--env-file`, absolute; empty: Compose finds `.env` itself.
+    pub env_files: Vec<PathBuf>,
+    /// The active profiles.
+    pub profiles: Vec<String>,
+    /// The project's name.
+    pub project: String,
+    /// The project's directory, absolute.
+    pub directory: PathBuf,
+}
+
+/// The names under which Compose looks for a file, in its own order.
+const FILE_NAMES: [&str; 4] = [
+    "compose.yaml",
+    "compose.yml",
+    "docker-compose.yaml",
+    "docker-compose.yml",
+];
+
+impl Compose {
+    /// The compose files of a directory as Compose itself would find them: `COMPOSE_FILE`, else the well-known names
+    /// with their override. Empty where there are none.
+    #[must_use]
+    pub fn find_files(directory: &Path, compose_file: Option<&str>, separator: Option<&str>) -> Vec<PathBuf> {
+        if let Some(list) = compose_file {
+            return list
+                .split(separator.unwrap_or(":"))
+                .filter(|file| !file.is_empty())
+                .map(|file| directory.join(file))
+                .collect();
+        }
+        let Some(found) = FILE_NAMES
+            .iter()
+            .map(|name| directory.join(name))
+            .find(|path| path.is_file())
+        else {
+            return Vec::new();
+        };
+        let stem = found
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let overrides = ["yaml", "yml"].map(|ending| directory.join(format!("{stem}.override.{ending}")));
+        std::iter::once(found)
+            .chain(overrides.into_iter().filter(|path| path.is_file()))
+            .collect()
+    }
+
+    /// A call of `docker compose` for this project.
+    #[must_use]
+    pub fn call<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Call {
+        let mut call = docker().arg("compose").args(["--project-name", &self.project]);
+        call = call.arg("--project-directory").arg(&self.directory);
+        for file in &self.files {
+            call = call.arg("--file").arg(file);
+        }
+        for file in &self.env_files {
+            call = call.arg("--env-file").arg(file);
+        }
+        for profile in &self.profiles {
+            call = call.args(["--profile", profile]);
+        }
+        call.args(args).directory(&self.directory)
+    }
+
+    /// The services that the files name, in the active profiles.
+    ///
+    /// # Errors
+    /// Compose refuses the files.
+    pub fn services(&self, cx: &Context) -> Result<Vec<String>, DockerError> {
+        let output = cx.output(&self.call(["config", "--services"])).map_err(explained)?;
+        let mut services: Vec<String> = output.text().lines().map(str::to_owned).collect();
+        services.sort();
+        Ok(services)
+    }
+
+    /// The resolved project as Compose prints it in JSON. It holds secrets: it is looked at, never stored or shown.
+    ///
+    /// # Errors
+    /// Compose refuses the files, or its answer cannot be read.
+    pub fn resolved(&self, cx: &Context) -> Result<serde_json::Value, DockerError> {
+        let call = self.call(["config", "--format", "json"]);
+        let output = cx.output(&call).map_err(explained)?;
+        serde_json::from_slice(&output.stdout).map_err(|source| DockerError::Answer {
+            call: call.to_string(),
+            source,
+        })
+    }
+
+    /// The name that Compose gives the project of these files when nobody names one.
+    ///
+    /// # Errors
+    /// Compose refuses the files, or its answer cannot be read.
+    pub fn default_project(cx: &Context, directory: &Path, files: &[PathBuf]) -> Result<String, DockerError> {
+        let mut call = docker().arg("compose").arg("--project-directory").arg(directory);
+        for file in files {
+            call = call.arg("--file").arg(file);
+        }
+        let call = call.args(["config", "--format", "json"]).directory(directory);
+        let output = cx.output(&call).map_err(explained)?;
+        let value: serde_json::Value =
+            serde_json::from_slice(&output.stdout).map_err(|source| DockerError::Answer {
+                call: call.to_string(),
+                source,
+            })?;
+        match value.get("name").and_then(serde_json::Value::as_str) {
+            Some(name) => Ok(name.to_owned()),
+            None => Err(DockerError::Compose(
+                "Compose did not tell the project's name; set `project` under [compose]".to_owned(),
+            )),
+        }
+    }
+
+    /// The version of Compose, checked to be one that guard works with.
+    ///
+    /// # Errors
+    /// Compose v2 is not there, or only the retired v1 is.
+    pub fn version(cx: &Context) -> Result<String, DockerError> {
+        let output = cx.outcome(&docker().args(["compose", "version", "--short"]))?;
+        let version = output.text().trim_start_matches('v').to_owned();
+        let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+        if output.status.success() && major.is_some_and(|major| major >= MAINTAINED_COMPOSE) {
+            return Ok(version);
+        }
+        let old = cx.outcome(&Call::new("docker-compose").args(["version", "--short"]));
+        Err(DockerError::Compose(match old {
+            Ok(old) if old.status.success() && old.text().starts_with('1') => format!(
+                "only Compose v1 ({}) is installed, which ended in 2023 and which guard does not support; install the plugin `docker compose` (v2)",
+                old.text()
+            ),
+            _ => "`docker compose` is not there; install the Compose plugin (v2)".to_owned(),
+        }))
+    }
+}

@@ -1,0 +1,93 @@
+//! Processes that a run left behind when guard was killed: found by the run's name in their environment, and ended.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, getpgid, kill_process, test_kill_process};
+
+use super::call::ACT;
+use super::context::Context;
+use super::privilege;
+use crate::model::fact::Actor;
+
+/// How long they have between SIGTERM and SIGKILL.
+const GRACE: Duration = Duration::from_secs(10);
+const TICK: Duration = Duration::from_millis(50);
+
+/// Waits until the programs that a killed guard had begun for the run in this directory have ended: their pipes are broken,
+/// and what they do is short. Those that have not ended after a while are ended. Returns how many were there.
+#[must_use]
+pub fn await_acts(run: &Path, driver: &Actor, cx: &Context) -> usize {
+    if driver.host != privilege::host_name() || driver.boot != privilege::boot_id() {
+        return 0;
+    }
+    let marks = [(ACT.to_owned(), run.display().to_string())];
+    let found = find(&marks, None);
+    for signal in [None, Some(Signal::TERM), Some(Signal::KILL)] {
+        let left = find(&marks, None);
+        for pid in &left {
+            let _gone = signal.map(|signal| kill_process(*pid, signal));
+        }
+        let deadline = cx.clock.steady() + GRACE;
+        while cx.clock.steady() < deadline && !find(&marks, None).is_empty() {
+            cx.clock.sleep(TICK);
+        }
+    }
+    found.len()
+}
+
+/// Ends what is left of a run's own commands, so that a deploy command that outlived guard does not work against the way
+/// back. Only processes that carry these variables, the run's name and its backup's directory, and are still in its driver's
+/// process group count: a daemon that the command has started properly is in a group of its own and is the new release, not
+/// a leftover. The name alone is not enough: a run of another project may have begun in the same second.
+///
+/// Returns how many were ended.
+#[must_use]
+pub fn end_leftovers(marks: &[(String, String)], driver: &Actor, cx: &Context) -> usize {
+    if driver.host != privilege::host_name() || driver.boot != privilege::boot_id() {
+        return 0;
+    }
+    let found = find(marks, Some(driver.group));
+    for pid in &found {
+        // A process that is gone by now is what is wanted.
+        let _gone = kill_process(*pid, Signal::TERM);
+    }
+    let begun = cx.clock.steady();
+    while found.iter().any(|pid| test_kill_process(*pid).is_ok()) && cx.clock.steady().saturating_sub(begun) < GRACE {
+        cx.clock.sleep(TICK);
+    }
+    for pid in find(marks, Some(driver.group)) {
+        let _gone = kill_process(pid, Signal::KILL);
+    }
+    found.len()
+}
+
+fn find(marks: &[(String, String)], group: Option<u32>) -> Vec<Pid> {
+    let marks: Vec<String> = marks.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let mut found = Vec::new();
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        let Some(pid) = Pid::from_raw(pid).filter(|_| u32::try_from(pid) != Ok(std::process::id())) else {
+            continue;
+        };
+        // A process of another user cannot be read, and is not the command's.
+        let Ok(environment) = std::fs::read(process.path().join("environ")) else {
+            continue;
+        };
+        let carries = |mark: &String| {
+            environment
+                .split(|byte| *byte == 0)
+                .any(|variable| variable == mark.as_bytes())
+        };
+        let is_of_run = !marks.is_empty() && marks.iter().all(carries);
+        let is_in_group = group.is_none_or(|group| {
+            getpgid(Some(pid)).is_ok_and(|its| u32::try_from(its.as_raw_nonzero().get()) == Ok(group))
+        });
+        if is_of_run && is_in_group {
+            found.push(pid);
+        }
+    }
+    found
+}

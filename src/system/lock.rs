@@ -1,0 +1,125 @@
+//! The lock on a target: the kernel's own, so it dies with its holder and never has to be broken by hand.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::disk::{At, DiskError};
+use crate::model::fact::Actor;
+
+/// The lock, held as long as this lives.
+#[derive(Debug)]
+pub struct Lock {
+    file: File,
+    path: PathBuf,
+}
+
+/// Why the lock could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another process holds it.
+    #[error("another guard is at work here: {owner}")]
+    Held {
+        /// What the holder wrote about itself.
+        owner: String,
+    },
+    /// The lock file cannot be used.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+impl Lock {
+    /// Takes the lock, or says who has it. Does not wait.
+    ///
+    /// # Errors
+    /// Held by another process, or the file cannot be used.
+    pub fn take(path: &Path, actor: &Actor, doing: &str, since: &str) -> Result<Self, LockError> {
+        loop {
+            // O_CLOEXEC, as always with std: a daemon that the deploy command leaves behind must not hold the lock.
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .custom_flags(i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default())
+                .open(path)
+                .at("open the lock", path)?;
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    let mut owner = String::new();
+                    file.read_to_string(&mut owner).at("read the lock", path)?;
+                    let owner = crate::model::text::sanitised(owner.trim());
+                    return Err(LockError::Held {
+                        owner: if owner.is_empty() {
+                            "it has just begun".to_owned()
+                        } else {
+                            owner
+                        },
+                    });
+                }
+                Err(error) => {
+                    return Err(DiskError {
+                        verb: "lock",
+                        path: path.to_owned(),
+                        source: error.into(),
+                    }
+                    .into());
+                }
+            }
+            // Somebody may have removed or replaced the file between open and lock: then this lock is on nothing.
+            let ours = file.metadata().at("look at the lock", path)?;
+            match std::fs::symlink_metadata(path) {
+                Ok(there) if there.ino() == ours.ino() && there.dev() == ours.dev() => {}
+                _ => continue,
+            }
+            let owner = format!(
+                "`{doing}` since {since} by {} (pid {} on {})\n",
+                actor.user, actor.pid, actor.host
+            );
+            file.set_len(0)
+                .and_then(|()| file.seek(SeekFrom::Start(0)))
+                .and_then(|_| file.write_all(owner.as_bytes()))
+                .at("write the lock", path)?;
+            return Ok(Self {
+                file,
+                path: path.to_owned(),
+            });
+        }
+    }
+
+    /// Whether somebody holds the lock now, and who.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn holder(path: &Path) -> Result<Option<String>, DiskError> {
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).at("open the lock", path),
+        };
+        if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
+            return Ok(None);
+        }
+        let mut owner = String::new();
+        file.read_to_string(&mut owner).at("read the lock", path)?;
+        Ok(Some(crate::model::text::sanitised(owner.trim())))
+    }
+
+    /// Where the lock is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // The owner line is information: an empty one says that nobody is there. The lock itself goes with the descriptor.
+        let _information = self.file.set_len(0);
+    }
+}

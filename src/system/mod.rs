@@ -1,0 +1,14 @@
+//! The world outside: programs, time, disk, lock, signals, docker. Each door stands here and nowhere else.
+
+pub mod call;
+pub mod clock;
+pub mod context;
+pub mod disk;
+pub mod docker;
+pub mod environment;
+pub mod leftovers;
+pub mod lock;
+pub mod privilege;
+pub mod processes;
+pub mod signals;
+pub mod stop;

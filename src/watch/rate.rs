@@ -1,0 +1,185 @@
+//! The share of failures of one probe: counted, and weighed against chance.
+
+use crate::model::health::{RateForm, Rule};
+
+/// Seconds of probes that are weighed as one: failures come in clusters, and a cluster is one event.
+const BUCKET: f64 = 5.0;
+/// How many bets there are: 0.05, 0.10 … 0.95.
+const BETS: usize = 19;
+/// What the bets have to have won on average: a healthy service gets there by chance once in a thousand buckets at most.
+const ENOUGH: f64 = 1000.0;
+
+/// The share so far.
+#[derive(Debug, Clone)]
+pub(super) struct Rate {
+    form: RateForm,
+    /// The share that is too much.
+    threshold: f64,
+    min_samples: u64,
+    /// Known readings, and those of them that failed.
+    pub known: u64,
+    pub failed: u64,
+    bucket: Bucket,
+    past: Vec<Bucket>,
+    bets: [f64; BETS],
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Bucket {
+    /// Which one, counted from the beginning.
+    at: u32,
+    known: u32,
+    failed: u32,
+}
+
+/// A share over the threshold.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Excess {
+    /// Readings that failed.
+    pub failed: u64,
+    /// Readings in all.
+    pub known: u64,
+    /// Over so many seconds; `None`: since the beginning.
+    pub seconds: Option<f64>,
+}
+
+impl Rate {
+    pub(super) fn new(rule: &Rule) -> Self {
+        Self {
+            form: rule.rate,
+            threshold: rule.error_threshold,
+            min_samples: u64::from(rule.min_samples),
+            known: 0,
+            failed: 0,
+            bucket: Bucket::default(),
+            past: Vec::new(),
+            bets: [0.0; BETS],
+        }
+    }
+
+    /// Raises the threshold to what was usual before the deployment: the upper bound (95 %) of the share seen then.
+    pub(super) fn tolerate(&mut self, failed: u64, known: u64) {
+        self.threshold = self.threshold.max(upper_bound(failed, known));
+    }
+
+    /// Takes an answer that came so many seconds after the beginning; tells when it is too much.
+    pub(super) fn take(&mut self, seconds: f64, has_failed: bool) -> Option<Excess> {
+        let closed = self.close_before(seconds);
+        self.known += 1;
+        self.failed += u64::from(has_failed);
+        self.bucket.known += 1;
+        self.bucket.failed += u32::from(has_failed);
+        if self.known < self.min_samples || self.threshold >= 1.0 {
+            return None;
+        }
+        match self.form {
+            RateForm::Observed => self.observed(),
+            RateForm::Evidence if closed && mean(&self.bets) >= ENOUGH => Some(self.explained()),
+            RateForm::Evidence => None,
+        }
+    }
+
+    /// The share since the beginning, where it is over the threshold and rests on enough readings.
+    pub(super) fn observed(&self) -> Option<Excess> {
+        (self.is_enough() && share(self.failed, self.known) > self.threshold).then_some(Excess {
+            failed: self.failed,
+            known: self.known,
+            seconds: None,
+        })
+    }
+
+    /// Whether there are enough readings for a share to mean anything.
+    pub(super) fn is_enough(&self) -> bool {
+        self.known >= self.min_samples
+    }
+
+    /// Closes the bucket if these seconds are past it, and lets the bets win or lose by it.
+    fn close_before(&mut self, seconds: f64) -> bool {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a watch is far shorter than 2^32 buckets; what came before its beginning belongs to the first"
+        )]
+        let at = (seconds / BUCKET).max(0.0) as u32;
+        // An answer that was held back may be older than the bucket; it counts where it arrives.
+        if at <= self.bucket.at {
+            return false;
+        }
+        let closed = std::mem::replace(
+            &mut self.bucket,
+            Bucket {
+                at,
+                ..Bucket::default()
+            },
+        );
+        if closed.known == 0 {
+            return false;
+        }
+        for (bet, won) in self.bets.iter_mut().enumerate() {
+            *won = (*won + 1.0) * gain(bet, closed.share(), self.threshold);
+        }
+        self.past.push(closed);
+        true
+    }
+
+    /// The stretch that speaks loudest: from which beginning until now the bets would have won most.
+    fn explained(&self) -> Excess {
+        let mut products = [1.0; BETS];
+        let (mut failed, mut known) = (0, 0);
+        let mut best = (0.0, 0, 0, 0);
+        for bucket in self.past.iter().rev() {
+            failed += u64::from(bucket.failed);
+            known += u64::from(bucket.known);
+            for (bet, product) in products.iter_mut().enumerate() {
+                *product *= gain(bet, bucket.share(), self.threshold);
+            }
+            if mean(&products) > best.0 {
+                best = (mean(&products), failed, known, bucket.at);
+            }
+        }
+        let (_, failed, known, since) = best;
+        let end = self.past.last().map_or(0, |bucket| bucket.at);
+        Excess {
+            failed,
+            known,
+            seconds: Some(f64::from(end - since + 1) * BUCKET),
+        }
+    }
+}
+
+impl Bucket {
+    fn share(&self) -> f64 {
+        f64::from(self.failed) / f64::from(self.known)
+    }
+}
+
+/// By how much a bet multiplies when this share failed: on average not at all while the threshold holds.
+fn gain(bet: usize, share: f64, threshold: f64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "at most 19")]
+    let stake = (bet + 1) as f64 * 0.05;
+    1.0 + stake / threshold * (share - threshold)
+}
+
+fn mean(values: &[f64; BETS]) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "it is 19")]
+    let count = BETS as f64;
+    values.iter().sum::<f64>() / count
+}
+
+fn share(failed: u64, known: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "counts of readings, far below 2^52")]
+    if known == 0 { 0.0 } else { failed as f64 / known as f64 }
+}
+
+/// Wilson's upper bound, one-sided, 95 %; 0 where nothing failed, since nothing then speaks for a bad habit.
+fn upper_bound(failed: u64, known: u64) -> f64 {
+    const Z: f64 = 1.644_853_6;
+    if failed == 0 || known == 0 {
+        return 0.0;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "counts of readings, far below 2^52")]
+    let count = known as f64;
+    let share = share(failed, known);
+    let spread = Z * (share * (1.0 - share) / count + Z * Z / (4.0 * count * count)).sqrt();
+    (share + Z * Z / (2.0 * count) + spread) / (1.0 + Z * Z / count)
+}

@@ -1,0 +1,217 @@
+//! What is known of one probe while it is watched.
+
+use super::rate::{Excess, Rate};
+use super::streak::{Past, Streak};
+use super::words::seconds;
+use crate::model::health::{Class, Decision, Finding, FindingCause, Outcome, Reading, Rule};
+use crate::model::name::ProbeName;
+
+/// The first outage that begins within so many seconds of the gate is excused: caches fill, leaders are elected. In a
+/// short window it is a tenth of that.
+const EXCUSED_WITHIN: f64 = 60.0;
+/// It is excused for so many seconds; in a short window a twentieth of that.
+const EXCUSED_FOR: f64 = 30.0;
+/// An outage of so many seconds counts towards flapping.
+const FLAP: f64 = 5.0;
+/// So many of them are flapping.
+const FLAPS: u32 = 3;
+/// From this reading on, the older rule looks at the share.
+const CLASSIC_SAMPLES: u64 = 10;
+/// A probe that fails is asked again before its time; an answer within so many seconds of its time was scheduled.
+const EARLY: f64 = 0.5;
+
+/// One probe.
+#[derive(Debug, Clone)]
+pub(super) struct Track {
+    pub name: ProbeName,
+    /// Successes in a row, for the gate.
+    pub wins: u32,
+    /// Whether anything was known at all.
+    pub has_known: bool,
+    /// Answers in a row that say a container has ended.
+    pub ended: u32,
+    pub streak: Streak,
+    pub rate: Rate,
+    /// The latest failure, in words.
+    pub complaint: String,
+    flaps: u32,
+    is_excuse_spent: bool,
+    scheduled: Option<f64>,
+    /// Failures that will not count if the outage they belong to turns out to be excused: when each was answered.
+    held: Vec<f64>,
+}
+
+impl Track {
+    pub(super) fn new(name: ProbeName, rule: &Rule) -> Self {
+        Self {
+            name,
+            wins: 0,
+            has_known: false,
+            ended: 0,
+            streak: Streak::default(),
+            rate: Rate::new(rule),
+            complaint: String::new(),
+            flaps: 0,
+            is_excuse_spent: false,
+            scheduled: None,
+            held: Vec::new(),
+        }
+    }
+
+    /// Notes what a known answer says about streaks; the streak that it ended.
+    pub(super) fn note(&mut self, reading: &Reading, answered: f64) -> Option<Past> {
+        self.has_known = true;
+        if reading.outcome == Outcome::Ok {
+            self.wins += 1;
+            self.ended = 0;
+            return self.streak.succeed(reading.t);
+        }
+        self.wins = 0;
+        self.ended = if reading.class == Some(Class::Container) {
+            self.ended + 1
+        } else {
+            0
+        };
+        self.complaint.clone_from(&reading.note);
+        self.streak.fail(reading.t, answered);
+        None
+    }
+
+    /// Takes a known answer after the gate, which was passed at `opened`.
+    pub(super) fn take(&mut self, reading: &Reading, answered: f64, opened: f64, rule: &Rule) -> Option<Finding> {
+        let past = self.note(reading, answered);
+        let has_failed = reading.outcome == Outcome::Failed;
+        if rule.decision == Decision::Classic {
+            return self.classic(answered - opened, has_failed, rule);
+        }
+        let mut excess = None;
+        if let Some(past) = past {
+            let is_outage = past.count >= threshold(rule);
+            self.flaps += u32::from(is_outage && past.lasted >= FLAP);
+            let held = std::mem::take(&mut self.held);
+            if is_outage && self.is_excused(past.begun, opened, rule) {
+                self.is_excuse_spent = true;
+            } else {
+                for answered in held {
+                    excess = self.rate.take(answered - opened, true).or(excess);
+                }
+            }
+        }
+        if self.is_scheduled(reading.t, rule) {
+            let begun = self.streak.begun().unwrap_or(reading.t);
+            if has_failed && self.is_excused(begun, opened, rule) {
+                self.held.push(answered);
+            } else {
+                excess = self.rate.take(answered - opened, has_failed).or(excess);
+            }
+        }
+        excess.map(|excess| self.too_much(excess))
+    }
+
+    /// Whether the streak now running decides. `is_hopeless`: a container has ended, so waiting helps nobody.
+    pub(super) fn outage(&self, opened: f64, is_hopeless: bool, rule: &Rule) -> Option<Finding> {
+        if self.streak.count() < threshold(rule) {
+            return None;
+        }
+        let begun = self.streak.begun()?;
+        let is_excused = !is_hopeless && self.is_excused(begun, opened, rule);
+        let persist = rule.persist.as_secs_f64();
+        let limit = if is_excused {
+            persist.max(excused_for(rule))
+        } else {
+            persist
+        };
+        if self.streak.lasted() >= limit {
+            return Some(self.in_a_row());
+        }
+        if self.flaps + 1 >= FLAPS && self.streak.lasted() >= FLAP {
+            let sentence = format!(
+                "{} had {FLAPS} outages of {FLAP} s and more, one after the other ({})",
+                self.name, self.complaint
+            );
+            return Some(self.finding(FindingCause::Flapping, sentence));
+        }
+        None
+    }
+
+    /// Whether an outage runs that may yet decide.
+    pub(super) fn is_in_doubt(&self, rule: &Rule) -> bool {
+        rule.decision == Decision::Guard && self.streak.count() >= threshold(rule)
+    }
+
+    /// The older rule, to the letter.
+    fn classic(&mut self, seconds: f64, has_failed: bool, rule: &Rule) -> Option<Finding> {
+        let _own_form = self.rate.take(seconds, has_failed);
+        if self.streak.count() >= threshold(rule) {
+            return Some(self.in_a_row());
+        }
+        #[expect(clippy::cast_precision_loss, reason = "counts of readings, far below 2^52")]
+        let share = self.rate.failed as f64 / self.rate.known as f64;
+        (self.rate.known >= CLASSIC_SAMPLES && share > rule.error_threshold).then(|| {
+            self.too_much(Excess {
+                failed: self.rate.failed,
+                known: self.rate.known,
+                seconds: None,
+            })
+        })
+    }
+
+    fn is_excused(&self, begun: f64, opened: f64, rule: &Rule) -> bool {
+        !self.is_excuse_spent && begun - opened <= EXCUSED_WITHIN.min(rule.window.as_secs_f64() / 10.0)
+    }
+
+    /// Whether a reading is one of the regular ones. The share is made of these only: extra questions after a failure
+    /// would make failures look more frequent than they are.
+    fn is_scheduled(&mut self, asked: f64, rule: &Rule) -> bool {
+        let interval = rule.interval.as_secs_f64();
+        let is = interval <= 1.0 || self.scheduled.is_none_or(|last| asked - last > interval - EARLY);
+        if is {
+            self.scheduled = Some(asked);
+        }
+        is
+    }
+
+    fn in_a_row(&self) -> Finding {
+        let sentence = format!(
+            "{} failed {} times in a row over {} ({})",
+            self.name,
+            self.streak.count(),
+            seconds(self.streak.lasted()),
+            self.complaint
+        );
+        self.finding(FindingCause::Outage, sentence)
+    }
+
+    /// The finding that too large a share failed.
+    pub(super) fn too_much(&self, excess: Excess) -> Finding {
+        #[expect(clippy::cast_precision_loss, reason = "counts of readings, far below 2^52")]
+        let percent = 100.0 * excess.failed as f64 / excess.known as f64;
+        let when = excess.seconds.map_or_else(
+            || "since the release came up".to_owned(),
+            |span| format!("in the last {}", seconds(span)),
+        );
+        let sentence = format!(
+            "{}: {} of {} probes failed ({percent:.0} %) {when} ({})",
+            self.name, excess.failed, excess.known, self.complaint
+        );
+        self.finding(FindingCause::Rate, sentence)
+    }
+
+    /// A finding of this probe.
+    pub(super) fn finding(&self, cause: FindingCause, sentence: String) -> Finding {
+        Finding {
+            probe: self.name.clone(),
+            cause,
+            sentence,
+        }
+    }
+}
+
+fn threshold(rule: &Rule) -> usize {
+    usize::try_from(rule.consecutive_failures.max(1)).unwrap_or(usize::MAX)
+}
+
+/// How long an early outage is excused, in seconds: it must not outlast the window that it is judged in.
+pub(super) fn excused_for(rule: &Rule) -> f64 {
+    EXCUSED_FOR.min(rule.window.as_secs_f64() / 20.0)
+}

@@ -1,0 +1,145 @@
+//! The shape of the code, held: imports point down the ladder, siblings are strangers, files say what they are for.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The rungs, lowest first. Rooms on one rung do not know each other.
+pub const LADDER: [&[&str]; 6] = [
+    &["model"],
+    &["system"],
+    &[
+        "config",
+        "journal",
+        "store",
+        "resources",
+        "services",
+        "probes",
+        "watch",
+        "report",
+        "notify",
+    ],
+    &["engine"],
+    &["commands"],
+    &["cli"],
+];
+/// No file of `src` is longer: what does not fit is two things.
+const LONGEST: usize = 300;
+
+fn sources(root: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut open = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(root)];
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(found.len() > 10, "the sources were not found");
+    found.sort();
+    found
+}
+
+fn rung(room: &str) -> Option<usize> {
+    LADDER.iter().position(|rooms| rooms.contains(&room))
+}
+
+/// The room of a source file: the first folder below `src`, or the file's own name at the top.
+fn room(path: &Path) -> String {
+    let below = path
+        .strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
+        .unwrap();
+    let first = below
+        .components()
+        .next()
+        .unwrap()
+        .as_os_str()
+        .to_string_lossy()
+        .into_owned();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// The rooms that a text imports by `crate::room`, braces included.
+fn imports(text: &str) -> Vec<String> {
+    let code: String = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let mut rooms = Vec::new();
+    for piece in code.split("crate::").skip(1) {
+        if let Some(braced) = piece.strip_prefix('{') {
+            let inside = braced.split('}').next().unwrap_or_default();
+            rooms.extend(
+                inside
+                    .split(',')
+                    .map(|name| name.trim().split("::").next().unwrap_or_default().to_owned()),
+            );
+        } else {
+            rooms.push(
+                piece
+                    .chars()
+                    .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+                    .collect(),
+            );
+        }
+    }
+    rooms
+}
+
+#[test]
+fn imports_point_down_and_siblings_are_strangers() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources("src") {
+        let own = room(&path);
+        let Some(height) = rung(&own) else {
+            assert!(
+                ["lib", "main"].contains(&own.as_str()),
+                "{own} has no rung: add it to the ladder here and in docs/architecture.md"
+            );
+            continue;
+        };
+        for other in imports(&text) {
+            if other != own && rung(&other).is_some_and(|other| other >= height) {
+                wrong.push(format!("{} imports {other}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_check_sees_a_wrong_import() {
+    assert_eq!(
+        imports("use crate::{model::name, engine};\nuse crate::cli::args;"),
+        ["model", "engine", "cli"]
+    );
+    assert!(rung("engine") > rung("store") && rung("store") == rung("probes"));
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    for (path, text) in sources("src").into_iter().chain(sources("tests")) {
+        let first = text.lines().next().unwrap_or_default();
+        let purpose = first.strip_prefix("//! ").unwrap_or_default();
+        assert!(
+            purpose.len() > 10 && purpose.contains(' '),
+            "{} must open with one `//!` sentence on its purpose",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let long: Vec<String> = sources("src")
+        .into_iter()
+        .filter(|(_, text)| text.lines().count() > LONGEST)
+        .map(|(path, text)| format!("{}: {} lines", path.display(), text.lines().count()))
+        .collect();
+    assert!(long.is_empty(), "{long:#?}");
+}

@@ -1,0 +1,11 @@
+//! The real binary on a small project without containers, asked for everything that it can do.
+
+mod deploying;
+mod endings;
+mod interrupted;
+mod killed;
+mod looking;
+mod refused;
+mod streams;
+mod surroundings;
+mod unusable;

@@ -1,0 +1,67 @@
+//! Surroundings that are not as they should be: no engine, no database server, no room; told before anything is touched.
+
+use crate::support::embedded::Embedded;
+
+const DEPLOY: [&str; 3] = ["deploy", "--", "./deploy.sh"];
+
+#[test]
+fn a_daemon_that_is_down_and_a_compose_of_another_age_are_10() {
+    let compose = "[compose]\nfiles = [\"compose.yml\"]\n[resources.stack]\nkind = \"compose\"\n";
+    let probe = "[probes.app]\nkind = \"command\"\ncommand = [\"true\"]\n";
+    let project = Embedded::with(&format!("{compose}{probe}"));
+    project.write("compose.yml", "services:\n  app:\n    image: guard-test/none\n");
+    let guard = project.guard().env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
+    let ran = guard.run(&DEPLOY).expect(10);
+    assert!(
+        ran.stderr.contains("docker") && ran.stderr.contains("guard check"),
+        "{}",
+        ran.stderr
+    );
+
+    // A docker without the plugin, as it was with Compose v1.
+    project.sh("mkdir ../fake; printf '#!/bin/sh\\necho \"docker: '\"'compose'\"' is not a docker command.\" >&2\\nexit 1\\n' > ../fake/docker; chmod +x ../fake/docker");
+    let path = format!("{}/fake:/usr/bin:/bin", project.root().display());
+    let ran = project.guard().env("PATH", &path).run(&DEPLOY).expect(10);
+    assert!(ran.stderr.to_lowercase().contains("compose"), "{}", ran.stderr);
+    assert!(project.deployments().is_empty());
+}
+
+#[test]
+fn a_database_server_that_is_down_is_10_and_its_password_is_nowhere() {
+    let settings = "[resources.db]\nkind = \"postgres\"\nurl = \"postgres://app:canary-secret@127.0.0.1:1/app\"\n[probes.app]\nkind = \"command\"\ncommand = [\"true\"]\n";
+    let project = Embedded::with(settings);
+    project.sh("chmod 600 guard.toml");
+    let ran = project.guard().run(&DEPLOY).expect(10).says("db");
+    assert!(!ran.everything().contains("canary-secret"), "{ran:?}");
+    assert!(ran.stderr.contains("guard check"), "{}", ran.stderr);
+    assert!(project.deployments().is_empty());
+}
+
+#[test]
+fn a_disk_that_is_too_small_is_10_and_says_how_much_is_needed() {
+    let project = Embedded::new();
+    project.sh("head -c 4000000 /dev/urandom > objects/large; mkdir ../small");
+    if !project
+        .shell("mount -t tmpfs -o size=1m,mode=700 guard-test ../small")
+        .status
+        .success()
+    {
+        eprintln!("not permitted to mount: the small disk is not tested here");
+        return;
+    }
+    let small = project.root().join("small");
+    let before = project.everything();
+    let ran = project
+        .guard()
+        .env("GUARD_BACKUP_DIR", small.to_str().unwrap())
+        .run(&DEPLOY);
+    project.sh("umount ../small");
+    let ran = ran.expect(10).says("free");
+    assert!(
+        ran.stderr.contains("MB") && ran.stderr.contains("backup_dir"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(project.everything(), before);
+    assert!(project.deployments().is_empty());
+}

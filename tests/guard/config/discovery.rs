@@ -1,0 +1,279 @@
+//! What `guard init` finds in real directories, and that what it writes is valid.
+
+use std::process::Command;
+
+use guard::config::discover::{Discovery, look, render};
+use guard::config::{Document, Settings};
+use guard::model::event::Voice;
+use guard::model::setting::Source;
+use guard::system::clock::MachineClock;
+use guard::system::context::Context;
+use guard::system::environment::Environment;
+
+use super::{Project, holds};
+
+/// The machine's variables without those that would tell Compose about another project.
+fn environment() -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+    std::env::vars_os()
+        .filter(|(name, _)| {
+            let name = name.to_string_lossy();
+            !["COMPOSE_", "GUARD_", "POSTGRES_"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
+        })
+        .collect()
+}
+
+pub(super) fn context(project: &Project) -> Context {
+    Context::new(
+        project.root(),
+        Environment::of_pairs(environment()),
+        MachineClock::start(),
+        Voice::silent(),
+    )
+}
+
+/// A checkout of the shop; nothing of it is started.
+pub(super) fn shop() -> Project {
+    let project = Project::bare();
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/stack/new.sh");
+    let made = Command::new("bash")
+        .arg(script)
+        .arg(project.root())
+        .args(["guard-config-shop", "18765"])
+        .status()
+        .unwrap();
+    assert!(made.success());
+    project
+}
+
+fn read(project: &Project, text: &str) -> Settings {
+    let document = Document {
+        source: Source {
+            name: "guard.toml".to_owned(),
+            text: text.to_owned(),
+        },
+        mode: None,
+    };
+    Settings::of_document(&project.request(), project.root(), &document)
+        .unwrap_or_else(|problems| panic!("{}in\n{text}", super::told(&problems)))
+}
+
+fn names(discovery: &Discovery) -> Vec<(&str, &str)> {
+    let all = discovery.resources.iter().chain(&discovery.probes);
+    all.map(|found| (found.name.as_str(), found.kind)).collect()
+}
+
+#[test]
+fn the_shop_is_found_with_everything_a_release_can_change() {
+    let project = shop();
+    let discovery = look(&context(&project));
+    assert_eq!(discovery.notes, Vec::<String>::new());
+    assert_eq!(
+        names(&discovery),
+        [
+            ("db", "postgres"),
+            ("minio_data", "volume"),
+            ("code", "git"),
+            ("config", "files"),
+            ("compose", "compose"),
+            ("images", "images"),
+            ("containers", "container"),
+            ("nginx", "http"),
+        ]
+    );
+    let text = render(&discovery);
+    assert!(!text.contains("CANARY"), "a secret was written down:\n{text}");
+    holds(
+        &text,
+        &[
+            "files = [\"compose.yml\"]",
+            "paths = [\".env\", \"nginx/**\"]",
+            "check = [\"docker compose exec -T nginx nginx -t\"]",
+            "url = \"http://127.0.0.1:18765/\"",
+        ],
+    );
+    for line in text
+        .lines()
+        .filter(|line| line.contains(" = ") && !line.starts_with('#'))
+    {
+        assert!(line.contains("  # ") || line.starts_with("kind"), "unexplained: {line}");
+    }
+    let settings = read(&project, &text);
+    assert!(settings.warnings.is_empty());
+    assert_eq!(settings.resources.len(), 6);
+    assert_eq!(settings.project, "guard-config-shop");
+    let mut problems = Vec::new();
+    settings.resources[0].read(&mut problems, |section| {
+        assert_eq!(section.text("service").as_deref(), Some("postgres"));
+        assert_eq!(section.text("database").as_deref(), Some("shop"));
+        assert_eq!(section.text("user").as_deref(), Some("shop"));
+    });
+    assert!(problems.is_empty(), "the password is no key");
+    let compose = settings
+        .compose
+        .unwrap()
+        .resolve(&context(&project), project.root())
+        .unwrap();
+    assert_eq!(compose.project, "guard-config-shop");
+}
+
+#[test]
+fn without_a_settings_file_a_compose_project_is_deployed_from_what_is_found() {
+    let project = shop();
+    let cx = context(&project);
+    let settings = Settings::load(&project.request(), &cx).unwrap();
+    assert!(settings.discovered);
+    assert_eq!(settings.resources.len(), 6);
+    let flagged = Project::bare()
+        .flag("monitor.duration", "1m")
+        .flag("monitor.interval", "soon");
+    let mut request = flagged.request();
+    project.root().clone_into(&mut request.start);
+    let problems = Settings::load(&request, &cx).expect_err("flags are looked at as well");
+    holds(&super::told(&problems), &["--interval"]);
+    std::fs::write(project.path("guard.toml"), super::FINE).unwrap();
+    let settings = Settings::load(&project.request(), &cx).unwrap();
+    assert!(
+        !settings.discovered && settings.resources.is_empty(),
+        "a file is taken as it is"
+    );
+}
+
+#[test]
+fn a_directory_that_shows_nothing_is_refused_with_the_way_out() {
+    let project = Project::bare();
+    let cx = context(&project);
+    let problems = Settings::load(&project.request(), &cx).expect_err("nothing is here");
+    holds(
+        &super::told(&problems),
+        &["guard.toml: there is no settings file in ", "`guard init` writes one"],
+    );
+    let discovery = look(&cx);
+    assert!(discovery.is_empty());
+    assert!(read(&project, &render(&discovery)).verify.none);
+}
+
+#[test]
+fn without_docker_the_rest_is_found_and_the_gap_is_told() {
+    let project = shop();
+    let empty = project.path("no-programs");
+    std::fs::create_dir(&empty).unwrap();
+    let database = rusqlite::Connection::open(project.path("orders.db")).unwrap();
+    database.execute_batch("CREATE TABLE orders (id INTEGER)").unwrap();
+    std::fs::write(project.path("thumbs.db"), b"not a database").unwrap();
+    let printed = Command::new(env!("CARGO_BIN_EXE_guard"))
+        .arg("-C")
+        .arg(project.root())
+        .args(["init", "--print"])
+        .env("PATH", &empty)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(printed.stdout).unwrap();
+    holds(
+        &text,
+        &[
+            "# Not taken up: the compose files could not be read",
+            "`docker` was not found",
+            "[resources.orders]",
+            "[resources.code]",
+            "paths = [\".env\"]",
+            "verify = \"none\"",
+        ],
+    );
+    assert!(!text.contains("thumbs"), "{text}");
+    let settings = read(&project, &text);
+    assert_eq!(settings.resources.len(), 5);
+}
+
+#[test]
+fn a_compose_file_that_cannot_be_read_judges_no_release() {
+    let project = Project::bare();
+    std::fs::write(project.path("compose.yml"), "services: [broken\n").unwrap();
+    let cx = context(&project);
+    let discovery = look(&cx);
+    holds(&discovery.notes.join("\n"), &["the compose files could not be read"]);
+    read(&project, &render(&discovery));
+    let problems = Settings::load(&project.request(), &cx).expect_err("nobody said that it may go unverified");
+    holds(
+        &super::told(&problems),
+        &["nothing was found that could look at the release"],
+    );
+}
+
+#[test]
+fn services_volumes_mounts_and_ports_of_all_sorts() {
+    let project = Project::bare();
+    for directory in ["conf", "uploads", "pgdata"] {
+        std::fs::create_dir(project.path(directory)).unwrap();
+    }
+    std::fs::write(project.path(".env.production"), "A=1\n").unwrap();
+    std::fs::write(project.path(".env.example"), "A=\n").unwrap();
+    std::fs::write(
+        project.path("docker-compose.yml"),
+        r#"
+services:
+  main-db:
+    image: registry.example/postgis/postgis:16-3.4@sha256:0000000000000000000000000000000000000000000000000000000000000000
+    environment: [POSTGRES_USER=geo, POSTGRES_PASSWORD=neverCANARY]
+    volumes: ["./pgdata:/var/lib/postgresql/data"]
+  other-db:
+    image: company/own
+    environment: {POSTGRES_PASSWORD: neverCANARY, POSTGRES_DB: "we\"ird$${name}"}
+    volumes: ["own:/var/lib/postgresql/data"]
+  exporter:
+    image: postgres-exporter
+    environment: {POSTGRES_PASSWORD: neverCANARY}
+  legacy:
+    image: mysql:8
+    volumes: ["mysql:/var/lib/mysql"]
+  api:
+    image: company/api
+    ports: ["8443:443", "4000:4000", "0.0.0.0:4001:4001", "5000"]
+    volumes: ["./uploads:/data", "./conf:/etc/api:ro", ".:/src", "/var/run/docker.sock:/var/run/docker.sock"]
+    healthcheck: {test: "curl -fsS http://localhost:4000/api/health?deep=1 || exit 1"}
+  web-1:
+    image: caddy
+    ports: ["8088:80"]
+    volumes: ["shared.v1:/data"]
+volumes: {own: , mysql: , shared.v1: {external: true, name: shared}}
+"#,
+    )
+    .unwrap();
+    let discovery = look(&context(&project));
+    let text = render(&discovery);
+    let settings = read(&project, &text);
+    assert!(!text.contains("CANARY"), "{text}");
+    assert_eq!(
+        names(&discovery),
+        [
+            ("main-db", "postgres"),
+            ("other-db", "postgres"),
+            ("uploads", "volume"),
+            ("mysql", "volume"),
+            ("shared.v1", "volume"),
+            ("config", "files"),
+            ("compose", "compose"),
+            ("images", "images"),
+            ("containers", "container"),
+            ("api", "http"),
+            ("web-1", "http"),
+        ],
+        "{text}"
+    );
+    holds(
+        &text,
+        &[
+            "database = \"geo\"",
+            "paths = [\".env.production\", \"conf/**\"]",
+            "url = \"http://127.0.0.1:4000/api/health?deep=1\"",
+            "url = \"http://127.0.0.1:8088/\"",
+            "[resources.\"shared.v1\"]",
+            "It is external",
+            "mode = \"pause\"",
+        ],
+    );
+    let mut problems = Vec::new();
+    let database = settings.resources[1].read(&mut problems, |section| section.text("database"));
+    assert_eq!(database.as_deref(), Some("we\"ird${name}"));
+}

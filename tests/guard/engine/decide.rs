@@ -1,0 +1,368 @@
+//! The safety policy, case by case.
+
+use chrono::{DateTime, Utc};
+use guard::engine::decide::{Next, decide};
+use guard::engine::history::History;
+use guard::model::artifact::{Displaced, Prepared, Work};
+use guard::model::fact::{Actor, Deployed, Ending, Fact, Failure, Record, Turn, Yield};
+use guard::model::health::Tally;
+use guard::model::name::{ResourceName, RunId, RunKind, Timestamp};
+use guard::model::plan::{Action, Plan, Stage, StageName, Step};
+use guard::model::policy::{OnFailure, Policy};
+use serde_json::Value;
+
+fn resource() -> ResourceName {
+    "db".parse().unwrap()
+}
+
+pub fn stage(name: StageName, actions: Vec<Action>) -> Stage {
+    Stage {
+        name,
+        steps: actions.into_iter().map(Step::of).collect(),
+    }
+}
+
+/// A small deploy run over one resource.
+pub fn plan(kind: RunKind, policy: Policy) -> Plan {
+    let ahead = vec![
+        stage(StageName::Baseline, vec![Action::Baseline]),
+        stage(StageName::Databases, vec![Action::Capture(resource())]),
+        stage(StageName::Seal, vec![Action::Seal]),
+        stage(StageName::Deploy, vec![Action::Deploy]),
+        stage(StageName::Gate, vec![Action::Gate]),
+        stage(StageName::Verify, vec![Action::Verify]),
+        stage(StageName::Watch, vec![Action::Watch]),
+    ];
+    let back = vec![
+        stage(StageName::Evidence, vec![Action::Evidence]),
+        stage(StageName::Prepare, vec![Action::Prepare(resource())]),
+        stage(StageName::Quiesce, vec![Action::Quiesce]),
+        stage(StageName::Data, vec![Action::Restore(resource())]),
+        stage(StageName::Start, vec![Action::Start]),
+        stage(StageName::Prove, vec![Action::Prove]),
+    ];
+    let ahead = if kind == RunKind::Deploy { ahead } else { Vec::new() };
+    Plan {
+        kind,
+        backup: timestamp(),
+        ahead,
+        back,
+        policy,
+        command: vec!["true".to_owned()],
+    }
+}
+
+fn timestamp() -> Timestamp {
+    "20251022_153000".parse().unwrap()
+}
+
+/// A journal being written by hand.
+struct Journal(Vec<Record>);
+
+impl Journal {
+    fn of(plan: Plan) -> Self {
+        let run = RunId::new(&timestamp(), plan.kind);
+        let mut journal = Self(Vec::new());
+        journal.add(Fact::Opened {
+            run,
+            plan: Box::new(plan),
+            actor: actor(),
+            reason: None,
+        });
+        journal
+    }
+
+    fn add(&mut self, fact: Fact) -> &mut Self {
+        let record = Record {
+            seq: self.0.len() as u64,
+            at: DateTime::<Utc>::UNIX_EPOCH,
+            fact,
+        };
+        self.0.push(record);
+        self
+    }
+
+    fn begun(&mut self, action: Action) -> &mut Self {
+        self.add(Fact::Begun {
+            step: Step::of(action).id,
+        })
+    }
+
+    fn done(&mut self, action: Action, yields: Yield) -> &mut Self {
+        self.begun(action.clone()).add(Fact::Done {
+            step: Step::of(action).id,
+            yields: Box::new(yields),
+        })
+    }
+
+    fn failed(&mut self, action: Action) -> &mut Self {
+        self.begun(action.clone()).add(Fact::Failed {
+            step: Step::of(action).id,
+            failure: Failure::new("it broke"),
+        })
+    }
+
+    fn deployed(&mut self) -> &mut Self {
+        self.done(Action::Baseline, Yield::Nothing)
+            .done(Action::Capture(resource()), Yield::Nothing)
+            .done(Action::Seal, Yield::Nothing)
+            .done(Action::Deploy, Yield::Deployed(Deployed::default()))
+    }
+
+    fn prepared(&mut self, work: Work) -> &mut Self {
+        let prepared = Prepared {
+            resource: resource(),
+            work,
+            details: Value::Null,
+            price: Vec::new(),
+        };
+        self.done(Action::Evidence, Yield::Nothing)
+            .done(Action::Prepare(resource()), Yield::Prepared(prepared))
+    }
+
+    fn history(&self) -> History {
+        History::of(&self.0).unwrap()
+    }
+}
+
+fn actor() -> Actor {
+    Actor {
+        pid: 1,
+        group: 1,
+        host: "here".into(),
+        boot: "now".into(),
+        user: "me".into(),
+        version: "0".into(),
+    }
+}
+
+fn displaced() -> Yield {
+    Yield::Displaced(Displaced {
+        resource: resource(),
+        details: Value::Null,
+        kept_as: Vec::new(),
+    })
+}
+
+/// What comes next, as short words: the ids of steps, or the turn or ending.
+fn next(journal: &Journal) -> String {
+    match decide(&journal.history()) {
+        Next::Begin(_, steps) => steps.iter().map(|step| step.id.as_str()).collect::<Vec<_>>().join("+"),
+        Next::Turn(turn) => format!("turn {turn:?}"),
+        Next::Close(ending) => format!("close {ending:?}"),
+        Next::Over(ending) => format!("over {ending:?}"),
+    }
+}
+
+fn deploy() -> Journal {
+    Journal::of(plan(RunKind::Deploy, Policy::default()))
+}
+
+#[test]
+fn the_way_ahead_is_walked_in_order_and_ends_deployed() {
+    let mut journal = deploy();
+    assert_eq!(next(&journal), "baseline");
+    journal.deployed();
+    assert_eq!(next(&journal), "gate");
+    journal
+        .done(Action::Gate, Yield::Nothing)
+        .done(Action::Verify, Yield::Nothing);
+    assert_eq!(next(&journal), "watch");
+    journal.done(
+        Action::Watch,
+        Yield::Watched {
+            tally: Tally::default(),
+            inconclusive: None,
+        },
+    );
+    assert_eq!(next(&journal), "close Deployed");
+}
+
+#[test]
+fn a_failure_before_the_deploy_command_leaves_production_untouched() {
+    let mut journal = deploy();
+    journal
+        .done(Action::Baseline, Yield::Nothing)
+        .failed(Action::Capture(resource()));
+    assert_eq!(next(&journal), "turn BackupFailed");
+    journal.add(Fact::Turned {
+        why: Turn::BackupFailed,
+    });
+    assert_eq!(next(&journal), "close Untouched(BackupFailed)");
+}
+
+#[test]
+fn a_deploy_command_that_was_cut_off_is_unknown_and_never_begun_again() {
+    let mut journal = deploy();
+    journal
+        .done(Action::Baseline, Yield::Nothing)
+        .done(Action::Capture(resource()), Yield::Nothing)
+        .done(Action::Seal, Yield::Nothing)
+        .begun(Action::Deploy);
+    assert_eq!(next(&journal), "turn DeployUnknown");
+    journal.add(Fact::Reopened { actor: actor() });
+    assert_eq!(next(&journal), "turn DeployUnknown");
+    let mut twice = journal.0.clone();
+    let seq = twice.len() as u64;
+    twice.push(Record {
+        seq,
+        at: DateTime::<Utc>::UNIX_EPOCH,
+        fact: Fact::Begun {
+            step: Step::of(Action::Deploy).id,
+        },
+    });
+    assert!(
+        History::of(&twice).is_err(),
+        "a journal in which the command runs twice is refused"
+    );
+}
+
+#[test]
+fn a_run_that_was_cut_off_before_the_deploy_command_is_closed_untouched() {
+    let mut journal = deploy();
+    journal.begun(Action::Baseline).add(Fact::Reopened { actor: actor() });
+    assert_eq!(next(&journal), "turn Interrupted");
+    journal.add(Fact::Turned { why: Turn::Interrupted });
+    assert_eq!(next(&journal), "close Untouched(Interrupted)");
+}
+
+#[test]
+fn the_way_back_is_walked_in_order_and_names_its_cause() {
+    for (action, turn) in [
+        (Action::Gate, Turn::VerifyFailed),
+        (Action::Verify, Turn::VerifyFailed),
+        (Action::Watch, Turn::WatchFailed),
+    ] {
+        let mut journal = deploy();
+        journal.deployed();
+        for before in [Action::Gate, Action::Verify]
+            .into_iter()
+            .take_while(|before| *before != action)
+        {
+            journal.done(before, Yield::Nothing);
+        }
+        journal.failed(action);
+        assert_eq!(next(&journal), format!("turn {turn:?}"));
+        journal.add(Fact::Turned { why: turn });
+        assert_eq!(next(&journal), "evidence");
+        journal.prepared(Work::Changed(vec!["schema".into()]));
+        assert_eq!(next(&journal), "quiesce");
+        journal
+            .done(Action::Quiesce, Yield::Nothing)
+            .done(Action::Restore(resource()), displaced());
+        assert_eq!(next(&journal), "start");
+        journal
+            .done(Action::Start, Yield::Nothing)
+            .done(Action::Prove, Yield::Nothing);
+        assert_eq!(next(&journal), format!("close RolledBack({turn:?})"));
+    }
+}
+
+#[test]
+fn a_deployment_that_changed_nothing_stops_nothing() {
+    let mut journal = deploy();
+    journal
+        .done(Action::Baseline, Yield::Nothing)
+        .done(Action::Capture(resource()), Yield::Nothing)
+        .done(Action::Seal, Yield::Nothing)
+        .failed(Action::Deploy)
+        .add(Fact::Turned {
+            why: Turn::DeployFailed,
+        })
+        .prepared(Work::Unchanged);
+    assert_eq!(next(&journal), "prove");
+    journal.done(Action::Prove, Yield::Nothing);
+    assert_eq!(next(&journal), "close NothingToUndo(DeployFailed)");
+}
+
+#[test]
+fn a_step_back_is_tried_three_times_and_then_a_person_is_needed() {
+    let mut journal = deploy();
+    journal.deployed().failed(Action::Gate).add(Fact::Turned {
+        why: Turn::VerifyFailed,
+    });
+    journal
+        .prepared(Work::Changed(Vec::new()))
+        .done(Action::Quiesce, Yield::Nothing);
+    for _ in 0..2 {
+        journal.failed(Action::Restore(resource()));
+        assert_eq!(next(&journal), "restore/db");
+    }
+    journal.failed(Action::Restore(resource()));
+    assert_eq!(next(&journal), "close Stuck(VerifyFailed)");
+    journal
+        .add(Fact::Closed {
+            ending: Ending::Stuck(Turn::VerifyFailed),
+        })
+        .add(Fact::Reopened { actor: actor() });
+    assert_eq!(next(&journal), "restore/db", "a resume tries again");
+}
+
+#[test]
+fn the_lack_of_evidence_does_not_keep_production_down() {
+    let mut journal = deploy();
+    journal
+        .deployed()
+        .failed(Action::Gate)
+        .add(Fact::Turned {
+            why: Turn::VerifyFailed,
+        })
+        .failed(Action::Evidence);
+    assert_eq!(next(&journal), "prepare/db");
+}
+
+#[test]
+fn an_old_state_that_is_not_well_is_said_to_be_unhealthy() {
+    let mut journal = deploy();
+    journal
+        .deployed()
+        .failed(Action::Gate)
+        .add(Fact::Turned {
+            why: Turn::VerifyFailed,
+        })
+        .prepared(Work::Changed(Vec::new()));
+    journal
+        .done(Action::Quiesce, Yield::Nothing)
+        .done(Action::Restore(resource()), displaced())
+        .done(Action::Start, Yield::Nothing)
+        .failed(Action::Prove);
+    assert_eq!(next(&journal), "close RestoredUnhealthy(VerifyFailed)");
+}
+
+#[test]
+fn no_rollback_withholds_and_so_does_the_data_policy() {
+    let hold = Policy {
+        on_failure: OnFailure::Hold,
+        ..Policy::default()
+    };
+    let mut journal = Journal::of(plan(RunKind::Deploy, hold.clone()));
+    journal.deployed().failed(Action::Gate).add(Fact::Turned {
+        why: Turn::VerifyFailed,
+    });
+    assert_eq!(next(&journal), "close Withheld(VerifyFailed)");
+
+    let mut journal = deploy();
+    journal.deployed().failed(Action::Gate).add(Fact::Turned {
+        why: Turn::VerifyFailed,
+    });
+    journal.prepared(Work::Withheld("rows were written".into()));
+    assert_eq!(next(&journal), "close Withheld(VerifyFailed)");
+
+    let asked = Journal::of(plan(RunKind::Rollback, hold));
+    assert_eq!(next(&asked), "turn Asked", "a person's own wish is not withheld");
+}
+
+#[test]
+fn a_watch_without_evidence_leaves_the_release_unless_told_otherwise() {
+    let inconclusive = Yield::Watched {
+        tally: Tally::default(),
+        inconclusive: Some("too few".into()),
+    };
+    let mut journal = deploy();
+    journal
+        .deployed()
+        .done(Action::Gate, Yield::Nothing)
+        .done(Action::Verify, Yield::Nothing);
+    journal.done(Action::Watch, inconclusive);
+    assert_eq!(next(&journal), "close Inconclusive");
+}

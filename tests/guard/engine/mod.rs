@@ -1,0 +1,3 @@
+//! The engine: the policy as a table, and the loop with steps that fail, hang, or come twice.
+
+mod decide;

@@ -1,0 +1,273 @@
+//! Every ending has its code, its state of production, its last words and its next command.
+
+use guard::model::exit::{ExitCode, TABLE};
+use guard::model::fact::{Ending, Turn};
+use guard::model::name::RunKind;
+use guard::model::secret::Redaction;
+use guard::report::closing::Closing;
+use guard::report::course::Course;
+use guard::report::result::Outcome;
+
+use super::capture::{said, style};
+use super::records::{Journal, deployed, opened, walked_back, watch_failure};
+use guard::model::plan::Action;
+use guard::report::style::Form;
+
+const TURNS: [Turn; 8] = [
+    Turn::BackupFailed,
+    Turn::DeployFailed,
+    Turn::DeployUnknown,
+    Turn::VerifyFailed,
+    Turn::WatchFailed,
+    Turn::Inconclusive,
+    Turn::Interrupted,
+    Turn::Asked,
+];
+
+fn every_ending() -> Vec<Ending> {
+    let forms: [fn(Turn) -> Ending; 6] = [
+        Ending::Untouched,
+        Ending::RolledBack,
+        Ending::NothingToUndo,
+        Ending::Withheld,
+        Ending::RestoredUnhealthy,
+        Ending::Stuck,
+    ];
+    let turned = forms.iter().flat_map(|form| TURNS.map(form));
+    [Ending::Captured, Ending::Deployed, Ending::Inconclusive]
+        .into_iter()
+        .chain(turned)
+        .collect()
+}
+
+#[test]
+fn the_codes_are_those_that_are_promised() {
+    let promised = [
+        (Ending::Captured, 0, "untouched"),
+        (Ending::Deployed, 0, "new, verified"),
+        (Ending::RolledBack(Turn::Asked), 0, "old, verified"),
+        (Ending::Untouched(Turn::BackupFailed), 11, "untouched"),
+        (Ending::Untouched(Turn::Interrupted), 14, "untouched"),
+        (Ending::RolledBack(Turn::DeployFailed), 20, "old, verified"),
+        (Ending::RolledBack(Turn::DeployUnknown), 20, "old, verified"),
+        (Ending::RolledBack(Turn::VerifyFailed), 21, "old, verified"),
+        (Ending::RolledBack(Turn::WatchFailed), 22, "old, verified"),
+        (Ending::RolledBack(Turn::Inconclusive), 22, "old, verified"),
+        (Ending::RolledBack(Turn::Interrupted), 23, "old, verified"),
+        (Ending::NothingToUndo(Turn::DeployFailed), 24, "old, verified"),
+        (Ending::Stuck(Turn::WatchFailed), 30, "mixed"),
+        (Ending::Withheld(Turn::VerifyFailed), 31, "new, failed"),
+        (Ending::RestoredUnhealthy(Turn::DeployFailed), 32, "old, unhealthy"),
+        (Ending::Inconclusive, 34, "new, unproven"),
+    ];
+    for (ending, code, production) in promised {
+        assert_eq!(ending.exit_code().number(), code, "{ending:?}");
+        assert_eq!(ending.production(), production, "{ending:?}");
+    }
+    let numbers: Vec<u8> = TABLE.iter().map(|row| row.code.number()).collect();
+    assert_eq!(
+        numbers,
+        [
+            0, 2, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 30, 31, 32, 33, 34, 40, 41, 70
+        ]
+    );
+}
+
+#[test]
+fn code_and_state_of_every_ending_agree_with_the_table() {
+    for ending in every_ending() {
+        let row = ending.exit_code().meaning().expect("in the table");
+        if ending.exit_code() != ExitCode::DONE {
+            assert_eq!(ending.production(), row.production, "{ending:?}");
+        }
+        let good = matches!(
+            ending,
+            Ending::Captured | Ending::Deployed | Ending::RolledBack(Turn::Asked) | Ending::NothingToUndo(Turn::Asked)
+        );
+        assert_eq!(ending.is_good(), good, "{ending:?}");
+    }
+}
+
+#[test]
+fn the_very_last_line_is_the_verdict_and_the_result_agrees() {
+    for kind in [RunKind::Deploy, RunKind::Rollback, RunKind::Undo, RunKind::Backup] {
+        for ending in every_ending() {
+            let journal = opened(kind).closed(9, ending);
+            let text = said(style(Form::Plain), journal.events());
+            let last = text.lines().last().unwrap();
+            let code = ending.exit_code().number();
+            let expected = if code == 0 {
+                format!("[INFO] Production is {}.", ending.production())
+            } else {
+                format!("[ERROR] Production is {} (exit code {code}).", ending.production())
+            };
+            assert_eq!(last, expected, "{kind:?} {ending:?}");
+            let result = Outcome::of(&journal.0, None, "guard");
+            assert_eq!(
+                (result.exit_code.number(), result.production.as_str()),
+                (code, ending.production())
+            );
+            assert!(
+                result.next.unwrap().command.starts_with("guard "),
+                "{kind:?} {ending:?}"
+            );
+        }
+    }
+}
+
+fn last_words(journal: Journal, ending: Ending) -> String {
+    let text = said(style(Form::Plain), journal.closed(60, ending).events());
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines
+        .iter()
+        .rposition(|line| line.starts_with("[WARN]") || line.starts_with("[STEP]"));
+    lines[from.map_or(1, |at| at + 1)..].join("\n")
+}
+
+#[test]
+fn a_good_deployment_says_how_to_go_back() {
+    let words = last_words(opened(RunKind::Deploy), Ending::Deployed);
+    assert_eq!(
+        words,
+        "[INFO] The new release is live: deployed, verified and watched.\n\
+         [INFO] To go back to the state before it: guard rollback --backup-timestamp=20251022_153000\n\
+         [INFO] Production is new, verified."
+    );
+}
+
+#[test]
+fn a_failure_is_told_in_four_parts() {
+    let journal = deployed()
+        .failed(50, Action::Watch, watch_failure())
+        .turned(50, Turn::WatchFailed);
+    assert_eq!(
+        last_words(journal, Ending::RolledBack(Turn::WatchFailed)),
+        "[ERROR] The watch found the release bad\n\
+         [ERROR]   why: backend failed 12 times in a row over 11 s (connection refused)\n\
+         [ERROR]   guard: The watch found the release bad; rolled back to 20251022_153000, and proven.\n\
+         [ERROR]   now, to see what is kept of the failed state: guard status\n\
+         [ERROR] Production is old, verified (exit code 22)."
+    );
+}
+
+#[test]
+fn a_run_that_changed_nothing_offers_the_same_command_again() {
+    assert_eq!(
+        last_words(opened(RunKind::Deploy), Ending::NothingToUndo(Turn::DeployFailed)),
+        "[ERROR] The deploy command failed\n\
+         [ERROR]   guard: The deploy command failed; nothing had been changed, so there was nothing to undo.\n\
+         [ERROR]   now, to try again: guard deploy -- ./deploy.sh --to 'new version'\n\
+         [ERROR] Production is old, verified (exit code 24)."
+    );
+}
+
+#[test]
+fn a_stuck_run_tells_what_is_in_the_way_and_why_it_went_back() {
+    let obstacle = guard::model::fact::Failure {
+        chain: vec![
+            "could not rename the database app".into(),
+            "no space left on device".into(),
+        ],
+        ..guard::model::fact::Failure::new("")
+    };
+    let journal = deployed()
+        .failed(50, Action::Watch, watch_failure())
+        .turned(50, Turn::WatchFailed)
+        .begun(51, Action::Restore(super::records::name("db")))
+        .failed(52, Action::Restore(super::records::name("db")), obstacle);
+    let words = last_words(journal, Ending::Stuck(Turn::WatchFailed));
+    assert_eq!(
+        words,
+        "[ERROR] Step 3: put databases and volumes back: restore/db failed: could not rename the database app: \
+         no space left on device\n\
+         [ERROR] Could not go back: restore/db failed\n\
+         [ERROR]   why: could not rename the database app\n\
+         [ERROR]   why: no space left on device\n\
+         [ERROR]   why: the run was going back because backend failed 12 times in a row over 11 s (connection refused)\n\
+         [ERROR]   guard: The way back stopped half-way: a part of production is old, a part is new.\n\
+         [ERROR]   now, to continue: guard resume\n\
+         [ERROR] Production is mixed (exit code 30)."
+    );
+}
+
+#[test]
+fn the_sentences_of_the_other_endings() {
+    let of = |kind, ending| {
+        let course = Course::of(&opened(kind).0);
+        let closing = Closing::of(&course, ending, "guard -C /srv/shop");
+        format!("{} > {}", closing.sentence, closing.next.unwrap().command)
+    };
+    let told = [
+        of(RunKind::Backup, Ending::Captured),
+        of(RunKind::Deploy, Ending::Inconclusive),
+        of(RunKind::Deploy, Ending::Untouched(Turn::BackupFailed)),
+        of(RunKind::Backup, Ending::Untouched(Turn::Interrupted)),
+        of(RunKind::Rollback, Ending::RolledBack(Turn::Asked)),
+        of(RunKind::Undo, Ending::RolledBack(Turn::Asked)),
+        of(RunKind::Rollback, Ending::NothingToUndo(Turn::Asked)),
+        of(RunKind::Rollback, Ending::Withheld(Turn::Asked)),
+        of(RunKind::Deploy, Ending::Withheld(Turn::VerifyFailed)),
+        of(RunKind::Deploy, Ending::RestoredUnhealthy(Turn::DeployFailed)),
+    ];
+    let expected = [
+        "Backup 20251022_153000 is complete and proven. > guard -C /srv/shop show 20251022_153000",
+        "The release was left in place, but too little was seen to say that it is well. > guard -C /srv/shop rollback --backup-timestamp=20251022_153000",
+        "There is no sound backup, so the deploy command was not run. > guard -C /srv/shop check",
+        "The run ended before it changed anything. > guard -C /srv/shop deploy -- ./deploy.sh --to 'new version'",
+        "Rolled back to 20251022_153000, and proven. > guard -C /srv/shop rollback --undo",
+        "The state that the last rollback put aside is back, and proven. > guard -C /srv/shop rollback --undo",
+        "Everything is as backup 20251022_153000 has it; there was nothing to put back. > guard -C /srv/shop list",
+        "The rollback was withheld by the data policy; nothing was put back. > guard -C /srv/shop rollback --backup-timestamp=20251022_153000 --data-restore=always",
+        "The verification failed; the rollback was withheld, and the failed release is still there. > guard -C /srv/shop rollback --backup-timestamp=20251022_153000",
+        "Rolled back to 20251022_153000, but that state does not pass its probes. > guard -C /srv/shop check",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn the_result_holds_what_happened() {
+    let redaction = Redaction::default();
+    redaction.learn("new version");
+    let value = Outcome::of(
+        &walked_back().0,
+        Some(std::path::Path::new("/state/runs/x/incident.md")),
+        "guard",
+    )
+    .to_value(&redaction);
+    assert_eq!(value["outcome"], "rolled-back");
+    assert_eq!(value["ending"]["rolled-back"], "watch-failed");
+    assert_eq!(value["exit_code"], 22);
+    assert_eq!(value["rolled_back"], true);
+    assert_eq!(value["price"][0], "db: discards 3 rows in users since 15:30:07");
+    assert_eq!(
+        value["displaced"][0]["kept_as"][0],
+        "database app__failed_20251022_153000_deploy"
+    );
+    assert_eq!(
+        value["displaced"].as_array().unwrap().len(),
+        1,
+        "objects were not touched"
+    );
+    assert_eq!(value["irreversible"][0], "3 mails sent");
+    assert_eq!(value["stages"][0]["title"], "Step 1: back up databases");
+    assert_eq!(value["stages"][0]["seconds"], 5.0);
+    assert_eq!(value["stages"][3]["state"], "failed");
+    assert_eq!(value["stages"][4]["direction"], "back");
+    assert_eq!(value["seconds"], 97.0);
+    assert_eq!(value["report"], "/state/runs/x/incident.md");
+    let again = Outcome::of(
+        &opened(RunKind::Deploy)
+            .closed(9, Ending::NothingToUndo(Turn::DeployFailed))
+            .0,
+        None,
+        "guard",
+    );
+    let command = again.to_value(&redaction)["next"]["command"].to_string();
+    assert_eq!(
+        command, r#""guard deploy -- ./deploy.sh --to '[REDACTED]'""#,
+        "a secret in the command is not repeated"
+    );
+    let open = Outcome::of(&deployed().0, None, "guard");
+    assert_eq!((open.outcome.as_str(), open.exit_code), ("cut-off", ExitCode::CUT_OFF));
+    assert_eq!(open.next.unwrap().command, "guard resume");
+}

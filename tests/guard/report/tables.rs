@@ -1,0 +1,57 @@
+//! Tables: aligned, and never wider than the terminal.
+
+use console::measure_text_width;
+use guard::report::tables::Table;
+
+fn table() -> Table {
+    Table::new(["BACKUP", "SIZE", "STATE", "DESCRIPTION"])
+        .right(1)
+        .row([
+            "20251022_153000",
+            "412.0 MB",
+            "known good",
+            "before the new checkout, with a description that goes on",
+        ])
+        .row(["20251021_090000", "9 kB", "tainted", "数据库备份"])
+        .row(["x"])
+}
+
+#[test]
+fn columns_are_aligned() {
+    let expected = "\
+BACKUP               SIZE  STATE       DESCRIPTION
+20251022_153000  412.0 MB  known good  before the new checkout, with a description that goes on
+20251021_090000      9 kB  tainted     数据库备份
+x
+";
+    assert_eq!(table().render(None), expected);
+}
+
+#[test]
+fn no_line_is_wider_than_asked() {
+    for width in [80, 60, 40, 30] {
+        let text = table().render(Some(width));
+        for line in text.lines() {
+            assert!(measure_text_width(line) <= width, "{width}: {line:?}");
+        }
+        assert!(text.contains("2025"), "{text}");
+    }
+    let narrow = table().render(Some(80));
+    assert!(
+        narrow.contains("20251022_153000  412.0 MB  known good  before the new checkout, with a descript"),
+        "{narrow}"
+    );
+    assert!(narrow.contains('…'), "{narrow}");
+}
+
+#[test]
+fn a_cell_cannot_act_on_the_terminal() {
+    let text = Table::new(["A"]).row(["\u{1b}]0;x\u{7}\n"]).render(Some(80));
+    assert!(
+        !text
+            .trim_end()
+            .trim_start_matches("A\n")
+            .contains(|c: char| c.is_control()),
+        "{text:?}"
+    );
+}

@@ -1,0 +1,12 @@
+//! Every kind of resource, held to the same promises.
+
+pub mod built;
+mod compose;
+mod example;
+mod files;
+mod git;
+mod images;
+mod postgres;
+pub mod promises;
+mod sqlite;
+mod volume;

@@ -1,0 +1,220 @@
+//! Volumes and directories: the promises, odd contents, interruptions, hostile archives, a real engine.
+
+mod engine;
+mod hostile;
+mod swap;
+pub mod tree;
+
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::PathBuf;
+
+use guard::model::artifact::Artifact;
+use guard::model::policy::DataRestore;
+use guard::resources::{Resource, Slot};
+
+use super::built::{build, text, try_build};
+use super::promises::{self, Subject};
+use crate::support::Scene;
+
+struct Directory {
+    resource: Box<dyn Resource>,
+    root: PathBuf,
+}
+
+impl Directory {
+    fn new(scene: &Scene) -> Self {
+        let root = scene.project().join("objects");
+        std::fs::create_dir(&root).unwrap();
+        tree::plant(&root);
+        let resource = build("volume", &scene.project(), None, &[("path", text("objects"))]);
+        Self { resource, root }
+    }
+
+    fn capture(&self, scene: &Scene) -> (Slot, Artifact) {
+        let slot = Slot::new(&scene.backup(), self.resource.name());
+        let artifact = self.resource.capture(&slot, &scene.cx).unwrap();
+        (slot, artifact)
+    }
+}
+
+impl Subject for Directory {
+    fn resource(&self) -> &dyn Resource {
+        &*self.resource
+    }
+
+    fn spoil_live(&self) {
+        tree::spoil(&self.root);
+    }
+
+    fn observe(&self) -> String {
+        tree::observe(&self.root)
+    }
+}
+
+#[test]
+fn a_directory_keeps_the_promises() {
+    let scene = Scene::new();
+    promises::hold(&Directory::new(&scene), &scene);
+}
+
+#[test]
+fn what_a_listing_does_not_show_comes_back_too() {
+    let scene = Scene::new();
+    let subject = Directory::new(&scene);
+    let (slot, artifact) = subject.capture(&scene);
+    let note = || {
+        let mut value = [0; 64];
+        let length = rustix::fs::getxattr(subject.root.join("attributed"), "user.note", &mut value[..]).unwrap();
+        value[..length].to_vec()
+    };
+    let original = note();
+    tree::spoil(&subject.root);
+    std::fs::remove_file(subject.root.join("attributed")).unwrap();
+    let prepared = subject
+        .resource
+        .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
+        .unwrap();
+    subject
+        .resource
+        .restore(&prepared, &artifact, &slot, &scene.cx)
+        .unwrap();
+    assert_eq!(note(), original, "attributes, with any bytes in them");
+    let sparse = std::fs::metadata(subject.root.join("sparse")).unwrap();
+    assert!(
+        sparse.blocks() * 512 < sparse.size() / 10,
+        "holes stay holes: {} blocks",
+        sparse.blocks()
+    );
+}
+
+#[test]
+fn any_tar_reads_the_archive() {
+    let scene = Scene::new();
+    let subject = Directory::new(&scene);
+    let (slot, artifact) = subject.capture(&scene);
+    let archive = slot.directory().join("data.tar.zst");
+    let target = scene.root().join("by tar");
+    std::fs::create_dir(&target).unwrap();
+    let script = "tar --zstd --numeric-owner --same-permissions --same-owner -xf \"$1\" -C \"$2\"";
+    let paths = [archive.to_str().unwrap(), target.to_str().unwrap()];
+    tree::run("sh", &["-c", script, "sh", paths[0], paths[1]]);
+    assert_eq!(
+        tree::observe(&target),
+        subject.observe(),
+        "GNU tar makes the same tree of it"
+    );
+    for entry in &artifact.files {
+        let path = slot.path_of(entry).unwrap();
+        let line = tree::run("sha256sum", &[path.to_str().unwrap()]);
+        assert!(line.starts_with(&entry.sha256), "{line}");
+    }
+}
+
+#[test]
+fn fault_b17_what_is_not_kept_is_listed() {
+    let scene = Scene::new();
+    let subject = Directory::new(&scene);
+    let _socket = std::os::unix::net::UnixListener::bind(subject.root.join("app.sock")).unwrap();
+    let (_, artifact) = subject.capture(&scene);
+    assert_eq!(artifact.not_kept, ["socket app.sock"]);
+}
+
+#[test]
+fn fault_h6_a_live_data_directory_is_refused() {
+    let scene = Scene::new();
+    let root = scene.project().join("data");
+    std::fs::create_dir_all(root.join("17/docker")).unwrap();
+    std::fs::write(root.join("17/docker/PG_VERSION"), "17\n").unwrap();
+    let live = build("volume", &scene.project(), None, &[("path", text("data"))]);
+    let survey = live.survey(&scene.cx);
+    assert!(
+        survey
+            .obstacles
+            .iter()
+            .any(|one| one.refuses && one.what.contains("Postgres")),
+        "{survey:?}"
+    );
+    let slot = Slot::new(&scene.backup(), live.name());
+    live.capture(&slot, &scene.cx).expect_err("refused");
+    assert!(!slot.directory().exists(), "nothing was copied");
+    let stopped = build(
+        "volume",
+        &scene.project(),
+        None,
+        &[("path", text("data")), ("mode", text("stop"))],
+    );
+    stopped
+        .capture(&slot, &scene.cx)
+        .expect("with its users stopped it may be copied");
+}
+
+#[test]
+fn fault_b16_a_file_that_changes_while_it_is_read_is_noticed() {
+    use std::io::Write;
+    let scene = Scene::new();
+    let root = scene.project().join("objects");
+    std::fs::create_dir(&root).unwrap();
+    std::fs::write(root.join("restless"), vec![1; 60_000_000]).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut file = std::fs::OpenOptions::new()
+                .append(true)
+                .open(root.join("restless"))
+                .unwrap();
+            while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+                file.write_all(b"more").unwrap();
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+        });
+        let slot = Slot::new(&scene.backup(), &"subject".parse().unwrap());
+        let live = build("volume", &scene.project(), None, &[("path", text("objects"))]);
+        let noted = live
+            .capture(&slot, &scene.cx)
+            .map(|artifact| (live.prove(&artifact, &slot, &scene.cx), artifact));
+        let held = build(
+            "volume",
+            &scene.project(),
+            None,
+            &[("path", text("objects")), ("mode", text("stop"))],
+        );
+        let refused = held.capture(&slot, &scene.cx);
+        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+        let (proven, artifact) = noted.unwrap();
+        proven.unwrap();
+        assert!(
+            artifact.not_kept.iter().any(|one| one.contains("restless")),
+            "{:?}",
+            artifact.not_kept
+        );
+        refused.expect_err("a file that nobody may write to must not change");
+    });
+}
+
+#[test]
+fn wrong_keys_are_told() {
+    let scene = Scene::new();
+    let project = scene.project();
+    let problem = |keys: &[_]| {
+        format!(
+            "{:?}",
+            try_build("volume", &project, None, keys).err().expect("refused")
+        )
+    };
+    assert!(problem(&[]).contains("is missing"));
+    assert!(problem(&[("volume", text("a")), ("path", text("b"))]).contains("one of the two"));
+    assert!(problem(&[("volume", text("a")), ("mode", text("frozen"))]).contains("pause"));
+    assert!(problem(&[("volumes", text("a"))]).contains("did you mean `volume`?"));
+}
+
+#[test]
+fn a_directory_that_is_missing_or_none_is_refused() {
+    let scene = Scene::new();
+    std::fs::write(scene.project().join("file"), "").unwrap();
+    symlink("nowhere", scene.project().join("dangling")).unwrap();
+    for path in ["missing", "file", "dangling"] {
+        let resource = build("volume", &scene.project(), None, &[("path", text(path))]);
+        let survey = resource.survey(&scene.cx);
+        assert!(survey.obstacles.iter().any(|one| one.refuses), "{path}: {survey:?}");
+    }
+}

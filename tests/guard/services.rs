@@ -1,0 +1,369 @@
+//! What runs, stopped and started on the real engine.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::Duration;
+
+use guard::services::{Affected, ServiceError, Services, keep_evidence};
+use guard::system::docker::Recorded;
+
+use crate::support::Scene;
+use crate::support::project::{Project, docker};
+
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// A service that stops at once when it is asked to.
+fn service(name: &str, more: &str) -> String {
+    format!("  {name}: {{image: 'guard-test/debian:trixie', init: true, command: [sleep, '600'], {more}}}\n")
+}
+
+fn shop() -> String {
+    [
+        "services:\n".to_owned(),
+        service("db", "volumes: ['data:/data']"),
+        service("store", "volumes: ['objects:/data']"),
+        service("app", "depends_on: [db, store]"),
+        service("web", "depends_on: [app]"),
+        service("side", ""),
+        service("idle", "volumes: ['objects:/data']"),
+        "volumes: {data: {}, objects: {}}\n".to_owned(),
+    ]
+    .concat()
+}
+
+fn services_of(project: &Project) -> Services {
+    Services {
+        compose: Some(project.compose.clone()),
+        ..Services::default()
+    }
+}
+
+fn words(text: &[&str]) -> Vec<String> {
+    text.iter().map(|&word| word.to_owned()).collect()
+}
+
+/// The moments at which containers ended, by service.
+fn ended(project: &Project, service: &str) -> String {
+    docker(&["inspect", "-f", "{{.State.FinishedAt}}", &project.container(service)])
+}
+
+#[test]
+fn only_what_uses_the_data_stops_dependents_first_and_what_was_stopped_stays_stopped() {
+    let scene = Scene::new();
+    let cx = &scene.cx;
+    let project = Project::new(&scene.project(), &shop());
+    project.up();
+    project.compose(&["stop", "idle"]);
+    let recorded = Recorded::of(cx, &project.compose).unwrap();
+    let services = services_of(&project);
+    let affected = Affected {
+        occupied: vec!["objects".to_owned()],
+        databases: vec!["db".to_owned()],
+        keep_running: vec!["db".to_owned()],
+    };
+    let stopped = services.quiesce(&affected, cx).unwrap();
+    assert_eq!(stopped, ["idle", "web", "app", "store"]);
+    let expected = [
+        "app exited",
+        "db running",
+        "idle exited",
+        "side running",
+        "store exited",
+        "web exited",
+    ];
+    assert_eq!(project.states(), expected);
+    assert!(ended(&project, "web") < ended(&project, "app"));
+    assert!(ended(&project, "app") < ended(&project, "store"));
+    assert_eq!(
+        services.quiesce(&affected, cx).unwrap(),
+        stopped,
+        "a second time is the same"
+    );
+
+    for _ in 0..2 {
+        services.start(Some(&recorded), LIMIT, cx).unwrap();
+        let expected = [
+            "app running",
+            "db running",
+            "idle exited",
+            "side running",
+            "store running",
+            "web running",
+        ];
+        assert_eq!(project.states(), expected);
+    }
+}
+
+#[test]
+fn a_dependency_that_had_been_stopped_is_not_started_and_an_orphan_goes() {
+    let scene = Scene::new();
+    let cx = &scene.cx;
+    let text = format!(
+        "services:\n{}{}",
+        service("migrate", "").replace("[sleep, '600']", "['true']"),
+        service(
+            "app",
+            "depends_on: {migrate: {condition: service_completed_successfully}}"
+        )
+    );
+    let project = Project::new(&scene.project(), &text);
+    project.up();
+    let recorded = Recorded::of(cx, &project.compose).unwrap();
+    let migrated = ended(&project, "migrate");
+    project.write(&format!("{text}{}", service("worker", "")).replace("'600'", "'601'"));
+    project.up();
+    let migrated_again = ended(&project, "migrate");
+    assert_ne!(migrated, migrated_again);
+    project.write(&text);
+    services_of(&project).start(Some(&recorded), LIMIT, cx).unwrap();
+    assert_eq!(project.states(), ["app running", "migrate exited"]);
+    assert_eq!(
+        ended(&project, "migrate"),
+        migrated_again,
+        "the rollback ran no migration"
+    );
+    let command = docker(&["inspect", "-f", "{{.Config.Cmd}}", &project.container("app")]);
+    assert_eq!(command, "[sleep 600]");
+}
+
+#[test]
+fn as_many_containers_run_as_before() {
+    let scene = Scene::new();
+    let cx = &scene.cx;
+    let project = Project::new(&scene.project(), &format!("services:\n{}", service("app", "")));
+    project.compose(&["up", "-d", "--scale", "app=2"]);
+    let recorded = Recorded::of(cx, &project.compose).unwrap();
+    project.up();
+    assert_eq!(project.states(), ["app running"]);
+    services_of(&project).start(Some(&recorded), LIMIT, cx).unwrap();
+    assert_eq!(project.states(), ["app running", "app running"]);
+}
+
+#[test]
+fn a_restart_loop_is_not_running() {
+    let scene = Scene::new();
+    let cx = &scene.cx;
+    let text = format!("services:\n{}", service("app", ""));
+    let project = Project::new(&scene.project(), &text);
+    project.up();
+    let recorded = Recorded::of(cx, &project.compose).unwrap();
+    let crash = "command: [sh, -c, 'sleep 1; echo no table users; exit 3'], restart: always";
+    project.write(&text.replace("command: [sleep, '600']", crash));
+    let error = services_of(&project).start(Some(&recorded), LIMIT, cx).unwrap_err();
+    let ServiceError::NotRunning(told) = &error else {
+        panic!("{error:?}")
+    };
+    let told = told.join("; ");
+    for part in ["app-1", "exit code 3", "restarted", "no table users"] {
+        assert!(told.contains(part), "{part:?} is not in {told:?}");
+    }
+}
+
+#[test]
+fn unhealthy_is_not_running() {
+    let scene = Scene::new();
+    let cx = &scene.cx;
+    let check = "healthcheck: {test: ['CMD', 'false'], interval: 1s, retries: 1}";
+    let project = Project::new(&scene.project(), &format!("services:\n{}", service("app", check)));
+    project.up();
+    let recorded = Recorded::of(cx, &project.compose).unwrap();
+    let error = services_of(&project)
+        .start(Some(&recorded), Duration::from_secs(6), cx)
+        .unwrap_err();
+    assert!(error.to_string().contains("is unhealthy"), "{error}");
+}
+
+#[test]
+fn a_port_that_is_held_is_told_with_its_holder() {
+    let scene = Scene::new();
+    let other = Scene::new();
+    let cx = &scene.cx;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let text = format!(
+        "services:\n{}",
+        service("web", &format!("ports: ['127.0.0.1:{port}:80']"))
+    );
+    let project = Project::new(&scene.project(), &text);
+    project.compose(&["create"]);
+    let mut recorded = Recorded::of(cx, &project.compose).unwrap();
+    recorded.containers[0].state = "running".to_owned();
+    let services = services_of(&project);
+    let error = services.start(Some(&recorded), LIMIT, cx).unwrap_err();
+    assert!(matches!(error, ServiceError::Conflict(_)), "{error:?}");
+    assert!(
+        error.to_string().contains(&format!("port {port} is held by a process")),
+        "{error}"
+    );
+
+    drop(listener);
+    let holder = Project::new(&other.project(), &text);
+    holder.up();
+    let error = services.start(Some(&recorded), LIMIT, cx).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains(&format!("container {}-web-1", holder.name())),
+        "{error}"
+    );
+
+    drop(holder);
+    services.start(Some(&recorded), LIMIT, cx).unwrap();
+    assert_eq!(project.states(), ["web running"]);
+}
+
+#[test]
+fn a_name_that_is_held_is_told_with_its_holder() {
+    let scene = Scene::new();
+    let other = Scene::new();
+    let cx = &scene.cx;
+    let name = format!("guard-test-comp-name-{}", std::process::id());
+    let text = format!("services:\n{}", service("web", &format!("container_name: {name}")));
+    let project = Project::new(&scene.project(), &text);
+    project.up();
+    let recorded = Recorded::of(cx, &project.compose).unwrap();
+    project.compose(&["down"]);
+    let holder = Project::new(&other.project(), &text);
+    holder.up();
+    let error = services_of(&project).start(Some(&recorded), LIMIT, cx).unwrap_err();
+    assert!(matches!(error, ServiceError::Conflict(_)), "{error:?}");
+    for part in [&name, holder.name()] {
+        assert!(error.to_string().contains(part), "{part} is not in {error}");
+    }
+}
+
+#[test]
+fn the_users_commands_run_around() {
+    let scene = Scene::new();
+    let log = scene.project().join("log");
+    let write = |word: &str| vec![words(&["sh", "-c", &format!("echo {word} $GUARD_STAGE >> log")])];
+    let services = Services {
+        compose: None,
+        stop: write("stop"),
+        start: write("start"),
+        maintenance_on: write("on"),
+        maintenance_off: write("off"),
+    };
+    services.quiesce(&Affected::default(), &scene.cx).unwrap();
+    services.start(None, LIMIT, &scene.cx).unwrap();
+    assert_eq!(
+        fs::read_to_string(&log).unwrap(),
+        "on maintenance\nstop stop\nstart start\noff maintenance\n"
+    );
+
+    let failing = Services {
+        stop: vec![words(&["false"])],
+        ..services.clone()
+    };
+    assert!(
+        failing.quiesce(&Affected::default(), &scene.cx).is_err(),
+        "what may still write is an error"
+    );
+    let failing = Services {
+        maintenance_on: vec![words(&["false"])],
+        ..services
+    };
+    failing
+        .quiesce(&Affected::default(), &scene.cx)
+        .expect("a page that does not come up stops nobody");
+}
+
+#[test]
+fn a_database_that_is_down_is_started_alone() {
+    let scene = Scene::new();
+    let project = Project::new(&scene.project(), &shop());
+    project.up();
+    project.compose(&["stop"]);
+    let services = services_of(&project);
+    for _ in 0..2 {
+        services.ensure_running(&["db".to_owned()], LIMIT, &scene.cx).unwrap();
+        let running: Vec<String> = project
+            .states()
+            .into_iter()
+            .filter(|state| state.ends_with("running"))
+            .collect();
+        assert_eq!(running, ["db running"]);
+    }
+}
+
+fn every_file(directory: &Path) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    for entry in walkdir::WalkDir::new(directory).sort_by_file_name() {
+        let entry = entry.unwrap();
+        if entry.file_type().is_file() {
+            let name = entry.path().strip_prefix(directory).unwrap().display().to_string();
+            files.push((name, fs::read_to_string(entry.path()).unwrap()));
+        }
+    }
+    files
+}
+
+#[test]
+fn evidence_has_the_logs_and_no_secret() {
+    let scene = Scene::new();
+    let cx = &scene.cx;
+    let more = "environment: {DB_PASSWORD: canary-password, URL: 'postgres://u:canary-in-url@db/x'}";
+    let loud = "[sh, -c, 'echo boom $$DB_PASSWORD $$URL; head -c 6000000 /dev/zero | tr \"\\\\0\" x | fold; echo the end; exec sleep 600']";
+    let text = format!("services:\n{}", service("app", more).replace("[sleep, '600']", loud));
+    let project = Project::new(&scene.project(), &text);
+    let before = cx.clock.now();
+    project.up();
+    let quiet = format!(
+        "services:\n{}",
+        service("app", more).replace(
+            "[sleep, '600']",
+            "[sh, -c, 'echo boom $$DB_PASSWORD $$URL; exec sleep 600']"
+        )
+    );
+    std::thread::sleep(Duration::from_secs(2));
+    let directory = scene.root().join("evidence");
+    let notes = keep_evidence(&directory, Some(project.name()), before, cx);
+    assert_eq!(notes, Vec::<String>::new());
+    let files = every_file(&directory);
+    let file = |name: &str| {
+        &files
+            .iter()
+            .find(|(path, _)| path == name)
+            .unwrap_or_else(|| panic!("no {name}"))
+            .1
+    };
+    let log = file(&format!("logs/{}-app-1.log", project.name()));
+    assert!(log.starts_with("[the first ") && log.trim_end().ends_with("the end"));
+    assert!(log.len() <= 5 * 1024 * 1024 + 100);
+    assert!(file(&format!("inspect/{}-app-1.json", project.name())).contains("DB_PASSWORD=[REDACTED]"));
+    assert!(file("ps.txt").contains("-app-1"));
+    assert!(file("images.txt").contains("sha256:"));
+    assert!(file("disk.txt").contains('%'));
+
+    project.write(&quiet);
+    project.up();
+    std::thread::sleep(Duration::from_secs(1));
+    let directory = scene.root().join("evidence-2");
+    assert_eq!(
+        keep_evidence(&directory, Some(project.name()), before, cx),
+        Vec::<String>::new()
+    );
+    let second = every_file(&directory);
+    assert!(
+        second
+            .iter()
+            .any(|(_, text)| text.contains("boom [REDACTED] postgres://u:[REDACTED]@db/x"))
+    );
+    for (name, text) in files.iter().chain(&second) {
+        assert!(!text.contains("canary"), "{name} shows a secret");
+    }
+}
+
+#[test]
+fn evidence_without_a_project_is_the_machine_and_what_cannot_be_kept_is_told() {
+    let scene = Scene::new();
+    let directory = scene.root().join("evidence");
+    let notes = keep_evidence(&directory, None, scene.cx.clock.now(), &scene.cx);
+    assert_eq!(notes, Vec::<String>::new());
+    let names: Vec<String> = every_file(&directory).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["disk.txt", "processes.txt"]);
+    fs::write(scene.root().join("taken"), "").unwrap();
+    let notes = keep_evidence(&scene.root().join("taken"), None, scene.cx.clock.now(), &scene.cx);
+    assert!(notes[0].contains("could not create the directory"), "{notes:?}");
+}

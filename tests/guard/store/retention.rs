@@ -1,0 +1,186 @@
+//! Retention as a plan: counted by sort, by generation, never the last way back, never on a clock in doubt.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use guard::model::name::Timestamp;
+use guard::store::{Backup, Knowledge, Listed, Manifest, Why, clock_doubt, plan_retention};
+
+use super::{Place, backup, moment};
+
+/// A backup as it would be listed, the `generation`th, made this many days after the fixed moment.
+fn listed(generation: u64, days: i64, known_good: Knowledge) -> Listed {
+    let begun = moment(0) + TimeDelta::days(days);
+    Listed::Backup(Backup {
+        directory: "/nonexistent".into(),
+        verdict: None,
+        manifest: Manifest {
+            timestamp: Timestamp::at(begun, u32::try_from(generation).unwrap()),
+            generation,
+            begun,
+            guard: "0.1.0".to_owned(),
+            host: "here".to_owned(),
+            run: None,
+            environment: None,
+            target: None,
+            known_good,
+            description: None,
+            command: Vec::new(),
+            git: None,
+            settings: None,
+            artifacts: Vec::new(),
+        },
+    })
+}
+
+fn generations(listed: &[Listed], removals: &[guard::store::Removal]) -> Vec<u64> {
+    let generation = |timestamp: &Timestamp| {
+        listed.iter().find_map(|listed| match listed {
+            Listed::Backup(backup) if backup.timestamp() == timestamp => Some(backup.manifest.generation),
+            _ => None,
+        })
+    };
+    removals
+        .iter()
+        .map(|removal| generation(&removal.timestamp).unwrap())
+        .collect()
+}
+
+fn stamp_of(listed: &Listed) -> Timestamp {
+    listed.name().parse().unwrap()
+}
+
+fn day(days: i64) -> DateTime<Utc> {
+    moment(60) + TimeDelta::days(days)
+}
+
+#[test]
+fn the_oldest_beyond_the_newest_ten_go() {
+    let all: Vec<Listed> = (1..=13)
+        .map(|n| listed(n, i64::try_from(n).unwrap(), Knowledge::KnownGood))
+        .collect();
+    let removals = plan_retention(&all, 10, 30, &[], day(13));
+    assert_eq!(generations(&all, &removals), [1, 2, 3]);
+    assert!(removals.iter().all(|removal| removal.why == Why::Beyond(10)));
+    assert!(plan_retention(&all[3..], 10, 30, &[], day(13)).is_empty());
+    let removals = plan_retention(&all[3..], 10, 7, &[], day(13));
+    assert_eq!(generations(&all, &removals), [4, 5, 6], "older than seven days");
+    assert_eq!(removals[0].why.to_string(), "it is older than 7 days");
+}
+
+#[test]
+fn fault_l11_bad_days_push_out_no_good_backup() {
+    let mut all = vec![listed(1, 0, Knowledge::KnownGood), listed(2, 1, Knowledge::KnownGood)];
+    all.extend((3..=40).map(|n| listed(n, 2, Knowledge::Tainted("probes failed".to_owned()))));
+    let removals = plan_retention(&all, 10, 30, &[], day(3));
+    assert_eq!(
+        generations(&all, &removals),
+        (3..=30).collect::<Vec<_>>(),
+        "the tainted ones are counted by themselves"
+    );
+    let removals = plan_retention(&all, 10, 30, &[], day(300));
+    assert!(
+        !generations(&all, &removals).contains(&2),
+        "the last known-good one stays, however old"
+    );
+    assert!(generations(&all, &removals).contains(&1));
+}
+
+#[test]
+fn fault_l10_what_is_pinned_stays() {
+    let all: Vec<Listed> = (1..=20).map(|n| listed(n, 0, Knowledge::KnownGood)).collect();
+    let pins = [stamp_of(&all[0]), stamp_of(&all[4])];
+    let removals = plan_retention(&all, 10, 30, &pins, day(0));
+    assert_eq!(generations(&all, &removals), [2, 3, 4, 6, 7, 8, 9, 10]);
+}
+
+#[test]
+fn fault_c2_age_counts_for_nothing_while_the_clock_is_in_doubt() {
+    let good = |n, days| listed(n, days, Knowledge::KnownGood);
+    let cases = [
+        (vec![good(1, 0), good(2, 1)], day(3650), "leaps"),
+        (vec![good(1, 0), good(2, 1), good(3, 3650)], day(3650), "leaps"),
+        (vec![good(1, 0), good(2, 1), good(3, 3650)], day(2), "future"),
+        (vec![good(1, 365), good(2, 0)], day(400), "after"),
+    ];
+    for (all, now, word) in cases {
+        let doubt = clock_doubt(&all, now).unwrap();
+        assert!(doubt.contains(word), "{doubt}");
+        assert!(plan_retention(&all, 10, 30, &[], now).is_empty(), "{doubt}");
+        // Order is not a matter of time: the count still holds, by generation.
+        let by_count = plan_retention(&all, 1, 30, &[], now);
+        assert_eq!(by_count.len(), all.len() - 1);
+        assert!(by_count.iter().all(|removal| removal.why == Why::Beyond(1)));
+    }
+    let all = [good(1, 0), good(2, 40)];
+    assert_eq!(clock_doubt(&all, day(41)), None);
+    assert_eq!(generations(&all, &plan_retention(&all, 10, 30, &[], day(41))), [1]);
+}
+
+#[test]
+fn a_retention_of_nothing_still_keeps_the_newest() {
+    let all: Vec<Listed> = (1..=3).map(|n| listed(n, 0, Knowledge::KnownGood)).collect();
+    assert_eq!(generations(&all, &plan_retention(&all, 0, 1, &[], day(0))), [1, 2]);
+    assert!(plan_retention(&[], 10, 30, &[], day(0)).is_empty());
+}
+
+#[test]
+fn ten_thousand_backups_keep_every_promise() {
+    // A small generator of its own, so that a failure can be repeated.
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = move |below: u64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed % below
+    };
+    let all: Vec<Listed> = (1..=10_000)
+        .map(|n| {
+            let known = match random(3) {
+                0 => Knowledge::KnownGood,
+                1 => Knowledge::Tainted("bad".to_owned()),
+                _ => Knowledge::Unknown,
+            };
+            listed(n, i64::try_from(n / 30).unwrap(), known)
+        })
+        .collect();
+    let pins: Vec<Timestamp> = (0..50)
+        .map(|_| stamp_of(&all[usize::try_from(random(10_000)).unwrap()]))
+        .collect();
+    let removals = plan_retention(&all, 25, 30, &pins, day(334));
+    let gone = generations(&all, &removals);
+    assert!(gone.is_sorted(), "the oldest go first");
+    let good: Vec<u64> = all
+        .iter()
+        .filter_map(|listed| match listed {
+            Listed::Backup(backup) if backup.is_known_good() => Some(backup.manifest.generation),
+            _ => None,
+        })
+        .collect();
+    let newest_good = &good[good.len() - 25..];
+    assert!(newest_good.iter().all(|generation| !gone.contains(generation)));
+    assert!(
+        pins.iter()
+            .all(|pin| removals.iter().all(|removal| &removal.timestamp != pin))
+    );
+    let kept = all.len() - gone.len();
+    assert!((50..=100).contains(&kept), "{kept} kept");
+}
+
+#[test]
+fn only_backups_are_planned_away() {
+    let place = Place::new();
+    let store = place.store();
+    for second in 0..4 {
+        backup(&store, moment(second), Knowledge::KnownGood);
+    }
+    store.begin(moment(9)).unwrap();
+    std::fs::create_dir(place.backups().join("20200101_000000")).unwrap();
+    std::fs::write(place.backups().join("20200101_000000/db_app.sql"), "select 1;").unwrap();
+    let removals = plan_retention(&store.list().unwrap(), 2, 30, &[], moment(10));
+    let names: Vec<&str> = removals.iter().map(|removal| removal.timestamp.as_str()).collect();
+    assert_eq!(names, ["20251022_153000", "20251022_153001"]);
+    for removal in &removals {
+        store.delete(&removal.timestamp, &[], false).unwrap();
+    }
+    assert!(plan_retention(&store.list().unwrap(), 2, 30, &[], moment(10)).is_empty());
+    assert!(place.backups().join("20200101_000000/db_app.sql").exists());
+}
