@@ -7,6 +7,7 @@ pub mod fact;
 pub mod fingerprint;
 pub mod health;
 pub mod name;
+pub mod notice;
 pub mod plan;
 pub mod policy;
 pub mod secret;
