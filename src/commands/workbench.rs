@@ -16,7 +16,8 @@ use crate::journal::{Run, Runs};
 use crate::model::artifact::Displaced;
 use crate::model::exit::ExitCode;
 use crate::model::fact::Actor;
-use crate::model::name::{ResourceName, Timestamp};
+use crate::model::name::{ProbeName, ResourceName, Timestamp};
+use crate::model::setting::nearest;
 use crate::notify::Target;
 use crate::probes::{self, Probe};
 use crate::resources::{self, Kind, Resource};
@@ -137,21 +138,40 @@ impl Bench {
             compose: self.compose.clone(),
         };
         let mut problems = Vec::new();
-        let mut all: Vec<Arc<dyn Probe>> = Vec::new();
+        let mut all: Vec<probes::Asked> = Vec::new();
         for declared in &self.settings.probes {
             let Some(kind) = probes::kind(&declared.kind) else {
                 continue;
             };
             let built = declared.read(&mut problems, |section| {
-                (kind.build)(declared.name.clone(), section, &site)
+                let (witness, decides) = (section.text("witness"), section.has("required"));
+                let built = (kind.build)(declared.name.clone(), section, &site);
+                if let Some(witness) = &witness
+                    && let Err((message, hint)) = self.is_witness(witness, &declared.name)
+                {
+                    section.problem("witness", message, hint);
+                }
+                built.map(|built| (Arc::from(built), witness, decides))
             });
-            all.extend(built.map(Arc::from));
+            all.extend(built);
         }
         if problems.is_empty() {
-            Ok(all)
+            Ok(probes::witnessed(&all))
         } else {
             Err(Refusal::of_problems(&problems))
         }
+    }
+
+    /// Whether a probe can be the witness of another: the message and the hint where it cannot.
+    fn is_witness(&self, name: &str, of: &ProbeName) -> Result<(), (String, Option<String>)> {
+        if name == of.as_str() {
+            return Err(("a probe cannot be its own witness".to_owned(), None));
+        }
+        let names = || self.settings.probes.iter().map(|probe| probe.name.as_str());
+        if names().any(|known| known == name) {
+            return Ok(());
+        }
+        Err((format!("there is no probe {name:?}"), nearest(name, names())))
     }
 
     /// Who is told what becomes of a run.

@@ -78,6 +78,8 @@ pub enum Class {
     Unhealthy,
     /// The query failed.
     Query,
+    /// Too many errors stand in a log.
+    Log,
     /// There was nothing to read.
     NoData,
 }

@@ -180,6 +180,7 @@ fn before(history: &History, cx: &Context) -> Result<Vec<Reading>, Failure> {
 fn expectation(history: &History) -> Expectation {
     Expectation {
         version: history.deployed().expect_version,
+        since: history.step(&Step::of(Action::Deploy).id).map(|step| step.first_begun),
         ..Expectation::default()
     }
 }
