@@ -140,8 +140,8 @@ fn probes(bench: &Bench, report: &mut Report) -> Result<(), Refusal> {
             }
         }
     }
-    report.fact("watch", watch::words(&bench.settings.monitor));
-    for warning in watch::warnings(&bench.settings.monitor) {
+    report.fact("watch", watch::words(&bench.rule()));
+    for warning in watch::warnings(&bench.rule()) {
         report.warn("watch", warning, "see docs/watching.md");
     }
     Ok(())

@@ -10,6 +10,7 @@ mod freeze;
 mod init;
 mod inspection;
 mod journey;
+mod learned;
 pub mod library;
 mod list;
 mod notices;

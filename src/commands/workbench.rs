@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use super::learned;
 use super::plan::Place;
 use super::refusal::Refusal;
 use super::secrets;
 use crate::config::{Request as Wish, Settings};
-use crate::engine::crew::{Crew, SealInput};
+use crate::engine::crew::{Crew, Pacer, SealInput};
 use crate::journal::{Run, Runs};
 use crate::model::artifact::Displaced;
 use crate::model::exit::ExitCode;
 use crate::model::fact::Actor;
+use crate::model::health::Rule;
 use crate::model::name::{ProbeName, ResourceName, Timestamp};
 use crate::model::setting::nearest;
 use crate::notify::Target;
@@ -127,6 +129,16 @@ impl Bench {
     /// All problems of their tables at once.
     pub fn resources(&self) -> Result<Vec<Owned>, Refusal> {
         self.resources_of(&self.settings, self.compose.as_ref())
+    }
+
+    /// How readings are judged, its deadline for a start learned where nobody set one.
+    #[must_use]
+    pub fn rule(&self) -> Rule {
+        let mut rule = self.settings.monitor.clone();
+        if self.settings.gate.is_none() {
+            rule.gate = learned::gate(&self.runs).unwrap_or(rule.gate);
+        }
+        rule
     }
 
     /// The probes in force.
@@ -262,7 +274,7 @@ impl Bench {
             data,
             undoing,
             probes: self.probes()?,
-            rule: self.settings.monitor.clone(),
+            rule: self.rule(),
             services: self.services(),
             store: store.beside_project(&self.settings.directory),
             seal,
@@ -270,6 +282,7 @@ impl Bench {
             verify_timeout: CHECK_LIMIT,
             allow_unhealthy_baseline: self.settings.allow_unhealthy_baseline,
             runtime: self.runtime.clone(),
+            pace: Pacer::default(),
         })
     }
 

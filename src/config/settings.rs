@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::checks;
 use super::declared::{self, Declared};
@@ -55,6 +56,9 @@ pub struct Settings {
     pub verify: Verify,
     /// How readings are judged.
     pub monitor: Rule,
+    /// How long a start may take, where somebody says; else it is learned from earlier starts, and until there are any it
+    /// is that of `monitor`.
+    pub gate: Option<Duration>,
     /// What follows.
     pub policy: Policy,
     /// Whether a release may follow on a state that is not well.
@@ -195,7 +199,7 @@ fn read(
     checks::health_urls(&mut top, layers, source, &mut probes);
     let verify = checks::verify(&mut top, layers);
     let maintenance = top.section("maintenance", parts::maintenance);
-    let monitor = top.section("monitor", |section| judging::rule(section, layers));
+    let (monitor, gate) = top.section("monitor", |section| judging::rule(section, layers));
     let (policy, allow_unhealthy_baseline) = top.section("policy", |section| {
         let key = "policy.allow_unhealthy_baseline";
         (
@@ -243,6 +247,7 @@ fn read(
         maintenance,
         verify,
         monitor,
+        gate,
         policy,
         allow_unhealthy_baseline,
         retention,

@@ -106,6 +106,10 @@ pub struct Rule {
     /// What counts as a share that is too much.
     #[serde(default)]
     pub rate: RateForm,
+    /// How many times as long as before an answer has to take to be slow; when more than half of the answers are, the
+    /// release is bad. `None`: how long answers take decides nothing.
+    #[serde(default)]
+    pub latency: Option<f64>,
 }
 
 impl Default for Rule {
@@ -120,6 +124,7 @@ impl Default for Rule {
             min_samples: 20,
             gate: Duration::from_mins(1),
             rate: RateForm::Evidence,
+            latency: Some(2.0),
         }
     }
 }
@@ -183,6 +188,10 @@ pub enum FindingCause {
     Rate,
     /// One outage after another, each too short to decide.
     Flapping,
+    /// Answers that take much longer than before.
+    Latency,
+    /// A rule of the user's own.
+    Rule,
 }
 
 /// The counts that a progress line shows, over all probes that decide.

@@ -3,6 +3,7 @@
 mod command;
 mod copying;
 mod observation;
+mod pace;
 mod putting_back;
 mod relay;
 mod watching;
@@ -27,6 +28,7 @@ use crate::store::Store;
 use crate::system::context::Context;
 
 pub use copying::{SETTINGS, SealInput};
+pub use pace::Pacer;
 pub use watching::ask_once;
 
 /// Everything that the steps of a run need.
@@ -57,6 +59,8 @@ pub struct Crew {
     pub allow_unhealthy_baseline: bool,
     /// Where the probes run.
     pub runtime: Handle,
+    /// Who reads them while the backup is taken.
+    pub pace: Pacer,
 }
 
 impl Acts for Crew {
@@ -69,7 +73,10 @@ impl Acts for Crew {
             Action::Baseline => self.baseline(history, &cx),
             Action::Capture(name) => self.capture(name, history, &cx),
             Action::Seal => self.seal(history, &cx),
-            Action::Deploy => self.deploy(history, &cx),
+            Action::Deploy => {
+                self.pace.end(&self.runtime);
+                self.deploy(history, &cx)
+            }
             Action::Gate => self.gate(history, &cx),
             Action::Verify => self.verify(&cx),
             Action::Watch => self.watch(history, &cx),

@@ -6,6 +6,7 @@ use tokio::runtime::Handle;
 
 use super::Crew;
 use super::observation::{CONFIRMATION, Observation, Observed, Until};
+use super::pace::paces;
 use crate::engine::history::History;
 use crate::model::event::Level;
 use crate::model::fact::{Failure, Yield};
@@ -40,6 +41,9 @@ impl Crew {
         let complaints = complaints(&self.deciding(), &observed.readings);
         // A backup alone changes nothing: it is taken of an unwell system too, and marked as tainted.
         if complaints.is_empty() || self.allow_unhealthy_baseline || history.plan().kind == RunKind::Backup {
+            if history.plan().kind == RunKind::Deploy {
+                self.pace.begin(&self.probes, &self.rule, &self.runtime, cx);
+            }
             return Ok(Yield::Baseline {
                 tally: tally_of(&observed.readings),
                 complaints,
@@ -144,6 +148,12 @@ impl Crew {
         let path = cx.scratch.join(READINGS);
         let log = disk::open_append(&path).map_err(|error| Failure::from_error(&error))?;
         let judge = Judge::new(rule.clone(), self.deciding()).with_baseline(before);
+        let judge = if until == Until::Verdict {
+            let paces = paces(cx).map_err(|error| Failure::from_error(&error))?;
+            judge.with_pace(before.iter().chain(&paces))
+        } else {
+            judge
+        };
         let judge = if until == Until::Verdict {
             judge.behind_the_gate()
         } else {

@@ -4,6 +4,7 @@ mod deploying;
 mod endings;
 mod interrupted;
 mod killed;
+mod learning;
 mod looking;
 mod refused;
 mod streams;
