@@ -102,6 +102,7 @@ pub(super) fn refuse_obstacles(
     // Their tables are read only now; what is wrong with them has to be told before anything is made.
     bench.probes()?;
     bench.targets()?;
+    bench.rules()?;
     let report = look(bench, resources, command);
     for (about, fact) in &report.facts {
         bench.cx.note(Level::Detail, format!("{about}: {fact}"));
@@ -139,6 +140,9 @@ fn probes(bench: &Bench, report: &mut Report) -> Result<(), Refusal> {
                 report.warn(&about, what, advice);
             }
         }
+    }
+    for rule in bench.rules()? {
+        report.fact(rule.name.as_str(), rule.words());
     }
     report.fact("watch", watch::words(&bench.rule()));
     for warning in watch::warnings(&bench.rule()) {

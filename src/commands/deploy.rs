@@ -36,6 +36,9 @@ pub(super) fn deploy(asked: &Deploy, bench: &Bench, desk: &Desk) -> Outcome {
     if !bench.settings.probes.is_empty() {
         bench.cx.note(Level::Info, watch::words(&bench.rule()));
     }
+    for rule in bench.rules()? {
+        bench.cx.note(Level::Info, format!("{}: {}", rule.name, rule.words()));
+    }
     for warning in watch::warnings(&bench.rule()) {
         bench.cx.note(Level::Warn, warning);
     }

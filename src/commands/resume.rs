@@ -60,7 +60,9 @@ pub(super) fn resume(bench: &Bench, desk: &Desk) -> Outcome {
     let bench = as_begun(bench, &run, desk)?;
     session::settle_resources(&run, &bench)?;
     let undoing = undoing(&history, &bench)?;
-    let cx = bench.context_of(&run, &history.plan().backup);
+    let mut cx = bench.context_of(&run, &history.plan().backup);
+    let herald = Herald::new(&run, &cx, &records, &bench, desk)?;
+    cx.voice = herald.voice();
     let seal = SealInput {
         target: bench.target(),
         environment: bench.settings.environment_name.clone(),
@@ -69,7 +71,6 @@ pub(super) fn resume(bench: &Bench, desk: &Desk) -> Outcome {
     };
     let resources: Vec<Owned> = bench.resources()?;
     let crew = bench.crew(cx, resources, undoing, seal)?;
-    let herald = Herald::new(&run, &crew.cx, &records, &bench, desk)?;
     let ledger = Ledger::reopen(Box::new(journal), &records, herald.voice(), bench.cx.clock.clone());
     let mut ledger = ledger.map_err(|error| refused(&error))?;
     ledger

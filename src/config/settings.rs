@@ -16,7 +16,7 @@ use super::parts::{self, ComposeSettings, Lock, Maintenance, Retention, Services
 use super::project::{self, ComposeVariables};
 use super::value;
 use crate::model::health::Rule;
-use crate::model::name::{ProbeName, ResourceName, TargetName};
+use crate::model::name::{ProbeName, ResourceName, RuleName, TargetName};
 use crate::model::notice;
 use crate::model::policy::Policy;
 use crate::model::secret::Secret;
@@ -56,6 +56,8 @@ pub struct Settings {
     pub verify: Verify,
     /// How readings are judged.
     pub monitor: Rule,
+    /// The user's own rules, in the order of the file.
+    pub rules: Vec<Declared<RuleName>>,
     /// How long a start may take, where somebody says; else it is learned from earlier starts, and until there are any it
     /// is that of `monitor`.
     pub gate: Option<Duration>,
@@ -200,6 +202,7 @@ fn read(
     let verify = checks::verify(&mut top, layers);
     let maintenance = top.section("maintenance", parts::maintenance);
     let (monitor, gate) = top.section("monitor", |section| judging::rule(section, layers));
+    let rules = declared::read_rules(&mut top, source);
     let (policy, allow_unhealthy_baseline) = top.section("policy", |section| {
         let key = "policy.allow_unhealthy_baseline";
         (
@@ -247,6 +250,7 @@ fn read(
         maintenance,
         verify,
         monitor,
+        rules,
         gate,
         policy,
         allow_unhealthy_baseline,

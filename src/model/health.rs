@@ -26,6 +26,15 @@ pub struct Reading {
     pub latency: Duration,
 }
 
+impl Reading {
+    /// The number that the answer tells, where it tells one: probes that read numbers begin their note with it.
+    #[must_use]
+    pub fn number(&self) -> Option<f64> {
+        let number: f64 = self.note.split([' ', ',']).next()?.parse().ok()?;
+        (!number.is_nan() && self.outcome != Outcome::Unknown).then_some(number)
+    }
+}
+
 /// What one answer means for the release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -192,6 +201,8 @@ pub enum FindingCause {
     Latency,
     /// A rule of the user's own.
     Rule,
+    /// A rule of the user's own that leaves the release for a person.
+    Hold,
 }
 
 /// The counts that a progress line shows, over all probes that decide.

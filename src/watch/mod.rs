@@ -6,11 +6,13 @@
 mod judge;
 mod pace;
 mod rate;
+pub mod rules;
 mod streak;
 mod track;
 mod words;
 
 pub use judge::Judge;
+pub use rules::{Fired, Then, Trace, UserRule};
 pub use words::{warnings, words};
 
 use crate::model::health::{Reading, Rule, Verdict};

@@ -1,5 +1,6 @@
 //! Those who do the steps: each action goes to the resource, probe or command that it is about.
 
+mod acting;
 mod command;
 mod copying;
 mod observation;
@@ -26,6 +27,7 @@ use crate::resources::{Resource, ResourceError, Slot};
 use crate::services::Services;
 use crate::store::Store;
 use crate::system::context::Context;
+use crate::watch::UserRule;
 
 pub use copying::{SETTINGS, SealInput};
 pub use pace::Pacer;
@@ -45,6 +47,8 @@ pub struct Crew {
     pub probes: Vec<Arc<dyn Probe>>,
     /// How readings are judged.
     pub rule: Rule,
+    /// The user's own rules.
+    pub rules: Vec<UserRule>,
     /// How what runs is stopped and started.
     pub services: Services,
     /// The backups.

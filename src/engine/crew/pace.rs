@@ -44,6 +44,7 @@ impl Pacer {
             readings: Vec::new(),
             log,
             expectation: Arc::new(Expectation::default()),
+            acting: None,
         };
         let stop = Stop::default();
         let cx = Context {

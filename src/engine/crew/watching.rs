@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::Crew;
+use super::acting::Acting;
 use super::observation::{CONFIRMATION, Observation, Observed, Until};
 use super::pace::paces;
 use crate::engine::history::History;
@@ -145,12 +146,15 @@ impl Crew {
         before: &[Reading],
         cx: &Context,
     ) -> Result<Observed, Failure> {
+        let begun = before.first().map_or_else(|| cx.clock.now(), |reading| reading.at);
         let path = cx.scratch.join(READINGS);
         let log = disk::open_append(&path).map_err(|error| Failure::from_error(&error))?;
         let judge = Judge::new(rule.clone(), self.deciding()).with_baseline(before);
         let judge = if until == Until::Verdict {
             let paces = paces(cx).map_err(|error| Failure::from_error(&error))?;
-            judge.with_pace(before.iter().chain(&paces))
+            judge
+                .with_rules(self.rules.clone())
+                .with_pace(before.iter().chain(&paces))
         } else {
             judge
         };
@@ -166,6 +170,10 @@ impl Crew {
             readings: Vec::new(),
             log,
             expectation: Arc::new(expectation),
+            acting: Some(Acting {
+                project: self.services.compose.as_ref().map(|compose| compose.project.clone()),
+                since: begun,
+            }),
         };
         self.runtime.block_on(observation.run(&self.probes, cx))
     }

@@ -7,6 +7,7 @@ mod killed;
 mod learning;
 mod looking;
 mod refused;
+mod rules;
 mod streams;
 mod surroundings;
 mod unusable;

@@ -1,5 +1,7 @@
 //! The one place where the parts meet: settings become resources, probes and services, and a run gets its crew.
 
+mod tables;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,10 +9,10 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::learned;
-use super::plan::Place;
-use super::refusal::Refusal;
-use super::secrets;
+use crate::commands::learned;
+use crate::commands::plan::Place;
+use crate::commands::refusal::Refusal;
+use crate::commands::secrets;
 use crate::config::{Request as Wish, Settings};
 use crate::engine::crew::{Crew, Pacer, SealInput};
 use crate::journal::{Run, Runs};
@@ -18,11 +20,8 @@ use crate::model::artifact::Displaced;
 use crate::model::exit::ExitCode;
 use crate::model::fact::Actor;
 use crate::model::health::Rule;
-use crate::model::name::{ProbeName, ResourceName, Timestamp};
-use crate::model::setting::nearest;
-use crate::notify::Target;
-use crate::probes::{self, Probe};
-use crate::resources::{self, Kind, Resource};
+use crate::model::name::{ResourceName, Timestamp};
+use crate::resources::{Kind, Resource};
 use crate::services::Services;
 use crate::store::Store;
 use crate::system::context::Context;
@@ -95,42 +94,6 @@ impl Bench {
         })
     }
 
-    /// The resources that some settings declare: those in force, or those that a backup recorded.
-    ///
-    /// # Errors
-    /// All problems of their tables at once.
-    pub fn resources_of(&self, settings: &Settings, compose: Option<&Compose>) -> Result<Vec<Owned>, Refusal> {
-        let site = resources::Site {
-            directory: settings.directory.clone(),
-            compose: compose.cloned(),
-        };
-        let mut problems = Vec::new();
-        let mut all = Vec::new();
-        for declared in &settings.resources {
-            // The settings know only the kinds of this list.
-            let Some(kind) = resources::kind(&declared.kind) else {
-                continue;
-            };
-            let built = declared.read(&mut problems, |section| {
-                (kind.build)(declared.name.clone(), section, &site)
-            });
-            all.extend(built.map(|resource| Owned { kind, resource }));
-        }
-        if problems.is_empty() {
-            Ok(all)
-        } else {
-            Err(Refusal::of_problems(&problems))
-        }
-    }
-
-    /// The resources in force.
-    ///
-    /// # Errors
-    /// All problems of their tables at once.
-    pub fn resources(&self) -> Result<Vec<Owned>, Refusal> {
-        self.resources_of(&self.settings, self.compose.as_ref())
-    }
-
     /// How readings are judged, its deadline for a start learned where nobody set one.
     #[must_use]
     pub fn rule(&self) -> Rule {
@@ -139,71 +102,6 @@ impl Bench {
             rule.gate = learned::gate(&self.runs).unwrap_or(rule.gate);
         }
         rule
-    }
-
-    /// The probes in force.
-    ///
-    /// # Errors
-    /// All problems of their tables at once.
-    pub fn probes(&self) -> Result<Vec<Arc<dyn Probe>>, Refusal> {
-        let site = probes::Site {
-            compose: self.compose.clone(),
-        };
-        let mut problems = Vec::new();
-        let mut all: Vec<probes::Asked> = Vec::new();
-        for declared in &self.settings.probes {
-            let Some(kind) = probes::kind(&declared.kind) else {
-                continue;
-            };
-            let built = declared.read(&mut problems, |section| {
-                let (witness, decides) = (section.text("witness"), section.has("required"));
-                let built = (kind.build)(declared.name.clone(), section, &site);
-                if let Some(witness) = &witness
-                    && let Err((message, hint)) = self.is_witness(witness, &declared.name)
-                {
-                    section.problem("witness", message, hint);
-                }
-                built.map(|built| (Arc::from(built), witness, decides))
-            });
-            all.extend(built);
-        }
-        if problems.is_empty() {
-            Ok(probes::witnessed(&all))
-        } else {
-            Err(Refusal::of_problems(&problems))
-        }
-    }
-
-    /// Whether a probe can be the witness of another: the message and the hint where it cannot.
-    fn is_witness(&self, name: &str, of: &ProbeName) -> Result<(), (String, Option<String>)> {
-        if name == of.as_str() {
-            return Err(("a probe cannot be its own witness".to_owned(), None));
-        }
-        let names = || self.settings.probes.iter().map(|probe| probe.name.as_str());
-        if names().any(|known| known == name) {
-            return Ok(());
-        }
-        Err((format!("there is no probe {name:?}"), nearest(name, names())))
-    }
-
-    /// Who is told what becomes of a run.
-    ///
-    /// # Errors
-    /// All problems of their tables at once.
-    pub fn targets(&self) -> Result<Vec<Target>, Refusal> {
-        let mut problems = Vec::new();
-        let mut all = Vec::new();
-        for declared in &self.settings.targets {
-            let read = declared.read(&mut problems, |section| {
-                Target::read(&declared.kind, declared.name.clone(), section)
-            });
-            all.extend(read);
-        }
-        if problems.is_empty() {
-            Ok(all)
-        } else {
-            Err(Refusal::of_problems(&problems))
-        }
     }
 
     /// How what runs is stopped and started.
@@ -275,6 +173,7 @@ impl Bench {
             undoing,
             probes: self.probes()?,
             rule: self.rule(),
+            rules: self.rules()?,
             services: self.services(),
             store: store.beside_project(&self.settings.directory),
             seal,
