@@ -76,6 +76,7 @@ impl Acts for Crew {
             Action::Evidence => self.evidence(history, &cx),
             Action::Prepare(name) => self.prepare(name, history, &cx),
             Action::Quiesce => self.quiesce(history, &cx),
+            Action::Recheck(name) => self.recheck(name, history, &cx),
             Action::Restore(name) => self.restore(name, history, &cx),
             Action::Undo(name) => self.undo(name, &cx),
             Action::Start => self.start(history, &cx),
