@@ -8,6 +8,7 @@ mod deploy;
 pub mod flags;
 mod freeze;
 mod init;
+mod inside;
 mod inspection;
 mod journey;
 pub mod library;
@@ -59,6 +60,7 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
     match &request {
         Request::Completions(asked) => return Ok(packaging::completions(asked, desk, command)),
         Request::Man => return packaging::man(desk, command),
+        Request::Inside(asked) => return inside::inside(asked, desk),
         Request::Init(asked) => return init::init(asked, everywhere, desk),
         _ => {}
     }
@@ -79,7 +81,7 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::History(asked) => status::history(&asked, &bench, desk),
         Request::Lock(asked) => freeze::freeze(&bench, &asked),
         Request::Unlock => freeze::unfreeze(&bench),
-        Request::Completions(_) | Request::Man | Request::Init(_) => {
+        Request::Completions(_) | Request::Man | Request::Init(_) | Request::Inside(_) => {
             Err(Refusal::new(ExitCode::BUG, "answered before"))
         }
     }
