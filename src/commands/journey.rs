@@ -116,6 +116,10 @@ pub(super) fn finish(
         Err(error) => return Err(journal_lost(error, ledger, desk)),
     };
     if let Ok(Arrival::Closed(ending)) = arrival {
+        if matches!(ending, Ending::Withheld(_)) {
+            // The failed release stays, for people to look at.
+            crew.take_page_down(&crew.cx);
+        }
         retention::after(ledger.history(), ending, crew, bench);
     }
     if let Err(error) = write_reports(run, exit, bench, desk) {
@@ -205,6 +209,6 @@ fn outer_layers(flags: &Flags, bench: &Bench) -> std::collections::BTreeMap<Stri
 pub(super) fn is_left(ending: Ending) -> bool {
     matches!(
         ending,
-        Ending::Withheld(_) | Ending::NothingToUndo(_) | Ending::Untouched(_)
+        Ending::Withheld(_) | Ending::NothingToUndo(_) | Ending::Untouched(_) | Ending::Unprepared(_)
     )
 }

@@ -86,12 +86,13 @@ fn history_of(run: &Run) -> Option<History> {
 }
 
 fn outcome(run: &Run) -> Option<String> {
-    let ending = history_of(run)?.closed()?;
+    let history = history_of(run)?;
+    let ending = history.closed()?;
     Some(format!(
         "{} (exit code {}; production is {})",
         word(ending),
         ending.exit_code().number(),
-        ending.production()
+        ending.production_after(history.plan().kind)
     ))
 }
 

@@ -223,6 +223,7 @@ impl Bench {
             probes: self.probes()?,
             rule: self.settings.monitor.clone(),
             services: self.services(),
+            env_files: secrets::files(&self.settings),
             store: store.beside_project(&self.settings.directory),
             seal,
             verify: self.settings.verify.commands.clone(),
