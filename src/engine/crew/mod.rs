@@ -8,6 +8,7 @@ mod relay;
 mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub struct Crew {
     pub rule: Rule,
     /// How what runs is stopped and started.
     pub services: Services,
+    /// The env files whose secrets must appear nowhere, absolute: a release may write new ones into them.
+    pub env_files: Vec<PathBuf>,
     /// The backups.
     pub store: Store,
     /// What the manifest says beside the copies.

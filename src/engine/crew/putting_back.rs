@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Crew, failed};
+use crate::engine::decide::nothing_changed;
 use crate::engine::history::History;
 use crate::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use crate::model::event::Level;
@@ -18,12 +19,13 @@ use crate::system::docker::Recorded;
 
 /// How long the services may take until they run and are healthy.
 const START_LIMIT: Duration = Duration::from_mins(2);
-/// The same for an undo, which may bring back a release that never becomes healthy.
+/// The same for an undo, in which they only have to run: it may bring back a release that never becomes healthy.
 const UNDO_START_LIMIT: Duration = Duration::from_secs(30);
 
 impl Crew {
     /// Keeps what explains the failure, before anything is put back.
     pub(super) fn evidence(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        self.learn_secrets(cx);
         let directory = cx.scratch.join("evidence");
         disk::create_private_dir(&directory).map_err(|error| Failure::from_error(&error))?;
         let project = self.services.compose.as_ref().map(|compose| compose.project.as_str());
@@ -47,11 +49,7 @@ impl Crew {
         if let Some(artifact) = history.artifacts().find(|artifact| &artifact.resource == name) {
             return Ok(artifact.clone());
         }
-        let manifest = self.backup(history)?.manifest;
-        let found = manifest
-            .artifacts
-            .into_iter()
-            .find(|artifact| &artifact.resource == name);
+        let found = self.backup(history)?.manifest.artifact(name).cloned();
         found.ok_or_else(|| Failure {
             permanent: true,
             ..Failure::new(format!("backup {} holds no copy of `{name}`", history.plan().backup))
@@ -216,9 +214,12 @@ impl Crew {
     /// Starts what ran when the backup was taken.
     pub(super) fn start(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
         let recorded = self.recorded(history)?;
-        let is_undo = history.plan().kind == RunKind::Undo;
-        let limit = if is_undo { UNDO_START_LIMIT } else { START_LIMIT };
-        match self.services.start(recorded.as_ref(), limit, cx) {
+        let started = if history.plan().kind == RunKind::Undo {
+            self.services.start_as_it_was(recorded.as_ref(), UNDO_START_LIMIT, cx)
+        } else {
+            self.services.start(recorded.as_ref(), START_LIMIT, cx)
+        };
+        match started {
             Ok(()) => {}
             // They were started, and starting them again would not make them well: the proof says what they are.
             Err(error @ ServiceError::NotRunning(_)) => cx.note(Level::Warn, error.to_string()),
@@ -243,6 +244,10 @@ impl Crew {
 
     /// Asks everything that can be asked: each resource that nobody writes to, and the probes.
     pub(super) fn prove(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        if nothing_changed(history) {
+            // Nothing was started, and the probes have to see what is there.
+            self.take_page_down(cx);
+        }
         let mut found = Vec::new();
         for prepared in history.prepared() {
             self.prove_one(prepared, history, cx, &mut found)?;

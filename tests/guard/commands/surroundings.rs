@@ -38,6 +38,31 @@ fn a_database_server_that_is_down_is_10_and_its_password_is_nowhere() {
 }
 
 #[test]
+fn a_rollback_that_finds_no_room_is_10_and_the_same_rollback_works_when_there_is_some() {
+    let project = Embedded::new();
+    // A little more than what guard leaves free on a disk that it stages on.
+    let mounted = project.shell("mount -t tmpfs -o size=80m,mode=755 guard-test objects");
+    if !mounted.status.success() {
+        eprintln!("not permitted to mount: a disk that fills up is not tested here");
+        return;
+    }
+    project.sh("echo a > objects/a.txt; echo b > objects/b.txt");
+    project.guard().run(&DEPLOY).expect(0);
+    project.sh("head -c 30000000 /dev/zero > objects/large");
+    let before = project.everything();
+    let ran = project.guard().run(&["rollback", "--yes"]);
+    let after = project.everything();
+    project.sh("rm objects/large");
+    let again = project.guard().run(&["rollback", "--yes"]);
+    project.sh("umount objects");
+    ran.expect(10)
+        .says("staging the copy beside the live tree takes")
+        .says("Production is untouched");
+    assert_eq!(after, before);
+    again.expect(0);
+}
+
+#[test]
 fn a_disk_that_is_too_small_is_10_and_says_how_much_is_needed() {
     let project = Embedded::new();
     project.sh("head -c 4000000 /dev/urandom > objects/large; mkdir ../small");
