@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::flags::Flags;
+use super::luggage::Luggage;
 use super::refusal::{Outcome, Refusal};
 use super::retention;
 use super::setup::Desk;
+use super::standby::{self, Attended};
 use super::workbench::{Bench, Owned};
 use crate::engine::crew::SealInput;
 use crate::engine::drive::{Arrival, drive};
@@ -21,18 +22,6 @@ use crate::report::ci;
 use crate::report::incident::incident;
 use crate::report::result::Outcome as Told;
 use crate::system::disk;
-
-/// What travels with a run, so that it is finished as it was begun, whatever the settings say by then.
-#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
-pub(super) struct Luggage {
-    /// The text of the settings.
-    pub settings: String,
-    /// The flags and variables that were laid over it.
-    pub flags: std::collections::BTreeMap<String, Vec<String>>,
-}
-
-/// The file of the luggage in a run's directory.
-const LUGGAGE: &str = "request.json";
 
 /// A run that is about to begin.
 pub(super) struct Departure {
@@ -54,12 +43,8 @@ pub(super) struct Departure {
 /// It could not be begun: nothing was done.
 pub(super) fn depart(departure: Departure, run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::BACKUP_FAILED, error);
-    let luggage = Luggage {
-        settings: bench.settings.source.text.clone(),
-        flags: outer_layers(&bench.wish.flags, bench),
-    };
-    let bytes = serde_json::to_vec_pretty(&luggage).map_err(|error| refused(&error))?;
-    disk::write_whole(&run.directory.join(LUGGAGE), &bytes).map_err(|error| refused(&error))?;
+    let luggage = Luggage::of(bench);
+    luggage.pack(run)?;
     let seal = SealInput {
         description: departure.description,
         target: bench.target(),
@@ -86,18 +71,6 @@ pub(super) fn depart(departure: Departure, run: &Run, bench: &Bench, desk: &Desk
     finish(&mut ledger, &crew, run, bench, desk)
 }
 
-/// The luggage of a run; `None` where it was begun without.
-///
-/// # Errors
-/// It is there and cannot be read.
-pub(super) fn luggage(run: &Run) -> Result<Option<Luggage>, Refusal> {
-    let path = run.directory.join(LUGGAGE);
-    let bytes = disk::read_optional(&path).map_err(|error| Refusal::of_error(ExitCode::CUT_OFF, &error))?;
-    bytes
-        .map(|bytes| serde_json::from_slice(&bytes).map_err(|error| Refusal::of_error(ExitCode::CUT_OFF, &error)))
-        .transpose()
-}
-
 /// Drives a run from where it is, and writes and says what there is at its end.
 ///
 /// # Errors
@@ -109,12 +82,16 @@ pub(super) fn finish(
     bench: &Bench,
     desk: &Desk,
 ) -> Outcome {
-    let arrival = drive(ledger, crew, &desk.stop, &bench.cx.voice);
+    let attended = Attended::new(crew, run, bench, desk);
+    let arrival = drive(ledger, &attended, &desk.stop, &bench.cx.voice);
     let exit = match &arrival {
         Ok(Arrival::Closed(ending)) => ending.exit_code(),
         Ok(Arrival::Paused) => ExitCode::CUT_OFF,
         Err(error) => return Err(journal_lost(error, ledger, desk)),
     };
+    if let Ok(Arrival::Paused) = arrival {
+        standby::dismiss(run, bench);
+    }
     if let Ok(Arrival::Closed(ending)) = arrival {
         retention::after(ledger.history(), ending, crew, bench);
     }
@@ -182,22 +159,6 @@ fn readings(run: &Run) -> Result<Vec<Reading>, disk::DiskError> {
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok())
         .collect())
-}
-
-/// The flags, and the variables that mean a setting: the strongest layers, kept for a resume in another shell.
-fn outer_layers(flags: &Flags, bench: &Bench) -> std::collections::BTreeMap<String, Vec<String>> {
-    let mut layers: std::collections::BTreeMap<String, Vec<String>> = crate::config::env::NAMES
-        .iter()
-        .filter(|name| !matches!(name.key, "directory" | "config" | "notify.slack_webhook_url"))
-        .filter_map(|name| {
-            let text = std::iter::once(&name.variable)
-                .chain(name.aliases)
-                .find_map(|name| bench.cx.environment.text(name))?;
-            Some((name.key.to_owned(), vec![text.to_owned()]))
-        })
-        .collect();
-    layers.extend(flags.iter().map(|(key, values)| ((*key).to_owned(), values.clone())));
-    layers
 }
 
 /// Whether a run of this ending has left the failed state for a person.

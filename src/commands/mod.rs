@@ -12,6 +12,7 @@ mod inspection;
 mod journey;
 pub mod library;
 mod list;
+mod luggage;
 mod packaging;
 pub mod plan;
 mod prompt;
@@ -23,9 +24,11 @@ mod rollback;
 mod secrets;
 mod session;
 mod setup;
+mod standby;
 mod status;
 mod undo;
 mod verify;
+pub mod watcher;
 pub mod workbench;
 
 use crate::model::exit::ExitCode;
@@ -69,7 +72,7 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::Deploy(asked) => deploy::deploy(&asked, &bench, desk),
         Request::Rollback(asked) if asked.undo => undo::undo(&asked, &bench, desk),
         Request::Rollback(asked) => rollback::rollback(&asked, &bench, desk),
-        Request::Resume(_) => resume::resume(&bench, desk),
+        Request::Resume(_) => resume::resume(bench, desk),
         Request::List(_) => list::list(&bench, desk),
         Request::Show(asked) => list::show(&asked, &bench, desk),
         Request::Verify(asked) => verify::verify(&asked, &bench, desk),

@@ -24,6 +24,14 @@ pub struct Patience {
     pub lock_wait_timeout: Option<String>,
 }
 
+/// Who goes on if guard is killed.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Standby {
+    /// Start no watcher: if guard is killed, `guard resume` has to be typed
+    #[arg(long)]
+    pub no_watcher: bool,
+}
+
 /// `guard backup`
 #[derive(Debug, Clone, Default, Args)]
 pub struct Backup {
@@ -83,6 +91,9 @@ pub struct Deploy {
     /// Who waits for the lock.
     #[command(flatten)]
     pub patience: Patience,
+    /// Who goes on if guard is killed.
+    #[command(flatten)]
+    pub standby: Standby,
     /// The deploy command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     pub command: Vec<String>,
@@ -118,6 +129,9 @@ pub struct Rollback {
     /// Who waits for the lock.
     #[command(flatten)]
     pub patience: Patience,
+    /// Who goes on if guard is killed.
+    #[command(flatten)]
+    pub standby: Standby,
 }
 
 /// `guard resume`
@@ -126,4 +140,7 @@ pub struct Resume {
     /// Who waits for the lock.
     #[command(flatten)]
     pub patience: Patience,
+    /// Who goes on if guard is killed.
+    #[command(flatten)]
+    pub standby: Standby,
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-pub use acting::{Backup, Deploy, Patience, Resume, Rollback, Selection};
+pub use acting::{Backup, Deploy, Patience, Resume, Rollback, Selection, Standby};
 pub use looking::{Check, Completions, Delete, Freeze, HistoryOf, Init, List, Prune, Show, Verify};
 
 /// What is asked, and how it is to be told.

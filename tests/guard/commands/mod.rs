@@ -9,3 +9,5 @@ mod refused;
 mod streams;
 mod surroundings;
 mod unusable;
+mod watched;
+mod watcher;

@@ -40,7 +40,7 @@ impl Dice {
 impl Stage {
     /// Starts guard and kills it after this long; whether it had ended before.
     fn kill(&self, args: &[&str], after: Duration) -> bool {
-        let mut running = self.guard().start(args);
+        let mut running = self.guard().env("GUARD_NO_WATCHER", "yes").start(args);
         std::thread::sleep(after);
         let had_ended = running.try_wait().unwrap().is_some();
         running.kill().unwrap();
@@ -63,7 +63,7 @@ impl Stage {
     fn resume(&self) -> Option<i32> {
         let mut code = None;
         for _ in 0..5 {
-            let ran = self.guard().run(&["resume"]);
+            let ran = self.guard().run(&["resume", "--no-watcher"]);
             if ran.everything().contains("nothing is unfinished") {
                 assert_eq!(ran.code, Some(0));
                 return code;
