@@ -49,8 +49,7 @@ impl Project {
                  INSERT INTO users (name) SELECT 'user ' || n || E'\\n\\\\restrict x' FROM generate_series(1, 500) n;",
             );
             let url = cluster.url("shop");
-            settings += "[resources.db]\nkind = \"postgres\"\nurl = ";
-            settings += &format!("\"{url}\"\n");
+            settings = format!("{settings}[resources.db]\nkind = \"postgres\"\nurl = \"{url}\"\n");
         }
         let project = Self { root, cluster };
         std::fs::create_dir(project.directory()).unwrap();
