@@ -1,5 +1,6 @@
 //! A run from its first record to its last, and what is written and said when it is over.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::luggage::Luggage;
@@ -16,7 +17,9 @@ use crate::model::artifact::Displaced;
 use crate::model::event::Level;
 use crate::model::exit::ExitCode;
 use crate::model::fact::{Ending, Fact};
+use crate::model::foreign::Material;
 use crate::model::health::Reading;
+use crate::model::name::ResourceName;
 use crate::model::plan::Plan;
 use crate::report::ci;
 use crate::report::incident::incident;
@@ -35,6 +38,8 @@ pub(super) struct Departure {
     pub resources: Vec<Owned>,
     /// For an undo: what the run before displaced.
     pub undoing: Vec<Displaced>,
+    /// Resources that are copied from what somebody made by hand.
+    pub adopting: BTreeMap<ResourceName, Material>,
 }
 
 /// Begins a run and drives it to its end.
@@ -53,7 +58,8 @@ pub(super) fn depart(departure: Departure, run: &Run, bench: &Bench, desk: &Desk
     };
     let backup = departure.plan.backup.clone();
     let cx = bench.context_of(run, &backup);
-    let crew = bench.crew(cx, departure.resources, departure.undoing, seal)?;
+    let mut crew = bench.crew(cx, departure.resources, departure.undoing, seal)?;
+    crew.adopting = departure.adopting;
     let journal = Journal::create(&run.directory).map_err(|error| refused(&error))?;
     let opened = Fact::Opened {
         run: run.id.clone(),
@@ -95,7 +101,7 @@ pub(super) fn finish(
     if let Ok(Arrival::Closed(ending)) = arrival {
         retention::after(ledger.history(), ending, crew, bench);
     }
-    if let Err(error) = write_reports(run, exit, bench, desk) {
+    if let Err(error) = write_reports(run, exit, crew, bench, desk) {
         bench
             .cx
             .note(Level::Warn, format!("the report of this run is not complete: {error}"));
@@ -128,7 +134,13 @@ fn journal_lost(error: &LedgerError, ledger: &Ledger, desk: &Desk) -> Refusal {
 }
 
 /// `result.json` for every run, `incident.md` for one that failed, and what a CI system wants to know.
-fn write_reports(run: &Run, exit: ExitCode, bench: &Bench, desk: &Desk) -> Result<(), Box<dyn std::error::Error>> {
+fn write_reports(
+    run: &Run,
+    exit: ExitCode,
+    crew: &crate::engine::crew::Crew,
+    bench: &Bench,
+    desk: &Desk,
+) -> Result<(), Box<dyn std::error::Error>> {
     let records = run.read()?;
     let path = run.directory.join("incident.md");
     let is_bad = exit != ExitCode::DONE;
@@ -144,7 +156,9 @@ fn write_reports(run: &Run, exit: ExitCode, bench: &Bench, desk: &Desk) -> Resul
     if let Some(system) = &desk.style.ci {
         ci::publish(system, &told, &text)?;
     }
-    if desk.style.json {
+    // A backup that was adopted is the first half of a rollback, which has the last word.
+    let is_last = crew.adopting.is_empty() || is_bad;
+    if desk.style.json && is_last {
         desk.reporter
             .finish(Some(serde_json::from_str(&clean)?), std::time::Duration::from_secs(1));
     }

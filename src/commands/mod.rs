@@ -1,5 +1,6 @@
 //! One file per thing a person can ask; `workbench` is the one place where the parts meet.
 
+mod adopting;
 mod backup;
 mod check;
 mod choosing;

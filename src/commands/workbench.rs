@@ -220,6 +220,7 @@ impl Bench {
             resources,
             data,
             undoing,
+            adopting: BTreeMap::new(),
             probes: self.probes()?,
             rule: self.settings.monitor.clone(),
             services: self.services(),
