@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::luggage::Luggage;
+use super::notices::Herald;
 use super::refusal::{Outcome, Refusal};
 use super::retention;
 use super::setup::Desk;
@@ -67,21 +68,34 @@ pub(super) fn depart(departure: Departure, run: &Run, bench: &Bench, desk: &Desk
         actor: bench.actor.clone(),
         reason: departure.reason,
     };
-    let ledger = Ledger::open(
-        Box::new(journal),
-        &opened,
-        bench.cx.voice.clone(),
-        bench.cx.clock.clone(),
-    );
+    let herald = Herald::new(run, &crew.cx, &[], bench, desk)?;
+    let ledger = Ledger::open(Box::new(journal), &opened, herald.voice(), bench.cx.clock.clone());
     let mut ledger = ledger.map_err(|error| refused(&error))?;
-    finish(&mut ledger, &crew, run, bench, desk)
+    finish(&mut ledger, &crew, run, &herald, bench, desk)
 }
 
-/// Drives a run from where it is, and writes and says what there is at its end.
+/// Drives a run from where it is, and writes, says and tells what there is at its end.
 ///
 /// # Errors
 /// The journal could not be written.
 pub(super) fn finish(
+    ledger: &mut Ledger,
+    crew: &crate::engine::crew::Crew,
+    run: &Run,
+    herald: &Herald,
+    bench: &Bench,
+    desk: &Desk,
+) -> Outcome {
+    let outcome = drive_to_end(ledger, crew, run, bench, desk);
+    if let Err(refusal) = &outcome {
+        herald.needs_person(refusal);
+    }
+    // What has come of the run stands; this waits only for those who are being told.
+    herald.settle();
+    outcome
+}
+
+fn drive_to_end(
     ledger: &mut Ledger,
     crew: &crate::engine::crew::Crew,
     run: &Run,

@@ -14,6 +14,7 @@ mod journey;
 pub mod library;
 mod list;
 mod luggage;
+mod notices;
 mod packaging;
 pub mod plan;
 mod prompt;
@@ -81,6 +82,7 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::Prune(asked) => delete::prune(&asked, &bench),
         Request::Status => status::status(&bench, desk),
         Request::History(asked) => status::history(&asked, &bench, desk),
+        Request::Notify(asked) => notices::test(&asked, &bench, desk),
         Request::Lock(asked) => freeze::freeze(&bench, &asked),
         Request::Unlock => freeze::unfreeze(&bench),
         Request::Completions(_) | Request::Man | Request::Init(_) => {

@@ -2,6 +2,7 @@
 
 use super::journey::finish;
 use super::luggage::{Luggage, Place};
+use super::notices::Herald;
 use super::refusal::{Outcome, Refusal};
 use super::session::{self, state_of};
 use super::setup::Desk;
@@ -75,19 +76,15 @@ pub(super) fn finish_run(run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
     };
     let resources: Vec<Owned> = bench.resources()?;
     let crew = bench.crew(cx, resources, undoing, seal)?;
-    let ledger = Ledger::reopen(
-        Box::new(journal),
-        &records,
-        bench.cx.voice.clone(),
-        bench.cx.clock.clone(),
-    );
+    let herald = Herald::new(&run, &crew.cx, &records, &bench, desk)?;
+    let ledger = Ledger::reopen(Box::new(journal), &records, herald.voice(), bench.cx.clock.clone());
     let mut ledger = ledger.map_err(|error| refused(&error))?;
     ledger
         .append(&Fact::Reopened {
             actor: bench.actor.clone(),
         })
         .map_err(|error| refused(&error))?;
-    finish(&mut ledger, &crew, run, bench, desk)
+    finish(&mut ledger, &crew, run, &herald, bench, desk)
 }
 
 /// The run that has to be finished: the newest that is open, or else the newest of all where it is stuck.

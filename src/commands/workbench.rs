@@ -17,6 +17,7 @@ use crate::model::artifact::Displaced;
 use crate::model::exit::ExitCode;
 use crate::model::fact::Actor;
 use crate::model::name::{ResourceName, Timestamp};
+use crate::notify::Target;
 use crate::probes::{self, Probe};
 use crate::resources::{self, Kind, Resource};
 use crate::services::Services;
@@ -145,6 +146,26 @@ impl Bench {
                 (kind.build)(declared.name.clone(), section, &site)
             });
             all.extend(built.map(Arc::from));
+        }
+        if problems.is_empty() {
+            Ok(all)
+        } else {
+            Err(Refusal::of_problems(&problems))
+        }
+    }
+
+    /// Who is told what becomes of a run.
+    ///
+    /// # Errors
+    /// All problems of their tables at once.
+    pub fn targets(&self) -> Result<Vec<Target>, Refusal> {
+        let mut problems = Vec::new();
+        let mut all = Vec::new();
+        for declared in &self.settings.targets {
+            let read = declared.read(&mut problems, |section| {
+                Target::read(&declared.kind, declared.name.clone(), section)
+            });
+            all.extend(read);
         }
         if problems.is_empty() {
             Ok(all)

@@ -158,16 +158,17 @@ fn a_rollback_that_is_killed_is_finished() {
     stage.alone().run(&deploy).expect(31);
     let failed = stage.state();
     let latest = stage.shop.state().join("backups/.latest_backup");
-    let backup = format!(
-        "--backup-timestamp={}",
-        std::fs::read_to_string(latest).unwrap().trim()
-    );
+    let backup = format!("--backup-timestamp={}", std::fs::read_to_string(latest).unwrap().trim());
     // By turns: the failed release is rolled back by hand, for the first time each time, and the undo brings it back.
     let back = ["rollback", "--yes", "--data-restore", "always", &backup];
     let undo = ["rollback", "--undo", "--yes"];
     let mut is_failed = true;
     for number in 1..=kills_each() {
-        let (args, name) = if is_failed { (&back[..], "rollback") } else { (&undo[..], "undo") };
+        let (args, name) = if is_failed {
+            (&back[..], "rollback")
+        } else {
+            (&undo[..], "undo")
+        };
         // Both take as long as this, the first more at its beginning and the other at its end.
         let after = dice.part_of(ROLLBACK);
         let runs = stage.runs().len();
