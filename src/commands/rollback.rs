@@ -1,5 +1,6 @@
 //! `guard rollback`: by hand, to a backup; and `--undo`, back to the state before the last rollback.
 
+use super::adopting::{self, Adoption};
 use super::choosing::choose;
 use super::deploy::chosen;
 use super::journey::{Departure, depart};
@@ -14,6 +15,7 @@ use crate::config::{Document, Settings};
 use crate::engine::crew::SETTINGS;
 use crate::model::artifact::{Artifact, Displaced, Live};
 use crate::model::exit::ExitCode;
+use crate::model::name::RunKind;
 use crate::model::plan::Plan;
 use crate::model::setting::Source;
 use crate::report::tables::Table;
@@ -28,16 +30,22 @@ pub(super) fn rollback(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome 
     let _lock = session::begin(bench, "guard rollback")?;
     session::refuse_open(bench, desk)?;
     bench.probes()?;
-    let backup = choose(asked.backup_timestamp.as_deref(), bench, desk)?;
-    let resources = resources_of(&backup, bench)?;
-    let resources = chosen(
-        resources,
-        &Selection {
-            only: asked.only.clone(),
-            skip: Vec::new(),
-        },
-    )?;
-    let resources = of_services(resources, &asked.service)?;
+    let mut named = asked.backup_timestamp.clone();
+    if let Some(foreign) = adopting::foreign(named.as_deref(), bench)? {
+        let resources = asked_for(bench.resources()?, asked)?;
+        let adoption = Adoption::of(foreign, &resources)?;
+        desk.reporter.data(adoption.outlook(desk)?);
+        if asked.dry_run {
+            return Ok(ExitCode::DONE);
+        }
+        match adoption.carry_out(resources, asked.trust_foreign, bench, desk)? {
+            Ok(timestamp) => named = Some(timestamp.to_string()),
+            Err(exit) => return Ok(exit),
+        }
+        session::refuse_open(bench, desk)?;
+    }
+    let backup = choose(named.as_deref(), bench, desk)?;
+    let resources = asked_for(resources_of(&backup, bench)?, asked)?;
     let copied = |owned: &Owned| backup.manifest.artifact(owned.resource.name()).is_some();
     let resources: Vec<Owned> = resources.into_iter().filter(copied).collect();
     if resources.is_empty() {
@@ -80,16 +88,32 @@ pub(super) fn go_back(
     bench: &Bench,
     desk: &Desk,
 ) -> Outcome {
-    let claimed = bench.runs.claim(bench.cx.clock.now(), plan.kind);
-    let run = claimed.map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
+    let run = claim(plan.kind, bench)?;
     let departure = Departure {
         plan,
         reason: asked.reason.clone(),
         description: None,
         resources,
         undoing,
+        adopting: std::collections::BTreeMap::new(),
     };
     depart(departure, &run, bench, desk)
+}
+
+pub(super) fn claim(kind: RunKind, bench: &Bench) -> Result<crate::journal::Run, Refusal> {
+    bench
+        .runs
+        .claim(bench.cx.clock.now(), kind)
+        .map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))
+}
+
+/// The resources that `--only` and `--service` leave.
+fn asked_for(resources: Vec<Owned>, asked: &Rollback) -> Result<Vec<Owned>, Refusal> {
+    let selection = Selection {
+        only: asked.only.clone(),
+        skip: Vec::new(),
+    };
+    of_services(chosen(resources, &selection)?, &asked.service)
 }
 
 /// The resources as the settings in the backup declare them: the failed release may have changed the ones in force.

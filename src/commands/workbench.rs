@@ -17,6 +17,7 @@ use crate::model::artifact::Displaced;
 use crate::model::exit::ExitCode;
 use crate::model::fact::Actor;
 use crate::model::name::{ResourceName, Timestamp};
+use crate::notify::Target;
 use crate::probes::{self, Probe};
 use crate::resources::{self, Kind, Resource};
 use crate::services::Services;
@@ -153,6 +154,26 @@ impl Bench {
         }
     }
 
+    /// Who is told what becomes of a run.
+    ///
+    /// # Errors
+    /// All problems of their tables at once.
+    pub fn targets(&self) -> Result<Vec<Target>, Refusal> {
+        let mut problems = Vec::new();
+        let mut all = Vec::new();
+        for declared in &self.settings.targets {
+            let read = declared.read(&mut problems, |section| {
+                Target::read(&declared.kind, declared.name.clone(), section)
+            });
+            all.extend(read);
+        }
+        if problems.is_empty() {
+            Ok(all)
+        } else {
+            Err(Refusal::of_problems(&problems))
+        }
+    }
+
     /// How what runs is stopped and started.
     #[must_use]
     pub fn services(&self) -> Services {
@@ -220,6 +241,7 @@ impl Bench {
             resources,
             data,
             undoing,
+            adopting: BTreeMap::new(),
             probes: self.probes()?,
             rule: self.settings.monitor.clone(),
             services: self.services(),

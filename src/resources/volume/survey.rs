@@ -107,6 +107,15 @@ pub(super) fn refused_database(place: &Place, database: &str) -> ResourceError {
     .with_hint("use the database's own kind (`kind = \"postgres\"`), or set `mode = \"stop\"`")
 }
 
+/// Says that an archive made by hand cannot be taken over for a volume that no directory shows.
+pub(super) fn refused_adoption(place: &Place) -> ResourceError {
+    ResourceError::new(format!(
+        "an archive can be taken over only beside its directory, and that of the {} is on another host",
+        place.shown
+    ))
+    .with_hint("run guard on the engine's own host")
+}
+
 /// Says that the copy fits beside the live tree.
 ///
 /// # Errors

@@ -92,11 +92,11 @@ fn every_command_key_and_kind_is_told() {
 fn every_key_that_a_kind_reads_is_told() {
     let text = document();
     let key = regex::Regex::new(
-        r#"(?:section|inner|fields)\s*\.(?:text|required_text|word|texts|commands|flag|whole|duration|choice|path|secret|section|take)\(\s*"([a-z_]+)""#,
+        r#"(?:section|inner|fields)\s*\.(?:text|required_text|word|words|texts|commands|flag|whole|duration|choice|path|secret|section|take)\(\s*"([a-z_]+)""#,
     )
     .unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for room in ["resources", "probes"] {
+    for room in ["resources", "probes", "notify"] {
         for entry in walkdir::WalkDir::new(root.join(room)) {
             let entry = entry.unwrap();
             if entry.path().extension().is_none_or(|ending| ending != "rs") {

@@ -142,6 +142,7 @@ fn actor() -> Actor {
         boot: "now".into(),
         user: "me".into(),
         version: "0".into(),
+        watcher: false,
     }
 }
 

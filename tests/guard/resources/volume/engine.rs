@@ -280,7 +280,10 @@ fn what_a_killed_guard_left_working_in_a_volume_is_ended_before_anything_else_is
     let inside = Inside::of_volume(&scene.cx, &subject.volume).unwrap();
     // A stage that waits for the rest of its archive, whose guard is gone.
     let aside = format!(".guard-{}_9", scene.cx.token());
-    let waiting = inside.call(&["stage", &aside], true, &scene.cx).to_string().replace('\'', "");
+    let waiting = inside
+        .call(&["stage", &aside], true, &scene.cx)
+        .to_string()
+        .replace('\'', "");
     let mut words = vec!["run", "--detach"];
     words.extend(waiting.split(' ').skip(2).filter(|word| *word != "--rm"));
     let left = tree::run("docker", &words);
