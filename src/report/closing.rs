@@ -1,13 +1,14 @@
 //! The last words of a run: for each ending one sentence, the state of production, and the next command.
 
-use super::course::{Course, Mishap};
+use super::course::{Course, Mishap, State};
 use super::failure::{Account, Next};
 pub use super::sentences::reason;
 use super::sentences::{asked, of_deploy, unseen};
 use super::words::{Line, Tone};
 use crate::model::exit::ExitCode;
-use crate::model::fact::{Ending, Turn};
+use crate::model::fact::{Ending, Turn, UNSEEN};
 use crate::model::name::RunKind;
+use crate::model::plan::StageName;
 
 /// How a run ended, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +41,8 @@ impl Closing {
             of_deploy(ending, kind, &backup, again)
         };
         let mut production = ending.production_after(kind);
-        if course.unseen {
-            (sentence, production) = unseen(ending, course.verified, sentence, production);
+        if is_unseen(course) {
+            (sentence, production) = unseen(ending, has_done(course, StageName::Verify), sentence, production);
         }
         Self {
             sentence,
@@ -108,6 +109,17 @@ impl Closing {
         });
         lines
     }
+}
+
+/// Whether no probe is set, so that nobody has seen the release, or the old state, well or unwell.
+fn is_unseen(course: &Course) -> bool {
+    let is_unwatched = has_done(course, StageName::Watch) && course.tally.is_none();
+    is_unwatched || course.proven.iter().any(|finding| finding == UNSEEN)
+}
+
+fn has_done(course: &Course, stage: StageName) -> bool {
+    let mut legs = course.legs.iter();
+    legs.any(|leg| leg.name == stage && leg.state() == State::Done)
 }
 
 fn command_of(kind: RunKind) -> &'static str {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::model::artifact::{Artifact, Displaced, Prepared};
-use crate::model::fact::{Actor, Deployed, Ending, Fact, Failure, Record, Turn, UNSEEN, Yield};
+use crate::model::fact::{Actor, Deployed, Ending, Fact, Failure, Record, Turn, Yield};
 use crate::model::health::Tally;
 use crate::model::name::RunId;
-use crate::model::plan::{Action, Plan, StageName, Step, StepId};
+use crate::model::plan::{Plan, StageName, Step, StepId};
 
 /// What the records of one run say, up to the last of them.
 #[derive(Debug, Clone, Default)]
@@ -36,10 +36,6 @@ pub struct Course {
     pub tally: Option<Tally>,
     /// What the last proof found.
     pub proven: Vec<String>,
-    /// Whether no probe is set: nobody has seen the release, or the old state, well or unwell.
-    pub unseen: bool,
-    /// Whether the user's own checks passed.
-    pub verified: bool,
     /// When the last record was written.
     pub last: Option<DateTime<Utc>>,
     /// Who went on with it last; `None` where one guard drove it from its beginning.
@@ -168,8 +164,6 @@ impl Course {
             Fact::Done { step, yields } => {
                 self.mark(step, State::Done, record.at);
                 self.keep(yields);
-                self.verified |= *step == Step::of(Action::Verify).id;
-                self.unseen |= *step == Step::of(Action::Watch).id && **yields == Yield::Nothing;
             }
             Fact::Failed { step, failure } => {
                 self.mark(step, State::Failed, record.at);
@@ -248,10 +242,7 @@ impl Course {
                 self.displaced.retain(|known| known.resource != displaced.resource);
                 self.displaced.push(displaced.clone());
             }
-            Yield::Proven(findings) => {
-                self.unseen = findings.iter().any(|finding| finding == UNSEEN);
-                self.proven.clone_from(findings);
-            }
+            Yield::Proven(findings) => self.proven.clone_from(findings),
         }
     }
 

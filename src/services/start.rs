@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::quiesce::{dependencies, levels};
+use super::quiesce::{containers_and_needs, levels};
 use super::wait::{self, Wanted};
 use super::{Result, ServiceError, Services, conflict, run_all};
 use crate::model::event::Level;
 use crate::system::context::Context;
-use crate::system::docker::{Recorded, container_by_service, containers_of, docker, explained};
+use crate::system::docker::{Recorded, container_by_service, docker, explained};
 
 /// How long one `up` may take, its own waiting for healthy dependencies included.
 const UP_LIMIT: Duration = Duration::from_mins(15);
@@ -100,10 +100,9 @@ fn up_all(recorded: &Recorded, wanted: Wanted, limit: Duration, cx: &Context) ->
     if running.is_empty() {
         return Ok(());
     }
-    let containers =
-        containers_of(cx, &compose.project).map_err(ServiceError::engine("see the project's containers"))?;
+    // What the containers say is the failed release's word; only the files', which are back by now, counts.
+    let (containers, needs) = containers_and_needs(compose, cx)?;
     unpause(&containers, &running, cx)?;
-    let needs = dependencies(&[], compose, cx);
     let services: BTreeSet<String> = running.keys().cloned().collect();
     let is_closed = services
         .iter()

@@ -11,7 +11,7 @@ use crate::system::docker::{Container, containers_of, docker, time_to_health};
 
 /// How long a container has to run without a restart.
 const STEADY: Duration = Duration::from_secs(3);
-const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(250);
 /// So many restarts within the wait are a loop: nothing is gained by waiting on.
 const LOOP: u64 = 3;
 const LINES_SHOWN: &str = "3";
@@ -126,10 +126,12 @@ fn until(
             since = now;
         }
         let complaints = complaints(&containers, counts, wanted);
-        // What has run for long before anybody looked need not be looked at for as long again.
+        // What has run for long before anybody looked need not be looked at for as long again; and what its own check
+        // calls healthy has shown more than that it runs.
+        let has_shown = |one: &Container| wanted == Wanted::Healthy && one.health.is_some();
         let is_old = containers
             .iter()
-            .all(|one| age(one, cx).is_some_and(|age| age >= steady));
+            .all(|one| has_shown(one) || age(one, cx).is_some_and(|age| age >= steady));
         if complaints.is_empty() && (is_old || now.saturating_sub(since) >= steady) {
             return Ok(());
         }

@@ -248,32 +248,27 @@ impl Crew {
             // Nothing was started, and the probes have to see what is there.
             self.take_page_down(cx);
         }
-        let mut found = Vec::new();
-        for prepared in history.prepared() {
-            self.prove_one(prepared, history, cx, &mut found)?;
-        }
-        found.extend(self.prove_by_probes(cx)?);
-        Ok(Yield::Proven(found))
+        let lost = |_| Err(Failure::new("a bug in guard: a proof panicked"));
+        let found = std::thread::scope(|scope| {
+            // All of it only looks, so it is done side by side; the resources' answers count first.
+            let asked: Vec<_> = history
+                .prepared()
+                .filter(|prepared| prepared.work.is_needed())
+                .map(|prepared| scope.spawn(|| self.prove_one(prepared, history, cx).map(|found| vec![found])))
+                .collect();
+            let probes = self.prove_by_probes(cx);
+            let answers = asked.into_iter().map(|one| one.join().unwrap_or_else(lost));
+            answers.chain([probes]).collect::<Result<Vec<_>, Failure>>()
+        });
+        Ok(Yield::Proven(found?.concat()))
     }
 
-    fn prove_one(
-        &self,
-        prepared: &Prepared,
-        history: &History,
-        cx: &Context,
-        found: &mut Vec<String>,
-    ) -> Result<(), Failure> {
+    fn prove_one(&self, prepared: &Prepared, history: &History, cx: &Context) -> Result<String, Failure> {
         let name = &prepared.resource;
-        if !prepared.work.is_needed() {
-            return Ok(());
-        }
+        let backup = &history.plan().backup;
         if self.data.contains(name) {
             // Data was compared when it was put back, before the services started: by now they write to it.
-            found.push(format!(
-                "{name} was as in backup {} when the services started",
-                history.plan().backup
-            ));
-            return Ok(());
+            return Ok(format!("{name} was as in backup {backup} when the services started"));
         }
         let artifact = self.artifact(name, history)?;
         match self
@@ -281,10 +276,9 @@ impl Crew {
             .check(&artifact, cx)
             .map_err(|error| failed(&error, cx))?
         {
-            Live::Matches => found.push(format!("{name} is as in backup {}", history.plan().backup)),
-            Live::Differs(parts) => return Err(Failure::new(format!("{name} differs in: {}", parts.join(", ")))),
-            Live::Unknown(why) => return Err(Failure::new(format!("{name} cannot be compared: {why}"))),
+            Live::Matches => Ok(format!("{name} is as in backup {backup}")),
+            Live::Differs(parts) => Err(Failure::new(format!("{name} differs in: {}", parts.join(", ")))),
+            Live::Unknown(why) => Err(Failure::new(format!("{name} cannot be compared: {why}"))),
         }
-        Ok(())
     }
 }

@@ -18,11 +18,26 @@ fn a_daemon_that_is_down_and_a_compose_of_another_age_are_10() {
         ran.stderr
     );
 
-    // A docker without the plugin, as it was with Compose v1.
-    project.sh("mkdir ../fake; printf '#!/bin/sh\\necho \"docker: '\"'compose'\"' is not a docker command.\" >&2\\nexit 1\\n' > ../fake/docker; chmod +x ../fake/docker");
+    // A docker without the plugin: the real one where it keeps its plugins beside its settings.
+    project.sh("mkdir ../fake ../nothing; DOCKER_CONFIG=../nothing docker compose version --short 2> /dev/null || exit 0; printf '#!/bin/sh\\necho \"docker: '\"'compose'\"' is not a docker command.\" >&2\\nexit 1\\n' > ../fake/docker; chmod +x ../fake/docker");
     let path = format!("{}/fake:/usr/bin:/bin", project.root().display());
-    let ran = project.guard().env("PATH", &path).run(&DEPLOY).expect(10);
-    assert!(ran.stderr.to_lowercase().contains("compose"), "{}", ran.stderr);
+    let nothing = project.root().join("nothing");
+    let guard = |path: &str| {
+        let guard = project.guard().env("DOCKER_CONFIG", nothing.to_str().unwrap());
+        guard.env("PATH", path).run(&DEPLOY).expect(10)
+    };
+    guard(&path).says("install the Compose plugin (v2)");
+
+    // The same beside Compose v1: the real one, which scripts/setup unpacks where Debian still has it.
+    project.sh(
+        "old=${XDG_CACHE_HOME:-$HOME/.cache}/guard-test/compose-v1/docker-compose; mkdir ../old; \
+         if [ -x \"$old\" ]; then ln -s \"$old\" ../old/docker-compose; \
+         else printf '#!/bin/sh\\necho 1.29.2\\n' > ../old/docker-compose; chmod +x ../old/docker-compose; fi",
+    );
+    guard(&format!("{}/old:{path}", project.root().display()))
+        .says("only Compose v1 (1.29.2")
+        .says("ended in 2023")
+        .says("install the plugin `docker compose` (v2)");
     assert!(project.deployments().is_empty());
 }
 
