@@ -76,7 +76,7 @@ pub(super) fn finish_run(run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
     };
     let resources: Vec<Owned> = bench.resources()?;
     let crew = bench.crew(cx, resources, undoing, seal)?;
-    let herald = Herald::new(&run, &crew.cx, &records, &bench, desk)?;
+    let herald = Herald::new(run, &crew.cx, &records, bench, desk)?;
     let ledger = Ledger::reopen(Box::new(journal), &records, herald.voice(), bench.cx.clock.clone());
     let mut ledger = ledger.map_err(|error| refused(&error))?;
     ledger
