@@ -56,7 +56,7 @@ pub(super) fn rename(resource: &ResourceName, target: &Names, act: &str, cx: &Co
 fn displace(resource: &ResourceName, target: &Names, cx: &Context) -> Result<Displaced> {
     let mut meanings = BTreeMap::new();
     let mut pins: Vec<Pin> = Vec::new();
-    let hold = |name: &str, service: &str| -> Result<(Option<String>, Option<Pin>)> {
+    let hold = &|name: &str, service: &str| -> Result<(Option<String>, Option<Pin>)> {
         let Some(id) = image(cx, name).map_err(unnamed)?.map(|found| found.id) else {
             return Ok((None, None));
         };
@@ -70,23 +70,20 @@ fn displace(resource: &ResourceName, target: &Names, cx: &Context) -> Result<Dis
     for (name, (_, service)) in &target.meanings {
         services.entry(service).or_default().push(name);
     }
-    let held = std::thread::scope(|scope| {
-        let of_service = |(service, names): (&String, Vec<&String>)| -> Vec<_> {
-            let held = names
-                .into_iter()
-                .map(|name| (name.clone(), service.clone(), hold(name, service)));
-            held.collect()
-        };
+    let services = std::thread::scope(|scope| {
         let threads: Vec<_> = services
             .into_iter()
-            .map(|one| scope.spawn(move || of_service(one)))
+            .map(|(service, names)| {
+                let found = move |name: &String| (name.clone(), service.clone(), hold(name, service));
+                scope.spawn(move || names.into_iter().map(found).collect::<Vec<_>>())
+            })
             .collect();
         let joined: std::thread::Result<Vec<_>> =
             threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         joined.map_err(|_| ResourceError::new("a bug in guard: pinning an image panicked"))
     });
-    for (name, service, held) in held?.into_iter().flatten() {
-        let (found, pin) = held?;
+    for (name, service, found) in services?.into_iter().flatten() {
+        let (found, pin) = found?;
         pins.extend(pin.filter(|pin| !pins.contains(pin)));
         meanings.insert(name, (found, service));
     }
