@@ -58,6 +58,7 @@ pub(super) fn deploy(asked: &Deploy, bench: &Bench, desk: &Desk) -> Outcome {
             description,
             resources,
             undoing: Vec::new(),
+            adopting: std::collections::BTreeMap::new(),
         },
         &run,
         bench,

@@ -1,5 +1,6 @@
 //! One file per thing a person can ask; `workbench` is the one place where the parts meet.
 
+mod adopting;
 mod backup;
 mod check;
 mod choosing;
@@ -8,11 +9,13 @@ mod deploy;
 pub mod flags;
 mod freeze;
 mod init;
+mod inside;
 mod inspection;
 mod journey;
 mod learned;
 pub mod library;
 mod list;
+mod luggage;
 mod notices;
 mod packaging;
 pub mod plan;
@@ -25,9 +28,11 @@ mod rollback;
 mod secrets;
 mod session;
 mod setup;
+mod standby;
 mod status;
 mod undo;
 mod verify;
+pub mod watcher;
 pub mod workbench;
 
 use crate::model::exit::ExitCode;
@@ -61,6 +66,7 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
     match &request {
         Request::Completions(asked) => return Ok(packaging::completions(asked, desk, command)),
         Request::Man => return packaging::man(desk, command),
+        Request::Inside(asked) => return inside::inside(asked, desk),
         Request::Init(asked) => return init::init(asked, everywhere, desk),
         _ => {}
     }
@@ -71,7 +77,7 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::Deploy(asked) => deploy::deploy(&asked, &bench, desk),
         Request::Rollback(asked) if asked.undo => undo::undo(&asked, &bench, desk),
         Request::Rollback(asked) => rollback::rollback(&asked, &bench, desk),
-        Request::Resume(_) => resume::resume(&bench, desk),
+        Request::Resume(_) => resume::resume(bench, desk),
         Request::List(_) => list::list(&bench, desk),
         Request::Show(asked) => list::show(&asked, &bench, desk),
         Request::Verify(asked) => verify::verify(&asked, &bench, desk),
@@ -82,7 +88,7 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::Notify(asked) => notices::test(&asked, &bench, desk),
         Request::Lock(asked) => freeze::freeze(&bench, &asked),
         Request::Unlock => freeze::unfreeze(&bench),
-        Request::Completions(_) | Request::Man | Request::Init(_) => {
+        Request::Completions(_) | Request::Man | Request::Init(_) | Request::Inside(_) => {
             Err(Refusal::new(ExitCode::BUG, "answered before"))
         }
     }

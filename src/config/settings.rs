@@ -25,6 +25,7 @@ use crate::model::setting::{Problem, Source};
 
 /// Everything that a person has set, and the defaults for the rest.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Settings {
     /// The project's directory, absolute: that of the file; commands and relative paths start here.
     pub directory: PathBuf,
@@ -65,6 +66,8 @@ pub struct Settings {
     pub policy: Policy,
     /// Whether a release may follow on a state that is not well.
     pub allow_unhealthy_baseline: bool,
+    /// Whether a second guard stands by, to go on with a run whose guard was killed.
+    pub watcher: bool,
     /// Which backups are kept.
     pub retention: Retention,
     /// What is done where another run holds the lock.
@@ -203,11 +206,12 @@ fn read(
     let maintenance = top.section("maintenance", parts::maintenance);
     let (monitor, gate) = top.section("monitor", |section| judging::rule(section, layers));
     let rules = declared::read_rules(&mut top, source);
-    let (policy, allow_unhealthy_baseline) = top.section("policy", |section| {
+    let (policy, allow_unhealthy_baseline, watcher) = top.section("policy", |section| {
         let key = "policy.allow_unhealthy_baseline";
         (
             judging::policy(section, layers),
             layers.value(section, key, value::flag, false, "false"),
+            layers.value(section, "policy.watcher", judging::watcher, true, "true"),
         )
     });
     let retention = top.section("retention", |section| parts::retention(section, layers));
@@ -254,6 +258,7 @@ fn read(
         gate,
         policy,
         allow_unhealthy_baseline,
+        watcher,
         retention,
         lock,
         confirmed,

@@ -5,6 +5,7 @@ pub mod event;
 pub mod exit;
 pub mod fact;
 pub mod fingerprint;
+pub mod foreign;
 pub mod health;
 pub mod name;
 pub mod notice;

@@ -80,6 +80,14 @@ pub struct Freeze {
     pub message: String,
 }
 
+/// `guard inside`: how guard calls itself beside a volume.
+#[derive(Debug, Clone, Args)]
+pub struct Inside {
+    /// The act
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<String>,
+}
+
 /// `guard completions`
 #[derive(Debug, Clone, Args)]
 pub struct Completions {

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-pub use acting::{Backup, Deploy, Patience, Resume, Rollback, Selection};
-pub use looking::{Check, Completions, Delete, Freeze, HistoryOf, Init, List, Notify, Prune, Show, Verify};
+pub use acting::{Backup, Deploy, Patience, Resume, Rollback, Selection, Standby};
+pub use looking::{Check, Completions, Delete, Freeze, HistoryOf, Init, Inside, List, Notify, Prune, Show, Verify};
 
 /// What is asked, and how it is to be told.
 #[derive(Debug, Clone, Default, Args)]
@@ -128,4 +128,7 @@ pub enum Request {
     Completions(Completions),
     /// Print the manual page
     Man,
+    /// How guard calls itself beside a volume
+    #[command(hide = true)]
+    Inside(Inside),
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::{Bench, Owned};
 use crate::commands::refusal::Refusal;
-use crate::config::Settings;
+use crate::config::{Declared, Settings};
 use crate::model::name::ProbeName;
+use crate::model::section::Section;
 use crate::model::setting::nearest;
 use crate::notify::Target;
 use crate::probes::{self, Probe};
@@ -23,23 +24,12 @@ impl Bench {
             directory: settings.directory.clone(),
             compose: compose.cloned(),
         };
-        let mut problems = Vec::new();
-        let mut all = Vec::new();
-        for declared in &settings.resources {
+        read_all(&settings.resources, |declared, section| {
             // The settings know only the kinds of this list.
-            let Some(kind) = resources::kind(&declared.kind) else {
-                continue;
-            };
-            let built = declared.read(&mut problems, |section| {
-                (kind.build)(declared.name.clone(), section, &site)
-            });
-            all.extend(built.map(|resource| Owned { kind, resource }));
-        }
-        if problems.is_empty() {
-            Ok(all)
-        } else {
-            Err(Refusal::of_problems(&problems))
-        }
+            let kind = resources::kind(&declared.kind)?;
+            let resource = (kind.build)(declared.name.clone(), section, &site)?;
+            Some(Owned { kind, resource })
+        })
     }
 
     /// The resources in force.
@@ -50,28 +40,7 @@ impl Bench {
         self.resources_of(&self.settings, self.compose.as_ref())
     }
 
-    /// The user's own rules over these probes.
-    ///
-    /// # Errors
-    /// All problems at once, each with its place inside the rule.
-    pub fn rules(&self) -> Result<Vec<UserRule>, Refusal> {
-        let probes: Vec<ProbeName> = self.settings.probes.iter().map(|probe| probe.name.clone()).collect();
-        let mut problems = Vec::new();
-        let mut all = Vec::new();
-        for declared in &self.settings.rules {
-            let read = declared.read(&mut problems, |section| {
-                UserRule::read(declared.name.clone(), section, &probes)
-            });
-            all.extend(read);
-        }
-        if problems.is_empty() {
-            Ok(all)
-        } else {
-            Err(Refusal::of_problems(&problems))
-        }
-    }
-
-    /// The probes in force.
+    /// The probes in force, each with its witness.
     ///
     /// # Errors
     /// All problems of their tables at once.
@@ -79,29 +48,18 @@ impl Bench {
         let site = probes::Site {
             compose: self.compose.clone(),
         };
-        let mut problems = Vec::new();
-        let mut all: Vec<probes::Asked> = Vec::new();
-        for declared in &self.settings.probes {
-            let Some(kind) = probes::kind(&declared.kind) else {
-                continue;
-            };
-            let built = declared.read(&mut problems, |section| {
-                let (witness, decides) = (section.text("witness"), section.has("required"));
-                let built = (kind.build)(declared.name.clone(), section, &site);
-                if let Some(witness) = &witness
-                    && let Err((message, hint)) = self.is_witness(witness, &declared.name)
-                {
-                    section.problem("witness", message, hint);
-                }
-                built.map(|built| (Arc::from(built), witness, decides))
-            });
-            all.extend(built);
-        }
-        if problems.is_empty() {
-            Ok(probes::witnessed(&all))
-        } else {
-            Err(Refusal::of_problems(&problems))
-        }
+        let all: Vec<probes::Asked> = read_all(&self.settings.probes, |declared, section| {
+            let kind = probes::kind(&declared.kind)?;
+            let (witness, says) = (section.text("witness"), section.has("required"));
+            if let Some(witness) = &witness
+                && let Err((message, hint)) = self.is_witness(witness, &declared.name)
+            {
+                section.problem("witness", message, hint);
+            }
+            let built = (kind.build)(declared.name.clone(), section, &site)?;
+            Some((Arc::from(built), witness, says))
+        })?;
+        Ok(probes::witnessed(&all))
     }
 
     /// Whether a probe can be the witness of another: the message and the hint where it cannot.
@@ -116,23 +74,41 @@ impl Bench {
         Err((format!("there is no probe {name:?}"), nearest(name, names())))
     }
 
+    /// The user's own rules over these probes.
+    ///
+    /// # Errors
+    /// All problems at once, each with its place inside the rule.
+    pub fn rules(&self) -> Result<Vec<UserRule>, Refusal> {
+        let probes: Vec<ProbeName> = self.settings.probes.iter().map(|probe| probe.name.clone()).collect();
+        read_all(&self.settings.rules, |declared, section| {
+            UserRule::read(declared.name.clone(), section, &probes)
+        })
+    }
+
     /// Who is told what becomes of a run.
     ///
     /// # Errors
     /// All problems of their tables at once.
     pub fn targets(&self) -> Result<Vec<Target>, Refusal> {
-        let mut problems = Vec::new();
-        let mut all = Vec::new();
-        for declared in &self.settings.targets {
-            let read = declared.read(&mut problems, |section| {
-                Target::read(&declared.kind, declared.name.clone(), section)
-            });
-            all.extend(read);
-        }
-        if problems.is_empty() {
-            Ok(all)
-        } else {
-            Err(Refusal::of_problems(&problems))
-        }
+        read_all(&self.settings.targets, |declared, section| {
+            Target::read(&declared.kind, declared.name.clone(), section)
+        })
+    }
+}
+
+/// Reads the own keys of all these tables.
+fn read_all<N, T>(
+    all: &[Declared<N>],
+    read: impl Fn(&Declared<N>, &mut Section<'_>) -> Option<T>,
+) -> Result<Vec<T>, Refusal> {
+    let mut problems = Vec::new();
+    let mut found = Vec::new();
+    for declared in all {
+        found.extend(declared.read(&mut problems, |section| read(declared, section)));
+    }
+    if problems.is_empty() {
+        Ok(found)
+    } else {
+        Err(Refusal::of_problems(&problems))
     }
 }

@@ -1,5 +1,6 @@
 //! The real binary on a small project without containers, asked for everything that it can do.
 
+mod adopting;
 mod deploying;
 mod endings;
 mod interrupted;
@@ -11,3 +12,5 @@ mod rules;
 mod streams;
 mod surroundings;
 mod unusable;
+mod watched;
+mod watcher;

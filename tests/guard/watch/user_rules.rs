@@ -121,7 +121,7 @@ fn each_function_sees_what_it_says() {
         ("failures('db', 5m) < 1", None),
         ("not (streak('db') > 3)", None),
         ("metric('db') != 3 or baseline('db') > 1ms", None),
-        ("streak('db') > 3 or elapsed() > 9s", Some(10.0)),
+        ("streak('db') > 3 or elapsed() > 9s", Some(9.0)),
         // Nor of one that nobody can see any more.
         ("failures('web', 10s) < 1 and elapsed() > 75s", None),
         ("metric('web') < 5 and elapsed() > 62s", None),
