@@ -32,6 +32,7 @@ mod standby;
 mod status;
 mod undo;
 mod verify;
+mod watch;
 pub mod watcher;
 pub mod workbench;
 
@@ -85,6 +86,7 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::Prune(asked) => delete::prune(&asked, &bench),
         Request::Status => status::status(&bench, desk),
         Request::History(asked) => status::history(&asked, &bench, desk),
+        Request::Watch(asked) => watch::watch(&asked, &bench, desk),
         Request::Notify(asked) => notices::test(&asked, &bench, desk),
         Request::Lock(asked) => freeze::freeze(&bench, &asked),
         Request::Unlock => freeze::unfreeze(&bench),

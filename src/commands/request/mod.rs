@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 pub use acting::{Backup, Deploy, Patience, Resume, Rollback, Selection, Standby};
-pub use looking::{Check, Completions, Delete, Freeze, HistoryOf, Init, Inside, List, Notify, Prune, Show, Verify};
+pub use looking::{
+    Check, Completions, Delete, Freeze, HistoryOf, Init, Inside, List, Notify, Prune, Show, Verify, Watch,
+};
 
 /// What is asked, and how it is to be told.
 #[derive(Debug, Clone, Default, Args)]
@@ -118,6 +120,8 @@ pub enum Request {
     Status,
     /// Say what happened
     History(HistoryOf),
+    /// Watch production without a deployment; replay or simulate watches
+    Watch(Watch),
     /// Send a test notice to everybody who is told of runs
     Notify(Notify),
     /// Freeze: refuse deployments until `guard unlock`

@@ -36,6 +36,8 @@ pub(super) struct Observed {
     pub(super) judge: Judge,
     pub(super) verdict: Verdict,
     pub(super) readings: Vec<Reading>,
+    /// The moment of the verdict, in seconds since the observation began.
+    pub(super) asked: f64,
 }
 
 /// An observation that is about to begin, or under way.
@@ -75,6 +77,7 @@ impl Observation {
             let now = cx.clock.steady().saturating_sub(begun);
             if let Some(verdict) = self.ended(&lanes, now) {
                 return Ok(Observed {
+                    asked: now.as_secs_f64(),
                     verdict,
                     judge: self.judge,
                     readings: self.readings,

@@ -14,3 +14,4 @@ mod surroundings;
 mod unusable;
 mod watched;
 mod watcher;
+mod watching;
