@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::everywhere;
 use super::luggage::Luggage;
 use super::refusal::{Outcome, Refusal};
 use super::retention;
@@ -45,6 +46,7 @@ pub(super) fn depart(departure: Departure, run: &Run, bench: &Bench, desk: &Desk
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::BACKUP_FAILED, error);
     let luggage = Luggage::of(bench);
     luggage.pack(run)?;
+    everywhere::register(bench);
     let seal = SealInput {
         description: departure.description,
         target: bench.target(),

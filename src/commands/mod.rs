@@ -5,6 +5,7 @@ mod check;
 mod choosing;
 mod delete;
 mod deploy;
+mod everywhere;
 pub mod flags;
 mod freeze;
 mod init;
@@ -65,7 +66,22 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::Init(asked) => return init::init(asked, everywhere, desk),
         _ => {}
     }
-    let bench = desk.bench(&request, everywhere)?;
+    if let Request::Resume(asked) = &request
+        && asked.all
+    {
+        return everywhere::resume_all(&flags::of(&request, everywhere), everywhere, desk);
+    }
+    let bench = match desk.bench(&request, everywhere) {
+        Ok(bench) => bench,
+        // The settings that a bad release has broken are not those that its run is finished by.
+        Err(refusal) if matches!(request, Request::Resume(_)) => {
+            let found = desk
+                .directory(everywhere)
+                .and_then(|directory| everywhere::resume_of(&directory, &flags::of(&request, everywhere), desk));
+            return found.unwrap_or(Err(refusal));
+        }
+        Err(refusal) => return Err(refusal),
+    };
     match request {
         Request::Check(asked) => check::check(&asked, &bench, desk),
         Request::Backup(asked) => backup::backup(&asked, &bench, desk),

@@ -1,5 +1,6 @@
 //! `guard resume`: finishes a run that was cut off, as it was begun, whatever the settings say by now.
 
+use super::everywhere;
 use super::journey::finish;
 use super::luggage::{Luggage, Place};
 use super::refusal::{Outcome, Refusal};
@@ -10,7 +11,7 @@ use super::workbench::{Bench, Owned};
 use crate::engine::crew::SealInput;
 use crate::engine::history::History;
 use crate::engine::ledger::Ledger;
-use crate::journal::{Journal, Run, State, strangeness};
+use crate::journal::{Journal, Run, Runs, State, strangeness};
 use crate::model::artifact::Displaced;
 use crate::model::event::Level;
 use crate::model::exit::ExitCode;
@@ -23,8 +24,13 @@ use crate::system::leftovers::{await_acts, end_leftovers};
 /// # Errors
 /// Another run holds the lock, or the run cannot be understood or continued.
 pub(super) fn resume(bench: Bench, desk: &Desk) -> Outcome {
-    let _lock = session::begin(&bench, "guard resume")?;
-    let Some(run) = open_run(&bench)? else {
+    let lock = session::begin(&bench, "guard resume")?;
+    let Some(run) = open_run(&bench.runs)? else {
+        drop(lock);
+        // A release that gives the project another name has another state.
+        if let Some(outcome) = everywhere::resume_of(&bench.settings.directory, &bench.wish.flags, desk) {
+            return outcome;
+        }
         bench.cx.note(Level::Info, "nothing is unfinished");
         return Ok(ExitCode::DONE);
     };
@@ -91,9 +97,11 @@ pub(super) fn finish_run(run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
 }
 
 /// The run that has to be finished: the newest that is open, or else the newest of all where it is stuck.
-fn open_run(bench: &Bench) -> Result<Option<Run>, Refusal> {
-    let list = bench
-        .runs
+///
+/// # Errors
+/// The runs cannot be listed, or a journal cannot be read.
+pub(super) fn open_run(runs: &Runs) -> Result<Option<Run>, Refusal> {
+    let list = runs
         .list()
         .map_err(|error| Refusal::of_error(ExitCode::CUT_OFF, &error))?;
     for run in &list {
@@ -135,10 +143,7 @@ fn as_begun(bench: Bench, run: &Run, desk: &Desk) -> Result<Bench, Refusal> {
         state_dir: &bench.settings.state_dir,
         backup_dir: &bench.settings.backup_dir,
     };
-    let mut begun = luggage.bench(&place, desk)?;
-    // Whether anybody watches over the rest of it is for whoever asks for the rest to say.
-    begun.settings.watcher = bench.settings.watcher;
-    Ok(begun)
+    luggage.bench(&place, &bench.wish.flags, desk)
 }
 
 /// For an undo that was cut off: what the run before it had displaced.

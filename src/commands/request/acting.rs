@@ -137,6 +137,9 @@ pub struct Rollback {
 /// `guard resume`
 #[derive(Debug, Clone, Default, Args)]
 pub struct Resume {
+    /// Finish what was cut off in any project of this user on this machine, one after the other
+    #[arg(long)]
+    pub all: bool,
     /// Who waits for the lock.
     #[command(flatten)]
     pub patience: Patience,

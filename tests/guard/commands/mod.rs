@@ -2,6 +2,7 @@
 
 mod deploying;
 mod endings;
+mod everywhere;
 mod interrupted;
 mod killed;
 mod looking;
