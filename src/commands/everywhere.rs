@@ -123,6 +123,14 @@ impl Found {
     }
 }
 
+/// The directory that somebody is in, or names; `None` where it is not there.
+#[must_use]
+pub(super) fn here(everywhere: &Everywhere) -> Option<PathBuf> {
+    let start = std::env::current_dir().ok()?;
+    let named = everywhere.directory.as_ref().map(|path| start.join(path));
+    std::fs::canonicalize(named.unwrap_or(start)).ok()
+}
+
 /// Finishes the run that was begun in this directory, whatever its settings say by now and wherever its state is; `None`
 /// where there is none.
 pub(super) fn resume_of(directory: &Path, now: &Flags, desk: &Desk) -> Option<Outcome> {
@@ -144,7 +152,7 @@ pub(super) fn resume_all(now: &Flags, everywhere: &Everywhere, desk: &Desk) -> O
     let refused = |error: &DiskError| Refusal::of_error(ExitCode::REFUSED, error);
     let reporter: std::sync::Arc<_> = desk.reporter.clone();
     let voice = Voice::new(reporter);
-    let start = desk.directory(everywhere).unwrap_or_else(|| PathBuf::from("/"));
+    let start = here(everywhere).unwrap_or_else(|| PathBuf::from("/"));
     let root = state_root(&desk.wish_from(&start)).ok_or_else(|| {
         Refusal::new(
             ExitCode::USAGE,

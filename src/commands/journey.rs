@@ -130,7 +130,15 @@ fn journal_lost(error: &LedgerError, ledger: &Ledger, desk: &Desk) -> Refusal {
 }
 
 /// `result.json` for every run, `incident.md` for one that failed, and what a CI system wants to know.
-fn write_reports(run: &Run, exit: ExitCode, bench: &Bench, desk: &Desk) -> Result<(), Box<dyn std::error::Error>> {
+///
+/// # Errors
+/// They cannot be written.
+pub(super) fn write_reports(
+    run: &Run,
+    exit: ExitCode,
+    bench: &Bench,
+    desk: &Desk,
+) -> Result<(), Box<dyn std::error::Error>> {
     let records = run.read()?;
     let path = run.directory.join("incident.md");
     let is_bad = exit != ExitCode::DONE;

@@ -1,5 +1,6 @@
 //! One file per thing a person can ask; `workbench` is the one place where the parts meet.
 
+mod abort;
 mod backup;
 mod check;
 mod choosing;
@@ -75,8 +76,7 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Ok(bench) => bench,
         // The settings that a bad release has broken are not those that its run is finished by.
         Err(refusal) if matches!(request, Request::Resume(_)) => {
-            let found = desk
-                .directory(everywhere)
+            let found = everywhere::here(everywhere)
                 .and_then(|directory| everywhere::resume_of(&directory, &flags::of(&request, everywhere), desk));
             return found.unwrap_or(Err(refusal));
         }
@@ -89,6 +89,7 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::Rollback(asked) if asked.undo => undo::undo(&asked, &bench, desk),
         Request::Rollback(asked) => rollback::rollback(&asked, &bench, desk),
         Request::Resume(_) => resume::resume(bench, desk),
+        Request::Abort(asked) => abort::abort(&asked, bench, desk),
         Request::List(_) => list::list(&bench, desk),
         Request::Show(asked) => list::show(&asked, &bench, desk),
         Request::Verify(asked) => verify::verify(&asked, &bench, desk),

@@ -54,21 +54,7 @@ pub(super) fn finish_run(run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
     desk.reporter.recall(&records);
     let history = History::of(&records).map_err(|error| refused(&error))?;
     bench.cx.note(Level::Info, found(&history));
-    // Two actors on one target would be the end of every promise.
-    let acts = await_acts(&run.directory, history.actor(), &bench.cx);
-    if acts > 0 {
-        bench.cx.note(
-            Level::Info,
-            format!("waited for {acts} programs that the killed guard had begun"),
-        );
-    }
-    let ended = end_leftovers(&bench.marks(run, &history.plan().backup), history.actor(), &bench.cx);
-    if ended > 0 {
-        bench.cx.note(
-            Level::Warn,
-            format!("ended {ended} processes of its commands that were still running"),
-        );
-    }
+    silence(run, &history, bench);
     standby::welcome(run);
     session::settle_resources(run, bench)?;
     let undoing = undoing(&history, bench)?;
@@ -94,6 +80,24 @@ pub(super) fn finish_run(run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
         })
         .map_err(|error| refused(&error))?;
     finish(&mut ledger, &crew, run, bench, desk)
+}
+
+/// Ends what a killed guard has left running: two actors on one target would be the end of every promise.
+pub(super) fn silence(run: &Run, history: &History, bench: &Bench) {
+    let acts = await_acts(&run.directory, history.actor(), &bench.cx);
+    if acts > 0 {
+        bench.cx.note(
+            Level::Info,
+            format!("waited for {acts} programs that the killed guard had begun"),
+        );
+    }
+    let ended = end_leftovers(&bench.marks(run, &history.plan().backup), history.actor(), &bench.cx);
+    if ended > 0 {
+        bench.cx.note(
+            Level::Warn,
+            format!("ended {ended} processes of its commands that were still running"),
+        );
+    }
 }
 
 /// The run that has to be finished: the newest that is open, or else the newest of all where it is stuck.
@@ -134,7 +138,10 @@ fn found(history: &History) -> String {
 }
 
 /// The bench as it was when the run began; the present one for a run that took nothing with it.
-fn as_begun(bench: Bench, run: &Run, desk: &Desk) -> Result<Bench, Refusal> {
+///
+/// # Errors
+/// Its settings cannot be read here.
+pub(super) fn as_begun(bench: Bench, run: &Run, desk: &Desk) -> Result<Bench, Refusal> {
     let Some(luggage) = Luggage::unpack(run)? else {
         return Ok(bench);
     };

@@ -158,17 +158,6 @@ impl Desk {
         told.map(str::to_owned)
     }
 
-    /// The project's directory, where it is there.
-    #[must_use]
-    pub(super) fn directory(&self, everywhere: &Everywhere) -> Option<std::path::PathBuf> {
-        let start = std::env::current_dir().ok()?;
-        let directory = everywhere
-            .directory
-            .as_ref()
-            .map_or_else(|| start.clone(), |path| start.join(path));
-        std::fs::canonicalize(directory).ok()
-    }
-
     /// The wish of a directory and an environment alone.
     #[must_use]
     pub(super) fn wish_from(&self, start: &std::path::Path) -> Wish {

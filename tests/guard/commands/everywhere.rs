@@ -103,7 +103,7 @@ fn rebooted(run: &Path) {
     for record in records {
         let mut fact = record.fact;
         if let Fact::Opened { actor, .. } | Fact::Reopened { actor } = &mut fact {
-            actor.boot = "00000000-the-boot-before".to_owned();
+            "00000000-the-boot-before".clone_into(&mut actor.boot);
         }
         journal.append(fact, record.at).unwrap();
     }

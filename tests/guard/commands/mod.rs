@@ -1,5 +1,6 @@
 //! The real binary on a small project without containers, asked for everything that it can do.
 
+mod aborted;
 mod deploying;
 mod endings;
 mod everywhere;
