@@ -14,8 +14,6 @@ use crate::model::fact::{Ending, Fact, Turn};
 use crate::model::name::{RunKind, Timestamp};
 use crate::system::lock::{Lock, LockError};
 
-/// How often the clock is looked at for the next second.
-const MOMENT: Duration = Duration::from_millis(20);
 /// How often a held lock is asked for again.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -84,16 +82,6 @@ fn settle(bench: &Bench, desk: &Desk, refuses_stuck: bool) -> Result<(), Refusal
         .runs
         .list()
         .map_err(|error| Refusal::of_error(ExitCode::UNFINISHED, &error))?;
-    // Runs are told apart by their second: two of different kinds in the same one would have no order, and an undo could
-    // take the wrong one for the last.
-    while list.first().is_some_and(|newest| {
-        newest
-            .id
-            .timestamp()
-            .starts_with(Timestamp::at(bench.cx.clock.now(), 0).as_str())
-    }) {
-        bench.cx.clock.sleep(MOMENT);
-    }
     for run in &list {
         match state_of(run)? {
             State::Open => {}
