@@ -1,5 +1,6 @@
 //! `guard resume`: finishes a run that was cut off, as it was begun, whatever the settings say by now.
 
+use super::everywhere;
 use super::journey::finish;
 use super::luggage::{Luggage, Place};
 use super::notices::Herald;
@@ -11,7 +12,7 @@ use super::workbench::{Bench, Owned};
 use crate::engine::crew::SealInput;
 use crate::engine::history::History;
 use crate::engine::ledger::Ledger;
-use crate::journal::{Journal, Run, State, strangeness};
+use crate::journal::{Journal, Run, Runs, State, strangeness};
 use crate::model::artifact::Displaced;
 use crate::model::event::Level;
 use crate::model::exit::ExitCode;
@@ -24,8 +25,13 @@ use crate::system::leftovers::{await_acts, end_leftovers};
 /// # Errors
 /// Another run holds the lock, or the run cannot be understood or continued.
 pub(super) fn resume(bench: Bench, desk: &Desk) -> Outcome {
-    let _lock = session::begin(&bench, "guard resume")?;
-    let Some(run) = open_run(&bench)? else {
+    let lock = session::begin(&bench, "guard resume")?;
+    let Some(run) = open_run(&bench.runs)? else {
+        drop(lock);
+        // A release that gives the project another name has another state.
+        if let Some(outcome) = everywhere::resume_of(&bench.settings.directory, &bench.wish.flags, desk) {
+            return outcome;
+        }
         bench.cx.note(Level::Info, "nothing is unfinished");
         return Ok(ExitCode::DONE);
     };
@@ -49,21 +55,7 @@ pub(super) fn finish_run(run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
     desk.reporter.recall(&records);
     let history = History::of(&records).map_err(|error| refused(&error))?;
     bench.cx.note(Level::Info, found(&history));
-    // Two actors on one target would be the end of every promise.
-    let acts = await_acts(&run.directory, history.actor(), &bench.cx);
-    if acts > 0 {
-        bench.cx.note(
-            Level::Info,
-            format!("waited for {acts} programs that the killed guard had begun"),
-        );
-    }
-    let ended = end_leftovers(&bench.marks(run, &history.plan().backup), history.actor(), &bench.cx);
-    if ended > 0 {
-        bench.cx.note(
-            Level::Warn,
-            format!("ended {ended} processes of its commands that were still running"),
-        );
-    }
+    silence(run, &history, bench);
     standby::welcome(run);
     session::settle_resources(run, bench)?;
     let undoing = undoing(&history, bench)?;
@@ -87,10 +79,30 @@ pub(super) fn finish_run(run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
     finish(&mut ledger, &crew, run, &herald, bench, desk)
 }
 
+/// Ends what a killed guard has left running: two actors on one target would be the end of every promise.
+pub(super) fn silence(run: &Run, history: &History, bench: &Bench) {
+    let acts = await_acts(&run.directory, history.actor(), &bench.cx);
+    if acts > 0 {
+        bench.cx.note(
+            Level::Info,
+            format!("waited for {acts} programs that the killed guard had begun"),
+        );
+    }
+    let ended = end_leftovers(&bench.marks(run, &history.plan().backup), history.actor(), &bench.cx);
+    if ended > 0 {
+        bench.cx.note(
+            Level::Warn,
+            format!("ended {ended} processes of its commands that were still running"),
+        );
+    }
+}
+
 /// The run that has to be finished: the newest that is open, or else the newest of all where it is stuck.
-fn open_run(bench: &Bench) -> Result<Option<Run>, Refusal> {
-    let list = bench
-        .runs
+///
+/// # Errors
+/// The runs cannot be listed, or a journal cannot be read.
+pub(super) fn open_run(runs: &Runs) -> Result<Option<Run>, Refusal> {
+    let list = runs
         .list()
         .map_err(|error| Refusal::of_error(ExitCode::CUT_OFF, &error))?;
     for run in &list {
@@ -123,7 +135,10 @@ fn found(history: &History) -> String {
 }
 
 /// The bench as it was when the run began; the present one for a run that took nothing with it.
-fn as_begun(bench: Bench, run: &Run, desk: &Desk) -> Result<Bench, Refusal> {
+///
+/// # Errors
+/// Its settings cannot be read here.
+pub(super) fn as_begun(bench: Bench, run: &Run, desk: &Desk) -> Result<Bench, Refusal> {
     let Some(luggage) = Luggage::unpack(run)? else {
         return Ok(bench);
     };
@@ -132,10 +147,7 @@ fn as_begun(bench: Bench, run: &Run, desk: &Desk) -> Result<Bench, Refusal> {
         state_dir: &bench.settings.state_dir,
         backup_dir: &bench.settings.backup_dir,
     };
-    let mut begun = luggage.bench(&place, desk)?;
-    // Whether anybody watches over the rest of it is for whoever asks for the rest to say.
-    begun.settings.watcher = bench.settings.watcher;
-    Ok(begun)
+    luggage.bench(&place, &bench.wish.flags, desk)
 }
 
 /// For an undo that was cut off: what the run before it had displaced.

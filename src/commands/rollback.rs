@@ -196,7 +196,9 @@ fn outlook(backup: &Backup, resources: &[Owned], bench: &Bench) -> String {
     format!("Rollback to {}\n{}{price}", backup.timestamp(), table.render(None))
 }
 
-fn now(owned: &Owned, artifact: &Artifact, bench: &Bench) -> String {
+/// How a resource is now, beside its copy, in words.
+#[must_use]
+pub(super) fn now(owned: &Owned, artifact: &Artifact, bench: &Bench) -> String {
     match owned.resource.check(artifact, &bench.cx) {
         Ok(Live::Matches) => "as in the backup: nothing to do".to_owned(),
         Ok(Live::Differs(parts)) => crate::model::text::shortened(&format!("differs: {}", parts.join(", ")), 120),

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::abort;
 use super::freeze;
 use super::refusal::{Outcome, Refusal};
 use super::request::HistoryOf;
@@ -148,7 +149,14 @@ pub(super) fn history(asked: &HistoryOf, bench: &Bench, desk: &Desk) -> Outcome 
             .last()
             .and_then(|last| (last.at - history.opened()).to_std().ok())
             .unwrap_or_default();
-        let why = history.reason().unwrap_or_default().to_owned();
+        let given_up = abort::reason_of(run).map(|why| format!("given up: {why}"));
+        let why: Vec<String> = history
+            .reason()
+            .map(str::to_owned)
+            .into_iter()
+            .chain(given_up)
+            .collect();
+        let why = why.join("; ");
         let user = format!("{}@{}", history.actor().user, history.actor().host);
         rows.push(json!({ "run": run.id, "outcome": ended, "exit_code": history.closed().map(|ending| ending.exit_code().number()),
             "seconds": took.as_secs_f64(), "user": user, "reason": why,

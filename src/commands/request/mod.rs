@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-pub use acting::{Backup, Deploy, Patience, Resume, Rollback, Selection, Standby};
+pub use acting::{Abort, Backup, Deploy, Patience, Resume, Rollback, Selection, Standby};
 pub use looking::{Check, Completions, Delete, Freeze, HistoryOf, Init, Inside, List, Notify, Prune, Show, Verify};
 
 /// What is asked, and how it is to be told.
@@ -104,6 +104,8 @@ pub enum Request {
     Rollback(Rollback),
     /// Finish a run that was cut off
     Resume(Resume),
+    /// End an unfinished run as things are: nothing is put back, everything is kept
+    Abort(Abort),
     /// List the backups
     List(List),
     /// Show what a backup holds
