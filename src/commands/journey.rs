@@ -1,9 +1,11 @@
 //! A run from its first record to its last, and what is written and said when it is over.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::everywhere;
 use super::luggage::Luggage;
+use super::notices::Herald;
 use super::refusal::{Outcome, Refusal};
 use super::retention;
 use super::setup::Desk;
@@ -17,7 +19,9 @@ use crate::model::artifact::Displaced;
 use crate::model::event::Level;
 use crate::model::exit::ExitCode;
 use crate::model::fact::{Ending, Fact};
+use crate::model::foreign::Material;
 use crate::model::health::Reading;
+use crate::model::name::ResourceName;
 use crate::model::plan::Plan;
 use crate::report::ci;
 use crate::report::incident::incident;
@@ -36,6 +40,8 @@ pub(super) struct Departure {
     pub resources: Vec<Owned>,
     /// For an undo: what the run before displaced.
     pub undoing: Vec<Displaced>,
+    /// Resources that are copied from what somebody made by hand.
+    pub adopting: BTreeMap<ResourceName, Material>,
 }
 
 /// Begins a run and drives it to its end.
@@ -55,7 +61,8 @@ pub(super) fn depart(departure: Departure, run: &Run, bench: &Bench, desk: &Desk
     };
     let backup = departure.plan.backup.clone();
     let cx = bench.context_of(run, &backup);
-    let crew = bench.crew(cx, departure.resources, departure.undoing, seal)?;
+    let mut crew = bench.crew(cx, departure.resources, departure.undoing, seal)?;
+    crew.adopting = departure.adopting;
     let journal = Journal::create(&run.directory).map_err(|error| refused(&error))?;
     let opened = Fact::Opened {
         run: run.id.clone(),
@@ -63,21 +70,34 @@ pub(super) fn depart(departure: Departure, run: &Run, bench: &Bench, desk: &Desk
         actor: bench.actor.clone(),
         reason: departure.reason,
     };
-    let ledger = Ledger::open(
-        Box::new(journal),
-        &opened,
-        bench.cx.voice.clone(),
-        bench.cx.clock.clone(),
-    );
+    let herald = Herald::new(run, &crew.cx, &[], bench, desk)?;
+    let ledger = Ledger::open(Box::new(journal), &opened, herald.voice(), bench.cx.clock.clone());
     let mut ledger = ledger.map_err(|error| refused(&error))?;
-    finish(&mut ledger, &crew, run, bench, desk)
+    finish(&mut ledger, &crew, run, &herald, bench, desk)
 }
 
-/// Drives a run from where it is, and writes and says what there is at its end.
+/// Drives a run from where it is, and writes, says and tells what there is at its end.
 ///
 /// # Errors
 /// The journal could not be written.
 pub(super) fn finish(
+    ledger: &mut Ledger,
+    crew: &crate::engine::crew::Crew,
+    run: &Run,
+    herald: &Herald,
+    bench: &Bench,
+    desk: &Desk,
+) -> Outcome {
+    let outcome = drive_to_end(ledger, crew, run, bench, desk);
+    if let Err(refusal) = &outcome {
+        herald.needs_person(refusal);
+    }
+    // What has come of the run stands; this waits only for those who are being told.
+    herald.settle();
+    outcome
+}
+
+fn drive_to_end(
     ledger: &mut Ledger,
     crew: &crate::engine::crew::Crew,
     run: &Run,
@@ -97,7 +117,9 @@ pub(super) fn finish(
     if let Ok(Arrival::Closed(ending)) = arrival {
         retention::after(ledger.history(), ending, crew, bench);
     }
-    if let Err(error) = write_reports(run, exit, bench, desk) {
+    // A backup that was adopted is the first half of a rollback, which has the last word.
+    let is_last = crew.adopting.is_empty() || exit != ExitCode::DONE;
+    if let Err(error) = write_reports(run, exit, is_last, bench, desk) {
         bench
             .cx
             .note(Level::Warn, format!("the report of this run is not complete: {error}"));
@@ -136,6 +158,7 @@ fn journal_lost(error: &LedgerError, ledger: &Ledger, desk: &Desk) -> Refusal {
 pub(super) fn write_reports(
     run: &Run,
     exit: ExitCode,
+    is_last: bool,
     bench: &Bench,
     desk: &Desk,
 ) -> Result<(), Box<dyn std::error::Error>> {
@@ -154,7 +177,7 @@ pub(super) fn write_reports(
     if let Some(system) = &desk.style.ci {
         ci::publish(system, &told, &text)?;
     }
-    if desk.style.json {
+    if desk.style.json && is_last {
         desk.reporter
             .finish(Some(serde_json::from_str(&clean)?), std::time::Duration::from_secs(1));
     }

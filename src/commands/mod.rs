@@ -1,6 +1,7 @@
 //! One file per thing a person can ask; `workbench` is the one place where the parts meet.
 
 mod abort;
+mod adopting;
 mod backup;
 mod check;
 mod choosing;
@@ -15,6 +16,7 @@ mod journey;
 pub mod library;
 mod list;
 mod luggage;
+mod notices;
 mod packaging;
 pub mod plan;
 mod prompt;
@@ -97,6 +99,7 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::Prune(asked) => delete::prune(&asked, &bench),
         Request::Status => status::status(&bench, desk),
         Request::History(asked) => status::history(&asked, &bench, desk),
+        Request::Notify(asked) => notices::test(&asked, &bench, desk),
         Request::Lock(asked) => freeze::freeze(&bench, &asked),
         Request::Unlock => freeze::unfreeze(&bench),
         Request::Completions(_) | Request::Man | Request::Init(_) => {

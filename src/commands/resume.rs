@@ -3,6 +3,7 @@
 use super::everywhere;
 use super::journey::finish;
 use super::luggage::{Luggage, Place};
+use super::notices::Herald;
 use super::refusal::{Outcome, Refusal};
 use super::session::{self, state_of};
 use super::setup::Desk;
@@ -67,19 +68,15 @@ pub(super) fn finish_run(run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
     };
     let resources: Vec<Owned> = bench.resources()?;
     let crew = bench.crew(cx, resources, undoing, seal)?;
-    let ledger = Ledger::reopen(
-        Box::new(journal),
-        &records,
-        bench.cx.voice.clone(),
-        bench.cx.clock.clone(),
-    );
+    let herald = Herald::new(run, &crew.cx, &records, bench, desk)?;
+    let ledger = Ledger::reopen(Box::new(journal), &records, herald.voice(), bench.cx.clock.clone());
     let mut ledger = ledger.map_err(|error| refused(&error))?;
     ledger
         .append(&Fact::Reopened {
             actor: bench.actor.clone(),
         })
         .map_err(|error| refused(&error))?;
-    finish(&mut ledger, &crew, run, bench, desk)
+    finish(&mut ledger, &crew, run, &herald, bench, desk)
 }
 
 /// Ends what a killed guard has left running: two actors on one target would be the end of every promise.

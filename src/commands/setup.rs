@@ -209,12 +209,6 @@ impl Desk {
                 ),
             );
         }
-        if settings.slack_webhook.is_some() {
-            cx.note(
-                Level::Warn,
-                "a Slack webhook is set, and this version of guard sends no notifications",
-            );
-        }
         for warning in &settings.warnings {
             cx.note(Level::Warn, warning.to_string());
         }

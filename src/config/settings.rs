@@ -15,7 +15,8 @@ use super::parts::{self, ComposeSettings, Lock, Maintenance, Retention, Services
 use super::project::{self, ComposeVariables};
 use super::value;
 use crate::model::health::Rule;
-use crate::model::name::{ProbeName, ResourceName};
+use crate::model::name::{ProbeName, ResourceName, TargetName};
+use crate::model::notice;
 use crate::model::policy::Policy;
 use crate::model::secret::Secret;
 use crate::model::section::Section;
@@ -67,8 +68,8 @@ pub struct Settings {
     pub lock: Lock,
     /// Whether prompts are answered with yes.
     pub confirmed: bool,
-    /// Where Slack is told.
-    pub slack_webhook: Option<Secret>,
+    /// Who is told what becomes of a run, Slack's webhook among them.
+    pub targets: Vec<Declared<TargetName>>,
     /// What must be in no text; learn these before anything is said.
     pub secrets: Vec<Secret>,
     /// What is not wrong but worth a look.
@@ -208,9 +209,16 @@ fn read(
     });
     let retention = top.section("retention", |section| parts::retention(section, layers));
     let lock = top.section("lock", |section| parts::lock(section, layers));
-    let slack_webhook = top.section("notify", |section| {
-        layers.value(section, "notify.slack_webhook_url", value::secret_url, None, "none")
+    let (slack_webhook, mut targets) = top.section("notify", |section| {
+        let key = "notify.slack_webhook_url";
+        (
+            layers.value(section, key, value::secret_url, None, "none"),
+            declared::read_tables(section, "notify", notice::KINDS, source, layers),
+        )
     });
+    if let Some(url) = &slack_webhook {
+        declared::of_slack_webhook(url, source, &mut targets);
+    }
     let confirmed = checks::confirmed(layers);
     top.finish();
     if probes.is_empty() && verify.commands.is_empty() && !verify.none && request.judges {
@@ -222,7 +230,7 @@ fn read(
         });
     }
     let mut secrets = tree.secrets;
-    secrets.extend(slack_webhook.clone());
+    secrets.extend(slack_webhook);
     Settings {
         directory: directory.to_owned(),
         source: Arc::clone(source),
@@ -245,7 +253,7 @@ fn read(
         retention,
         lock,
         confirmed,
-        slack_webhook,
+        targets,
         secrets,
         warnings,
         effective: std::mem::take(&mut layers.effective),

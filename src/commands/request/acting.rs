@@ -101,6 +101,7 @@ pub struct Deploy {
 
 /// `guard rollback`
 #[derive(Debug, Clone, Default, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that can be typed")]
 pub struct Rollback {
     /// The backup: a timestamp, `latest`, or `previous` [default: the newest known-good one]
     #[arg(long, value_name = "TS", env = "GUARD_BACKUP_TIMESTAMP")]
@@ -111,6 +112,9 @@ pub struct Rollback {
     /// Only the resources of these services
     #[arg(long, value_name = "SERVICE", value_delimiter = ',')]
     pub service: Vec<String>,
+    /// Go back to a backup made by hand; its SQL runs as code in a database beside the live one
+    #[arg(long)]
+    pub trust_foreign: bool,
     /// Print the plan and its price; change nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Crew, failed};
 use crate::engine::history::History;
-use crate::model::artifact::{Artifact, Displaced, Live, Prepared};
+use crate::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use crate::model::event::Level;
 use crate::model::fact::{Failure, Yield};
 use crate::model::name::{ResourceName, RunKind};
@@ -60,6 +60,10 @@ impl Crew {
 
     /// Proves the copy once more, and stages it beside what is live.
     pub(super) fn prepare(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        self.stage(name, history, cx).map(Yield::Prepared)
+    }
+
+    fn stage(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Prepared, Failure> {
         let resource = self.resource(name)?;
         let artifact = self.artifact(name, history)?;
         let slot = self.slot(history, name);
@@ -68,20 +72,67 @@ impl Crew {
             .map_err(|error| Failure::from_error(&error))?;
         slot.compare(&artifact).map_err(|error| failed(&error, cx))?;
         let policy = history.plan().policy.data_restore;
-        let prepared = resource
+        resource
             .prepare(&artifact, &slot, policy, cx)
-            .map_err(|error| failed(&error, cx))?;
+            .map_err(|error| failed(&error, cx))
+    }
+
+    /// Compares data again that needed nothing while the failed release still ran: a migration may have come after that.
+    pub(super) fn recheck(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        if history
+            .prepared_of(name)
+            .is_some_and(|prepared| prepared.work.is_needed())
+        {
+            return Ok(Yield::Nothing);
+        }
+        let prepared = self.stage(name, history, cx)?;
+        match &prepared.work {
+            Work::Unchanged | Work::Left(_) => {}
+            Work::Changed(parts) => {
+                cx.note(
+                    Level::Warn,
+                    format!("{name} was changed until now, in: {}", parts.join(", ")),
+                );
+                let affected = self.affected([name.clone()])?;
+                self.services
+                    .stop_users(&affected, cx)
+                    .map_err(|error| Failure::from_error(&error))?;
+            }
+            // Services are stopped by now: leaving the new state alone is not open any more.
+            Work::Withheld(why) => {
+                let failure = Failure {
+                    permanent: true,
+                    ..Failure::new(format!("{name} was changed until now, and must not be put back: {why}"))
+                };
+                return Err(failure.with_hint("`guard rollback --data-restore always` puts it back all the same"));
+            }
+        }
         Ok(Yield::Prepared(prepared))
     }
 
-    /// Stops what uses the data that is about to be swapped.
-    pub(super) fn quiesce(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+    /// What has to be stopped before these are put back.
+    fn affected(&self, names: impl IntoIterator<Item = ResourceName>) -> Result<Affected, Failure> {
         let mut affected = Affected::default();
-        for name in Self::concerned(history) {
+        for name in names {
             let resource = self.resource(&name)?;
             affected.occupied.extend(resource.occupies());
             affected.databases.extend(resource.needs_running());
             affected.keep_running.extend(resource.needs_running());
+        }
+        Ok(affected)
+    }
+
+    /// Stops what uses the data that is about to be swapped, and the failed release, which may still change data that is as
+    /// it was.
+    pub(super) fn quiesce(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        let mut affected = self.affected(Self::concerned(history))?;
+        for prepared in history.prepared().filter(|_| !self.data.is_empty()) {
+            affected
+                .replaced
+                .extend(self.resource(&prepared.resource)?.replaces(prepared));
+        }
+        for name in &self.data {
+            affected.keep_running.extend(self.resource(name)?.needs_running());
         }
         let stopped = self
             .services

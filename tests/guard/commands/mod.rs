@@ -1,6 +1,7 @@
 //! The real binary on a small project without containers, asked for everything that it can do.
 
 mod aborted;
+mod adopting;
 mod deploying;
 mod endings;
 mod everywhere;
