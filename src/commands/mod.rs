@@ -15,6 +15,7 @@ mod inspection;
 mod journey;
 pub mod library;
 mod list;
+mod locks;
 mod luggage;
 mod notices;
 mod packaging;

@@ -1,9 +1,12 @@
 //! `guard rollback`: by hand, to a backup; and `--undo`, back to the state before the last rollback.
 
+use std::time::Duration;
+
 use super::adopting::{self, Adoption};
 use super::choosing::choose;
 use super::deploy::chosen;
 use super::journey::{Departure, depart};
+use super::locks;
 use super::plan;
 use super::prompt::confirm;
 use super::refusal::{Outcome, Refusal};
@@ -77,6 +80,7 @@ pub(super) fn rollback(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome 
         &places(&resources),
         bench.settings.policy.clone(),
     );
+    let _databases = locks::databases(bench, &resources, Duration::ZERO)?;
     let run = claim(RunKind::Rollback, bench)?;
     let reason = asked.reason.clone();
     depart(

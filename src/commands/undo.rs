@@ -1,8 +1,10 @@
 //! `guard rollback --undo`: what the last rollback displaced comes back.
 
 use std::cmp::Reverse;
+use std::time::Duration;
 
 use super::journey::{Departure, depart};
+use super::locks;
 use super::plan::{self, Place};
 use super::prompt::confirm;
 use super::refusal::{Outcome, Refusal};
@@ -54,6 +56,7 @@ pub(super) fn undo(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome {
     let order: Vec<&ResourceName> = before.plan().swapped().collect();
     places.sort_by_key(|place| Reverse(order.iter().position(|name| *name == &place.name)));
     let plan = plan::undo(before.plan().backup.clone(), &places, bench.settings.policy.clone());
+    let _databases = locks::databases(bench, &resources, Duration::ZERO)?;
     let run = claim(RunKind::Undo, bench)?;
     let reason = asked.reason.clone();
     depart(
