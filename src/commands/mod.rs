@@ -16,6 +16,7 @@ mod inspection;
 mod journey;
 pub mod library;
 mod list;
+mod locks;
 mod luggage;
 mod notices;
 mod packaging;

@@ -5,6 +5,7 @@ mod adopting;
 mod deploying;
 mod endings;
 mod everywhere;
+mod hosts;
 mod interrupted;
 mod killed;
 mod looking;
