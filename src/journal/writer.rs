@@ -86,11 +86,7 @@ impl Journal {
     ///
     /// # Errors
     /// The bytes are damaged or of a newer guard, or the medium cannot be written.
-    pub fn go_on(
-        mut medium: Box<dyn Medium>,
-        path: &Path,
-        bytes: &[u8],
-    ) -> Result<(Self, Vec<Record>), JournalError> {
+    pub fn go_on(mut medium: Box<dyn Medium>, path: &Path, bytes: &[u8]) -> Result<(Self, Vec<Record>), JournalError> {
         let reading = reader::parse(path, bytes)?;
         if reading.torn_bytes > 0 {
             medium.cut(reading.sound_bytes).at("cut the torn end off", path)?;
@@ -99,7 +95,10 @@ impl Journal {
         // made durable by the next sync.
         let sound = usize::try_from(reading.sound_bytes).unwrap_or(bytes.len());
         let sound = bytes.get(..sound).unwrap_or_default();
-        let last = sound.split_inclusive(|byte| *byte == b'\n').next_back().unwrap_or_default();
+        let last = sound
+            .split_inclusive(|byte| *byte == b'\n')
+            .next_back()
+            .unwrap_or_default();
         medium
             .write_at(last, reading.sound_bytes - last.len() as u64)
             .at("write", path)?;
@@ -173,9 +172,9 @@ impl Journal {
     fn reserve(&mut self) -> Result<(), JournalError> {
         match self.medium.reserve(self.length, RESERVE) {
             // Some file systems (NFS before 4.2, some of FUSE) cannot do this: then a full disk is met when writing.
-            Err(error) if !matches!(Errno::from_io_error(&error), Some(Errno::OPNOTSUPP | Errno::NOSYS)) => Err(error)
-                .at("set space aside for", &self.path)
-                .map_err(Into::into),
+            Err(error) if !matches!(Errno::from_io_error(&error), Some(Errno::OPNOTSUPP | Errno::NOSYS)) => {
+                Err(error).at("set space aside for", &self.path).map_err(Into::into)
+            }
             _ => {
                 self.reserved = self.length + RESERVE;
                 Ok(())

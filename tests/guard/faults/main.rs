@@ -4,12 +4,18 @@
     clippy::expect_used,
     clippy::disallowed_methods,
     clippy::print_stderr,
+    clippy::struct_excessive_bools,
     unreachable_pub,
     reason = "a test that panics has failed, and it sets its own scene"
 )]
 
+mod audit;
+mod errors;
 mod figures;
+mod killed;
 mod pairs;
 mod planted;
 mod runs;
 mod sim;
+mod support;
+mod traced;

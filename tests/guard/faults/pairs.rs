@@ -44,7 +44,11 @@ fn r2_a_run_killed_at_any_point_and_its_resume_at_any_other_is_finished() {
                 singles += 1;
                 for again in at + 1..=story.operations {
                     // The other kind for the second blow, and the same now and then.
-                    let second = if again % 3 == 0 { Trouble::Kill } else { Trouble::PowerLoss };
+                    let second = if again % 3 == 0 {
+                        Trouble::Kill
+                    } else {
+                        Trouble::PowerLoss
+                    };
                     let story = live(&with(shape, &[(at, first), (again, second)]), None);
                     pairs += 1;
                     assert!(

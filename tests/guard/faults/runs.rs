@@ -36,7 +36,7 @@ fn r3_no_simulated_run_breaks_a_promise() {
     if let Ok(seed) = std::env::var("GUARD_FAULTS_SEED") {
         let scenario = Scenario::of(seed.parse().unwrap());
         let story = live(&scenario, None);
-        panic!("seed {seed}: {scenario:?}\n{story:?}");
+        panic!("seed {seed}: {scenario:?}\n{story:?}\n{}", story.facts);
     }
     let count = wanted("GUARD_FAULTS_RUNS", 20_000);
     // Another set every time: what is found once is replayed by its number.

@@ -1,5 +1,6 @@
 //! The real binary, run as a user would, in a directory, with a state of its own.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -54,6 +55,12 @@ pub struct Program {
     directory: PathBuf,
     state: PathBuf,
     env: Vec<(String, String)>,
+    behind: Vec<String>,
+}
+
+/// The binary under test: this build's, or the one that a planted bug was built into.
+fn binary() -> OsString {
+    std::env::var_os("GUARD_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_guard").into())
 }
 
 impl Program {
@@ -63,7 +70,14 @@ impl Program {
             directory: directory.to_owned(),
             state: state.to_owned(),
             env: Vec::new(),
+            behind: Vec::new(),
         }
+    }
+
+    /// Has every call run by another program, as by a tracer: guard and its words stand behind these.
+    pub fn behind(mut self, words: &[&str]) -> Self {
+        self.behind = words.iter().map(|word| (*word).to_owned()).collect();
+        self
     }
 
     /// Sets a variable for every call.
@@ -74,8 +88,10 @@ impl Program {
 
     /// The command, ready to run; no variable of the test's own environment that means something to guard is left.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_guard"));
-        command.args(args).current_dir(&self.directory).stdin(Stdio::null());
+        let mut words: Vec<OsString> = self.behind.iter().map(OsString::from).collect();
+        words.push(binary());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).args(args).current_dir(&self.directory).stdin(Stdio::null());
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
             let means_something = ["GUARD_", "GITHUB_", "GITLAB_", "PG", "COMPOSE_"]

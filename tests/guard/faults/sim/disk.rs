@@ -131,7 +131,10 @@ impl Disk {
 
     /// The names that begin so, in order.
     pub fn below<'a>(&'a self, start: &'a str) -> impl Iterator<Item = &'a str> {
-        self.names.keys().map(String::as_str).filter(move |name| name.starts_with(start))
+        self.names
+            .keys()
+            .map(String::as_str)
+            .filter(move |name| name.starts_with(start))
     }
 
     /// Makes an empty file, or a fresh one in the place of another.

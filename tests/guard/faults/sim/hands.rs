@@ -39,7 +39,10 @@ impl Acts for Hands<'_> {
     fn act(&self, step: &Step, history: &History) -> Result<Yield> {
         self.touch(Touch::Other)?;
         if let Some(permanent) = self.world.lock().failing_now(step.id.as_str()) {
-            return Err(Failure { permanent, ..failed("it does not work today") });
+            return Err(Failure {
+                permanent,
+                ..failed("it does not work today")
+            });
         }
         match &step.action {
             Action::Baseline if self.scenario.fate == Fate::Unwell => Err(Failure {
@@ -54,7 +57,7 @@ impl Acts for Hands<'_> {
             Action::Verify => self.look(Fate::VerifyFails),
             Action::Watch => self.watch(),
             Action::Prepare(name) => self.prepare(name, history),
-            Action::Quiesce => self.quiesce(),
+            Action::Quiesce => Ok(self.quiesce()),
             Action::Recheck(name) => self.recheck(name, history),
             Action::Restore(name) => self.restore(name, history),
             Action::Undo(name) => self.undo(name, history),
@@ -92,11 +95,18 @@ impl Hands<'_> {
 
     fn read(&self, name: &str) -> Option<String> {
         let world = self.world.lock();
-        world.disk.read(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+        world
+            .disk
+            .read(name)
+            .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
     }
 
     fn stamp(&self, history: &History) -> String {
-        if self.has(Bug::BackupNameShared) { "before".to_owned() } else { history.plan().backup.to_string() }
+        if self.has(Bug::BackupNameShared) {
+            "before".to_owned()
+        } else {
+            history.plan().backup.to_string()
+        }
     }
 
     /// Puts a text under a name, whole or not at all.
@@ -117,7 +127,9 @@ impl Hands<'_> {
 
     fn capture(&self, name: &ResourceName, history: &History) -> Result<Yield> {
         let stamp = self.stamp(history);
-        let live = self.read(&format!("live/{name}")).ok_or_else(|| failed("it is not there"))?;
+        let live = self
+            .read(&format!("live/{name}"))
+            .ok_or_else(|| failed("it is not there"))?;
         let place = format!("backup/{stamp}/{name}");
         self.put(&place, &live, !self.has(Bug::CopyUnsynced))?;
         if !self.has(Bug::CopysNameUnsynced) {
@@ -140,7 +152,9 @@ impl Hands<'_> {
 
     fn seal(&self, history: &History) -> Result<Yield> {
         let stamp = self.stamp(history);
-        let copies = history.artifacts().map(|copy| format!("{}={}\n", copy.resource, copy.details.as_str().unwrap_or("")));
+        let copies = history
+            .artifacts()
+            .map(|copy| format!("{}={}\n", copy.resource, copy.details.as_str().unwrap_or("")));
         let manifest: String = copies.collect();
         let place = format!("backup/{stamp}/manifest");
         self.put(&place, &manifest, !self.has(Bug::ManifestUnsynced))?;
@@ -162,11 +176,19 @@ impl Hands<'_> {
             }
         }
         loop {
-            self.touch(Touch::Other)?;
+            let touched = self.touch(Touch::Other);
             let mut world = self.world.lock();
+            if !world.is_off && !world.dead.contains(&self.guard) && touched.is_err() {
+                // A guard that is alive ends what it has begun.
+                world.command.clear();
+            }
+            touched?;
             if world.stop.is_asked() {
                 world.command.clear();
-                return Err(Failure { interrupted: true, ..failed("stopped") });
+                return Err(Failure {
+                    interrupted: true,
+                    ..failed("stopped")
+                });
             }
             if !world.command_goes_on() {
                 break;
@@ -182,10 +204,17 @@ impl Hands<'_> {
         self.touch(Touch::Other)?;
         let world = self.world.lock();
         if world.stop.is_asked() {
-            return Err(Failure { interrupted: true, ..failed("stopped") });
+            return Err(Failure {
+                interrupted: true,
+                ..failed("stopped")
+            });
         }
         // What does not run does not answer.
-        if self.scenario.fate == bad || !world.is_up { Err(failed("it is not well")) } else { Ok(Yield::Nothing) }
+        if self.scenario.fate == bad || !world.is_up {
+            Err(failed("it is not well"))
+        } else {
+            Ok(Yield::Nothing)
+        }
     }
 
     fn watch(&self) -> Result<Yield> {
@@ -199,21 +228,40 @@ impl Hands<'_> {
 
     /// What the copy of a resource should hold.
     fn wanted(&self, name: &ResourceName, history: &History) -> Result<String> {
+        if self.has(Bug::DigestNotCompared) {
+            let copy = self.read(&format!("backup/{}/{name}", history.plan().backup));
+            return copy.ok_or_else(|| failed("there is no copy"));
+        }
         if let Some(copy) = history.artifacts().find(|copy| &copy.resource == name) {
             return Ok(copy.details.as_str().unwrap_or_default().to_owned());
         }
-        let manifest = self.read(&format!("backup/{}/manifest", history.plan().backup)).unwrap_or_default();
+        let manifest = self
+            .read(&format!("backup/{}/manifest", history.plan().backup))
+            .unwrap_or_default();
         let line = manifest.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
-        line.map(str::to_owned).ok_or_else(|| Failure { permanent: true, ..failed("there is no copy") })
+        line.map(str::to_owned).ok_or_else(|| Failure {
+            permanent: true,
+            ..failed("there is no copy")
+        })
     }
 
     fn prepare(&self, name: &ResourceName, history: &History) -> Result<Yield> {
         let wanted = self.wanted(name, history)?;
-        let prepared = |work| Yield::Prepared(Prepared { resource: name.clone(), work, details: Value::Null, price: Vec::new() });
+        let prepared = |work| {
+            Yield::Prepared(Prepared {
+                resource: name.clone(),
+                work,
+                details: Value::Null,
+                price: Vec::new(),
+            })
+        };
         let live = self.read(&format!("live/{name}"));
         let copy = self.read(&format!("backup/{}/{name}", self.stamp(history)));
-        if copy.as_ref() != Some(&wanted) && !self.has(Bug::DigestNotCompared) {
-            return Err(Failure { permanent: true, ..failed("the copy is damaged") });
+        if copy.as_ref() != Some(&wanted) {
+            return Err(Failure {
+                permanent: true,
+                ..failed("the copy is damaged")
+            });
         }
         if live.as_ref() == Some(&wanted) {
             return Ok(prepared(Work::Unchanged));
@@ -234,7 +282,7 @@ impl Hands<'_> {
         Ok(prepared(Work::Changed(vec!["content".to_owned()])))
     }
 
-    fn quiesce(&self) -> Result<Yield> {
+    fn quiesce(&self) -> Yield {
         let mut world = self.world.lock();
         if let Some(late) = self.scenario.late.filter(|_| world.is_up) {
             // The failed release writes until it is stopped.
@@ -244,11 +292,13 @@ impl Hands<'_> {
         if world.bug != Some(Bug::NotQuiesced) {
             world.is_up = false;
         }
-        Ok(Yield::Quiesced(Vec::new()))
+        Yield::Quiesced(Vec::new())
     }
 
     fn recheck(&self, name: &ResourceName, history: &History) -> Result<Yield> {
-        let is_staged = history.prepared_of(name).is_some_and(|prepared| prepared.work.is_needed());
+        let is_staged = history
+            .prepared_of(name)
+            .is_some_and(|prepared| prepared.work.is_needed());
         if is_staged || self.has(Bug::NotRechecked) {
             return Ok(Yield::Nothing);
         }
@@ -256,8 +306,15 @@ impl Hands<'_> {
     }
 
     fn restore(&self, name: &ResourceName, history: &History) -> Result<Yield> {
-        let nothing = Displaced { resource: name.clone(), details: Value::Null, kept_as: Vec::new() };
-        if !history.prepared_of(name).is_some_and(|prepared| prepared.work.is_needed()) {
+        let nothing = Displaced {
+            resource: name.clone(),
+            details: Value::Null,
+            kept_as: Vec::new(),
+        };
+        if !history
+            .prepared_of(name)
+            .is_some_and(|prepared| prepared.work.is_needed())
+        {
             return Ok(Yield::Displaced(nothing));
         }
         let wanted = self.wanted(name, history)?;
@@ -274,7 +331,11 @@ impl Hands<'_> {
     /// Exchanges what is live with what lies beside it, and keeps that; finds what an earlier try did.
     fn swap(&self, name: &ResourceName, beside: &str, wanted: &str, history: &History) -> Result<Yield> {
         let live = format!("live/{name}");
-        let run = if self.has(Bug::DisplacedNameShared) { "earlier".to_owned() } else { history.run().to_string() };
+        let run = if self.has(Bug::DisplacedNameShared) {
+            "earlier".to_owned()
+        } else {
+            history.run().to_string()
+        };
         let aside = format!("aside/{name}.{run}");
         if self.has(Bug::WrittenInPlace) {
             self.touch(Touch::Write(&live, 0, wanted.as_bytes()))?;
@@ -315,6 +376,10 @@ impl Hands<'_> {
             }
         }
         let is_well = self.world.lock().is_up && (self.scenario.is_old_well || history.plan().kind == RunKind::Undo);
-        if is_well { Ok(Yield::Proven(Vec::new())) } else { Err(failed("the old state is not well")) }
+        if is_well {
+            Ok(Yield::Proven(Vec::new()))
+        } else {
+            Err(failed("the old state is not well"))
+        }
     }
 }

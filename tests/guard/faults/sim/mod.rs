@@ -34,6 +34,8 @@ pub struct Story {
     pub ended: Vec<Ended>,
     /// What was found wrong; empty: nothing.
     pub wrong: Vec<String>,
+    /// Where something was: the facts of the journal, one a line.
+    pub facts: String,
 }
 
 /// More calls than any trouble can ask for.
@@ -52,6 +54,23 @@ pub fn live(scenario: &Scenario, bug: Option<Bug>) -> Story {
             world.errors = 0;
             world.failing = None;
         }
+        let is_unfinished = {
+            let world = world.lock();
+            world.oracle.deploys > 0 && !world.oracle.is_over(&world.disk)
+        };
+        if is_unfinished && guard == 2 {
+            // Somebody deploys again first, and has to be refused.
+            let refused = call(&world, 50, Command::Begin, scenario);
+            if refused != Some(13) && refused.is_some() {
+                world
+                    .lock()
+                    .oracle
+                    .wrong
+                    .push(format!("a new run began over an unfinished one: {refused:?}"));
+            }
+            let mut world = world.lock();
+            after(&mut world, refused);
+        }
         let ended = call(&world, guard, command, scenario);
         story.ended.push(ended);
         let mut world = world.lock();
@@ -63,7 +82,9 @@ pub fn live(scenario: &Scenario, bug: Option<Bug>) -> Story {
             Some(30) if guard > 6 && (world.oracle.is_rotten || world.oracle.is_spoiled) => break,
             None | Some(30 | 33) => command = Command::Resume,
             Some(code) => {
-                let World { disk, is_up, oracle, .. } = &mut *world;
+                let World {
+                    disk, is_up, oracle, ..
+                } = &mut *world;
                 oracle.hears(disk, *is_up, code);
                 break;
             }
@@ -76,6 +97,9 @@ pub fn live(scenario: &Scenario, bug: Option<Bug>) -> Story {
     let mut world = world.lock();
     story.operations = world.operations;
     story.wrong = std::mem::take(&mut world.oracle.wrong);
+    if !story.wrong.is_empty() {
+        story.facts = world.oracle.facts(&world.disk);
+    }
     story
 }
 
@@ -96,8 +120,8 @@ fn after(world: &mut World, ended: Ended) {
 fn scene(scenario: &Scenario, bug: Option<Bug>) -> World {
     let mut disk = Disk::default();
     let backup = "20251021_120000";
-    let mut truths = Vec::new();
-    let (mut manifest, is_ahead) = (String::new(), matches!(scenario.kind, RunKind::Deploy | RunKind::Backup));
+    let (mut truths, mut manifest) = (Vec::new(), Vec::new());
+    let is_ahead = matches!(scenario.kind, RunKind::Deploy | RunKind::Backup);
     for (index, place) in scenario.places.iter().enumerate() {
         let name = place.name.to_string();
         let (before, goal) = match scenario.kind {
@@ -111,10 +135,14 @@ fn scene(scenario: &Scenario, bug: Option<Bug>) -> World {
         disk.put(&format!("backup/before/{name}"), b"an older state");
         if !is_ahead {
             disk.put(&format!("backup/{backup}/{name}"), old(index).as_bytes());
-            manifest += &format!("{name}={}\n", old(index));
+            manifest.push(format!("{name}={}\n", old(index)));
         }
         truths.push(Truth {
-            after: if scenario.changes[index] { new(index) } else { old(index) },
+            after: if scenario.changes[index] {
+                new(index)
+            } else {
+                old(index)
+            },
             is_data: place.restored_in == guard::model::plan::StageName::Data,
             displaced: None,
             name,
@@ -124,7 +152,7 @@ fn scene(scenario: &Scenario, bug: Option<Bug>) -> World {
     }
     disk.put("backup/before/manifest", b"older");
     if !is_ahead {
-        disk.put(&format!("backup/{backup}/manifest"), manifest.as_bytes());
+        disk.put(&format!("backup/{backup}/manifest"), manifest.concat().as_bytes());
     }
     World {
         disk,

@@ -103,7 +103,11 @@ impl Oracle {
                 if let Some((_, resource)) = name.strip_prefix("backup/").and_then(|rest| rest.split_once('/'))
                     && !resource.contains('.')
                 {
-                    let step = if resource == "manifest" { "seal".to_owned() } else { format!("capture/{resource}") };
+                    let step = if resource == "manifest" {
+                        "seal".to_owned()
+                    } else {
+                        format!("capture/{resource}")
+                    };
                     self.needs_announcement(disk, &step, touch);
                 }
             }
@@ -123,19 +127,31 @@ impl Oracle {
             .strip_prefix("backup/")
             .and_then(|rest| rest.split('/').next())
             .is_some_and(|stamp| disk.has(&format!("backup/{stamp}/manifest")));
-        let is_kept = (sealed && !name.ends_with(".tmp")) || name.starts_with("aside/") || name.starts_with("live/");
+        let is_kept = (sealed && !name.contains(".tmp")) || name.starts_with("aside/") || name.starts_with("live/");
         if is_kept && disk.has(name) {
             self.say(format!("something verified is lost: {touch:?}"));
         }
     }
 
     fn sees_swap(&mut self, disk: &Disk, is_up: bool, one: &str, other: &str) {
-        let (live, beside) = if one.starts_with("live/") { (one, other) } else { (other, one) };
-        let Some(index) = self.truths.iter().position(|truth| live == format!("live/{}", truth.name)) else {
+        let (live, beside) = if one.starts_with("live/") {
+            (one, other)
+        } else {
+            (other, one)
+        };
+        let Some(index) = self
+            .truths
+            .iter()
+            .position(|truth| live == format!("live/{}", truth.name))
+        else {
             return self.say(format!("a swap of {one} and {other}"));
         };
         let truth = self.truths[index].clone();
-        let verb = if self.kind == Some(RunKind::Undo) { "undo" } else { "restore" };
+        let verb = if self.kind == Some(RunKind::Undo) {
+            "undo"
+        } else {
+            "restore"
+        };
         let step = format!("{verb}/{}", truth.name);
         self.needs_announcement(disk, &step, &Touch::Exchange(one, other));
         if !Self::holds(disk, beside, &truth.goal) {
@@ -174,6 +190,15 @@ impl Oracle {
         }
     }
 
+    /// What the journal says, for whoever has to understand a failure.
+    pub fn facts(&self, disk: &Disk) -> String {
+        let journal = text(disk.read(&journal(&self.run)));
+        let facts = journal.lines().filter_map(|line| line.split("\"fact\":").nth(1));
+        facts
+            .map(|fact| fact.chars().take(150).collect::<String>() + "\n")
+            .collect()
+    }
+
     /// Whether the run has come to its end: from then on guard does nothing.
     pub fn is_over(&self, disk: &Disk) -> bool {
         let journal = text(disk.read(&journal(&self.run)));
@@ -190,7 +215,10 @@ impl Oracle {
         let stamp = self.backup.clone();
         for truth in self.truths.clone() {
             let name = &truth.name;
-            if !self.is_rotten && is_done("capture", name) && !Self::holds(disk, &format!("backup/{stamp}/{name}"), &truth.before) {
+            if !self.is_rotten
+                && is_done("capture", name)
+                && !Self::holds(disk, &format!("backup/{stamp}/{name}"), &truth.before)
+            {
                 self.say(format!("the copy of {name} was called done and is not there"));
             }
             let is_back = !self.is_spoiled && (is_done("restore", name) || is_done("undo", name));
@@ -208,15 +236,17 @@ impl Oracle {
         let is_back = all(|truth| &truth.goal);
         let is_kept = self.truths.iter().all(|truth| {
             let aside = format!("aside/{}.{}", truth.name, self.run);
-            truth.displaced.as_ref().is_none_or(|displaced| text(disk.read(&aside)) == *displaced)
+            truth
+                .displaced
+                .as_ref()
+                .is_none_or(|displaced| text(disk.read(&aside)) == *displaced)
         });
         let is_swapped = self.truths.iter().any(|truth| truth.displaced.is_some());
         let is_true = match code {
             0 if is_deploy => self.is_good && is_up && self.deploys == 1 && all(|truth| &truth.after),
             0 if self.kind == Some(RunKind::Backup) => all(|truth| &truth.before),
-            0 => is_back && is_kept && is_up && self.is_old_well,
             10 | 11 | 13 | 14 | 40 => self.deploys == 0 && all(|truth| &truth.before),
-            20..=24 => is_back && is_kept && is_up && self.is_old_well,
+            0 | 20..=24 => is_back && is_kept && is_up && self.is_old_well,
             // What stopped half-way must be resumable, which the next call shows.
             30 | 33 => true,
             31 => !is_swapped,
@@ -225,8 +255,11 @@ impl Oracle {
             _ => false,
         };
         if !is_true {
-            let found: Vec<String> = self.truths.iter().map(|truth| live(truth)).collect();
-            let what = format!("exit code {code} does not tell the truth: {found:?}, up: {is_up}, {:?}", self.truths);
+            let found: Vec<String> = self.truths.iter().map(live).collect();
+            let what = format!(
+                "exit code {code} does not tell the truth: {found:?}, up: {is_up}, {:?}",
+                self.truths
+            );
             self.say(what);
         }
     }

@@ -109,7 +109,14 @@ impl Scenario {
     /// The story of this number.
     pub fn of(seed: u64) -> Self {
         let mut chance = Chance::new(seed);
-        let kinds = [RunKind::Deploy, RunKind::Deploy, RunKind::Deploy, RunKind::Rollback, RunKind::Undo, RunKind::Backup];
+        let kinds = [
+            RunKind::Deploy,
+            RunKind::Deploy,
+            RunKind::Deploy,
+            RunKind::Rollback,
+            RunKind::Undo,
+            RunKind::Backup,
+        ];
         let stages: Vec<_> = (0..=chance.below(4)).map(|_| *chance.pick(&KINDS)).collect();
         let mut scenario = plain(*chance.pick(&kinds), *chance.pick(&FATES), &stages);
         scenario.seed = seed;
@@ -140,7 +147,11 @@ impl Scenario {
             let name = chance.below(stages.len());
             let steps = ["capture", "prepare", "recheck", "restore", "undo"].map(|verb| format!("{verb}/r{name}"));
             let others = ["seal", "evidence", "quiesce", "start", "prove"].map(str::to_owned);
-            let step = if chance.one_in(2) { chance.pick(&steps) } else { chance.pick(&others) };
+            let step = if chance.one_in(2) {
+                chance.pick(&steps)
+            } else {
+                chance.pick(&others)
+            };
             (step.clone(), *chance.pick(&[1, 2, 3, 4]), chance.one_in(5))
         });
         let troubles = [
@@ -167,7 +178,10 @@ impl Scenario {
     /// What the deploy command writes, last first.
     pub fn release(&self) -> Vec<(String, String)> {
         let changed = (0..self.places.len()).filter(|index| self.changes[*index]);
-        changed.map(|index| (format!("live/r{index}"), new(index))).rev().collect()
+        changed
+            .map(|index| (format!("live/r{index}"), new(index)))
+            .rev()
+            .collect()
     }
 }
 

@@ -82,7 +82,11 @@ fn take_lock(world: &Shared, guard: u32) -> bool {
 
 /// Somebody starts a second guard while the first is at work.
 pub fn contend(world: &Shared, guard: u32, scenario: &Scenario) {
-    let command = if world.lock().chance.one_in(2) { Command::Begin } else { Command::Resume };
+    let command = if world.lock().chance.one_in(2) {
+        Command::Begin
+    } else {
+        Command::Resume
+    };
     let _refused = call(world, guard, command, scenario);
 }
 
@@ -103,12 +107,12 @@ fn records(run: &RunId, bytes: &[u8]) -> Result<Vec<Record>, u8> {
     Ok(reading.records)
 }
 
-fn paper(world: &Shared, guard: u32, run: &RunId) -> Box<Paper> {
-    Box::new(Paper {
+fn paper(world: &Shared, guard: u32, run: &RunId) -> Paper {
+    Paper {
         world: world.clone(),
         guard,
         name: journal(run.as_str()),
-    })
+    }
 }
 
 fn begin(world: &Shared, guard: u32, scenario: &Scenario) -> u8 {
@@ -117,7 +121,8 @@ fn begin(world: &Shared, guard: u32, scenario: &Scenario) -> u8 {
             Ok(records) => records,
             Err(code) => return code,
         };
-        if state(&records) == State::Open && world.lock().bug != Some(Bug::UnfinishedIgnored) {
+        let is_unfinished = matches!(state(&records), State::Open | State::Closed(Ending::Stuck(_)));
+        if is_unfinished && world.lock().bug != Some(Bug::UnfinishedIgnored) {
             let history = History::of(&records).unwrap();
             if history.has_deploy_begun() || history.plan().ahead.is_empty() {
                 return ExitCode::UNFINISHED.number();
@@ -137,7 +142,7 @@ fn begin(world: &Shared, guard: u32, scenario: &Scenario) -> u8 {
             return ExitCode::BACKUP_FAILED.number();
         }
     }
-    let Ok(journal) = Journal::begin(paper(world, guard, &run), Path::new(&place)) else {
+    let Ok(journal) = Journal::begin(Box::new(paper(world, guard, &run)), Path::new(&place)) else {
         return ExitCode::BACKUP_FAILED.number();
     };
     let directory = format!("runs/{run}");
@@ -181,7 +186,7 @@ fn plan_of(stamp: &Timestamp, world: &Shared, scenario: &Scenario) -> Plan {
 
 /// Closes a run that was cut off while it only read.
 fn close(world: &Shared, guard: u32, run: &RunId, bytes: &[u8]) {
-    let Ok((journal, records)) = Journal::go_on(paper(world, guard, run), Path::new(run.as_str()), bytes) else {
+    let Ok((journal, records)) = Journal::go_on(Box::new(paper(world, guard, run)), Path::new(run.as_str()), bytes) else {
         return;
     };
     let ledger = Ledger::reopen(Box::new(journal), &records, Voice::silent(), Arc::new(world.clone()));
@@ -214,7 +219,7 @@ fn resume(world: &Shared, guard: u32, scenario: &Scenario) -> u8 {
         }
     }
     let Some((run, bytes)) = open else { return ended };
-    let Ok((journal, records)) = Journal::go_on(paper(world, guard, &run), Path::new(run.as_str()), &bytes) else {
+    let Ok((journal, records)) = Journal::go_on(Box::new(paper(world, guard, &run)), Path::new(run.as_str()), &bytes) else {
         return ExitCode::CUT_OFF.number();
     };
     {
@@ -225,7 +230,11 @@ fn resume(world: &Shared, guard: u32, scenario: &Scenario) -> u8 {
     }
     let ledger = Ledger::reopen(Box::new(journal), &records, Voice::silent(), Arc::new(world.clone()));
     let Ok(mut ledger) = ledger else {
-        world.lock().oracle.wrong.push("the journal contradicts itself".to_owned());
+        world
+            .lock()
+            .oracle
+            .wrong
+            .push("the journal contradicts itself".to_owned());
         return ExitCode::CUT_OFF.number();
     };
     if ledger.append(&Fact::Reopened { actor: actor(guard) }).is_err() {

@@ -128,7 +128,7 @@ impl World {
                 io::Error::other("input/output error")
             });
         }
-        if self.bug == Some(Bug::LeftoversLive) && !self.working.is_empty() && self.chance.one_in(3) {
+        if self.bug == Some(Bug::LeftoversLive) && !self.working.is_empty() && self.chance.one_in(40) {
             self.command_goes_on();
         }
         self.oracle.sees(&self.disk, guard, &self.working, self.is_up, &touch);
@@ -170,7 +170,10 @@ impl World {
 
     /// Whether this step fails this time; `Some(true)`: for good.
     pub fn failing_now(&mut self, step: &str) -> Option<bool> {
-        let (_, left, permanent) = self.failing.as_mut().filter(|(name, left, _)| name == step && *left > 0)?;
+        let (_, left, permanent) = self
+            .failing
+            .as_mut()
+            .filter(|(name, left, _)| name == step && *left > 0)?;
         *left -= 1;
         self.oracle.is_disturbed = true;
         Some(*permanent)
@@ -249,7 +252,9 @@ pub struct Paper {
 impl Medium for Paper {
     fn write_at(&mut self, bytes: &[u8], place: u64) -> io::Result<()> {
         let place = usize::try_from(place).unwrap();
-        self.world.lock().touch(self.guard, Touch::Write(&self.name, place, bytes))
+        self.world
+            .lock()
+            .touch(self.guard, Touch::Write(&self.name, place, bytes))
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
