@@ -32,10 +32,9 @@ fn may_be_lost(path: &Path) -> bool {
 impl Auditor {
     fn sees(&mut self, call: &Call) {
         match call.name.as_str() {
+            _ if may_be_lost(&call.path) => {}
             "write" | "pwrite64" | "writev" | "copy_file_range" | "sendfile" | "ftruncate" => {
-                if !may_be_lost(&call.path) {
-                    self.unsynced.insert(call.path.clone());
-                }
+                self.unsynced.insert(call.path.clone());
             }
             "fsync" | "fdatasync" => {
                 self.unsynced.remove(&call.path);
@@ -47,9 +46,7 @@ impl Auditor {
                 self.unnamed.clear();
             }
             "mkdir" | "mkdirat" => {
-                if !may_be_lost(&call.path) {
-                    self.unnamed.insert(call.path.clone());
-                }
+                self.unnamed.insert(call.path.clone());
             }
             "rename" | "renameat" | "renameat2" | "link" | "linkat" => {
                 if self.unsynced.contains(&call.path) {
@@ -69,7 +66,8 @@ impl Auditor {
     fn wants_all_durable(&mut self, when: &str, journal: &Path) {
         let files = self.unsynced.iter().filter(|file| *file != journal);
         for path in files.chain(&self.unnamed) {
-            self.wrong.push(format!("{} is not durable when {when}", path.display()));
+            self.wrong
+                .push(format!("{} is not durable when {when}", path.display()));
         }
     }
 }
@@ -94,7 +92,9 @@ fn audit(project: &Embedded, calls: &[Call]) -> Vec<String> {
             let fact = &records[written].fact;
             written += 1;
             if auditor.unsynced.contains(&journal) {
-                auditor.wrong.push(format!("record {written} was written before the one before it was synced"));
+                auditor.wrong.push(format!(
+                    "record {written} was written before the one before it was synced"
+                ));
             }
             if is_quiet(fact) {
                 auditor.wants_all_durable(&format!("record {written} says {fact:.60?}"), &journal);

@@ -58,8 +58,15 @@ fn cases(calls: &[Call]) -> Vec<Case> {
 fn assert_backups_are_whole(project: &Embedded, story: &str) {
     for name in project.backups() {
         let verified = project.guard().run(&["verify", &name]);
-        assert_eq!(verified.code, Some(0), "{story}: backup {name}\n{}", verified.everything());
-        project.sh(&format!("cd ../state/backups/{name} && sha256sum --check --quiet SHA256SUMS"));
+        assert_eq!(
+            verified.code,
+            Some(0),
+            "{story}: backup {name}\n{}",
+            verified.everything()
+        );
+        project.sh(&format!(
+            "cd ../state/backups/{name} && sha256sum --check --quiet SHA256SUMS"
+        ));
     }
 }
 
@@ -86,12 +93,19 @@ fn strike(journey: Journey, case: &Case) {
         // Mixed: one command finishes it when the disk is well again.
         30 | 33 => {
             let resumed = project.guard().env("GUARD_NO_WATCHER", "1").run(&["resume"]);
-            assert!([0, 20, 24].contains(&resumed.code.unwrap()), "{story}\n{}", resumed.everything());
+            assert!(
+                [0, 20, 24].contains(&resumed.code.unwrap()),
+                "{story}\n{}",
+                resumed.everything()
+            );
             assert_eq!(project.everything(), old, "{story}\n{}", resumed.everything());
         }
         _ => panic!("{story}"),
     }
-    assert!(project.deployments().len() <= deployments.max(1), "{story}: the command ran twice");
+    assert!(
+        project.deployments().len() <= deployments.max(1),
+        "{story}: the command ran twice"
+    );
     let left = project.backups();
     assert!(kept.iter().all(|name| left.contains(name)), "{story}: a backup is gone");
     assert_backups_are_whole(&project, &story);
@@ -110,6 +124,10 @@ fn fault_b2_b5_b6_b7_a_call_that_fails_never_makes_the_exit_code_lie() {
         "R5",
         "each kind of call, each error, once and for ever: the exit code is right, nothing verified is lost",
         &format!("{} of {} cases, all right", struck.len(), all.len()),
-        &if is_full() { "all".to_owned() } else { format!("GUARD_FAULTS_FROM={seed}") },
+        &if is_full() {
+            "all".to_owned()
+        } else {
+            format!("GUARD_FAULTS_FROM={seed}")
+        },
     );
 }

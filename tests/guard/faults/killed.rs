@@ -37,7 +37,12 @@ fn strike(journey: Journey, at: u32) {
     }
     let resumed = project.guard().env("GUARD_NO_WATCHER", "1").run(&["resume"]);
     let code = resumed.code.unwrap();
-    assert!([0, 14, 20].contains(&code), "{}: {code}\n{}", story(), resumed.everything());
+    assert!(
+        [0, 14, 20].contains(&code),
+        "{}: {code}\n{}",
+        story(),
+        resumed.everything()
+    );
     if journey == Journey::Rollback && project.runs().len() == runs {
         assert_eq!(project.everything(), new, "{}: nothing was announced", story());
     }
@@ -46,8 +51,16 @@ fn strike(journey: Journey, at: u32) {
         project.guard().run(journey.words()).expect(0);
     }
     assert_eq!(project.everything(), old, "{}, resume ended with {code}", story());
-    assert!(project.deployments().len() <= deployments.max(1), "{}: the command ran twice", story());
-    assert!(!project.backups().is_empty() || journey == Journey::FailingDeploy, "{}", story());
+    assert!(
+        project.deployments().len() <= deployments.max(1),
+        "{}: the command ran twice",
+        story()
+    );
+    assert!(
+        !project.backups().is_empty() || journey == Journey::FailingDeploy,
+        "{}",
+        story()
+    );
     project.guard().run(&["resume"]).expect(0);
 }
 

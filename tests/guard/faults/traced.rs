@@ -1,7 +1,7 @@
 //! guard under the tracer: every call by which it changes a file is counted, and any of them can be the last, or fail.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use crate::support::embedded::Embedded;
@@ -60,12 +60,21 @@ pub fn traced(project: &Embedded, blow: Blow<'_>, words: &[&str]) -> (Vec<Call>,
             .map(str::to_owned)
             .to_vec(),
     };
-    let (tracer, log_words) = (tracer().display().to_string(), log.display().to_string());
-    let mut behind = vec![tracer.as_str(), log_words.as_str()];
-    behind.extend(mode.iter().map(String::as_str));
-    behind.push("--");
-    let guard = project.guard().behind(&behind);
-    let mut command = guard.command(words);
+    let guard = project.guard().command(words);
+    let mut command = Command::new(tracer());
+    command
+        .arg(&log)
+        .args(mode)
+        .arg("--")
+        .arg(guard.get_program())
+        .args(guard.get_args());
+    command.current_dir(project.directory()).stdin(Stdio::null());
+    for (name, value) in guard.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
     command.env("GUARD_NO_WATCHER", "1");
     let output = command.output().unwrap();
     let text = std::fs::read_to_string(&log).unwrap_or_default();

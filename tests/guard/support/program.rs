@@ -55,7 +55,6 @@ pub struct Program {
     directory: PathBuf,
     state: PathBuf,
     env: Vec<(String, String)>,
-    behind: Vec<String>,
 }
 
 /// The binary under test: this build's, or the one that a planted bug was built into.
@@ -70,14 +69,7 @@ impl Program {
             directory: directory.to_owned(),
             state: state.to_owned(),
             env: Vec::new(),
-            behind: Vec::new(),
         }
-    }
-
-    /// Has every call run by another program, as by a tracer: guard and its words stand behind these.
-    pub fn behind(mut self, words: &[&str]) -> Self {
-        self.behind = words.iter().map(|word| (*word).to_owned()).collect();
-        self
     }
 
     /// Sets a variable for every call.
@@ -88,10 +80,8 @@ impl Program {
 
     /// The command, ready to run; no variable of the test's own environment that means something to guard is left.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut words: Vec<OsString> = self.behind.iter().map(OsString::from).collect();
-        words.push(binary());
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).args(args).current_dir(&self.directory).stdin(Stdio::null());
+        let mut command = Command::new(binary());
+        command.args(args).current_dir(&self.directory).stdin(Stdio::null());
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
             let means_something = ["GUARD_", "GITHUB_", "GITLAB_", "PG", "COMPOSE_"]

@@ -186,7 +186,8 @@ fn plan_of(stamp: &Timestamp, world: &Shared, scenario: &Scenario) -> Plan {
 
 /// Closes a run that was cut off while it only read.
 fn close(world: &Shared, guard: u32, run: &RunId, bytes: &[u8]) {
-    let Ok((journal, records)) = Journal::go_on(Box::new(paper(world, guard, run)), Path::new(run.as_str()), bytes) else {
+    let Ok((journal, records)) = Journal::go_on(Box::new(paper(world, guard, run)), Path::new(run.as_str()), bytes)
+    else {
         return;
     };
     let ledger = Ledger::reopen(Box::new(journal), &records, Voice::silent(), Arc::new(world.clone()));
@@ -219,7 +220,8 @@ fn resume(world: &Shared, guard: u32, scenario: &Scenario) -> u8 {
         }
     }
     let Some((run, bytes)) = open else { return ended };
-    let Ok((journal, records)) = Journal::go_on(Box::new(paper(world, guard, &run)), Path::new(run.as_str()), &bytes) else {
+    let Ok((journal, records)) = Journal::go_on(Box::new(paper(world, guard, &run)), Path::new(run.as_str()), &bytes)
+    else {
         return ExitCode::CUT_OFF.number();
     };
     {
