@@ -83,6 +83,14 @@ pub fn backup(backup: Timestamp, places: &[Place], policy: Policy) -> Plan {
     plan(RunKind::Backup, backup, copying(places), Vec::new(), policy, Vec::new())
 }
 
+/// The plan that makes a backup of guard's own from one that was made by hand: production is not copied, so nobody asks
+/// how it is.
+#[must_use]
+pub fn adopt(backup: Timestamp, places: &[Place], policy: Policy) -> Plan {
+    let ahead = copying(places).into_iter().skip(1).collect();
+    plan(RunKind::Backup, backup, ahead, Vec::new(), policy, Vec::new())
+}
+
 /// The plan of `guard rollback`.
 #[must_use]
 pub fn rollback(backup: Timestamp, places: &[Place], policy: Policy) -> Plan {

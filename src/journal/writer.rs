@@ -48,7 +48,7 @@ impl Journal {
     /// Begins a journal on an empty medium, which messages call by this path.
     ///
     /// # Errors
-    /// There is no room for it, or it cannot be made durable.
+    /// There is no room for it.
     pub fn begin(medium: Box<dyn Medium>, path: &Path) -> Result<Self, JournalError> {
         let mut journal = Self {
             medium,
@@ -60,7 +60,6 @@ impl Journal {
             poisoned: false,
         };
         journal.reserve()?;
-        journal.medium.sync().at("sync", &journal.path)?;
         Ok(journal)
     }
 

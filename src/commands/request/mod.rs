@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-pub use acting::{Backup, Deploy, Patience, Resume, Rollback, Selection};
-pub use looking::{Check, Completions, Delete, Freeze, HistoryOf, Init, List, Prune, Show, Verify};
+pub use acting::{Abort, Backup, Deploy, Patience, Resume, Rollback, Selection, Standby};
+pub use looking::{Check, Completions, Delete, Freeze, HistoryOf, Init, Inside, List, Notify, Prune, Show, Verify};
 
 /// What is asked, and how it is to be told.
 #[derive(Debug, Clone, Default, Args)]
@@ -104,6 +104,8 @@ pub enum Request {
     Rollback(Rollback),
     /// Finish a run that was cut off
     Resume(Resume),
+    /// End an unfinished run as things are: nothing is put back, everything is kept
+    Abort(Abort),
     /// List the backups
     List(List),
     /// Show what a backup holds
@@ -118,6 +120,8 @@ pub enum Request {
     Status,
     /// Say what happened
     History(HistoryOf),
+    /// Send a test notice to everybody who is told of runs
+    Notify(Notify),
     /// Freeze: refuse deployments until `guard unlock`
     Lock(Freeze),
     /// End a freeze
@@ -126,4 +130,7 @@ pub enum Request {
     Completions(Completions),
     /// Print the manual page
     Man,
+    /// How guard calls itself beside a volume
+    #[command(hide = true)]
+    Inside(Inside),
 }

@@ -8,6 +8,7 @@ mod relay;
 mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::engine::drive::Acts;
 use crate::engine::history::History;
 use crate::model::artifact::Displaced;
 use crate::model::fact::{Failure, Yield};
+use crate::model::foreign::Material;
 use crate::model::health::Rule;
 use crate::model::name::ResourceName;
 use crate::model::plan::{Action, Step};
@@ -39,12 +41,16 @@ pub struct Crew {
     pub data: BTreeSet<ResourceName>,
     /// For an undo: what the run before displaced.
     pub undoing: Vec<Displaced>,
+    /// Resources that are copied from what somebody made by hand, and not from what is live.
+    pub adopting: BTreeMap<ResourceName, Material>,
     /// The probes.
     pub probes: Vec<Arc<dyn Probe>>,
     /// How readings are judged.
     pub rule: Rule,
     /// How what runs is stopped and started.
     pub services: Services,
+    /// The env files whose secrets must appear nowhere, absolute: a release may write new ones into them.
+    pub env_files: Vec<PathBuf>,
     /// The backups.
     pub store: Store,
     /// What the manifest says beside the copies.

@@ -171,7 +171,7 @@ impl History {
             let is_forgotten = match step.action {
                 Action::Quiesce | Action::Recheck(_) => !has_started && !found_work,
                 Action::Restore(_) => !has_started && stage == StageName::Data,
-                Action::Gate | Action::Start => true,
+                Action::Gate | Action::Start | Action::Prove => true,
                 _ => false,
             };
             if is_forgotten && matches!(entry.progress, Progress::Done(_)) {

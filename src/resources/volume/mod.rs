@@ -1,10 +1,13 @@
 //! Volumes and directories: copied as one archive, staged inside the live tree, and exchanged entry by entry.
 
+mod adopt;
 mod archive;
 mod aside;
 mod build;
 mod capture;
 mod halt;
+mod hand;
+mod inside;
 mod node;
 mod place;
 mod record;
@@ -16,25 +19,25 @@ mod unpack;
 mod walk;
 mod work;
 
-use std::os::unix::ffi::OsStrExt;
 use std::sync::OnceLock;
 
 use serde_json::Value;
 
 pub use build::KIND;
+pub use inside::inside;
 
 use self::halt::Mode;
+use self::hand::Hand;
 use self::node::Precision;
 use self::place::Target;
-use self::record::{Details, Spot, details};
-use self::swap::{Aside, Side};
-use super::names::escaped;
+use self::record::{Spot, details};
+use self::swap::{Seen, Side};
 use super::{Resource, ResourceError, Result, Slot, Survey};
 use crate::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use crate::model::fingerprint::Fingerprint;
+use crate::model::foreign::{Material, Part};
 use crate::model::name::ResourceName;
 use crate::model::policy::DataRestore;
-use crate::model::text;
 use crate::system::context::Context;
 
 /// A Docker volume, or a directory.
@@ -76,31 +79,24 @@ impl Resource for Volume {
             return Err(survey::refused_database(&place, database));
         }
         let copied = self.copy(&place, slot, cx)?;
-        let details = Details {
-            source: place.source.clone(),
-            mode: self.mode,
-            precision: if place.directory().is_some() {
-                Precision::Nanoseconds
-            } else {
-                Precision::Seconds
-            },
-            entries: copied.entries,
-            content_bytes: copied.content_bytes,
-            tar_bytes: copied.tar_bytes,
+        let precision = if place.directory().is_some() {
+            Precision::Nanoseconds
+        } else {
+            Precision::Seconds
         };
-        let details = serde_json::to_value(&details)
-            .map_err(|error| ResourceError::because("could not describe the copy", error))?;
-        let size = text::bytes(copied.content_bytes);
-        Ok(Artifact {
-            resource: self.name.clone(),
-            kind: KIND.key.to_owned(),
-            fingerprint: copied.fingerprint,
-            files: copied.files,
-            details,
-            summary: format!("{}: {} entries, {size}", place.shown, text::count(copied.entries)),
-            not_kept: copied.not_kept,
-            tools: vec![("guard".to_owned(), env!("CARGO_PKG_VERSION").to_owned())],
-        })
+        self.artifact(&place, precision, copied)
+    }
+
+    fn adopt(&self, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact> {
+        let Part::Archive { path } = &material.part else {
+            return Err(ResourceError::new(format!("{} takes only an archive", self.name)));
+        };
+        let place = self.find(cx)?;
+        let Some(live) = place.directory() else {
+            return Err(survey::refused_adoption(&place));
+        };
+        let copied = adopt::copy(path, live, slot, self.level, cx)?;
+        self.artifact(&place, Precision::Seconds, copied)
     }
 
     fn prove(&self, artifact: &Artifact, slot: &Slot, _cx: &Context) -> Result<()> {
@@ -128,26 +124,24 @@ impl Resource for Volume {
                 Vec::new(),
             ));
         }
-        let Some(live) = place.directory() else {
-            return Err(survey::refused_engine(&place));
-        };
-        survey::room(live, details.content_bytes)?;
+        let hand = Hand::of(&place, cx)?;
+        let look = hand.look()?;
+        survey::room(&place, look.free, details.content_bytes)?;
         let copy = &unpack::listed(artifact)?.sha256;
         let (mut serial, mut name) = (1, aside::name(&cx.token(), 1));
         // A state that was live must not be staged over: a further restore in the same run takes a further directory.
-        while !Aside::new(live, &name).holds(copy)? && Aside::new(live, &name).is_used()? {
+        while look
+            .asides
+            .get(&name)
+            .is_some_and(|seen| !seen.holds(copy) && seen.is_used())
+        {
             serial += 1;
             name = aside::name(&cx.token(), serial);
         }
-        let aside = Aside::new(live, &name);
-        if !aside.holds(copy)? {
-            unpack::stage(artifact, slot, &details, &aside, cx)?;
+        if !look.asides.get(&name).is_some_and(|seen| seen.holds(copy)) {
+            hand.stage(&name, artifact, slot, &details, cx)?;
         }
-        let staged = Spot {
-            live: escaped(live.as_os_str().as_bytes()),
-            aside: name,
-            to: Side::After,
-        };
+        let staged = Spot::at(&hand, name, Side::After);
         let price = vec![format!(
             "what was written to the {} since the backup is put aside",
             place.shown
@@ -189,20 +183,26 @@ impl Resource for Volume {
         halt::wake_left(cx)
     }
 
-    fn forget(&self, displaced: &Displaced, _cx: &Context) -> Result<()> {
+    fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {
         if displaced.details.is_null() {
-            Ok(())
-        } else {
-            Spot::of(&displaced.details)?.aside()?.remove()
+            return Ok(());
         }
+        let spot = Spot::of(&displaced.details)?;
+        spot.hand(cx)?.remove(&spot.aside)
     }
 
-    fn discard(&self, prepared: &Prepared, _cx: &Context) -> Result<()> {
+    fn discard(&self, prepared: &Prepared, cx: &Context) -> Result<()> {
         if prepared.details.is_null() {
             return Ok(());
         }
-        let aside = Spot::of(&prepared.details)?.aside()?;
-        if aside.is_used()? { Ok(()) } else { aside.remove() }
+        let spot = Spot::of(&prepared.details)?;
+        let hand = spot.hand(cx)?;
+        let look = hand.look()?;
+        if look.asides.get(&spot.aside).is_some_and(Seen::is_used) {
+            Ok(())
+        } else {
+            hand.remove(&spot.aside)
+        }
     }
 
     fn occupies(&self) -> Vec<String> {

@@ -1,14 +1,16 @@
 //! The acts of a volume that several promises share: finding it, looking at it, copying it, swapping it.
 
 use super::halt::{Halt, Mode};
+use super::hand::Hand;
 use super::node::Precision;
 use super::place::{self, Place, Reach, Target};
-use super::record::Spot;
-use super::swap::Aside;
-use super::{Volume, aside, capture, stream, walk};
+use super::record::{Details, Spot};
+use super::swap::Seen;
+use super::{KIND, Volume, aside, capture, stream, walk};
 use crate::model::artifact::{Artifact, Displaced};
 use crate::model::event::Level;
 use crate::model::fingerprint::Fingerprint;
+use crate::model::text;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
 use crate::system::docker::Container;
@@ -37,16 +39,15 @@ impl Volume {
         cx: &Context,
     ) -> Result<Vec<String>> {
         let mut parts = Self::portrait(place, precision, cx)?.differences(&artifact.fingerprint);
-        if let Some(live) = place.directory() {
-            for serial in 1.. {
-                let aside = Aside::new(live, &aside::name(&cx.token(), serial));
-                if aside.is_unfinished()? {
-                    parts.push("a swap that was cut off".to_owned());
-                } else if aside.is_used()? {
-                    continue;
-                }
-                break;
+        let look = Hand::of(place, cx)?.look()?;
+        for serial in 1.. {
+            let seen = look.asides.get(&aside::name(&cx.token(), serial));
+            if seen.is_some_and(Seen::is_unfinished) {
+                parts.push("a swap that was cut off".to_owned());
+            } else if seen.is_some_and(Seen::is_used) {
+                continue;
             }
+            break;
         }
         Ok(parts)
     }
@@ -100,8 +101,33 @@ impl Volume {
         Ok(copied)
     }
 
+    /// What the manifest says of a copy.
+    pub(super) fn artifact(&self, place: &Place, precision: Precision, copied: capture::Copied) -> Result<Artifact> {
+        let details = Details {
+            source: place.source.clone(),
+            mode: self.mode,
+            precision,
+            entries: copied.entries,
+            content_bytes: copied.content_bytes,
+            tar_bytes: copied.tar_bytes,
+        };
+        let details = serde_json::to_value(&details)
+            .map_err(|error| ResourceError::because("could not describe the copy", error))?;
+        let size = text::bytes(copied.content_bytes);
+        Ok(Artifact {
+            resource: self.name.clone(),
+            kind: KIND.key.to_owned(),
+            fingerprint: copied.fingerprint,
+            files: copied.files,
+            details,
+            summary: format!("{}: {} entries, {size}", place.shown, text::count(copied.entries)),
+            not_kept: copied.not_kept,
+            tools: vec![("guard".to_owned(), env!("CARGO_PKG_VERSION").to_owned())],
+        })
+    }
+
     pub(super) fn swap(&self, spot: &Spot, cx: &Context) -> Result<Displaced> {
-        let aside = spot.aside()?;
+        let hand = spot.hand(cx)?;
         if let (Target::Volume(_), Ok(place)) = (&self.target, self.find(cx))
             && place
                 .users(cx)
@@ -115,16 +141,12 @@ impl Volume {
                 ),
             );
         }
-        aside.swap(spot.to)?;
-        let back = Spot {
-            live: spot.live.clone(),
-            aside: spot.aside.clone(),
-            to: spot.to.other(),
-        };
+        hand.swap(&spot.aside, spot.to)?;
+        let back = Spot::at(&hand, spot.aside.clone(), spot.to.other());
         Ok(Displaced {
             resource: self.name.clone(),
             details: back.value()?,
-            kept_as: vec![format!("directory {}", aside.entries().display())],
+            kept_as: vec![hand.shown(&spot.aside)],
         })
     }
 }

@@ -1,7 +1,10 @@
 //! The real binary on a small project without containers, asked for everything that it can do.
 
+mod aborted;
+mod adopting;
 mod deploying;
 mod endings;
+mod everywhere;
 mod interrupted;
 mod killed;
 mod looking;
@@ -9,3 +12,5 @@ mod refused;
 mod streams;
 mod surroundings;
 mod unusable;
+mod watched;
+mod watcher;

@@ -142,6 +142,7 @@ fn actor() -> Actor {
         boot: "now".into(),
         user: "me".into(),
         version: "0".into(),
+        watcher: false,
     }
 }
 
@@ -283,6 +284,30 @@ fn a_deployment_that_changed_nothing_stops_nothing() {
 }
 
 #[test]
+fn a_rollback_by_hand_that_cannot_be_made_ready_has_touched_nothing() {
+    let mut journal = Journal::of(plan(RunKind::Rollback, Policy::default()));
+    journal.add(Fact::Turned { why: Turn::Asked });
+    journal.done(Action::Evidence, Yield::Nothing);
+    for _ in 0..3 {
+        assert_eq!(next(&journal), "prepare/db");
+        journal.failed(Action::Prepare(resource()));
+    }
+    assert_eq!(next(&journal), "close Unprepared(Asked)");
+
+    let mut journal = Journal::of(plan(RunKind::Rollback, Policy::default()));
+    journal.add(Fact::Turned { why: Turn::Asked });
+    journal.done(Action::Evidence, Yield::Nothing);
+    journal.begun(Action::Prepare(resource())).add(Fact::Failed {
+        step: Step::of(Action::Prepare(resource())).id,
+        failure: Failure {
+            permanent: true,
+            ..Failure::new("the copy is bad")
+        },
+    });
+    assert_eq!(next(&journal), "close Untouched(Asked)");
+}
+
+#[test]
 fn a_step_back_is_tried_three_times_and_then_a_person_is_needed() {
     let mut journal = deploy();
     journal.deployed().failed(Action::Gate).add(Fact::Turned {
@@ -299,7 +324,9 @@ fn a_step_back_is_tried_three_times_and_then_a_person_is_needed() {
         .add(Fact::Closed {
             ending: Ending::Stuck(Turn::VerifyFailed),
         })
-        .add(Fact::Reopened { actor: actor() });
+        .add(Fact::Reopened { actor: actor() })
+        .done(Action::Quiesce, Yield::Nothing)
+        .done(Action::Recheck(resource()), Yield::Nothing);
     assert_eq!(next(&journal), "restore/db", "a resume tries again");
 }
 

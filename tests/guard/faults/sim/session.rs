@@ -45,6 +45,7 @@ fn actor(guard: u32) -> Actor {
         boot: "boot".into(),
         user: "me".into(),
         version: "0".into(),
+        watcher: false,
     }
 }
 
