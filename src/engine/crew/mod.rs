@@ -3,6 +3,7 @@
 mod command;
 mod copying;
 mod observation;
+mod proving;
 mod putting_back;
 mod relay;
 mod watching;
