@@ -5,6 +5,7 @@ mod archive;
 mod aside;
 mod build;
 mod capture;
+mod chunks;
 mod halt;
 mod node;
 mod place;
@@ -24,6 +25,7 @@ use serde_json::Value;
 
 pub use build::KIND;
 
+use self::chunks::Form;
 use self::halt::Mode;
 use self::node::Precision;
 use self::place::Target;
@@ -45,6 +47,10 @@ pub(super) struct Volume {
     mode: Mode,
     /// zstd's level.
     level: i32,
+    /// The form of a copy; `None`: by its size.
+    form: Option<Form>,
+    /// Reads also what cannot have changed.
+    force_read: bool,
     /// Reaches the volume as if the engine were on another host.
     through_engine: bool,
     project: Option<String>,
@@ -76,13 +82,13 @@ impl Resource for Volume {
         if let Some(database) = self.live_database(&place, cx)? {
             return Err(survey::refused_database(&place, database));
         }
-        let copied = self.copy(&place, slot, cx)?;
+        let (form, packed, copied) = self.copy(&place, slot, cx)?;
         let precision = if place.directory().is_some() {
             Precision::Nanoseconds
         } else {
             Precision::Seconds
         };
-        self.artifact(&place, precision, copied)
+        self.artifact(&place, precision, (form, packed), copied)
     }
 
     fn adopt(&self, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact> {
@@ -94,12 +100,16 @@ impl Resource for Volume {
             return Err(survey::refused_engine(&place));
         };
         let copied = adopt::copy(path, live, slot, self.level, cx)?;
-        self.artifact(&place, Precision::Seconds, copied)
+        self.artifact(&place, Precision::Seconds, Default::default(), copied)
     }
 
-    fn prove(&self, artifact: &Artifact, slot: &Slot, _cx: &Context) -> Result<()> {
+    fn prove(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
         slot.compare(artifact)?;
-        unpack::prove(artifact, slot, &details(artifact)?)
+        let details = details(artifact)?;
+        match details.form {
+            Form::Archive => unpack::prove(artifact, slot, &details),
+            Form::Chunks => chunks::prove(artifact, slot, details.entries, cx),
+        }
     }
 
     fn prepare(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Prepared> {
@@ -125,6 +135,9 @@ impl Resource for Volume {
         let Some(live) = place.directory() else {
             return Err(survey::refused_engine(&place));
         };
+        if details.form == Form::Chunks {
+            return self.prepare_chunks(parts, artifact, slot, &details, live, cx);
+        }
         survey::room(live, details.content_bytes)?;
         let copy = &unpack::listed(artifact)?.sha256;
         let (mut serial, mut name) = (1, aside::name(&cx.token(), 1));
@@ -141,6 +154,7 @@ impl Resource for Volume {
             live: escaped(live.as_os_str().as_bytes()),
             aside: name,
             to: Side::After,
+            form: Form::Archive,
         };
         let price = vec![format!(
             "what was written to the {} since the backup is put aside",
@@ -149,7 +163,7 @@ impl Resource for Volume {
         Ok(prepared(Work::Changed(parts), staged.value()?, price))
     }
 
-    fn restore(&self, prepared: &Prepared, _artifact: &Artifact, _slot: &Slot, cx: &Context) -> Result<Displaced> {
+    fn restore(&self, prepared: &Prepared, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Displaced> {
         if !prepared.work.is_needed() {
             return Ok(Displaced {
                 resource: self.name.clone(),
@@ -157,7 +171,7 @@ impl Resource for Volume {
                 kept_as: Vec::new(),
             });
         }
-        self.swap(&Spot::of(&prepared.details)?, cx)
+        self.swap(&Spot::of(&prepared.details)?, Some((artifact, slot)), cx)
     }
 
     fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
@@ -176,7 +190,7 @@ impl Resource for Volume {
         if displaced.details.is_null() {
             return Ok(displaced.clone());
         }
-        self.swap(&Spot::of(&displaced.details)?, cx)
+        self.swap(&Spot::of(&displaced.details)?, None, cx)
     }
 
     fn settle(&self, cx: &Context) -> Result<()> {

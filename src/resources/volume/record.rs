@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::chunks::{Form, Packed};
 use super::halt::Mode;
 use super::node::Precision;
 use super::swap::{Aside, Side};
@@ -23,6 +24,10 @@ pub(super) struct Details {
     pub(super) entries: u64,
     pub(super) content_bytes: u64,
     pub(super) tar_bytes: u64,
+    #[serde(default)]
+    pub(super) form: Form,
+    #[serde(default)]
+    pub(super) packed: Packed,
 }
 
 /// Where something was staged or displaced.
@@ -34,6 +39,9 @@ pub(super) struct Spot {
     pub(super) aside: String,
     /// The side that a swap makes live.
     pub(super) to: Side,
+    /// Whether whole top-level entries are exchanged, or single ones.
+    #[serde(default)]
+    pub(super) form: Form,
 }
 
 impl Spot {

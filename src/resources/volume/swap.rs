@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::aside::is_ours;
 use super::node::{Node, Shape};
-use super::{stage, walk};
+use super::{chunks, stage, walk};
 use crate::resources::names::{escaped, unescaped};
 use crate::resources::{ResourceError, Result};
 use crate::system::disk::{self, At};
@@ -82,6 +82,11 @@ impl Aside {
         }
     }
 
+    /// The live tree.
+    pub(super) fn live(&self) -> &Path {
+        &self.live
+    }
+
     /// Where staged and displaced entries lie.
     pub(super) fn entries(&self) -> PathBuf {
         self.directory.join("entries")
@@ -120,12 +125,12 @@ impl Aside {
 
     /// Whether a state that was live once may lie here.
     pub(super) fn is_used(&self) -> Result<bool> {
-        Ok(self.state()?.is_some_and(|state| state.used))
+        Ok(self.state()?.is_some_and(|state| state.used) || chunks::is_used(&self.directory)?)
     }
 
     /// Whether a swap was cut off here: even where all entries are exchanged, the rest of it is still to do.
     pub(super) fn is_unfinished(&self) -> Result<bool> {
-        Ok(self.state()?.is_some_and(|state| !state.done))
+        Ok(self.state()?.is_some_and(|state| !state.done) || chunks::is_unfinished(&self.directory)?)
     }
 
     /// An empty place to stage in; what an earlier try left is removed.
@@ -244,7 +249,7 @@ impl Aside {
     /// # Errors
     /// A swap is not finished, so that parts of the live state lie here; or it cannot be removed.
     pub(super) fn remove(&self) -> Result<()> {
-        if self.state()?.is_some_and(|state| !state.done) {
+        if self.is_unfinished()? {
             let what = format!(
                 "a swap in {} is not finished: parts of the live state lie there",
                 self.live.display()

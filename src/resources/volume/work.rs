@@ -1,15 +1,20 @@
 //! The acts of a volume that several promises share: finding it, looking at it, copying it, swapping it.
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::chunks::{self, Form, Packed};
 use super::halt::{Halt, Mode};
 use super::node::Precision;
 use super::place::{self, Place, Reach, Target};
-use super::record::{Details, Spot};
-use super::swap::Aside;
+use super::record::{Details, Spot, details};
+use super::swap::{Aside, Side};
 use super::{KIND, Volume, aside, capture, stream, walk};
-use crate::model::artifact::{Artifact, Displaced};
+use crate::model::artifact::{Artifact, Displaced, Prepared, Work};
 use crate::model::event::Level;
 use crate::model::fingerprint::Fingerprint;
 use crate::model::text;
+use crate::resources::names::escaped;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
 use crate::system::docker::Container;
@@ -68,7 +73,29 @@ impl Volume {
         Ok(is_used.then_some(database))
     }
 
-    pub(super) fn copy(&self, place: &Place, slot: &Slot, cx: &Context) -> Result<capture::Copied> {
+    /// The form that a copy takes: the one that is set, or that of what is there already, or what its size asks for.
+    fn form(&self, place: &Place, slot: &Slot, cx: &Context) -> Result<Form> {
+        let Some(live) = place.directory() else {
+            return Ok(Form::Archive);
+        };
+        if let Some(form) = self.form {
+            return Ok(form);
+        }
+        let before = slot.earlier().and_then(|(_, artifact)| details(artifact).ok());
+        if before.is_some_and(|details| details.form == Form::Chunks) {
+            return Ok(Form::Chunks);
+        }
+        let (_, (_, bytes)) = walk::portrait(live, Precision::Seconds, cx)?;
+        Ok(if bytes < chunks::LARGE {
+            Form::Archive
+        } else {
+            Form::Chunks
+        })
+    }
+
+    pub(super) fn copy(&self, place: &Place, slot: &Slot, cx: &Context) -> Result<(Form, Packed, capture::Copied)> {
+        let form = self.form(place, slot, cx)?;
+        let mut packed = Packed::default();
         let users = if self.mode == Mode::Live {
             Vec::new()
         } else {
@@ -76,6 +103,12 @@ impl Volume {
         };
         let halt = Halt::of(&users, self.mode, &self.name, cx)?;
         let copied = match &place.reach {
+            Reach::Directory(path) if form == Form::Chunks => {
+                chunks::copy_directory(path, slot, self.level, self.force_read, cx).map(|(copied, found)| {
+                    packed = found;
+                    copied
+                })
+            }
             Reach::Directory(path) => capture::copy_directory(path, slot, self.level, cx),
             Reach::Engine(volume) => stream::copy_volume(volume, slot, self.level, cx),
         };
@@ -98,11 +131,21 @@ impl Volume {
                 .map(|path| format!("a still moment of {path}, which was written to while it was read"));
             copied.not_kept.extend(noted);
         }
-        Ok(copied)
+        Ok((form, packed, copied))
     }
 
     /// What the manifest says of a copy.
-    pub(super) fn artifact(&self, place: &Place, precision: Precision, copied: capture::Copied) -> Result<Artifact> {
+    pub(super) fn artifact(
+        &self,
+        place: &Place,
+        precision: Precision,
+        (form, packed): (Form, Packed),
+        copied: capture::Copied,
+    ) -> Result<Artifact> {
+        let stored = match form {
+            Form::Archive => String::new(),
+            Form::Chunks => format!(", {} of it new", text::bytes(packed.stored)),
+        };
         let details = Details {
             source: place.source.clone(),
             mode: self.mode,
@@ -110,6 +153,8 @@ impl Volume {
             entries: copied.entries,
             content_bytes: copied.content_bytes,
             tar_bytes: copied.tar_bytes,
+            form,
+            packed,
         };
         let details = serde_json::to_value(&details)
             .map_err(|error| ResourceError::because("could not describe the copy", error))?;
@@ -120,13 +165,48 @@ impl Volume {
             fingerprint: copied.fingerprint,
             files: copied.files,
             details,
-            summary: format!("{}: {} entries, {size}", place.shown, text::count(copied.entries)),
+            summary: format!(
+                "{}: {} entries, {size}{stored}",
+                place.shown,
+                text::count(copied.entries)
+            ),
             not_kept: copied.not_kept,
             tools: vec![("guard".to_owned(), env!("CARGO_PKG_VERSION").to_owned())],
         })
     }
 
-    pub(super) fn swap(&self, spot: &Spot, cx: &Context) -> Result<Displaced> {
+    /// Stages what differs from a copy in chunks.
+    pub(super) fn prepare_chunks(
+        &self,
+        parts: Vec<String>,
+        artifact: &Artifact,
+        slot: &Slot,
+        details: &Details,
+        live: &Path,
+        cx: &Context,
+    ) -> Result<Prepared> {
+        let mut serial = 1;
+        // A state that was live must not be staged over: a further restore in the same run takes a further directory.
+        while Aside::new(live, &aside::name(&cx.token(), serial)).is_used()? {
+            serial += 1;
+        }
+        let aside = aside::name(&cx.token(), serial);
+        let extent = chunks::prepare(artifact, slot, details, live, &aside, cx)?;
+        let staged = Spot {
+            live: escaped(live.as_os_str().as_bytes()),
+            aside,
+            to: Side::After,
+            form: Form::Chunks,
+        };
+        Ok(Prepared {
+            resource: self.name.clone(),
+            work: Work::Changed(parts),
+            details: staged.value()?,
+            price: vec![extent],
+        })
+    }
+
+    pub(super) fn swap(&self, spot: &Spot, from: Option<(&Artifact, &Slot)>, cx: &Context) -> Result<Displaced> {
         let aside = spot.aside()?;
         if let (Target::Volume(_), Ok(place)) = (&self.target, self.find(cx))
             && place
@@ -141,8 +221,15 @@ impl Volume {
                 ),
             );
         }
-        aside.swap(spot.to)?;
+        match (spot.form, from) {
+            (Form::Archive, _) => aside.swap(spot.to)?,
+            (Form::Chunks, Some((artifact, copy))) => {
+                chunks::swap_in(artifact, copy, &details(artifact)?, aside.live(), &spot.aside, cx)?;
+            }
+            (Form::Chunks, None) => chunks::swap_back(aside.live(), &spot.aside, spot.to)?,
+        }
         let back = Spot {
+            form: spot.form,
             live: spot.live.clone(),
             aside: spot.aside.clone(),
             to: spot.to.other(),
