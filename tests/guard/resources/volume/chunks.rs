@@ -300,6 +300,9 @@ fn python_and_zstd_alone_read_a_copy() {
     let second = subject.capture(&scene, 2, Some(&first));
     let target = scene.root().join("by hand");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/unpack");
-    tree::run(script, &[second.0.directory().to_str().unwrap(), target.to_str().unwrap()]);
+    tree::run(
+        script,
+        &[second.0.directory().to_str().unwrap(), target.to_str().unwrap()],
+    );
     assert_eq!(tree::observe(&target), subject.observe());
 }
