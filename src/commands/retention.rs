@@ -2,6 +2,7 @@
 //!
 //! Nothing here can change the ending of a run: a failure is told, and that is all.
 
+use super::elsewhere;
 use super::journey::is_left;
 use super::session;
 use super::workbench::Bench;
@@ -34,6 +35,9 @@ pub(super) fn after(history: &History, ending: Ending, crew: &Crew, bench: &Benc
     }
     if matches!(ending, Ending::Untouched(_)) {
         sweep(bench);
+    }
+    if !matches!(ending, Ending::Untouched(_)) {
+        elsewhere::after(&history.plan().backup, bench);
     }
     if matches!(ending, Ending::Deployed | Ending::Captured) {
         for removal in removals(bench) {

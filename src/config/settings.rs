@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::checks;
+use super::copying::{self, CopySettings};
 use super::declared::{self, Declared};
 use super::env;
 use super::file::{self, Document, Tree};
@@ -60,6 +61,8 @@ pub struct Settings {
     pub allow_unhealthy_baseline: bool,
     /// Which backups are kept.
     pub retention: Retention,
+    /// Where backups are copied to.
+    pub copy: CopySettings,
     /// What is done where another run holds the lock.
     pub lock: Lock,
     /// Whether prompts are answered with yes.
@@ -203,6 +206,7 @@ fn read(
         )
     });
     let retention = top.section("retention", |section| parts::retention(section, layers));
+    let copy = top.section("copy", copying::copying);
     let lock = top.section("lock", |section| parts::lock(section, layers));
     let slack_webhook = top.section("notify", |section| {
         layers.value(section, "notify.slack_webhook_url", value::secret_url, None, "none")
@@ -238,6 +242,7 @@ fn read(
         policy,
         allow_unhealthy_baseline,
         retention,
+        copy,
         lock,
         confirmed,
         slack_webhook,

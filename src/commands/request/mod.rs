@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 pub use acting::{Backup, Deploy, Patience, Resume, Rollback, Selection};
-pub use looking::{Check, Completions, Delete, Freeze, HistoryOf, Init, List, Prune, Show, Verify};
+pub use looking::{Check, Completions, Copy, Delete, Fetch, Freeze, HistoryOf, Init, List, Prune, Show, Verify};
 
 /// What is asked, and how it is to be told.
 #[derive(Debug, Clone, Default, Args)]
@@ -110,6 +110,10 @@ pub enum Request {
     Show(Show),
     /// Read every byte of a backup and compare it with its manifest
     Verify(Verify),
+    /// Copy backups to another place
+    Copy(Copy),
+    /// Bring a backup back from another place
+    Fetch(Fetch),
     /// Delete backups
     Delete(Delete),
     /// Delete what retention does not keep

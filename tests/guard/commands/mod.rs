@@ -2,6 +2,7 @@
 
 mod adopting;
 mod deploying;
+mod elsewhere;
 mod endings;
 mod interrupted;
 mod killed;
