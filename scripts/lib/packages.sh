@@ -116,3 +116,27 @@ install_compose() {
   rm -rf "$work"
   docker compose version --short >/dev/null || die "the Compose plugin in $plugins does not run"
 }
+
+# The retired Compose v1, for the test that guard names it: from this machine's own release, where that still has it, and
+# unpacked beside everything else, so that nothing is installed. Where there is none a stand-in speaks for it.
+fetch_old_compose() {
+  local place=$cache/compose-v1 parts
+  [ -x "$place/docker-compose" ] && return
+  [[ $(apt-cache policy docker-compose 2>/dev/null | awk '/Candidate:/ { print $2 }') == 1.* ]] || return 0
+  have python3 || return 0
+  say "compose v1: unpacking it for the test that it is refused"
+  rm -rf "$place"
+  mkdir -p "$place/debs" "$place/root"
+  parts=(docker dockerpty docopt dotenv jsonschema texttable websocket yaml distro six requests attr pyrsistent certifi
+    chardet charset-normalizer idna urllib3)
+  if ! (cd "$place/debs" && apt-get -q download docker-compose "${parts[@]/#/python3-}" -o APT::Sandbox::User="$(id -un)") >>"$log" 2>&1; then
+    say "compose v1: could not be had; the test uses a stand-in"
+    return
+  fi
+  for part in "$place"/debs/*.deb; do quietly dpkg-deb -x "$part" "$place/root"; done
+  rm -rf "$place/debs"
+  # shellcheck disable=SC2016 # for the script itself
+  printf '#!/bin/sh\nPYTHONPATH="%s" exec python3 "%s" "$@"\n' "$place/root/usr/lib/python3/dist-packages" \
+    "$place/root/usr/bin/docker-compose" >"$place/docker-compose"
+  chmod +x "$place/docker-compose"
+}

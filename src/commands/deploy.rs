@@ -69,14 +69,18 @@ pub(super) fn deploy(asked: &Deploy, bench: &Bench, desk: &Desk) -> Outcome {
 /// One of them cannot be made.
 pub(super) fn claim(kind: RunKind, bench: &Bench) -> Result<(Timestamp, Run), Refusal> {
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::BACKUP_FAILED, error);
-    let draft = bench
-        .store
-        .begin(bench.cx.clock.now())
-        .map_err(|error| refused(&error))?;
-    let id = RunId::new(draft.timestamp(), kind);
-    let run = bench.runs.claim_named(&id).map_err(|error| refused(&error))?;
-    let run = run.ok_or_else(|| Refusal::new(ExitCode::BACKUP_FAILED, format!("a run {id} is there already")))?;
-    Ok((draft.timestamp().clone(), run))
+    loop {
+        let draft = bench
+            .store
+            .begin(bench.cx.clock.now())
+            .map_err(|error| refused(&error))?;
+        let id = RunId::new(draft.timestamp(), kind);
+        // The backup of a run may be gone, so that its name is free again; the run's is not. The draft, which nothing is in
+        // yet, is swept with all that is no backup.
+        if let Some(run) = bench.runs.claim_named(&id).map_err(|error| refused(&error))? {
+            return Ok((draft.timestamp().clone(), run));
+        }
+    }
 }
 
 /// The resources that `--only` and `--skip` leave.

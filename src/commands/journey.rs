@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::flags::Flags;
+use super::everywhere;
+use super::luggage::Luggage;
+use super::notices::Herald;
 use super::refusal::{Outcome, Refusal};
 use super::retention;
 use super::setup::Desk;
+use super::standby::{self, Attended};
 use super::workbench::{Bench, Owned};
 use crate::engine::crew::SealInput;
 use crate::engine::drive::{Arrival, drive};
@@ -24,18 +27,6 @@ use crate::report::ci;
 use crate::report::incident::incident;
 use crate::report::result::Outcome as Told;
 use crate::system::disk;
-
-/// What travels with a run, so that it is finished as it was begun, whatever the settings say by then.
-#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
-pub(super) struct Luggage {
-    /// The text of the settings.
-    pub settings: String,
-    /// The flags and variables that were laid over it.
-    pub flags: BTreeMap<String, Vec<String>>,
-}
-
-/// The file of the luggage in a run's directory.
-const LUGGAGE: &str = "request.json";
 
 /// A run that is about to begin.
 pub(super) struct Departure {
@@ -59,12 +50,9 @@ pub(super) struct Departure {
 /// It could not be begun: nothing was done.
 pub(super) fn depart(departure: Departure, run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::BACKUP_FAILED, error);
-    let luggage = Luggage {
-        settings: bench.settings.source.text.clone(),
-        flags: outer_layers(&bench.wish.flags, bench),
-    };
-    let bytes = serde_json::to_vec_pretty(&luggage).map_err(|error| refused(&error))?;
-    disk::write_whole(&run.directory.join(LUGGAGE), &bytes).map_err(|error| refused(&error))?;
+    let luggage = Luggage::of(bench);
+    luggage.pack(run)?;
+    everywhere::register(bench);
     let seal = SealInput {
         description: departure.description,
         target: bench.target(),
@@ -82,29 +70,13 @@ pub(super) fn depart(departure: Departure, run: &Run, bench: &Bench, desk: &Desk
         actor: bench.actor.clone(),
         reason: departure.reason,
     };
-    let ledger = Ledger::open(
-        Box::new(journal),
-        &opened,
-        bench.cx.voice.clone(),
-        bench.cx.clock.clone(),
-    );
+    let herald = Herald::new(run, &crew.cx, &[], bench, desk)?;
+    let ledger = Ledger::open(Box::new(journal), &opened, herald.voice(), bench.cx.clock.clone());
     let mut ledger = ledger.map_err(|error| refused(&error))?;
-    finish(&mut ledger, &crew, run, bench, desk)
+    finish(&mut ledger, &crew, run, &herald, bench, desk)
 }
 
-/// The luggage of a run; `None` where it was begun without.
-///
-/// # Errors
-/// It is there and cannot be read.
-pub(super) fn luggage(run: &Run) -> Result<Option<Luggage>, Refusal> {
-    let path = run.directory.join(LUGGAGE);
-    let bytes = disk::read_optional(&path).map_err(|error| Refusal::of_error(ExitCode::CUT_OFF, &error))?;
-    bytes
-        .map(|bytes| serde_json::from_slice(&bytes).map_err(|error| Refusal::of_error(ExitCode::CUT_OFF, &error)))
-        .transpose()
-}
-
-/// Drives a run from where it is, and writes and says what there is at its end.
+/// Drives a run from where it is, and writes, says and tells what there is at its end.
 ///
 /// # Errors
 /// The journal could not be written.
@@ -112,19 +84,46 @@ pub(super) fn finish(
     ledger: &mut Ledger,
     crew: &crate::engine::crew::Crew,
     run: &Run,
+    herald: &Herald,
     bench: &Bench,
     desk: &Desk,
 ) -> Outcome {
-    let arrival = drive(ledger, crew, &desk.stop, &bench.cx.voice);
+    let outcome = drive_to_end(ledger, crew, run, bench, desk);
+    if let Err(refusal) = &outcome {
+        herald.needs_person(refusal);
+    }
+    // What has come of the run stands; this waits only for those who are being told.
+    herald.settle();
+    outcome
+}
+
+fn drive_to_end(
+    ledger: &mut Ledger,
+    crew: &crate::engine::crew::Crew,
+    run: &Run,
+    bench: &Bench,
+    desk: &Desk,
+) -> Outcome {
+    let attended = Attended::new(crew, run, bench, desk);
+    let arrival = drive(ledger, &attended, &desk.stop, &bench.cx.voice);
     let exit = match &arrival {
         Ok(Arrival::Closed(ending)) => ending.exit_code(),
         Ok(Arrival::Paused) => ExitCode::CUT_OFF,
         Err(error) => return Err(journal_lost(error, ledger, desk)),
     };
+    if let Ok(Arrival::Paused) = arrival {
+        standby::dismiss(run, bench);
+    }
     if let Ok(Arrival::Closed(ending)) = arrival {
+        if matches!(ending, Ending::Withheld(_)) {
+            // The failed release stays, for people to look at.
+            crew.take_page_down(&crew.cx);
+        }
         retention::after(ledger.history(), ending, crew, bench);
     }
-    if let Err(error) = write_reports(run, exit, crew, bench, desk) {
+    // A backup that was adopted is the first half of a rollback.
+    let is_last = crew.adopting.is_empty() || exit != ExitCode::DONE;
+    if let Err(error) = write_reports(run, exit, is_last, bench, desk) {
         bench
             .cx
             .note(Level::Warn, format!("the report of this run is not complete: {error}"));
@@ -156,11 +155,15 @@ fn journal_lost(error: &LedgerError, ledger: &Ledger, desk: &Desk) -> Refusal {
     }
 }
 
-/// `result.json` for every run, `incident.md` for one that failed, and what a CI system wants to know.
-fn write_reports(
+/// `result.json` for every run, `incident.md` for one that failed, and what a CI system wants to know; the run has the last
+/// word of the program, unless another one follows it.
+///
+/// # Errors
+/// They cannot be written.
+pub(super) fn write_reports(
     run: &Run,
     exit: ExitCode,
-    crew: &crate::engine::crew::Crew,
+    is_last: bool,
     bench: &Bench,
     desk: &Desk,
 ) -> Result<(), Box<dyn std::error::Error>> {
@@ -179,8 +182,6 @@ fn write_reports(
     if let Some(system) = &desk.style.ci {
         ci::publish(system, &told, &text)?;
     }
-    // A backup that was adopted is the first half of a rollback, which has the last word.
-    let is_last = crew.adopting.is_empty() || is_bad;
     if desk.style.json && is_last {
         desk.reporter
             .finish(Some(serde_json::from_str(&clean)?), std::time::Duration::from_secs(1));
@@ -198,27 +199,11 @@ fn readings(run: &Run) -> Result<Vec<Reading>, disk::DiskError> {
         .collect())
 }
 
-/// The flags, and the variables that mean a setting: the strongest layers, kept for a resume in another shell.
-fn outer_layers(flags: &Flags, bench: &Bench) -> BTreeMap<String, Vec<String>> {
-    let mut layers: BTreeMap<String, Vec<String>> = crate::config::env::NAMES
-        .iter()
-        .filter(|name| !matches!(name.key, "directory" | "config" | "notify.slack_webhook_url"))
-        .filter_map(|name| {
-            let text = std::iter::once(&name.variable)
-                .chain(name.aliases)
-                .find_map(|name| bench.cx.environment.text(name))?;
-            Some((name.key.to_owned(), vec![text.to_owned()]))
-        })
-        .collect();
-    layers.extend(flags.iter().map(|(key, values)| ((*key).to_owned(), values.clone())));
-    layers
-}
-
 /// Whether a run of this ending has left the failed state for a person.
 #[must_use]
 pub(super) fn is_left(ending: Ending) -> bool {
     matches!(
         ending,
-        Ending::Withheld(_) | Ending::NothingToUndo(_) | Ending::Untouched(_)
+        Ending::Withheld(_) | Ending::NothingToUndo(_) | Ending::Untouched(_) | Ending::Unprepared(_)
     )
 }

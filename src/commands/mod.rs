@@ -1,5 +1,6 @@
 //! One file per thing a person can ask; `workbench` is the one place where the parts meet.
 
+mod abort;
 mod adopting;
 mod backup;
 mod check;
@@ -7,13 +8,17 @@ mod choosing;
 mod delete;
 mod deploy;
 mod elsewhere;
+mod everywhere;
 pub mod flags;
 mod freeze;
 mod init;
+mod inside;
 mod inspection;
 mod journey;
 pub mod library;
 mod list;
+mod luggage;
+mod notices;
 mod packaging;
 pub mod plan;
 mod prompt;
@@ -25,9 +30,11 @@ mod rollback;
 mod secrets;
 mod session;
 mod setup;
+mod standby;
 mod status;
 mod undo;
 mod verify;
+pub mod watcher;
 pub mod workbench;
 
 use crate::model::exit::ExitCode;
@@ -61,17 +68,33 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
     match &request {
         Request::Completions(asked) => return Ok(packaging::completions(asked, desk, command)),
         Request::Man => return packaging::man(desk, command),
+        Request::Inside(asked) => return inside::inside(asked, desk),
         Request::Init(asked) => return init::init(asked, everywhere, desk),
         _ => {}
     }
-    let bench = desk.bench(&request, everywhere)?;
+    if let Request::Resume(asked) = &request
+        && asked.all
+    {
+        return everywhere::resume_all(&flags::of(&request, everywhere), everywhere, desk);
+    }
+    let bench = match desk.bench(&request, everywhere) {
+        Ok(bench) => bench,
+        // The settings that a bad release has broken are not those that its run is finished by.
+        Err(refusal) if matches!(request, Request::Resume(_)) => {
+            let found = everywhere::here(everywhere)
+                .and_then(|directory| everywhere::resume_of(&directory, &flags::of(&request, everywhere), desk));
+            return found.unwrap_or(Err(refusal));
+        }
+        Err(refusal) => return Err(refusal),
+    };
     match request {
         Request::Check(asked) => check::check(&asked, &bench, desk),
         Request::Backup(asked) => backup::backup(&asked, &bench, desk),
         Request::Deploy(asked) => deploy::deploy(&asked, &bench, desk),
         Request::Rollback(asked) if asked.undo => undo::undo(&asked, &bench, desk),
         Request::Rollback(asked) => rollback::rollback(&asked, &bench, desk),
-        Request::Resume(_) => resume::resume(&bench, desk),
+        Request::Resume(_) => resume::resume(bench, desk),
+        Request::Abort(asked) => abort::abort(&asked, bench, desk),
         Request::List(_) => list::list(&bench, desk),
         Request::Show(asked) => list::show(&asked, &bench, desk),
         Request::Verify(asked) => verify::verify(&asked, &bench, desk),
@@ -81,9 +104,10 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::Prune(asked) => delete::prune(&asked, &bench),
         Request::Status => status::status(&bench, desk),
         Request::History(asked) => status::history(&asked, &bench, desk),
+        Request::Notify(asked) => notices::test(&asked, &bench, desk),
         Request::Lock(asked) => freeze::freeze(&bench, &asked),
         Request::Unlock => freeze::unfreeze(&bench),
-        Request::Completions(_) | Request::Man | Request::Init(_) => {
+        Request::Completions(_) | Request::Man | Request::Init(_) | Request::Inside(_) => {
             Err(Refusal::new(ExitCode::BUG, "answered before"))
         }
     }

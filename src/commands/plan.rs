@@ -51,9 +51,12 @@ fn putting_back(places: &[Place], stages_beside: bool, swap: fn(ResourceName) ->
     } else {
         stage(StageName::Evidence, [Action::Evidence])
     };
+    let data = places.iter().filter(|place| place.restored_in == StageName::Data);
+    let again = data.map(|place| Action::Recheck(place.name.clone()));
     vec![
         first,
         stage(StageName::Quiesce, [Action::Quiesce]),
+        stage(StageName::Recheck, again.filter(|_| stages_beside)),
         of_resources(places, StageName::Data, true, swap),
         of_resources(places, StageName::Code, true, swap),
         of_resources(places, StageName::Images, true, swap),

@@ -51,6 +51,7 @@ pub const NAMES: &[Name] = &[
     outside("config", Some("--config"), "GUARD_CONFIG", &[]),
     outside("environment", Some("--environment"), "GUARD_ENVIRONMENT", &[]),
     name("project", None, "GUARD_PROJECT", &[]),
+    outside("state_root", None, "GUARD_STATE_ROOT", &[]),
     name("state_dir", None, "GUARD_STATE_DIR", &[]),
     name("backup_dir", None, "GUARD_BACKUP_DIR", &["BACKUP_DIR"]),
     name(
@@ -84,6 +85,8 @@ pub const NAMES: &[Name] = &[
     name("policy.data_restore", Some("--data-restore"), "GUARD_DATA_RESTORE", &[]),
     // The flag and the variable say yes or no; the file says `on_failure = "hold"`.
     name("policy.on_failure", Some("--no-rollback"), "GUARD_NO_ROLLBACK", &[]),
+    // The flag and the variable say that there is to be none; the file says `watcher = false`.
+    name("policy.watcher", Some("--no-watcher"), "GUARD_NO_WATCHER", &[]),
     name(
         "policy.allow_unhealthy_baseline",
         Some("--allow-unhealthy-baseline"),

@@ -24,4 +24,5 @@ pub use file::{Document, FILE_NAME, LIMIT};
 pub use layer::{Effective, Origin, Request};
 pub use location::{Location, locate};
 pub use parts::{Commands, ComposeSettings, Lock, Maintenance, Retention, Services, Verify};
+pub use project::state_root;
 pub use settings::Settings;

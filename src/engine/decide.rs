@@ -122,11 +122,13 @@ fn back(history: &History, turn: Turn) -> Next<'_> {
                     return Next::Close(Ending::RestoredUnhealthy(turn));
                 }
                 Progress::Failed(failure) if past.failures >= TRIES || (failure.permanent && past.failures > 0) => {
-                    // Preparing only reads what is live: production is as it was when a person asked for something else.
-                    if plan.kind == RunKind::Rollback && stage.name == StageName::Prepare {
-                        return Next::Close(Ending::Untouched(turn));
-                    }
-                    return Next::Close(Ending::Stuck(turn));
+                    return Next::Close(match (plan.kind, stage.name) {
+                        // Preparing only reads what is live: production is as it was when a person asked for something
+                        // else.
+                        (RunKind::Rollback, StageName::Prepare) if failure.permanent => Ending::Untouched(turn),
+                        (RunKind::Rollback, StageName::Prepare) => Ending::Unprepared(turn),
+                        _ => Ending::Stuck(turn),
+                    });
                 }
                 Progress::Failed(_) => open.push(step),
             }
@@ -170,12 +172,15 @@ fn held(history: &History, turn: Turn) -> bool {
 /// Whether a stage has no work: nothing is stopped for a deployment that changed nothing.
 fn is_skipped(history: &History, stage: StageName, turn: Turn) -> bool {
     match stage {
-        StageName::Quiesce | StageName::Data | StageName::Code | StageName::Images => nothing_changed(history),
+        StageName::Quiesce | StageName::Recheck | StageName::Data | StageName::Code | StageName::Images => {
+            nothing_changed(history)
+        }
         StageName::Start => nothing_changed(history) && turn == Turn::DeployFailed,
         _ => false,
     }
 }
 
-fn nothing_changed(history: &History) -> bool {
+/// Whether the way back has nothing to put back.
+pub(super) fn nothing_changed(history: &History) -> bool {
     history.plan().kind != RunKind::Undo && history.prepared().all(|prepared| !prepared.work.is_needed())
 }

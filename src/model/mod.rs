@@ -8,6 +8,7 @@ pub mod fingerprint;
 pub mod foreign;
 pub mod health;
 pub mod name;
+pub mod notice;
 pub mod plan;
 pub mod policy;
 pub mod secret;

@@ -18,6 +18,7 @@ pub mod printer;
 pub mod queue;
 pub mod readings;
 pub mod result;
+mod sentences;
 pub mod sink;
 pub mod style;
 pub mod tables;

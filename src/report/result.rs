@@ -11,7 +11,7 @@ use super::course::{Course, State, span};
 use super::failure::Next;
 use super::json::{SCHEMA_VERSION, clean};
 use crate::model::exit::ExitCode;
-use crate::model::fact::{Ending, Failure, Record, Turn};
+use crate::model::fact::{Actor, Ending, Failure, Record, Turn};
 use crate::model::name::{ResourceName, RunId, RunKind};
 use crate::model::secret::Redaction;
 
@@ -56,6 +56,8 @@ pub struct Outcome {
     pub displaced: Vec<DisplacedOutcome>,
     /// What cannot be undone, as the deploy command announced it.
     pub irreversible: Vec<String>,
+    /// Who finished a run that was cut off: `watcher`, or `resume` for a person; `None` where nothing cut it off.
+    pub finished_by: Option<&'static str>,
     /// What to type next.
     pub next: Option<Next>,
     /// The path of the incident report, where there is one.
@@ -92,15 +94,11 @@ impl Outcome {
         let opened = course.opened.as_ref();
         let ending = course.ended.map(|(ending, _)| ending);
         let closing = ending.map(|ending| Closing::of(&course, ending, program));
-        let next = closing.map_or_else(
-            || Some(Next::new("to continue", format!("{program} resume"))),
-            |closing| closing.next,
-        );
+        let resume = || Some(Next::new("to continue", format!("{program} resume")));
+        let next = closing.as_ref().map_or_else(resume, |closing| closing.next.clone());
         let failure = |mishap: Option<&super::course::Mishap>| mishap.map(|mishap| mishap.failure.clone());
-        let production = ending.map_or_else(
-            || ExitCode::CUT_OFF.meaning().map_or("mixed", |row| row.production),
-            Ending::production,
-        );
+        let cut_off = || ExitCode::CUT_OFF.meaning().map_or("mixed", |row| row.production);
+        let production = closing.as_ref().map_or_else(cut_off, |closing| closing.production);
         Self {
             schema_version: SCHEMA_VERSION,
             run: opened.map(|opened| opened.run.clone()),
@@ -131,6 +129,7 @@ impl Outcome {
                 })
                 .collect(),
             irreversible: course.deployed.irreversible.clone(),
+            finished_by: course.finisher.as_ref().map(finisher),
             next,
             report: report.map(|path| path.display().to_string()),
         }
@@ -154,12 +153,20 @@ pub fn word(ending: Ending) -> &'static str {
         Ending::Deployed => "deployed",
         Ending::Inconclusive => "inconclusive",
         Ending::Untouched(_) => "untouched",
+        Ending::Unprepared(_) => "unprepared",
         Ending::RolledBack(_) => "rolled-back",
         Ending::NothingToUndo(_) => "nothing-to-undo",
         Ending::Withheld(_) => "withheld",
         Ending::RestoredUnhealthy(_) => "restored-unhealthy",
         Ending::Stuck(_) => "stuck",
+        Ending::Abandoned => "abandoned",
     }
+}
+
+/// Who went on with a run, in one word.
+#[must_use]
+pub fn finisher(actor: &Actor) -> &'static str {
+    if actor.watcher { "watcher" } else { "resume" }
 }
 
 fn stages(course: &Course) -> Vec<StageOutcome> {

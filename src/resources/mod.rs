@@ -163,6 +163,13 @@ pub trait Resource: Send + Sync {
         Vec::new()
     }
 
+    /// The compose services whose containers going back replaces or removes: until then they are the failed release, and
+    /// may still write, so they are stopped first.
+    fn replaces(&self, prepared: &Prepared) -> Vec<String> {
+        let _ = prepared;
+        Vec::new()
+    }
+
     /// The Docker volumes and host paths whose users have to be stopped before a restore.
     fn occupies(&self) -> Vec<String> {
         Vec::new()

@@ -46,6 +46,18 @@ impl Services {
         }
     }
 
+    /// Waits until the health checks of containers that were started a moment ago have said something, as long as their own
+    /// settings allow: until then nobody knows whether they are well.
+    ///
+    /// # Errors
+    /// The engine does not answer.
+    pub fn await_health(&self, cx: &Context) -> Result<()> {
+        match &self.compose {
+            Some(compose) => wait::until_health_is_known(&compose.project, cx),
+            None => Ok(()),
+        }
+    }
+
     /// Takes the maintenance page down.
     ///
     /// # Errors

@@ -3,12 +3,15 @@
 pub mod call;
 pub mod clock;
 pub mod context;
+pub mod detached;
 pub mod disk;
 pub mod docker;
 pub mod environment;
+pub mod identity;
 pub mod leftovers;
 pub mod lock;
 pub mod privilege;
 pub mod processes;
+pub mod secrets;
 pub mod signals;
 pub mod stop;

@@ -24,6 +24,14 @@ pub struct Patience {
     pub lock_wait_timeout: Option<String>,
 }
 
+/// Who goes on if guard is killed.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Standby {
+    /// Start no watcher: if guard is killed, `guard resume` has to be typed
+    #[arg(long)]
+    pub no_watcher: bool,
+}
+
 /// `guard backup`
 #[derive(Debug, Clone, Default, Args)]
 pub struct Backup {
@@ -83,6 +91,9 @@ pub struct Deploy {
     /// Who waits for the lock.
     #[command(flatten)]
     pub patience: Patience,
+    /// Who goes on if guard is killed.
+    #[command(flatten)]
+    pub standby: Standby,
     /// The deploy command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     pub command: Vec<String>,
@@ -122,12 +133,35 @@ pub struct Rollback {
     /// Who waits for the lock.
     #[command(flatten)]
     pub patience: Patience,
+    /// Who goes on if guard is killed.
+    #[command(flatten)]
+    pub standby: Standby,
+}
+
+/// `guard abort`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Abort {
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Why; it stands in the history
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Who waits for the lock.
+    #[command(flatten)]
+    pub patience: Patience,
 }
 
 /// `guard resume`
 #[derive(Debug, Clone, Default, Args)]
 pub struct Resume {
+    /// Finish what was cut off in any project of this user on this machine, one after the other
+    #[arg(long)]
+    pub all: bool,
     /// Who waits for the lock.
     #[command(flatten)]
     pub patience: Patience,
+    /// Who goes on if guard is killed.
+    #[command(flatten)]
+    pub standby: Standby,
 }

@@ -64,12 +64,28 @@ pub struct HistoryOf {
     pub number: usize,
 }
 
+/// `guard notify`
+#[derive(Debug, Clone, Args)]
+pub struct Notify {
+    /// How much it matters: those who want only graver notices are not told
+    #[arg(long, value_name = "SEVERITY", default_value = "critical", value_parser = ["info", "warning", "critical"])]
+    pub severity: String,
+}
+
 /// `guard lock`
 #[derive(Debug, Clone, Args)]
 pub struct Freeze {
     /// Why
     #[arg(short, long, value_name = "TEXT")]
     pub message: String,
+}
+
+/// `guard inside`: how guard calls itself beside a volume.
+#[derive(Debug, Clone, Args)]
+pub struct Inside {
+    /// The act
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<String>,
 }
 
 /// `guard completions`

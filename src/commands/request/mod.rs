@@ -7,8 +7,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-pub use acting::{Backup, Deploy, Patience, Resume, Rollback, Selection};
-pub use looking::{Check, Completions, Copy, Delete, Fetch, Freeze, HistoryOf, Init, List, Prune, Show, Verify};
+pub use acting::{Abort, Backup, Deploy, Patience, Resume, Rollback, Selection, Standby};
+pub use looking::{
+    Check, Completions, Copy, Delete, Fetch, Freeze, HistoryOf, Init, Inside, List, Notify, Prune, Show, Verify,
+};
 
 /// What is asked, and how it is to be told.
 #[derive(Debug, Clone, Default, Args)]
@@ -104,6 +106,8 @@ pub enum Request {
     Rollback(Rollback),
     /// Finish a run that was cut off
     Resume(Resume),
+    /// End an unfinished run as things are: nothing is put back, everything is kept
+    Abort(Abort),
     /// List the backups
     List(List),
     /// Show what a backup holds
@@ -122,6 +126,8 @@ pub enum Request {
     Status,
     /// Say what happened
     History(HistoryOf),
+    /// Send a test notice to everybody who is told of runs
+    Notify(Notify),
     /// Freeze: refuse deployments until `guard unlock`
     Lock(Freeze),
     /// End a freeze
@@ -130,4 +136,7 @@ pub enum Request {
     Completions(Completions),
     /// Print the manual page
     Man,
+    /// How guard calls itself beside a volume
+    #[command(hide = true)]
+    Inside(Inside),
 }

@@ -8,6 +8,7 @@ mod relay;
 mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ pub struct Crew {
     pub rule: Rule,
     /// How what runs is stopped and started.
     pub services: Services,
+    /// The env files whose secrets must appear nowhere, absolute: a release may write new ones into them.
+    pub env_files: Vec<PathBuf>,
     /// The backups.
     pub store: Store,
     /// What the manifest says beside the copies.
@@ -79,6 +82,7 @@ impl Acts for Crew {
             Action::Evidence => self.evidence(history, &cx),
             Action::Prepare(name) => self.prepare(name, history, &cx),
             Action::Quiesce => self.quiesce(history, &cx),
+            Action::Recheck(name) => self.recheck(name, history, &cx),
             Action::Restore(name) => self.restore(name, history, &cx),
             Action::Undo(name) => self.undo(name, &cx),
             Action::Start => self.start(history, &cx),

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{Crew, failed};
+use crate::engine::decide::nothing_changed;
 use crate::engine::history::History;
-use crate::model::artifact::{Artifact, Displaced, Live, Prepared};
+use crate::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use crate::model::event::Level;
 use crate::model::fact::{Failure, Yield};
 use crate::model::name::{ResourceName, RunKind};
@@ -18,12 +19,13 @@ use crate::system::docker::Recorded;
 
 /// How long the services may take until they run and are healthy.
 const START_LIMIT: Duration = Duration::from_mins(2);
-/// The same for an undo, which may bring back a release that never becomes healthy.
+/// The same for an undo, in which they only have to run: it may bring back a release that never becomes healthy.
 const UNDO_START_LIMIT: Duration = Duration::from_secs(30);
 
 impl Crew {
     /// Keeps what explains the failure, before anything is put back.
     pub(super) fn evidence(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        self.learn_secrets(cx);
         let directory = cx.scratch.join("evidence");
         disk::create_private_dir(&directory).map_err(|error| Failure::from_error(&error))?;
         let project = self.services.compose.as_ref().map(|compose| compose.project.as_str());
@@ -47,11 +49,7 @@ impl Crew {
         if let Some(artifact) = history.artifacts().find(|artifact| &artifact.resource == name) {
             return Ok(artifact.clone());
         }
-        let manifest = self.backup(history)?.manifest;
-        let found = manifest
-            .artifacts
-            .into_iter()
-            .find(|artifact| &artifact.resource == name);
+        let found = self.backup(history)?.manifest.artifact(name).cloned();
         found.ok_or_else(|| Failure {
             permanent: true,
             ..Failure::new(format!("backup {} holds no copy of `{name}`", history.plan().backup))
@@ -60,6 +58,10 @@ impl Crew {
 
     /// Proves the copy once more, and stages it beside what is live.
     pub(super) fn prepare(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        self.stage(name, history, cx).map(Yield::Prepared)
+    }
+
+    fn stage(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Prepared, Failure> {
         let resource = self.resource(name)?;
         let artifact = self.artifact(name, history)?;
         let slot = self.slot(history, name);
@@ -68,20 +70,67 @@ impl Crew {
             .map_err(|error| Failure::from_error(&error))?;
         slot.compare(&artifact).map_err(|error| failed(&error, cx))?;
         let policy = history.plan().policy.data_restore;
-        let prepared = resource
+        resource
             .prepare(&artifact, &slot, policy, cx)
-            .map_err(|error| failed(&error, cx))?;
+            .map_err(|error| failed(&error, cx))
+    }
+
+    /// Compares data again that needed nothing while the failed release still ran: a migration may have come after that.
+    pub(super) fn recheck(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        if history
+            .prepared_of(name)
+            .is_some_and(|prepared| prepared.work.is_needed())
+        {
+            return Ok(Yield::Nothing);
+        }
+        let prepared = self.stage(name, history, cx)?;
+        match &prepared.work {
+            Work::Unchanged | Work::Left(_) => {}
+            Work::Changed(parts) => {
+                cx.note(
+                    Level::Warn,
+                    format!("{name} was changed until now, in: {}", parts.join(", ")),
+                );
+                let affected = self.affected([name.clone()])?;
+                self.services
+                    .stop_users(&affected, cx)
+                    .map_err(|error| Failure::from_error(&error))?;
+            }
+            // Services are stopped by now: leaving the new state alone is not open any more.
+            Work::Withheld(why) => {
+                let failure = Failure {
+                    permanent: true,
+                    ..Failure::new(format!("{name} was changed until now, and must not be put back: {why}"))
+                };
+                return Err(failure.with_hint("`guard rollback --data-restore always` puts it back all the same"));
+            }
+        }
         Ok(Yield::Prepared(prepared))
     }
 
-    /// Stops what uses the data that is about to be swapped.
-    pub(super) fn quiesce(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+    /// What has to be stopped before these are put back.
+    fn affected(&self, names: impl IntoIterator<Item = ResourceName>) -> Result<Affected, Failure> {
         let mut affected = Affected::default();
-        for name in Self::concerned(history) {
+        for name in names {
             let resource = self.resource(&name)?;
             affected.occupied.extend(resource.occupies());
             affected.databases.extend(resource.needs_running());
             affected.keep_running.extend(resource.needs_running());
+        }
+        Ok(affected)
+    }
+
+    /// Stops what uses the data that is about to be swapped, and the failed release, which may still change data that is as
+    /// it was.
+    pub(super) fn quiesce(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        let mut affected = self.affected(Self::concerned(history))?;
+        for prepared in history.prepared().filter(|_| !self.data.is_empty()) {
+            affected
+                .replaced
+                .extend(self.resource(&prepared.resource)?.replaces(prepared));
+        }
+        for name in &self.data {
+            affected.keep_running.extend(self.resource(name)?.needs_running());
         }
         let stopped = self
             .services
@@ -165,9 +214,12 @@ impl Crew {
     /// Starts what ran when the backup was taken.
     pub(super) fn start(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
         let recorded = self.recorded(history)?;
-        let is_undo = history.plan().kind == RunKind::Undo;
-        let limit = if is_undo { UNDO_START_LIMIT } else { START_LIMIT };
-        match self.services.start(recorded.as_ref(), limit, cx) {
+        let started = if history.plan().kind == RunKind::Undo {
+            self.services.start_as_it_was(recorded.as_ref(), UNDO_START_LIMIT, cx)
+        } else {
+            self.services.start(recorded.as_ref(), START_LIMIT, cx)
+        };
+        match started {
             Ok(()) => {}
             // They were started, and starting them again would not make them well: the proof says what they are.
             Err(error @ ServiceError::NotRunning(_)) => cx.note(Level::Warn, error.to_string()),
@@ -192,32 +244,31 @@ impl Crew {
 
     /// Asks everything that can be asked: each resource that nobody writes to, and the probes.
     pub(super) fn prove(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
-        let mut found = Vec::new();
-        for prepared in history.prepared() {
-            self.prove_one(prepared, history, cx, &mut found)?;
+        if nothing_changed(history) {
+            // Nothing was started, and the probes have to see what is there.
+            self.take_page_down(cx);
         }
-        found.extend(self.prove_by_probes(cx)?);
-        Ok(Yield::Proven(found))
+        let lost = |_| Err(Failure::new("a bug in guard: a proof panicked"));
+        let found = std::thread::scope(|scope| {
+            // All of it only looks, so it is done side by side; the resources' answers count first.
+            let asked: Vec<_> = history
+                .prepared()
+                .filter(|prepared| prepared.work.is_needed())
+                .map(|prepared| scope.spawn(|| self.prove_one(prepared, history, cx).map(|found| vec![found])))
+                .collect();
+            let probes = self.prove_by_probes(cx);
+            let answers = asked.into_iter().map(|one| one.join().unwrap_or_else(lost));
+            answers.chain([probes]).collect::<Result<Vec<_>, Failure>>()
+        });
+        Ok(Yield::Proven(found?.concat()))
     }
 
-    fn prove_one(
-        &self,
-        prepared: &Prepared,
-        history: &History,
-        cx: &Context,
-        found: &mut Vec<String>,
-    ) -> Result<(), Failure> {
+    fn prove_one(&self, prepared: &Prepared, history: &History, cx: &Context) -> Result<String, Failure> {
         let name = &prepared.resource;
-        if !prepared.work.is_needed() {
-            return Ok(());
-        }
+        let backup = &history.plan().backup;
         if self.data.contains(name) {
             // Data was compared when it was put back, before the services started: by now they write to it.
-            found.push(format!(
-                "{name} was as in backup {} when the services started",
-                history.plan().backup
-            ));
-            return Ok(());
+            return Ok(format!("{name} was as in backup {backup} when the services started"));
         }
         let artifact = self.artifact(name, history)?;
         match self
@@ -225,10 +276,9 @@ impl Crew {
             .check(&artifact, cx)
             .map_err(|error| failed(&error, cx))?
         {
-            Live::Matches => found.push(format!("{name} is as in backup {}", history.plan().backup)),
-            Live::Differs(parts) => return Err(Failure::new(format!("{name} differs in: {}", parts.join(", ")))),
-            Live::Unknown(why) => return Err(Failure::new(format!("{name} cannot be compared: {why}"))),
+            Live::Matches => Ok(format!("{name} is as in backup {backup}")),
+            Live::Differs(parts) => Err(Failure::new(format!("{name} differs in: {}", parts.join(", ")))),
+            Live::Unknown(why) => Err(Failure::new(format!("{name} cannot be compared: {why}"))),
         }
-        Ok(())
     }
 }

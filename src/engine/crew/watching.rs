@@ -8,7 +8,7 @@ use super::Crew;
 use super::observation::{CONFIRMATION, Observation, Observed, Until};
 use crate::engine::history::History;
 use crate::model::event::Level;
-use crate::model::fact::{Failure, Yield};
+use crate::model::fact::{Failure, UNSEEN, Yield};
 use crate::model::health::{Answer, Outcome, Reading, Rule, Tally, Verdict};
 use crate::model::name::{ProbeName, RunKind};
 use crate::model::plan::{Action, Step};
@@ -31,6 +31,12 @@ impl Crew {
                 "no probe is set: whether production is well before, during and after is not known",
             );
             return Ok(Yield::Nothing);
+        }
+        // A deployment right behind another finds containers whose checks have not been made yet.
+        if !self.allow_unhealthy_baseline {
+            self.services
+                .await_health(cx)
+                .map_err(|error| Failure::from_error(&error))?;
         }
         let rule = Rule {
             interval: self.rule.interval.min(CONFIRMATION),
@@ -106,7 +112,7 @@ impl Crew {
     /// Asks the probes after the way back, with the time a start may take.
     pub(super) fn prove_by_probes(&self, cx: &Context) -> Result<Vec<String>, Failure> {
         if self.probes.is_empty() {
-            return Ok(vec!["no probe is set, so health is not proven".to_owned()]);
+            return Ok(vec![UNSEEN.to_owned()]);
         }
         let observed = self.observe(&self.rule, Until::Gate, Expectation::default(), &[], cx)?;
         match observed.verdict {
@@ -115,10 +121,10 @@ impl Crew {
                 ..Failure::new(finding.sentence)
             }
             .with_hint(
-                "the old state is back and does not pass its probes; see the evidence, and `guard rollback --undo`",
+                "what was put back is there and does not pass its probes; see the evidence, and `guard rollback --undo`",
             )),
             Verdict::Inconclusive(why) => Err(Failure::new(why).with_hint(
-                "the old state is back, and nobody can see whether it is well; `guard check` asks each probe",
+                "what was put back is there, and nobody can see whether it is well; `guard check` asks each probe",
             )),
             _ => Ok(self.deciding().iter().map(|probe| format!("{probe} answers")).collect()),
         }

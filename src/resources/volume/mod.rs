@@ -7,6 +7,8 @@ mod build;
 mod capture;
 mod chunks;
 mod halt;
+mod hand;
+mod inside;
 mod node;
 mod place;
 mod record;
@@ -18,20 +20,20 @@ mod unpack;
 mod walk;
 mod work;
 
-use std::os::unix::ffi::OsStrExt;
 use std::sync::OnceLock;
 
 use serde_json::Value;
 
 pub use build::KIND;
+pub use inside::inside;
 
 use self::chunks::Form;
 use self::halt::Mode;
+use self::hand::Hand;
 use self::node::Precision;
 use self::place::Target;
 use self::record::{Spot, details};
-use self::swap::{Aside, Side};
-use super::names::escaped;
+use self::swap::{Seen, Side};
 use super::{Resource, ResourceError, Result, Slot, Survey};
 use crate::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use crate::model::fingerprint::Fingerprint;
@@ -97,7 +99,7 @@ impl Resource for Volume {
         };
         let place = self.find(cx)?;
         let Some(live) = place.directory() else {
-            return Err(survey::refused_engine(&place));
+            return Err(survey::refused_adoption(&place));
         };
         let copied = adopt::copy(path, live, slot, self.level, cx)?;
         self.artifact(&place, Precision::Seconds, Default::default(), copied)
@@ -132,30 +134,27 @@ impl Resource for Volume {
                 Vec::new(),
             ));
         }
-        let Some(live) = place.directory() else {
-            return Err(survey::refused_engine(&place));
-        };
+        let hand = Hand::of(&place, cx)?;
+        let look = hand.look()?;
         if details.form == Form::Chunks {
-            return self.prepare_chunks(parts, artifact, slot, &details, live, cx);
+            return self.prepare_chunks(parts, artifact, slot, &details, (&place, &hand, &look), cx);
         }
-        survey::room(live, details.content_bytes)?;
+        survey::room(&place, look.free, details.content_bytes)?;
         let copy = &unpack::listed(artifact)?.sha256;
         let (mut serial, mut name) = (1, aside::name(&cx.token(), 1));
         // A state that was live must not be staged over: a further restore in the same run takes a further directory.
-        while !Aside::new(live, &name).holds(copy)? && Aside::new(live, &name).is_used()? {
+        while look
+            .asides
+            .get(&name)
+            .is_some_and(|seen| !seen.holds(copy) && seen.is_used())
+        {
             serial += 1;
             name = aside::name(&cx.token(), serial);
         }
-        let aside = Aside::new(live, &name);
-        if !aside.holds(copy)? {
-            unpack::stage(artifact, slot, &details, &aside, cx)?;
+        if !look.asides.get(&name).is_some_and(|seen| seen.holds(copy)) {
+            hand.stage(&name, artifact, slot, &details, cx)?;
         }
-        let staged = Spot {
-            live: escaped(live.as_os_str().as_bytes()),
-            aside: name,
-            to: Side::After,
-            form: Form::Archive,
-        };
+        let staged = Spot::at(&hand, name, Side::After);
         let price = vec![format!(
             "what was written to the {} since the backup is put aside",
             place.shown
@@ -197,20 +196,26 @@ impl Resource for Volume {
         halt::wake_left(cx)
     }
 
-    fn forget(&self, displaced: &Displaced, _cx: &Context) -> Result<()> {
+    fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {
         if displaced.details.is_null() {
-            Ok(())
-        } else {
-            Spot::of(&displaced.details)?.aside()?.remove()
+            return Ok(());
         }
+        let spot = Spot::of(&displaced.details)?;
+        spot.hand(cx)?.remove(&spot.aside)
     }
 
-    fn discard(&self, prepared: &Prepared, _cx: &Context) -> Result<()> {
+    fn discard(&self, prepared: &Prepared, cx: &Context) -> Result<()> {
         if prepared.details.is_null() {
             return Ok(());
         }
-        let aside = Spot::of(&prepared.details)?.aside()?;
-        if aside.is_used()? { Ok(()) } else { aside.remove() }
+        let spot = Spot::of(&prepared.details)?;
+        let hand = spot.hand(cx)?;
+        let look = hand.look()?;
+        if look.asides.get(&spot.aside).is_some_and(Seen::is_used) {
+            Ok(())
+        } else {
+            hand.remove(&spot.aside)
+        }
     }
 
     fn occupies(&self) -> Vec<String> {

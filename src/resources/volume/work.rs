@@ -1,20 +1,18 @@
 //! The acts of a volume that several promises share: finding it, looking at it, copying it, swapping it.
 
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-
 use super::chunks::{self, Form, Packed};
 use super::halt::{Halt, Mode};
+use super::hand::Hand;
+use super::inside::Look;
 use super::node::Precision;
 use super::place::{self, Place, Reach, Target};
 use super::record::{Details, Spot, details};
-use super::swap::{Aside, Side};
-use super::{KIND, Volume, aside, capture, stream, walk};
+use super::swap::{Seen, Side};
+use super::{KIND, Volume, aside, capture, stream, survey, walk};
 use crate::model::artifact::{Artifact, Displaced, Prepared, Work};
 use crate::model::event::Level;
 use crate::model::fingerprint::Fingerprint;
 use crate::model::text;
-use crate::resources::names::escaped;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
 use crate::system::docker::Container;
@@ -43,16 +41,15 @@ impl Volume {
         cx: &Context,
     ) -> Result<Vec<String>> {
         let mut parts = Self::portrait(place, precision, cx)?.differences(&artifact.fingerprint);
-        if let Some(live) = place.directory() {
-            for serial in 1.. {
-                let aside = Aside::new(live, &aside::name(&cx.token(), serial));
-                if aside.is_unfinished()? {
-                    parts.push("a swap that was cut off".to_owned());
-                } else if aside.is_used()? {
-                    continue;
-                }
-                break;
+        let look = Hand::of(place, cx)?.look()?;
+        for serial in 1.. {
+            let seen = look.asides.get(&aside::name(&cx.token(), serial));
+            if seen.is_some_and(Seen::is_unfinished) {
+                parts.push("a swap that was cut off".to_owned());
+            } else if seen.is_some_and(Seen::is_used) {
+                continue;
             }
+            break;
         }
         Ok(parts)
     }
@@ -182,21 +179,31 @@ impl Volume {
         artifact: &Artifact,
         slot: &Slot,
         details: &Details,
-        live: &Path,
+        (place, hand, look): (&Place, &Hand<'_>, &Look),
         cx: &Context,
     ) -> Result<Prepared> {
+        let Some(live) = place.directory() else {
+            return Err(ResourceError::new(format!(
+                "the copy of {} is in chunks, and the {} is reached only through the engine",
+                self.name, place.shown
+            ))
+            .with_hint("run guard where the volume's directory is, or unpack the copy by hand with scripts/unpack"));
+        };
         let mut serial = 1;
         // A state that was live must not be staged over: a further restore in the same run takes a further directory.
-        while Aside::new(live, &aside::name(&cx.token(), serial)).is_used()? {
+        while look
+            .asides
+            .get(&aside::name(&cx.token(), serial))
+            .is_some_and(Seen::is_used)
+        {
             serial += 1;
         }
         let aside = aside::name(&cx.token(), serial);
-        let extent = chunks::prepare(artifact, slot, details, live, &aside, cx)?;
+        let room = |bytes| survey::room(place, look.free, bytes);
+        let extent = chunks::prepare(artifact, slot, details, (live, &aside), &room, cx)?;
         let staged = Spot {
-            live: escaped(live.as_os_str().as_bytes()),
-            aside,
-            to: Side::After,
             form: Form::Chunks,
+            ..Spot::at(hand, aside, Side::After)
         };
         Ok(Prepared {
             resource: self.name.clone(),
@@ -207,7 +214,7 @@ impl Volume {
     }
 
     pub(super) fn swap(&self, spot: &Spot, from: Option<(&Artifact, &Slot)>, cx: &Context) -> Result<Displaced> {
-        let aside = spot.aside()?;
+        let hand = spot.hand(cx)?;
         if let (Target::Volume(_), Ok(place)) = (&self.target, self.find(cx))
             && place
                 .users(cx)
@@ -221,23 +228,21 @@ impl Volume {
                 ),
             );
         }
-        match (spot.form, from) {
-            (Form::Archive, _) => aside.swap(spot.to)?,
-            (Form::Chunks, Some((artifact, copy))) => {
-                chunks::swap_in(artifact, copy, &details(artifact)?, aside.live(), &spot.aside, cx)?;
+        match (&hand, spot.form, from) {
+            (Hand::Here(live), Form::Chunks, Some((artifact, copy))) => {
+                chunks::swap_in(artifact, copy, &details(artifact)?, live, &spot.aside, cx)?;
             }
-            (Form::Chunks, None) => chunks::swap_back(aside.live(), &spot.aside, spot.to)?,
+            (Hand::Here(live), Form::Chunks, None) => chunks::swap_back(live, &spot.aside, spot.to)?,
+            _ => hand.swap(&spot.aside, spot.to)?,
         }
         let back = Spot {
             form: spot.form,
-            live: spot.live.clone(),
-            aside: spot.aside.clone(),
-            to: spot.to.other(),
+            ..Spot::at(&hand, spot.aside.clone(), spot.to.other())
         };
         Ok(Displaced {
             resource: self.name.clone(),
             details: back.value()?,
-            kept_as: vec![format!("directory {}", aside.entries().display())],
+            kept_as: vec![hand.shown(&spot.aside)],
         })
     }
 }

@@ -1,9 +1,11 @@
 //! The real binary on a small project without containers, asked for everything that it can do.
 
+mod aborted;
 mod adopting;
 mod deploying;
 mod elsewhere;
 mod endings;
+mod everywhere;
 mod interrupted;
 mod killed;
 mod looking;
@@ -11,3 +13,5 @@ mod refused;
 mod streams;
 mod surroundings;
 mod unusable;
+mod watched;
+mod watcher;

@@ -37,6 +37,7 @@ pub fn plan(kind: RunKind, policy: Policy) -> Plan {
         stage(StageName::Evidence, vec![Action::Evidence]),
         stage(StageName::Prepare, vec![Action::Prepare(resource())]),
         stage(StageName::Quiesce, vec![Action::Quiesce]),
+        stage(StageName::Recheck, vec![Action::Recheck(resource())]),
         stage(StageName::Data, vec![Action::Restore(resource())]),
         stage(StageName::Start, vec![Action::Start]),
         stage(StageName::Prove, vec![Action::Prove]),
@@ -110,19 +111,27 @@ impl Journal {
     }
 
     fn prepared(&mut self, work: Work) -> &mut Self {
-        let prepared = Prepared {
-            resource: resource(),
-            work,
-            details: Value::Null,
-            price: Vec::new(),
-        };
         self.done(Action::Evidence, Yield::Nothing)
-            .done(Action::Prepare(resource()), Yield::Prepared(prepared))
+            .done(Action::Prepare(resource()), found(work))
+    }
+
+    fn quiesced(&mut self) -> &mut Self {
+        self.done(Action::Quiesce, Yield::Nothing)
+            .done(Action::Recheck(resource()), Yield::Nothing)
     }
 
     fn history(&self) -> History {
         History::of(&self.0).unwrap()
     }
+}
+
+fn found(work: Work) -> Yield {
+    Yield::Prepared(Prepared {
+        resource: resource(),
+        work,
+        details: Value::Null,
+        price: Vec::new(),
+    })
 }
 
 fn actor() -> Actor {
@@ -133,6 +142,7 @@ fn actor() -> Actor {
         boot: "now".into(),
         user: "me".into(),
         version: "0".into(),
+        watcher: false,
     }
 }
 
@@ -247,9 +257,7 @@ fn the_way_back_is_walked_in_order_and_names_its_cause() {
         assert_eq!(next(&journal), "evidence");
         journal.prepared(Work::Changed(vec!["schema".into()]));
         assert_eq!(next(&journal), "quiesce");
-        journal
-            .done(Action::Quiesce, Yield::Nothing)
-            .done(Action::Restore(resource()), displaced());
+        journal.quiesced().done(Action::Restore(resource()), displaced());
         assert_eq!(next(&journal), "start");
         journal
             .done(Action::Start, Yield::Nothing)
@@ -276,14 +284,36 @@ fn a_deployment_that_changed_nothing_stops_nothing() {
 }
 
 #[test]
+fn a_rollback_by_hand_that_cannot_be_made_ready_has_touched_nothing() {
+    let mut journal = Journal::of(plan(RunKind::Rollback, Policy::default()));
+    journal.add(Fact::Turned { why: Turn::Asked });
+    journal.done(Action::Evidence, Yield::Nothing);
+    for _ in 0..3 {
+        assert_eq!(next(&journal), "prepare/db");
+        journal.failed(Action::Prepare(resource()));
+    }
+    assert_eq!(next(&journal), "close Unprepared(Asked)");
+
+    let mut journal = Journal::of(plan(RunKind::Rollback, Policy::default()));
+    journal.add(Fact::Turned { why: Turn::Asked });
+    journal.done(Action::Evidence, Yield::Nothing);
+    journal.begun(Action::Prepare(resource())).add(Fact::Failed {
+        step: Step::of(Action::Prepare(resource())).id,
+        failure: Failure {
+            permanent: true,
+            ..Failure::new("the copy is bad")
+        },
+    });
+    assert_eq!(next(&journal), "close Untouched(Asked)");
+}
+
+#[test]
 fn a_step_back_is_tried_three_times_and_then_a_person_is_needed() {
     let mut journal = deploy();
     journal.deployed().failed(Action::Gate).add(Fact::Turned {
         why: Turn::VerifyFailed,
     });
-    journal
-        .prepared(Work::Changed(Vec::new()))
-        .done(Action::Quiesce, Yield::Nothing);
+    journal.prepared(Work::Changed(Vec::new())).quiesced();
     for _ in 0..2 {
         journal.failed(Action::Restore(resource()));
         assert_eq!(next(&journal), "restore/db");
@@ -322,7 +352,7 @@ fn an_old_state_that_is_not_well_is_said_to_be_unhealthy() {
         })
         .prepared(Work::Changed(Vec::new()));
     journal
-        .done(Action::Quiesce, Yield::Nothing)
+        .quiesced()
         .done(Action::Restore(resource()), displaced())
         .done(Action::Start, Yield::Nothing)
         .failed(Action::Prove);

@@ -86,6 +86,8 @@ impl Program {
             }
         }
         command.env("GUARD_STATE_DIR", &self.state).env("NO_COLOR", "1");
+        // Where runs of this machine are registered; the machine's own place is not a test's to write to.
+        command.env("GUARD_STATE_ROOT", self.state.with_extension("root"));
         for (name, value) in &self.env {
             command.env(name, value);
         }

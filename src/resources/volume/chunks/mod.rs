@@ -19,7 +19,7 @@ mod store;
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use patch::{is_unfinished, is_used};
+pub(super) use patch::seen;
 pub(super) use put_back::{prepare, swap_back, swap_in};
 pub(super) use read::prove;
 pub(super) use store::copy_directory;

@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, fstat, mkdirat, openat
 use serde::{Deserialize, Serialize};
 
 use super::super::stage::dress;
-use super::super::swap::Side;
+use super::super::swap::{Seen, Side};
 use super::attire::Attire;
 use crate::resources::names::unescaped;
 use crate::resources::{ResourceError, Result};
@@ -130,14 +130,14 @@ fn read(directory: &Path) -> Result<Option<State>> {
         .map_err(|error| ResourceError::because(format!("could not understand {}", path.display()), error))
 }
 
-/// Whether an exchange of single entries was cut off in this directory aside.
-pub(in super::super) fn is_unfinished(directory: &Path) -> Result<bool> {
-    Ok(read(directory)?.is_some_and(|state| !state.done))
-}
-
-/// Whether entries that were live once may lie in this directory aside.
-pub(in super::super) fn is_used(directory: &Path) -> Result<bool> {
-    Ok(read(directory)?.is_some_and(|state| state.used))
+/// How it stands with an exchange of single entries in this directory aside; `None` where there is none.
+pub(in super::super) fn seen(directory: &Path) -> Result<Option<Seen>> {
+    let seen = |state: State| Seen {
+        copy: state.copy,
+        done: state.done,
+        used: state.used,
+    };
+    Ok(read(directory)?.map(seen))
 }
 
 impl Patch {

@@ -10,7 +10,7 @@ use super::super::node::{Node, Shape};
 use super::super::record::Details;
 use super::super::stage::Stage;
 use super::super::swap::{Aside, Side};
-use super::super::{survey, walk};
+use super::super::walk;
 use super::attire::Attire;
 use super::differ::{Difference, differ, os};
 use super::index::{Line, Lines, is_within, order};
@@ -36,18 +36,18 @@ fn mark(artifact: &Artifact) -> Result<&str> {
 /// Stages what differs in the directory aside of this name. Says what that is.
 ///
 /// # Errors
-/// The copy is bad, or it cannot be staged.
+/// The copy is bad, there is no `room` for what differs, or it cannot be staged.
 pub(in super::super) fn prepare(
     artifact: &Artifact,
     slot: &Slot,
     details: &Details,
-    live: &Path,
-    aside: &str,
+    (live, aside): (&Path, &str),
+    room: &dyn Fn(u64) -> Result<()>,
     cx: &Context,
 ) -> Result<String> {
     let patch = Patch::new(live, aside);
     let difference = differ(live, &slot.directory(), details.packed.begun, cx)?;
-    survey::room(live, difference.bytes)?;
+    room(difference.bytes)?;
     stage_anew(&patch, &difference, artifact, slot, cx)?;
     record(&patch, &difference, mark(artifact)?)?;
     let (fetched, surplus) = (difference.fetched.len() as u64, difference.surplus.len() as u64);
