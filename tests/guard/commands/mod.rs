@@ -3,6 +3,7 @@
 mod aborted;
 mod adopting;
 mod deploying;
+mod elsewhere;
 mod endings;
 mod everywhere;
 mod hosts;
