@@ -15,6 +15,7 @@ mod init;
 mod inside;
 mod inspection;
 mod journey;
+mod learned;
 pub mod library;
 mod list;
 mod locks;
