@@ -19,7 +19,7 @@ pub use error::ResourceError;
 pub use slot::Slot;
 pub use survey::{Obstacle, Survey};
 
-use crate::model::artifact::{Artifact, Displaced, Live, Prepared};
+use crate::model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::name::ResourceName;
 use crate::model::plan::StageName;
@@ -87,6 +87,12 @@ pub trait Resource: Send + Sync {
     /// # Errors
     /// The swap did not take place, or only a part of it did; repeating it goes on.
     fn restore(&self, prepared: &Prepared, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Displaced>;
+
+    /// What a restore took along from the state that it displaced: the live resource is then meant to differ from the copy.
+    fn carried(&self, displaced: &Displaced) -> Option<CarriedOver> {
+        let _ = displaced;
+        None
+    }
 
     /// How the live resource compares with the copy.
     ///

@@ -132,7 +132,15 @@ impl Crew {
             // What runs comes up later: the rest is compared when everything is started.
             return Ok(Yield::Displaced(displaced));
         }
-        match resource.check(&artifact, cx).map_err(|error| failed(&error, cx))? {
+        let carried = resource.carried(&displaced);
+        for sentence in carried.iter().flat_map(|carried| &carried.sentences) {
+            cx.note(Level::Info, format!("{name}: {sentence}"));
+        }
+        let meant = Artifact {
+            fingerprint: carried.map_or(artifact.fingerprint, |carried| carried.becomes),
+            ..artifact
+        };
+        match resource.check(&meant, cx).map_err(|error| failed(&error, cx))? {
             Live::Matches => Ok(Yield::Displaced(displaced)),
             Live::Differs(parts) => Err(Failure::new(format!(
                 "{name} was put back and still differs in: {}",
@@ -213,10 +221,19 @@ impl Crew {
         }
         if self.data.contains(name) {
             // Data was compared when it was put back, before the services started: by now they write to it.
+            let displaced = history.displaced().find(|displaced| &displaced.resource == name);
+            let carried = displaced.and_then(|displaced| self.resource(name).ok()?.carried(displaced));
+            let with = if carried.is_some() {
+                ", with the rows that were carried over,"
+            } else {
+                ""
+            };
             found.push(format!(
-                "{name} was as in backup {} when the services started",
+                "{name} was as in backup {}{with} when the services started",
                 history.plan().backup
             ));
+            let sentences = carried.into_iter().flat_map(|carried| carried.sentences);
+            found.extend(sentences.map(|sentence| format!("{name}: {sentence}")));
             return Ok(());
         }
         let artifact = self.artifact(name, history)?;

@@ -1,11 +1,14 @@
 //! PostgreSQL databases: dumped by the server's own tools, restored beside the live one, swapped in by two renames.
 
 mod capture;
+mod carry;
 mod catalog;
+mod exchange;
 mod prepare;
 mod properties;
 mod reach;
 mod schema;
+mod session;
 mod sql;
 mod survey;
 mod swap;
@@ -15,7 +18,7 @@ mod trouble;
 use std::time::Duration;
 
 use super::{Built, Kind, Resource, Result, Site, Slot, Survey};
-use crate::model::artifact::{Artifact, Displaced, Live, Prepared};
+use crate::model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::name::ResourceName;
 use crate::model::plan::StageName;
@@ -23,6 +26,7 @@ use crate::model::policy::DataRestore;
 use crate::model::secret::Secret;
 use crate::model::section::Section;
 use crate::system::context::Context;
+use carry::CarryOver;
 use reach::Reach;
 
 /// The kind's entry in the list of kinds.
@@ -46,6 +50,7 @@ struct Postgres {
     user: Option<String>,
     password_env: Option<String>,
     lock_wait: Duration,
+    carry_over: CarryOver,
 }
 
 /// Where the server is.
@@ -66,6 +71,7 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
     let user = section.text("user");
     let password_env = section.text("password_env");
     let lock_wait = section.duration("lock_wait");
+    let carry_over = CarryOver::of(section);
     if let Some(Err(why)) = url.as_ref().map(|url| target::Target::of_url(url.expose())) {
         section.problem("url", why, None);
         return None;
@@ -103,6 +109,7 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
         user,
         password_env,
         lock_wait: lock_wait.unwrap_or(LOCK_WAIT),
+        carry_over,
     }))
 }
 
@@ -129,8 +136,12 @@ impl Resource for Postgres {
         prepare::prepare(self, artifact, slot, data, cx)
     }
 
-    fn restore(&self, prepared: &Prepared, _: &Artifact, _: &Slot, cx: &Context) -> Result<Displaced> {
-        swap::restore(self, prepared, cx)
+    fn restore(&self, prepared: &Prepared, artifact: &Artifact, _: &Slot, cx: &Context) -> Result<Displaced> {
+        swap::restore(self, prepared, artifact, cx)
+    }
+
+    fn carried(&self, displaced: &Displaced) -> Option<CarriedOver> {
+        swap::carried(displaced)
     }
 
     fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {

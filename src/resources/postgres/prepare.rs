@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Postgres;
 use super::capture::{Details, major, pour};
+use super::carry;
 use super::catalog::{Catalog, observe};
 use super::reach::Reach;
 use super::sql::{Aside, ident, literal};
@@ -57,7 +58,7 @@ pub(super) fn prepare(
         failed: Aside::Failed.name(&reach.database, &cx.token()),
     };
     let empty = Fingerprint::default();
-    let price = rows::price(
+    let mut price = rows::price(
         &artifact.fingerprint,
         print.as_ref().unwrap_or(&empty),
         details.taken_at,
@@ -67,6 +68,22 @@ pub(super) fn prepare(
         let maintenance = reach.maintenance(cx)?;
         agree(&reach, maintenance, &details, cx)?;
         stage(&reach, maintenance, &staging.side, artifact, slot, &details, cx)?;
+        if now.is_some() {
+            // Both databases are there now: what going back displaces can be told row by row.
+            match carry::price(
+                &reach,
+                (&staging.live, &staging.side),
+                &of.carry_over,
+                details.taken_at,
+                cx,
+            ) {
+                Ok(exact) => price = exact,
+                Err(error) => cx.note(
+                    Level::Warn,
+                    format!("the rows could not be compared one by one: {error}"),
+                ),
+            }
+        }
     }
     let price = if work == Work::Unchanged { Vec::new() } else { price };
     Ok(Prepared {

@@ -1,5 +1,6 @@
 //! Databases on a private cluster and in a compose service.
 
+mod carry;
 mod cut_off;
 mod faults;
 mod promises;
