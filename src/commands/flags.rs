@@ -73,6 +73,7 @@ pub fn of(request: &Request, everywhere: &Everywhere) -> Flags {
         Request::Backup(asked) => patience(&mut flags, &asked.patience),
         Request::Resume(asked) => patience(&mut flags, &asked.patience),
         Request::Delete(asked) => set(&mut flags, "confirm", asked.yes),
+        Request::Salvage(asked) => set(&mut flags, "confirm", asked.yes),
         _ => {}
     }
     flags

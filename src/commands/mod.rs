@@ -20,6 +20,7 @@ pub mod request;
 mod resume;
 mod retention;
 mod rollback;
+mod salvage;
 mod secrets;
 mod session;
 mod setup;
@@ -75,6 +76,7 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::Verify(asked) => verify::verify(&asked, &bench, desk),
         Request::Delete(asked) => delete::delete(&asked, &bench, desk),
         Request::Prune(asked) => delete::prune(&asked, &bench),
+        Request::Salvage(asked) => salvage::salvage(&asked, &bench, desk),
         Request::Status => status::status(&bench, desk),
         Request::History(asked) => status::history(&asked, &bench, desk),
         Request::Lock(asked) => freeze::freeze(&bench, &asked),

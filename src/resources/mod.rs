@@ -13,7 +13,7 @@ mod sqlite;
 mod survey;
 pub mod volume;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use error::ResourceError;
 pub use slot::Slot;
@@ -114,6 +114,25 @@ pub trait Resource: Send + Sync {
     fn price(&self, artifact: &Artifact, cx: &Context) -> Result<Vec<String>> {
         let _ = (artifact, cx);
         Ok(Vec::new())
+    }
+
+    /// Whether what a restore displaced has rows that can be salvaged.
+    fn holds_rows(&self, displaced: &Displaced) -> bool {
+        let _ = displaced;
+        false
+    }
+
+    /// Writes the rows that only the displaced state has into a directory, but for those of `tables`, which are put into
+    /// the live resource. Returns what was done, each a sentence. Safe to repeat.
+    ///
+    /// # Errors
+    /// What was displaced is not there any more, or the rows cannot be read or written.
+    fn salvage(&self, displaced: &Displaced, tables: &[String], into: &Path, cx: &Context) -> Result<Vec<String>> {
+        let _ = (displaced, tables, into, cx);
+        Err(ResourceError::new(format!(
+            "{} keeps no rows that could be salvaged",
+            self.name()
+        )))
     }
 
     /// Removes for good what a restore displaced, when retention says so. What is gone already is fine.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 pub use acting::{Backup, Deploy, Patience, Resume, Rollback, Selection};
-pub use looking::{Check, Completions, Delete, Freeze, HistoryOf, Init, List, Prune, Show, Verify};
+pub use looking::{Check, Completions, Delete, Freeze, HistoryOf, Init, List, Prune, Salvage, Show, Verify};
 
 /// What is asked, and how it is to be told.
 #[derive(Debug, Clone, Default, Args)]
@@ -114,6 +114,8 @@ pub enum Request {
     Delete(Delete),
     /// Delete what retention does not keep
     Prune(Prune),
+    /// Take rows out of a database that a rollback put aside
+    Salvage(Salvage),
     /// Say what is going on
     Status,
     /// Say what happened

@@ -15,9 +15,10 @@ mod swap;
 mod target;
 mod trouble;
 
+use std::path::Path;
 use std::time::Duration;
 
-use super::{Built, Kind, Resource, Result, Site, Slot, Survey};
+use super::{Built, Kind, Resource, ResourceError, Result, Site, Slot, Survey};
 use crate::model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::name::ResourceName;
@@ -180,6 +181,16 @@ impl Resource for Postgres {
             details.taken_at,
             cx.clock.now(),
         ))
+    }
+
+    fn holds_rows(&self, displaced: &Displaced) -> bool {
+        swap::kept(displaced).is_some()
+    }
+
+    fn salvage(&self, displaced: &Displaced, tables: &[String], into: &Path, cx: &Context) -> Result<Vec<String>> {
+        let nothing = || ResourceError::new("nothing was put aside");
+        let aside = swap::kept(displaced).ok_or_else(nothing)?;
+        carry::salvage(self, &aside, tables, into, cx)
     }
 
     fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {

@@ -167,6 +167,11 @@ pub(super) fn discard(of: &Postgres, prepared: &Prepared, cx: &Context) -> Resul
     drop_own(&reach, maintenance, &staging.side, Aside::Side, cx)
 }
 
+/// The database that a restore put aside.
+pub(super) fn kept(displaced: &Displaced) -> Option<String> {
+    Some(read(displaced).ok()??.aside)
+}
+
 /// The rows that a restore took along.
 pub(super) fn carried(displaced: &Displaced) -> Option<CarriedOver> {
     let carried = read(displaced).ok()??.carried?;
@@ -190,9 +195,8 @@ fn nothing(of: &Postgres) -> Displaced {
 }
 
 fn aside(of: &Postgres, live: &str, aside: &str, carried: Option<Carried>) -> Result<Displaced> {
-    let rest = carried
-        .iter()
-        .map(|carried| format!("files in {}", carried.directory.display()));
+    let rest = carried.iter().filter_map(|carried| carried.directory.as_ref());
+    let rest = rest.map(|directory| format!("files in {}", directory.display()));
     let kept_as = std::iter::once(format!("database {aside}")).chain(rest).collect();
     let details = Kept {
         live: live.to_owned(),

@@ -33,6 +33,10 @@ pub(super) struct Figures {
     pub(super) born: Option<(String, String, String)>,
     /// Columns that only the failed database has.
     pub(super) lost_columns: Vec<String>,
+    /// Columns that only the restored database has: empty in carried rows, or a constant default.
+    pub(super) empty_columns: Vec<String>,
+    /// Whether new rows are to be carried over.
+    pub(super) carries: bool,
     /// `Some(true)`: the table is new; `Some(false)`: the release dropped it.
     pub(super) came: Option<bool>,
     /// Rows have no key, so a changed row looks like one that is gone and one that is new.
@@ -77,8 +81,8 @@ impl Figures {
         }
     }
 
-    /// What going back does to the table, each a sentence. `carries`: its new rows are to be carried over.
-    pub(super) fn price(&self, since: &str, today: &str, carries: bool) -> Vec<String> {
+    /// What going back does to the table, each a sentence.
+    pub(super) fn price(&self, since: &str, today: &str) -> Vec<String> {
         let shown = sanitised(&self.table);
         match self.came {
             Some(true) => return vec![format!("drops the new table {shown} with {}", plural(self.new, "row"))],
@@ -94,8 +98,8 @@ impl Figures {
         if self.new > 0 {
             let times = self.times(today);
             let rows = plural(self.new, "row");
-            sentences.push(if carries {
-                format!("takes {rows} of {shown} along{times}")
+            sentences.push(if self.carries {
+                format!("takes {rows} of {shown} along{times}, where they fit")
             } else {
                 format!("discards {rows} in {shown} since {since}{times}")
             });
@@ -137,13 +141,22 @@ impl Account {
         for figures in &self.tables {
             let shown = sanitised(&figures.table);
             if figures.carried > 0 {
-                sentences.push(format!("carried {} over into {shown}", plural(figures.carried, "row")));
+                let but = |what: &str, columns: &[String]| match columns {
+                    [] => String::new(),
+                    columns => format!(", {what} {}", sanitised(&columns.join(", "))),
+                };
+                sentences.push(format!(
+                    "carried {} over into {shown}{}{}",
+                    plural(figures.carried, "row"),
+                    but("without the release's", &figures.lost_columns),
+                    but("with nothing known for", &figures.empty_columns)
+                ));
             }
             for (reason, rows) in &figures.reasons {
                 let (rows, reason) = (plural(*rows, "row"), sanitised(reason));
                 sentences.push(format!("{rows} of {shown} could not be carried over: {reason}"));
             }
-            if let Some(hindrance) = &figures.hindrance {
+            if let Some(hindrance) = figures.hindrance.as_ref().filter(|_| figures.new > 0) {
                 let rows = plural(figures.new, "row");
                 sentences.push(format!(
                     "{rows} of {shown} could not be carried over: {}",
@@ -195,10 +208,11 @@ mod tests {
             "undoes changes to 1 row in users since 14:00:00",
             "brings back 1 row in users",
         ];
-        assert_eq!(figures.price("14:00:00", "2025-10-22", false), expected);
-        assert!(figures.price("14:00:00", "2025-10-22", true)[0].starts_with("takes 2 rows of users along, from"));
+        assert_eq!(figures.price("14:00:00", "2025-10-22"), expected);
+        figures.carries = true;
+        assert!(figures.price("14:00:00", "2025-10-22")[0].starts_with("takes 2 rows of users along, from"));
         figures.came = Some(true);
-        assert_eq!(figures.price("x", "y", true), ["drops the new table users with 2 rows"]);
+        assert_eq!(figures.price("x", "y"), ["drops the new table users with 2 rows"]);
     }
 
     #[test]

@@ -28,8 +28,8 @@ pub(in super::super) struct Carried {
     pub(in super::super) becomes: Fingerprint,
     /// What was done, each a sentence.
     pub(in super::super) sentences: Vec<String>,
-    /// Where the rest is.
-    pub(in super::super) directory: PathBuf,
+    /// Where the rest is, if anything stayed out.
+    pub(in super::super) directory: Option<PathBuf>,
 }
 
 /// How a database's comment begins whose rows are complete; the swap takes it off again.
@@ -91,6 +91,7 @@ pub(in super::super) fn carried_before(of: &Postgres, cx: &Context) -> Result<Op
 
 fn carried(account: Account, directory: PathBuf) -> Option<Carried> {
     let sentences = account.sentences();
+    let directory = (!account.files.is_empty()).then_some(directory);
     account.becomes.map(|becomes| Carried {
         becomes,
         sentences,

@@ -60,6 +60,15 @@ impl Pair {
             .collect()
     }
 
+    /// The columns of the restored table of which the failed one knows nothing, but for computed ones.
+    pub(super) fn unknown(&self) -> Vec<&Column> {
+        let (Some(failed), Some(restored)) = (&self.failed, &self.restored) else {
+            return Vec::new();
+        };
+        let columns = restored.columns.iter().filter(|column| !column.generated);
+        columns.filter(|column| failed.column(&column.name).is_none()).collect()
+    }
+
     /// The columns of the restored table's key, where both have them.
     pub(super) fn key(&self) -> Option<Vec<String>> {
         let table = self.restored.as_ref().or(self.failed.as_ref())?;

@@ -37,6 +37,8 @@ pub(super) enum Fate {
     Gone,
     /// It should have been carried over and does not fit.
     Refused,
+    /// It is carried over without the columns that the restored table does not have.
+    Carried,
 }
 
 impl Fate {
@@ -54,6 +56,7 @@ impl Fate {
             Self::Changed => "changed",
             Self::Gone => "gone",
             Self::Refused => "refused",
+            Self::Carried => "carried",
         }
     }
 }
@@ -180,6 +183,7 @@ fn statement(pair: &Pair, fate: Fate, names: &[String], row: &[Option<String>]) 
     let at = table.at.sql();
     let columns: Vec<&String> = names.iter().filter(writable).collect();
     match fate {
+        Fate::Carried => None,
         Fate::New | Fate::Refused => {
             let names: Vec<String> = columns.iter().map(|name| ident(name)).collect();
             let values: Option<Vec<String>> = columns.iter().map(|name| value(name)).collect();

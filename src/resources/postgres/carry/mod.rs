@@ -3,12 +3,14 @@
 
 mod account;
 mod before;
+mod choice;
 mod compare;
 mod export;
 mod insert;
 mod ledger;
 mod order;
 mod rows;
+mod salvage;
 mod shape;
 mod work;
 
@@ -16,83 +18,18 @@ use std::collections::BTreeMap;
 
 use super::reach::Reach;
 use super::session::converse;
-use crate::model::section::Section;
-use crate::model::setting::Value;
 use crate::resources::Result;
 use crate::system::context::Context;
 use account::Figures;
 pub(super) use before::{Carried, before_swap, carried_before};
+pub(super) use choice::CarryOver;
+use choice::Intent;
 use compare::{Change, Depth, Pair};
+pub(super) use salvage::salvage;
 use shape::{Shape, Table};
 
 /// What a session that compares begins with: one moment, and nothing written.
 const READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;";
-
-/// Tables in which programs note which migrations ran: the old code's own must stay as they were.
-const MIGRATION_TABLES: &[&str] = &[
-    "_prisma_migrations",
-    "_sqlx_migrations",
-    "__diesel_schema_migrations",
-    "__efmigrationshistory",
-    "alembic_version",
-    "ar_internal_metadata",
-    "databasechangelog",
-    "databasechangeloglock",
-    "django_migrations",
-    "doctrine_migration_versions",
-    "flyway_schema_history",
-    "goose_db_version",
-    "knex_migrations",
-    "knex_migrations_lock",
-    "migrations",
-    "phinxlog",
-    "schema_migrations",
-    "sequelizemeta",
-    "typeorm_migrations",
-];
-
-/// Which rows a rollback takes along, `carry_over`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) enum CarryOver {
-    /// None.
-    #[default]
-    None,
-    /// The new rows of every table, but for records of migrations.
-    Inserts,
-    /// The new rows of these tables.
-    Tables(Vec<String>),
-}
-
-impl CarryOver {
-    /// Reads the setting.
-    pub(super) fn of(section: &mut Section<'_>) -> Self {
-        let list = section
-            .take("carry_over")
-            .is_some_and(|item| matches!(item.value, Value::List(_)));
-        if list {
-            return section.texts("carry_over").map_or(Self::None, Self::Tables);
-        }
-        let choices = [("none", Self::None), ("inserts", Self::Inserts)];
-        section.choice("carry_over", &choices).unwrap_or_default()
-    }
-
-    /// Whether any row may be carried.
-    pub(super) fn is_wanted(&self) -> bool {
-        *self != Self::None
-    }
-
-    fn names(&self, table: &Table) -> bool {
-        match self {
-            Self::None => false,
-            Self::Inserts => !is_record_of_migrations(table),
-            Self::Tables(names) => names.iter().any(|name| table.is_called(name)),
-        }
-    }
-}
-
-fn is_record_of_migrations(table: &Table) -> bool {
-    MIGRATION_TABLES.contains(&table.at.1.to_lowercase().as_str())
-}
 
 /// The tables of two databases side by side.
 fn pairs(failed: &Shape, restored: &Shape) -> Vec<Pair> {
@@ -117,7 +54,7 @@ fn pairs(failed: &Shape, restored: &Shape) -> Vec<Pair> {
 }
 
 impl Figures {
-    fn of(pair: &Pair) -> Self {
+    fn of(pair: &Pair, intent: &Intent) -> Self {
         let failed = pair.failed.iter().flat_map(|table| &table.columns);
         let common = pair.common();
         let lost = failed
@@ -131,7 +68,10 @@ impl Figures {
                 (None, Some(_)) => Some(false),
                 _ => None,
             },
+            empty_columns: pair.unknown().iter().map(|column| column.name.clone()).collect(),
             keyless: pair.key().is_none(),
+            hindrance: intent.hindrance.clone(),
+            carries: intent.carries,
             ..Self::default()
         }
     }
@@ -150,7 +90,7 @@ impl Figures {
 }
 
 /// What going back from one database to the other displaces, table by table; both are only read.
-fn figures(reach: &Reach, failed: &str, restored: &str, cx: &Context) -> Result<Vec<Figures>> {
+fn figures(reach: &Reach, failed: &str, restored: &str, wish: &CarryOver, cx: &Context) -> Result<Vec<Figures>> {
     converse(reach, failed, cx, |left| {
         converse(reach, restored, cx, |right| {
             left.lines(READING)?;
@@ -158,7 +98,7 @@ fn figures(reach: &Reach, failed: &str, restored: &str, cx: &Context) -> Result<
             let (failed, restored) = (Shape::read(left)?, Shape::read(right)?);
             let mut all = Vec::new();
             for pair in pairs(&failed, &restored) {
-                let mut figures = Figures::of(&pair);
+                let mut figures = Figures::of(&pair, &Intent::of(wish, &pair));
                 let birth = pair
                     .failed
                     .as_ref()
@@ -195,14 +135,6 @@ pub(super) fn price(
         .strip_prefix(&today)
         .map_or(since.as_str(), str::trim_start)
         .to_owned();
-    let all = figures(reach, failed, restored, cx)?;
-    let carries = |figures: &Figures| match wish {
-        CarryOver::None => false,
-        CarryOver::Inserts => !MIGRATION_TABLES.contains(&figures.table.to_lowercase().as_str()) && !figures.keyless,
-        CarryOver::Tables(names) => names.contains(&figures.table) && !figures.keyless,
-    };
-    Ok(all
-        .iter()
-        .flat_map(|figures| figures.price(&since, &today, carries(figures)))
-        .collect())
+    let all = figures(reach, failed, restored, wish, cx)?;
+    Ok(all.iter().flat_map(|figures| figures.price(&since, &today)).collect())
 }

@@ -9,14 +9,15 @@ use super::super::reach::Reach;
 use super::super::session::{Session, converse};
 use super::super::trouble::Trouble;
 use super::account::{Account, Figures};
+use super::choice::{CarryOver, Intent};
 use super::compare::{Change, Depth, Pair};
 use super::export::{Export, Fate, stem};
 use super::insert::{Load, closing_circle, ending, opening};
 use super::ledger::write_account;
 use super::order::Order;
 use super::rows::staged;
-use super::shape::{Column, Reference, Shape, Table, sequences};
-use super::{CarryOver, READING, is_record_of_migrations, pairs};
+use super::shape::{Reference, Shape, Table, sequences};
+use super::{READING, pairs};
 use crate::resources::Result;
 use crate::system::context::Context;
 use crate::system::disk::{self, Staged};
@@ -109,35 +110,6 @@ fn unknown_names(wish: &CarryOver, failed: &Shape, restored: &Shape) -> Vec<Stri
         .collect()
 }
 
-/// Why the new rows of a table cannot be carried; `None` where they can.
-fn hindrance(pair: &Pair) -> Option<String> {
-    let (Some(_), Some(restored)) = (&pair.failed, &pair.restored) else {
-        return Some("the restored database has no such table".to_owned());
-    };
-    if pair.key().is_none() {
-        return Some("the table has no key, by which a row could be told from a changed one".to_owned());
-    }
-    let common = pair.common();
-    let missing = |column: &&Column| !column.generated && !common.iter().any(|known| known.name == column.name);
-    let invents = |column: &&Column| match &column.default {
-        None => column.required,
-        Some(default) => !is_constant(default),
-    };
-    let column = restored.columns.iter().filter(missing).find(invents)?;
-    Some(format!(
-        "the failed rows have no value for the column {}, and guard invents none",
-        column.name
-    ))
-}
-
-/// Whether a default is the same for every row: a literal.
-fn is_constant(default: &str) -> bool {
-    let bare = default.split("::").next().unwrap_or_default().trim_matches(['(', ')']);
-    let is_text =
-        bare.len() > 1 && bare.starts_with('\'') && bare.ends_with('\'') && !bare.trim_matches('\'').contains('\'');
-    is_text || matches!(bare, "NULL" | "true" | "false") || bare.parse::<f64>().is_ok()
-}
-
 /// Compares one table, exports what stays out, and spools what is to be carried.
 fn take(
     pair: Pair,
@@ -147,14 +119,11 @@ fn take(
     export: &mut Export,
     cx: &Context,
 ) -> Result<Cargo> {
-    let mut figures = Figures::of(&pair);
-    let wanted = pair
-        .failed
-        .iter()
-        .chain(&pair.restored)
-        .any(|table| job.wish.names(table));
-    let hindrance = if wanted { hindrance(&pair) } else { None };
-    let carries = wanted && hindrance.is_none();
+    let intent = Intent::of(job.wish, &pair);
+    let mut figures = Figures::of(&pair, &intent);
+    let carries = intent.carries;
+    // What has no column in the restored table cannot go along, and is not lost for that.
+    let leaves_values = carries && !figures.lost_columns.is_empty();
     let mut spool: Option<Staged> = None;
     let place = export.path(&format!("{}.rows", stem(pair.name())));
     let birth = pair
@@ -177,6 +146,9 @@ fn take(
         }
         if change == Change::New && carries {
             let line = staged(figures.new, &values);
+            if leaves_values {
+                export.row(&pair, Fate::Carried, values, None)?;
+            }
             if spool.is_none() {
                 spool = Some(Staged::beside(&place)?);
             }
@@ -197,13 +169,6 @@ fn take(
         Ok(())
     })?;
     export.settle()?;
-    if figures.new > 0 {
-        figures.hindrance = hindrance;
-        let by_list = job.wish == &CarryOver::Inserts && pair.failed.iter().any(is_record_of_migrations);
-        if by_list {
-            figures.hindrance = Some("it records migrations, which `carry_over` takes along by name only".to_owned());
-        }
-    }
     let spool = match spool {
         Some(spool) => {
             spool.replace(&place)?;
