@@ -6,6 +6,7 @@ pub mod config;
 pub mod engine;
 pub mod journal;
 pub mod model;
+pub mod notify;
 pub mod probes;
 pub mod report;
 pub mod resources;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::commands;
+use crate::commands::{self, watcher};
 use crate::model::exit::ExitCode as Code;
 use crate::system::environment::Environment;
 use crate::system::privilege;
@@ -19,6 +19,10 @@ pub use args::{Arguments, command};
 #[must_use]
 pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environment) -> ExitCode {
     privilege::forbid_core_dumps();
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(asked) = watcher::Asked::of(&arguments) {
+        return watcher::run(asked, environment).into();
+    }
     match Arguments::try_parse_from(arguments) {
         Ok(arguments) => commands::run(arguments.request, &arguments.everywhere, environment, &command()).into(),
         Err(error) => {

@@ -37,6 +37,7 @@ pub(super) fn backup(asked: &Backup, bench: &Bench, desk: &Desk) -> Outcome {
             description,
             resources,
             undoing: Vec::new(),
+            adopting: std::collections::BTreeMap::new(),
         },
         &run,
         bench,

@@ -29,6 +29,9 @@ pub(super) fn check(_: &Check, bench: &Bench, desk: &Desk) -> Outcome {
         );
     }
     probes(bench, &mut report)?;
+    for target in bench.targets()? {
+        report.fact(&format!("notify {}", target.name()), target.describe());
+    }
     if let Some(freeze) = freeze::in_force(&bench.state)? {
         report.warn(
             "freeze",
@@ -98,6 +101,7 @@ pub(super) fn refuse_obstacles(
 ) -> Result<(), Refusal> {
     // Their tables are read only now; what is wrong with them has to be told before anything is made.
     bench.probes()?;
+    bench.targets()?;
     let report = look(bench, resources, command);
     for (about, fact) in &report.facts {
         bench.cx.note(Level::Detail, format!("{about}: {fact}"));

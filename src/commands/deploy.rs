@@ -55,6 +55,7 @@ pub(super) fn deploy(asked: &Deploy, bench: &Bench, desk: &Desk) -> Outcome {
             description,
             resources,
             undoing: Vec::new(),
+            adopting: std::collections::BTreeMap::new(),
         },
         &run,
         bench,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::request::{Deploy, Everywhere, Patience, Request, Rollback};
+use super::request::{Deploy, Everywhere, Patience, Request, Rollback, Standby};
 
 /// Flags by the key of the setting that they are.
 pub type Flags = BTreeMap<&'static str, Vec<String>>;
@@ -30,6 +30,10 @@ fn patience(flags: &mut Flags, patience: &Patience) {
     text(flags, "lock.wait_timeout", patience.lock_wait_timeout.as_ref());
 }
 
+fn standby(flags: &mut Flags, standby: &Standby) {
+    set(flags, "policy.watcher", standby.no_watcher);
+}
+
 fn deploy(flags: &mut Flags, asked: &Deploy) {
     set(flags, "policy.on_failure", asked.no_rollback);
     texts(flags, "health_urls", &asked.health_url);
@@ -47,12 +51,14 @@ fn deploy(flags: &mut Flags, asked: &Deploy) {
     text(flags, "policy.data_restore", asked.data_restore.as_ref());
     set(flags, "policy.allow_unhealthy_baseline", asked.allow_unhealthy_baseline);
     patience(flags, &asked.patience);
+    standby(flags, &asked.standby);
 }
 
 fn rollback(flags: &mut Flags, asked: &Rollback) {
     text(flags, "policy.data_restore", asked.data_restore.as_ref());
     set(flags, "confirm", asked.yes);
     patience(flags, &asked.patience);
+    standby(flags, &asked.standby);
 }
 
 /// The flags of a request.
@@ -71,7 +77,10 @@ pub fn of(request: &Request, everywhere: &Everywhere) -> Flags {
         Request::Deploy(asked) => deploy(&mut flags, asked),
         Request::Rollback(asked) => rollback(&mut flags, asked),
         Request::Backup(asked) => patience(&mut flags, &asked.patience),
-        Request::Resume(asked) => patience(&mut flags, &asked.patience),
+        Request::Resume(asked) => {
+            patience(&mut flags, &asked.patience);
+            standby(&mut flags, &asked.standby);
+        }
         Request::Delete(asked) => set(&mut flags, "confirm", asked.yes),
         Request::Salvage(asked) => set(&mut flags, "confirm", asked.yes),
         _ => {}

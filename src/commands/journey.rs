@@ -1,11 +1,14 @@
 //! A run from its first record to its last, and what is written and said when it is over.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::flags::Flags;
+use super::luggage::Luggage;
+use super::notices::Herald;
 use super::refusal::{Outcome, Refusal};
 use super::retention;
 use super::setup::Desk;
+use super::standby::{self, Attended};
 use super::workbench::{Bench, Owned};
 use crate::engine::crew::SealInput;
 use crate::engine::drive::{Arrival, drive};
@@ -15,24 +18,14 @@ use crate::model::artifact::Displaced;
 use crate::model::event::Level;
 use crate::model::exit::ExitCode;
 use crate::model::fact::{Ending, Fact};
+use crate::model::foreign::Material;
 use crate::model::health::Reading;
+use crate::model::name::ResourceName;
 use crate::model::plan::Plan;
 use crate::report::ci;
 use crate::report::incident::incident;
 use crate::report::result::Outcome as Told;
 use crate::system::disk;
-
-/// What travels with a run, so that it is finished as it was begun, whatever the settings say by then.
-#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
-pub(super) struct Luggage {
-    /// The text of the settings.
-    pub settings: String,
-    /// The flags and variables that were laid over it.
-    pub flags: std::collections::BTreeMap<String, Vec<String>>,
-}
-
-/// The file of the luggage in a run's directory.
-const LUGGAGE: &str = "request.json";
 
 /// A run that is about to begin.
 pub(super) struct Departure {
@@ -46,6 +39,8 @@ pub(super) struct Departure {
     pub resources: Vec<Owned>,
     /// For an undo: what the run before displaced.
     pub undoing: Vec<Displaced>,
+    /// Resources that are copied from what somebody made by hand.
+    pub adopting: BTreeMap<ResourceName, Material>,
 }
 
 /// Begins a run and drives it to its end.
@@ -54,12 +49,8 @@ pub(super) struct Departure {
 /// It could not be begun: nothing was done.
 pub(super) fn depart(departure: Departure, run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::BACKUP_FAILED, error);
-    let luggage = Luggage {
-        settings: bench.settings.source.text.clone(),
-        flags: outer_layers(&bench.wish.flags, bench),
-    };
-    let bytes = serde_json::to_vec_pretty(&luggage).map_err(|error| refused(&error))?;
-    disk::write_whole(&run.directory.join(LUGGAGE), &bytes).map_err(|error| refused(&error))?;
+    let luggage = Luggage::of(bench);
+    luggage.pack(run)?;
     let seal = SealInput {
         description: departure.description,
         target: bench.target(),
@@ -68,7 +59,8 @@ pub(super) fn depart(departure: Departure, run: &Run, bench: &Bench, desk: &Desk
     };
     let backup = departure.plan.backup.clone();
     let cx = bench.context_of(run, &backup);
-    let crew = bench.crew(cx, departure.resources, departure.undoing, seal)?;
+    let mut crew = bench.crew(cx, departure.resources, departure.undoing, seal)?;
+    crew.adopting = departure.adopting;
     let journal = Journal::create(&run.directory).map_err(|error| refused(&error))?;
     let opened = Fact::Opened {
         run: run.id.clone(),
@@ -76,29 +68,13 @@ pub(super) fn depart(departure: Departure, run: &Run, bench: &Bench, desk: &Desk
         actor: bench.actor.clone(),
         reason: departure.reason,
     };
-    let ledger = Ledger::open(
-        Box::new(journal),
-        &opened,
-        bench.cx.voice.clone(),
-        bench.cx.clock.clone(),
-    );
+    let herald = Herald::new(run, &crew.cx, &[], bench, desk)?;
+    let ledger = Ledger::open(Box::new(journal), &opened, herald.voice(), bench.cx.clock.clone());
     let mut ledger = ledger.map_err(|error| refused(&error))?;
-    finish(&mut ledger, &crew, run, bench, desk)
+    finish(&mut ledger, &crew, run, &herald, bench, desk)
 }
 
-/// The luggage of a run; `None` where it was begun without.
-///
-/// # Errors
-/// It is there and cannot be read.
-pub(super) fn luggage(run: &Run) -> Result<Option<Luggage>, Refusal> {
-    let path = run.directory.join(LUGGAGE);
-    let bytes = disk::read_optional(&path).map_err(|error| Refusal::of_error(ExitCode::CUT_OFF, &error))?;
-    bytes
-        .map(|bytes| serde_json::from_slice(&bytes).map_err(|error| Refusal::of_error(ExitCode::CUT_OFF, &error)))
-        .transpose()
-}
-
-/// Drives a run from where it is, and writes and says what there is at its end.
+/// Drives a run from where it is, and writes, says and tells what there is at its end.
 ///
 /// # Errors
 /// The journal could not be written.
@@ -106,19 +82,40 @@ pub(super) fn finish(
     ledger: &mut Ledger,
     crew: &crate::engine::crew::Crew,
     run: &Run,
+    herald: &Herald,
     bench: &Bench,
     desk: &Desk,
 ) -> Outcome {
-    let arrival = drive(ledger, crew, &desk.stop, &bench.cx.voice);
+    let outcome = drive_to_end(ledger, crew, run, bench, desk);
+    if let Err(refusal) = &outcome {
+        herald.needs_person(refusal);
+    }
+    // What has come of the run stands; this waits only for those who are being told.
+    herald.settle();
+    outcome
+}
+
+fn drive_to_end(
+    ledger: &mut Ledger,
+    crew: &crate::engine::crew::Crew,
+    run: &Run,
+    bench: &Bench,
+    desk: &Desk,
+) -> Outcome {
+    let attended = Attended::new(crew, run, bench, desk);
+    let arrival = drive(ledger, &attended, &desk.stop, &bench.cx.voice);
     let exit = match &arrival {
         Ok(Arrival::Closed(ending)) => ending.exit_code(),
         Ok(Arrival::Paused) => ExitCode::CUT_OFF,
         Err(error) => return Err(journal_lost(error, ledger, desk)),
     };
+    if let Ok(Arrival::Paused) = arrival {
+        standby::dismiss(run, bench);
+    }
     if let Ok(Arrival::Closed(ending)) = arrival {
         retention::after(ledger.history(), ending, crew, bench);
     }
-    if let Err(error) = write_reports(run, exit, bench, desk) {
+    if let Err(error) = write_reports(run, exit, crew, bench, desk) {
         bench
             .cx
             .note(Level::Warn, format!("the report of this run is not complete: {error}"));
@@ -151,7 +148,13 @@ fn journal_lost(error: &LedgerError, ledger: &Ledger, desk: &Desk) -> Refusal {
 }
 
 /// `result.json` for every run, `incident.md` for one that failed, and what a CI system wants to know.
-fn write_reports(run: &Run, exit: ExitCode, bench: &Bench, desk: &Desk) -> Result<(), Box<dyn std::error::Error>> {
+fn write_reports(
+    run: &Run,
+    exit: ExitCode,
+    crew: &crate::engine::crew::Crew,
+    bench: &Bench,
+    desk: &Desk,
+) -> Result<(), Box<dyn std::error::Error>> {
     let records = run.read()?;
     let path = run.directory.join("incident.md");
     let is_bad = exit != ExitCode::DONE;
@@ -167,7 +170,9 @@ fn write_reports(run: &Run, exit: ExitCode, bench: &Bench, desk: &Desk) -> Resul
     if let Some(system) = &desk.style.ci {
         ci::publish(system, &told, &text)?;
     }
-    if desk.style.json {
+    // A backup that was adopted is the first half of a rollback, which has the last word.
+    let is_last = crew.adopting.is_empty() || is_bad;
+    if desk.style.json && is_last {
         desk.reporter
             .finish(Some(serde_json::from_str(&clean)?), std::time::Duration::from_secs(1));
     }
@@ -182,22 +187,6 @@ fn readings(run: &Run) -> Result<Vec<Reading>, disk::DiskError> {
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok())
         .collect())
-}
-
-/// The flags, and the variables that mean a setting: the strongest layers, kept for a resume in another shell.
-fn outer_layers(flags: &Flags, bench: &Bench) -> std::collections::BTreeMap<String, Vec<String>> {
-    let mut layers: std::collections::BTreeMap<String, Vec<String>> = crate::config::env::NAMES
-        .iter()
-        .filter(|name| !matches!(name.key, "directory" | "config" | "notify.slack_webhook_url"))
-        .filter_map(|name| {
-            let text = std::iter::once(&name.variable)
-                .chain(name.aliases)
-                .find_map(|name| bench.cx.environment.text(name))?;
-            Some((name.key.to_owned(), vec![text.to_owned()]))
-        })
-        .collect();
-    layers.extend(flags.iter().map(|(key, values)| ((*key).to_owned(), values.clone())));
-    layers
 }
 
 /// Whether a run of this ending has left the failed state for a person.

@@ -1,5 +1,6 @@
 //! One file per thing a person can ask; `workbench` is the one place where the parts meet.
 
+mod adopting;
 mod backup;
 mod check;
 mod choosing;
@@ -12,6 +13,8 @@ mod inspection;
 mod journey;
 pub mod library;
 mod list;
+mod luggage;
+mod notices;
 mod packaging;
 pub mod plan;
 mod prompt;
@@ -24,9 +27,11 @@ mod salvage;
 mod secrets;
 mod session;
 mod setup;
+mod standby;
 mod status;
 mod undo;
 mod verify;
+pub mod watcher;
 pub mod workbench;
 
 use crate::model::exit::ExitCode;
@@ -70,7 +75,7 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::Deploy(asked) => deploy::deploy(&asked, &bench, desk),
         Request::Rollback(asked) if asked.undo => undo::undo(&asked, &bench, desk),
         Request::Rollback(asked) => rollback::rollback(&asked, &bench, desk),
-        Request::Resume(_) => resume::resume(&bench, desk),
+        Request::Resume(_) => resume::resume(bench, desk),
         Request::List(_) => list::list(&bench, desk),
         Request::Show(asked) => list::show(&asked, &bench, desk),
         Request::Verify(asked) => verify::verify(&asked, &bench, desk),
@@ -79,6 +84,7 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::Salvage(asked) => salvage::salvage(&asked, &bench, desk),
         Request::Status => status::status(&bench, desk),
         Request::History(asked) => status::history(&asked, &bench, desk),
+        Request::Notify(asked) => notices::test(&asked, &bench, desk),
         Request::Lock(asked) => freeze::freeze(&bench, &asked),
         Request::Unlock => freeze::unfreeze(&bench),
         Request::Completions(_) | Request::Man | Request::Init(_) => {

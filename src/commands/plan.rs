@@ -51,9 +51,12 @@ fn putting_back(places: &[Place], stages_beside: bool, swap: fn(ResourceName) ->
     } else {
         stage(StageName::Evidence, [Action::Evidence])
     };
+    let data = places.iter().filter(|place| place.restored_in == StageName::Data);
+    let again = data.map(|place| Action::Recheck(place.name.clone()));
     vec![
         first,
         stage(StageName::Quiesce, [Action::Quiesce]),
+        stage(StageName::Recheck, again.filter(|_| stages_beside)),
         of_resources(places, StageName::Data, true, swap),
         of_resources(places, StageName::Code, true, swap),
         of_resources(places, StageName::Images, true, swap),
@@ -78,6 +81,14 @@ pub fn deploy(backup: Timestamp, places: &[Place], has_checks: bool, policy: Pol
 #[must_use]
 pub fn backup(backup: Timestamp, places: &[Place], policy: Policy) -> Plan {
     plan(RunKind::Backup, backup, copying(places), Vec::new(), policy, Vec::new())
+}
+
+/// The plan that makes a backup of guard's own from one that was made by hand: production is not copied, so nobody asks
+/// how it is.
+#[must_use]
+pub fn adopt(backup: Timestamp, places: &[Place], policy: Policy) -> Plan {
+    let ahead = copying(places).into_iter().skip(1).collect();
+    plan(RunKind::Backup, backup, ahead, Vec::new(), policy, Vec::new())
 }
 
 /// The plan of `guard rollback`.

@@ -1,13 +1,13 @@
 //! `guard resume`: finishes a run that was cut off, as it was begun, whatever the settings say by now.
 
-use std::collections::BTreeMap;
-
-use super::journey::{finish, luggage};
+use super::journey::finish;
+use super::luggage::{Luggage, Place};
+use super::notices::Herald;
 use super::refusal::{Outcome, Refusal};
 use super::session::{self, state_of};
 use super::setup::Desk;
+use super::standby;
 use super::workbench::{Bench, Owned};
-use crate::config::{Document, Settings, env};
 use crate::engine::crew::SealInput;
 use crate::engine::history::History;
 use crate::engine::ledger::Ledger;
@@ -17,19 +17,27 @@ use crate::model::event::Level;
 use crate::model::exit::ExitCode;
 use crate::model::fact::{Ending, Fact};
 use crate::model::name::RunKind;
-use crate::model::setting::Source;
 use crate::system::leftovers::{await_acts, end_leftovers};
 
 /// Finishes what was cut off.
 ///
 /// # Errors
 /// Another run holds the lock, or the run cannot be understood or continued.
-pub(super) fn resume(bench: &Bench, desk: &Desk) -> Outcome {
-    let _lock = session::begin(bench, "guard resume")?;
-    let Some(run) = open_run(bench)? else {
+pub(super) fn resume(bench: Bench, desk: &Desk) -> Outcome {
+    let _lock = session::begin(&bench, "guard resume")?;
+    let Some(run) = open_run(&bench)? else {
         bench.cx.note(Level::Info, "nothing is unfinished");
         return Ok(ExitCode::DONE);
     };
+    let bench = as_begun(bench, &run, desk)?;
+    finish_run(&run, &bench, desk)
+}
+
+/// Finishes this run with the bench of its beginning. Whoever calls holds the lock.
+///
+/// # Errors
+/// The run cannot be understood or continued.
+pub(super) fn finish_run(run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::CUT_OFF, error);
     let (journal, records) = Journal::open(&run.directory).map_err(|error| refused(&error))?;
     if let Some(why) = strangeness(&run.id, &records, &bench.actor) {
@@ -49,17 +57,17 @@ pub(super) fn resume(bench: &Bench, desk: &Desk) -> Outcome {
             format!("waited for {acts} programs that the killed guard had begun"),
         );
     }
-    let ended = end_leftovers(&bench.marks(&run, &history.plan().backup), history.actor(), &bench.cx);
+    let ended = end_leftovers(&bench.marks(run, &history.plan().backup), history.actor(), &bench.cx);
     if ended > 0 {
         bench.cx.note(
             Level::Warn,
             format!("ended {ended} processes of its commands that were still running"),
         );
     }
-    let bench = as_begun(bench, &run, desk)?;
-    session::settle_resources(&run, &bench)?;
-    let undoing = undoing(&history, &bench)?;
-    let cx = bench.context_of(&run, &history.plan().backup);
+    standby::welcome(run);
+    session::settle_resources(run, bench)?;
+    let undoing = undoing(&history, bench)?;
+    let cx = bench.context_of(run, &history.plan().backup);
     let seal = SealInput {
         target: bench.target(),
         environment: bench.settings.environment_name.clone(),
@@ -68,19 +76,15 @@ pub(super) fn resume(bench: &Bench, desk: &Desk) -> Outcome {
     };
     let resources: Vec<Owned> = bench.resources()?;
     let crew = bench.crew(cx, resources, undoing, seal)?;
-    let ledger = Ledger::reopen(
-        Box::new(journal),
-        &records,
-        bench.cx.voice.clone(),
-        bench.cx.clock.clone(),
-    );
+    let herald = Herald::new(run, &crew.cx, &records, bench, desk)?;
+    let ledger = Ledger::reopen(Box::new(journal), &records, herald.voice(), bench.cx.clock.clone());
     let mut ledger = ledger.map_err(|error| refused(&error))?;
     ledger
         .append(&Fact::Reopened {
             actor: bench.actor.clone(),
         })
         .map_err(|error| refused(&error))?;
-    finish(&mut ledger, &crew, &run, &bench, desk)
+    finish(&mut ledger, &crew, run, &herald, bench, desk)
 }
 
 /// The run that has to be finished: the newest that is open, or else the newest of all where it is stuck.
@@ -118,33 +122,20 @@ fn found(history: &History) -> String {
     format!("found {run}: {so_far}")
 }
 
-/// The bench as it was when the run began: its own settings, with the flags and variables of that time.
-fn as_begun(bench: &Bench, run: &Run, desk: &Desk) -> Result<Bench, Refusal> {
-    let mut wish = bench.wish.clone();
-    let mut settings = bench.settings.clone();
-    if let Some(luggage) = luggage(run)? {
-        wish.flags = known(&luggage.flags);
-        let document = Document {
-            source: Source {
-                name: bench.settings.source.name.clone(),
-                text: luggage.settings,
-            },
-            mode: None,
-        };
-        settings = Settings::of_document(&wish, &bench.settings.directory, &document)
-            .map_err(|problems| Refusal::of_problems(&problems))?;
-        // Where guard keeps its state is not the run's to say: it was found here.
-        settings.state_dir.clone_from(&bench.settings.state_dir);
-        settings.backup_dir.clone_from(&bench.settings.backup_dir);
-    }
-    Bench::open(settings, wish, bench.cx.clone(), desk.runtime.clone())
-}
-
-fn known(flags: &BTreeMap<String, Vec<String>>) -> super::flags::Flags {
-    flags
-        .iter()
-        .filter_map(|(key, values)| Some((env::find(key)?.key, values.clone())))
-        .collect()
+/// The bench as it was when the run began; the present one for a run that took nothing with it.
+fn as_begun(bench: Bench, run: &Run, desk: &Desk) -> Result<Bench, Refusal> {
+    let Some(luggage) = Luggage::unpack(run)? else {
+        return Ok(bench);
+    };
+    let place = Place {
+        directory: &bench.settings.directory,
+        state_dir: &bench.settings.state_dir,
+        backup_dir: &bench.settings.backup_dir,
+    };
+    let mut begun = luggage.bench(&place, desk)?;
+    // Whether anybody watches over the rest of it is for whoever asks for the rest to say.
+    begun.settings.watcher = bench.settings.watcher;
+    Ok(begun)
 }
 
 /// For an undo that was cut off: what the run before it had displaced.

@@ -1,5 +1,6 @@
 //! `guard rollback`: by hand, to a backup; and `--undo`, back to the state before the last rollback.
 
+use super::adopting::{self, Adoption};
 use super::choosing::choose;
 use super::deploy::chosen;
 use super::journey::{Departure, depart};
@@ -28,16 +29,22 @@ pub(super) fn rollback(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome 
     let _lock = session::begin(bench, "guard rollback")?;
     session::refuse_open(bench, desk)?;
     bench.probes()?;
-    let backup = choose(asked.backup_timestamp.as_deref(), bench, desk)?;
-    let resources = resources_of(&backup, bench)?;
-    let resources = chosen(
-        resources,
-        &Selection {
-            only: asked.only.clone(),
-            skip: Vec::new(),
-        },
-    )?;
-    let resources = of_services(resources, &asked.service)?;
+    let mut named = asked.backup_timestamp.clone();
+    if let Some(foreign) = adopting::foreign(named.as_deref(), bench)? {
+        let resources = asked_for(bench.resources()?, asked)?;
+        let adoption = Adoption::of(foreign, &resources)?;
+        desk.reporter.data(adoption.outlook(desk)?);
+        if asked.dry_run {
+            return Ok(ExitCode::DONE);
+        }
+        match adoption.carry_out(resources, asked.trust_foreign, bench, desk)? {
+            Ok(timestamp) => named = Some(timestamp.to_string()),
+            Err(exit) => return Ok(exit),
+        }
+        session::refuse_open(bench, desk)?;
+    }
+    let backup = choose(named.as_deref(), bench, desk)?;
+    let resources = asked_for(resources_of(&backup, bench)?, asked)?;
     let artifacts = &backup.manifest.artifacts;
     let copied = |owned: &Owned| {
         artifacts
@@ -79,11 +86,21 @@ pub(super) fn rollback(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome 
             description: None,
             resources,
             undoing: Vec::new(),
+            adopting: std::collections::BTreeMap::new(),
         },
         &run,
         bench,
         desk,
     )
+}
+
+/// The resources that `--only` and `--service` leave.
+fn asked_for(resources: Vec<Owned>, asked: &Rollback) -> Result<Vec<Owned>, Refusal> {
+    let selection = Selection {
+        only: asked.only.clone(),
+        skip: Vec::new(),
+    };
+    of_services(chosen(resources, &selection)?, &asked.service)
 }
 
 pub(super) fn claim(kind: RunKind, bench: &Bench) -> Result<crate::journal::Run, Refusal> {

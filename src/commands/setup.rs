@@ -44,6 +44,8 @@ pub(super) struct Desk {
     pub stop: Stop,
     /// Where probes run and signals arrive.
     pub runtime: tokio::runtime::Handle,
+    /// Whether this process is guard, called by somebody: only then can it be started once more to watch over itself.
+    pub is_program: bool,
     keeper: tokio::runtime::Runtime,
 }
 
@@ -62,10 +64,31 @@ impl Desk {
             .directory
             .as_ref()
             .map_or_else(|| "guard".to_owned(), |dir| format!("guard -C {}", dir.display()));
+        let mut desk = Self::seated(style.with_program(program), Streams::of_this_process(), environment)?;
+        desk.hear()?;
+        desk.is_program = true;
+        Ok(desk)
+    }
+
+    fn hear(&self) -> Result<(), ExitCode> {
+        let listening = self.keeper.block_on(async { signals::listen(&self.stop) });
+        listening.map_err(|_| ExitCode::BUG)
+    }
+
+    /// Sits down as a watcher: plain lines for its log, and nothing for the CI system, whose job is over by then.
+    ///
+    /// # Errors
+    /// The kernel refuses threads or signal handlers.
+    pub(super) fn of_watcher(environment: Environment, program: String) -> Result<Self, ExitCode> {
+        let flags = Flags {
+            output: Some(Output::Plain),
+            color: Colour::Never,
+            volume: Volume::Normal,
+        };
+        let mut style = Style::detect(&environment, Terminal::default(), flags);
+        style.ci = None;
         let desk = Self::seated(style.with_program(program), Streams::of_this_process(), environment)?;
-        desk.keeper
-            .block_on(async { signals::listen(&desk.stop) })
-            .map_err(|_| ExitCode::BUG)?;
+        desk.hear()?;
         Ok(desk)
     }
 
@@ -106,6 +129,7 @@ impl Desk {
             clock,
             stop,
             runtime,
+            is_program: false,
             keeper,
         })
     }
@@ -118,12 +142,28 @@ impl Desk {
         let start = std::env::current_dir().map_err(|error| {
             Refusal::of_error(ExitCode::USAGE, &error).because("the current directory cannot be used")
         })?;
-        let resource_kinds = resources::KINDS.iter().map(|kind| kind.key).collect();
-        let probe_kinds = probes::KINDS.iter().map(|kind| kind.key).collect();
-        let mut wish = Wish::new(start, self.environment.clone(), resource_kinds, probe_kinds);
+        let mut wish = self.wish_from(&start);
         wish.flags = flags::of(request, everywhere);
         wish.judges = matches!(request, Request::Deploy(_) | Request::Check(_));
         Ok(wish)
+    }
+
+    /// The user who is behind this process, where the environment tells it.
+    #[must_use]
+    pub(super) fn user(&self) -> Option<String> {
+        let told = self
+            .environment
+            .text("SUDO_USER")
+            .or_else(|| self.environment.text("USER"));
+        told.map(str::to_owned)
+    }
+
+    /// The wish of a directory and an environment alone.
+    #[must_use]
+    pub(super) fn wish_from(&self, start: &std::path::Path) -> Wish {
+        let resource_kinds = resources::KINDS.iter().map(|kind| kind.key).collect();
+        let probe_kinds = probes::KINDS.iter().map(|kind| kind.key).collect();
+        Wish::new(start, self.environment.clone(), resource_kinds, probe_kinds)
     }
 
     /// The surroundings in a directory.
@@ -167,12 +207,6 @@ impl Desk {
                     "there is no guard.toml: going by what is found here; `{} init --print` shows it",
                     self.style.program
                 ),
-            );
-        }
-        if settings.slack_webhook.is_some() {
-            cx.note(
-                Level::Warn,
-                "a Slack webhook is set, and this version of guard sends no notifications",
             );
         }
         for warning in &settings.warnings {

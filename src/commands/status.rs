@@ -6,12 +6,13 @@ use super::freeze;
 use super::refusal::{Outcome, Refusal};
 use super::request::HistoryOf;
 use super::setup::{Desk, width_of_stdout};
+use super::standby;
 use super::workbench::Bench;
 use crate::engine::history::History;
 use crate::journal::{Run, State};
 use crate::model::exit::ExitCode;
 use crate::model::text;
-use crate::report::result::word;
+use crate::report::result::{finisher, word};
 use crate::report::tables::Table;
 use crate::store::latest;
 use crate::system::lock::Lock;
@@ -29,6 +30,7 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
     let open = runs
         .iter()
         .find(|run| !matches!(run.state(), Ok(State::Empty | State::Closed(_))));
+    let watcher = open.and_then(standby::standing_by);
     let listed = bench.store.list().map_err(|error| refused(&error))?;
     let target = bench.target();
     let good = latest(&listed, Some(&target));
@@ -38,10 +40,12 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
             "environment": bench.settings.environment_name,
             "state_dir": bench.state.display().to_string(),
             "running": holder,
+            "watcher": watcher.map(|process| process.pid),
             "frozen": frozen,
             "unfinished": open.map(|run| run.id.to_string()),
             "last_run": newest.map(|run| run.id.to_string()),
             "last_outcome": newest.and_then(outcome),
+            "last_finished_by": newest.and_then(history_of).filter(History::was_reopened).map(|history| finisher(history.actor())),
             "known_good": good.map(|backup| backup.timestamp().to_string()),
             "runs": runs.len(),
         })));
@@ -51,6 +55,12 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
         format!("state        {}", bench.state.display()),
     ];
     lines.push(format!("running      {}", holder.as_deref().unwrap_or("nothing")));
+    lines.extend(watcher.map(|process| {
+        format!(
+            "watcher      stands by (pid {}): if guard is killed, it finishes the run",
+            process.pid
+        )
+    }));
     lines.extend(frozen.map(|freeze| {
         format!(
             "frozen       since {} by {}: {}",
@@ -59,7 +69,7 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
             text::sanitised(&freeze.message)
         )
     }));
-    if let (Some(run), None) = (open, holder) {
+    if let (Some(run), None, None) = (open, holder, watcher) {
         lines.push(format!(
             "unfinished   {}: `{} resume` finishes it",
             run.id, desk.style.program
@@ -86,13 +96,23 @@ fn history_of(run: &Run) -> Option<History> {
 }
 
 fn outcome(run: &Run) -> Option<String> {
-    let ending = history_of(run)?.closed()?;
+    let history = history_of(run)?;
+    let ending = history.closed()?;
     Some(format!(
-        "{} (exit code {}; production is {})",
+        "{}{} (exit code {}; production is {})",
         word(ending),
+        by_watcher(&history),
         ending.exit_code().number(),
         ending.production()
     ))
+}
+
+fn by_watcher(history: &History) -> &'static str {
+    if history.was_reopened() && history.actor().watcher {
+        ", by the watcher"
+    } else {
+        ""
+    }
 }
 
 fn kept(run: &Run) -> Vec<String> {
@@ -131,8 +151,10 @@ pub(super) fn history(asked: &HistoryOf, bench: &Bench, desk: &Desk) -> Outcome 
         let why = history.reason().unwrap_or_default().to_owned();
         let user = format!("{}@{}", history.actor().user, history.actor().host);
         rows.push(json!({ "run": run.id, "outcome": ended, "exit_code": history.closed().map(|ending| ending.exit_code().number()),
-            "seconds": took.as_secs_f64(), "user": user, "reason": why, "backup": history.plan().backup, "command": history.plan().command }));
-        table = table.row([run.id.to_string(), ended.to_owned(), text::duration(took), user, why]);
+            "seconds": took.as_secs_f64(), "user": user, "reason": why,
+            "finished_by": history.was_reopened().then(|| finisher(history.actor())), "backup": history.plan().backup, "command": history.plan().command }));
+        let ended = format!("{ended}{}", by_watcher(&history));
+        table = table.row([run.id.to_string(), ended, text::duration(took), user, why]);
     }
     if desk.style.json {
         return Ok(desk.answer(json!({ "runs": rows })));

@@ -63,6 +63,7 @@ pub(super) fn undo(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome {
             description: None,
             resources,
             undoing: displaced,
+            adopting: std::collections::BTreeMap::new(),
         },
         &run,
         bench,

@@ -10,13 +10,15 @@ use tokio::runtime::Handle;
 use super::plan::Place;
 use super::refusal::Refusal;
 use super::secrets;
-use crate::config::{Request as Wish, Settings};
+use crate::config::{Declared, Request as Wish, Settings};
 use crate::engine::crew::{Crew, SealInput};
 use crate::journal::{Run, Runs};
 use crate::model::artifact::Displaced;
 use crate::model::exit::ExitCode;
 use crate::model::fact::Actor;
 use crate::model::name::{ResourceName, Timestamp};
+use crate::model::section::Section;
+use crate::notify::Target;
 use crate::probes::{self, Probe};
 use crate::resources::{self, Kind, Resource};
 use crate::services::Services;
@@ -100,23 +102,12 @@ impl Bench {
             directory: settings.directory.clone(),
             compose: compose.cloned(),
         };
-        let mut problems = Vec::new();
-        let mut all = Vec::new();
-        for declared in &settings.resources {
+        read_all(&settings.resources, |declared, section| {
             // The settings know only the kinds of this list.
-            let Some(kind) = resources::kind(&declared.kind) else {
-                continue;
-            };
-            let built = declared.read(&mut problems, |section| {
-                (kind.build)(declared.name.clone(), section, &site)
-            });
-            all.extend(built.map(|resource| Owned { kind, resource }));
-        }
-        if problems.is_empty() {
-            Ok(all)
-        } else {
-            Err(Refusal::of_problems(&problems))
-        }
+            let kind = resources::kind(&declared.kind)?;
+            let resource = (kind.build)(declared.name.clone(), section, &site)?;
+            Some(Owned { kind, resource })
+        })
     }
 
     /// The resources in force.
@@ -135,22 +126,20 @@ impl Bench {
         let site = probes::Site {
             compose: self.compose.clone(),
         };
-        let mut problems = Vec::new();
-        let mut all: Vec<Arc<dyn Probe>> = Vec::new();
-        for declared in &self.settings.probes {
-            let Some(kind) = probes::kind(&declared.kind) else {
-                continue;
-            };
-            let built = declared.read(&mut problems, |section| {
-                (kind.build)(declared.name.clone(), section, &site)
-            });
-            all.extend(built.map(Arc::from));
-        }
-        if problems.is_empty() {
-            Ok(all)
-        } else {
-            Err(Refusal::of_problems(&problems))
-        }
+        read_all(&self.settings.probes, |declared, section| {
+            let kind = probes::kind(&declared.kind)?;
+            (kind.build)(declared.name.clone(), section, &site).map(Arc::from)
+        })
+    }
+
+    /// Who is told what becomes of a run.
+    ///
+    /// # Errors
+    /// All problems of their tables at once.
+    pub fn targets(&self) -> Result<Vec<Target>, Refusal> {
+        read_all(&self.settings.targets, |declared, section| {
+            Target::read(&declared.kind, declared.name.clone(), section)
+        })
     }
 
     /// How what runs is stopped and started.
@@ -220,6 +209,7 @@ impl Bench {
             resources,
             data,
             undoing,
+            adopting: BTreeMap::new(),
             probes: self.probes()?,
             rule: self.settings.monitor.clone(),
             services: self.services(),
@@ -236,6 +226,23 @@ impl Bench {
     #[must_use]
     pub fn target(&self) -> String {
         self.settings.project.clone()
+    }
+}
+
+/// Reads the own keys of all these tables.
+fn read_all<N, T>(
+    all: &[Declared<N>],
+    read: impl Fn(&Declared<N>, &mut Section<'_>) -> Option<T>,
+) -> Result<Vec<T>, Refusal> {
+    let mut problems = Vec::new();
+    let mut found = Vec::new();
+    for declared in all {
+        found.extend(declared.read(&mut problems, |section| read(declared, section)));
+    }
+    if problems.is_empty() {
+        Ok(found)
+    } else {
+        Err(Refusal::of_problems(&problems))
     }
 }
 

@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::layer::Layers;
-use crate::model::name::{BadName, ProbeName};
+use crate::model::name::{BadName, ProbeName, TargetName};
+use crate::model::secret::Secret;
 use crate::model::section::Section;
 use crate::model::setting::{Item, Problem, Source, Value, nearest};
 
@@ -50,8 +51,33 @@ pub(super) fn read_all<N: std::str::FromStr<Err = BadName>>(
     source: &Arc<Source>,
     layers: &mut Layers<'_>,
 ) -> Vec<Declared<N>> {
+    let keys = section.keys();
+    read_some(section, room, keys, kinds, source, layers)
+}
+
+/// Reads the tables of a section that has other keys as well; what is no table is left to whoever knows it.
+pub(super) fn read_tables<N: std::str::FromStr<Err = BadName>>(
+    section: &mut Section<'_>,
+    room: &str,
+    kinds: &[&str],
+    source: &Arc<Source>,
+    layers: &mut Layers<'_>,
+) -> Vec<Declared<N>> {
+    let mut keys = section.keys();
+    keys.retain(|key| section.has_table(key));
+    read_some(section, room, keys, kinds, source, layers)
+}
+
+fn read_some<N: std::str::FromStr<Err = BadName>>(
+    section: &mut Section<'_>,
+    room: &str,
+    keys: Vec<String>,
+    kinds: &[&str],
+    source: &Arc<Source>,
+    layers: &mut Layers<'_>,
+) -> Vec<Declared<N>> {
     let mut all = Vec::new();
-    for key in section.keys() {
+    for key in keys {
         let Some(item) = section.take(&key) else { continue };
         if item.value == Value::Flag(false) {
             continue;
@@ -150,4 +176,27 @@ pub(super) fn of_health_urls(urls: &[String], source: &Arc<Source>, probes: &mut
             source: Arc::clone(source),
         });
     }
+}
+
+/// Slack's webhook by itself as a target of kind `slack`, named so where that name is free.
+pub(super) fn of_slack_webhook(url: &Secret, source: &Arc<Source>, targets: &mut Vec<Declared<TargetName>>) {
+    let is_free = |name: &TargetName| !targets.iter().any(|target| target.name == *name);
+    let names = ["slack", "slack-webhook"].iter().filter_map(|text| text.parse().ok());
+    let Some(name) = names.into_iter().find(is_free) else {
+        return;
+    };
+    let url = Item {
+        value: Value::Text(url.expose().to_owned()),
+        at: 0..0,
+    };
+    targets.push(Declared {
+        path: "notify.slack_webhook".to_owned(),
+        name,
+        kind: "slack".to_owned(),
+        item: Item {
+            value: Value::Table([("url".to_owned(), (0..0, url))].into()),
+            at: 0..0,
+        },
+        source: Arc::clone(source),
+    });
 }

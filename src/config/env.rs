@@ -84,6 +84,8 @@ pub const NAMES: &[Name] = &[
     name("policy.data_restore", Some("--data-restore"), "GUARD_DATA_RESTORE", &[]),
     // The flag and the variable say yes or no; the file says `on_failure = "hold"`.
     name("policy.on_failure", Some("--no-rollback"), "GUARD_NO_ROLLBACK", &[]),
+    // The flag and the variable say that there is to be none; the file says `watcher = false`.
+    name("policy.watcher", Some("--no-watcher"), "GUARD_NO_WATCHER", &[]),
     name(
         "policy.allow_unhealthy_baseline",
         Some("--allow-unhealthy-baseline"),

@@ -101,6 +101,11 @@ fn on_failure(value: &Value, text: bool) -> Result<OnFailure, Wrong> {
     value::choice(value, &[("rollback", OnFailure::Rollback), ("hold", OnFailure::Hold)])
 }
 
+/// The file says whether there is one; the flag and the variable are `--no-watcher`.
+pub(super) fn watcher(value: &Value, text: bool) -> Result<bool, Wrong> {
+    value::flag(value, text).map(|given| given != text)
+}
+
 fn data_restore(value: &Value, _: bool) -> Result<DataRestore, Wrong> {
     value::choice(
         value,

@@ -15,7 +15,8 @@ use super::parts::{self, ComposeSettings, Lock, Maintenance, Retention, Services
 use super::project::{self, ComposeVariables};
 use super::value;
 use crate::model::health::Rule;
-use crate::model::name::{ProbeName, ResourceName};
+use crate::model::name::{ProbeName, ResourceName, TargetName};
+use crate::model::notice;
 use crate::model::policy::Policy;
 use crate::model::secret::Secret;
 use crate::model::section::Section;
@@ -23,6 +24,7 @@ use crate::model::setting::{Problem, Source};
 
 /// Everything that a person has set, and the defaults for the rest.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Settings {
     /// The project's directory, absolute: that of the file; commands and relative paths start here.
     pub directory: PathBuf,
@@ -58,14 +60,16 @@ pub struct Settings {
     pub policy: Policy,
     /// Whether a release may follow on a state that is not well.
     pub allow_unhealthy_baseline: bool,
+    /// Whether a second guard stands by, to go on with a run whose guard was killed.
+    pub watcher: bool,
     /// Which backups are kept.
     pub retention: Retention,
     /// What is done where another run holds the lock.
     pub lock: Lock,
     /// Whether prompts are answered with yes.
     pub confirmed: bool,
-    /// Where Slack is told.
-    pub slack_webhook: Option<Secret>,
+    /// Who is told what becomes of a run, Slack's webhook among them.
+    pub targets: Vec<Declared<TargetName>>,
     /// What must be in no text; learn these before anything is said.
     pub secrets: Vec<Secret>,
     /// What is not wrong but worth a look.
@@ -195,18 +199,26 @@ fn read(
     let verify = checks::verify(&mut top, layers);
     let maintenance = top.section("maintenance", parts::maintenance);
     let monitor = top.section("monitor", |section| judging::rule(section, layers));
-    let (policy, allow_unhealthy_baseline) = top.section("policy", |section| {
+    let (policy, allow_unhealthy_baseline, watcher) = top.section("policy", |section| {
         let key = "policy.allow_unhealthy_baseline";
         (
             judging::policy(section, layers),
             layers.value(section, key, value::flag, false, "false"),
+            layers.value(section, "policy.watcher", judging::watcher, true, "true"),
         )
     });
     let retention = top.section("retention", |section| parts::retention(section, layers));
     let lock = top.section("lock", |section| parts::lock(section, layers));
-    let slack_webhook = top.section("notify", |section| {
-        layers.value(section, "notify.slack_webhook_url", value::secret_url, None, "none")
+    let (slack_webhook, mut targets) = top.section("notify", |section| {
+        let key = "notify.slack_webhook_url";
+        (
+            layers.value(section, key, value::secret_url, None, "none"),
+            declared::read_tables(section, "notify", notice::KINDS, source, layers),
+        )
     });
+    if let Some(url) = &slack_webhook {
+        declared::of_slack_webhook(url, source, &mut targets);
+    }
     let confirmed = checks::confirmed(layers);
     top.finish();
     if probes.is_empty() && verify.commands.is_empty() && !verify.none && request.judges {
@@ -218,7 +230,7 @@ fn read(
         });
     }
     let mut secrets = tree.secrets;
-    secrets.extend(slack_webhook.clone());
+    secrets.extend(slack_webhook);
     Settings {
         directory: directory.to_owned(),
         source: Arc::clone(source),
@@ -237,10 +249,11 @@ fn read(
         monitor,
         policy,
         allow_unhealthy_baseline,
+        watcher,
         retention,
         lock,
         confirmed,
-        slack_webhook,
+        targets,
         secrets,
         warnings,
         effective: std::mem::take(&mut layers.effective),

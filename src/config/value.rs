@@ -145,13 +145,13 @@ pub(super) fn path(value: &Value, from_text: bool) -> Result<Option<PathBuf>, Wr
     text(value, from_text).map(|path| Some(PathBuf::from(path)))
 }
 
-/// An HTTP address that is not to be shown.
+/// An HTTPS address that is not to be shown.
 pub(super) fn secret_url(value: &Value, from_text: bool) -> Result<Option<Secret>, Wrong> {
     let text = text(value, from_text)?;
     // The value itself is not repeated in the message: whoever has it can post.
     match url::Url::parse(&text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Some(Secret::new(text))),
-        _ => Err(Wrong::new("is not an http:// or https:// address", None)),
+        Ok(url) if url.scheme() == "https" && url.has_host() => Ok(Some(Secret::new(text))),
+        _ => Err(Wrong::new("is not an https:// address", None)),
     }
 }
 

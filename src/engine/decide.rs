@@ -170,7 +170,9 @@ fn held(history: &History, turn: Turn) -> bool {
 /// Whether a stage has no work: nothing is stopped for a deployment that changed nothing.
 fn is_skipped(history: &History, stage: StageName, turn: Turn) -> bool {
     match stage {
-        StageName::Quiesce | StageName::Data | StageName::Code | StageName::Images => nothing_changed(history),
+        StageName::Quiesce | StageName::Recheck | StageName::Data | StageName::Code | StageName::Images => {
+            nothing_changed(history)
+        }
         StageName::Start => nothing_changed(history) && turn == Turn::DeployFailed,
         _ => false,
     }

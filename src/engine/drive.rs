@@ -21,6 +21,10 @@ pub trait Acts: Sync {
     /// # Errors
     /// How it failed.
     fn act(&self, step: &Step, history: &History) -> Result<Yield, Failure>;
+
+    /// What has to be ready before these steps are announced. It changes nothing of production, and cannot keep them from
+    /// being begun.
+    fn expect(&self, _steps: &[Step], _history: &History) {}
 }
 
 /// Where a drive came to.
@@ -70,6 +74,7 @@ pub fn drive(ledger: &mut Ledger, acts: &dyn Acts, stop: &Stop, voice: &Voice) -
                 if let Some(failures) = failed_before(ledger.history(), &steps) {
                     ledger.wait(PAUSE * failures);
                 }
+                acts.expect(&steps, ledger.history());
                 for step in &steps {
                     ledger.append(&Fact::Begun { step: step.id.clone() })?;
                 }

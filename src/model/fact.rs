@@ -85,6 +85,9 @@ pub struct Actor {
     pub user: String,
     /// The version of guard.
     pub version: String,
+    /// Whether it is the watcher, which goes on for a guard that was killed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub watcher: bool,
 }
 
 /// What a step brought.

@@ -79,6 +79,10 @@ name!(
     /// What a probe is called in `guard.toml`: `[probes.NAME]`. Safe as a path component and as an argument.
     ProbeName
 );
+name!(
+    /// What a target of notices is called in `guard.toml`: `[notify.NAME]`.
+    TargetName
+);
 
 /// The name of a backup: its UTC time `YYYYMMDD_HHMMSS`, with `-2`, `-3` … where two fell into the same second.
 ///

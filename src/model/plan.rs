@@ -83,6 +83,8 @@ pub enum StageName {
     Prepare,
     /// Back: what writes to the data is stopped.
     Quiesce,
+    /// Back: what was as it was while the failed release still ran is compared again, now that it does not.
+    Recheck,
     /// Back: databases and volumes.
     Data,
     /// Back: the commit, the files, the project.
@@ -112,6 +114,7 @@ impl StageName {
             Self::Evidence => "keep the evidence",
             Self::Prepare => "keep the evidence, and prepare beside what is live",
             Self::Quiesce => "stop services",
+            Self::Recheck => "look at the data again",
             Self::Data => "put databases and volumes back",
             Self::Code => "put code and configuration back",
             Self::Images => "put images back",
@@ -137,6 +140,7 @@ impl Step {
         let (verb, resource) = match &action {
             Action::Capture(name) => ("capture", Some(name)),
             Action::Prepare(name) => ("prepare", Some(name)),
+            Action::Recheck(name) => ("recheck", Some(name)),
             Action::Restore(name) => ("restore", Some(name)),
             Action::Undo(name) => ("undo", Some(name)),
             Action::Baseline => ("baseline", None),
@@ -198,6 +202,8 @@ pub enum Action {
     Prepare(ResourceName),
     /// Stop what writes.
     Quiesce,
+    /// Compare a resource again that needed nothing while the failed release still ran, and stage its copy if it does now.
+    Recheck(ResourceName),
     /// Swap a prepared copy in.
     Restore(ResourceName),
     /// Swap back what a rollback displaced.
@@ -232,7 +238,11 @@ impl Action {
     #[must_use]
     pub fn resource(&self) -> Option<&ResourceName> {
         match self {
-            Self::Capture(name) | Self::Prepare(name) | Self::Restore(name) | Self::Undo(name) => Some(name),
+            Self::Capture(name)
+            | Self::Prepare(name)
+            | Self::Recheck(name)
+            | Self::Restore(name)
+            | Self::Undo(name) => Some(name),
             _ => None,
         }
     }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::common::{Basics, number, run, spoken, words};
+use super::common::{Basics, number, run, spoken};
 use super::{Built, Expectation, Kind, Probe, Site};
 use crate::model::health::{Answer, Class};
 use crate::model::name::ProbeName;
@@ -49,7 +49,7 @@ fn build(name: ProbeName, section: &mut Section<'_>, _site: &Site) -> Built {
     }
     Some(Box::new(Command {
         basics,
-        words: words(section, "command")?,
+        words: section.words("command")?,
         limits,
     }))
 }

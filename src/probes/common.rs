@@ -98,31 +98,6 @@ pub(super) fn run(cx: &Context, call: &Call) -> Result<Output, CallError> {
     Ok(Output { stdout: kept, ..output })
 }
 
-/// A command: a list of words, or a string that is split as a shell splits it. Nothing is expanded.
-pub(super) fn words(section: &mut Section<'_>, key: &str) -> Option<Vec<String>> {
-    let Some(item) = section.take(key) else {
-        section.problem(key, "is missing", None);
-        return None;
-    };
-    let words = match &item.value {
-        Value::Text(line) => shlex::split(line),
-        Value::List(items) => items
-            .iter()
-            .map(|item| match &item.value {
-                Value::Text(word) => Some(word.clone()),
-                _ => None,
-            })
-            .collect(),
-        _ => None,
-    };
-    let words = words.filter(|words| words.first().is_some_and(|program| !program.is_empty()));
-    if words.is_none() {
-        let hint = "a list of words, or a string with its quotes closed";
-        section.problem(key, "expected a command", Some(hint.to_owned()));
-    }
-    words
-}
-
 /// A number, whole or not, as a setting.
 pub(super) fn number(section: &mut Section<'_>, key: &str) -> Option<f64> {
     let number = match section.take(key)?.value {

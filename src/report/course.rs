@@ -38,6 +38,8 @@ pub struct Course {
     pub proven: Vec<String>,
     /// When the last record was written.
     pub last: Option<DateTime<Utc>>,
+    /// Who went on with it last; `None` where one guard drove it from its beginning.
+    pub finisher: Option<Actor>,
     began: BTreeMap<StepId, DateTime<Utc>>,
 }
 
@@ -177,7 +179,10 @@ impl Course {
                 });
             }
             Fact::Turned { why } => self.turned = Some((*why, record.at)),
-            Fact::Reopened { .. } => self.ended = None,
+            Fact::Reopened { actor } => {
+                self.ended = None;
+                self.finisher = Some(actor.clone());
+            }
             Fact::Closed { ending } => self.ended = Some((*ending, record.at)),
         }
     }

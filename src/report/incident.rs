@@ -96,6 +96,16 @@ fn found(text: &mut String, course: &Course, readings: &[Reading]) {
             opened.actor.host
         ));
     }
+    if let Some(actor) = &course.finisher {
+        lines.push(if actor.watcher {
+            format!(
+                "finished: by its watcher (pid {} on {}), since guard was gone",
+                actor.pid, actor.host
+            )
+        } else {
+            format!("finished: by {} on {}, with `guard resume`", actor.user, actor.host)
+        });
+    }
     if let Some((turn, at)) = course.turned.filter(|(turn, _)| *turn != Turn::Asked) {
         lines.push(format!("found: {} ({})", moment(at), reason(turn)));
         if let Some(first) = readings::first_failure(readings, at) {

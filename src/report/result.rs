@@ -11,7 +11,7 @@ use super::course::{Course, State, span};
 use super::failure::Next;
 use super::json::{SCHEMA_VERSION, clean};
 use crate::model::exit::ExitCode;
-use crate::model::fact::{Ending, Failure, Record, Turn};
+use crate::model::fact::{Actor, Ending, Failure, Record, Turn};
 use crate::model::name::{ResourceName, RunId, RunKind};
 use crate::model::secret::Redaction;
 
@@ -56,6 +56,8 @@ pub struct Outcome {
     pub displaced: Vec<DisplacedOutcome>,
     /// What cannot be undone, as the deploy command announced it.
     pub irreversible: Vec<String>,
+    /// Who finished a run that was cut off: `watcher`, or `resume` for a person; `None` where nothing cut it off.
+    pub finished_by: Option<&'static str>,
     /// What to type next.
     pub next: Option<Next>,
     /// The path of the incident report, where there is one.
@@ -131,6 +133,7 @@ impl Outcome {
                 })
                 .collect(),
             irreversible: course.deployed.irreversible.clone(),
+            finished_by: course.finisher.as_ref().map(finisher),
             next,
             report: report.map(|path| path.display().to_string()),
         }
@@ -160,6 +163,12 @@ pub fn word(ending: Ending) -> &'static str {
         Ending::RestoredUnhealthy(_) => "restored-unhealthy",
         Ending::Stuck(_) => "stuck",
     }
+}
+
+/// Who went on with a run, in one word.
+#[must_use]
+pub fn finisher(actor: &Actor) -> &'static str {
+    if actor.watcher { "watcher" } else { "resume" }
 }
 
 fn stages(course: &Course) -> Vec<StageOutcome> {

@@ -107,8 +107,15 @@ impl Narrator {
             Fact::Turned { why } => vec![self.turned(*why)],
             Fact::Reopened { actor } => {
                 self.announced.clear();
-                let who = format!("{} (pid {} on {})", actor.user, actor.pid, actor.host);
-                vec![Line::new(Tone::Info, format!("The run goes on, by {who}"))]
+                let process = format!("pid {} on {}", actor.pid, actor.host);
+                vec![if actor.watcher {
+                    Line::new(
+                        Tone::Warn,
+                        format!("guard is gone; the run goes on, by its watcher ({process})"),
+                    )
+                } else {
+                    Line::new(Tone::Info, format!("The run goes on, by {} ({process})", actor.user))
+                }]
             }
             Fact::Closed { ending } => Closing::of(&self.course, *ending, &self.program).lines(&self.course, *ending),
         }

@@ -21,6 +21,7 @@ pub use survey::{Obstacle, Survey};
 
 use crate::model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
 use crate::model::fingerprint::Fingerprint;
+use crate::model::foreign::Material;
 use crate::model::name::ResourceName;
 use crate::model::plan::StageName;
 use crate::model::policy::DataRestore;
@@ -65,6 +66,19 @@ pub trait Resource: Send + Sync {
     /// # Errors
     /// It cannot be read, the copy cannot be written, or the copy is not sound.
     fn capture(&self, slot: &Slot, cx: &Context) -> Result<Artifact>;
+
+    /// Makes a copy in guard's own form from what somebody else made by hand; production is only read. The slot is used as by
+    /// [`Resource::capture`], and what comes of it is restored in no other way.
+    ///
+    /// # Errors
+    /// This kind takes no such part, or the part is not sound (`copy_is_bad`).
+    fn adopt(&self, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact> {
+        let _ = (material, slot, cx);
+        Err(ResourceError::new(format!(
+            "{} takes nothing from a backup made by hand",
+            self.name()
+        )))
+    }
 
     /// Reads the whole copy, and says that it is sound and is what the manifest lists. Production is not touched.
     ///
@@ -171,6 +185,13 @@ pub trait Resource: Send + Sync {
 
     /// The compose services that this resource needs running while it is copied and put back: a database's own.
     fn needs_running(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The compose services whose containers going back replaces or removes: until then they are the failed release, and
+    /// may still write, so they are stopped first.
+    fn replaces(&self, prepared: &Prepared) -> Vec<String> {
+        let _ = prepared;
         Vec::new()
     }
 

@@ -16,6 +16,8 @@ pub struct Affected {
     pub occupied: Vec<String>,
     /// The services of databases.
     pub databases: Vec<String>,
+    /// Services whose containers are replaced or removed: they are the failed release.
+    pub replaced: Vec<String>,
     /// Services that must go on running, since the restore goes through them.
     pub keep_running: Vec<String>,
 }
@@ -33,6 +35,14 @@ impl Services {
     pub fn quiesce(&self, affected: &Affected, cx: &Context) -> Result<Vec<String>> {
         self.maintenance_on(cx);
         run_all(&self.stop, "stop", cx)?;
+        self.stop_users(affected, cx)
+    }
+
+    /// Only the services: what a quiesce that has run before does for something more.
+    ///
+    /// # Errors
+    /// A service could not be stopped: it may still write.
+    pub fn stop_users(&self, affected: &Affected, cx: &Context) -> Result<Vec<String>> {
         let Some(compose) = &self.compose else {
             return Ok(Vec::new());
         };
@@ -127,6 +137,9 @@ fn choose(
         }
         chosen.extend(more);
     }
+    let is_replaced = |container: &&Container| affected.replaced.contains(&container.service);
+    let replaced = containers.iter().filter(is_replaced);
+    chosen.extend(replaced.map(|container| container.service.clone()));
     chosen.retain(|service| !affected.keep_running.contains(service));
     chosen
 }

@@ -44,6 +44,8 @@ pub struct ManifestInput {
     pub git: Option<GitState>,
     /// The settings in force, a file of the draft's directory.
     pub settings: Option<FileEntry>,
+    /// When it was begun, where its name does not say so.
+    pub begun: Option<DateTime<Utc>>,
 }
 
 impl Store {
@@ -106,7 +108,7 @@ impl Store {
         let manifest = Manifest {
             timestamp: draft.timestamp.clone(),
             generation: self.last_generation()? + 1,
-            begun: draft.begun,
+            begun: input.begun.unwrap_or(draft.begun),
             guard: env!("CARGO_PKG_VERSION").to_owned(),
             host: privilege::host_name(),
             run: input.run,

@@ -11,7 +11,7 @@ const STICKY: u32 = 0o1000;
 
 /// Whether others than the owner and root can replace what is in a directory. A group of the same number as the owner is
 /// the owner's private group, as many systems make it; a sticky directory lets nobody touch another's entries.
-fn is_open_to_others(metadata: &std::fs::Metadata) -> bool {
+pub(super) fn is_open_to_others(metadata: &std::fs::Metadata) -> bool {
     let by_others = metadata.mode() & 0o002 != 0;
     let by_group = metadata.mode() & 0o020 != 0 && metadata.gid() != metadata.uid();
     (by_others || by_group) && metadata.mode() & STICKY == 0

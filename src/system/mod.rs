@@ -3,9 +3,11 @@
 pub mod call;
 pub mod clock;
 pub mod context;
+pub mod detached;
 pub mod disk;
 pub mod docker;
 pub mod environment;
+pub mod identity;
 pub mod leftovers;
 pub mod lock;
 pub mod privilege;

@@ -59,5 +59,6 @@ pub fn actor(user: Option<&str>) -> Actor {
         boot: boot_id(),
         user: user.map_or_else(user_name, str::to_owned),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        watcher: false,
     }
 }

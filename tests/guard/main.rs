@@ -14,6 +14,7 @@ mod config;
 mod docs;
 mod engine;
 mod journal;
+mod notify;
 mod probes;
 mod report;
 mod resources;

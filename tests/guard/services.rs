@@ -60,15 +60,17 @@ fn only_what_uses_the_data_stops_dependents_first_and_what_was_stopped_stays_sto
     let affected = Affected {
         occupied: vec!["objects".to_owned()],
         databases: vec!["db".to_owned()],
+        // What the failed release replaced stops without those that wait for it, unless the restore goes through it.
+        replaced: vec!["side".to_owned(), "db".to_owned()],
         keep_running: vec!["db".to_owned()],
     };
     let stopped = services.quiesce(&affected, cx).unwrap();
-    assert_eq!(stopped, ["idle", "web", "app", "store"]);
+    assert_eq!(stopped, ["idle", "side", "web", "app", "store"]);
     let expected = [
         "app exited",
         "db running",
         "idle exited",
-        "side running",
+        "side exited",
         "store exited",
         "web exited",
     ];

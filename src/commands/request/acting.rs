@@ -24,6 +24,14 @@ pub struct Patience {
     pub lock_wait_timeout: Option<String>,
 }
 
+/// Who goes on if guard is killed.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Standby {
+    /// Start no watcher: if guard is killed, `guard resume` has to be typed
+    #[arg(long)]
+    pub no_watcher: bool,
+}
+
 /// `guard backup`
 #[derive(Debug, Clone, Default, Args)]
 pub struct Backup {
@@ -83,6 +91,9 @@ pub struct Deploy {
     /// Who waits for the lock.
     #[command(flatten)]
     pub patience: Patience,
+    /// Who goes on if guard is killed.
+    #[command(flatten)]
+    pub standby: Standby,
     /// The deploy command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     pub command: Vec<String>,
@@ -90,6 +101,7 @@ pub struct Deploy {
 
 /// `guard rollback`
 #[derive(Debug, Clone, Default, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that can be typed")]
 pub struct Rollback {
     /// The backup: a timestamp, `latest`, or `previous` [default: the newest known-good one]
     #[arg(long, value_name = "TS", env = "GUARD_BACKUP_TIMESTAMP")]
@@ -100,6 +112,9 @@ pub struct Rollback {
     /// Only the resources of these services
     #[arg(long, value_name = "SERVICE", value_delimiter = ',')]
     pub service: Vec<String>,
+    /// Go back to a backup made by hand; its SQL runs as code in a database beside the live one
+    #[arg(long)]
+    pub trust_foreign: bool,
     /// Print the plan and its price; change nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -118,6 +133,9 @@ pub struct Rollback {
     /// Who waits for the lock.
     #[command(flatten)]
     pub patience: Patience,
+    /// Who goes on if guard is killed.
+    #[command(flatten)]
+    pub standby: Standby,
 }
 
 /// `guard resume`
@@ -126,4 +144,7 @@ pub struct Resume {
     /// Who waits for the lock.
     #[command(flatten)]
     pub patience: Patience,
+    /// Who goes on if guard is killed.
+    #[command(flatten)]
+    pub standby: Standby,
 }

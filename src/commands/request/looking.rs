@@ -85,6 +85,14 @@ pub struct HistoryOf {
     pub number: usize,
 }
 
+/// `guard notify`
+#[derive(Debug, Clone, Args)]
+pub struct Notify {
+    /// How much it matters: those who want only graver notices are not told
+    #[arg(long, value_name = "SEVERITY", default_value = "critical", value_parser = ["info", "warning", "critical"])]
+    pub severity: String,
+}
+
 /// `guard lock`
 #[derive(Debug, Clone, Args)]
 pub struct Freeze {

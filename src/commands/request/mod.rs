@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-pub use acting::{Backup, Deploy, Patience, Resume, Rollback, Selection};
-pub use looking::{Check, Completions, Delete, Freeze, HistoryOf, Init, List, Prune, Salvage, Show, Verify};
+pub use acting::{Backup, Deploy, Patience, Resume, Rollback, Selection, Standby};
+pub use looking::{Check, Completions, Delete, Freeze, HistoryOf, Init, List, Notify, Prune, Salvage, Show, Verify};
 
 /// What is asked, and how it is to be told.
 #[derive(Debug, Clone, Default, Args)]
@@ -120,6 +120,8 @@ pub enum Request {
     Status,
     /// Say what happened
     History(HistoryOf),
+    /// Send a test notice to everybody who is told of runs
+    Notify(Notify),
     /// Freeze: refuse deployments until `guard unlock`
     Lock(Freeze),
     /// End a freeze

@@ -33,7 +33,11 @@ impl Crew {
     pub(super) fn capture(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Yield, Failure> {
         let resource = self.resource(name)?;
         let slot = self.slot(history, name);
-        let artifact = resource.capture(&slot, cx).map_err(|error| failed(&error, cx))?;
+        let artifact = match self.adopting.get(name) {
+            Some(material) => resource.adopt(material, &slot, cx),
+            None => resource.capture(&slot, cx),
+        };
+        let artifact = artifact.map_err(|error| failed(&error, cx))?;
         Ok(Yield::Captured(artifact))
     }
 
@@ -63,6 +67,8 @@ impl Crew {
             description: self.seal.description.clone(),
             command: plan.command.iter().map(|word| cx.redaction.clean(word)).collect(),
             git: None,
+            // An adopted backup has the name of an old one and is not old: retention counts from here.
+            begun: (!self.adopting.is_empty()).then(|| cx.clock.now()),
             settings: Some(FileEntry {
                 path: SETTINGS.to_owned(),
                 bytes,

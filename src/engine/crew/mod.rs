@@ -3,6 +3,7 @@
 mod command;
 mod copying;
 mod observation;
+mod proving;
 mod putting_back;
 mod relay;
 mod watching;
@@ -17,6 +18,7 @@ use crate::engine::drive::Acts;
 use crate::engine::history::History;
 use crate::model::artifact::Displaced;
 use crate::model::fact::{Failure, Yield};
+use crate::model::foreign::Material;
 use crate::model::health::Rule;
 use crate::model::name::ResourceName;
 use crate::model::plan::{Action, Step};
@@ -39,6 +41,8 @@ pub struct Crew {
     pub data: BTreeSet<ResourceName>,
     /// For an undo: what the run before displaced.
     pub undoing: Vec<Displaced>,
+    /// Resources that are copied from what somebody made by hand, and not from what is live.
+    pub adopting: BTreeMap<ResourceName, Material>,
     /// The probes.
     pub probes: Vec<Arc<dyn Probe>>,
     /// How readings are judged.
@@ -76,6 +80,7 @@ impl Acts for Crew {
             Action::Evidence => self.evidence(history, &cx),
             Action::Prepare(name) => self.prepare(name, history, &cx),
             Action::Quiesce => self.quiesce(history, &cx),
+            Action::Recheck(name) => self.recheck(name, history, &cx),
             Action::Restore(name) => self.restore(name, history, &cx),
             Action::Undo(name) => self.undo(name, &cx),
             Action::Start => self.start(history, &cx),

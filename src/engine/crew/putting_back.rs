@@ -1,10 +1,10 @@
-//! The way back: evidence, staging, stopping, swapping, starting, proving.
+//! The way back: evidence, staging, stopping, swapping, starting.
 
 use std::time::Duration;
 
 use super::{Crew, failed};
 use crate::engine::history::History;
-use crate::model::artifact::{Artifact, Displaced, Live, Prepared};
+use crate::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use crate::model::event::Level;
 use crate::model::fact::{Failure, Yield};
 use crate::model::name::{ResourceName, RunKind};
@@ -43,7 +43,7 @@ impl Crew {
     }
 
     /// The copy of a resource in the backup that this run goes back to.
-    fn artifact(&self, name: &ResourceName, history: &History) -> Result<Artifact, Failure> {
+    pub(super) fn artifact(&self, name: &ResourceName, history: &History) -> Result<Artifact, Failure> {
         if let Some(artifact) = history.artifacts().find(|artifact| &artifact.resource == name) {
             return Ok(artifact.clone());
         }
@@ -60,6 +60,10 @@ impl Crew {
 
     /// Proves the copy once more, and stages it beside what is live.
     pub(super) fn prepare(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        self.stage(name, history, cx).map(Yield::Prepared)
+    }
+
+    fn stage(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Prepared, Failure> {
         let resource = self.resource(name)?;
         let artifact = self.artifact(name, history)?;
         let slot = self.slot(history, name);
@@ -68,20 +72,67 @@ impl Crew {
             .map_err(|error| Failure::from_error(&error))?;
         slot.compare(&artifact).map_err(|error| failed(&error, cx))?;
         let policy = history.plan().policy.data_restore;
-        let prepared = resource
+        resource
             .prepare(&artifact, &slot, policy, cx)
-            .map_err(|error| failed(&error, cx))?;
+            .map_err(|error| failed(&error, cx))
+    }
+
+    /// Compares data again that needed nothing while the failed release still ran: a migration may have come after that.
+    pub(super) fn recheck(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        if history
+            .prepared_of(name)
+            .is_some_and(|prepared| prepared.work.is_needed())
+        {
+            return Ok(Yield::Nothing);
+        }
+        let prepared = self.stage(name, history, cx)?;
+        match &prepared.work {
+            Work::Unchanged | Work::Left(_) => {}
+            Work::Changed(parts) => {
+                cx.note(
+                    Level::Warn,
+                    format!("{name} was changed until now, in: {}", parts.join(", ")),
+                );
+                let affected = self.affected([name.clone()])?;
+                self.services
+                    .stop_users(&affected, cx)
+                    .map_err(|error| Failure::from_error(&error))?;
+            }
+            // Services are stopped by now: leaving the new state alone is not open any more.
+            Work::Withheld(why) => {
+                let failure = Failure {
+                    permanent: true,
+                    ..Failure::new(format!("{name} was changed until now, and must not be put back: {why}"))
+                };
+                return Err(failure.with_hint("`guard rollback --data-restore always` puts it back all the same"));
+            }
+        }
         Ok(Yield::Prepared(prepared))
     }
 
-    /// Stops what uses the data that is about to be swapped.
-    pub(super) fn quiesce(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+    /// What has to be stopped before these are put back.
+    fn affected(&self, names: impl IntoIterator<Item = ResourceName>) -> Result<Affected, Failure> {
         let mut affected = Affected::default();
-        for name in Self::concerned(history) {
+        for name in names {
             let resource = self.resource(&name)?;
             affected.occupied.extend(resource.occupies());
             affected.databases.extend(resource.needs_running());
             affected.keep_running.extend(resource.needs_running());
+        }
+        Ok(affected)
+    }
+
+    /// Stops what uses the data that is about to be swapped, and the failed release, which may still change data that is as
+    /// it was.
+    pub(super) fn quiesce(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        let mut affected = self.affected(Self::concerned(history))?;
+        for prepared in history.prepared().filter(|_| !self.data.is_empty()) {
+            affected
+                .replaced
+                .extend(self.resource(&prepared.resource)?.replaces(prepared));
+        }
+        for name in &self.data {
+            affected.keep_running.extend(self.resource(name)?.needs_running());
         }
         let stopped = self
             .services
@@ -196,56 +247,5 @@ impl Crew {
             None => self.backup(history)?.manifest.artifacts,
         };
         Ok(artifacts.iter().find_map(compose::recorded))
-    }
-
-    /// Asks everything that can be asked: each resource that nobody writes to, and the probes.
-    pub(super) fn prove(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
-        let mut found = Vec::new();
-        for prepared in history.prepared() {
-            self.prove_one(prepared, history, cx, &mut found)?;
-        }
-        found.extend(self.prove_by_probes(cx)?);
-        Ok(Yield::Proven(found))
-    }
-
-    fn prove_one(
-        &self,
-        prepared: &Prepared,
-        history: &History,
-        cx: &Context,
-        found: &mut Vec<String>,
-    ) -> Result<(), Failure> {
-        let name = &prepared.resource;
-        if !prepared.work.is_needed() {
-            return Ok(());
-        }
-        if self.data.contains(name) {
-            // Data was compared when it was put back, before the services started: by now they write to it.
-            let displaced = history.displaced().find(|displaced| &displaced.resource == name);
-            let carried = displaced.and_then(|displaced| self.resource(name).ok()?.carried(displaced));
-            let with = if carried.is_some() {
-                ", with the rows that were carried over,"
-            } else {
-                ""
-            };
-            found.push(format!(
-                "{name} was as in backup {}{with} when the services started",
-                history.plan().backup
-            ));
-            let sentences = carried.into_iter().flat_map(|carried| carried.sentences);
-            found.extend(sentences.map(|sentence| format!("{name}: {sentence}")));
-            return Ok(());
-        }
-        let artifact = self.artifact(name, history)?;
-        match self
-            .resource(name)?
-            .check(&artifact, cx)
-            .map_err(|error| failed(&error, cx))?
-        {
-            Live::Matches => found.push(format!("{name} is as in backup {}", history.plan().backup)),
-            Live::Differs(parts) => return Err(Failure::new(format!("{name} differs in: {}", parts.join(", ")))),
-            Live::Unknown(why) => return Err(Failure::new(format!("{name} cannot be compared: {why}"))),
-        }
-        Ok(())
     }
 }

@@ -18,14 +18,15 @@ impl History {
         })
     }
 
-    /// What was staged, or found to need nothing.
+    /// What was staged, or found to need nothing: for each resource what was found last.
     pub fn prepared(&self) -> impl Iterator<Item = &Prepared> {
-        self.yields().filter_map(|yields| {
-            if let Yield::Prepared(prepared) = yields {
-                Some(prepared)
-            } else {
-                None
-            }
+        let found = |action: &Action| match self.yielded(action) {
+            Some(Yield::Prepared(prepared)) => Some(prepared),
+            _ => None,
+        };
+        self.plan.steps().filter_map(move |step| match &step.action {
+            Action::Prepare(name) => found(&Action::Recheck(name.clone())).or_else(|| found(&step.action)),
+            _ => None,
         })
     }
 

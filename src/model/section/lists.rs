@@ -25,6 +25,21 @@ impl Section<'_> {
         Some(texts)
     }
 
+    /// A command without which the section makes no sense: a list of words, or a string that is split as a shell splits
+    /// it. Nothing is expanded.
+    pub fn words(&mut self, key: &str) -> Option<Vec<String>> {
+        let Some(item) = self.take(key) else {
+            self.problem(key, "is missing", None);
+            return None;
+        };
+        let words = split(&item.value).filter(|words| words.first().is_some_and(|program| !program.is_empty()));
+        if words.is_none() {
+            let hint = "a list of words, or a string with its quotes closed";
+            self.problem_at(key, &item.at, "expected a command", Some(hint));
+        }
+        words
+    }
+
     /// A list of commands, each a list of words, or a string that is split as a shell splits it. Nothing is expanded.
     pub fn commands(&mut self, key: &str) -> Option<Vec<Vec<String>>> {
         let item = self.take(key)?;
@@ -38,21 +53,7 @@ impl Section<'_> {
         };
         let mut commands = Vec::new();
         for item in items {
-            let words = match &item.value {
-                Value::Text(line) => shlex::split(line),
-                Value::List(words) => words
-                    .iter()
-                    .map(|word| {
-                        if let Value::Text(text) = &word.value {
-                            Some(text.clone())
-                        } else {
-                            None
-                        }
-                    })
-                    .collect(),
-                _ => None,
-            };
-            match words.filter(|words| words.first().is_some_and(|program| !program.is_empty())) {
+            match split(&item.value).filter(|words| words.first().is_some_and(|program| !program.is_empty())) {
                 Some(words) => commands.push(words),
                 None => self.problem_at(
                     key,
@@ -63,5 +64,20 @@ impl Section<'_> {
             }
         }
         Some(commands)
+    }
+}
+
+/// The words of a command; `None` where the value is none.
+fn split(value: &Value) -> Option<Vec<String>> {
+    match value {
+        Value::Text(line) => shlex::split(line),
+        Value::List(words) => words
+            .iter()
+            .map(|word| match &word.value {
+                Value::Text(text) => Some(text.clone()),
+                _ => None,
+            })
+            .collect(),
+        _ => None,
     }
 }

@@ -94,6 +94,13 @@ impl<'a> Section<'a> {
         self.entries.contains_key(key)
     }
 
+    /// Whether the key is there and its value is a table, or the `false` that takes a table of a base file away.
+    #[must_use]
+    pub fn has_table(&self, key: &str) -> bool {
+        let value = self.entries.get(key).map(|(_, item)| &item.value);
+        matches!(value, Some(Value::Table(_) | Value::Flag(false)))
+    }
+
     /// The keys that are there, in order.
     #[must_use]
     pub fn keys(&self) -> Vec<String> {

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use regex::Regex;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use self::swap::{State, encode};
 use super::{Built, Kind, Resource, ResourceError, Result, Site, Slot, Survey};
@@ -235,9 +234,13 @@ impl Resource for Project {
         Ok(Prepared {
             resource: self.name.clone(),
             work,
-            details: Value::Null,
+            details: swap::made_since(&details.state, cx)?.into(),
             price,
         })
+    }
+
+    fn replaces(&self, prepared: &Prepared) -> Vec<String> {
+        serde_json::from_value(prepared.details.clone()).unwrap_or_default()
     }
 
     fn restore(&self, _: &Prepared, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Displaced> {

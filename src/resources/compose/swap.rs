@@ -1,5 +1,6 @@
 //! One state of a Compose project put in the place of another: its files, and none of the services that it did not have.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -90,6 +91,22 @@ fn displace(name: &ResourceName, target: &State, directory: &Path, cx: &Context)
 
 pub(super) fn encode(state: &impl Serialize) -> Result<serde_json::Value> {
     serde_json::to_value(state).map_err(|error| ResourceError::because("could not write down the project", error))
+}
+
+/// The services with containers that were made after the state was recorded: the failed release's.
+pub(super) fn made_since(state: &State, cx: &Context) -> Result<Vec<String>> {
+    let containers = containers_of(cx, &state.recorded.compose.project)
+        .map_err(|error| ResourceError::because("could not see the project's containers", error))?;
+    let is_new = |container: &Container| {
+        let mut recorded = state.recorded.containers.iter();
+        !container.is_one_off() && !recorded.any(|one| one.id == container.id)
+    };
+    let services: BTreeSet<String> = containers
+        .into_iter()
+        .filter(is_new)
+        .map(|container| container.service)
+        .collect();
+    Ok(services.into_iter().collect())
 }
 
 /// The containers of services that the state did not have, as `up --remove-orphans` would remove them.

@@ -1,21 +1,24 @@
 //! The git work tree: commit, branch, index and files, held as a snapshot in the repository itself.
 
+mod adopt;
 mod journey;
+mod record;
 mod repository;
 mod snapshot;
 mod survey;
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::record::{Back, Held, back, held, value};
 use self::repository::Repository;
 use self::snapshot::{Head, State, Store};
 use self::survey::short;
 use super::{Built, Kind, Resource, ResourceError, Result, Site, Slot, Survey};
-use crate::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
+use crate::model::artifact::{Artifact, Displaced, FileEntry, Live, Prepared, Work};
 use crate::model::fingerprint::Fingerprint;
+use crate::model::foreign::{Material, Part};
 use crate::model::name::ResourceName;
 use crate::model::plan::StageName;
 use crate::model::policy::DataRestore;
@@ -48,36 +51,6 @@ pub(super) struct Git {
     directory: PathBuf,
 }
 
-/// A snapshot, and where it is held.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Held {
-    state: State,
-    commit: String,
-    r#ref: String,
-}
-
-/// What a journey displaced.
-#[derive(Debug, Serialize, Deserialize)]
-struct Back {
-    state: State,
-    /// The ref that holds it.
-    r#ref: String,
-}
-
-fn value<T: Serialize>(value: &T) -> Result<Value> {
-    serde_json::to_value(value).map_err(|error| ResourceError::because("could not describe the work tree", error))
-}
-
-fn held(artifact: &Artifact) -> Result<Held> {
-    serde_json::from_value(artifact.details.clone()).map_err(|error| ResourceError {
-        copy_is_bad: true,
-        ..ResourceError::because(
-            format!("could not understand what the manifest says of {}", artifact.resource),
-            error,
-        )
-    })
-}
-
 impl Git {
     /// The directory of refs of this resource in this run. A `.` in a name could make a name that git forbids.
     fn refs(&self, cx: &Context) -> String {
@@ -101,6 +74,31 @@ impl Git {
             }
         }
         Ok(held)
+    }
+
+    fn artifact(
+        &self,
+        repository: &Repository<'_>,
+        held: &Held,
+        files: Vec<FileEntry>,
+        about: &str,
+    ) -> Result<Artifact> {
+        let place = match &held.state.head {
+            Head::Branch { name, commit } => format!("{} at {}", name.trim_start_matches("refs/heads/"), short(commit)),
+            Head::Detached { commit } => format!("no branch, at {}", short(commit)),
+            Head::Unborn { name } => format!("{} without a commit yet", name.trim_start_matches("refs/heads/")),
+        };
+        let version = repository.ask(["--version"], "ask for the version")?;
+        Ok(Artifact {
+            resource: self.name.clone(),
+            kind: KIND.key.to_owned(),
+            fingerprint: held.state.fingerprint(),
+            files,
+            details: value(held)?,
+            summary: format!("{place}, {about}"),
+            not_kept: Vec::new(),
+            tools: vec![("git".to_owned(), version.trim_start_matches("git version ").to_owned())],
+        })
     }
 
     fn go(&self, to: &State, displaced: &str, cx: &Context) -> Result<Displaced> {
@@ -175,27 +173,28 @@ impl Resource for Git {
             .split(|byte| *byte == b'\n')
             .filter(|line| !line.is_empty() && !line.starts_with(b"#"))
             .count();
-        let place = match &held.state.head {
-            Head::Branch { name, commit } => format!("{} at {}", name.trim_start_matches("refs/heads/"), short(commit)),
-            Head::Detached { commit } => format!("no branch, at {}", short(commit)),
-            Head::Unborn { name } => format!("{} without a commit yet", name.trim_start_matches("refs/heads/")),
+        let local = text::plural(local as u64, "local change");
+        self.artifact(&repository, &held, files, &local)
+    }
+
+    fn adopt(&self, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact> {
+        let Part::Commit { commit, branch } = &material.part else {
+            return Err(ResourceError::new(format!("{} takes only a commit", self.name)));
         };
-        Ok(Artifact {
-            resource: self.name.clone(),
-            kind: KIND.key.to_owned(),
-            fingerprint: held.state.fingerprint(),
-            files,
-            details: value(&held)?,
-            summary: format!("{place}, {}", text::plural(local as u64, "local change")),
-            not_kept: Vec::new(),
-            tools: vec![(
-                "git".to_owned(),
-                repository
-                    .ask(["--version"], "ask for the version")?
-                    .trim_start_matches("git version ")
-                    .to_owned(),
-            )],
-        })
+        let repository = Repository::open(&self.directory, cx)?;
+        journey::unlocked(&repository)?;
+        let state = adopt::state(&repository, commit, branch.as_deref())?;
+        let name = format!("{}/snapshot", self.refs(cx));
+        let commit = snapshot::hold(&repository, &state, &name)?;
+        let held = Held {
+            state,
+            commit,
+            r#ref: name,
+        };
+        let shown = serde_json::to_vec_pretty(&held)
+            .map_err(|error| ResourceError::because("could not describe the work tree", error))?;
+        let files = vec![slot.keep_bytes(&shown, "head.json")?];
+        self.artifact(&repository, &held, files, "as written down by hand")
     }
 
     fn prove(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
@@ -286,9 +285,4 @@ impl Resource for Git {
         }
         Ok(())
     }
-}
-
-fn back(displaced: &Displaced) -> Result<Back> {
-    serde_json::from_value(displaced.details.clone())
-        .map_err(|error| ResourceError::because("could not understand what a rollback displaced", error))
 }

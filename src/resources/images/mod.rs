@@ -259,6 +259,14 @@ impl Resource for Images {
         })
     }
 
+    fn replaces(&self, prepared: &Prepared) -> Vec<String> {
+        let Work::Changed(parts) = &prepared.work else {
+            return Vec::new();
+        };
+        let services = parts.iter().filter_map(|part| part.strip_prefix("service "));
+        services.map(str::to_owned).collect()
+    }
+
     fn undo(&self, displaced: &Displaced, cx: &Context) -> Result<Displaced> {
         let target = Names::of(displaced)?;
         let digest = sha256_hex(displaced.details.to_string().as_bytes());

@@ -58,22 +58,36 @@ pub(super) fn major(version: &str) -> u32 {
 
 pub(super) fn capture(of: &Postgres, slot: &Slot, cx: &Context) -> Result<Artifact> {
     let reach = Reach::open(of, cx)?;
+    let name = reach.database.clone();
+    copy(of, &reach, &name, None, slot, cx)
+}
+
+/// Copies the database that `reach` leads to, as the copy of the live one of this name; `made_at`: when somebody else made
+/// what is in it.
+pub(super) fn copy(
+    of: &Postgres,
+    reach: &Reach,
+    name: &str,
+    made_at: Option<DateTime<Utc>>,
+    slot: &Slot,
+    cx: &Context,
+) -> Result<Artifact> {
     let dump_version = reach.version("pg_dump", cx)?;
-    let taken_at = cx.clock.now();
+    let taken_at = made_at.unwrap_or_else(|| cx.clock.now());
     let database = &reach.database;
     let own_zstd = major(&dump_version) >= OWN_ZSTD;
-    let (catalog, entry) = observe(&reach, database, cx, |snapshot| {
+    let (catalog, entry) = observe(reach, database, cx, |snapshot| {
         if !own_zstd {
-            return dump(&reach, snapshot, false, slot, cx);
+            return dump(reach, snapshot, false, slot, cx);
         }
-        match dump(&reach, snapshot, true, slot, cx) {
-            Err(error) if lacks_zstd(&error) => dump(&reach, snapshot, false, slot, cx),
+        match dump(reach, snapshot, true, slot, cx) {
+            Err(error) if lacks_zstd(&error) => dump(reach, snapshot, false, slot, cx),
             other => other,
         }
     })?;
     let fingerprint = catalog.fingerprint();
     let details = Details {
-        database: database.clone(),
+        database: name.to_owned(),
         server: catalog.server,
         dump_version: dump_version.clone(),
         properties: catalog.properties,
@@ -86,7 +100,7 @@ pub(super) fn capture(of: &Postgres, slot: &Slot, cx: &Context) -> Result<Artifa
     Ok(Artifact {
         resource: of.name.clone(),
         kind: "postgres".to_owned(),
-        summary: rows::summary(database, &fingerprint),
+        summary: rows::summary(name, &fingerprint),
         fingerprint,
         files: vec![entry],
         details,

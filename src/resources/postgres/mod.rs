@@ -1,5 +1,6 @@
 //! PostgreSQL databases: dumped by the server's own tools, restored beside the live one, swapped in by two renames.
 
+mod adopt;
 mod capture;
 mod carry;
 mod catalog;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use super::{Built, Kind, Resource, ResourceError, Result, Site, Slot, Survey};
 use crate::model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
 use crate::model::fingerprint::Fingerprint;
+use crate::model::foreign::Material;
 use crate::model::name::ResourceName;
 use crate::model::plan::StageName;
 use crate::model::policy::DataRestore;
@@ -131,6 +133,10 @@ impl Resource for Postgres {
 
     fn capture(&self, slot: &Slot, cx: &Context) -> Result<Artifact> {
         capture::capture(self, slot, cx)
+    }
+
+    fn adopt(&self, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact> {
+        adopt::adopt(self, material, slot, cx)
     }
 
     fn prepare(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Prepared> {

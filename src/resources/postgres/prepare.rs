@@ -95,7 +95,7 @@ pub(super) fn prepare(
     })
 }
 
-fn look(reach: &Reach, database: &str, cx: &Context) -> Result<Catalog> {
+pub(super) fn look(reach: &Reach, database: &str, cx: &Context) -> Result<Catalog> {
     observe(reach, database, cx, |_| Ok(())).map(|(catalog, ())| catalog)
 }
 

@@ -25,8 +25,8 @@ const END: &str = "guard-end";
 /// What psql is given.
 enum Item {
     Script(String),
-    /// The rows of a `COPY … FROM STDIN` that the script before it began.
-    Rows(PathBuf),
+    /// A `COPY … FROM STDIN` and its rows: in one piece, since an empty line between the two would be a row.
+    Rows(String, PathBuf),
 }
 
 /// One session with a database.
@@ -103,7 +103,8 @@ fn talk(
         loop {
             match asking.recv_timeout(TICK) {
                 Ok(Item::Script(script)) => writer.write_all(script.as_bytes())?,
-                Ok(Item::Rows(path)) => {
+                Ok(Item::Rows(script, path)) => {
+                    writer.write_all(script.as_bytes())?;
                     io::copy(&mut File::open(path)?, &mut { &mut *writer })?;
                     writer.write_all(b"\\.\n")?;
                 }
@@ -129,8 +130,7 @@ impl Session {
 
     /// Gives a script that is a `COPY … FROM STDIN`, and the file of its rows.
     pub(super) fn copy_in(&mut self, script: &str, rows: PathBuf) -> Result<()> {
-        self.give(Item::Script(format!("{script}\n")))?;
-        self.give(Item::Rows(rows))?;
+        self.give(Item::Rows(format!("{script}\n"), rows))?;
         self.lines("").map(|_| ())
     }
 

@@ -90,11 +90,17 @@ impl<'c> Copy<'c> {
 
     /// Takes an entry that is met for the first time.
     pub(super) fn take(&mut self, node: &Node, data: &mut dyn Read) -> io::Result<()> {
-        self.portrait.take(node);
-        self.append(node, data)
+        self.note(node);
+        self.write(node, data)
     }
 
-    fn append(&mut self, node: &Node, data: &mut dyn Read) -> io::Result<()> {
+    /// Takes an entry into the fingerprint.
+    pub(super) fn note(&mut self, node: &Node) {
+        self.portrait.take(node);
+    }
+
+    /// Writes an entry; a later one of the same path replaces it.
+    pub(super) fn write(&mut self, node: &Node, data: &mut dyn Read) -> io::Result<()> {
         let before = self.archive.written();
         let mut exact = Exact {
             input: data,
@@ -240,7 +246,7 @@ fn read_once(copy: &mut Copy<'_>, met: &Node, path: &Path, is_first: bool) -> Re
     let result = if is_first {
         copy.take(&node, &mut data)
     } else {
-        copy.append(&node, &mut data)
+        copy.write(&node, &mut data)
     };
     result.map_err(|error| not_copied(path, error))?;
     let after = file.metadata().at("look at", path)?;

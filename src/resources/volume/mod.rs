@@ -1,5 +1,6 @@
 //! Volumes and directories: copied as one archive, staged inside the live tree, and exchanged entry by entry.
 
+mod adopt;
 mod archive;
 mod aside;
 mod build;
@@ -26,15 +27,15 @@ pub use build::KIND;
 use self::halt::Mode;
 use self::node::Precision;
 use self::place::Target;
-use self::record::{Details, Spot, details};
+use self::record::{Spot, details};
 use self::swap::{Aside, Side};
 use super::names::escaped;
 use super::{Resource, ResourceError, Result, Slot, Survey};
 use crate::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use crate::model::fingerprint::Fingerprint;
+use crate::model::foreign::{Material, Part};
 use crate::model::name::ResourceName;
 use crate::model::policy::DataRestore;
-use crate::model::text;
 use crate::system::context::Context;
 
 /// A Docker volume, or a directory.
@@ -76,31 +77,24 @@ impl Resource for Volume {
             return Err(survey::refused_database(&place, database));
         }
         let copied = self.copy(&place, slot, cx)?;
-        let details = Details {
-            source: place.source.clone(),
-            mode: self.mode,
-            precision: if place.directory().is_some() {
-                Precision::Nanoseconds
-            } else {
-                Precision::Seconds
-            },
-            entries: copied.entries,
-            content_bytes: copied.content_bytes,
-            tar_bytes: copied.tar_bytes,
+        let precision = if place.directory().is_some() {
+            Precision::Nanoseconds
+        } else {
+            Precision::Seconds
         };
-        let details = serde_json::to_value(&details)
-            .map_err(|error| ResourceError::because("could not describe the copy", error))?;
-        let size = text::bytes(copied.content_bytes);
-        Ok(Artifact {
-            resource: self.name.clone(),
-            kind: KIND.key.to_owned(),
-            fingerprint: copied.fingerprint,
-            files: copied.files,
-            details,
-            summary: format!("{}: {} entries, {size}", place.shown, text::count(copied.entries)),
-            not_kept: copied.not_kept,
-            tools: vec![("guard".to_owned(), env!("CARGO_PKG_VERSION").to_owned())],
-        })
+        self.artifact(&place, precision, copied)
+    }
+
+    fn adopt(&self, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact> {
+        let Part::Archive { path } = &material.part else {
+            return Err(ResourceError::new(format!("{} takes only an archive", self.name)));
+        };
+        let place = self.find(cx)?;
+        let Some(live) = place.directory() else {
+            return Err(survey::refused_engine(&place));
+        };
+        let copied = adopt::copy(path, live, slot, self.level, cx)?;
+        self.artifact(&place, Precision::Seconds, copied)
     }
 
     fn prove(&self, artifact: &Artifact, slot: &Slot, _cx: &Context) -> Result<()> {

@@ -3,12 +3,13 @@
 use super::halt::{Halt, Mode};
 use super::node::Precision;
 use super::place::{self, Place, Reach, Target};
-use super::record::Spot;
+use super::record::{Details, Spot};
 use super::swap::Aside;
-use super::{Volume, aside, capture, stream, walk};
+use super::{KIND, Volume, aside, capture, stream, walk};
 use crate::model::artifact::{Artifact, Displaced};
 use crate::model::event::Level;
 use crate::model::fingerprint::Fingerprint;
+use crate::model::text;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
 use crate::system::docker::Container;
@@ -98,6 +99,31 @@ impl Volume {
             copied.not_kept.extend(noted);
         }
         Ok(copied)
+    }
+
+    /// What the manifest says of a copy.
+    pub(super) fn artifact(&self, place: &Place, precision: Precision, copied: capture::Copied) -> Result<Artifact> {
+        let details = Details {
+            source: place.source.clone(),
+            mode: self.mode,
+            precision,
+            entries: copied.entries,
+            content_bytes: copied.content_bytes,
+            tar_bytes: copied.tar_bytes,
+        };
+        let details = serde_json::to_value(&details)
+            .map_err(|error| ResourceError::because("could not describe the copy", error))?;
+        let size = text::bytes(copied.content_bytes);
+        Ok(Artifact {
+            resource: self.name.clone(),
+            kind: KIND.key.to_owned(),
+            fingerprint: copied.fingerprint,
+            files: copied.files,
+            details,
+            summary: format!("{}: {} entries, {size}", place.shown, text::count(copied.entries)),
+            not_kept: copied.not_kept,
+            tools: vec![("guard".to_owned(), env!("CARGO_PKG_VERSION").to_owned())],
+        })
     }
 
     pub(super) fn swap(&self, spot: &Spot, cx: &Context) -> Result<Displaced> {

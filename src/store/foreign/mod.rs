@@ -2,6 +2,7 @@
 
 mod info;
 mod proof;
+mod trust;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -177,3 +177,23 @@ fn a_result_says_what_the_process_says() {
     assert_eq!(kept["exit_code"], 20);
     assert_eq!(kept["production"], told["production"]);
 }
+
+#[test]
+fn what_a_release_still_changes_while_it_is_stopped_is_put_back_as_well() {
+    // At the time of the first look only the configuration is different; the migration comes when the release is stopped.
+    let stop = "echo late > objects/late.txt; sqlite3 app.db \"ALTER TABLE users ADD COLUMN late TEXT\"";
+    let project = Embedded::and(&format!(
+        "[services]\nstart = [\"true\"]\nstop = [[\"sh\", \"-c\", {}]]",
+        toml_text(stop)
+    ));
+    let before = project.everything();
+    let ran = project.guard().run(&["deploy", "--", "./deploy.sh", "sick"]).expect(21);
+    ran.says("db was changed until now")
+        .says("objects was changed until now");
+    assert_eq!(project.everything(), before);
+}
+
+/// A text as TOML writes it.
+fn toml_text(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

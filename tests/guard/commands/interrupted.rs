@@ -162,9 +162,13 @@ fn a_lock_dies_with_its_holder() {
     let project = Embedded::new();
     let mut first = project.guard().start(&["backup", "--lock-wait"]);
     end(&mut first);
-    let mut first = project
-        .guard()
-        .start(&["deploy", "--", "./deploy.sh", "echo > ../reached; sleep 3600"]);
+    let mut first = project.guard().start(&[
+        "deploy",
+        "--no-watcher",
+        "--",
+        "./deploy.sh",
+        "echo > ../reached; sleep 3600",
+    ]);
     crate::support::embedded::until(|| project.root().join("reached").exists());
     first.kill().unwrap();
     first.wait().unwrap();
@@ -202,7 +206,14 @@ fn a_resume_does_not_end_the_commands_of_another_project() {
     // Two runs of the same second have the same name; both guards are in the process group of this test.
     for _ in 0..10 {
         let (project, other) = (Embedded::new(), Embedded::new());
-        let words = ["deploy", "--", "./deploy.sh", "all", "echo > ../reached; sleep 2"];
+        let words = [
+            "deploy",
+            "--no-watcher",
+            "--",
+            "./deploy.sh",
+            "all",
+            "echo > ../reached; sleep 2",
+        ];
         let (mut killed, mut alive) = (project.guard().start(&words), other.guard().start(&words));
         for reached in [&project, &other] {
             crate::support::embedded::until(|| reached.root().join("reached").exists());

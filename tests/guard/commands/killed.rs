@@ -8,6 +8,7 @@ use std::process::Child;
 use std::time::Duration;
 
 use crate::support::embedded::{Embedded, until};
+use crate::support::program::Program;
 
 type State = BTreeMap<&'static str, String>;
 
@@ -15,6 +16,11 @@ type State = BTreeMap<&'static str, String>;
 fn kills() -> u32 {
     let asked = std::env::var("GUARD_TEST_KILLS").ok();
     asked.map_or(16, |text| text.parse().expect("a number"))
+}
+
+/// guard without a watcher, so that `guard resume` finds the run as the kill left it.
+fn alone(project: &Embedded) -> Program {
+    project.guard().env("GUARD_NO_WATCHER", "yes")
 }
 
 /// Where to kill, spread evenly over a run by the number of the kill, with no two alike.
@@ -67,15 +73,15 @@ impl Point {
 /// Resumes, kills that as well every third time, and resumes until it has come to its end; returns the last exit code.
 fn resume(project: &Embedded, number: u32) -> i32 {
     if number.is_multiple_of(3) {
-        let mut again = project.guard().start(&["resume"]);
+        let mut again = alone(project).start(&["resume"]);
         std::thread::sleep(Duration::from_millis(u64::from(number * 7 % 90)));
         let _gone = again.kill();
         again.wait().unwrap();
     }
-    let resumed = project.guard().run(&["resume"]);
+    let resumed = alone(project).run(&["resume"]);
     let code = resumed.code.expect("an exit code");
     assert!(![30, 32, 33, 70].contains(&code), "{}", resumed.everything());
-    project.guard().run(&["resume"]).expect(0);
+    alone(project).run(&["resume"]).expect(0);
     code
 }
 
@@ -105,14 +111,14 @@ fn a_bad_deployment_that_is_killed_anywhere_ends_in_the_old_state() {
         let project = Embedded::new();
         let before = project.everything();
         let point = Point::of(number, kills(), 46, 1000);
-        let mut guard = project.guard().start(&["deploy", "--", "./deploy.sh", "all", "sick"]);
+        let mut guard = alone(&project).start(&["deploy", "--", "./deploy.sh", "all", "sick"]);
         point.strike(&project, 0, &mut guard);
         let code = resume(&project, number);
         assert_state(&project, &before, number, code);
         assert!(project.deployments().len() <= 1, "the deploy command ran twice");
         // The project is as usable as ever.
         if number.is_multiple_of(4) {
-            project.guard().run(&["deploy", "--", "./deploy.sh", "all"]).expect(0);
+            alone(&project).run(&["deploy", "--", "./deploy.sh", "all"]).expect(0);
         }
     }
 }
@@ -132,7 +138,7 @@ fn a_good_deployment_that_is_killed_anywhere_ends_in_the_old_state_or_in_the_new
         let project = Embedded::new();
         let before = project.everything();
         let point = Point::of(number, kills(), 18, 1300);
-        let mut guard = project.guard().start(&words);
+        let mut guard = alone(&project).start(&words);
         point.strike(&project, 0, &mut guard);
         let code = resume(&project, number);
         assert!(project.deployments().len() <= 1, "the deploy command ran twice");
@@ -157,7 +163,7 @@ fn a_good_deployment_that_is_killed_anywhere_ends_in_the_old_state_or_in_the_new
 fn a_rollback_and_its_undo_that_are_killed_anywhere_are_finished() {
     let project = Embedded::new();
     let old = project.everything();
-    project.guard().run(&["deploy", "--", "./deploy.sh", "all"]).expect(0);
+    alone(&project).run(&["deploy", "--", "./deploy.sh", "all"]).expect(0);
     let new = project.everything();
     for number in 0..kills() {
         let (words, from, to) = if number.is_multiple_of(2) {
@@ -168,13 +174,13 @@ fn a_rollback_and_its_undo_that_are_killed_anywhere_are_finished() {
         // Those of even number are rollbacks: both kinds of points for both.
         let point = Point::of(number / 2, kills() / 2, 28, 400);
         let runs = project.runs().len();
-        let mut guard = project.guard().start(&words);
+        let mut guard = alone(&project).start(&words);
         point.strike(&project, runs, &mut guard);
         let code = resume(&project, number);
         // Where nothing was announced yet, nothing was done, and asking again does it.
         if project.runs().len() == runs || project.everything() == *from {
             assert_state(&project, from, number, code);
-            project.guard().run(&words).expect(0);
+            alone(&project).run(&words).expect(0);
         }
         assert_state(&project, to, number, code);
         assert_eq!(project.deployments().len(), 1);

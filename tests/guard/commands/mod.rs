@@ -1,5 +1,6 @@
 //! The real binary on a small project without containers, asked for everything that it can do.
 
+mod adopting;
 mod deploying;
 mod endings;
 mod interrupted;
@@ -9,3 +10,5 @@ mod refused;
 mod streams;
 mod surroundings;
 mod unusable;
+mod watched;
+mod watcher;

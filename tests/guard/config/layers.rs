@@ -94,12 +94,15 @@ fn every_older_name_reaches_its_setting() {
     assert_eq!(settings.probes[0].kind, "http");
     assert!(settings.confirmed);
     assert_eq!(settings.backup_dir, settings.directory.join("./backups"));
-    assert_eq!(settings.slack_webhook.as_ref().unwrap().expose(), hook);
+    let target = &settings.targets[0];
+    assert_eq!((target.name.as_str(), target.kind.as_str()), ("slack", "slack"));
+    let url = target.read(&mut Vec::new(), |section| section.text("url"));
+    assert_eq!(url.as_deref(), Some(hook));
     let hooked = Project::new(FINE)
         .with("SLACK_WEBHOOK_URL", hook)
         .with("GUARD_YES", "1")
         .settings();
-    assert!(hooked.confirmed && hooked.slack_webhook.is_some());
+    assert!(hooked.confirmed && hooked.targets.len() == 1);
     let shown = format!("{:?}", settings.effective);
     assert!(!shown.contains("CANARY"), "{shown}");
     assert!(settings.secrets.iter().any(|secret| secret.expose() == hook));

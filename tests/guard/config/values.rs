@@ -181,7 +181,7 @@ fn all_problems_are_told_at_once_with_their_places() {
             "guard.toml:7:8: `retention.keep`: 0 is not in 1 to",
             "guard.toml:9:8: `resources.db.kind`: there is no kind \"oracle\" (known kinds: postgres",
             "guard.toml:11:16: `policy.data_restore`: \"sometimes\" is not one of: auto, always, never, if-no-writes",
-            "guard.toml:13:21: `notify.slack_webhook_url`: is not an http:// or https:// address",
+            "guard.toml:13:21: `notify.slack_webhook_url`: is not an https:// address",
             "guard.toml:15:9: `services.stop`: expected a command",
             "GUARD_INTERVAL: \"x\" is not a duration",
             "GUARD_ERROR_TRESHOLD: guard knows no variable of this name (did you mean `GUARD_ERROR_THRESHOLD`?)",

@@ -37,6 +37,7 @@ pub fn plan(kind: RunKind, policy: Policy) -> Plan {
         stage(StageName::Evidence, vec![Action::Evidence]),
         stage(StageName::Prepare, vec![Action::Prepare(resource())]),
         stage(StageName::Quiesce, vec![Action::Quiesce]),
+        stage(StageName::Recheck, vec![Action::Recheck(resource())]),
         stage(StageName::Data, vec![Action::Restore(resource())]),
         stage(StageName::Start, vec![Action::Start]),
         stage(StageName::Prove, vec![Action::Prove]),
@@ -110,19 +111,27 @@ impl Journal {
     }
 
     fn prepared(&mut self, work: Work) -> &mut Self {
-        let prepared = Prepared {
-            resource: resource(),
-            work,
-            details: Value::Null,
-            price: Vec::new(),
-        };
         self.done(Action::Evidence, Yield::Nothing)
-            .done(Action::Prepare(resource()), Yield::Prepared(prepared))
+            .done(Action::Prepare(resource()), found(work))
+    }
+
+    fn quiesced(&mut self) -> &mut Self {
+        self.done(Action::Quiesce, Yield::Nothing)
+            .done(Action::Recheck(resource()), Yield::Nothing)
     }
 
     fn history(&self) -> History {
         History::of(&self.0).unwrap()
     }
+}
+
+fn found(work: Work) -> Yield {
+    Yield::Prepared(Prepared {
+        resource: resource(),
+        work,
+        details: Value::Null,
+        price: Vec::new(),
+    })
 }
 
 fn actor() -> Actor {
@@ -133,6 +142,7 @@ fn actor() -> Actor {
         boot: "now".into(),
         user: "me".into(),
         version: "0".into(),
+        watcher: false,
     }
 }
 
@@ -247,9 +257,7 @@ fn the_way_back_is_walked_in_order_and_names_its_cause() {
         assert_eq!(next(&journal), "evidence");
         journal.prepared(Work::Changed(vec!["schema".into()]));
         assert_eq!(next(&journal), "quiesce");
-        journal
-            .done(Action::Quiesce, Yield::Nothing)
-            .done(Action::Restore(resource()), displaced());
+        journal.quiesced().done(Action::Restore(resource()), displaced());
         assert_eq!(next(&journal), "start");
         journal
             .done(Action::Start, Yield::Nothing)
@@ -281,9 +289,7 @@ fn a_step_back_is_tried_three_times_and_then_a_person_is_needed() {
     journal.deployed().failed(Action::Gate).add(Fact::Turned {
         why: Turn::VerifyFailed,
     });
-    journal
-        .prepared(Work::Changed(Vec::new()))
-        .done(Action::Quiesce, Yield::Nothing);
+    journal.prepared(Work::Changed(Vec::new())).quiesced();
     for _ in 0..2 {
         journal.failed(Action::Restore(resource()));
         assert_eq!(next(&journal), "restore/db");
@@ -322,7 +328,7 @@ fn an_old_state_that_is_not_well_is_said_to_be_unhealthy() {
         })
         .prepared(Work::Changed(Vec::new()));
     journal
-        .done(Action::Quiesce, Yield::Nothing)
+        .quiesced()
         .done(Action::Restore(resource()), displaced())
         .done(Action::Start, Yield::Nothing)
         .failed(Action::Prove);

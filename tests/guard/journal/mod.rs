@@ -28,6 +28,7 @@ pub fn actor(host: &str) -> Actor {
         boot: "b".to_owned(),
         user: "ops".to_owned(),
         version: "0.1.0".to_owned(),
+        watcher: false,
     }
 }
 

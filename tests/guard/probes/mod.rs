@@ -11,10 +11,10 @@ mod hostile;
 mod http;
 mod programs;
 pub mod project;
-mod server;
+pub mod server;
 
 mod tcp;
-mod tls;
+pub mod tls;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -26,7 +26,7 @@ use guard::probes::{Expectation, Probe, Site, kind};
 use guard::system::context::Context;
 
 /// A setting from its JSON form.
-fn item(value: &serde_json::Value) -> Item {
+pub fn item(value: &serde_json::Value) -> Item {
     let value = match value {
         serde_json::Value::Bool(flag) => Value::Flag(*flag),
         serde_json::Value::Number(number) => number

@@ -1,7 +1,8 @@
 //! `http` over TLS: each flaw of a certificate has a class of its own.
 
 use std::io::Write;
-use std::sync::Arc;
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
 
 use guard::model::health::{Answer, Class};
 use guard::probes::Expectation;
@@ -14,8 +15,15 @@ use super::server::{Server, answer, head};
 use super::{build, read};
 use crate::support::Scene;
 
-/// Serves TLS with this chain.
-fn serve(certificate: &rcgen::Certificate, key: &KeyPair) -> Server {
+/// A TLS stream of the server's side.
+pub type Secure = StreamOwned<ServerConnection, TcpStream>;
+
+/// Serves TLS with this chain; each connection is spoken with by `speak`.
+pub fn accepting(
+    certificate: &rcgen::Certificate,
+    key: &KeyPair,
+    speak: impl Fn(Secure) + Send + Sync + 'static,
+) -> Server {
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -26,7 +34,13 @@ fn serve(certificate: &rcgen::Certificate, key: &KeyPair) -> Server {
     let config = Arc::new(config);
     Server::start(move |stream| {
         let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
-        let mut stream = StreamOwned::new(connection, stream);
+        speak(StreamOwned::new(connection, stream));
+    })
+}
+
+/// Serves TLS with this chain, and answers each request with 200.
+pub fn serve(certificate: &rcgen::Certificate, key: &KeyPair) -> Server {
+    accepting(certificate, key, |mut stream| {
         if head(&mut stream).is_some() {
             let _sent = stream.write_all(answer("200 OK", "", "ok").as_bytes());
             stream.conn.send_close_notify();
@@ -35,7 +49,27 @@ fn serve(certificate: &rcgen::Certificate, key: &KeyPair) -> Server {
     })
 }
 
-fn authority() -> CertifiedIssuer<'static, KeyPair> {
+/// A server with a certificate for this name, and the heads of the requests that it was sent.
+pub fn serve_body(authority: &CertifiedIssuer<'static, KeyPair>, name: &str) -> (Server, Arc<Mutex<Vec<String>>>) {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec![name.to_owned()])
+        .unwrap()
+        .signed_by(&key, authority)
+        .unwrap();
+    let heads: Arc<Mutex<Vec<String>>> = Arc::default();
+    let kept = Arc::clone(&heads);
+    let server = accepting(&certificate, &key, move |mut stream| {
+        if let Some(head) = head(&mut stream) {
+            kept.lock().unwrap().push(head);
+            let _sent = stream.write_all(answer("200 OK", "", "ok").as_bytes());
+            stream.conn.send_close_notify();
+            let _flushed = stream.flush();
+        }
+    });
+    (server, heads)
+}
+
+pub fn authority() -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()

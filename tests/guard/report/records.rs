@@ -140,6 +140,7 @@ pub fn opened(kind: RunKind) -> Journal {
         boot: "b".into(),
         user: "alice".into(),
         version: "0.1.0".into(),
+        watcher: false,
     };
     let fact = Fact::Opened {
         run: RunId::new(&stamp(), kind),

@@ -3,13 +3,18 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{Stage, State, same};
+use crate::support::program::Program;
 
-/// How many kills each of the two tests does, unless `GUARD_TEST_KILLS` says otherwise.
-const KILLS: u32 = 5;
+/// How many kills the two tests do together, half of them each, unless `GUARD_TEST_KILLS` says otherwise.
+const KILLS: u32 = 8;
 
-fn kills() -> u32 {
-    std::env::var("GUARD_TEST_KILLS").map_or(KILLS, |text| text.parse().unwrap())
+fn kills_each() -> u32 {
+    let kills = std::env::var("GUARD_TEST_KILLS").map_or(KILLS, |text| text.parse().unwrap());
+    kills.div_ceil(2)
 }
+
+/// About how long a rollback of the shop takes.
+const ROLLBACK: Duration = Duration::from_secs(14);
 
 /// Random moments, the same for the same seed.
 struct Dice(u64);
@@ -38,9 +43,14 @@ impl Dice {
 }
 
 impl Stage {
+    /// guard as this series needs it: nobody but the test finishes what was killed.
+    fn alone(&self) -> Program {
+        self.guard().env("GUARD_NO_WATCHER", "1")
+    }
+
     /// Starts guard and kills it after this long; whether it had ended before.
     fn kill(&self, args: &[&str], after: Duration) -> bool {
-        let mut running = self.guard().start(args);
+        let mut running = self.alone().start(args);
         std::thread::sleep(after);
         let had_ended = running.try_wait().unwrap().is_some();
         running.kill().unwrap();
@@ -63,7 +73,7 @@ impl Stage {
     fn resume(&self) -> Option<i32> {
         let mut code = None;
         for _ in 0..5 {
-            let ran = self.guard().run(&["resume"]);
+            let ran = self.alone().run(&["resume"]);
             if ran.everything().contains("nothing is unfinished") {
                 assert_eq!(ran.code, Some(0));
                 return code;
@@ -106,10 +116,10 @@ fn a_deployment_that_is_killed_is_finished() {
     let deploy = ["deploy", "--data-restore", "always", "--", "sh", "-c", &script];
     let before = stage.state();
     let begun = Instant::now();
-    stage.guard().run(&deploy).expect(21);
+    stage.alone().run(&deploy).expect(21);
     let span = begun.elapsed();
     same("before any kill", &stage.state(), &before, &[]);
-    for number in 1..=kills() {
+    for number in 1..=kills_each() {
         std::fs::write(&marks, "").unwrap();
         let after = dice.part_of(span);
         let had_ended = stage.kill(&deploy, after);
@@ -117,7 +127,7 @@ fn a_deployment_that_is_killed_is_finished() {
         eprintln!("deployment {number} of {span:.1?} killed after {after:.1?}: {words}");
         let was_begun = !std::fs::read_to_string(&marks).unwrap().is_empty();
         if was_begun && !had_ended && !words.contains("closed") {
-            stage.guard().run(&["deploy", "--", "true"]).expect(13);
+            stage.alone().run(&["deploy", "--", "true"]).expect(13);
         }
         let code = stage.resume();
         assert!(!was_begun || code != Some(0), "a bad release was called good");
@@ -145,29 +155,32 @@ fn a_rollback_that_is_killed_is_finished() {
     let mut dice = Dice::thrown("rollbacks");
     let old = stage.state();
     let deploy = ["deploy", "--no-rollback", "--", "./deploy.sh", "migrate"];
-    stage.guard().run(&deploy).expect(31);
+    stage.alone().run(&deploy).expect(31);
     let failed = stage.state();
-    let back = ["rollback", "--yes", "--data-restore", "always"];
-    let begun = Instant::now();
-    stage.guard().run(&back).expect(0);
-    let span = begun.elapsed();
-    same("before any kill", &stage.state(), &old, &[]);
-    // From now on to and fro: each undo leads to the other state.
-    let (mut here, mut there): (&State, &State) = (&old, &failed);
-    for number in 1..=kills() {
-        let after = dice.part_of(span);
+    let latest = stage.shop.state().join("backups/.latest_backup");
+    let backup = format!("--backup-timestamp={}", std::fs::read_to_string(latest).unwrap().trim());
+    // By turns: the failed release is rolled back by hand, for the first time each time, and the undo brings it back.
+    let back = ["rollback", "--yes", "--data-restore", "always", &backup];
+    let undo = ["rollback", "--undo", "--yes"];
+    let mut is_failed = true;
+    for number in 1..=kills_each() {
+        let (args, name) = if is_failed {
+            (&back[..], "rollback")
+        } else {
+            (&undo[..], "undo")
+        };
+        // Both take as long as this, the first more at its beginning and the other at its end.
+        let after = dice.part_of(ROLLBACK);
         let runs = stage.runs().len();
-        stage.kill(&["rollback", "--undo", "--yes"], after);
+        stage.kill(args, after);
         let words = stage.last_words();
-        eprintln!("rollback {number} of {span:.1?} killed after {after:.1?}: {words}");
+        eprintln!("{name} {number} of {ROLLBACK:.1?} killed after {after:.1?}: {words}");
         // A run whose first record is on disk is finished; before that nothing was done.
         let has_begun = stage.runs().len() > runs && words.contains("\"record\"");
         stage.resume();
         stage.has_no_actor();
-        if has_begun {
-            std::mem::swap(&mut here, &mut there);
-        }
-        let now = stage.state();
-        same(&format!("rollback {number}, {words}"), &now, here, &[]);
+        is_failed ^= has_begun;
+        let expected: &State = if is_failed { &failed } else { &old };
+        same(&format!("{name} {number}, {words}"), &stage.state(), expected, &[]);
     }
 }

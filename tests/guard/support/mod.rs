@@ -7,6 +7,7 @@ pub mod kinds;
 pub mod program;
 pub mod project;
 pub mod shop;
+pub mod watched;
 
 use std::path::{Path, PathBuf};
 

@@ -142,11 +142,13 @@ fn fresh(
             .as_ref()
             .map(|cause| format!(": {cause}"))
             .unwrap_or_default();
-        let failure = format!("{error}{cause}");
+        // What the server says, without the words of the call.
+        let cause = cause.rsplit_once("ERROR:  ").map_or(cause.as_str(), |(_, said)| said);
+        let failure = format!("{error}: {}", cause.trim_start_matches(": "));
         cx.note(
             Level::Error,
             format!(
-                "{}: no rows could be carried over; they stay in the displaced database: {failure}",
+                "{}: no rows could be carried over; `guard salvage` can do it later: {failure}",
                 of.name
             ),
         );

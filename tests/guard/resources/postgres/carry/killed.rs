@@ -74,9 +74,11 @@ fn killed_while_rows_are_taken_along_it_ends_with_each_row_once() {
     let mut expected = 1;
     for number in 0..kills() {
         let runs = project.runs().len();
-        let mut guard = project
-            .guard()
-            .start(&["deploy", "--", "./deploy.sh", &release(&cluster)]);
+        let mut guard =
+            project
+                .guard()
+                .env("GUARD_NO_WATCHER", "1")
+                .start(&["deploy", "--", "./deploy.sh", &release(&cluster)]);
         let begun = || {
             let run = project.runs();
             let journal = run.get(runs).map(|run| run.join("journal.jsonl"));

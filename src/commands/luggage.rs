@@ -1,0 +1,134 @@
+//! What travels with a run, so that it is finished as it was begun, whatever the settings say by then.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::flags::Flags;
+use super::refusal::Refusal;
+use super::setup::Desk;
+use super::workbench::Bench;
+use crate::config::{Document, Settings, env};
+use crate::journal::Run;
+use crate::model::exit::ExitCode;
+use crate::model::setting::Source;
+use crate::system::disk;
+
+/// The file of the luggage in a run's directory.
+const FILE: &str = "request.json";
+
+/// The settings of a run, as they were when it began.
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+pub(super) struct Luggage {
+    /// The text of the settings.
+    pub settings: String,
+    /// The name of that text in messages.
+    #[serde(default)]
+    pub name: String,
+    /// The flags and variables that were laid over it.
+    pub flags: BTreeMap<String, Vec<String>>,
+    /// The project's directory, absolute.
+    #[serde(default)]
+    pub directory: PathBuf,
+    /// The directory of the backups, absolute.
+    #[serde(default)]
+    pub backup_dir: PathBuf,
+}
+
+impl Luggage {
+    /// What the run that begins now takes with it.
+    #[must_use]
+    pub(super) fn of(bench: &Bench) -> Self {
+        Self {
+            settings: bench.settings.source.text.clone(),
+            name: bench.settings.source.name.clone(),
+            flags: outer_layers(&bench.wish.flags, bench),
+            directory: bench.settings.directory.clone(),
+            backup_dir: bench.settings.backup_dir.clone(),
+        }
+    }
+
+    /// Puts it into the run's directory.
+    ///
+    /// # Errors
+    /// It cannot be written: the run has not begun.
+    pub(super) fn pack(&self, run: &Run) -> Result<(), Refusal> {
+        let bytes =
+            serde_json::to_vec_pretty(self).map_err(|error| Refusal::of_error(ExitCode::BACKUP_FAILED, &error))?;
+        disk::write_whole(&run.directory.join(FILE), &bytes)
+            .map_err(|error| Refusal::of_error(ExitCode::BACKUP_FAILED, &error))
+    }
+
+    /// The luggage of a run; `None` where it was begun without.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    pub(super) fn unpack(run: &Run) -> Result<Option<Self>, Refusal> {
+        let path = run.directory.join(FILE);
+        let bytes = disk::read_optional(&path).map_err(|error| Refusal::of_error(ExitCode::CUT_OFF, &error))?;
+        bytes
+            .map(|bytes| serde_json::from_slice(&bytes).map_err(|error| Refusal::of_error(ExitCode::CUT_OFF, &error)))
+            .transpose()
+    }
+
+    /// The bench as it was when the run began, its settings and the flags and variables of that time, over the state that
+    /// it was found in.
+    ///
+    /// # Errors
+    /// The settings cannot be read here, as where a variable that they name is not set, or the directories cannot be used.
+    pub(super) fn bench(&self, place: &Place<'_>, desk: &Desk) -> Result<Bench, Refusal> {
+        let mut wish = desk.wish_from(place.directory);
+        wish.flags = known(&self.flags);
+        wish.judges = false;
+        let document = Document {
+            source: Source {
+                name: if self.name.is_empty() {
+                    "guard.toml".to_owned()
+                } else {
+                    self.name.clone()
+                },
+                text: self.settings.clone(),
+            },
+            mode: None,
+        };
+        let mut settings = Settings::of_document(&wish, place.directory, &document)
+            .map_err(|problems| Refusal::of_problems(&problems))?;
+        // Where guard keeps its state is not the run's to say: it was found here.
+        place.state_dir.clone_into(&mut settings.state_dir);
+        place.backup_dir.clone_into(&mut settings.backup_dir);
+        let cx = desk.context(place.directory);
+        Bench::open(settings, wish, cx, desk.runtime.clone())
+    }
+}
+
+/// Where a run was found.
+pub(super) struct Place<'p> {
+    /// The project's directory.
+    pub directory: &'p Path,
+    /// guard's state.
+    pub state_dir: &'p Path,
+    /// The backups.
+    pub backup_dir: &'p Path,
+}
+
+/// The flags, and the variables that mean a setting: the strongest layers, kept for a resume in another shell.
+fn outer_layers(flags: &Flags, bench: &Bench) -> BTreeMap<String, Vec<String>> {
+    let mut layers: BTreeMap<String, Vec<String>> = env::NAMES
+        .iter()
+        .filter(|name| !matches!(name.key, "directory" | "config" | "notify.slack_webhook_url"))
+        .filter_map(|name| {
+            let text = std::iter::once(&name.variable)
+                .chain(name.aliases)
+                .find_map(|name| bench.cx.environment.text(name))?;
+            Some((name.key.to_owned(), vec![text.to_owned()]))
+        })
+        .collect();
+    layers.extend(flags.iter().map(|(key, values)| ((*key).to_owned(), values.clone())));
+    layers
+}
+
+fn known(flags: &BTreeMap<String, Vec<String>>) -> Flags {
+    flags
+        .iter()
+        .filter_map(|(key, values)| Some((env::find(key)?.key, values.clone())))
+        .collect()
+}

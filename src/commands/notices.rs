@@ -1,0 +1,246 @@
+//! The herald of a run: hears its facts, and tells those outside of each turn that it takes, once.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::refusal::{Outcome, Refusal};
+use super::request::Notify;
+use super::setup::Desk;
+use super::workbench::Bench;
+use crate::journal::Run;
+use crate::model::event::{Audience, Event, Level, Voice};
+use crate::model::exit::ExitCode;
+use crate::model::fact::{Ending, Fact, Record, Turn};
+use crate::model::name::{RunId, RunKind};
+use crate::model::notice::{Notice, Occasion, Severity};
+use crate::notify::Notifier;
+use crate::report::closing::{Closing, reason};
+use crate::report::course::Course;
+use crate::system::context::Context;
+use crate::system::privilege;
+
+/// Tells of one run.
+#[derive(Clone)]
+pub(super) struct Herald(Arc<Inner>);
+
+struct Inner {
+    notifier: Notifier,
+    next: Voice,
+    course: Mutex<Course>,
+    letterhead: Letterhead,
+    program: String,
+}
+
+/// What every notice of a project says of itself.
+#[derive(Clone)]
+struct Letterhead {
+    project: String,
+    environment: Option<String>,
+    host: String,
+    run: Option<RunId>,
+}
+
+impl Letterhead {
+    fn of(bench: &Bench, run: Option<&Run>) -> Self {
+        Self {
+            project: bench.settings.project.clone(),
+            environment: bench.settings.environment_name.clone(),
+            host: privilege::host_name(),
+            run: run.map(|run| run.id.clone()),
+        }
+    }
+
+    fn notice(
+        &self,
+        occasion: Occasion,
+        severity: Severity,
+        cx: &Context,
+        title: String,
+        lines: Vec<String>,
+    ) -> Notice {
+        let word = serde_json::to_value(occasion).unwrap_or_default();
+        let run = self.run.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
+        Notice {
+            id: format!("{run}/{}", word.as_str().unwrap_or_default()),
+            occasion,
+            severity,
+            at: cx.clock.now(),
+            project: self.project.clone(),
+            environment: self.environment.clone(),
+            host: self.host.clone(),
+            run: self.run.clone(),
+            title,
+            lines,
+        }
+    }
+}
+
+impl Herald {
+    /// A herald of this run; `before` is what an earlier process has recorded, and told, of it.
+    ///
+    /// # Errors
+    /// A target's table is wrong.
+    pub(super) fn new(run: &Run, cx: &Context, before: &[Record], bench: &Bench, desk: &Desk) -> Result<Self, Refusal> {
+        Ok(Self(Arc::new(Inner {
+            notifier: Notifier::new(bench.targets()?, cx.clone(), desk.runtime.clone()),
+            next: bench.cx.voice.clone(),
+            course: Mutex::new(Course::of(before)),
+            letterhead: Letterhead::of(bench, Some(run)),
+            program: desk.style.program.clone(),
+        })))
+    }
+
+    /// The voice of the run: whoever listened before hears everything, and the herald the facts.
+    pub(super) fn voice(&self) -> Voice {
+        let listener: Arc<dyn Audience> = self.0.clone();
+        Voice::new(listener)
+    }
+
+    /// Tells that the run stopped where a person has to go on, without an ending of its own.
+    pub(super) fn needs_person(&self, refusal: &Refusal) {
+        let production = refusal
+            .exit
+            .meaning()
+            .map_or("as the journal says", |meaning| meaning.production);
+        let mut lines = refusal.account.why.clone();
+        lines.push(format!(
+            "Production is {production} (exit code {}).",
+            refusal.exit.number()
+        ));
+        lines.extend(
+            refusal
+                .account
+                .next
+                .iter()
+                .map(|next| format!("{}: {}", next.purpose, next.command)),
+        );
+        let title = format!("A person is needed: {}", refusal.account.failed);
+        self.0.tell(Occasion::NeedsPerson, Severity::Critical, title, lines);
+    }
+
+    /// Waits, for seconds at most, until everybody was told or given up.
+    pub(super) fn settle(&self) {
+        self.0.notifier.settle();
+    }
+}
+
+impl Inner {
+    fn tell(&self, occasion: Occasion, severity: Severity, title: String, lines: Vec<String>) {
+        let notice = self
+            .letterhead
+            .notice(occasion, severity, self.notifier.context(), title, lines);
+        self.notifier.tell(&notice);
+    }
+
+    fn hear(&self, record: &Record) {
+        let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
+        course.take(record);
+        let Some(plan) = course.opened.as_ref().map(|opened| &opened.plan) else {
+            return;
+        };
+        match &record.fact {
+            Fact::Opened { reason, .. } if plan.kind != RunKind::Backup => {
+                let what = match plan.kind {
+                    RunKind::Deploy => "A deployment began",
+                    RunKind::Undo => "The last rollback is being undone",
+                    _ => "A rollback by hand began",
+                };
+                self.tell(
+                    Occasion::Began,
+                    Severity::Info,
+                    what.to_owned(),
+                    reason.iter().cloned().collect(),
+                );
+            }
+            Fact::Turned { why } if *why != Turn::Asked && plan.kind != RunKind::Backup => {
+                let cause = course.cause().map(|mishap| mishap.failure.sentence());
+                let title = format!("{}: turning back", reason(*why));
+                self.tell(
+                    Occasion::TurnedBack,
+                    Severity::Warning,
+                    title,
+                    cause.into_iter().collect(),
+                );
+            }
+            Fact::Closed { ending } => {
+                if let Some((occasion, severity)) = weight(*ending, plan.kind) {
+                    let closing = Closing::of(&course, *ending, &self.program);
+                    let account = closing.account(&course, *ending);
+                    let mut lines = if ending.is_good() { Vec::new() } else { account.why };
+                    lines.push(format!(
+                        "Production is {} (exit code {}).",
+                        closing.production,
+                        closing.code.number()
+                    ));
+                    lines.extend(
+                        closing
+                            .next
+                            .iter()
+                            .map(|next| format!("{}: {}", next.purpose, next.command)),
+                    );
+                    self.tell(occasion, severity, closing.sentence, lines);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Audience for Inner {
+    fn tell(&self, event: &Event) {
+        self.next.tell(event);
+        if let Event::Fact { record, .. } = event {
+            self.hear(record);
+        }
+    }
+}
+
+/// What an ending is to those outside; `None`: nothing.
+fn weight(ending: Ending, kind: RunKind) -> Option<(Occasion, Severity)> {
+    Some(match ending {
+        Ending::Captured => return None,
+        Ending::Deployed => (Occasion::Kept, Severity::Info),
+        Ending::RolledBack(Turn::Asked) | Ending::NothingToUndo(Turn::Asked) => (Occasion::RolledBack, Severity::Info),
+        Ending::RolledBack(_) | Ending::NothingToUndo(_) => (Occasion::RolledBack, Severity::Warning),
+        Ending::Untouched(Turn::Interrupted) if kind == RunKind::Backup => return None,
+        Ending::Untouched(_) => (Occasion::Untouched, Severity::Warning),
+        Ending::Inconclusive => (Occasion::NeedsPerson, Severity::Warning),
+        Ending::Withheld(_) | Ending::RestoredUnhealthy(_) | Ending::Stuck(_) => {
+            (Occasion::NeedsPerson, Severity::Critical)
+        }
+    })
+}
+
+/// `guard notify`: a test notice to everybody, and what came of it.
+///
+/// # Errors
+/// Nobody is to be told, or somebody could not be.
+pub(super) fn test(asked: &Notify, bench: &Bench, desk: &Desk) -> Outcome {
+    let targets = bench.targets()?;
+    if targets.is_empty() {
+        let refusal = Refusal::new(
+            ExitCode::REFUSED,
+            "nobody is to be told: the settings have no `[notify.NAME]`",
+        );
+        return Err(refusal.because("docs/configuration.md shows one of each kind"));
+    }
+    let severity = match asked.severity.as_str() {
+        "info" => Severity::Info,
+        "warning" => Severity::Warning,
+        _ => Severity::Critical,
+    };
+    let notifier = Notifier::new(targets, bench.cx.clone(), desk.runtime.clone());
+    let who = format!("sent by {}", bench.actor.user);
+    let title = "A test: notices of guard arrive here".to_owned();
+    let notice = Letterhead::of(bench, None).notice(Occasion::Test, severity, &bench.cx, title, vec![who]);
+    notifier.tell(&notice);
+    notifier.settle();
+    let (told, missed) = notifier.counts();
+    if missed > 0 {
+        return Err(Refusal::new(
+            ExitCode::REFUSED,
+            format!("{missed} of {} could not be told", told + missed),
+        ));
+    }
+    bench.cx.note(Level::Info, format!("{told} told; none missed"));
+    Ok(ExitCode::DONE)
+}

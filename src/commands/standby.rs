@@ -1,0 +1,125 @@
+//! The watcher from guard's side: it stands by before the first step that has to be finished, and stays away where a person
+//! insists on stopping.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::setup::Desk;
+use super::watcher;
+use super::workbench::Bench;
+use crate::engine::crew::Crew;
+use crate::engine::drive::Acts;
+use crate::engine::history::History;
+use crate::journal::Run;
+use crate::model::event::Level;
+use crate::model::fact::{Failure, Yield};
+use crate::model::name::RunKind;
+use crate::model::plan::{Action, Step};
+use crate::system::context::Context;
+use crate::system::detached;
+use crate::system::disk;
+use crate::system::identity::Identity;
+
+/// What the watcher says, and what was said by it when it went on with the run.
+pub(super) const LOG: &str = "watcher.log";
+/// Which process it is.
+pub(super) const PROCESS: &str = "watcher.json";
+/// There while a person wants the run to rest.
+const PAUSED: &str = "paused";
+/// How long the watcher has to come.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The crew of a run, with a watcher standing by as soon as there is something that must not be left half done.
+pub(super) struct Attended<'a> {
+    crew: &'a Crew,
+    run: &'a Run,
+    cx: &'a Context,
+    is_wanted: bool,
+    has_come: AtomicBool,
+}
+
+impl<'a> Attended<'a> {
+    /// The crew, and a watcher for it unless the settings want none.
+    pub(super) fn new(crew: &'a Crew, run: &'a Run, bench: &'a Bench, desk: &Desk) -> Self {
+        Self {
+            crew,
+            run,
+            cx: &bench.cx,
+            // A watcher that was killed as well leaves the run to people: two of them could go on like that for ever.
+            is_wanted: bench.settings.watcher && desk.is_program && !bench.actor.watcher,
+            has_come: AtomicBool::new(false),
+        }
+    }
+
+    fn call(&self) {
+        match stand_by(self.run) {
+            Ok(pid) => self.cx.note(
+                Level::Detail,
+                format!("a watcher stands by (pid {pid}): it goes on if guard is killed"),
+            ),
+            Err(error) => self.cx.note(
+                Level::Warn,
+                format!("no watcher stands by ({error}): if guard is killed, `guard resume` has to be typed"),
+            ),
+        }
+    }
+}
+
+impl Acts for Attended<'_> {
+    fn act(&self, step: &Step, history: &History) -> Result<Yield, Failure> {
+        self.crew.act(step, history)
+    }
+
+    fn expect(&self, steps: &[Step], history: &History) {
+        let must_be_finished = match history.plan().kind {
+            RunKind::Backup => false,
+            RunKind::Deploy => history.has_deploy_begun() || steps.iter().any(|step| step.action == Action::Deploy),
+            RunKind::Rollback | RunKind::Undo => true,
+        };
+        if self.is_wanted && must_be_finished && !self.has_come.swap(true, Ordering::SeqCst) {
+            self.call();
+        }
+    }
+}
+
+/// Starts the watcher of a run, and returns its process id when it is ready.
+fn stand_by(run: &Run) -> std::io::Result<String> {
+    let us = Identity::of_this_process().ok_or_else(|| std::io::Error::other("/proc cannot be read"))?;
+    let log = disk::open_append(&run.directory.join(LOG)).map_err(std::io::Error::other)?;
+    detached::start(&watcher::words(run, us), log, PATIENCE)
+}
+
+/// The watcher of a run, where one stands by or is at work.
+#[must_use]
+pub(super) fn standing_by(run: &Run) -> Option<Identity> {
+    let bytes = disk::read_optional(&run.directory.join(PROCESS)).ok().flatten()?;
+    let process: Identity = serde_json::from_slice(&bytes).ok()?;
+    process.is_alive().then_some(process)
+}
+
+fn paused(run: &Run) -> PathBuf {
+    run.directory.join(PAUSED)
+}
+
+/// Tells the watcher that guard stops because a person wants it to, so that nobody goes on by himself.
+pub(super) fn dismiss(run: &Run, bench: &Bench) {
+    if let Err(error) = disk::write_whole(&paused(run), bench.actor.user.as_bytes()) {
+        bench.cx.note(
+            Level::Warn,
+            format!("the watcher will go on with the run, since {error}"),
+        );
+    }
+}
+
+/// Whether a person wants the run to rest.
+#[must_use]
+pub(super) fn is_dismissed(run: &Run) -> bool {
+    disk::exists(&paused(run)).unwrap_or(true)
+}
+
+/// Ends the rest: somebody goes on with the run.
+pub(super) fn welcome(run: &Run) {
+    // Where it cannot be removed, the watcher of this resume stays away, and the run is finished all the same.
+    let _optional = std::fs::remove_file(paused(run));
+}
