@@ -89,6 +89,24 @@ pub trait Resource: Send + Sync {
         slot.compare(artifact)
     }
 
+    /// Restores the copy beside the live resource, compares it, and removes it again: the strongest proof that a kind has.
+    ///
+    /// # Errors
+    /// The copy is not sound (`copy_is_bad`), or it cannot be restored here.
+    fn rehearse(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
+        self.prove(artifact, slot, cx)
+    }
+
+    /// Removes what a capture of this run left standing by, when the run is over and it was not swapped in. What is gone
+    /// already is fine.
+    ///
+    /// # Errors
+    /// It is there and cannot be removed.
+    fn stand_down(&self, cx: &Context) -> Result<()> {
+        let _ = cx;
+        Ok(())
+    }
+
     /// Stages the copy beside the live resource, so that the swap is short; production is not touched. Says whether there
     /// is anything to do, and what it costs.
     ///

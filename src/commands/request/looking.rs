@@ -32,6 +32,9 @@ pub struct Verify {
     /// The backup: a timestamp, `latest`, or `previous`
     #[arg(value_name = "TS")]
     pub timestamp: String,
+    /// Also restore databases beside the live ones, compare them, and drop them again
+    #[arg(long)]
+    pub restore: bool,
 }
 
 /// `guard delete`

@@ -120,10 +120,29 @@ COMMIT;",
     }
 }
 
-/// A comment without what guard put before it when the database was put aside.
-fn unmarked(comment: &str) -> &str {
-    let ends = ["removes it for good] ", "rows were carried over] "];
-    let rest = comment.strip_prefix("[guard ");
-    let rest = rest.and_then(|rest| ends.iter().find_map(|end| rest.split_once(end)));
-    rest.map_or(comment, |(_, comment)| comment)
+/// A comment without what guard put before it: when the database was put aside, stood by, or was given rows.
+fn unmarked(mut comment: &str) -> &str {
+    const ENDS: [&str; 3] = ["removes it for good] ", "rows were carried over] ", "stands by] "];
+    while let Some(marked) = comment.strip_prefix("[guard ") {
+        let rests = ENDS
+            .iter()
+            .filter_map(|end| marked.split_once(end).map(|(_, rest)| rest));
+        let Some(rest) = rests.max_by_key(|rest| rest.len()) else {
+            break;
+        };
+        comment = rest;
+    }
+    comment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unmarked;
+
+    #[test]
+    fn only_what_guard_wrote_is_taken_off() {
+        let marked = "[guard x: rows were carried over] [guard x: 12ab stands by] its own [guard y: z stands by] too";
+        assert_eq!(unmarked(marked), "its own [guard y: z stands by] too");
+        assert_eq!(unmarked("[guard dog] of the house"), "[guard dog] of the house");
+    }
 }

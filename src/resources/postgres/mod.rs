@@ -11,6 +11,8 @@ mod reach;
 mod schema;
 mod session;
 mod sql;
+mod stall;
+mod standby;
 mod survey;
 mod swap;
 mod target;
@@ -44,6 +46,9 @@ pub(super) const KIND: Kind = Kind {
 /// How long a dump waits for a lock, unless `lock_wait` says otherwise.
 const LOCK_WAIT: Duration = Duration::from_secs(30);
 
+/// How long a dump may be silent, unless `stall` says otherwise.
+const STALL: Duration = Duration::from_mins(5);
+
 /// One database.
 #[derive(Debug)]
 struct Postgres {
@@ -53,7 +58,11 @@ struct Postgres {
     user: Option<String>,
     password_env: Option<String>,
     lock_wait: Duration,
+    stall: Duration,
+    any_server: bool,
     carry_over: CarryOver,
+    standby: standby::Standby,
+    proof: standby::Proof,
 }
 
 /// Where the server is.
@@ -74,7 +83,11 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
     let user = section.text("user");
     let password_env = section.text("password_env");
     let lock_wait = section.duration("lock_wait");
+    let stall = section.duration("stall");
+    let servers = [("same", false), ("any", true)];
+    let any_server = section.choice("server", &servers).unwrap_or_default();
     let carry_over = CarryOver::of(section);
+    let (standby, proof) = standby::wishes(section);
     if let Some(Err(why)) = url.as_ref().map(|url| target::Target::of_url(url.expose())) {
         section.problem("url", why, None);
         return None;
@@ -112,7 +125,11 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
         user,
         password_env,
         lock_wait: lock_wait.unwrap_or(LOCK_WAIT),
+        stall: stall.unwrap_or(STALL),
+        any_server,
         carry_over,
+        standby,
+        proof,
     }))
 }
 
@@ -197,6 +214,14 @@ impl Resource for Postgres {
         let nothing = || ResourceError::new("nothing was put aside");
         let aside = swap::kept(displaced).ok_or_else(nothing)?;
         carry::salvage(self, &aside, tables, into, cx)
+    }
+
+    fn rehearse(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
+        standby::rehearse(self, artifact, slot, cx)
+    }
+
+    fn stand_down(&self, cx: &Context) -> Result<()> {
+        standby::stand_down(self, cx)
     }
 
     fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {

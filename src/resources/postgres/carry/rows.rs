@@ -29,6 +29,11 @@ impl Row {
         })
     }
 
+    /// The length of its line.
+    pub(super) fn bytes(&self) -> u64 {
+        self.line.len() as u64
+    }
+
     pub(super) fn key(&self) -> &[u8] {
         self.line.get(self.key.0..self.key.1).unwrap_or_default()
     }

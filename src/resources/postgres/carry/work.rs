@@ -135,10 +135,8 @@ fn take(
     pair.compare(left, right, Depth::Rows, &mut |change, row| {
         figures.count(change);
         let values = row.values();
-        seen += 1;
-        if seen.is_multiple_of(10_000) {
-            cx.progress(&what, seen, None);
-        }
+        seen += row.bytes();
+        cx.progress(&what, seen, None);
         if let (Change::New, Some(failed), Some(column)) = (change, &pair.failed, &birth) {
             let at = failed.columns.iter().position(|known| &known.name == column);
             let moment = at.and_then(|at| values.get(at)).cloned().flatten();

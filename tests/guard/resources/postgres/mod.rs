@@ -4,6 +4,8 @@ mod carry;
 mod cut_off;
 mod faults;
 mod promises;
+mod servers;
+mod standby;
 mod swap;
 
 use guard::resources::{Resource, Site, Slot};
