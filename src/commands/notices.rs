@@ -212,7 +212,7 @@ fn weight(ending: Ending, kind: RunKind) -> Option<(Occasion, Severity)> {
         Ending::RolledBack(_) | Ending::NothingToUndo(_) => (Occasion::RolledBack, Severity::Warning),
         Ending::Untouched(Turn::Interrupted) if kind == RunKind::Backup => return None,
         Ending::Untouched(_) | Ending::Unprepared(_) => (Occasion::Untouched, Severity::Warning),
-        Ending::Inconclusive => (Occasion::NeedsPerson, Severity::Warning),
+        Ending::Inconclusive | Ending::Abandoned => (Occasion::NeedsPerson, Severity::Warning),
         Ending::Withheld(_) | Ending::RestoredUnhealthy(_) | Ending::Stuck(_) => {
             (Occasion::NeedsPerson, Severity::Critical)
         }

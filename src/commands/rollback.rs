@@ -1,9 +1,12 @@
 //! `guard rollback`: by hand, to a backup; and `--undo`, back to the state before the last rollback.
 
+use std::time::Duration;
+
 use super::adopting::{self, Adoption};
 use super::choosing::choose;
 use super::deploy::chosen;
 use super::journey::{Departure, depart};
+use super::locks;
 use super::plan;
 use super::prompt::confirm;
 use super::refusal::{Outcome, Refusal};
@@ -88,6 +91,7 @@ pub(super) fn go_back(
     bench: &Bench,
     desk: &Desk,
 ) -> Outcome {
+    let _databases = locks::databases(bench, &resources, Duration::ZERO)?;
     let run = claim(plan.kind, bench)?;
     let departure = Departure {
         plan,
@@ -196,7 +200,9 @@ fn outlook(backup: &Backup, resources: &[Owned], bench: &Bench) -> String {
     format!("Rollback to {}\n{}{price}", backup.timestamp(), table.render(None))
 }
 
-fn now(owned: &Owned, artifact: &Artifact, bench: &Bench) -> String {
+/// How a resource is now, beside its copy, in words.
+#[must_use]
+pub(super) fn now(owned: &Owned, artifact: &Artifact, bench: &Bench) -> String {
     match owned.resource.check(artifact, &bench.cx) {
         Ok(Live::Matches) => "as in the backup: nothing to do".to_owned(),
         Ok(Live::Differs(parts)) => crate::model::text::shortened(&format!("differs: {}", parts.join(", ")), 120),

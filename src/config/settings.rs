@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::checks;
+use super::copying::{self, CopySettings};
 use super::declared::{self, Declared};
 use super::env;
 use super::file::{self, Document, Tree};
@@ -70,6 +71,8 @@ pub struct Settings {
     pub watcher: bool,
     /// Which backups are kept.
     pub retention: Retention,
+    /// Where backups are copied to.
+    pub copy: CopySettings,
     /// What is done where another run holds the lock.
     pub lock: Lock,
     /// Whether prompts are answered with yes.
@@ -215,6 +218,7 @@ fn read(
         )
     });
     let retention = top.section("retention", |section| parts::retention(section, layers));
+    let copy = top.section("copy", copying::copying);
     let lock = top.section("lock", |section| parts::lock(section, layers));
     let (slack_webhook, mut targets) = top.section("notify", |section| {
         let key = "notify.slack_webhook_url";
@@ -260,6 +264,7 @@ fn read(
         allow_unhealthy_baseline,
         watcher,
         retention,
+        copy,
         lock,
         confirmed,
         targets,

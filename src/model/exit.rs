@@ -45,6 +45,8 @@ impl ExitCode {
     pub const CUT_OFF: Self = Self(33);
     /// Production is new and unproven: too little evidence to judge; the release was left in place.
     pub const INCONCLUSIVE: Self = Self(34);
+    /// Production is as it was left: a person has ended an unfinished run as things were.
+    pub const ABANDONED: Self = Self(35);
     /// Production is untouched: the backup was not found or is damaged.
     pub const NO_BACKUP: Self = Self(40);
     /// Production is untouched: the backup or journal was made by a newer guard.
@@ -162,6 +164,11 @@ pub const TABLE: &[Meaning] = &[
         "too little evidence to judge; the release was left in place",
     ),
     row(
+        ExitCode::ABANDONED,
+        "as it was left",
+        "`guard abort`: a person has ended an unfinished run as things were",
+    ),
+    row(
         ExitCode::NO_BACKUP,
         "untouched",
         "the backup was not found or is damaged",
@@ -199,6 +206,7 @@ impl Ending {
             Self::Withheld(_) => ExitCode::WITHHELD,
             Self::RestoredUnhealthy(_) => ExitCode::RESTORED_UNHEALTHY,
             Self::Stuck(_) => ExitCode::STUCK,
+            Self::Abandoned => ExitCode::ABANDONED,
         }
     }
 
@@ -213,6 +221,7 @@ impl Ending {
             Self::Withheld(_) => "new, failed",
             Self::RestoredUnhealthy(_) => "old, unhealthy",
             Self::Stuck(_) => "mixed",
+            Self::Abandoned => "as it was left",
         }
     }
 
@@ -231,7 +240,7 @@ impl Ending {
     #[must_use]
     pub fn turn(self) -> Option<Turn> {
         match self {
-            Self::Captured | Self::Deployed | Self::Inconclusive => None,
+            Self::Captured | Self::Deployed | Self::Inconclusive | Self::Abandoned => None,
             Self::Untouched(turn)
             | Self::Unprepared(turn)
             | Self::RolledBack(turn)

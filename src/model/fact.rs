@@ -254,4 +254,6 @@ pub enum Ending {
     RestoredUnhealthy(Turn),
     /// Mixed: the rollback stopped half-way, and can be continued.
     Stuck(Turn),
+    /// As it was left: a person has ended an unfinished run as things were.
+    Abandoned,
 }

@@ -159,6 +159,7 @@ pub fn word(ending: Ending) -> &'static str {
         Ending::Withheld(_) => "withheld",
         Ending::RestoredUnhealthy(_) => "restored-unhealthy",
         Ending::Stuck(_) => "stuck",
+        Ending::Abandoned => "abandoned",
     }
 }
 

@@ -96,6 +96,11 @@ pub(super) fn of_deploy(ending: Ending, kind: RunKind, backup: &str, again: Stri
             "to see which, and why",
             check,
         ),
+        Ending::Abandoned => (
+            "A person has ended the run as things were; what it kept is still there.".to_owned(),
+            "to see what is kept",
+            "status".to_owned(),
+        ),
         Ending::Stuck(_) => (
             "The way back stopped half-way: a part of production is old, a part is new.".to_owned(),
             "to continue",

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-pub use acting::{Backup, Deploy, Patience, Resume, Rollback, Selection, Standby};
+pub use acting::{Abort, Backup, Deploy, Patience, Resume, Rollback, Selection, Standby};
 pub use looking::{
-    Check, Completions, Delete, Freeze, HistoryOf, Init, Inside, List, Notify, Prune, Show, Verify, Watch,
+    Check, Completions, Copy, Delete, Fetch, Freeze, HistoryOf, Init, Inside, List, Notify, Prune, Salvage, Show,
+    Verify, Watch,
 };
 
 /// What is asked, and how it is to be told.
@@ -106,16 +107,24 @@ pub enum Request {
     Rollback(Rollback),
     /// Finish a run that was cut off
     Resume(Resume),
+    /// End an unfinished run as things are: nothing is put back, everything is kept
+    Abort(Abort),
     /// List the backups
     List(List),
     /// Show what a backup holds
     Show(Show),
     /// Read every byte of a backup and compare it with its manifest
     Verify(Verify),
+    /// Copy backups to another place
+    Copy(Copy),
+    /// Bring a backup back from another place
+    Fetch(Fetch),
     /// Delete backups
     Delete(Delete),
     /// Delete what retention does not keep
     Prune(Prune),
+    /// Take rows out of a database that a rollback put aside
+    Salvage(Salvage),
     /// Say what is going on
     Status,
     /// Say what happened

@@ -6,6 +6,7 @@ mod copying;
 mod lookout;
 mod observation;
 mod pace;
+mod proving;
 mod putting_back;
 mod relay;
 mod watching;

@@ -35,10 +35,15 @@ fn every_ending() -> Vec<Ending> {
         Ending::Stuck,
     ];
     let turned = forms.iter().flat_map(|form| TURNS.map(form));
-    [Ending::Captured, Ending::Deployed, Ending::Inconclusive]
-        .into_iter()
-        .chain(turned)
-        .collect()
+    [
+        Ending::Captured,
+        Ending::Deployed,
+        Ending::Inconclusive,
+        Ending::Abandoned,
+    ]
+    .into_iter()
+    .chain(turned)
+    .collect()
 }
 
 #[test]
@@ -62,6 +67,7 @@ fn the_codes_are_those_that_are_promised() {
         (Ending::Withheld(Turn::VerifyFailed), 31, "new, failed"),
         (Ending::RestoredUnhealthy(Turn::DeployFailed), 32, "old, unhealthy"),
         (Ending::Inconclusive, 34, "new, unproven"),
+        (Ending::Abandoned, 35, "as it was left"),
     ];
     for (ending, code, production) in promised {
         assert_eq!(ending.exit_code().number(), code, "{ending:?}");
@@ -71,7 +77,7 @@ fn the_codes_are_those_that_are_promised() {
     assert_eq!(
         numbers,
         [
-            0, 2, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 30, 31, 32, 33, 34, 40, 41, 70
+            0, 2, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 30, 31, 32, 33, 34, 35, 40, 41, 70
         ]
     );
 }

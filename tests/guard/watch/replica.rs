@@ -29,10 +29,11 @@ impl Drop for Balancer {
 impl Balancer {
     fn start(scene: &Scene, replicas: &[u16]) -> Self {
         let port = free_port();
-        let servers: String = replicas
+        let servers: Vec<String> = replicas
             .iter()
             .map(|port| format!("server 127.0.0.1:{port} max_fails=0;"))
             .collect();
+        let servers = servers.join(" ");
         let config = format!(
             "daemon off; pid /tmp/nginx.pid; error_log stderr; events {{}}\n\
              http {{ access_log off; upstream app {{ {servers} }}\n\
