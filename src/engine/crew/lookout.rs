@@ -92,6 +92,7 @@ impl Lookout {
             rule: self.rule.clone(),
             judge,
             readings: Vec::new(),
+            count: 0,
             log,
             expectation: Arc::new(expectation),
             acting: Some(Acting {
@@ -108,7 +109,7 @@ impl Lookout {
                 probes: self.deciding(),
                 behind_the_gate,
                 from,
-                readings: observed.readings.len(),
+                readings: observed.count,
                 before: before.iter().map(|reading| reading.at).max(),
                 asked: observed.asked,
                 verdict: observed.verdict.clone(),

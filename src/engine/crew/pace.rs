@@ -42,6 +42,7 @@ impl Pacer {
             judge: Judge::new(rule.clone(), Vec::new()),
             rule,
             readings: Vec::new(),
+            count: 0,
             log,
             expectation: Arc::new(Expectation::default()),
             acting: None,

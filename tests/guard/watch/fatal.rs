@@ -156,7 +156,10 @@ fn seconds_until_dead(what: &str, restart: &str) -> (f64, String) {
             latency: begun.elapsed().saturating_sub(asked),
         });
         if let Verdict::Bad(finding) = judge.verdict(begun.elapsed().as_secs_f64()) {
-            assert_eq!(finding.cause, FindingCause::DeadOnArrival);
+            // On a busy machine, one that falls over and over may be seen running twice in a row in between.
+            let is_expected = finding.cause == FindingCause::DeadOnArrival
+                || (restart == "always" && finding.cause == FindingCause::Outage);
+            assert!(is_expected, "{finding:?}");
             return (begun.elapsed().as_secs_f64(), finding.sentence);
         }
         std::thread::sleep((begun + Duration::from_secs(turn + 1)).saturating_duration_since(Instant::now()));
