@@ -12,7 +12,7 @@ use super::printer::{Told, What};
 use super::sink::{Sink, safe, safe_lines};
 use super::style::{Style, Volume};
 use super::words::{Line, Narrator, Tone};
-use crate::model::event::Event;
+use crate::model::event::{Event, Level};
 use crate::model::fact::{Fact, Record};
 use crate::model::secret::Redaction;
 use crate::model::text;
@@ -143,6 +143,9 @@ impl Live {
         match event {
             Event::Fact { record, .. } => self.fact(at, record),
             Event::Note { level, text } => self.say(vec![Line::new((*level).into(), text.clone())]),
+            Event::Alert { rule, text, .. } => {
+                self.say(vec![Line::new(Level::Warn.into(), format!("{rule}: {text}"))]);
+            }
             Event::Output { source, line } => {
                 let bar = self.brush.paint(2, &format!("{source} |"));
                 let lines = safe_lines(line, &self.redaction);
