@@ -1,4 +1,4 @@
-//! The proof at the end of the way back: resources, services and probes, asked side by side.
+//! The proof at the end of the way back: resources and services side by side, then the probes.
 
 use super::{Crew, failed};
 use crate::engine::decide::nothing_changed;
