@@ -37,9 +37,12 @@ pub(super) fn deploy(asked: &Deploy, bench: &Bench, desk: &Desk) -> Outcome {
     }
     check::refuse_obstacles(bench, desk, &resources, Some(&asked.command))?;
     if !bench.settings.probes.is_empty() {
-        bench.cx.note(Level::Info, watch::words(&bench.settings.monitor));
+        bench.cx.note(Level::Info, watch::words(&bench.rule()));
     }
-    for warning in watch::warnings(&bench.settings.monitor) {
+    for rule in bench.rules()? {
+        bench.cx.note(Level::Info, format!("{}: {}", rule.name, rule.words()));
+    }
+    for warning in watch::warnings(&bench.rule()) {
         bench.cx.note(Level::Warn, warning);
     }
     let _databases = locks::databases(bench, &resources, Duration::ZERO)?;

@@ -61,7 +61,9 @@ pub(super) fn depart(departure: Departure, run: &Run, bench: &Bench, desk: &Desk
         settings: luggage.settings,
     };
     let backup = departure.plan.backup.clone();
-    let cx = bench.context_of(run, &backup);
+    let mut cx = bench.context_of(run, &backup);
+    let herald = Herald::new(run, &cx, &[], bench, desk)?;
+    cx.voice = herald.voice();
     let mut crew = bench.crew(cx, departure.resources, departure.undoing, seal)?;
     crew.adopting = departure.adopting;
     let journal = Journal::create(&run.directory).map_err(|error| refused(&error))?;
@@ -71,7 +73,6 @@ pub(super) fn depart(departure: Departure, run: &Run, bench: &Bench, desk: &Desk
         actor: bench.actor.clone(),
         reason: departure.reason,
     };
-    let herald = Herald::new(run, &crew.cx, &[], bench, desk)?;
     let ledger = Ledger::open(Box::new(journal), &opened, herald.voice(), bench.cx.clock.clone());
     let mut ledger = ledger.map_err(|error| refused(&error))?;
     finish(&mut ledger, &crew, run, &herald, bench, desk)
@@ -117,9 +118,13 @@ fn drive_to_end(
         standby::dismiss(run, bench);
     }
     if let Ok(Arrival::Closed(ending)) = arrival {
+        if matches!(ending, Ending::Withheld(_)) {
+            // The failed release stays, for people to look at.
+            crew.take_page_down(&crew.cx);
+        }
         retention::after(ledger.history(), ending, crew, bench);
     }
-    // A backup that was adopted is the first half of a rollback, which has the last word.
+    // A backup that was adopted is the first half of a rollback.
     let is_last = crew.adopting.is_empty() || exit != ExitCode::DONE;
     if let Err(error) = write_reports(run, exit, is_last, bench, desk) {
         bench
@@ -153,7 +158,8 @@ fn journal_lost(error: &LedgerError, ledger: &Ledger, desk: &Desk) -> Refusal {
     }
 }
 
-/// `result.json` for every run, `incident.md` for one that failed, and what a CI system wants to know.
+/// `result.json` for every run, `incident.md` for one that failed, and what a CI system wants to know; the run has the last
+/// word of the program, unless another one follows it.
 ///
 /// # Errors
 /// They cannot be written.
@@ -201,6 +207,6 @@ fn readings(run: &Run) -> Result<Vec<Reading>, disk::DiskError> {
 pub(super) fn is_left(ending: Ending) -> bool {
     matches!(
         ending,
-        Ending::Withheld(_) | Ending::NothingToUndo(_) | Ending::Untouched(_)
+        Ending::Withheld(_) | Ending::NothingToUndo(_) | Ending::Untouched(_) | Ending::Unprepared(_)
     )
 }

@@ -7,12 +7,15 @@ mod check;
 mod choosing;
 mod delete;
 mod deploy;
+mod elsewhere;
 mod everywhere;
 pub mod flags;
 mod freeze;
 mod init;
+mod inside;
 mod inspection;
 mod journey;
+mod learned;
 pub mod library;
 mod list;
 mod locks;
@@ -26,6 +29,7 @@ pub mod request;
 mod resume;
 mod retention;
 mod rollback;
+mod salvage;
 mod secrets;
 mod session;
 mod setup;
@@ -69,6 +73,7 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
     match &request {
         Request::Completions(asked) => return Ok(packaging::completions(asked, desk, command)),
         Request::Man => return packaging::man(desk, command),
+        Request::Inside(asked) => return inside::inside(asked, desk),
         Request::Init(asked) => return init::init(asked, everywhere, desk),
         _ => {}
     }
@@ -98,14 +103,17 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::List(_) => list::list(&bench, desk),
         Request::Show(asked) => list::show(&asked, &bench, desk),
         Request::Verify(asked) => verify::verify(&asked, &bench, desk),
+        Request::Copy(asked) => elsewhere::copy(&asked, &bench, desk),
+        Request::Fetch(asked) => elsewhere::fetch(&asked, &bench, desk),
         Request::Delete(asked) => delete::delete(&asked, &bench, desk),
         Request::Prune(asked) => delete::prune(&asked, &bench),
+        Request::Salvage(asked) => salvage::salvage(&asked, &bench, desk),
         Request::Status => status::status(&bench, desk),
         Request::History(asked) => status::history(&asked, &bench, desk),
         Request::Notify(asked) => notices::test(&asked, &bench, desk),
         Request::Lock(asked) => freeze::freeze(&bench, &asked),
         Request::Unlock => freeze::unfreeze(&bench),
-        Request::Completions(_) | Request::Man | Request::Init(_) => {
+        Request::Completions(_) | Request::Man | Request::Init(_) | Request::Inside(_) => {
             Err(Refusal::new(ExitCode::BUG, "answered before"))
         }
     }

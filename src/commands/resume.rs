@@ -65,7 +65,9 @@ pub(super) fn finish_run(run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
     standby::welcome(run);
     session::settle_resources(run, bench)?;
     let undoing = undoing(&history, bench)?;
-    let cx = bench.context_of(run, &history.plan().backup);
+    let mut cx = bench.context_of(run, &history.plan().backup);
+    let herald = Herald::new(run, &cx, &records, bench, desk)?;
+    cx.voice = herald.voice();
     let seal = SealInput {
         target: bench.target(),
         environment: bench.settings.environment_name.clone(),
@@ -76,7 +78,6 @@ pub(super) fn finish_run(run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
     // The session of the guard that was killed may take a moment to end.
     let _databases = locks::databases(bench, &resources, MOMENT)?;
     let crew = bench.crew(cx, resources, undoing, seal)?;
-    let herald = Herald::new(run, &crew.cx, &records, bench, desk)?;
     let ledger = Ledger::reopen(Box::new(journal), &records, herald.voice(), bench.cx.clock.clone());
     let mut ledger = ledger.map_err(|error| refused(&error))?;
     ledger

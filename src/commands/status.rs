@@ -108,7 +108,7 @@ fn outcome(run: &Run) -> Option<String> {
         word(ending),
         by_watcher(&history),
         ending.exit_code().number(),
-        ending.production()
+        ending.production_after(history.plan().kind)
     ))
 }
 

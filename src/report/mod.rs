@@ -4,6 +4,7 @@
 //! holding up the run; [`incident`] and [`result`] are written when it is over.
 
 pub mod bug;
+mod canvas;
 pub mod ci;
 pub mod closing;
 pub mod course;
@@ -19,6 +20,7 @@ pub mod printer;
 pub mod queue;
 pub mod readings;
 pub mod result;
+mod sentences;
 pub mod sink;
 pub mod style;
 pub mod tables;
