@@ -7,6 +7,7 @@ mod check;
 mod choosing;
 mod delete;
 mod deploy;
+mod elsewhere;
 mod everywhere;
 pub mod flags;
 mod freeze;
@@ -14,8 +15,10 @@ mod init;
 mod inside;
 mod inspection;
 mod journey;
+mod learned;
 pub mod library;
 mod list;
+mod locks;
 mod luggage;
 mod notices;
 mod packaging;
@@ -26,6 +29,7 @@ pub mod request;
 mod resume;
 mod retention;
 mod rollback;
+mod salvage;
 mod secrets;
 mod session;
 mod setup;
@@ -97,8 +101,11 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::List(_) => list::list(&bench, desk),
         Request::Show(asked) => list::show(&asked, &bench, desk),
         Request::Verify(asked) => verify::verify(&asked, &bench, desk),
+        Request::Copy(asked) => elsewhere::copy(&asked, &bench, desk),
+        Request::Fetch(asked) => elsewhere::fetch(&asked, &bench, desk),
         Request::Delete(asked) => delete::delete(&asked, &bench, desk),
         Request::Prune(asked) => delete::prune(&asked, &bench),
+        Request::Salvage(asked) => salvage::salvage(&asked, &bench, desk),
         Request::Status => status::status(&bench, desk),
         Request::History(asked) => status::history(&asked, &bench, desk),
         Request::Notify(asked) => notices::test(&asked, &bench, desk),

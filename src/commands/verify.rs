@@ -3,6 +3,7 @@
 use super::choosing::{choose, store_refusal};
 use super::refusal::{Outcome, Refusal};
 use super::request::Verify;
+use super::session;
 use super::setup::Desk;
 use super::workbench::Bench;
 use crate::model::event::Level;
@@ -15,6 +16,10 @@ use crate::resources::Slot;
 /// # Errors
 /// It is not there, or a part of it is damaged.
 pub(super) fn verify(asked: &Verify, bench: &Bench, desk: &Desk) -> Outcome {
+    let _lock = asked
+        .restore
+        .then(|| session::begin(bench, "guard verify --restore"))
+        .transpose()?;
     let backup = choose(Some(&asked.timestamp), bench, desk)?;
     let program = &desk.style.program;
     let verified = bench
@@ -30,7 +35,12 @@ pub(super) fn verify(asked: &Verify, bench: &Bench, desk: &Desk) -> Outcome {
             continue;
         }
         let slot = Slot::new(&backup.directory, name);
-        if let Err(error) = owned.resource.prove(artifact, &slot, &bench.cx) {
+        let proven = if asked.restore {
+            owned.resource.rehearse(artifact, &slot, &bench.cx)
+        } else {
+            owned.resource.prove(artifact, &slot, &bench.cx)
+        };
+        if let Err(error) = proven {
             let exit = if error.copy_is_bad {
                 ExitCode::NO_BACKUP
             } else {

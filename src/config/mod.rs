@@ -1,6 +1,7 @@
 //! Settings: what a person has typed, in all its layers, becomes what guard obeys, once.
 
 mod checks;
+mod copying;
 mod declared;
 pub mod discover;
 pub mod env;
@@ -16,6 +17,7 @@ mod settings;
 mod tree;
 mod value;
 
+pub use copying::CopySettings;
 pub use declared::Declared;
 pub use expand::COMMAND_KEYS;
 pub use file::{Document, FILE_NAME, LIMIT};

@@ -32,6 +32,9 @@ pub struct Verify {
     /// The backup: a timestamp, `latest`, or `previous`
     #[arg(value_name = "TS")]
     pub timestamp: String,
+    /// Also restore databases beside the live ones, compare them, and drop them again
+    #[arg(long)]
+    pub restore: bool,
 }
 
 /// `guard delete`
@@ -54,6 +57,27 @@ pub struct Prune {
     /// Say what would be deleted; delete nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// `guard salvage`
+#[derive(Debug, Clone, Args)]
+pub struct Salvage {
+    /// The run that went back, as `guard history` names it; `latest`: the newest that put anything aside
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    /// Only this resource
+    #[arg(long, value_name = "NAME")]
+    pub resource: Option<String>,
+    /// Put the rows that only the displaced database has back into these tables; `all`: into every one. Without it, rows
+    /// are only written to files
+    #[arg(long, value_name = "TABLE", value_delimiter = ',')]
+    pub tables: Vec<String>,
+    /// Where the files go [default: `salvaged` in the run's directory]
+    #[arg(long, value_name = "DIR")]
+    pub into: Option<std::path::PathBuf>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// `guard history`
@@ -93,4 +117,29 @@ pub struct Inside {
 pub struct Completions {
     /// The shell
     pub shell: clap_complete::Shell,
+}
+
+/// `guard copy`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Copy {
+    /// The backups: timestamps, `latest` or `previous` [default: all that are not there yet]
+    #[arg(value_name = "TS")]
+    pub timestamps: Vec<String>,
+}
+
+/// `guard fetch`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Fetch {
+    /// The backup; without it, the ones that are there are listed
+    #[arg(value_name = "TS")]
+    pub timestamp: Option<String>,
+    /// Where from, on a machine that has no settings yet
+    #[arg(long, value_name = "URL")]
+    pub from: Option<String>,
+    /// The storage's address
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// The storage's region
+    #[arg(long, value_name = "NAME")]
+    pub region: Option<String>,
 }

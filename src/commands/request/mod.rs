@@ -8,7 +8,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 pub use acting::{Abort, Backup, Deploy, Patience, Resume, Rollback, Selection, Standby};
-pub use looking::{Check, Completions, Delete, Freeze, HistoryOf, Init, Inside, List, Notify, Prune, Show, Verify};
+pub use looking::{
+    Check, Completions, Copy, Delete, Fetch, Freeze, HistoryOf, Init, Inside, List, Notify, Prune, Salvage, Show,
+    Verify,
+};
 
 /// What is asked, and how it is to be told.
 #[derive(Debug, Clone, Default, Args)]
@@ -112,10 +115,16 @@ pub enum Request {
     Show(Show),
     /// Read every byte of a backup and compare it with its manifest
     Verify(Verify),
+    /// Copy backups to another place
+    Copy(Copy),
+    /// Bring a backup back from another place
+    Fetch(Fetch),
     /// Delete backups
     Delete(Delete),
     /// Delete what retention does not keep
     Prune(Prune),
+    /// Take rows out of a database that a rollback put aside
+    Salvage(Salvage),
     /// Say what is going on
     Status,
     /// Say what happened

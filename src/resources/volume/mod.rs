@@ -5,6 +5,7 @@ mod archive;
 mod aside;
 mod build;
 mod capture;
+mod chunks;
 mod halt;
 mod hand;
 mod inside;
@@ -26,6 +27,7 @@ use serde_json::Value;
 pub use build::KIND;
 pub use inside::inside;
 
+use self::chunks::Form;
 use self::halt::Mode;
 use self::hand::Hand;
 use self::node::Precision;
@@ -47,6 +49,10 @@ pub(super) struct Volume {
     mode: Mode,
     /// zstd's level.
     level: i32,
+    /// The form of a copy; `None`: by its size.
+    form: Option<Form>,
+    /// Reads also what cannot have changed.
+    force_read: bool,
     /// Reaches the volume as if the engine were on another host.
     through_engine: bool,
     project: Option<String>,
@@ -78,13 +84,13 @@ impl Resource for Volume {
         if let Some(database) = self.live_database(&place, cx)? {
             return Err(survey::refused_database(&place, database));
         }
-        let copied = self.copy(&place, slot, cx)?;
+        let (form, packed, copied) = self.copy(&place, slot, cx)?;
         let precision = if place.directory().is_some() {
             Precision::Nanoseconds
         } else {
             Precision::Seconds
         };
-        self.artifact(&place, precision, copied)
+        self.artifact(&place, precision, (form, packed), copied)
     }
 
     fn adopt(&self, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact> {
@@ -96,12 +102,16 @@ impl Resource for Volume {
             return Err(survey::refused_adoption(&place));
         };
         let copied = adopt::copy(path, live, slot, self.level, cx)?;
-        self.artifact(&place, Precision::Seconds, copied)
+        self.artifact(&place, Precision::Seconds, Default::default(), copied)
     }
 
-    fn prove(&self, artifact: &Artifact, slot: &Slot, _cx: &Context) -> Result<()> {
+    fn prove(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
         slot.compare(artifact)?;
-        unpack::prove(artifact, slot, &details(artifact)?)
+        let details = details(artifact)?;
+        match details.form {
+            Form::Archive => unpack::prove(artifact, slot, &details),
+            Form::Chunks => chunks::prove(artifact, slot, details.entries, cx),
+        }
     }
 
     fn prepare(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Prepared> {
@@ -126,6 +136,9 @@ impl Resource for Volume {
         }
         let hand = Hand::of(&place, cx)?;
         let look = hand.look()?;
+        if details.form == Form::Chunks {
+            return self.prepare_chunks(parts, artifact, slot, &details, (&place, &hand, &look), cx);
+        }
         survey::room(&place, look.free, details.content_bytes)?;
         let copy = &unpack::listed(artifact)?.sha256;
         let (mut serial, mut name) = (1, aside::name(&cx.token(), 1));
@@ -149,7 +162,7 @@ impl Resource for Volume {
         Ok(prepared(Work::Changed(parts), staged.value()?, price))
     }
 
-    fn restore(&self, prepared: &Prepared, _artifact: &Artifact, _slot: &Slot, cx: &Context) -> Result<Displaced> {
+    fn restore(&self, prepared: &Prepared, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Displaced> {
         if !prepared.work.is_needed() {
             return Ok(Displaced {
                 resource: self.name.clone(),
@@ -157,7 +170,7 @@ impl Resource for Volume {
                 kept_as: Vec::new(),
             });
         }
-        self.swap(&Spot::of(&prepared.details)?, cx)
+        self.swap(&Spot::of(&prepared.details)?, Some((artifact, slot)), cx)
     }
 
     fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
@@ -176,7 +189,7 @@ impl Resource for Volume {
         if displaced.details.is_null() {
             return Ok(displaced.clone());
         }
-        self.swap(&Spot::of(&displaced.details)?, cx)
+        self.swap(&Spot::of(&displaced.details)?, None, cx)
     }
 
     fn settle(&self, cx: &Context) -> Result<()> {

@@ -6,6 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::chunks::{Form, Packed};
 use super::halt::Mode;
 use super::hand::Hand;
 use super::node::Precision;
@@ -24,6 +25,10 @@ pub(super) struct Details {
     pub(super) entries: u64,
     pub(super) content_bytes: u64,
     pub(super) tar_bytes: u64,
+    #[serde(default)]
+    pub(super) form: Form,
+    #[serde(default)]
+    pub(super) packed: Packed,
 }
 
 /// Where something was staged or displaced.
@@ -38,6 +43,9 @@ pub(super) struct Spot {
     pub(super) aside: String,
     /// The side that a swap makes live.
     pub(super) to: Side,
+    /// Whether whole top-level entries are exchanged, or single ones.
+    #[serde(default)]
+    pub(super) form: Form,
 }
 
 impl Spot {
@@ -52,6 +60,7 @@ impl Spot {
             volume,
             aside,
             to,
+            form: Form::Archive,
         }
     }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::aside::is_ours;
 use super::node::Shape;
-use super::{stage, walk};
+use super::{chunks, stage, walk};
 use crate::resources::names::{escaped, unescaped};
 use crate::resources::{ResourceError, Result};
 use crate::system::disk::{self, At};
@@ -59,9 +59,9 @@ pub(super) struct Own {
 /// How it stands with what lies aside.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Seen {
-    copy: String,
-    done: bool,
-    used: bool,
+    pub(super) copy: String,
+    pub(super) done: bool,
+    pub(super) used: bool,
 }
 
 impl Seen {
@@ -150,7 +150,10 @@ impl Aside {
             done: state.done,
             used: state.used,
         };
-        Ok(self.state()?.map(seen))
+        match self.state()? {
+            Some(state) => Ok(Some(seen(state))),
+            None => chunks::seen(&self.directory),
+        }
     }
 
     /// An empty place to stage in; what an earlier try left is removed.
@@ -251,7 +254,7 @@ impl Aside {
     /// # Errors
     /// A swap is not finished, so that parts of the live state lie here; or it cannot be removed.
     pub(super) fn remove(&self) -> Result<()> {
-        if self.state()?.is_some_and(|state| !state.done) {
+        if self.seen()?.is_some_and(|seen| seen.is_unfinished()) {
             let what = format!(
                 "a swap in {} is not finished: parts of the live state lie there",
                 self.live.display()

@@ -3,12 +3,16 @@
 mod aborted;
 mod adopting;
 mod deploying;
+mod elsewhere;
 mod endings;
 mod everywhere;
+mod hosts;
 mod interrupted;
 mod killed;
+mod learning;
 mod looking;
 mod refused;
+mod rules;
 mod streams;
 mod surroundings;
 mod unusable;
