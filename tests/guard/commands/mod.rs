@@ -19,3 +19,4 @@ mod surroundings;
 mod unusable;
 mod watched;
 mod watcher;
+mod watching;
