@@ -10,6 +10,7 @@ mod interrupted;
 mod killed;
 mod looking;
 mod refused;
+mod shared;
 mod streams;
 mod surroundings;
 mod unusable;
