@@ -16,6 +16,7 @@ needed_packages() {
   have cc || printf 'gcc\nlibc6-dev\n'
   have debootstrap || echo debootstrap
   have shellcheck || echo shellcheck
+  have redis-server || echo redis-server
   have psql || echo postgresql-client
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo postgresql
   [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo debian-archive-keyring
@@ -41,6 +42,10 @@ install_packages() {
     echo 'create_main_cluster = false' | as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
   fi
   quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${found[@]}"
+  # The tests start servers of their own; the package's would only hold the usual port.
+  if [[ " ${found[*]} " == *" redis-server "* && -d /run/systemd/system ]]; then
+    quietly as_root systemctl disable --now redis-server
+  fi
 }
 
 docker_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }

@@ -1,6 +1,7 @@
 //! `guard abort`: ends an unfinished run as things are, says how each thing is, and keeps everything.
 
 use super::journey::write_reports;
+use super::notices::Herald;
 use super::prompt::confirm;
 use super::refusal::{Outcome, Refusal};
 use super::request::Abort;
@@ -82,12 +83,9 @@ pub(super) fn abort(asked: &Abort, bench: Bench, desk: &Desk) -> Outcome {
     let question = format!("End {} here, with everything as it is?", run.id);
     confirm(&question, "abort", &bench, desk)?;
     write_account(&run, asked, &standings, &bench)?;
-    let ledger = Ledger::reopen(
-        Box::new(journal),
-        &records,
-        bench.cx.voice.clone(),
-        bench.cx.clock.clone(),
-    );
+    let cx = bench.context_of(&run, &history.plan().backup);
+    let herald = Herald::new(&run, &cx, &records, &bench, desk)?;
+    let ledger = Ledger::reopen(Box::new(journal), &records, herald.voice(), bench.cx.clock.clone());
     let mut ledger = ledger.map_err(|error| refused(&error))?;
     let reopened = Fact::Reopened {
         actor: bench.actor.clone(),
@@ -103,6 +101,7 @@ pub(super) fn abort(asked: &Abort, bench: Bench, desk: &Desk) -> Outcome {
             .cx
             .note(Level::Warn, format!("the report of this run is not complete: {error}"));
     }
+    herald.settle();
     Ok(ExitCode::ABANDONED)
 }
 

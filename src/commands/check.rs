@@ -138,6 +138,7 @@ pub(super) fn refuse_obstacles(
     // Their tables are read only now; what is wrong with them has to be told before anything is made.
     bench.probes()?;
     bench.targets()?;
+    bench.rules()?;
     let report = look(bench, resources, command);
     for (about, fact) in &report.facts {
         bench.cx.note(Level::Detail, format!("{about}: {fact}"));
@@ -176,8 +177,11 @@ fn probes(bench: &Bench, report: &mut Report) -> Result<(), Refusal> {
             }
         }
     }
-    report.fact("watch", watch::words(&bench.settings.monitor));
-    for warning in watch::warnings(&bench.settings.monitor) {
+    for rule in bench.rules()? {
+        report.fact(rule.name.as_str(), rule.words());
+    }
+    report.fact("watch", watch::words(&bench.rule()));
+    for warning in watch::warnings(&bench.rule()) {
         report.warn("watch", warning, "see docs/watching.md");
     }
     Ok(())

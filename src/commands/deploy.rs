@@ -1,8 +1,11 @@
 //! `guard deploy`: check, back up, run the command, verify, watch; keep the release or walk back.
 
+use std::time::Duration;
+
 use super::check;
 use super::freeze;
 use super::journey::{Departure, depart};
+use super::locks;
 use super::plan;
 use super::refusal::{Outcome, Refusal};
 use super::request::{Deploy, Selection};
@@ -34,11 +37,15 @@ pub(super) fn deploy(asked: &Deploy, bench: &Bench, desk: &Desk) -> Outcome {
     }
     check::refuse_obstacles(bench, desk, &resources, Some(&asked.command))?;
     if !bench.settings.probes.is_empty() {
-        bench.cx.note(Level::Info, watch::words(&bench.settings.monitor));
+        bench.cx.note(Level::Info, watch::words(&bench.rule()));
     }
-    for warning in watch::warnings(&bench.settings.monitor) {
+    for rule in bench.rules()? {
+        bench.cx.note(Level::Info, format!("{}: {}", rule.name, rule.words()));
+    }
+    for warning in watch::warnings(&bench.rule()) {
         bench.cx.note(Level::Warn, warning);
     }
+    let _databases = locks::databases(bench, &resources, Duration::ZERO)?;
     let (timestamp, run) = claim(RunKind::Deploy, bench)?;
     let plan = plan::deploy(
         timestamp,

@@ -60,7 +60,9 @@ pub(super) fn depart(departure: Departure, run: &Run, bench: &Bench, desk: &Desk
         settings: luggage.settings,
     };
     let backup = departure.plan.backup.clone();
-    let cx = bench.context_of(run, &backup);
+    let mut cx = bench.context_of(run, &backup);
+    let herald = Herald::new(run, &cx, &[], bench, desk)?;
+    cx.voice = herald.voice();
     let mut crew = bench.crew(cx, departure.resources, departure.undoing, seal)?;
     crew.adopting = departure.adopting;
     let journal = Journal::create(&run.directory).map_err(|error| refused(&error))?;
@@ -70,7 +72,6 @@ pub(super) fn depart(departure: Departure, run: &Run, bench: &Bench, desk: &Desk
         actor: bench.actor.clone(),
         reason: departure.reason,
     };
-    let herald = Herald::new(run, &crew.cx, &[], bench, desk)?;
     let ledger = Ledger::open(Box::new(journal), &opened, herald.voice(), bench.cx.clock.clone());
     let mut ledger = ledger.map_err(|error| refused(&error))?;
     finish(&mut ledger, &crew, run, &herald, bench, desk)

@@ -188,8 +188,17 @@ impl Inner {
 impl Audience for Inner {
     fn tell(&self, event: &Event) {
         self.next.tell(event);
-        if let Event::Fact { record, .. } = event {
-            self.hear(record);
+        match event {
+            Event::Fact { record, .. } => self.hear(record),
+            Event::Alert { rule, severity, text } => {
+                let (title, lines) = (format!("{rule} holds"), vec![text.clone()]);
+                let cx = self.notifier.context();
+                let mut notice = self.letterhead.notice(Occasion::Alert, *severity, cx, title, lines);
+                // Alerts come more than once.
+                notice.id = format!("{}/{rule}/{}", notice.id, notice.at.timestamp_millis());
+                self.notifier.tell(&notice);
+            }
+            _ => {}
         }
     }
 }

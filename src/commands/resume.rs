@@ -1,7 +1,10 @@
 //! `guard resume`: finishes a run that was cut off, as it was begun, whatever the settings say by now.
 
+use std::time::Duration;
+
 use super::everywhere;
 use super::journey::finish;
+use super::locks;
 use super::luggage::{Luggage, Place};
 use super::notices::Herald;
 use super::refusal::{Outcome, Refusal};
@@ -19,6 +22,9 @@ use crate::model::exit::ExitCode;
 use crate::model::fact::{Ending, Fact};
 use crate::model::name::RunKind;
 use crate::system::leftovers::{await_acts, end_leftovers};
+
+/// How long the lock on a database is asked for.
+const MOMENT: Duration = Duration::from_secs(5);
 
 /// Finishes what was cut off.
 ///
@@ -59,7 +65,9 @@ pub(super) fn finish_run(run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
     standby::welcome(run);
     session::settle_resources(run, bench)?;
     let undoing = undoing(&history, bench)?;
-    let cx = bench.context_of(run, &history.plan().backup);
+    let mut cx = bench.context_of(run, &history.plan().backup);
+    let herald = Herald::new(run, &cx, &records, bench, desk)?;
+    cx.voice = herald.voice();
     let seal = SealInput {
         target: bench.target(),
         environment: bench.settings.environment_name.clone(),
@@ -67,8 +75,9 @@ pub(super) fn finish_run(run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
         description: history.reason().map(str::to_owned),
     };
     let resources: Vec<Owned> = bench.resources()?;
+    // The session of the guard that was killed may take a moment to end.
+    let _databases = locks::databases(bench, &resources, MOMENT)?;
     let crew = bench.crew(cx, resources, undoing, seal)?;
-    let herald = Herald::new(run, &crew.cx, &records, bench, desk)?;
     let ledger = Ledger::reopen(Box::new(journal), &records, herald.voice(), bench.cx.clock.clone());
     let mut ledger = ledger.map_err(|error| refused(&error))?;
     ledger

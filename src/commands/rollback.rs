@@ -1,9 +1,12 @@
 //! `guard rollback`: by hand, to a backup; and `--undo`, back to the state before the last rollback.
 
+use std::time::Duration;
+
 use super::adopting::{self, Adoption};
 use super::choosing::choose;
 use super::deploy::chosen;
 use super::journey::{Departure, depart};
+use super::locks;
 use super::plan;
 use super::prompt::confirm;
 use super::refusal::{Outcome, Refusal};
@@ -88,6 +91,7 @@ pub(super) fn go_back(
     bench: &Bench,
     desk: &Desk,
 ) -> Outcome {
+    let _databases = locks::databases(bench, &resources, Duration::ZERO)?;
     let run = claim(plan.kind, bench)?;
     let departure = Departure {
         plan,

@@ -1,7 +1,6 @@
 //! What has to hold before anything is done: not inside another guard, the lock taken, no run unfinished.
 
-use std::time::Duration;
-
+pub(super) use super::locks::begin;
 use super::refusal::Refusal;
 use super::setup::Desk;
 use super::workbench::Bench;
@@ -12,54 +11,6 @@ use crate::model::event::Level;
 use crate::model::exit::ExitCode;
 use crate::model::fact::{Ending, Fact, Turn};
 use crate::model::name::{RunKind, Timestamp};
-use crate::system::lock::{Lock, LockError};
-
-/// How often a held lock is asked for again.
-const POLL: Duration = Duration::from_millis(500);
-
-/// Takes the lock of the target, waiting for it where that was asked for.
-///
-/// # Errors
-/// Another run holds it, a wish to stop came, or this guard was called by the deploy command of another.
-pub(super) fn begin(bench: &Bench, doing: &str) -> Result<Lock, Refusal> {
-    refuse_nested(bench)?;
-    let cx = &bench.cx;
-    let begun = cx.clock.steady();
-    let path = bench.state.join("lock");
-    let mut is_told = false;
-    loop {
-        let since = cx.clock.now().format("%Y-%m-%d %H:%M:%S UTC").to_string();
-        let held = match Lock::take(&path, &bench.actor, doing, &since) {
-            Ok(lock) => return Ok(lock),
-            Err(LockError::Disk(error)) => return Err(Refusal::of_error(ExitCode::LOCKED, &error)),
-            Err(held) => held,
-        };
-        let waited = cx.clock.steady().saturating_sub(begun);
-        if !bench.settings.lock.wait || waited >= bench.settings.lock.wait_timeout || cx.stop.is_asked() {
-            let refusal = Refusal::of_error(ExitCode::LOCKED, &held);
-            return Err(refusal.next("to see what it does", "guard status"));
-        }
-        if !is_told {
-            cx.note(Level::Info, format!("{held}; waiting for it"));
-            is_told = true;
-        }
-        cx.clock.sleep(POLL);
-    }
-}
-
-/// Refuses a guard that is called by another guard's deploy command: it would wait for itself for ever.
-fn refuse_nested(bench: &Bench) -> Result<(), Refusal> {
-    let Some(run) = bench.cx.environment.text("GUARD_RUN_ID") else {
-        return Ok(());
-    };
-    let refusal = Refusal::new(
-        ExitCode::USAGE,
-        format!("guard was called by a command that guard itself runs (run {run})"),
-    );
-    Err(refusal.because(
-        "the outer guard holds the lock, so the inner one could never begin; call the script that deploys, not guard",
-    ))
-}
 
 /// Closes runs that were cut off before they could touch anything, and refuses for one that has to be finished.
 ///

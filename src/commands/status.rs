@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::abort;
 use super::freeze;
+use super::locks;
 use super::refusal::{Outcome, Refusal};
 use super::request::HistoryOf;
 use super::setup::{Desk, width_of_stdout};
@@ -25,6 +26,9 @@ use crate::system::lock::Lock;
 pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::REFUSED, error);
     let holder = Lock::holder(&bench.state.join("lock")).map_err(|error| refused(&error))?;
+    // Another checkout of the same target has another state, and the lock of the target in common.
+    let elsewhere = locks::path_of_target(bench).and_then(|path| Lock::holder(&path).ok().flatten());
+    let holder = holder.or(elsewhere);
     let frozen = freeze::in_force(&bench.state)?;
     let runs = bench.runs.list().map_err(|error| refused(&error))?;
     let newest = runs.first();

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::flags::Flags;
+use super::locks;
 use super::luggage::{Luggage, Place};
 use super::refusal::{Outcome, Refusal};
 use super::resume;
 use super::setup::Desk;
 use super::standby::{self, Standing};
+use crate::config::Lock as Waiting;
 use crate::journal::{Run, State};
 use crate::model::event::{Level, Voice};
 use crate::model::exit::ExitCode;
@@ -180,6 +182,11 @@ fn go_on(run: &Run, luggage: &Luggage, desk: &Desk) -> Outcome {
     };
     let mut bench = luggage.bench(&place, &Flags::new(), desk)?;
     bench.actor = actor;
+    bench.settings.lock = Waiting {
+        wait: true,
+        wait_timeout: PATIENCE,
+    };
+    let _target = locks::target(&bench, &doing)?;
     resume::finish_run(run, &bench, desk)
 }
 

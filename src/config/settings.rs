@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::checks;
 use super::copying::{self, CopySettings};
@@ -16,7 +17,7 @@ use super::parts::{self, ComposeSettings, Lock, Maintenance, Retention, Services
 use super::project::{self, ComposeVariables};
 use super::value;
 use crate::model::health::Rule;
-use crate::model::name::{ProbeName, ResourceName, TargetName};
+use crate::model::name::{ProbeName, ResourceName, RuleName, TargetName};
 use crate::model::notice;
 use crate::model::policy::Policy;
 use crate::model::secret::Secret;
@@ -57,6 +58,11 @@ pub struct Settings {
     pub verify: Verify,
     /// How readings are judged.
     pub monitor: Rule,
+    /// The user's own rules, in the order of the file.
+    pub rules: Vec<Declared<RuleName>>,
+    /// How long a start may take, where somebody says; else it is learned from earlier starts, and until there are any it
+    /// is that of `monitor`.
+    pub gate: Option<Duration>,
     /// What follows.
     pub policy: Policy,
     /// Whether a release may follow on a state that is not well.
@@ -201,7 +207,8 @@ fn read(
     checks::health_urls(&mut top, layers, source, &mut probes);
     let verify = checks::verify(&mut top, layers);
     let maintenance = top.section("maintenance", parts::maintenance);
-    let monitor = top.section("monitor", |section| judging::rule(section, layers));
+    let (monitor, gate) = top.section("monitor", |section| judging::rule(section, layers));
+    let rules = declared::read_rules(&mut top, source);
     let (policy, allow_unhealthy_baseline, watcher) = top.section("policy", |section| {
         let key = "policy.allow_unhealthy_baseline";
         (
@@ -251,6 +258,8 @@ fn read(
         maintenance,
         verify,
         monitor,
+        rules,
+        gate,
         policy,
         allow_unhealthy_baseline,
         watcher,

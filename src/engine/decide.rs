@@ -3,7 +3,8 @@
 
 use crate::engine::history::{History, Progress};
 use crate::model::artifact::Work;
-use crate::model::fact::{Ending, Turn, Yield};
+use crate::model::fact::{Ending, Failure, Turn, Yield};
+use crate::model::health::FindingCause;
 use crate::model::name::RunKind;
 use crate::model::plan::{Action, Replay, Stage, StageName, Step};
 use crate::model::policy::{OnFailure, OnInconclusive};
@@ -165,6 +166,16 @@ fn held(history: &History, turn: Turn) -> bool {
         Turn::Interrupted => policy.on_interrupt,
         _ => OnFailure::Rollback,
     };
+    // A rule of the user's that leaves a release for a person has been asked for as much as `--no-rollback`.
+    let asks = |failure: &Failure| {
+        failure
+            .finding
+            .as_ref()
+            .is_some_and(|finding| finding.cause == FindingCause::Hold)
+    };
+    if turn == Turn::WatchFailed && history.failures().any(|(_, failure)| asks(failure)) {
+        return true;
+    }
     // `--no-rollback` is about every reason but a person's own.
     wish == OnFailure::Hold || (policy.on_failure == OnFailure::Hold && turn != Turn::Asked)
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 pub use self::error::ServiceError;
 pub use self::evidence::keep_evidence;
 pub use self::quiesce::Affected;
+pub use self::wait::Wanted;
 use crate::model::event::Level;
 use crate::system::call::Call;
 use crate::system::context::Context;

@@ -23,31 +23,39 @@ impl Services {
     /// # Errors
     /// Something holds a port or a name, Compose refuses, a service does not stay up, or a command failed.
     pub fn start(&self, recorded: Option<&Recorded>, limit: Duration, cx: &Context) -> Result<()> {
-        self.bring_up(recorded, Wanted::Healthy, limit, cx)
+        self.bring_up(recorded, Wanted::Healthy, limit, cx)?;
+        self.await_steady(recorded, Wanted::Healthy, limit, cx)
     }
 
-    /// The same for a state that was put aside, and so may be one that never becomes healthy: each service has to run, and
-    /// whether it is well is left to the probes.
+    /// The same, until each service runs, and is healthy where that is wanted. Whether it stays up is another question, which
+    /// other proofs need not wait for.
     ///
     /// # Errors
-    /// As of [`Services::start`].
-    pub fn start_as_it_was(&self, recorded: Option<&Recorded>, limit: Duration, cx: &Context) -> Result<()> {
-        self.bring_up(recorded, Wanted::Running, limit, cx)
-    }
-
-    fn bring_up(&self, recorded: Option<&Recorded>, wanted: Wanted, limit: Duration, cx: &Context) -> Result<()> {
+    /// Something holds a port or a name, Compose refuses, a service does not come up, or a command failed.
+    pub fn bring_up(&self, recorded: Option<&Recorded>, wanted: Wanted, limit: Duration, cx: &Context) -> Result<()> {
         if let Some(recorded) = recorded {
             up_all(recorded, wanted, limit, cx)?;
         }
         run_all(&self.start, "start", cx)?;
         if let Some(recorded) = recorded {
-            let wait = match wanted {
-                Wanted::Healthy => wait::until_steady,
-                Wanted::Running => wait::until_running,
-            };
-            wait(&recorded.compose.project, &recorded.running(), limit, cx)?;
+            wait::until_up(&recorded.compose.project, &recorded.running(), wanted, limit, cx)?;
         }
         self.maintenance_off(cx)
+    }
+
+    /// Waits until what was brought up has run for a while without a restart.
+    ///
+    /// # Errors
+    /// The engine does not answer, or a service does not stay up.
+    pub fn await_steady(
+        &self,
+        recorded: Option<&Recorded>,
+        wanted: Wanted,
+        limit: Duration,
+        cx: &Context,
+    ) -> Result<()> {
+        let Some(recorded) = recorded else { return Ok(()) };
+        wait::until_steady(&recorded.compose.project, &recorded.running(), wanted, limit, cx)
     }
 
     /// Sees to it that these services run and are healthy, as a restore through a database's own container needs. A
@@ -90,7 +98,7 @@ impl Services {
         if started.is_empty() {
             return Ok(());
         }
-        wait::until_healthy(&compose.project, &started, limit, cx)
+        wait::until_up(&compose.project, &started, Wanted::Healthy, limit, cx)
     }
 }
 
@@ -131,7 +139,13 @@ fn up_all(recorded: &Recorded, wanted: Wanted, limit: Duration, cx: &Context) ->
             .collect();
         match (
             wanted,
-            wait::until_healthy(&compose.project, &counts, limit.min(wanted.moment()), cx),
+            wait::until_up(
+                &compose.project,
+                &counts,
+                Wanted::Healthy,
+                limit.min(wanted.moment()),
+                cx,
+            ),
         ) {
             (Wanted::Running, Err(ServiceError::NotRunning(_))) => {}
             (_, outcome) => outcome?,

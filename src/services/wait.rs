@@ -17,8 +17,8 @@ const LOOP: u64 = 3;
 const LINES_SHOWN: &str = "3";
 
 /// What is asked of a container besides that it runs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
     /// It is healthy, where it has a check.
     Healthy,
     /// Nothing: the state to be brought back may never have been healthy.
@@ -68,34 +68,26 @@ pub(super) fn until_health_is_known(project: &str, cx: &Context) -> Result<()> {
     }
 }
 
-/// Waits until so many containers of each service run, none of them started anew for a while.
-pub(super) fn until_running(
-    project: &str,
-    counts: &BTreeMap<String, usize>,
-    limit: Duration,
-    cx: &Context,
-) -> Result<()> {
-    until(project, counts, (Wanted::Running, STEADY), limit, cx)
-}
-
-/// Waits until so many containers of each service run, healthy where they have a check, none of them started anew for a while.
+/// Waits until so many containers of each service run, well as is wanted, none of them started anew for a while.
 pub(super) fn until_steady(
     project: &str,
     counts: &BTreeMap<String, usize>,
+    wanted: Wanted,
     limit: Duration,
     cx: &Context,
 ) -> Result<()> {
-    until(project, counts, (Wanted::Healthy, STEADY), limit, cx)
+    until(project, counts, (wanted, STEADY), limit, cx)
 }
 
-/// Waits until so many containers of each service run, healthy where they have a check.
-pub(super) fn until_healthy(
+/// Waits until so many containers of each service run, well as is wanted.
+pub(super) fn until_up(
     project: &str,
     counts: &BTreeMap<String, usize>,
+    wanted: Wanted,
     limit: Duration,
     cx: &Context,
 ) -> Result<()> {
-    until(project, counts, (Wanted::Healthy, Duration::ZERO), limit, cx)
+    until(project, counts, (wanted, Duration::ZERO), limit, cx)
 }
 
 /// What has to stay as it is for a container to be steady.

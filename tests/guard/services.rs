@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
-use guard::services::{Affected, ServiceError, Services, keep_evidence};
+use guard::services::{Affected, ServiceError, Services, Wanted, keep_evidence};
 use guard::system::docker::Recorded;
 
 use crate::support::Scene;
@@ -306,7 +306,7 @@ fn a_state_that_never_was_healthy_is_brought_back_as_it_was() {
     services
         .start(Some(&recorded), Duration::from_secs(3), cx)
         .expect_err("Compose waits for a healthy one in vain");
-    services.start_as_it_was(Some(&recorded), LIMIT, cx).unwrap();
+    services.bring_up(Some(&recorded), Wanted::Running, LIMIT, cx).unwrap();
     assert_eq!(project.states(), ["app running", "web running"]);
 }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::{Crew, failed};
-use crate::engine::decide::nothing_changed;
 use crate::engine::history::History;
 use crate::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use crate::model::event::Level;
@@ -11,7 +10,7 @@ use crate::model::fact::{Failure, Yield};
 use crate::model::name::{ResourceName, RunKind};
 use crate::model::plan::Action;
 use crate::resources::compose;
-use crate::services::{Affected, ServiceError, keep_evidence};
+use crate::services::{Affected, ServiceError, Wanted, keep_evidence};
 use crate::store::Backup;
 use crate::system::context::Context;
 use crate::system::disk;
@@ -45,7 +44,7 @@ impl Crew {
     }
 
     /// The copy of a resource in the backup that this run goes back to.
-    fn artifact(&self, name: &ResourceName, history: &History) -> Result<Artifact, Failure> {
+    pub(super) fn artifact(&self, name: &ResourceName, history: &History) -> Result<Artifact, Failure> {
         if let Some(artifact) = history.artifacts().find(|artifact| &artifact.resource == name) {
             return Ok(artifact.clone());
         }
@@ -214,22 +213,26 @@ impl Crew {
     /// Starts what ran when the backup was taken.
     pub(super) fn start(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
         let recorded = self.recorded(history)?;
-        let started = if history.plan().kind == RunKind::Undo {
-            self.services.start_as_it_was(recorded.as_ref(), UNDO_START_LIMIT, cx)
-        } else {
-            self.services.start(recorded.as_ref(), START_LIMIT, cx)
-        };
-        match started {
-            Ok(()) => {}
+        let (wanted, limit) = Self::wanted(history);
+        match self.services.bring_up(recorded.as_ref(), wanted, limit, cx) {
             // They were started, and starting them again would not make them well: the proof says what they are.
             Err(error @ ServiceError::NotRunning(_)) => cx.note(Level::Warn, error.to_string()),
-            Err(error) => return Err(Failure::from_error(&error)),
+            brought => brought.map_err(|error| Failure::from_error(&error))?,
         }
         Ok(Yield::Nothing)
     }
 
+    /// What the services have to be after the way back, and within which time.
+    pub(super) fn wanted(history: &History) -> (Wanted, Duration) {
+        if history.plan().kind == RunKind::Undo {
+            (Wanted::Running, UNDO_START_LIMIT)
+        } else {
+            (Wanted::Healthy, START_LIMIT)
+        }
+    }
+
     /// What ran when the backup was taken, or, for an undo, when the rollback displaced it.
-    fn recorded(&self, history: &History) -> Result<Option<Recorded>, Failure> {
+    pub(super) fn recorded(&self, history: &History) -> Result<Option<Recorded>, Failure> {
         let displaced = self.undoing.iter().find_map(compose::recorded_in);
         // A rollback that found the project as in the backup displaced nothing of it: the backup says what ran.
         if history.plan().kind == RunKind::Undo && displaced.is_some() {
@@ -240,45 +243,5 @@ impl Crew {
             None => self.backup(history)?.manifest.artifacts,
         };
         Ok(artifacts.iter().find_map(compose::recorded))
-    }
-
-    /// Asks everything that can be asked: each resource that nobody writes to, and the probes.
-    pub(super) fn prove(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
-        if nothing_changed(history) {
-            // Nothing was started, and the probes have to see what is there.
-            self.take_page_down(cx);
-        }
-        let lost = |_| Err(Failure::new("a bug in guard: a proof panicked"));
-        let found = std::thread::scope(|scope| {
-            // All of it only looks, so it is done side by side; the resources' answers count first.
-            let asked: Vec<_> = history
-                .prepared()
-                .filter(|prepared| prepared.work.is_needed())
-                .map(|prepared| scope.spawn(|| self.prove_one(prepared, history, cx).map(|found| vec![found])))
-                .collect();
-            let probes = self.prove_by_probes(cx);
-            let answers = asked.into_iter().map(|one| one.join().unwrap_or_else(lost));
-            answers.chain([probes]).collect::<Result<Vec<_>, Failure>>()
-        });
-        Ok(Yield::Proven(found?.concat()))
-    }
-
-    fn prove_one(&self, prepared: &Prepared, history: &History, cx: &Context) -> Result<String, Failure> {
-        let name = &prepared.resource;
-        let backup = &history.plan().backup;
-        if self.data.contains(name) {
-            // Data was compared when it was put back, before the services started: by now they write to it.
-            return Ok(format!("{name} was as in backup {backup} when the services started"));
-        }
-        let artifact = self.artifact(name, history)?;
-        match self
-            .resource(name)?
-            .check(&artifact, cx)
-            .map_err(|error| failed(&error, cx))?
-        {
-            Live::Matches => Ok(format!("{name} is as in backup {backup}")),
-            Live::Differs(parts) => Err(Failure::new(format!("{name} differs in: {}", parts.join(", ")))),
-            Live::Unknown(why) => Err(Failure::new(format!("{name} cannot be compared: {why}"))),
-        }
     }
 }

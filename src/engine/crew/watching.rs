@@ -5,7 +5,9 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::Crew;
+use super::acting::Acting;
 use super::observation::{CONFIRMATION, Observation, Observed, Until};
+use super::pace::paces;
 use crate::engine::history::History;
 use crate::model::event::Level;
 use crate::model::fact::{Failure, UNSEEN, Yield};
@@ -46,6 +48,9 @@ impl Crew {
         let complaints = complaints(&self.deciding(), &observed.readings);
         // A backup alone changes nothing: it is taken of an unwell system too, and marked as tainted.
         if complaints.is_empty() || self.allow_unhealthy_baseline || history.plan().kind == RunKind::Backup {
+            if history.plan().kind == RunKind::Deploy {
+                self.pace.begin(&self.probes, &self.rule, &self.runtime, cx);
+            }
             return Ok(Yield::Baseline {
                 tally: tally_of(&observed.readings),
                 complaints,
@@ -147,9 +152,18 @@ impl Crew {
         before: &[Reading],
         cx: &Context,
     ) -> Result<Observed, Failure> {
+        let begun = before.first().map_or_else(|| cx.clock.now(), |reading| reading.at);
         let path = cx.scratch.join(READINGS);
         let log = disk::open_append(&path).map_err(|error| Failure::from_error(&error))?;
         let judge = Judge::new(rule.clone(), self.deciding()).with_baseline(before);
+        let judge = if until == Until::Verdict {
+            let paces = paces(cx).map_err(|error| Failure::from_error(&error))?;
+            judge
+                .with_rules(self.rules.clone())
+                .with_pace(before.iter().chain(&paces))
+        } else {
+            judge
+        };
         let judge = if until == Until::Verdict {
             judge.behind_the_gate()
         } else {
@@ -162,6 +176,10 @@ impl Crew {
             readings: Vec::new(),
             log,
             expectation: Arc::new(expectation),
+            acting: Some(Acting {
+                project: self.services.compose.as_ref().map(|compose| compose.project.clone()),
+                since: begun,
+            }),
         };
         self.runtime.block_on(observation.run(&self.probes, cx))
     }
@@ -186,6 +204,7 @@ fn before(history: &History, cx: &Context) -> Result<Vec<Reading>, Failure> {
 fn expectation(history: &History) -> Expectation {
     Expectation {
         version: history.deployed().expect_version,
+        since: history.step(&Step::of(Action::Deploy).id).map(|step| step.first_begun),
         ..Expectation::default()
     }
 }

@@ -3,6 +3,7 @@
 mod adopt;
 mod capture;
 mod catalog;
+mod hold;
 mod prepare;
 mod properties;
 mod reach;
@@ -15,7 +16,7 @@ mod trouble;
 
 use std::time::Duration;
 
-use super::{Built, Kind, Resource, Result, Site, Slot, Survey};
+use super::{Built, Held, Kind, Resource, Result, Site, Slot, Survey};
 use crate::model::artifact::{Artifact, Displaced, Live, Prepared};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::foreign::Material;
@@ -40,7 +41,7 @@ pub(super) const KIND: Kind = Kind {
 const LOCK_WAIT: Duration = Duration::from_secs(30);
 
 /// One database.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Postgres {
     name: ResourceName,
     way: Way,
@@ -51,7 +52,7 @@ struct Postgres {
 }
 
 /// Where the server is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Way {
     /// In the container of a compose service.
     Service { service: String, project: String },
@@ -183,6 +184,10 @@ impl Resource for Postgres {
 
     fn discard(&self, prepared: &Prepared, cx: &Context) -> Result<()> {
         swap::discard(self, prepared, cx)
+    }
+
+    fn hold(&self, holder: &str, cx: &Context) -> Result<Held> {
+        hold::hold(self, holder, cx)
     }
 
     fn needs_running(&self) -> Vec<String> {

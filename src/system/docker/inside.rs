@@ -18,6 +18,8 @@ pub const MOUNT: &str = "/volume";
 /// The hidden command that does an act there.
 pub const COMMAND: &str = "inside";
 const IMAGE: &str = "guard/inside";
+/// The age at which the image of another guard is taken for one that nobody needs: no run takes as long.
+const UNUSED: chrono::TimeDelta = chrono::TimeDelta::days(7);
 /// What the acts need of root's capabilities: to give entries their owners, modes and attributes.
 const CAPABILITIES: [&str; 5] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETFCAP"];
 
@@ -202,11 +204,18 @@ fn refuse_other_machine(cx: &Context) -> Result<(), DockerError> {
     )))
 }
 
-/// Removes the images that earlier guards left; one that is in use stays.
+/// Removes the images that guards left long ago; one that is in use stays, and so does that of another version which may be
+/// at work now.
 fn remove_others(cx: &Context, name: &str) {
-    let listed = cx.output(&docker().args(["image", "ls", "--format", "{{.Repository}}:{{.Tag}}", IMAGE]));
+    let format = "{{.Repository}}:{{.Tag}}\t{{.CreatedAt}}";
+    let listed = cx.output(&docker().args(["image", "ls", "--format", format, IMAGE]));
     let listed = listed.map(|output| output.text()).unwrap_or_default();
-    for other in listed.lines().filter(|other| *other != name) {
+    let is_old = |made: &str| {
+        let made = chrono::DateTime::parse_from_str(made, "%Y-%m-%d %H:%M:%S %z %Z");
+        made.is_ok_and(|made| cx.clock.now() - made.to_utc() > UNUSED)
+    };
+    let others = listed.lines().filter_map(|line| line.split_once('\t'));
+    for (other, _) in others.filter(|(other, made)| *other != name && is_old(made)) {
         // It costs some space where it cannot be removed now.
         let _kept = cx.outcome(&docker().args(["rmi", other]));
     }

@@ -1,7 +1,7 @@
 //! What an earlier copy offers to a new one: chunks that need not be stored again, and files that need not be read again.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::super::capture::{ATTEMPTS, INDEX, not_copied};
 use super::super::node::Shape;
@@ -116,7 +116,7 @@ impl Earlier {
             if disk::exists(&place)? {
                 disk::remove_file(&place)?;
             }
-            std::fs::hard_link(self.slot.join(&name), &place).at("link", &place)?;
+            share(&self.slot.join(&name), &place).at("link", &place)?;
             files.push(entry.clone());
         }
         if !files.is_empty() {
@@ -139,6 +139,19 @@ impl Earlier {
             .flatten()
             .map(|block| u64::from(block.length))
             .sum()
+    }
+}
+
+/// Links a file, or copies it where the file system has no further names to give.
+fn share(from: &Path, to: &Path) -> std::io::Result<()> {
+    use std::io::ErrorKind;
+    match std::fs::hard_link(from, to) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) => Err(error),
+        Err(_) => {
+            std::fs::copy(from, to)?;
+            std::fs::File::open(to)?.sync_all()
+        }
+        Ok(()) => Ok(()),
     }
 }
 
@@ -195,12 +208,7 @@ impl Known {
 }
 
 /// Reads a file until it was still meanwhile, so often and no more. Whether it was; `None`: it is gone.
-pub(super) fn read_still(
-    line: &mut Line,
-    path: &std::path::Path,
-    taker: &mut Taker<'_>,
-    cx: &Context,
-) -> Result<Option<bool>> {
+pub(super) fn read_still(line: &mut Line, path: &Path, taker: &mut Taker<'_>, cx: &Context) -> Result<Option<bool>> {
     for attempt in 0..=ATTEMPTS {
         if attempt > 0 {
             cx.clock.sleep(std::time::Duration::from_millis(50) * attempt);

@@ -1,0 +1,67 @@
+//! The proof at the end of the way back: resources, services and probes, asked side by side.
+
+use super::{Crew, failed};
+use crate::engine::decide::nothing_changed;
+use crate::engine::history::History;
+use crate::model::artifact::{Live, Prepared};
+use crate::model::event::Level;
+use crate::model::fact::{Failure, Yield};
+use crate::model::plan::{Action, Step};
+use crate::services::ServiceError;
+use crate::system::context::Context;
+
+impl Crew {
+    /// Asks everything that can be asked: each resource that nobody writes to, and the probes.
+    pub(super) fn prove(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        if nothing_changed(history) {
+            // Nothing was started, and the probes have to see what is there.
+            self.take_page_down(cx);
+        }
+        let lost = |_| Err(Failure::new("a bug in guard: a proof panicked"));
+        let found = std::thread::scope(|scope| {
+            // All of it only looks, so it is done side by side; the resources' answers count first.
+            let asked: Vec<_> = history
+                .prepared()
+                .filter(|prepared| prepared.work.is_needed())
+                .map(|prepared| scope.spawn(|| self.prove_one(prepared, history, cx).map(|found| vec![found])))
+                .collect();
+            let steady = scope.spawn(|| self.prove_steady(history, cx).map(|()| Vec::new()));
+            let probes = self.prove_by_probes(cx);
+            let steady = steady.join().unwrap_or_else(lost);
+            let answers = asked.into_iter().map(|one| one.join().unwrap_or_else(lost));
+            answers.chain([steady, probes]).collect::<Result<Vec<_>, Failure>>()
+        });
+        Ok(Yield::Proven(found?.concat()))
+    }
+
+    fn prove_one(&self, prepared: &Prepared, history: &History, cx: &Context) -> Result<String, Failure> {
+        let name = &prepared.resource;
+        let backup = &history.plan().backup;
+        if self.data.contains(name) {
+            // Data was compared when it was put back, before the services started: by now they write to it.
+            return Ok(format!("{name} was as in backup {backup} when the services started"));
+        }
+        let artifact = self.artifact(name, history)?;
+        match self
+            .resource(name)?
+            .check(&artifact, cx)
+            .map_err(|error| failed(&error, cx))?
+        {
+            Live::Matches => Ok(format!("{name} is as in backup {backup}")),
+            Live::Differs(parts) => Err(Failure::new(format!("{name} differs in: {}", parts.join(", ")))),
+            Live::Unknown(why) => Err(Failure::new(format!("{name} cannot be compared: {why}"))),
+        }
+    }
+
+    /// Whether what was started stays up; where it does not, that is told, and the probes say what it means.
+    fn prove_steady(&self, history: &History, cx: &Context) -> Result<(), Failure> {
+        let was_started = history.step(&Step::of(Action::Start).id).is_some();
+        let recorded = if was_started { self.recorded(history)? } else { None };
+        let (wanted, limit) = Self::wanted(history);
+        match self.services.await_steady(recorded.as_ref(), wanted, limit, cx) {
+            Err(error @ ServiceError::NotRunning(_)) => cx.note(Level::Warn, error.to_string()),
+            steady => steady.map_err(|error| Failure::from_error(&error))?,
+        }
+        Ok(())
+    }
+}
