@@ -247,3 +247,58 @@ pub(super) fn read_still(line: &mut Line, path: &Path, taker: &mut Taker<'_>, cx
     }
     Ok(Some(false))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::node::Node;
+    use super::*;
+
+    #[test]
+    fn what_was_young_when_the_earlier_copy_began_is_read_again() {
+        let at = |changed: i64, modified: i64| Line {
+            node: Node {
+                path: b"file".to_vec(),
+                shape: Shape::File,
+                mode: 0o600,
+                uid: 0,
+                gid: 0,
+                size: 3,
+                mtime: (modified, 5),
+                xattrs: Vec::new(),
+            },
+            seen: Seen {
+                inode: 7,
+                changed: (changed, 5),
+            },
+            chunks: Vec::new(),
+        };
+        let begun = 1000;
+        for (line, is_known) in [
+            (at(990, 990), true),
+            (at(997, 997), true),
+            (at(998, 990), false),
+            (at(990, 999), false),
+            (at(1000, 1000), false),
+            (at(2000, 990), false),
+        ] {
+            let mut known = Known {
+                lines: None,
+                current: Some(line.clone()),
+                before: begun - TICK,
+            };
+            assert_eq!(known.attributes(&line).is_some(), is_known, "{line:?}");
+            assert_eq!(known.unchanged(&line).is_some(), is_known, "{line:?}");
+        }
+        let mut known = Known {
+            lines: None,
+            current: Some(at(990, 990)),
+            before: begun - TICK,
+        };
+        let mut other = at(990, 990);
+        other.seen.inode = 8;
+        assert!(
+            known.unchanged(&other).is_none(),
+            "another file of the same size and time"
+        );
+    }
+}
