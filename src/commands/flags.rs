@@ -86,6 +86,7 @@ pub fn of(request: &Request, everywhere: &Everywhere) -> Flags {
             patience(&mut flags, &asked.patience);
         }
         Request::Delete(asked) => set(&mut flags, "confirm", asked.yes),
+        Request::Salvage(asked) => set(&mut flags, "confirm", asked.yes),
         _ => {}
     }
     flags

@@ -29,6 +29,7 @@ pub mod request;
 mod resume;
 mod retention;
 mod rollback;
+mod salvage;
 mod secrets;
 mod session;
 mod setup;
@@ -104,6 +105,7 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::Fetch(asked) => elsewhere::fetch(&asked, &bench, desk),
         Request::Delete(asked) => delete::delete(&asked, &bench, desk),
         Request::Prune(asked) => delete::prune(&asked, &bench),
+        Request::Salvage(asked) => salvage::salvage(&asked, &bench, desk),
         Request::Status => status::status(&bench, desk),
         Request::History(asked) => status::history(&asked, &bench, desk),
         Request::Notify(asked) => notices::test(&asked, &bench, desk),

@@ -33,6 +33,14 @@ pub(super) fn after(history: &History, ending: Ending, crew: &Crew, bench: &Benc
             }
         }
     }
+    if !matches!(ending, Ending::Stuck(_)) && history.plan().kind == RunKind::Deploy {
+        for (name, resource) in &crew.resources {
+            if let Err(error) = resource.stand_down(&crew.cx.unstoppable()) {
+                let note = format!("what stood by for {name} is still there: {error}");
+                bench.cx.note(Level::Warn, note);
+            }
+        }
+    }
     if matches!(ending, Ending::Untouched(_)) {
         sweep(bench);
     }

@@ -3,6 +3,7 @@
 use super::choosing::{choose, store_refusal};
 use super::refusal::{Outcome, Refusal};
 use super::request::Verify;
+use super::session;
 use super::setup::Desk;
 use super::workbench::Bench;
 use crate::model::event::Level;
@@ -16,9 +17,13 @@ use crate::store::{Backup, Listed};
 /// # Errors
 /// It is not there, or a part of one is damaged; of all of them, each that is damaged is told.
 pub(super) fn verify(asked: &Verify, bench: &Bench, desk: &Desk) -> Outcome {
+    let _lock = asked
+        .restore
+        .then(|| session::begin(bench, "guard verify --restore"))
+        .transpose()?;
     if !asked.all {
         let backup = choose(asked.timestamp.as_deref(), bench, desk)?;
-        return verify_one(&backup, bench, desk);
+        return verify_one(&backup, asked, bench, desk);
     }
     let program = &desk.style.program;
     let listed = bench.store.list().map_err(|error| store_refusal(&error, program))?;
@@ -27,7 +32,7 @@ pub(super) fn verify(asked: &Verify, bench: &Bench, desk: &Desk) -> Outcome {
         match entry {
             Listed::Backup(backup) => {
                 count += 1;
-                if let Err(refusal) = verify_one(&backup, bench, desk) {
+                if let Err(refusal) = verify_one(&backup, asked, bench, desk) {
                     bench.cx.note(Level::Error, refusal.account.failed);
                     bad.push(backup.timestamp().to_string());
                 }
@@ -50,7 +55,7 @@ pub(super) fn verify(asked: &Verify, bench: &Bench, desk: &Desk) -> Outcome {
     Err(Refusal::new(ExitCode::NO_BACKUP, what).next("to see the backups", format!("{program} list")))
 }
 
-fn verify_one(backup: &Backup, bench: &Bench, desk: &Desk) -> Outcome {
+fn verify_one(backup: &Backup, asked: &Verify, bench: &Bench, desk: &Desk) -> Outcome {
     let program = &desk.style.program;
     let verified = bench
         .store
@@ -65,7 +70,12 @@ fn verify_one(backup: &Backup, bench: &Bench, desk: &Desk) -> Outcome {
             continue;
         }
         let slot = Slot::new(&backup.directory, name);
-        if let Err(error) = owned.resource.prove(artifact, &slot, &bench.cx) {
+        let proven = if asked.restore {
+            owned.resource.rehearse(artifact, &slot, &bench.cx)
+        } else {
+            owned.resource.prove(artifact, &slot, &bench.cx)
+        };
+        if let Err(error) = proven {
             let exit = if error.copy_is_bad {
                 ExitCode::NO_BACKUP
             } else {

@@ -92,6 +92,15 @@ pub struct Displaced {
     pub kept_as: Vec<String>,
 }
 
+/// What a restore took along from the displaced state, so that the live resource is meant to differ from the copy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CarriedOver {
+    /// What the live resource is meant to be like.
+    pub becomes: Fingerprint,
+    /// What was taken along and what was not, each a sentence: `carried 2 rows over into users`.
+    pub sentences: Vec<String>,
+}
+
 /// How a live resource compares with a copy of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

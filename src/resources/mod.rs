@@ -13,13 +13,13 @@ mod sqlite;
 mod survey;
 pub mod volume;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use error::ResourceError;
 pub use slot::Slot;
 pub use survey::{Obstacle, Survey};
 
-use crate::model::artifact::{Artifact, Displaced, Live, Prepared};
+use crate::model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::foreign::Material;
 use crate::model::name::ResourceName;
@@ -89,6 +89,24 @@ pub trait Resource: Send + Sync {
         slot.compare(artifact)
     }
 
+    /// Restores the copy beside the live resource, compares it, and removes it again: the strongest proof that a kind has.
+    ///
+    /// # Errors
+    /// The copy is not sound (`copy_is_bad`), or it cannot be restored here.
+    fn rehearse(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
+        self.prove(artifact, slot, cx)
+    }
+
+    /// Removes what a capture of this run left standing by, when the run is over and it was not swapped in. What is gone
+    /// already is fine.
+    ///
+    /// # Errors
+    /// It is there and cannot be removed.
+    fn stand_down(&self, cx: &Context) -> Result<()> {
+        let _ = cx;
+        Ok(())
+    }
+
     /// Stages the copy beside the live resource, so that the swap is short; production is not touched. Says whether there
     /// is anything to do, and what it costs.
     ///
@@ -101,6 +119,12 @@ pub trait Resource: Send + Sync {
     /// # Errors
     /// The swap did not take place, or only a part of it did; repeating it goes on.
     fn restore(&self, prepared: &Prepared, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Displaced>;
+
+    /// What a restore took along from the state that it displaced: the live resource is then meant to differ from the copy.
+    fn carried(&self, displaced: &Displaced) -> Option<CarriedOver> {
+        let _ = displaced;
+        None
+    }
 
     /// How the live resource compares with the copy.
     ///
@@ -122,6 +146,25 @@ pub trait Resource: Send + Sync {
     fn price(&self, artifact: &Artifact, cx: &Context) -> Result<Vec<String>> {
         let _ = (artifact, cx);
         Ok(Vec::new())
+    }
+
+    /// Whether what a restore displaced has rows that can be salvaged.
+    fn holds_rows(&self, displaced: &Displaced) -> bool {
+        let _ = displaced;
+        false
+    }
+
+    /// Writes the rows that only the displaced state has into a directory, but for those of `tables`, which are put into
+    /// the live resource. Returns what was done, each a sentence. Safe to repeat.
+    ///
+    /// # Errors
+    /// What was displaced is not there any more, or the rows cannot be read or written.
+    fn salvage(&self, displaced: &Displaced, tables: &[String], into: &Path, cx: &Context) -> Result<Vec<String>> {
+        let _ = (displaced, tables, into, cx);
+        Err(ResourceError::new(format!(
+            "{} keeps no rows that could be salvaged",
+            self.name()
+        )))
     }
 
     /// Removes for good what a restore displaced, when retention says so. What is gone already is fine.

@@ -35,6 +35,9 @@ pub struct Verify {
     /// Every backup
     #[arg(long)]
     pub all: bool,
+    /// Also restore databases beside the live ones, compare them, and drop them again
+    #[arg(long)]
+    pub restore: bool,
 }
 
 /// `guard delete`
@@ -57,6 +60,27 @@ pub struct Prune {
     /// Say what would be deleted; delete nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// `guard salvage`
+#[derive(Debug, Clone, Args)]
+pub struct Salvage {
+    /// The run that went back, as `guard history` names it; `latest`: the newest that put anything aside
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    /// Only this resource
+    #[arg(long, value_name = "NAME")]
+    pub resource: Option<String>,
+    /// Put the rows that only the displaced database has back into these tables; `all`: into every one. Without it, rows
+    /// are only written to files
+    #[arg(long, value_name = "TABLE", value_delimiter = ',')]
+    pub tables: Vec<String>,
+    /// Where the files go [default: `salvaged` in the run's directory]
+    #[arg(long, value_name = "DIR")]
+    pub into: Option<std::path::PathBuf>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// `guard history`

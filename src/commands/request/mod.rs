@@ -9,7 +9,8 @@ use clap::{Args, Subcommand, ValueEnum};
 
 pub use acting::{Abort, Backup, Deploy, Patience, Resume, Rollback, Selection, Standby};
 pub use looking::{
-    Check, Completions, Copy, Delete, Fetch, Freeze, HistoryOf, Init, Inside, List, Notify, Prune, Show, Verify,
+    Check, Completions, Copy, Delete, Fetch, Freeze, HistoryOf, Init, Inside, List, Notify, Prune, Salvage, Show,
+    Verify,
 };
 
 /// What is asked, and how it is to be told.
@@ -122,6 +123,8 @@ pub enum Request {
     Delete(Delete),
     /// Delete what retention does not keep
     Prune(Prune),
+    /// Take rows out of a database that a rollback put aside
+    Salvage(Salvage),
     /// Say what is going on
     Status,
     /// Say what happened

@@ -6,6 +6,7 @@ use crate::engine::history::History;
 use crate::model::artifact::{Live, Prepared};
 use crate::model::event::Level;
 use crate::model::fact::{Failure, Yield};
+use crate::model::name::ResourceName;
 use crate::model::plan::{Action, Step};
 use crate::services::ServiceError;
 use crate::system::context::Context;
@@ -23,7 +24,7 @@ impl Crew {
             let asked: Vec<_> = history
                 .prepared()
                 .filter(|prepared| prepared.work.is_needed())
-                .map(|prepared| scope.spawn(|| self.prove_one(prepared, history, cx).map(|found| vec![found])))
+                .map(|prepared| scope.spawn(|| self.prove_one(prepared, history, cx)))
                 .collect();
             let steady = scope.spawn(|| self.prove_steady(history, cx).map(|()| Vec::new()));
             let probes = self.prove_by_probes(cx);
@@ -34,12 +35,11 @@ impl Crew {
         Ok(Yield::Proven(found?.concat()))
     }
 
-    fn prove_one(&self, prepared: &Prepared, history: &History, cx: &Context) -> Result<String, Failure> {
+    fn prove_one(&self, prepared: &Prepared, history: &History, cx: &Context) -> Result<Vec<String>, Failure> {
         let name = &prepared.resource;
         let backup = &history.plan().backup;
         if self.data.contains(name) {
-            // Data was compared when it was put back, before the services started: by now they write to it.
-            return Ok(format!("{name} was as in backup {backup} when the services started"));
+            return self.proven_before(name, history);
         }
         let artifact = self.artifact(name, history)?;
         match self
@@ -47,10 +47,30 @@ impl Crew {
             .check(&artifact, cx)
             .map_err(|error| failed(&error, cx))?
         {
-            Live::Matches => Ok(format!("{name} is as in backup {backup}")),
+            Live::Matches => Ok(vec![format!("{name} is as in backup {backup}")]),
             Live::Differs(parts) => Err(Failure::new(format!("{name} differs in: {}", parts.join(", ")))),
             Live::Unknown(why) => Err(Failure::new(format!("{name} cannot be compared: {why}"))),
         }
+    }
+
+    /// Data was compared when it was put back, before the services started: by now they write to it.
+    fn proven_before(&self, name: &ResourceName, history: &History) -> Result<Vec<String>, Failure> {
+        let displaced = history.displaced().find(|displaced| &displaced.resource == name);
+        let carried = displaced.and_then(|displaced| self.resource(name).ok()?.carried(displaced));
+        let backup = self.artifact(name, history)?.fingerprint;
+        let differs = carried.as_ref().is_some_and(|carried| carried.becomes != backup);
+        let with = if differs {
+            ", with the rows that were carried over,"
+        } else {
+            ""
+        };
+        let was = format!(
+            "{name} was as in backup {}{with} when the services started",
+            history.plan().backup
+        );
+        let sentences = carried.into_iter().flat_map(|carried| carried.sentences);
+        let sentences = sentences.map(|sentence| format!("{name}: {sentence}"));
+        Ok(std::iter::once(was).chain(sentences).collect())
     }
 
     /// Whether what was started stays up; where it does not, that is told, and the probes say what it means.

@@ -1,4 +1,4 @@
-//! The way back: evidence, staging, stopping, swapping, starting, proving.
+//! The way back: evidence, staging, stopping, swapping, starting.
 
 use std::time::Duration;
 
@@ -180,7 +180,15 @@ impl Crew {
             // What runs comes up later: the rest is compared when everything is started.
             return Ok(Yield::Displaced(displaced));
         }
-        match resource.check(&artifact, cx).map_err(|error| failed(&error, cx))? {
+        let carried = resource.carried(&displaced);
+        for sentence in carried.iter().flat_map(|carried| &carried.sentences) {
+            cx.note(Level::Info, format!("{name}: {sentence}"));
+        }
+        let meant = Artifact {
+            fingerprint: carried.map_or(artifact.fingerprint, |carried| carried.becomes),
+            ..artifact
+        };
+        match resource.check(&meant, cx).map_err(|error| failed(&error, cx))? {
             Live::Matches => Ok(Yield::Displaced(displaced)),
             Live::Differs(parts) => Err(Failure::new(format!(
                 "{name} was put back and still differs in: {}",

@@ -12,7 +12,7 @@ use super::Postgres;
 use super::catalog::{Server, observe};
 use super::properties::Properties;
 use super::reach::Reach;
-use super::trouble::explained;
+use super::{stall, standby};
 use crate::model::artifact::{Artifact, FileEntry};
 use crate::resources::{ResourceError, Result, Slot, rows};
 use crate::system::context::Context;
@@ -59,7 +59,9 @@ pub(super) fn major(version: &str) -> u32 {
 pub(super) fn capture(of: &Postgres, slot: &Slot, cx: &Context) -> Result<Artifact> {
     let reach = Reach::open(of, cx)?;
     let name = reach.database.clone();
-    copy(of, &reach, &name, None, slot, cx)
+    let artifact = copy(of, &reach, &name, None, slot, cx)?;
+    standby::after_capture(of, &reach, &artifact, slot, cx)?;
+    Ok(artifact)
 }
 
 /// Copies the database that `reach` leads to, as the copy of the live one of this name; `made_at`: when somebody else made
@@ -146,20 +148,17 @@ fn dump(reach: &Reach, snapshot: &str, packed: bool, slot: &Slot, cx: &Context) 
         }
         cx.progress(&what, done, None);
     };
-    let failed = |error| explained(error, &reach.database);
     if packed {
-        cx.pull(&call, &mut |bytes: &[u8]| {
+        stall::pull(&call, &reach.database, reach.stall, cx, &mut |bytes: &[u8]| {
             told(bytes);
             staged.write_all(bytes)
-        })
-        .map_err(failed)?;
+        })?;
     } else {
         let mut encoder = encoder(&mut staged).at("compress", Path::new(name))?;
-        cx.pull(&call, &mut |bytes: &[u8]| {
+        stall::pull(&call, &reach.database, reach.stall, cx, &mut |bytes: &[u8]| {
             told(bytes);
             encoder.write_all(bytes)
-        })
-        .map_err(failed)?;
+        })?;
         encoder.finish().at("compress", Path::new(name))?;
     }
     if begin != MAGIC {

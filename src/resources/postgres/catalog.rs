@@ -16,6 +16,7 @@ use crate::resources::rows::Rows;
 use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
 use crate::system::disk::sha256_hex;
+use crate::system::processes::CallError;
 
 /// One line of what the session tells.
 #[derive(Debug, Deserialize)]
@@ -72,13 +73,17 @@ pub(super) struct Catalog {
     schema: String,
 }
 
-const SERVER: &str = r"
+/// Sets `known` to the cluster's identifier as a literal, or to NULL where the user may not know it.
+pub(super) const IDENTIFIER: &str = r"
 SELECT coalesce(has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE'), false) AS may \gset
 \if :may
 SELECT quote_literal(system_identifier::text) AS known FROM pg_control_system() \gset
 \else
 \set known NULL
 \endif
+";
+
+const SERVER: &str = r"
 SELECT jsonb_build_object('is', 'server', 'version', current_setting('server_version'),
   'number', current_setting('server_version_num')::int, 'size', pg_database_size(current_database()),
   'system_identifier', :known::text);
@@ -122,7 +127,7 @@ pub(super) fn observe<T>(
 ) -> Result<(Catalog, T)> {
     let script = format!(
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n\
-         SELECT jsonb_build_object('is', 'snapshot', 'id', pg_export_snapshot());\n{SERVER}{PROPERTIES}{CONTENT}"
+         SELECT jsonb_build_object('is', 'snapshot', 'id', pg_export_snapshot());\n{IDENTIFIER}{SERVER}{PROPERTIES}{CONTENT}"
     );
     let script = reach.script(&script);
     let call = reach.psql(database);
@@ -138,11 +143,18 @@ pub(super) fn observe<T>(
             let schema = schema::digest(reach, database, &id, cx)?;
             Ok((schema, work(&id)?))
         });
-        // Also where the work failed: the session waits for this.
+        if matches!(worked, Some(Ok(_))) {
+            // The session may be gone by now, and says why itself.
+            let _gone = done.send(());
+        }
         drop(done);
-        let ended = session.join().unwrap_or(Ok(()));
-        ended.map_err(|error| explained(error, database))?;
-        worked.unwrap_or_else(|| Err(ResourceError::new("the server told no snapshot")))
+        match (worked, session.join().unwrap_or(Ok(()))) {
+            // The session was cut off because the work had failed.
+            (Some(Err(error)), Err(CallError::Data { .. })) => Err(error),
+            (_, Err(error)) => Err(explained(error, database)),
+            (Some(worked), Ok(())) => worked,
+            (None, Ok(())) => Err(ResourceError::new("the server told no snapshot")),
+        }
     });
     let (schema, worked) = looked.map_err(|error| with_holders(error, reach, database, cx))?;
     let mut catalog = Catalog {
@@ -170,7 +182,7 @@ fn hold(
     found: &Sender<String>,
     wait: Receiver<()>,
     cx: &Context,
-) -> std::result::Result<(), crate::system::processes::CallError> {
+) -> std::result::Result<(), CallError> {
     let mut rest = Vec::new();
     let mut sink = |bytes: &[u8]| {
         rest.extend_from_slice(bytes);
@@ -186,12 +198,17 @@ fn hold(
     let mut feed = move |writer: &mut dyn Write| {
         writer.write_all(script.as_bytes())?;
         writer.flush()?;
-        while wait.try_recv() != Err(TryRecvError::Disconnected) {
+        loop {
+            match wait.try_recv() {
+                Ok(()) => return writer.write_all(b"COMMIT;\n"),
+                // A commit would wait for an answer, which a server that is out of reach does not give.
+                Err(TryRecvError::Disconnected) => return Err(io::Error::other("what the session was for has failed")),
+                Err(TryRecvError::Empty) => {}
+            }
             // An empty line means nothing to psql, and tells us when it is gone.
             writer.write_all(b"\n")?;
             cx.clock.sleep(Duration::from_millis(20));
         }
-        writer.write_all(b"COMMIT;\n")
     };
     cx.converse(call, &mut sink, &mut feed).map(|_| ())
 }

@@ -2,22 +2,28 @@
 
 mod adopt;
 mod capture;
+mod carry;
 mod catalog;
+mod exchange;
 mod hold;
 mod prepare;
 mod properties;
 mod reach;
 mod schema;
+mod session;
 mod sql;
+mod stall;
+mod standby;
 mod survey;
 mod swap;
 mod target;
 mod trouble;
 
+use std::path::Path;
 use std::time::Duration;
 
-use super::{Built, Held, Kind, Resource, Result, Site, Slot, Survey};
-use crate::model::artifact::{Artifact, Displaced, Live, Prepared};
+use super::{Built, Held, Kind, Resource, ResourceError, Result, Site, Slot, Survey};
+use crate::model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::foreign::Material;
 use crate::model::name::ResourceName;
@@ -26,6 +32,7 @@ use crate::model::policy::DataRestore;
 use crate::model::secret::Secret;
 use crate::model::section::Section;
 use crate::system::context::Context;
+use carry::CarryOver;
 use reach::Reach;
 
 /// The kind's entry in the list of kinds.
@@ -40,6 +47,9 @@ pub(super) const KIND: Kind = Kind {
 /// How long a dump waits for a lock, unless `lock_wait` says otherwise.
 const LOCK_WAIT: Duration = Duration::from_secs(30);
 
+/// How long a dump may be silent, unless `stall` says otherwise.
+const STALL: Duration = Duration::from_mins(5);
+
 /// One database.
 #[derive(Debug, Clone)]
 struct Postgres {
@@ -49,6 +59,11 @@ struct Postgres {
     user: Option<String>,
     password_env: Option<String>,
     lock_wait: Duration,
+    stall: Duration,
+    any_server: bool,
+    carry_over: CarryOver,
+    standby: standby::Standby,
+    proof: standby::Proof,
 }
 
 /// Where the server is.
@@ -69,6 +84,11 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
     let user = section.text("user");
     let password_env = section.text("password_env");
     let lock_wait = section.duration("lock_wait");
+    let stall = section.duration("stall");
+    let servers = [("same", false), ("any", true)];
+    let any_server = section.choice("server", &servers).unwrap_or_default();
+    let carry_over = CarryOver::of(section);
+    let (standby, proof) = standby::wishes(section);
     if let Some(Err(why)) = url.as_ref().map(|url| target::Target::of_url(url.expose())) {
         section.problem("url", why, None);
         return None;
@@ -106,6 +126,11 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
         user,
         password_env,
         lock_wait: lock_wait.unwrap_or(LOCK_WAIT),
+        stall: stall.unwrap_or(STALL),
+        any_server,
+        carry_over,
+        standby,
+        proof,
     }))
 }
 
@@ -136,8 +161,12 @@ impl Resource for Postgres {
         prepare::prepare(self, artifact, slot, data, cx)
     }
 
-    fn restore(&self, prepared: &Prepared, _: &Artifact, _: &Slot, cx: &Context) -> Result<Displaced> {
-        swap::restore(self, prepared, cx)
+    fn restore(&self, prepared: &Prepared, artifact: &Artifact, _: &Slot, cx: &Context) -> Result<Displaced> {
+        swap::restore(self, prepared, artifact, cx)
+    }
+
+    fn carried(&self, displaced: &Displaced) -> Option<CarriedOver> {
+        swap::carried(displaced)
     }
 
     fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
@@ -176,6 +205,24 @@ impl Resource for Postgres {
             details.taken_at,
             cx.clock.now(),
         ))
+    }
+
+    fn holds_rows(&self, displaced: &Displaced) -> bool {
+        swap::kept(displaced).is_some()
+    }
+
+    fn salvage(&self, displaced: &Displaced, tables: &[String], into: &Path, cx: &Context) -> Result<Vec<String>> {
+        let nothing = || ResourceError::new("nothing was put aside");
+        let aside = swap::kept(displaced).ok_or_else(nothing)?;
+        carry::salvage(self, &aside, tables, into, cx)
+    }
+
+    fn rehearse(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
+        standby::rehearse(self, artifact, slot, cx)
+    }
+
+    fn stand_down(&self, cx: &Context) -> Result<()> {
+        standby::stand_down(self, cx)
     }
 
     fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {

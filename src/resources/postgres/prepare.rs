@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Postgres;
 use super::capture::{Details, major, pour};
-use super::catalog::{Catalog, observe};
+use super::carry;
+use super::catalog::{Catalog, IDENTIFIER, observe};
 use super::reach::Reach;
 use super::sql::{Aside, ident, literal};
+use super::standby;
 use super::trouble::{explained, is_no_database};
 use crate::model::artifact::{Artifact, Prepared, Work};
 use crate::model::event::Level;
@@ -57,7 +59,7 @@ pub(super) fn prepare(
         failed: Aside::Failed.name(&reach.database, &cx.token()),
     };
     let empty = Fingerprint::default();
-    let price = rows::price(
+    let mut price = rows::price(
         &artifact.fingerprint,
         print.as_ref().unwrap_or(&empty),
         details.taken_at,
@@ -65,8 +67,26 @@ pub(super) fn prepare(
     );
     if work.is_needed() {
         let maintenance = reach.maintenance(cx)?;
-        agree(&reach, maintenance, &details, cx)?;
-        stage(&reach, maintenance, &staging.side, artifact, slot, &details, cx)?;
+        if !standby::is_ready(&reach, maintenance, &staging.side, artifact, cx)? {
+            agree(&reach, maintenance, &details, cx)?;
+            stage(&reach, maintenance, &staging.side, artifact, slot, &details, cx)?;
+        }
+        if now.is_some() {
+            // Both databases are there now: what going back displaces can be told row by row.
+            match carry::price(
+                &reach,
+                (&staging.live, &staging.side),
+                &of.carry_over,
+                details.taken_at,
+                cx,
+            ) {
+                Ok(exact) => price = exact,
+                Err(error) => cx.note(
+                    Level::Warn,
+                    format!("the rows could not be compared one by one: {error}"),
+                ),
+            }
+        }
     }
     let price = if work == Work::Unchanged { Vec::new() } else { price };
     Ok(Prepared {
@@ -85,19 +105,20 @@ pub(super) fn look(reach: &Reach, database: &str, cx: &Context) -> Result<Catalo
 #[derive(Deserialize)]
 struct Missing {
     number: u32,
+    system_identifier: Option<String>,
     roles: Vec<String>,
     extensions: Vec<String>,
 }
 
 /// Compares what the archive needs with what the server has, before anything is made.
-fn agree(reach: &Reach, maintenance: &str, details: &Details, cx: &Context) -> Result<()> {
+pub(super) fn agree(reach: &Reach, maintenance: &str, details: &Details, cx: &Context) -> Result<()> {
     let list = |names: &mut dyn Iterator<Item = &String>| {
         let names: Vec<String> = names.map(|name| literal(name)).collect();
         format!("ARRAY[{}]::text[]", names.join(", "))
     };
     let owner = std::iter::once(&details.properties.owner);
     let script = format!(
-        "SELECT jsonb_build_object('number', current_setting('server_version_num')::int,
+        "{IDENTIFIER}SELECT jsonb_build_object('number', current_setting('server_version_num')::int, 'system_identifier', :known::text,
           'roles', (SELECT coalesce(jsonb_agg(DISTINCT r), '[]') FROM unnest({}) r
             WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = r)),
           'extensions', (SELECT coalesce(jsonb_agg(e), '[]') FROM unnest({}) e
@@ -109,6 +130,16 @@ fn agree(reach: &Reach, maintenance: &str, details: &Details, cx: &Context) -> R
     let Some(missing) = found.pop() else {
         return Err(ResourceError::new("the server did not tell its version"));
     };
+    if let (Some(ours), Some(theirs)) = (&missing.system_identifier, &details.server.system_identifier)
+        && ours != theirs
+        && !reach.any_server
+    {
+        let what = format!(
+            "the backup was taken from another cluster: its identifier is {theirs}, and that of this server {ours}"
+        );
+        return Err(ResourceError::new(what)
+            .with_hint("correct `url` or `service`; if the server is a new one, set `server = \"any\"`"));
+    }
     let (ours, theirs) = (missing.number / 10_000, details.server.number / 10_000);
     if ours < theirs {
         let what = format!("the backup was made by Postgres {theirs}, and the server is the older Postgres {ours}");
@@ -145,7 +176,7 @@ fn agree(reach: &Reach, maintenance: &str, details: &Details, cx: &Context) -> R
 }
 
 /// Makes and fills the side database; one that an earlier try left is made anew, since nobody knows how far it got.
-fn stage(
+pub(super) fn stage(
     reach: &Reach,
     maintenance: &str,
     side: &str,

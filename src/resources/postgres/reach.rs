@@ -1,5 +1,7 @@
 //! How a server is reached: by the programs inside its container, or by the host's own over the network.
 
+use std::time::Duration;
+
 use serde::de::DeserializeOwned;
 
 use super::sql::conninfo;
@@ -28,6 +30,10 @@ pub(super) struct Reach {
     password: Option<Secret>,
     /// `SET lock_timeout`, in milliseconds.
     lock_wait: u128,
+    /// How long a dump may be silent.
+    pub(super) stall: Duration,
+    /// Whether a backup of another cluster may be restored.
+    pub(super) any_server: bool,
 }
 
 impl Reach {
@@ -87,6 +93,8 @@ impl Reach {
             database: database.ok_or_else(Trouble::no_database_named)?,
             password,
             lock_wait: of.lock_wait.as_millis(),
+            stall: of.stall,
+            any_server: of.any_server,
         })
     }
 

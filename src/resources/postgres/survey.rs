@@ -167,6 +167,12 @@ fn ask_space(reach: &Reach, told: &Told, cx: &Context, survey: &mut Survey) {
     }
 }
 
+/// The free space of the server's disk, where it can be seen.
+pub(super) fn room(reach: &Reach, cx: &Context) -> Option<u64> {
+    let told: Vec<Told> = reach.rows(&reach.database, QUESTION, cx).ok()?;
+    free(reach, told.first()?.directory.as_deref()?, cx)
+}
+
 fn free(reach: &Reach, directory: &str, cx: &Context) -> Option<u64> {
     if reach.container().is_some() {
         let output = cx

@@ -1,22 +1,17 @@
-//! The swap: two renames in one transaction, fenced so that no client gets between, and safe to repeat from any state.
-
-use std::time::Duration;
+//! The swap, its undo, and what becomes of the database that was put aside; each safe to repeat from any state.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Postgres;
+use super::carry::{Carried, before_swap, carried_before};
+use super::exchange::{Swap, open};
 use super::prepare::{Staging, drop_own};
 use super::reach::Reach;
 use super::sql::{Aside, ident, literal, turned};
-use super::trouble::is_in_use;
-use crate::model::artifact::{Displaced, Prepared, Work};
-use crate::model::event::Level;
+use crate::model::artifact::{Artifact, CarriedOver, Displaced, Prepared, Work};
 use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
-
-/// How often a swap is tried again that clients got in the way of.
-const TRIES: u32 = 4;
 
 /// What was put aside.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,16 +20,12 @@ struct Kept {
     live: String,
     /// The name of the one put aside.
     aside: String,
+    /// The rows that were taken along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    carried: Option<Carried>,
 }
 
-/// One swap: `incoming` becomes `live`, and what is `live` becomes `outgoing`.
-struct Swap<'a> {
-    live: &'a str,
-    incoming: &'a str,
-    outgoing: &'a str,
-}
-
-pub(super) fn restore(of: &Postgres, prepared: &Prepared, cx: &Context) -> Result<Displaced> {
+pub(super) fn restore(of: &Postgres, prepared: &Prepared, artifact: &Artifact, cx: &Context) -> Result<Displaced> {
     if !matches!(prepared.work, Work::Changed(_)) {
         return Ok(nothing(of));
     }
@@ -62,19 +53,26 @@ pub(super) fn restore(of: &Postgres, prepared: &Prepared, cx: &Context) -> Resul
                 incoming: side,
                 outgoing: &outgoing,
             };
-            swap.make(&reach, maintenance, cx)?;
-            aside(of, live, &outgoing)
+            // What blocks the swap would also hide rows from those who carry them over.
+            swap.standing(&reach, maintenance, cx)?;
+            let carried = before_swap(of, &reach, maintenance, &staging, artifact, cx);
+            let swapped = carried.and_then(|carried| swap.make(&reach, maintenance, cx).map(|()| carried));
+            let carried = swapped.inspect_err(|_| {
+                // The fence is for a swap that did not come; whoever is live is let in.
+                let _told = open(&reach, maintenance, live, &cx.unstoppable());
+            })?;
+            aside(of, live, &outgoing, carried)
         }
         // Nothing is live, as when the release dropped it: there is nothing to put aside but what an earlier swap did.
         (true, false, last) => {
             let script = format!("ALTER DATABASE {} RENAME TO {};", ident(side), ident(live));
             reach.run(maintenance, &script, cx)?;
-            last.map_or_else(|| Ok(nothing(of)), |last| aside(of, live, last))
+            last.map_or_else(|| Ok(nothing(of)), |last| aside(of, live, last, None))
         }
         (false, true, last) => {
             open(&reach, maintenance, live, cx)?;
             match last {
-                Some(last) => aside(of, live, last),
+                Some(last) => aside(of, live, last, carried_before(of, cx)?),
                 None => Err(not_staged(side)),
             }
         }
@@ -90,7 +88,10 @@ fn not_staged(side: &str) -> ResourceError {
 }
 
 pub(super) fn undo(of: &Postgres, displaced: &Displaced, cx: &Context) -> Result<Displaced> {
-    let Some(Kept { live, aside: incoming }) = read(displaced)? else {
+    let Some(Kept {
+        live, aside: incoming, ..
+    }) = read(displaced)?
+    else {
         return Ok(displaced.clone());
     };
     let outgoing =
@@ -107,7 +108,7 @@ pub(super) fn undo(of: &Postgres, displaced: &Displaced, cx: &Context) -> Result
                 outgoing: &outgoing,
             };
             swap.make(&reach, maintenance, cx)?;
-            aside(of, &live, &outgoing)
+            aside(of, &live, &outgoing, None)
         }
         (true, false, _) => {
             let script = format!("ALTER DATABASE {} RENAME TO {};", ident(&incoming), ident(&live));
@@ -121,7 +122,7 @@ pub(super) fn undo(of: &Postgres, displaced: &Displaced, cx: &Context) -> Result
         }
         (false, true, true) => {
             open(&reach, maintenance, &live, cx)?;
-            aside(of, &live, &outgoing)
+            aside(of, &live, &outgoing, None)
         }
         (false, ..) => Err(ResourceError::new(format!(
             "{incoming}, which was put aside, is not there any more"
@@ -166,6 +167,20 @@ pub(super) fn discard(of: &Postgres, prepared: &Prepared, cx: &Context) -> Resul
     drop_own(&reach, maintenance, &staging.side, Aside::Side, cx)
 }
 
+/// The database that a restore put aside.
+pub(super) fn kept(displaced: &Displaced) -> Option<String> {
+    Some(read(displaced).ok()??.aside)
+}
+
+/// The rows that a restore took along.
+pub(super) fn carried(displaced: &Displaced) -> Option<CarriedOver> {
+    let carried = read(displaced).ok()??.carried?;
+    Some(CarriedOver {
+        becomes: carried.becomes,
+        sentences: carried.sentences,
+    })
+}
+
 fn read(displaced: &Displaced) -> Result<Option<Kept>> {
     serde_json::from_value(displaced.details.clone())
         .map_err(|error| ResourceError::because("could not read what was put aside", error))
@@ -179,122 +194,19 @@ fn nothing(of: &Postgres) -> Displaced {
     }
 }
 
-fn aside(of: &Postgres, live: &str, aside: &str) -> Result<Displaced> {
+fn aside(of: &Postgres, live: &str, aside: &str, carried: Option<Carried>) -> Result<Displaced> {
+    let rest = carried.iter().filter_map(|carried| carried.directory.as_ref());
+    let rest = rest.map(|directory| format!("files in {}", directory.display()));
+    let kept_as = std::iter::once(format!("database {aside}")).chain(rest).collect();
     let details = Kept {
         live: live.to_owned(),
         aside: aside.to_owned(),
+        carried,
     };
     Ok(Displaced {
         resource: of.name.clone(),
         details: serde_json::to_value(&details)
             .map_err(|error| ResourceError::because("could not describe what was put aside", error))?,
-        kept_as: vec![format!("database {aside}")],
+        kept_as,
     })
-}
-
-/// Lets clients in, as they were before a swap that was cut off.
-fn open(reach: &Reach, maintenance: &str, live: &str, cx: &Context) -> Result<()> {
-    let script = format!("ALTER DATABASE {} ALLOW_CONNECTIONS true;", ident(live));
-    reach.run(maintenance, &script, cx).map(|_| ())
-}
-
-#[derive(Deserialize)]
-struct Standing {
-    prepared: Vec<String>,
-    comments: Vec<(String, Option<String>)>,
-}
-
-impl Swap<'_> {
-    /// Swaps, or leaves everything as it was and clients let in.
-    fn make(&self, reach: &Reach, maintenance: &str, cx: &Context) -> Result<()> {
-        // A swap that has begun is ended: a signal is obeyed after it.
-        let cx = &cx.unstoppable();
-        let script = self.script(&self.standing(reach, maintenance, cx)?, cx);
-        let mut tries = 1;
-        let swapped = loop {
-            match reach.run(maintenance, &script, cx) {
-                Err(error) if is_in_use(&error) && tries < TRIES => cx.clock.sleep(Duration::from_millis(100)),
-                other => break other,
-            }
-            tries += 1;
-        };
-        swapped.map(|_| ()).inspect_err(|_| {
-            // The renames stand or fall together, so whichever is live now is let in.
-            if let Err(error) = open(reach, maintenance, self.live, cx) {
-                let text = format!("clients are still kept out of {}: {error}", self.live);
-                cx.note(Level::Error, text);
-            }
-        })
-    }
-
-    /// What stands in the way, and the comments of both databases.
-    fn standing(&self, reach: &Reach, maintenance: &str, cx: &Context) -> Result<Standing> {
-        let (live, incoming) = (literal(self.live), literal(self.incoming));
-        let script = format!(
-            "SELECT jsonb_build_object(
-              'prepared', (SELECT coalesce(jsonb_agg(gid), '[]') FROM pg_prepared_xacts WHERE database IN ({live}, {incoming})),
-              'comments', (SELECT jsonb_agg(jsonb_build_array(datname, shobj_description(oid, 'pg_database')))
-                FROM pg_database WHERE datname IN ({live}, {incoming})));"
-        );
-        let found: Vec<Standing> = reach.rows(maintenance, &script, cx)?;
-        let standing = found.into_iter().next();
-        let standing = standing.ok_or_else(|| ResourceError::new("the server did not tell what stands in the way"))?;
-        if let Some(gid) = standing.prepared.first() {
-            let what = format!(
-                "the prepared transaction {gid:?} is open in {}; nothing was swapped",
-                self.live
-            );
-            let hint = format!(
-                "`COMMIT PREPARED {0}` or `ROLLBACK PREPARED {0}`, in that database",
-                literal(gid)
-            );
-            return Err(ResourceError::new(what).with_hint(hint));
-        }
-        Ok(standing)
-    }
-
-    /// One session does it all: each statement less is time for which clients are shut out.
-    fn script(&self, standing: &Standing, cx: &Context) -> String {
-        let comment = |name: &str| {
-            let found = standing.comments.iter().find(|(known, _)| known == name);
-            found.and_then(|(_, comment)| comment.as_deref()).unwrap_or_default()
-        };
-        let text = |text: &str| {
-            if text.is_empty() {
-                "NULL".to_owned()
-            } else {
-                literal(text)
-            }
-        };
-        let marked = format!(
-            "[guard {}: put aside {} UTC by a swap; `DROP DATABASE {}` removes it for good] {}",
-            cx.token(),
-            cx.clock.now().format("%Y-%m-%d %H:%M:%S"),
-            ident(self.outgoing),
-            comment(self.live)
-        );
-        let (live, incoming, outgoing) = (ident(self.live), ident(self.incoming), ident(self.outgoing));
-        format!(
-            "ALTER DATABASE {live} ALLOW_CONNECTIONS false;
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {name} AND pid <> pg_backend_pid();
-BEGIN;
-ALTER DATABASE {live} RENAME TO {outgoing};
-ALTER DATABASE {incoming} RENAME TO {live};
-ALTER DATABASE {live} ALLOW_CONNECTIONS true;
-COMMENT ON DATABASE {live} IS {unmarked};
-COMMENT ON DATABASE {outgoing} IS {marked};
-COMMIT;",
-            name = literal(self.live),
-            unmarked = text(unmarked(comment(self.incoming))),
-            marked = literal(&marked),
-        )
-    }
-}
-
-/// A comment without what guard put before it when the database was put aside.
-fn unmarked(comment: &str) -> &str {
-    let rest = comment
-        .strip_prefix("[guard ")
-        .and_then(|rest| rest.split_once("removes it for good] "));
-    rest.map_or(comment, |(_, comment)| comment)
 }

@@ -93,6 +93,41 @@ impl Cluster {
         cluster
     }
 
+    /// A replica of the cluster that follows it, on a socket and a port of its own.
+    pub fn replica(&self) -> Self {
+        let root = tempfile::Builder::new()
+            .prefix("guard-cluster-")
+            .tempdir_in("/tmp")
+            .unwrap();
+        let chown = Command::new("chown").arg("postgres").arg(root.path()).output().unwrap();
+        drop(chown);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let replica = Self {
+            root,
+            bin: self.bin.clone(),
+            port,
+        };
+        let mut copy = as_server(&self.bin.join("pg_basebackup"));
+        copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "-D"])
+            .arg(replica.data())
+            .current_dir("/");
+        copy.env("PGHOST", self.root.path())
+            .env("PGPORT", self.port.to_string())
+            .env("PGUSER", "boss");
+        succeeded(&copy.output().unwrap());
+        let path = replica.data().join("postgresql.conf");
+        let old = std::fs::read_to_string(&path).unwrap();
+        let config = format!(
+            "port = {port}\nunix_socket_directories = '{}'\n",
+            replica.root.path().display()
+        );
+        std::fs::write(&path, old + &config).unwrap();
+        replica.up();
+        replica
+    }
+
     fn data(&self) -> PathBuf {
         self.root.path().join("data")
     }

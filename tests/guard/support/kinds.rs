@@ -6,12 +6,31 @@ use guard::model::section::Section;
 use guard::model::setting::{Item, Problem, Source, Value};
 use guard::resources::{Resource, Site, kind};
 
+fn item(value: Value) -> Item {
+    Item { value, at: 0..0 }
+}
+
+/// A text as a value.
+pub fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}
+
+/// A list of texts as a value.
+pub fn list(texts: &[&str]) -> Value {
+    Value::List(texts.iter().map(|word| item(text(word))).collect())
+}
+
 /// The resource `db` of a kind with these keys, or what is wrong with them.
 pub fn try_build(key: &str, keys: &[(&str, &str)], site: &Site) -> Result<Box<dyn Resource>, Vec<Problem>> {
-    let item = |value| Item { value, at: 0..0 };
+    let keys: Vec<(&str, Value)> = keys.iter().map(|(key, value)| (*key, text(value))).collect();
+    try_build_of(key, &keys, site)
+}
+
+/// The same, of values of any form.
+pub fn try_build_of(key: &str, keys: &[(&str, Value)], site: &Site) -> Result<Box<dyn Resource>, Vec<Problem>> {
     let entries = keys
         .iter()
-        .map(|(key, value)| ((*key).to_owned(), (0..0, item(Value::Text((*value).to_owned())))));
+        .map(|(key, value)| ((*key).to_owned(), (0..0, item(value.clone()))));
     let table = item(Value::Table(entries.collect::<BTreeMap<_, _>>()));
     let (source, mut problems) = (Source::default(), Vec::new());
     let mut section = Section::new("resources.db", &source, table, &mut problems);

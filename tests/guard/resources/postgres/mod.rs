@@ -1,8 +1,11 @@
 //! Databases on a private cluster and in a compose service.
 
+mod carry;
 mod cut_off;
 mod faults;
 mod promises;
+mod servers;
+mod standby;
 mod swap;
 
 use guard::resources::{Resource, Site, Slot};

@@ -1,0 +1,112 @@
+//! `guard salvage`: rows out of a database that a rollback put aside, into files or into the live one.
+
+use super::prompt::confirm;
+use super::refusal::{Outcome, Refusal};
+use super::request::Salvage;
+use super::session;
+use super::setup::Desk;
+use super::workbench::{Bench, Owned};
+use crate::engine::history::History;
+use crate::journal::Run;
+use crate::model::artifact::Displaced;
+use crate::model::event::Level;
+use crate::model::exit::ExitCode;
+use crate::model::name::RunId;
+use crate::system::disk;
+
+/// Exports, and carries over what was asked for.
+///
+/// # Errors
+/// The run displaced nothing of the kind, what it displaced is gone, or a database refuses.
+pub(super) fn salvage(asked: &Salvage, bench: &Bench, desk: &Desk) -> Outcome {
+    let _lock = session::begin(bench, "guard salvage")?;
+    session::refuse_open(bench, desk)?;
+    let (run, displaced) = chosen(asked, bench, desk)?;
+    let resources = bench.resources()?;
+    let pairs: Vec<(&Owned, &Displaced)> = displaced
+        .iter()
+        .filter_map(|displaced| {
+            let owned = resources
+                .iter()
+                .find(|owned| owned.resource.name() == &displaced.resource)?;
+            Some((owned, displaced))
+        })
+        .filter(|(owned, displaced)| owned.resource.holds_rows(displaced))
+        .filter(|(owned, _)| {
+            asked
+                .resource
+                .as_ref()
+                .is_none_or(|name| owned.resource.name().as_str() == name)
+        })
+        .collect();
+    if pairs.is_empty() {
+        let refusal = Refusal::new(
+            ExitCode::NO_BACKUP,
+            format!("run {} put no database aside whose rows could be salvaged", run.id),
+        );
+        return Err(refusal.next("to see what happened", format!("{} history", desk.style.program)));
+    }
+    if !asked.tables.is_empty() {
+        let names: Vec<String> = pairs
+            .iter()
+            .map(|(owned, _)| owned.resource.name().to_string())
+            .collect();
+        confirm(
+            &format!(
+                "Put rows of {} back into {}?",
+                asked.tables.join(", "),
+                names.join(", ")
+            ),
+            &format!("salvage {} --tables {}", run.id, asked.tables.join(",")),
+            bench,
+            desk,
+        )?;
+    }
+    let into = asked
+        .into
+        .as_ref()
+        .map_or_else(|| run.directory.join("salvaged"), |into| bench.cx.resolve(into));
+    for (owned, displaced) in pairs {
+        let name = owned.resource.name();
+        let directory = into.join(name.as_str());
+        let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::REFUSED, error);
+        let taken = disk::list(&directory).map_err(|error| refused(&error))?;
+        if asked.into.is_some() && !taken.is_empty() {
+            return Err(Refusal::new(
+                ExitCode::USAGE,
+                format!("{} is not empty", directory.display()),
+            ));
+        }
+        let done = owned.resource.salvage(displaced, &asked.tables, &directory, &bench.cx);
+        for sentence in done.map_err(|error| refused(&error))? {
+            bench.cx.note(Level::Info, format!("{name}: {sentence}"));
+        }
+    }
+    Ok(ExitCode::DONE)
+}
+
+/// The run that is meant, and what it displaced.
+fn chosen(asked: &Salvage, bench: &Bench, desk: &Desk) -> Result<(Run, Vec<Displaced>), Refusal> {
+    let refused = |error: &(dyn std::error::Error + 'static)| {
+        Refusal::of_error(ExitCode::USAGE, error).next("to see the runs", format!("{} history", desk.style.program))
+    };
+    let wanted: Option<RunId> = match asked.run.as_str() {
+        "latest" => None,
+        text => Some(text.parse().map_err(|error| refused(&error))?),
+    };
+    for run in bench.runs.list().map_err(|error| refused(&error))? {
+        if wanted.as_ref().is_some_and(|wanted| wanted != &run.id) {
+            continue;
+        }
+        let history = run.read().ok().and_then(|records| History::of(&records).ok());
+        let displaced: Vec<Displaced> = history.iter().flat_map(History::displaced).cloned().collect();
+        if wanted.is_some() || displaced.iter().any(|displaced| !displaced.details.is_null()) {
+            return Ok((run, displaced));
+        }
+    }
+    let refusal = Refusal::new(
+        ExitCode::USAGE,
+        format!("there is no run {:?} that put anything aside", asked.run),
+    );
+    Err(refusal.next("to see the runs", format!("{} history", desk.style.program)))
+}

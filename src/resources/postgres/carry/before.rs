@@ -1,0 +1,178 @@
+//! The carrying that belongs to a restore: after the failed database is fenced, before the renames, and done once however
+//! often the restore is repeated.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::super::Postgres;
+use super::super::catalog::observe;
+use super::super::prepare::Staging;
+use super::super::reach::Reach;
+use super::super::session::converse;
+use super::super::sql::{ident, literal};
+use super::account::Account;
+use super::ledger::{read_account, touched, write_account};
+use super::shape::Shape;
+use super::work::{Job, carry};
+use crate::model::artifact::Artifact;
+use crate::model::event::Level;
+use crate::model::fingerprint::Fingerprint;
+use crate::resources::{ResourceError, Result};
+use crate::system::context::Context;
+
+/// What a restore remembers of the rows that it took along.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in super::super) struct Carried {
+    /// What the restored database is like with them.
+    pub(in super::super) becomes: Fingerprint,
+    /// What was done, each a sentence.
+    pub(in super::super) sentences: Vec<String>,
+    /// Where the rest is, if anything stayed out.
+    pub(in super::super) directory: Option<PathBuf>,
+}
+
+/// How a database's comment begins whose rows are complete; the swap takes it off again.
+pub(in super::super) fn mark(cx: &Context) -> String {
+    format!("[guard {}: rows were carried over] ", cx.token())
+}
+
+fn directory(of: &Postgres, cx: &Context) -> PathBuf {
+    cx.scratch.join("salvage").join(of.name.as_str())
+}
+
+/// Carries the rows over into the side database, unless an earlier try did. The live one is fenced when this returns well.
+pub(in super::super) fn before_swap(
+    of: &Postgres,
+    reach: &Reach,
+    maintenance: &str,
+    staging: &Staging,
+    artifact: &Artifact,
+    cx: &Context,
+) -> Result<Option<Carried>> {
+    if !of.carry_over.is_wanted() {
+        return Ok(None);
+    }
+    let cx = &cx.unstoppable();
+    let directory = directory(of, cx);
+    let script = format!(
+        "SELECT to_jsonb(coalesce(shobj_description(oid, 'pg_database'), '')) FROM pg_database WHERE datname = {};",
+        literal(&staging.side)
+    );
+    let comment: Vec<String> = reach.rows(maintenance, &script, cx)?;
+    let comment = comment.into_iter().next().unwrap_or_default();
+    let marked = comment.starts_with(&mark(cx));
+    let known = read_account(&directory)?;
+    let mut account = match known.filter(|_| marked) {
+        Some(account) => account,
+        None if marked => {
+            return Err(ResourceError::new(format!(
+                "the account of the rows that were carried over is not in {} any more",
+                directory.display()
+            )));
+        }
+        None => fresh(of, reach, maintenance, staging, &comment, &directory, cx),
+    };
+    if account.becomes.is_none() {
+        account.becomes = Some(becomes(reach, &staging.side, artifact, &account, cx)?);
+        write_account(&directory, &account)?;
+    }
+    Ok(carried(account, directory))
+}
+
+/// What the restore before said, once the swap is done.
+pub(in super::super) fn carried_before(of: &Postgres, cx: &Context) -> Result<Option<Carried>> {
+    if !of.carry_over.is_wanted() {
+        return Ok(None);
+    }
+    let directory = directory(of, cx);
+    Ok(read_account(&directory)?.and_then(|account| carried(account, directory)))
+}
+
+fn carried(account: Account, directory: PathBuf) -> Option<Carried> {
+    let sentences = account.sentences();
+    let directory = (!account.files.is_empty()).then_some(directory);
+    account.becomes.map(|becomes| Carried {
+        becomes,
+        sentences,
+        directory,
+    })
+}
+
+/// Carries for the first time. Where it cannot be done, production goes back all the same: the rows are in the displaced
+/// database, and can be carried later.
+fn fresh(
+    of: &Postgres,
+    reach: &Reach,
+    maintenance: &str,
+    staging: &Staging,
+    comment: &str,
+    directory: &Path,
+    cx: &Context,
+) -> Account {
+    let live = &staging.live;
+    let opened = format!("ALTER DATABASE {} ALLOW_CONNECTIONS true;", ident(live));
+    let fence = |pid: &str| {
+        let script = format!(
+            "ALTER DATABASE {} ALLOW_CONNECTIONS false;
+             SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {} AND pid <> {pid}::int;",
+            ident(live),
+            literal(live)
+        );
+        reach.run(maintenance, &script, cx).map(|_| ())
+    };
+    let marked = format!("{}{comment}", mark(cx));
+    let job = Job {
+        failed: live,
+        restored: &staging.side,
+        wish: &of.carry_over,
+        directory: directory.to_owned(),
+        fence: &fence,
+        mark: format!(
+            "COMMENT ON DATABASE {} IS {};\n",
+            ident(&staging.side),
+            literal(&marked)
+        ),
+        tells_gone: true,
+    };
+    let done = reach.run(maintenance, &opened, cx).and_then(|_| carry(reach, &job, cx));
+    done.unwrap_or_else(|error| {
+        let cause = error
+            .source
+            .as_ref()
+            .map(|cause| format!(": {cause}"))
+            .unwrap_or_default();
+        // What the server says, without the words of the call.
+        let cause = cause.rsplit_once("ERROR:  ").map_or(cause.as_str(), |(_, said)| said);
+        let failure = format!("{error}: {}", cause.trim_start_matches(": "));
+        cx.note(
+            Level::Error,
+            format!(
+                "{}: no rows could be carried over; `guard salvage` can do it later: {failure}",
+                of.name
+            ),
+        );
+        Account {
+            failure: Some(failure),
+            ..Account::default()
+        }
+    })
+}
+
+/// What the side database is like now, where it may differ from the backup: in the tables that rows were carried into, and
+/// in sequences. Anything else that differs is no work of ours, and will be seen after the swap.
+fn becomes(reach: &Reach, side: &str, artifact: &Artifact, account: &Account, cx: &Context) -> Result<Fingerprint> {
+    let (catalog, ()) = observe(reach, side, cx, |_| Ok(()))?;
+    let shape = converse(reach, side, cx, Shape::read)?;
+    let touched = touched(account, &shape);
+    let now = catalog.fingerprint();
+    let mut print = artifact.fingerprint.clone();
+    for (part, value) in now.parts() {
+        let ours =
+            part.strip_prefix("table ").is_some_and(|table| touched.contains(table)) || part.starts_with("sequence ");
+        if ours {
+            print = print.with(part, value);
+        }
+    }
+    Ok(print)
+}

@@ -1,0 +1,157 @@
+//! Which rows are taken along, and why others cannot be.
+
+use super::compare::Pair;
+use super::shape::{Column, Table};
+use crate::model::section::Section;
+use crate::model::setting::Value;
+
+/// Tables in which programs note which migrations ran: the old code's own must stay as they were.
+const MIGRATION_TABLES: &[&str] = &[
+    "_prisma_migrations",
+    "_sqlx_migrations",
+    "__diesel_schema_migrations",
+    "__efmigrationshistory",
+    "alembic_version",
+    "ar_internal_metadata",
+    "databasechangelog",
+    "databasechangeloglock",
+    "django_migrations",
+    "doctrine_migration_versions",
+    "flyway_schema_history",
+    "goose_db_version",
+    "knex_migrations",
+    "knex_migrations_lock",
+    "migrations",
+    "phinxlog",
+    "schema_migrations",
+    "sequelizemeta",
+    "typeorm_migrations",
+];
+
+/// Which rows a rollback takes along, `carry_over`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(in super::super) enum CarryOver {
+    /// None.
+    #[default]
+    None,
+    /// The new rows of every table, but for records of migrations.
+    Inserts,
+    /// The new rows of these tables.
+    Tables(Vec<String>),
+}
+
+impl CarryOver {
+    /// Reads the setting.
+    pub(in super::super) fn of(section: &mut Section<'_>) -> Self {
+        let list = section
+            .take("carry_over")
+            .is_some_and(|item| matches!(item.value, Value::List(_)));
+        if list {
+            return section.texts("carry_over").map_or(Self::None, Self::Tables);
+        }
+        let choices = [("none", Self::None), ("inserts", Self::Inserts)];
+        section.choice("carry_over", &choices).unwrap_or_default()
+    }
+
+    /// Whether any row may be carried.
+    pub(in super::super) fn is_wanted(&self) -> bool {
+        *self != Self::None
+    }
+
+    pub(super) fn names(&self, table: &Table) -> bool {
+        match self {
+            Self::None => false,
+            Self::Inserts => !is_record_of_migrations(table),
+            Self::Tables(names) => names.iter().any(|name| table.is_called(name)),
+        }
+    }
+}
+
+/// What becomes of a table's new rows.
+pub(super) struct Intent {
+    /// They are put into the restored table.
+    pub(super) carries: bool,
+    /// Why they are not, where somebody would expect it.
+    pub(super) hindrance: Option<String>,
+}
+
+impl Intent {
+    pub(super) fn of(wish: &CarryOver, pair: &Pair) -> Self {
+        let mut tables = pair.failed.iter().chain(&pair.restored);
+        let is_record = *wish == CarryOver::Inserts && tables.clone().any(is_record_of_migrations);
+        let hindrance = if tables.any(|table| wish.names(table)) {
+            hindrance(pair)
+        } else if is_record {
+            Some("it records migrations, which `carry_over` takes along by name only".to_owned())
+        } else {
+            return Self {
+                carries: false,
+                hindrance: None,
+            };
+        };
+        Self {
+            carries: hindrance.is_none(),
+            hindrance,
+        }
+    }
+}
+
+fn is_record_of_migrations(table: &Table) -> bool {
+    MIGRATION_TABLES.contains(&table.at.1.to_lowercase().as_str())
+}
+
+/// Why the new rows of a table cannot be carried; `None` where they can.
+fn hindrance(pair: &Pair) -> Option<String> {
+    let (Some(_), Some(_)) = (&pair.failed, &pair.restored) else {
+        return Some("the restored database has no such table".to_owned());
+    };
+    if pair.key().is_none() {
+        return Some("the table has no key, by which a row could be told from a changed one".to_owned());
+    }
+    let invents = |column: &&Column| match &column.default {
+        None => column.required,
+        Some(default) => !is_constant(default),
+    };
+    let column = pair.unknown().into_iter().find(invents)?;
+    Some(format!(
+        "the failed rows have no value for the column {}, and guard invents none",
+        column.name
+    ))
+}
+
+/// Whether a default is the same for every row: a literal.
+fn is_constant(default: &str) -> bool {
+    let bare = default.split("::").next().unwrap_or_default().trim_matches(['(', ')']);
+    let is_text =
+        bare.len() > 1 && bare.starts_with('\'') && bare.ends_with('\'') && !bare.trim_matches('\'').contains('\'');
+    is_text || matches!(bare, "NULL" | "true" | "false") || bare.parse::<f64>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_constant;
+
+    #[test]
+    fn a_literal_is_the_same_for_every_row_and_a_call_is_not() {
+        for constant in [
+            "'a'::text",
+            "0",
+            "(-1.5)",
+            "true",
+            "NULL::character varying",
+            "'{}'::jsonb",
+        ] {
+            assert!(is_constant(constant), "{constant}");
+        }
+        for call in [
+            "now()",
+            "nextval('a'::regclass)",
+            "identity",
+            "('a' || b())",
+            "gen_random_uuid()",
+            "CURRENT_USER",
+        ] {
+            assert!(!is_constant(call), "{call}");
+        }
+    }
+}

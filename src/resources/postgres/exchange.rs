@@ -1,0 +1,148 @@
+//! The exchange of two databases: fenced, so that no client gets between, and both renames in one transaction.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::reach::Reach;
+use super::sql::{ident, literal};
+use super::trouble::is_in_use;
+use crate::model::event::Level;
+use crate::resources::{ResourceError, Result};
+use crate::system::context::Context;
+
+/// How often a swap is tried again that clients got in the way of.
+const TRIES: u32 = 4;
+
+/// One swap: `incoming` becomes `live`, and what is `live` becomes `outgoing`.
+pub(super) struct Swap<'a> {
+    pub(super) live: &'a str,
+    pub(super) incoming: &'a str,
+    pub(super) outgoing: &'a str,
+}
+
+/// Lets clients in, as they were before a swap that was cut off.
+pub(super) fn open(reach: &Reach, maintenance: &str, live: &str, cx: &Context) -> Result<()> {
+    let script = format!("ALTER DATABASE {} ALLOW_CONNECTIONS true;", ident(live));
+    reach.run(maintenance, &script, cx).map(|_| ())
+}
+
+#[derive(Deserialize)]
+pub(super) struct Standing {
+    prepared: Vec<String>,
+    comments: Vec<(String, Option<String>)>,
+}
+
+impl Swap<'_> {
+    /// Swaps, or leaves everything as it was and clients let in.
+    pub(super) fn make(&self, reach: &Reach, maintenance: &str, cx: &Context) -> Result<()> {
+        // A swap that has begun is ended: a signal is obeyed after it.
+        let cx = &cx.unstoppable();
+        let script = self.script(&self.standing(reach, maintenance, cx)?, cx);
+        let mut tries = 1;
+        let swapped = loop {
+            match reach.run(maintenance, &script, cx) {
+                Err(error) if is_in_use(&error) && tries < TRIES => cx.clock.sleep(Duration::from_millis(100)),
+                other => break other,
+            }
+            tries += 1;
+        };
+        swapped.map(|_| ()).inspect_err(|_| {
+            // The renames stand or fall together, so whichever is live now is let in.
+            if let Err(error) = open(reach, maintenance, self.live, cx) {
+                let text = format!("clients are still kept out of {}: {error}", self.live);
+                cx.note(Level::Error, text);
+            }
+        })
+    }
+
+    /// What stands in the way, and the comments of both databases.
+    pub(super) fn standing(&self, reach: &Reach, maintenance: &str, cx: &Context) -> Result<Standing> {
+        let (live, incoming) = (literal(self.live), literal(self.incoming));
+        let script = format!(
+            "SELECT jsonb_build_object(
+              'prepared', (SELECT coalesce(jsonb_agg(gid), '[]') FROM pg_prepared_xacts WHERE database IN ({live}, {incoming})),
+              'comments', (SELECT jsonb_agg(jsonb_build_array(datname, shobj_description(oid, 'pg_database')))
+                FROM pg_database WHERE datname IN ({live}, {incoming})));"
+        );
+        let found: Vec<Standing> = reach.rows(maintenance, &script, cx)?;
+        let standing = found.into_iter().next();
+        let standing = standing.ok_or_else(|| ResourceError::new("the server did not tell what stands in the way"))?;
+        if let Some(gid) = standing.prepared.first() {
+            let what = format!(
+                "the prepared transaction {gid:?} is open in {}; nothing was swapped",
+                self.live
+            );
+            let hint = format!(
+                "`COMMIT PREPARED {0}` or `ROLLBACK PREPARED {0}`, in that database",
+                literal(gid)
+            );
+            return Err(ResourceError::new(what).with_hint(hint));
+        }
+        Ok(standing)
+    }
+
+    /// One session does it all: each statement less is time for which clients are shut out.
+    fn script(&self, standing: &Standing, cx: &Context) -> String {
+        let comment = |name: &str| {
+            let found = standing.comments.iter().find(|(known, _)| known == name);
+            found.and_then(|(_, comment)| comment.as_deref()).unwrap_or_default()
+        };
+        let text = |text: &str| {
+            if text.is_empty() {
+                "NULL".to_owned()
+            } else {
+                literal(text)
+            }
+        };
+        let marked = format!(
+            "[guard {}: put aside {} UTC by a swap; `DROP DATABASE {}` removes it for good] {}",
+            cx.token(),
+            cx.clock.now().format("%Y-%m-%d %H:%M:%S"),
+            ident(self.outgoing),
+            comment(self.live)
+        );
+        let (live, incoming, outgoing) = (ident(self.live), ident(self.incoming), ident(self.outgoing));
+        format!(
+            "ALTER DATABASE {live} ALLOW_CONNECTIONS false;
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {name} AND pid <> pg_backend_pid();
+BEGIN;
+ALTER DATABASE {live} RENAME TO {outgoing};
+ALTER DATABASE {incoming} RENAME TO {live};
+ALTER DATABASE {live} ALLOW_CONNECTIONS true;
+COMMENT ON DATABASE {live} IS {unmarked};
+COMMENT ON DATABASE {outgoing} IS {marked};
+COMMIT;",
+            name = literal(self.live),
+            unmarked = text(unmarked(comment(self.incoming))),
+            marked = literal(&marked),
+        )
+    }
+}
+
+/// A comment without what guard put before it: when the database was put aside, stood by, or was given rows.
+fn unmarked(mut comment: &str) -> &str {
+    const ENDS: [&str; 3] = ["removes it for good] ", "rows were carried over] ", "stands by] "];
+    while let Some(marked) = comment.strip_prefix("[guard ") {
+        let rests = ENDS
+            .iter()
+            .filter_map(|end| marked.split_once(end).map(|(_, rest)| rest));
+        let Some(rest) = rests.max_by_key(|rest| rest.len()) else {
+            break;
+        };
+        comment = rest;
+    }
+    comment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unmarked;
+
+    #[test]
+    fn only_what_guard_wrote_is_taken_off() {
+        let marked = "[guard x: rows were carried over] [guard x: 12ab stands by] its own [guard y: z stands by] too";
+        assert_eq!(unmarked(marked), "its own [guard y: z stands by] too");
+        assert_eq!(unmarked("[guard dog] of the house"), "[guard dog] of the house");
+    }
+}
