@@ -3,6 +3,7 @@
 //! [`words`] turns records into sentences, [`closing`] an ending into the last ones; [`printer`] shows them without ever
 //! holding up the run; [`incident`] and [`result`] are written when it is over.
 
+pub mod bug;
 mod canvas;
 pub mod ci;
 pub mod closing;

@@ -14,6 +14,7 @@ mod looking;
 mod refused;
 mod rules;
 mod shared;
+mod signals;
 mod streams;
 mod surroundings;
 mod unusable;

@@ -289,16 +289,5 @@ mod tests {
             assert_eq!(known.attributes(&line).is_some(), is_known, "{line:?}");
             assert_eq!(known.unchanged(&line).is_some(), is_known, "{line:?}");
         }
-        let mut known = Known {
-            lines: None,
-            current: Some(at(990, 990)),
-            before: begun - TICK,
-        };
-        let mut other = at(990, 990);
-        other.seen.inode = 8;
-        assert!(
-            known.unchanged(&other).is_none(),
-            "another file of the same size and time"
-        );
     }
 }
