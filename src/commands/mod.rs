@@ -42,6 +42,7 @@ pub mod watcher;
 pub mod workbench;
 
 use crate::model::exit::ExitCode;
+use crate::report::bug;
 use crate::system::environment::Environment;
 use refusal::{Outcome, Refusal};
 use request::{Everywhere, Request};
@@ -54,7 +55,8 @@ pub fn run(request: Request, everywhere: &Everywhere, environment: Environment, 
         Ok(desk) => desk,
         Err(exit) => return exit,
     };
-    let outcome = answer(request, everywhere, &desk, command);
+    let outcome = bug::caught(|| answer(request, everywhere, &desk, command));
+    let outcome = outcome.unwrap_or_else(|message| Err(Refusal::of_bug(&message, &desk.style.program)));
     let exit = match outcome {
         Ok(exit) => exit,
         Err(refusal) => {

@@ -4,6 +4,7 @@
 //! holding up the run; [`incident`] and [`result`] are written when it is over.
 
 pub mod board;
+pub mod bug;
 mod canvas;
 pub mod ci;
 pub mod closing;

@@ -27,11 +27,14 @@ pub struct Show {
 }
 
 /// `guard verify`
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct Verify {
     /// The backup: a timestamp, `latest`, or `previous`
-    #[arg(value_name = "TS")]
-    pub timestamp: String,
+    #[arg(value_name = "TS", required_unless_present = "all", conflicts_with = "all")]
+    pub timestamp: Option<String>,
+    /// Every backup
+    #[arg(long)]
+    pub all: bool,
     /// Also restore databases beside the live ones, compare them, and drop them again
     #[arg(long)]
     pub restore: bool,

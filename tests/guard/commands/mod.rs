@@ -13,6 +13,8 @@ mod learning;
 mod looking;
 mod refused;
 mod rules;
+mod shared;
+mod signals;
 mod streams;
 mod surroundings;
 mod unusable;
