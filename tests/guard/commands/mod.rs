@@ -20,3 +20,4 @@ mod surroundings;
 mod unusable;
 mod watched;
 mod watcher;
+mod watching;
