@@ -37,6 +37,7 @@ mod standby;
 mod status;
 mod undo;
 mod verify;
+mod watch;
 pub mod watcher;
 pub mod workbench;
 
@@ -110,6 +111,7 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::Salvage(asked) => salvage::salvage(&asked, &bench, desk),
         Request::Status => status::status(&bench, desk),
         Request::History(asked) => status::history(&asked, &bench, desk),
+        Request::Watch(asked) => watch::watch(&asked, &bench, desk),
         Request::Notify(asked) => notices::test(&asked, &bench, desk),
         Request::Lock(asked) => freeze::freeze(&bench, &asked),
         Request::Unlock => freeze::unfreeze(&bench),
