@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{FINE, Project, holds};
 
 #[test]
-fn a_threshold_of_ten_is_refused_and_not_taken_for_ten_per_cent() {
+fn fault_j9_a_threshold_of_ten_is_refused_and_not_taken_for_ten_per_cent() {
     for name in ["GUARD_ERROR_THRESHOLD", "ERROR_THRESHOLD"] {
         for value in [
             "10",
@@ -139,7 +139,7 @@ fn something_has_to_look_at_the_release() {
 }
 
 #[test]
-fn names_that_programs_would_take_for_options_are_refused() {
+fn fault_k9_names_that_programs_would_take_for_options_are_refused() {
     for name in ["-rf", "--help", "a b", "../x", "a/b", ""] {
         let text = format!("{FINE}[resources.\"{name}\"]\nkind = \"git\"\n[probes.\"{name}\"]\nkind = \"http\"\n");
         let refusal = Project::new(&text).refusal();
