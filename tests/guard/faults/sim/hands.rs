@@ -164,7 +164,10 @@ impl Hands<'_> {
             .map(|copy| format!("{}={}\n", copy.resource, copy.details.as_str().unwrap_or("")));
         let manifest: String = copies.collect();
         let place = format!("backup/{stamp}/manifest");
-        self.put(&place, &manifest, !self.has(Bug::ManifestUnsynced))?;
+        // One that is there was put there by an earlier try, and is never written again.
+        if self.read(&place).as_ref() != Some(&manifest) {
+            self.put(&place, &manifest, !self.has(Bug::ManifestUnsynced))?;
+        }
         self.touch(Touch::SyncDirectory(&format!("backup/{stamp}")))?;
         Ok(Yield::Nothing)
     }
