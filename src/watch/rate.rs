@@ -66,8 +66,12 @@ impl Rate {
         }
     }
 
-    /// Raises the threshold to what was usual before the deployment: the upper bound (95 %) of the share seen then.
+    /// Raises the threshold to what was usual before the deployment: the upper bound (95 %) of the share seen then. A stray
+    /// failure among a handful of readings is no habit; a probe that only failed was broken before.
     pub(super) fn tolerate(&mut self, failed: u64, known: u64) {
+        if known < self.min_samples && failed < known {
+            return;
+        }
         self.threshold = self.threshold.max(upper_bound(failed, known));
     }
 

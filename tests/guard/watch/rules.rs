@@ -127,6 +127,13 @@ fn what_was_usual_before_is_not_held_against_the_release() {
         tolerant.take(reading);
     }
     assert_eq!(tolerant.verdict(602.1), Verdict::Healthy);
+    // One stray failure among three is no habit.
+    let few = before.get(2..5).unwrap();
+    let mut strict = Judge::new(Rule::default(), vec![name("web")]).with_baseline(few);
+    for reading in &after {
+        strict.take(reading);
+    }
+    assert!(matches!(strict.verdict(602.1), Verdict::Bad(_)));
 }
 
 #[test]
