@@ -16,6 +16,7 @@ needed_packages() {
   have cc || printf 'gcc\nlibc6-dev\n'
   have debootstrap || echo debootstrap
   have shellcheck || echo shellcheck
+  have redis-server || echo redis-server
   have psql || echo postgresql-client
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo postgresql
   [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo debian-archive-keyring
@@ -41,6 +42,10 @@ install_packages() {
     echo 'create_main_cluster = false' | as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
   fi
   quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${found[@]}"
+  # The tests start servers of their own; the package's would only hold the usual port.
+  if [[ " ${found[*]} " == *" redis-server "* && -d /run/systemd/system ]]; then
+    quietly as_root systemctl disable --now redis-server
+  fi
 }
 
 docker_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
@@ -115,4 +120,28 @@ install_compose() {
   install -m 0755 "$(find "$work/root" -path '*cli-plugins/docker-compose' -type f)" "$plugins/docker-compose"
   rm -rf "$work"
   docker compose version --short >/dev/null || die "the Compose plugin in $plugins does not run"
+}
+
+# The retired Compose v1, for the test that guard names it: from this machine's own release, where that still has it, and
+# unpacked beside everything else, so that nothing is installed. Where there is none a stand-in speaks for it.
+fetch_old_compose() {
+  local place=$cache/compose-v1 parts
+  [ -x "$place/docker-compose" ] && return
+  [[ $(apt-cache policy docker-compose 2>/dev/null | awk '/Candidate:/ { print $2 }') == 1.* ]] || return 0
+  have python3 || return 0
+  say "compose v1: unpacking it for the test that it is refused"
+  rm -rf "$place"
+  mkdir -p "$place/debs" "$place/root"
+  parts=(docker dockerpty docopt dotenv jsonschema texttable websocket yaml distro six requests attr pyrsistent certifi
+    chardet charset-normalizer idna urllib3)
+  if ! (cd "$place/debs" && apt-get -q download docker-compose "${parts[@]/#/python3-}" -o APT::Sandbox::User="$(id -un)") >>"$log" 2>&1; then
+    say "compose v1: could not be had; the test uses a stand-in"
+    return
+  fi
+  for part in "$place"/debs/*.deb; do quietly dpkg-deb -x "$part" "$place/root"; done
+  rm -rf "$place/debs"
+  # shellcheck disable=SC2016 # for the script itself
+  printf '#!/bin/sh\nPYTHONPATH="%s" exec python3 "%s" "$@"\n' "$place/root/usr/lib/python3/dist-packages" \
+    "$place/root/usr/bin/docker-compose" >"$place/docker-compose"
+  chmod +x "$place/docker-compose"
 }

@@ -1,8 +1,11 @@
 //! `guard backup`: copies what is declared, and nothing else.
 
+use std::time::Duration;
+
 use super::check;
 use super::deploy::{chosen, claim};
 use super::journey::{Departure, depart};
+use super::locks;
 use super::plan;
 use super::refusal::{Outcome, Refusal};
 use super::request::Backup;
@@ -27,6 +30,7 @@ pub(super) fn backup(asked: &Backup, bench: &Bench, desk: &Desk) -> Outcome {
         );
     }
     check::refuse_obstacles(bench, desk, &resources, None)?;
+    let _databases = locks::databases(bench, &resources, Duration::ZERO)?;
     let (timestamp, run) = claim(RunKind::Backup, bench)?;
     let plan = plan::backup(timestamp, &places(&resources), bench.settings.policy.clone());
     let description = asked.description.clone();

@@ -1,11 +1,14 @@
 //! `guard check`: proves the way back before anyone goes forward; also the first thing that `guard deploy` does.
 
+use serde_json::{Value, json};
+
 use super::freeze;
 use super::inspection::{Report, look};
 use super::refusal::{Outcome, Refusal};
 use super::request::Check;
 use super::setup::{Desk, width_of_stdout};
 use super::workbench::{Bench, Owned};
+use crate::config::Effective;
 use crate::engine::crew::ask_once;
 use crate::model::event::Level;
 use crate::model::exit::ExitCode;
@@ -42,8 +45,18 @@ pub(super) fn check(_: &Check, bench: &Bench, desk: &Desk) -> Outcome {
     if let Ok(Some(owner)) = Lock::holder(&bench.state.join("lock")) {
         report.warn("lock", format!("held: {owner}"), "wait, or --lock-wait");
     }
+    let is_verbose = matches!(desk.style.volume, crate::report::style::Volume::Verbose);
+    let is_open = report.refusals().next().is_none();
+    if desk.style.json {
+        let value = value(&report, if is_verbose { &bench.settings.effective } else { &[] });
+        return if is_open {
+            Ok(desk.answer(value))
+        } else {
+            Err(refusal(&report).with_details(value))
+        };
+    }
     desk.reporter.data(table(&report));
-    if matches!(desk.style.volume, crate::report::style::Volume::Verbose) {
+    if is_verbose {
         let mut origins = Table::new(["setting", "value", "from"]);
         for effective in &bench.settings.effective {
             origins = origins.row([
@@ -54,12 +67,35 @@ pub(super) fn check(_: &Check, bench: &Bench, desk: &Desk) -> Outcome {
         }
         desk.reporter.data(format!("\n{}", origins.render(width_of_stdout())));
     }
-    let count = report.refusals().count();
-    if count == 0 {
+    if is_open {
         bench.cx.note(Level::Info, "the way back is open");
         return Ok(ExitCode::DONE);
     }
     Err(refusal(&report))
+}
+
+/// The same for whoever reads JSON.
+fn value(report: &Report, effective: &[Effective]) -> Value {
+    let facts = report
+        .facts
+        .iter()
+        .map(|(about, fact)| json!({ "about": about, "fact": fact }));
+    let findings = report.findings.iter().map(|finding| {
+        let obstacle = &finding.obstacle;
+        json!({ "about": finding.about, "what": obstacle.what, "advice": obstacle.advice, "refuses": obstacle.refuses })
+    });
+    let mut value = json!({
+        "way_back": if report.refusals().next().is_none() { "open" } else { "closed" },
+        "facts": facts.collect::<Vec<_>>(),
+        "findings": findings.collect::<Vec<_>>(),
+    });
+    if let (Some(map), false) = (value.as_object_mut(), effective.is_empty()) {
+        let settings = effective
+            .iter()
+            .map(|one| json!({ "key": one.key, "value": one.value, "from": one.origin.to_string() }));
+        map.insert("settings".to_owned(), settings.collect());
+    }
+    value
 }
 
 fn table(report: &Report) -> String {
@@ -102,6 +138,7 @@ pub(super) fn refuse_obstacles(
     // Their tables are read only now; what is wrong with them has to be told before anything is made.
     bench.probes()?;
     bench.targets()?;
+    bench.rules()?;
     let report = look(bench, resources, command);
     for (about, fact) in &report.facts {
         bench.cx.note(Level::Detail, format!("{about}: {fact}"));
@@ -140,8 +177,11 @@ fn probes(bench: &Bench, report: &mut Report) -> Result<(), Refusal> {
             }
         }
     }
-    report.fact("watch", watch::words(&bench.settings.monitor));
-    for warning in watch::warnings(&bench.settings.monitor) {
+    for rule in bench.rules()? {
+        report.fact(rule.name.as_str(), rule.words());
+    }
+    report.fact("watch", watch::words(&bench.rule()));
+    for warning in watch::warnings(&bench.rule()) {
         report.warn("watch", warning, "see docs/watching.md");
     }
     Ok(())

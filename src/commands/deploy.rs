@@ -1,8 +1,11 @@
 //! `guard deploy`: check, back up, run the command, verify, watch; keep the release or walk back.
 
+use std::time::Duration;
+
 use super::check;
 use super::freeze;
 use super::journey::{Departure, depart};
+use super::locks;
 use super::plan;
 use super::refusal::{Outcome, Refusal};
 use super::request::{Deploy, Selection};
@@ -34,11 +37,15 @@ pub(super) fn deploy(asked: &Deploy, bench: &Bench, desk: &Desk) -> Outcome {
     }
     check::refuse_obstacles(bench, desk, &resources, Some(&asked.command))?;
     if !bench.settings.probes.is_empty() {
-        bench.cx.note(Level::Info, watch::words(&bench.settings.monitor));
+        bench.cx.note(Level::Info, watch::words(&bench.rule()));
     }
-    for warning in watch::warnings(&bench.settings.monitor) {
+    for rule in bench.rules()? {
+        bench.cx.note(Level::Info, format!("{}: {}", rule.name, rule.words()));
+    }
+    for warning in watch::warnings(&bench.rule()) {
         bench.cx.note(Level::Warn, warning);
     }
+    let _databases = locks::databases(bench, &resources, Duration::ZERO)?;
     let (timestamp, run) = claim(RunKind::Deploy, bench)?;
     let plan = plan::deploy(
         timestamp,
@@ -69,14 +76,18 @@ pub(super) fn deploy(asked: &Deploy, bench: &Bench, desk: &Desk) -> Outcome {
 /// One of them cannot be made.
 pub(super) fn claim(kind: RunKind, bench: &Bench) -> Result<(Timestamp, Run), Refusal> {
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::BACKUP_FAILED, error);
-    let draft = bench
-        .store
-        .begin(bench.cx.clock.now())
-        .map_err(|error| refused(&error))?;
-    let id = RunId::new(draft.timestamp(), kind);
-    let run = bench.runs.claim_named(&id).map_err(|error| refused(&error))?;
-    let run = run.ok_or_else(|| Refusal::new(ExitCode::BACKUP_FAILED, format!("a run {id} is there already")))?;
-    Ok((draft.timestamp().clone(), run))
+    loop {
+        let draft = bench
+            .store
+            .begin(bench.cx.clock.now())
+            .map_err(|error| refused(&error))?;
+        let id = RunId::new(draft.timestamp(), kind);
+        // The backup of a run may be gone, so that its name is free again; the run's is not. The draft, which nothing is in
+        // yet, is swept with all that is no backup.
+        if let Some(run) = bench.runs.claim_named(&id).map_err(|error| refused(&error))? {
+            return Ok((draft.timestamp().clone(), run));
+        }
+    }
 }
 
 /// The resources that `--only` and `--skip` leave.

@@ -81,6 +81,10 @@ pub fn of(request: &Request, everywhere: &Everywhere) -> Flags {
             patience(&mut flags, &asked.patience);
             standby(&mut flags, &asked.standby);
         }
+        Request::Abort(asked) => {
+            set(&mut flags, "confirm", asked.yes);
+            patience(&mut flags, &asked.patience);
+        }
         Request::Delete(asked) => set(&mut flags, "confirm", asked.yes),
         Request::Salvage(asked) => set(&mut flags, "confirm", asked.yes),
         _ => {}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::everywhere;
 use super::luggage::Luggage;
 use super::notices::Herald;
 use super::refusal::{Outcome, Refusal};
@@ -51,6 +52,7 @@ pub(super) fn depart(departure: Departure, run: &Run, bench: &Bench, desk: &Desk
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::BACKUP_FAILED, error);
     let luggage = Luggage::of(bench);
     luggage.pack(run)?;
+    everywhere::register(bench);
     let seal = SealInput {
         description: departure.description,
         target: bench.target(),
@@ -58,7 +60,9 @@ pub(super) fn depart(departure: Departure, run: &Run, bench: &Bench, desk: &Desk
         settings: luggage.settings,
     };
     let backup = departure.plan.backup.clone();
-    let cx = bench.context_of(run, &backup);
+    let mut cx = bench.context_of(run, &backup);
+    let herald = Herald::new(run, &cx, &[], bench, desk)?;
+    cx.voice = herald.voice();
     let mut crew = bench.crew(cx, departure.resources, departure.undoing, seal)?;
     crew.adopting = departure.adopting;
     let journal = Journal::create(&run.directory).map_err(|error| refused(&error))?;
@@ -68,7 +72,6 @@ pub(super) fn depart(departure: Departure, run: &Run, bench: &Bench, desk: &Desk
         actor: bench.actor.clone(),
         reason: departure.reason,
     };
-    let herald = Herald::new(run, &crew.cx, &[], bench, desk)?;
     let ledger = Ledger::open(Box::new(journal), &opened, herald.voice(), bench.cx.clock.clone());
     let mut ledger = ledger.map_err(|error| refused(&error))?;
     finish(&mut ledger, &crew, run, &herald, bench, desk)
@@ -113,9 +116,15 @@ fn drive_to_end(
         standby::dismiss(run, bench);
     }
     if let Ok(Arrival::Closed(ending)) = arrival {
+        if matches!(ending, Ending::Withheld(_)) {
+            // The failed release stays, for people to look at.
+            crew.take_page_down(&crew.cx);
+        }
         retention::after(ledger.history(), ending, crew, bench);
     }
-    if let Err(error) = write_reports(run, exit, crew, bench, desk) {
+    // A backup that was adopted is the first half of a rollback.
+    let is_last = crew.adopting.is_empty() || exit != ExitCode::DONE;
+    if let Err(error) = write_reports(run, exit, is_last, bench, desk) {
         bench
             .cx
             .note(Level::Warn, format!("the report of this run is not complete: {error}"));
@@ -147,11 +156,15 @@ fn journal_lost(error: &LedgerError, ledger: &Ledger, desk: &Desk) -> Refusal {
     }
 }
 
-/// `result.json` for every run, `incident.md` for one that failed, and what a CI system wants to know.
-fn write_reports(
+/// `result.json` for every run, `incident.md` for one that failed, and what a CI system wants to know; the run has the last
+/// word of the program, unless another one follows it.
+///
+/// # Errors
+/// They cannot be written.
+pub(super) fn write_reports(
     run: &Run,
     exit: ExitCode,
-    crew: &crate::engine::crew::Crew,
+    is_last: bool,
     bench: &Bench,
     desk: &Desk,
 ) -> Result<(), Box<dyn std::error::Error>> {
@@ -170,8 +183,6 @@ fn write_reports(
     if let Some(system) = &desk.style.ci {
         ci::publish(system, &told, &text)?;
     }
-    // A backup that was adopted is the first half of a rollback, which has the last word.
-    let is_last = crew.adopting.is_empty() || is_bad;
     if desk.style.json && is_last {
         desk.reporter
             .finish(Some(serde_json::from_str(&clean)?), std::time::Duration::from_secs(1));
@@ -194,6 +205,6 @@ fn readings(run: &Run) -> Result<Vec<Reading>, disk::DiskError> {
 pub(super) fn is_left(ending: Ending) -> bool {
     matches!(
         ending,
-        Ending::Withheld(_) | Ending::NothingToUndo(_) | Ending::Untouched(_)
+        Ending::Withheld(_) | Ending::NothingToUndo(_) | Ending::Untouched(_) | Ending::Unprepared(_)
     )
 }

@@ -16,6 +16,9 @@ use crate::system::disk;
 /// The file of the luggage in a run's directory.
 const FILE: &str = "request.json";
 
+/// What is for whoever finishes a run to say, and not for whoever began it.
+const PRESENT: [&str; 3] = ["lock.wait", "lock.wait_timeout", "policy.watcher"];
+
 /// The settings of a run, as they were when it began.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Luggage {
@@ -71,13 +74,18 @@ impl Luggage {
     }
 
     /// The bench as it was when the run began, its settings and the flags and variables of that time, over the state that
-    /// it was found in.
+    /// it was found in. Of the flags that are given `now`, those count that are about who waits and who watches.
     ///
     /// # Errors
     /// The settings cannot be read here, as where a variable that they name is not set, or the directories cannot be used.
-    pub(super) fn bench(&self, place: &Place<'_>, desk: &Desk) -> Result<Bench, Refusal> {
+    pub(super) fn bench(&self, place: &Place<'_>, now: &Flags, desk: &Desk) -> Result<Bench, Refusal> {
         let mut wish = desk.wish_from(place.directory);
         wish.flags = known(&self.flags);
+        for key in PRESENT {
+            wish.flags.remove(key);
+            wish.flags
+                .extend(now.get_key_value(key).map(|(key, texts)| (*key, texts.clone())));
+        }
         wish.judges = false;
         let document = Document {
             source: Source {

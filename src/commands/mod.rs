@@ -1,18 +1,24 @@
 //! One file per thing a person can ask; `workbench` is the one place where the parts meet.
 
+mod abort;
 mod adopting;
 mod backup;
 mod check;
 mod choosing;
 mod delete;
 mod deploy;
+mod elsewhere;
+mod everywhere;
 pub mod flags;
 mod freeze;
 mod init;
+mod inside;
 mod inspection;
 mod journey;
+mod learned;
 pub mod library;
 mod list;
+mod locks;
 mod luggage;
 mod notices;
 mod packaging;
@@ -65,10 +71,25 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
     match &request {
         Request::Completions(asked) => return Ok(packaging::completions(asked, desk, command)),
         Request::Man => return packaging::man(desk, command),
+        Request::Inside(asked) => return inside::inside(asked, desk),
         Request::Init(asked) => return init::init(asked, everywhere, desk),
         _ => {}
     }
-    let bench = desk.bench(&request, everywhere)?;
+    if let Request::Resume(asked) = &request
+        && asked.all
+    {
+        return everywhere::resume_all(&flags::of(&request, everywhere), everywhere, desk);
+    }
+    let bench = match desk.bench(&request, everywhere) {
+        Ok(bench) => bench,
+        // The settings that a bad release has broken are not those that its run is finished by.
+        Err(refusal) if matches!(request, Request::Resume(_)) => {
+            let found = everywhere::here(everywhere)
+                .and_then(|directory| everywhere::resume_of(&directory, &flags::of(&request, everywhere), desk));
+            return found.unwrap_or(Err(refusal));
+        }
+        Err(refusal) => return Err(refusal),
+    };
     match request {
         Request::Check(asked) => check::check(&asked, &bench, desk),
         Request::Backup(asked) => backup::backup(&asked, &bench, desk),
@@ -76,9 +97,12 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::Rollback(asked) if asked.undo => undo::undo(&asked, &bench, desk),
         Request::Rollback(asked) => rollback::rollback(&asked, &bench, desk),
         Request::Resume(_) => resume::resume(bench, desk),
+        Request::Abort(asked) => abort::abort(&asked, bench, desk),
         Request::List(_) => list::list(&bench, desk),
         Request::Show(asked) => list::show(&asked, &bench, desk),
         Request::Verify(asked) => verify::verify(&asked, &bench, desk),
+        Request::Copy(asked) => elsewhere::copy(&asked, &bench, desk),
+        Request::Fetch(asked) => elsewhere::fetch(&asked, &bench, desk),
         Request::Delete(asked) => delete::delete(&asked, &bench, desk),
         Request::Prune(asked) => delete::prune(&asked, &bench),
         Request::Salvage(asked) => salvage::salvage(&asked, &bench, desk),
@@ -87,7 +111,7 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::Notify(asked) => notices::test(&asked, &bench, desk),
         Request::Lock(asked) => freeze::freeze(&bench, &asked),
         Request::Unlock => freeze::unfreeze(&bench),
-        Request::Completions(_) | Request::Man | Request::Init(_) => {
+        Request::Completions(_) | Request::Man | Request::Init(_) | Request::Inside(_) => {
             Err(Refusal::new(ExitCode::BUG, "answered before"))
         }
     }

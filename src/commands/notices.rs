@@ -188,8 +188,17 @@ impl Inner {
 impl Audience for Inner {
     fn tell(&self, event: &Event) {
         self.next.tell(event);
-        if let Event::Fact { record, .. } = event {
-            self.hear(record);
+        match event {
+            Event::Fact { record, .. } => self.hear(record),
+            Event::Alert { rule, severity, text } => {
+                let (title, lines) = (format!("{rule} holds"), vec![text.clone()]);
+                let cx = self.notifier.context();
+                let mut notice = self.letterhead.notice(Occasion::Alert, *severity, cx, title, lines);
+                // Alerts come more than once.
+                notice.id = format!("{}/{rule}/{}", notice.id, notice.at.timestamp_millis());
+                self.notifier.tell(&notice);
+            }
+            _ => {}
         }
     }
 }
@@ -202,8 +211,8 @@ fn weight(ending: Ending, kind: RunKind) -> Option<(Occasion, Severity)> {
         Ending::RolledBack(Turn::Asked) | Ending::NothingToUndo(Turn::Asked) => (Occasion::RolledBack, Severity::Info),
         Ending::RolledBack(_) | Ending::NothingToUndo(_) => (Occasion::RolledBack, Severity::Warning),
         Ending::Untouched(Turn::Interrupted) if kind == RunKind::Backup => return None,
-        Ending::Untouched(_) => (Occasion::Untouched, Severity::Warning),
-        Ending::Inconclusive => (Occasion::NeedsPerson, Severity::Warning),
+        Ending::Untouched(_) | Ending::Unprepared(_) => (Occasion::Untouched, Severity::Warning),
+        Ending::Inconclusive | Ending::Abandoned => (Occasion::NeedsPerson, Severity::Warning),
         Ending::Withheld(_) | Ending::RestoredUnhealthy(_) | Ending::Stuck(_) => {
             (Occasion::NeedsPerson, Severity::Critical)
         }

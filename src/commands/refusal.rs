@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use serde_json::Value;
+
 use crate::model::exit::ExitCode;
 use crate::model::fact::Failure;
 use crate::model::setting::Problem;
@@ -14,6 +16,8 @@ pub struct Refusal {
     pub exit: ExitCode,
     /// The error in four parts.
     pub account: Box<Account>,
+    /// What else there is to tell to whoever reads JSON: an object, laid beside the account.
+    pub details: Box<Value>,
 }
 
 impl Refusal {
@@ -42,6 +46,7 @@ impl Refusal {
                 format!("production is {production}"),
                 None,
             )),
+            details: Box::default(),
         }
     }
 
@@ -61,6 +66,13 @@ impl Refusal {
     #[must_use]
     pub fn because(mut self, why: impl Into<String>) -> Self {
         self.account.why.push(why.into());
+        self
+    }
+
+    /// The refusal with more for whoever reads JSON.
+    #[must_use]
+    pub fn with_details(mut self, details: Value) -> Self {
+        self.details = Box::new(details);
         self
     }
 

@@ -1,6 +1,10 @@
 //! `guard resume`: finishes a run that was cut off, as it was begun, whatever the settings say by now.
 
+use std::time::Duration;
+
+use super::everywhere;
 use super::journey::finish;
+use super::locks;
 use super::luggage::{Luggage, Place};
 use super::notices::Herald;
 use super::refusal::{Outcome, Refusal};
@@ -11,7 +15,7 @@ use super::workbench::{Bench, Owned};
 use crate::engine::crew::SealInput;
 use crate::engine::history::History;
 use crate::engine::ledger::Ledger;
-use crate::journal::{Journal, Run, State, strangeness};
+use crate::journal::{Journal, Run, Runs, State, strangeness};
 use crate::model::artifact::Displaced;
 use crate::model::event::Level;
 use crate::model::exit::ExitCode;
@@ -19,13 +23,21 @@ use crate::model::fact::{Ending, Fact};
 use crate::model::name::RunKind;
 use crate::system::leftovers::{await_acts, end_leftovers};
 
+/// How long the lock on a database is asked for.
+const MOMENT: Duration = Duration::from_secs(5);
+
 /// Finishes what was cut off.
 ///
 /// # Errors
 /// Another run holds the lock, or the run cannot be understood or continued.
 pub(super) fn resume(bench: Bench, desk: &Desk) -> Outcome {
-    let _lock = session::begin(&bench, "guard resume")?;
-    let Some(run) = open_run(&bench)? else {
+    let lock = session::begin(&bench, "guard resume")?;
+    let Some(run) = open_run(&bench.runs)? else {
+        drop(lock);
+        // A release that gives the project another name has another state.
+        if let Some(outcome) = everywhere::resume_of(&bench.settings.directory, &bench.wish.flags, desk) {
+            return outcome;
+        }
         bench.cx.note(Level::Info, "nothing is unfinished");
         return Ok(ExitCode::DONE);
     };
@@ -49,7 +61,35 @@ pub(super) fn finish_run(run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
     desk.reporter.recall(&records);
     let history = History::of(&records).map_err(|error| refused(&error))?;
     bench.cx.note(Level::Info, found(&history));
-    // Two actors on one target would be the end of every promise.
+    silence(run, &history, bench);
+    standby::welcome(run);
+    session::settle_resources(run, bench)?;
+    let undoing = undoing(&history, bench)?;
+    let mut cx = bench.context_of(run, &history.plan().backup);
+    let herald = Herald::new(run, &cx, &records, bench, desk)?;
+    cx.voice = herald.voice();
+    let seal = SealInput {
+        target: bench.target(),
+        environment: bench.settings.environment_name.clone(),
+        settings: bench.settings.source.text.clone(),
+        description: history.reason().map(str::to_owned),
+    };
+    let resources: Vec<Owned> = bench.resources()?;
+    // The session of the guard that was killed may take a moment to end.
+    let _databases = locks::databases(bench, &resources, MOMENT)?;
+    let crew = bench.crew(cx, resources, undoing, seal)?;
+    let ledger = Ledger::reopen(Box::new(journal), &records, herald.voice(), bench.cx.clock.clone());
+    let mut ledger = ledger.map_err(|error| refused(&error))?;
+    ledger
+        .append(&Fact::Reopened {
+            actor: bench.actor.clone(),
+        })
+        .map_err(|error| refused(&error))?;
+    finish(&mut ledger, &crew, run, &herald, bench, desk)
+}
+
+/// Ends what a killed guard has left running: two actors on one target would be the end of every promise.
+pub(super) fn silence(run: &Run, history: &History, bench: &Bench) {
     let acts = await_acts(&run.directory, history.actor(), &bench.cx);
     if acts > 0 {
         bench.cx.note(
@@ -64,33 +104,14 @@ pub(super) fn finish_run(run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
             format!("ended {ended} processes of its commands that were still running"),
         );
     }
-    standby::welcome(run);
-    session::settle_resources(run, bench)?;
-    let undoing = undoing(&history, bench)?;
-    let cx = bench.context_of(run, &history.plan().backup);
-    let seal = SealInput {
-        target: bench.target(),
-        environment: bench.settings.environment_name.clone(),
-        settings: bench.settings.source.text.clone(),
-        description: history.reason().map(str::to_owned),
-    };
-    let resources: Vec<Owned> = bench.resources()?;
-    let crew = bench.crew(cx, resources, undoing, seal)?;
-    let herald = Herald::new(run, &crew.cx, &records, bench, desk)?;
-    let ledger = Ledger::reopen(Box::new(journal), &records, herald.voice(), bench.cx.clock.clone());
-    let mut ledger = ledger.map_err(|error| refused(&error))?;
-    ledger
-        .append(&Fact::Reopened {
-            actor: bench.actor.clone(),
-        })
-        .map_err(|error| refused(&error))?;
-    finish(&mut ledger, &crew, run, &herald, bench, desk)
 }
 
 /// The run that has to be finished: the newest that is open, or else the newest of all where it is stuck.
-fn open_run(bench: &Bench) -> Result<Option<Run>, Refusal> {
-    let list = bench
-        .runs
+///
+/// # Errors
+/// The runs cannot be listed, or a journal cannot be read.
+pub(super) fn open_run(runs: &Runs) -> Result<Option<Run>, Refusal> {
+    let list = runs
         .list()
         .map_err(|error| Refusal::of_error(ExitCode::CUT_OFF, &error))?;
     for run in &list {
@@ -123,7 +144,10 @@ fn found(history: &History) -> String {
 }
 
 /// The bench as it was when the run began; the present one for a run that took nothing with it.
-fn as_begun(bench: Bench, run: &Run, desk: &Desk) -> Result<Bench, Refusal> {
+///
+/// # Errors
+/// Its settings cannot be read here.
+pub(super) fn as_begun(bench: Bench, run: &Run, desk: &Desk) -> Result<Bench, Refusal> {
     let Some(luggage) = Luggage::unpack(run)? else {
         return Ok(bench);
     };
@@ -132,10 +156,7 @@ fn as_begun(bench: Bench, run: &Run, desk: &Desk) -> Result<Bench, Refusal> {
         state_dir: &bench.settings.state_dir,
         backup_dir: &bench.settings.backup_dir,
     };
-    let mut begun = luggage.bench(&place, desk)?;
-    // Whether anybody watches over the rest of it is for whoever asks for the rest to say.
-    begun.settings.watcher = bench.settings.watcher;
-    Ok(begun)
+    luggage.bench(&place, &bench.wish.flags, desk)
 }
 
 /// For an undo that was cut off: what the run before it had displaced.

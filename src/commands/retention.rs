@@ -2,6 +2,7 @@
 //!
 //! Nothing here can change the ending of a run: a failure is told, and that is all.
 
+use super::elsewhere;
 use super::journey::is_left;
 use super::session;
 use super::workbench::Bench;
@@ -12,7 +13,7 @@ use crate::model::artifact::Artifact;
 use crate::model::event::Level;
 use crate::model::fact::Ending;
 use crate::model::name::{RunKind, Timestamp};
-use crate::store::{Removal, Why, plan_retention};
+use crate::store::{Keep, Removal, Why, plan_removals};
 use crate::system::disk;
 
 /// The mark in the directory of a run whose displaced state is gone.
@@ -42,6 +43,9 @@ pub(super) fn after(history: &History, ending: Ending, crew: &Crew, bench: &Benc
     }
     if matches!(ending, Ending::Untouched(_)) {
         sweep(bench);
+    }
+    if !matches!(ending, Ending::Untouched(_)) {
+        elsewhere::after(&history.plan().backup, bench);
     }
     if matches!(ending, Ending::Deployed | Ending::Captured) {
         for removal in removals(bench) {
@@ -73,17 +77,14 @@ pub(super) fn removals(bench: &Bench) -> Vec<Removal> {
         .map_err(|error| error.to_string())
         .and_then(|listed| {
             let pinned = session::pinned(bench).map_err(|refusal| refusal.account.failed)?;
-            let (keep, days) = (
-                bench.settings.retention.keep,
-                bench.settings.retention.keep_days.unwrap_or(u32::MAX),
-            );
-            Ok(plan_retention(
-                &listed,
-                usize::try_from(keep).unwrap_or(usize::MAX),
-                days,
-                &pinned,
-                bench.cx.clock.now(),
-            ))
+            let set = &bench.settings.retention;
+            let keep = Keep {
+                newest: usize::try_from(set.keep).unwrap_or(usize::MAX),
+                days: set.keep_days.unwrap_or(u32::MAX),
+                weekly: set.keep_weekly,
+                monthly: set.keep_monthly,
+            };
+            Ok(plan_removals(&listed, keep, &pinned, bench.cx.clock.now()))
         });
     planned.unwrap_or_else(|why| {
         bench.cx.note(Level::Warn, format!("retention removed nothing: {why}"));

@@ -1,9 +1,12 @@
 //! `guard rollback`: by hand, to a backup; and `--undo`, back to the state before the last rollback.
 
+use std::time::Duration;
+
 use super::adopting::{self, Adoption};
 use super::choosing::choose;
 use super::deploy::chosen;
 use super::journey::{Departure, depart};
+use super::locks;
 use super::plan;
 use super::prompt::confirm;
 use super::refusal::{Outcome, Refusal};
@@ -13,9 +16,10 @@ use super::setup::Desk;
 use super::workbench::{Bench, Owned, compose_of, places};
 use crate::config::{Document, Settings};
 use crate::engine::crew::SETTINGS;
-use crate::model::artifact::{Artifact, Live};
+use crate::model::artifact::{Artifact, Displaced, Live};
 use crate::model::exit::ExitCode;
 use crate::model::name::RunKind;
+use crate::model::plan::Plan;
 use crate::model::setting::Source;
 use crate::report::tables::Table;
 use crate::store::Backup;
@@ -45,12 +49,7 @@ pub(super) fn rollback(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome 
     }
     let backup = choose(named.as_deref(), bench, desk)?;
     let resources = asked_for(resources_of(&backup, bench)?, asked)?;
-    let artifacts = &backup.manifest.artifacts;
-    let copied = |owned: &Owned| {
-        artifacts
-            .iter()
-            .any(|artifact| &artifact.resource == owned.resource.name())
-    };
+    let copied = |owned: &Owned| backup.manifest.artifact(owned.resource.name()).is_some();
     let resources: Vec<Owned> = resources.into_iter().filter(copied).collect();
     if resources.is_empty() {
         return Err(Refusal::new(
@@ -77,21 +76,39 @@ pub(super) fn rollback(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome 
         &places(&resources),
         bench.settings.policy.clone(),
     );
-    let run = claim(RunKind::Rollback, bench)?;
-    let reason = asked.reason.clone();
-    depart(
-        Departure {
-            plan,
-            reason,
-            description: None,
-            resources,
-            undoing: Vec::new(),
-            adopting: std::collections::BTreeMap::new(),
-        },
-        &run,
-        bench,
-        desk,
-    )
+    go_back(plan, asked, resources, Vec::new(), bench, desk)
+}
+
+/// Begins a run of its own that goes back, without a copy before it.
+///
+/// # Errors
+/// It could not be begun: nothing was done.
+pub(super) fn go_back(
+    plan: Plan,
+    asked: &Rollback,
+    resources: Vec<Owned>,
+    undoing: Vec<Displaced>,
+    bench: &Bench,
+    desk: &Desk,
+) -> Outcome {
+    let _databases = locks::databases(bench, &resources, Duration::ZERO)?;
+    let run = claim(plan.kind, bench)?;
+    let departure = Departure {
+        plan,
+        reason: asked.reason.clone(),
+        description: None,
+        resources,
+        undoing,
+        adopting: std::collections::BTreeMap::new(),
+    };
+    depart(departure, &run, bench, desk)
+}
+
+pub(super) fn claim(kind: RunKind, bench: &Bench) -> Result<crate::journal::Run, Refusal> {
+    bench
+        .runs
+        .claim(bench.cx.clock.now(), kind)
+        .map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))
 }
 
 /// The resources that `--only` and `--service` leave.
@@ -101,13 +118,6 @@ fn asked_for(resources: Vec<Owned>, asked: &Rollback) -> Result<Vec<Owned>, Refu
         skip: Vec::new(),
     };
     of_services(chosen(resources, &selection)?, &asked.service)
-}
-
-pub(super) fn claim(kind: RunKind, bench: &Bench) -> Result<crate::journal::Run, Refusal> {
-    bench
-        .runs
-        .claim(bench.cx.clock.now(), kind)
-        .map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))
 }
 
 /// The resources as the settings in the backup declare them: the failed release may have changed the ones in force.
@@ -169,12 +179,7 @@ fn outlook(backup: &Backup, resources: &[Owned], bench: &Bench) -> String {
     let mut prices = Vec::new();
     for owned in resources {
         let name = owned.resource.name();
-        let Some(artifact) = backup
-            .manifest
-            .artifacts
-            .iter()
-            .find(|artifact| &artifact.resource == name)
-        else {
+        let Some(artifact) = backup.manifest.artifact(name) else {
             continue;
         };
         table = table.row([name.to_string(), now(owned, artifact, bench), artifact.summary.clone()]);
@@ -195,7 +200,9 @@ fn outlook(backup: &Backup, resources: &[Owned], bench: &Bench) -> String {
     format!("Rollback to {}\n{}{price}", backup.timestamp(), table.render(None))
 }
 
-fn now(owned: &Owned, artifact: &Artifact, bench: &Bench) -> String {
+/// How a resource is now, beside its copy, in words.
+#[must_use]
+pub(super) fn now(owned: &Owned, artifact: &Artifact, bench: &Bench) -> String {
     match owned.resource.check(artifact, &bench.cx) {
         Ok(Live::Matches) => "as in the backup: nothing to do".to_owned(),
         Ok(Live::Differs(parts)) => crate::model::text::shortened(&format!("differs: {}", parts.join(", ")), 120),

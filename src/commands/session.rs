@@ -1,7 +1,6 @@
 //! What has to hold before anything is done: not inside another guard, the lock taken, no run unfinished.
 
-use std::time::Duration;
-
+pub(super) use super::locks::begin;
 use super::refusal::Refusal;
 use super::setup::Desk;
 use super::workbench::Bench;
@@ -12,56 +11,6 @@ use crate::model::event::Level;
 use crate::model::exit::ExitCode;
 use crate::model::fact::{Ending, Fact, Turn};
 use crate::model::name::{RunKind, Timestamp};
-use crate::system::lock::{Lock, LockError};
-
-/// How often the clock is looked at for the next second.
-const MOMENT: Duration = Duration::from_millis(20);
-/// How often a held lock is asked for again.
-const POLL: Duration = Duration::from_millis(500);
-
-/// Takes the lock of the target, waiting for it where that was asked for.
-///
-/// # Errors
-/// Another run holds it, a wish to stop came, or this guard was called by the deploy command of another.
-pub(super) fn begin(bench: &Bench, doing: &str) -> Result<Lock, Refusal> {
-    refuse_nested(bench)?;
-    let cx = &bench.cx;
-    let begun = cx.clock.steady();
-    let path = bench.state.join("lock");
-    let mut is_told = false;
-    loop {
-        let since = cx.clock.now().format("%Y-%m-%d %H:%M:%S UTC").to_string();
-        let held = match Lock::take(&path, &bench.actor, doing, &since) {
-            Ok(lock) => return Ok(lock),
-            Err(LockError::Disk(error)) => return Err(Refusal::of_error(ExitCode::LOCKED, &error)),
-            Err(held) => held,
-        };
-        let waited = cx.clock.steady().saturating_sub(begun);
-        if !bench.settings.lock.wait || waited >= bench.settings.lock.wait_timeout || cx.stop.is_asked() {
-            let refusal = Refusal::of_error(ExitCode::LOCKED, &held);
-            return Err(refusal.next("to see what it does", "guard status"));
-        }
-        if !is_told {
-            cx.note(Level::Info, format!("{held}; waiting for it"));
-            is_told = true;
-        }
-        cx.clock.sleep(POLL);
-    }
-}
-
-/// Refuses a guard that is called by another guard's deploy command: it would wait for itself for ever.
-fn refuse_nested(bench: &Bench) -> Result<(), Refusal> {
-    let Some(run) = bench.cx.environment.text("GUARD_RUN_ID") else {
-        return Ok(());
-    };
-    let refusal = Refusal::new(
-        ExitCode::USAGE,
-        format!("guard was called by a command that guard itself runs (run {run})"),
-    );
-    Err(refusal.because(
-        "the outer guard holds the lock, so the inner one could never begin; call the script that deploys, not guard",
-    ))
-}
 
 /// Closes runs that were cut off before they could touch anything, and refuses for one that has to be finished.
 ///
@@ -84,16 +33,6 @@ fn settle(bench: &Bench, desk: &Desk, refuses_stuck: bool) -> Result<(), Refusal
         .runs
         .list()
         .map_err(|error| Refusal::of_error(ExitCode::UNFINISHED, &error))?;
-    // Runs are told apart by their second: two of different kinds in the same one would have no order, and an undo could
-    // take the wrong one for the last.
-    while list.first().is_some_and(|newest| {
-        newest
-            .id
-            .timestamp()
-            .starts_with(Timestamp::at(bench.cx.clock.now(), 0).as_str())
-    }) {
-        bench.cx.clock.sleep(MOMENT);
-    }
     for run in &list {
         match state_of(run)? {
             State::Open => {}
@@ -104,9 +43,7 @@ fn settle(bench: &Bench, desk: &Desk, refuses_stuck: bool) -> Result<(), Refusal
         }
         let records = run.read().map_err(|error| unreadable(run, &error))?;
         let history = History::of(&records).map_err(|error| Refusal::of_error(ExitCode::UNFINISHED, &error))?;
-        let plan = history.plan();
-        let is_harmless = plan.kind == RunKind::Backup || (plan.kind == RunKind::Deploy && !history.has_deploy_begun());
-        if !is_harmless {
+        if !is_harmless(&history) {
             return Err(unfinished(run, desk));
         }
         close_harmless(run, bench)?;
@@ -159,8 +96,18 @@ fn unfinished(run: &Run, desk: &Desk) -> Refusal {
         .next("to finish it", format!("{} resume", desk.style.program))
 }
 
+/// Whether the run has only read production so far.
+#[must_use]
+pub(super) fn is_harmless(history: &History) -> bool {
+    let kind = history.plan().kind;
+    kind == RunKind::Backup || (kind == RunKind::Deploy && !history.has_deploy_begun())
+}
+
 /// Closes a run that was cut off while it only read production.
-fn close_harmless(run: &Run, bench: &Bench) -> Result<(), Refusal> {
+///
+/// # Errors
+/// What it left held cannot be let go, or the journal cannot be written.
+pub(super) fn close_harmless(run: &Run, bench: &Bench) -> Result<(), Refusal> {
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::UNFINISHED, error);
     settle_resources(run, bench)?;
     let (journal, records) = Journal::open(&run.directory).map_err(|error| refused(&error))?;
@@ -222,6 +169,8 @@ pub(super) fn pinned(bench: &Bench) -> Result<Vec<Timestamp>, Refusal> {
     let is_open = |run: &&Run| {
         !matches!(run.state(), Ok(State::Empty | State::Closed(_)))
             || matches!(run.state(), Ok(State::Closed(Ending::Stuck(_))))
+            // A person has ended it half-way: the state before it may still be wanted, until something else is done.
+            || (matches!(run.state(), Ok(State::Closed(Ending::Abandoned))) && is_newest(run, &list))
     };
     let backup_of = |run: &Run| {
         History::of(&run.read().ok()?)

@@ -221,7 +221,11 @@ impl Desk {
             let account = serde_json::to_value(&refusal.account).unwrap_or(Value::Null);
             let exit = refusal.exit.number();
             let production = refusal.exit.meaning().map(|meaning| meaning.production);
-            let result = json!({ "outcome": "refused", "exit_code": exit, "production": production, "error": account });
+            let mut result =
+                json!({ "outcome": "refused", "exit_code": exit, "production": production, "error": account });
+            if let (Some(result), Value::Object(details)) = (result.as_object_mut(), *refusal.details.clone()) {
+                result.extend(details);
+            }
             self.reporter.finish(Some(result), PATIENCE);
         }
     }

@@ -20,6 +20,17 @@ use crate::system::context::Context;
 use crate::system::detached;
 use crate::system::disk;
 use crate::system::identity::Identity;
+use crate::system::privilege;
+
+/// A watcher that stands by; a process means nothing in another boot.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(super) struct Standing {
+    /// Which process it is.
+    #[serde(flatten)]
+    pub process: Identity,
+    /// The boot that the process is of.
+    pub boot: String,
+}
 
 /// What the watcher says, and what was said by it when it went on with the run.
 pub(super) const LOG: &str = "watcher.log";
@@ -94,8 +105,9 @@ fn stand_by(run: &Run) -> std::io::Result<String> {
 #[must_use]
 pub(super) fn standing_by(run: &Run) -> Option<Identity> {
     let bytes = disk::read_optional(&run.directory.join(PROCESS)).ok().flatten()?;
-    let process: Identity = serde_json::from_slice(&bytes).ok()?;
-    process.is_alive().then_some(process)
+    let standing: Standing = serde_json::from_slice(&bytes).ok()?;
+    let is_there = standing.boot == privilege::boot_id() && standing.process.is_alive();
+    is_there.then_some(standing.process)
 }
 
 fn paused(run: &Run) -> PathBuf {

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
+use super::abort;
 use super::freeze;
+use super::locks;
 use super::refusal::{Outcome, Refusal};
 use super::request::HistoryOf;
 use super::setup::{Desk, width_of_stdout};
@@ -24,6 +26,9 @@ use crate::system::lock::Lock;
 pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::REFUSED, error);
     let holder = Lock::holder(&bench.state.join("lock")).map_err(|error| refused(&error))?;
+    // Another checkout of the same target has another state, and the lock of the target in common.
+    let elsewhere = locks::path_of_target(bench).and_then(|path| Lock::holder(&path).ok().flatten());
+    let holder = holder.or(elsewhere);
     let frozen = freeze::in_force(&bench.state)?;
     let runs = bench.runs.list().map_err(|error| refused(&error))?;
     let newest = runs.first();
@@ -103,7 +108,7 @@ fn outcome(run: &Run) -> Option<String> {
         word(ending),
         by_watcher(&history),
         ending.exit_code().number(),
-        ending.production()
+        ending.production_after(history.plan().kind)
     ))
 }
 
@@ -148,7 +153,14 @@ pub(super) fn history(asked: &HistoryOf, bench: &Bench, desk: &Desk) -> Outcome 
             .last()
             .and_then(|last| (last.at - history.opened()).to_std().ok())
             .unwrap_or_default();
-        let why = history.reason().unwrap_or_default().to_owned();
+        let given_up = abort::reason_of(run).map(|why| format!("given up: {why}"));
+        let why: Vec<String> = history
+            .reason()
+            .map(str::to_owned)
+            .into_iter()
+            .chain(given_up)
+            .collect();
+        let why = why.join("; ");
         let user = format!("{}@{}", history.actor().user, history.actor().host);
         rows.push(json!({ "run": run.id, "outcome": ended, "exit_code": history.closed().map(|ending| ending.exit_code().number()),
             "seconds": took.as_secs_f64(), "user": user, "reason": why,

@@ -2,12 +2,11 @@
 
 use std::cmp::Reverse;
 
-use super::journey::{Departure, depart};
 use super::plan::{self, Place};
 use super::prompt::confirm;
 use super::refusal::{Outcome, Refusal};
 use super::request::Rollback;
-use super::rollback::claim;
+use super::rollback::go_back;
 use super::session;
 use super::setup::{Desk, width_of_stdout};
 use super::workbench::{Bench, Owned, places};
@@ -54,21 +53,7 @@ pub(super) fn undo(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome {
     let order: Vec<&ResourceName> = before.plan().swapped().collect();
     places.sort_by_key(|place| Reverse(order.iter().position(|name| *name == &place.name)));
     let plan = plan::undo(before.plan().backup.clone(), &places, bench.settings.policy.clone());
-    let run = claim(RunKind::Undo, bench)?;
-    let reason = asked.reason.clone();
-    depart(
-        Departure {
-            plan,
-            reason,
-            description: None,
-            resources,
-            undoing: displaced,
-            adopting: std::collections::BTreeMap::new(),
-        },
-        &run,
-        bench,
-        desk,
-    )
+    go_back(plan, asked, resources, displaced, bench, desk)
 }
 
 /// The newest run (before the given one) that did anything to production, and what it displaced.
@@ -96,7 +81,10 @@ pub(super) fn displaced_before(run: Option<&RunId>, bench: &Bench) -> Result<(Hi
         }
         let history =
             History::of(&earlier.read().map_err(|error| refused(&error))?).map_err(|error| refused(&error))?;
-        let is_harmless = matches!(history.closed(), Some(Ending::Untouched(_) | Ending::NothingToUndo(_)));
+        let is_harmless = matches!(
+            history.closed(),
+            Some(Ending::Untouched(_) | Ending::Unprepared(_) | Ending::NothingToUndo(_))
+        );
         if history.plan().kind != RunKind::Backup && !is_harmless {
             break history;
         }

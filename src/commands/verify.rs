@@ -28,12 +28,7 @@ pub(super) fn verify(asked: &Verify, bench: &Bench, desk: &Desk) -> Outcome {
         .map_err(|error| store_refusal(&error, program))?;
     for owned in bench.resources()? {
         let name = owned.resource.name();
-        let Some(artifact) = backup
-            .manifest
-            .artifacts
-            .iter()
-            .find(|artifact| &artifact.resource == name)
-        else {
+        let Some(artifact) = backup.manifest.artifact(name) else {
             continue;
         };
         if artifact.kind != owned.kind.key {

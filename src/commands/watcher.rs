@@ -4,11 +4,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::flags::Flags;
+use super::locks;
 use super::luggage::{Luggage, Place};
 use super::refusal::{Outcome, Refusal};
 use super::resume;
 use super::setup::Desk;
-use super::standby;
+use super::standby::{self, Standing};
+use crate::config::Lock as Waiting;
 use crate::journal::{Run, State};
 use crate::model::event::{Level, Voice};
 use crate::model::exit::ExitCode;
@@ -121,7 +124,11 @@ fn watch(asked: &Asked, luggage: &Luggage, desk: &Desk) -> Outcome {
     let vigil = Vigil::over(asked.guard);
     let us = Identity::of_this_process().ok_or_else(|| Refusal::new(ExitCode::CUT_OFF, "/proc cannot be read"))?;
     let known = run.directory.join(standby::PROCESS);
-    let bytes = serde_json::to_vec(&us).map_err(|error| failed(&error))?;
+    let standing = Standing {
+        process: us,
+        boot: privilege::boot_id(),
+    };
+    let bytes = serde_json::to_vec(&standing).map_err(|error| failed(&error))?;
     disk::write_whole(&known, &bytes).map_err(|error| failed(&error))?;
     detached::ready(&us.pid.to_string(), NAME).map_err(|error| failed(&error))?;
     while !vigil.ends_within(LOOK, desk.clock.as_ref()) {
@@ -173,8 +180,13 @@ fn go_on(run: &Run, luggage: &Luggage, desk: &Desk) -> Outcome {
         state_dir,
         backup_dir: &luggage.backup_dir,
     };
-    let mut bench = luggage.bench(&place, desk)?;
+    let mut bench = luggage.bench(&place, &Flags::new(), desk)?;
     bench.actor = actor;
+    bench.settings.lock = Waiting {
+        wait: true,
+        wait_timeout: PATIENCE,
+    };
+    let _target = locks::target(&bench, &doing)?;
     resume::finish_run(run, &bench, desk)
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::layer::Layers;
-use crate::model::name::{BadName, ProbeName, TargetName};
+use crate::model::name::{BadName, ProbeName, RuleName, TargetName};
 use crate::model::secret::Secret;
 use crate::model::section::Section;
 use crate::model::setting::{Item, Problem, Source, Value, nearest};
@@ -199,4 +199,44 @@ pub(super) fn of_slack_webhook(url: &Secret, source: &Arc<Source>, targets: &mut
         },
         source: Arc::clone(source),
     });
+}
+
+/// Reads the list `[[rules]]`; each is named by its `name`, else by its number.
+pub(super) fn read_rules(top: &mut Section<'_>, source: &Arc<Source>) -> Vec<Declared<RuleName>> {
+    let Some(item) = top.take("rules") else {
+        return Vec::new();
+    };
+    let Value::List(items) = item.value else {
+        top.problem(
+            "rules",
+            format!("expected a list of tables, found {}", item.value.noun()),
+            Some("write [[rules]]".to_owned()),
+        );
+        return Vec::new();
+    };
+    let mut all: Vec<Declared<RuleName>> = Vec::new();
+    for (number, item) in (1..).zip(items) {
+        let named = match &item.value {
+            Value::Table(entries) => entries.get("name").map(|(_, item)| item.value.clone()),
+            _ => None,
+        };
+        let text = match named {
+            Some(Value::Text(name)) => name,
+            _ => format!("rule-{number}"),
+        };
+        match text.parse::<RuleName>() {
+            Ok(name) if all.iter().any(|rule| rule.name == name) => {
+                top.problem("rules", format!("two rules are called {text:?}"), None);
+            }
+            Ok(name) => all.push(Declared {
+                path: format!("rules.{name}"),
+                name,
+                kind: String::new(),
+                item,
+                source: Arc::clone(source),
+            }),
+            Err(error) => top.problem("rules", error.to_string(), None),
+        }
+    }
+    all
 }

@@ -51,6 +51,7 @@ pub const NAMES: &[Name] = &[
     outside("config", Some("--config"), "GUARD_CONFIG", &[]),
     outside("environment", Some("--environment"), "GUARD_ENVIRONMENT", &[]),
     name("project", None, "GUARD_PROJECT", &[]),
+    outside("state_root", None, "GUARD_STATE_ROOT", &[]),
     name("state_dir", None, "GUARD_STATE_DIR", &[]),
     name("backup_dir", None, "GUARD_BACKUP_DIR", &["BACKUP_DIR"]),
     name(

@@ -10,7 +10,7 @@ use crate::system::environment::Environment;
 /// part of a script. `tests/guard/config/expansion.rs` holds this list to the keys that are read as commands.
 pub const COMMAND_KEYS: &[&str] = &[
     "after", "before", "check", "command", "commands", "down", "off", "on", "post", "pre", "reload", "run", "start",
-    "stop", "up",
+    "stop", "then", "up",
 ];
 
 /// Expands a tree in place, and collects what must not be shown.

@@ -1,5 +1,7 @@
 //! How a release is judged, and what follows from the judgement: `[monitor]` and `[policy]`.
 
+use std::time::Duration;
+
 use super::layer::{Layers, Origin};
 use super::value::{self, Wrong};
 use crate::model::health::{Decision, RateForm, Rule};
@@ -7,8 +9,10 @@ use crate::model::policy::{DataRestore, OnFailure, OnInconclusive, Policy};
 use crate::model::section::Section;
 use crate::model::setting::Value;
 
-pub(super) fn rule(section: &mut Section<'_>, layers: &mut Layers<'_>) -> Rule {
+/// The rule, and its deadline for a start where somebody says one; else it is to be learned from earlier starts.
+pub(super) fn rule(section: &mut Section<'_>, layers: &mut Layers<'_>) -> (Rule, Option<Duration>) {
     let default = Rule::default();
+    let gate = layers.value(section, "monitor.gate", learned, None, "auto");
     let rule = Rule {
         decision: layers.value(section, "monitor.decision", decision, default.decision, "guard"),
         window: layers.value(section, "monitor.duration", value::duration, default.window, "10m"),
@@ -29,7 +33,8 @@ pub(super) fn rule(section: &mut Section<'_>, layers: &mut Layers<'_>) -> Rule {
             "0.10",
         ),
         min_samples: layers.value(section, "monitor.min_samples", value::count, default.min_samples, "20"),
-        gate: layers.value(section, "monitor.gate", value::duration, default.gate, "1m"),
+        gate: gate.unwrap_or(default.gate),
+        latency: layers.value(section, "monitor.latency", factor, default.latency, "2"),
         rate: layers.value(section, "monitor.rate", rate, default.rate, "evidence"),
     };
     // Each value is fine by itself here; together they would watch without ever being able to decide.
@@ -49,7 +54,35 @@ pub(super) fn rule(section: &mut Section<'_>, layers: &mut Layers<'_>) -> Rule {
         let hint = "a longer `duration`, or a shorter `interval`";
         layers.wrong(&origin, Wrong::new(message, Some(hint)));
     }
-    rule
+    (rule, gate)
+}
+
+/// A duration, or `auto`.
+fn learned(value: &Value, text: bool) -> Result<Option<Duration>, Wrong> {
+    match value {
+        Value::Text(word) if word == "auto" => Ok(None),
+        value => value::duration(value, text)
+            .map(Some)
+            .map_err(|wrong| Wrong::new(wrong.message, Some("`auto` learns it from earlier starts"))),
+    }
+}
+
+/// A factor over 1, or `off`.
+fn factor(value: &Value, _: bool) -> Result<Option<f64>, Wrong> {
+    let factor = match value {
+        Value::Text(word) if word == "off" => return Ok(None),
+        #[expect(clippy::cast_precision_loss, reason = "a factor that a person wrote")]
+        Value::Whole(number) => *number as f64,
+        Value::Real(number) => *number,
+        _ => f64::NAN,
+    };
+    if factor > 1.0 && factor.is_finite() {
+        return Ok(Some(factor));
+    }
+    Err(Wrong::new(
+        "expected a factor over 1, as in 2 or 2.5",
+        Some("`off` lets it decide nothing"),
+    ))
 }
 
 pub(super) fn policy(section: &mut Section<'_>, layers: &mut Layers<'_>) -> Policy {

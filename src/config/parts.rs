@@ -46,6 +46,10 @@ pub struct Retention {
     pub keep: u32,
     /// And all of the last so many days; `None` where only the count matters.
     pub keep_days: Option<u32>,
+    /// Beside them the newest known-good one of each of so many weeks.
+    pub keep_weekly: u32,
+    /// And of so many months.
+    pub keep_monthly: u32,
 }
 
 /// What is done where another run holds the lock.
@@ -118,6 +122,8 @@ pub(super) fn retention(section: &mut Section<'_>, layers: &mut Layers<'_>) -> R
     Retention {
         keep: layers.value(section, "retention.keep", value::count, 10, "10"),
         keep_days: layers.value(section, "retention.keep_days", value::days, Some(30), "30"),
+        keep_weekly: layers.value(section, "retention.keep_weekly", value::further, 0, "0"),
+        keep_monthly: layers.value(section, "retention.keep_monthly", value::further, 0, "0"),
     }
 }
 

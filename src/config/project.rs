@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::layer::{Given, Layers, Origin};
+use super::layer::{Given, Layers, Origin, Request};
 use super::parts::ComposeSettings;
 use super::value;
 use crate::model::section::Section;
@@ -198,7 +198,7 @@ pub(super) fn state_dir(
     project: &str,
 ) -> PathBuf {
     let request = layers.request;
-    let default = default_state_dir(request.is_root, &request.environment).map(|root| root.join("guard").join(project));
+    let default = state_root(request).map(|root| root.join(project));
     let shown = default
         .as_ref()
         .map_or_else(String::new, |path| path.display().to_string());
@@ -214,13 +214,19 @@ pub(super) fn state_dir(
     PathBuf::new()
 }
 
-fn default_state_dir(is_root: bool, environment: &Environment) -> Option<PathBuf> {
-    if is_root {
-        return Some(PathBuf::from("/var/lib"));
-    }
+/// The directory that holds the states of all projects of this user, absolute; `None` where there is no place for it.
+#[must_use]
+pub fn state_root(request: &Request) -> Option<PathBuf> {
     // A relative XDG path is to be ignored, says its specification.
-    let absolute = |name| environment.path(name).filter(|path| path.is_absolute());
-    absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+    let absolute = |name| request.environment.path(name).filter(|path| path.is_absolute());
+    if let Some(root) = absolute("GUARD_STATE_ROOT") {
+        return Some(root);
+    }
+    if request.is_root {
+        return Some(PathBuf::from("/var/lib/guard"));
+    }
+    let home = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
+    home.map(|home| home.join("guard"))
 }
 
 /// The directory of the backups, absolute.

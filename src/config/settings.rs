@@ -3,8 +3,10 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::checks;
+use super::copying::{self, CopySettings};
 use super::declared::{self, Declared};
 use super::env;
 use super::file::{self, Document, Tree};
@@ -15,7 +17,7 @@ use super::parts::{self, ComposeSettings, Lock, Maintenance, Retention, Services
 use super::project::{self, ComposeVariables};
 use super::value;
 use crate::model::health::Rule;
-use crate::model::name::{ProbeName, ResourceName, TargetName};
+use crate::model::name::{ProbeName, ResourceName, RuleName, TargetName};
 use crate::model::notice;
 use crate::model::policy::Policy;
 use crate::model::secret::Secret;
@@ -56,6 +58,11 @@ pub struct Settings {
     pub verify: Verify,
     /// How readings are judged.
     pub monitor: Rule,
+    /// The user's own rules, in the order of the file.
+    pub rules: Vec<Declared<RuleName>>,
+    /// How long a start may take, where somebody says; else it is learned from earlier starts, and until there are any it
+    /// is that of `monitor`.
+    pub gate: Option<Duration>,
     /// What follows.
     pub policy: Policy,
     /// Whether a release may follow on a state that is not well.
@@ -64,6 +71,8 @@ pub struct Settings {
     pub watcher: bool,
     /// Which backups are kept.
     pub retention: Retention,
+    /// Where backups are copied to.
+    pub copy: CopySettings,
     /// What is done where another run holds the lock.
     pub lock: Lock,
     /// Whether prompts are answered with yes.
@@ -198,7 +207,8 @@ fn read(
     checks::health_urls(&mut top, layers, source, &mut probes);
     let verify = checks::verify(&mut top, layers);
     let maintenance = top.section("maintenance", parts::maintenance);
-    let monitor = top.section("monitor", |section| judging::rule(section, layers));
+    let (monitor, gate) = top.section("monitor", |section| judging::rule(section, layers));
+    let rules = declared::read_rules(&mut top, source);
     let (policy, allow_unhealthy_baseline, watcher) = top.section("policy", |section| {
         let key = "policy.allow_unhealthy_baseline";
         (
@@ -208,6 +218,7 @@ fn read(
         )
     });
     let retention = top.section("retention", |section| parts::retention(section, layers));
+    let copy = top.section("copy", copying::copying);
     let lock = top.section("lock", |section| parts::lock(section, layers));
     let (slack_webhook, mut targets) = top.section("notify", |section| {
         let key = "notify.slack_webhook_url";
@@ -247,10 +258,13 @@ fn read(
         maintenance,
         verify,
         monitor,
+        rules,
+        gate,
         policy,
         allow_unhealthy_baseline,
         watcher,
         retention,
+        copy,
         lock,
         confirmed,
         targets,

@@ -170,6 +170,15 @@ pub(super) fn choice<T: Clone>(value: &Value, choices: &[(&str, T)]) -> Result<T
 }
 
 /// A count of days of at least 1, or `none`.
+pub(super) fn further(value: &Value, text: bool) -> Result<u32, Wrong> {
+    let is_zero = match value {
+        Value::Whole(number) => *number == 0,
+        Value::Text(word) => text && word.trim() == "0",
+        _ => false,
+    };
+    if is_zero { Ok(0) } else { count(value, text) }
+}
+
 pub(super) fn days(value: &Value, text: bool) -> Result<Option<u32>, Wrong> {
     match value {
         Value::Text(word) if word == "none" => Ok(None),

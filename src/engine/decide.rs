@@ -3,7 +3,8 @@
 
 use crate::engine::history::{History, Progress};
 use crate::model::artifact::Work;
-use crate::model::fact::{Ending, Turn, Yield};
+use crate::model::fact::{Ending, Failure, Turn, Yield};
+use crate::model::health::FindingCause;
 use crate::model::name::RunKind;
 use crate::model::plan::{Action, Replay, Stage, StageName, Step};
 use crate::model::policy::{OnFailure, OnInconclusive};
@@ -122,11 +123,13 @@ fn back(history: &History, turn: Turn) -> Next<'_> {
                     return Next::Close(Ending::RestoredUnhealthy(turn));
                 }
                 Progress::Failed(failure) if past.failures >= TRIES || (failure.permanent && past.failures > 0) => {
-                    // Preparing only reads what is live: production is as it was when a person asked for something else.
-                    if plan.kind == RunKind::Rollback && stage.name == StageName::Prepare {
-                        return Next::Close(Ending::Untouched(turn));
-                    }
-                    return Next::Close(Ending::Stuck(turn));
+                    return Next::Close(match (plan.kind, stage.name) {
+                        // Preparing only reads what is live: production is as it was when a person asked for something
+                        // else.
+                        (RunKind::Rollback, StageName::Prepare) if failure.permanent => Ending::Untouched(turn),
+                        (RunKind::Rollback, StageName::Prepare) => Ending::Unprepared(turn),
+                        _ => Ending::Stuck(turn),
+                    });
                 }
                 Progress::Failed(_) => open.push(step),
             }
@@ -163,6 +166,16 @@ fn held(history: &History, turn: Turn) -> bool {
         Turn::Interrupted => policy.on_interrupt,
         _ => OnFailure::Rollback,
     };
+    // A rule of the user's that leaves a release for a person has been asked for as much as `--no-rollback`.
+    let asks = |failure: &Failure| {
+        failure
+            .finding
+            .as_ref()
+            .is_some_and(|finding| finding.cause == FindingCause::Hold)
+    };
+    if turn == Turn::WatchFailed && history.failures().any(|(_, failure)| asks(failure)) {
+        return true;
+    }
     // `--no-rollback` is about every reason but a person's own.
     wish == OnFailure::Hold || (policy.on_failure == OnFailure::Hold && turn != Turn::Asked)
 }
@@ -178,6 +191,7 @@ fn is_skipped(history: &History, stage: StageName, turn: Turn) -> bool {
     }
 }
 
-fn nothing_changed(history: &History) -> bool {
+/// Whether the way back has nothing to put back.
+pub(super) fn nothing_changed(history: &History) -> bool {
     history.plan().kind != RunKind::Undo && history.prepared().all(|prepared| !prepared.work.is_needed())
 }

@@ -22,6 +22,28 @@ pub trait Acts: Sync {
     /// How it failed.
     fn act(&self, step: &Step, history: &History) -> Result<Yield, Failure>;
 
+    /// Does the steps of a stage, each in a thread of its own, and tells each result as it comes. A test overrides this to
+    /// let the steps meet in an order of its own choice, the same every time.
+    fn side_by_side(&self, steps: &[Step], history: &History, tell: &mut dyn FnMut(&Step, Result<Yield, Failure>)) {
+        std::thread::scope(|scope| {
+            let (results, arriving) = mpsc::channel();
+            for step in steps {
+                let results = results.clone();
+                scope.spawn(move || {
+                    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.act(step, history)));
+                    let result =
+                        result.unwrap_or_else(|_| Err(Failure::new(format!("a bug in guard: `{}` panicked", step.id))));
+                    // The receiver lives until every sender is gone.
+                    let _received = results.send((step, result));
+                });
+            }
+            drop(results);
+            for (step, result) in arriving {
+                tell(step, result);
+            }
+        });
+    }
+
     /// What has to be ready before these steps are announced. It changes nothing of production, and cannot keep them from
     /// being begun.
     fn expect(&self, _steps: &[Step], _history: &History) {}
@@ -100,34 +122,23 @@ fn wants_pause(stop: &Stop, at_turn: Option<u32>, stage: StageName) -> bool {
     insisted_before || stop.times().saturating_sub(before) >= 2
 }
 
-/// Does the steps of a stage, each in a thread of its own, and records each result as it comes.
+/// Does the steps of a stage side by side, and records each result as it comes.
 fn side_by_side(ledger: &mut Ledger, acts: &dyn Acts, steps: &[Step]) -> Result<(), LedgerError> {
     let history = ledger.history().clone();
-    std::thread::scope(|scope| {
-        let (results, arriving) = mpsc::channel();
-        for step in steps {
-            let (results, history) = (results.clone(), &history);
-            scope.spawn(move || {
-                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| acts.act(step, history)));
-                let result =
-                    result.unwrap_or_else(|_| Err(Failure::new(format!("a bug in guard: `{}` panicked", step.id))));
-                // The receiver lives until every sender is gone.
-                let _received = results.send((step.id.clone(), result));
-            });
+    let mut outcome = Ok(());
+    acts.side_by_side(steps, &history, &mut |step, result| {
+        let step = step.id.clone();
+        let fact = match result {
+            Ok(yields) => Fact::Done {
+                step,
+                yields: Box::new(yields),
+            },
+            Err(failure) => Fact::Failed { step, failure },
+        };
+        // The other steps are waited for even when the journal is lost: a thread must not outlive its run.
+        if outcome.is_ok() {
+            outcome = ledger.append(&fact);
         }
-        drop(results);
-        let mut outcome = Ok(());
-        for (step, result) in arriving {
-            let fact = match result {
-                Ok(yields) => Fact::Done {
-                    step,
-                    yields: Box::new(yields),
-                },
-                Err(failure) => Fact::Failed { step, failure },
-            };
-            // The other steps are waited for even when the journal is lost: a thread must not outlive its run.
-            outcome = outcome.and_then(|()| ledger.append(&fact));
-        }
-        outcome
-    })
+    });
+    outcome
 }

@@ -4,13 +4,15 @@
 //! SHA-256 of the sum before it and of the record's own bytes, so that a line that was changed, lost or moved is seen.
 
 mod line;
+mod medium;
 mod reader;
 mod runs;
 mod writer;
 
 use std::path::PathBuf;
 
-pub use reader::{Reading, read, read_all};
+pub use medium::Medium;
+pub use reader::{Reading, parse, read, read_all};
 pub use runs::{Run, Runs, State, state, strangeness};
 pub use writer::Journal;
 

@@ -69,7 +69,11 @@ fn is_torn(start: usize, line: &[u8], is_terminated: bool, rest: &[u8]) -> bool 
     lost > 0
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> Result<Reading, JournalError> {
+/// Reads the records in the bytes of a journal, which messages call by this path; says how much of them is sound.
+///
+/// # Errors
+/// It is damaged, or of a newer guard.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Reading, JournalError> {
     let mut reading = Reading {
         records: Vec::new(),
         sound_bytes: 0,

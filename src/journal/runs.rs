@@ -9,6 +9,9 @@ use crate::model::fact::{Actor, Ending, Fact, Record};
 use crate::model::name::{RunId, RunKind, Timestamp};
 use crate::system::disk::{self, DiskError};
 
+/// The file of a run's generation, in its directory: one more than that of any run before it.
+const GENERATION: &str = "generation";
+
 /// The directory that holds the runs, `<state>/runs`.
 #[derive(Debug, Clone)]
 pub struct Runs {
@@ -59,18 +62,23 @@ impl Runs {
         }
     }
 
-    /// Makes the directory of a run of this name; `None` where there is one already.
+    /// Makes the directory of a run of this name; `None` where there is one already. Whoever calls holds the lock: two at
+    /// once would get the same place in the order.
     ///
     /// # Errors
     /// It cannot be made.
     pub fn claim_named(&self, id: &RunId) -> Result<Option<Run>, DiskError> {
         disk::create_private_dir(&self.directory)?;
         let run = self.at(id.clone());
+        let before = self.list()?.first().map_or(Ok(0), Run::generation)?;
         match disk::create_new_dir(&run.directory) {
-            Ok(()) => Ok(Some(run)),
-            Err(error) if error.source.kind() == std::io::ErrorKind::AlreadyExists => Ok(None),
-            Err(error) => Err(error),
+            Ok(()) => {}
+            Err(error) if error.source.kind() == std::io::ErrorKind::AlreadyExists => return Ok(None),
+            Err(error) => return Err(error),
         }
+        let generation = before.saturating_add(1).to_string();
+        disk::write_whole(&run.directory.join(GENERATION), generation.as_bytes())?;
+        Ok(Some(run))
     }
 
     /// The run of this name, whether or not it is there.
@@ -93,8 +101,12 @@ impl Runs {
                 runs.push(Run { id, directory: path });
             }
         }
-        runs.sort_by_key(|run| std::cmp::Reverse(run.order()));
-        Ok(runs)
+        let mut placed = Vec::new();
+        for run in runs {
+            placed.push((run.order()?, run));
+        }
+        placed.sort_by(|(one, _), (other, _)| other.cmp(one));
+        Ok(placed.into_iter().map(|(_, run)| run).collect())
     }
 
     /// The newest run.
@@ -138,15 +150,24 @@ impl Run {
         }
     }
 
-    /// Its timestamp and its count within that second: the order in which runs began, as far as the clock tells.
-    fn order(&self) -> (String, u32, String) {
+    /// Its place in the order in which runs began; 0 for one whose making was cut off, in which nothing was done.
+    fn generation(&self) -> Result<u64, DiskError> {
+        let path = self.directory.join(GENERATION);
+        let text = disk::read_text_optional(&path)?.unwrap_or_default();
+        Ok(text.trim().parse().unwrap_or(0))
+    }
+
+    /// The order in which runs began: their generation, since a clock can be set back. Those of one generation, as runs
+    /// without any, are told apart by their timestamp and their count within its second.
+    fn order(&self) -> Result<(u64, String, u32, String), DiskError> {
         let stamp = self.id.timestamp();
         let (second, count) = stamp.split_once('-').unwrap_or((stamp, "1"));
-        (
+        Ok((
+            self.generation()?,
             second.to_owned(),
             count.parse().unwrap_or(1),
             self.id.as_str().to_owned(),
-        )
+        ))
     }
 }
 

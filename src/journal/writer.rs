@@ -1,14 +1,15 @@
 //! Writing a journal: one record at a time, durable before the call returns.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use rustix::fs::{FallocateFlags, OFlags, fallocate};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::line::{self, ORIGIN};
+use super::medium::Medium;
 use super::{FILE, JournalError, reader};
 use crate::model::fact::{Fact, Record};
 use crate::system::disk::{self, At};
@@ -20,7 +21,7 @@ const RESERVE: u64 = 1 << 20;
 /// A journal that is open for writing. Whoever holds it holds the lock of its target: there is one writer.
 #[derive(Debug)]
 pub struct Journal {
-    file: File,
+    medium: Box<dyn Medium>,
     path: PathBuf,
     length: u64,
     reserved: u64,
@@ -38,9 +39,20 @@ impl Journal {
         disk::create_private_dir(directory)?;
         let path = directory.join(FILE);
         let file = disk::create_private_file(&path)?;
+        file.sync_all().at("sync", &path)?;
+        let journal = Self::begin(Box::new(file), &path)?;
+        disk::sync_directory(directory)?;
+        Ok(journal)
+    }
+
+    /// Begins a journal on an empty medium, which messages call by this path.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    pub fn begin(medium: Box<dyn Medium>, path: &Path) -> Result<Self, JournalError> {
         let mut journal = Self {
-            file,
-            path,
+            medium,
+            path: path.to_owned(),
             length: 0,
             reserved: 0,
             next: 0,
@@ -48,8 +60,6 @@ impl Journal {
             poisoned: false,
         };
         journal.reserve()?;
-        journal.file.sync_all().at("sync", &journal.path)?;
-        disk::sync_directory(directory)?;
         Ok(journal)
     }
 
@@ -60,19 +70,41 @@ impl Journal {
     /// There is none, it is damaged, it is of a newer guard, or it cannot be read or written.
     pub fn open(directory: &Path) -> Result<(Self, Vec<Record>), JournalError> {
         let path = directory.join(FILE);
-        let reading = reader::read_all(directory)?;
+        let Some(bytes) = disk::read_optional(&path)? else {
+            return Err(JournalError::Absent { path });
+        };
         let file = OpenOptions::new()
             .write(true)
             .custom_flags(i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default())
             .open(&path)
             .at("open", &path)?;
+        Self::go_on(Box::new(file), &path, &bytes)
+    }
+
+    /// Goes on with the journal on a medium that holds these bytes, as [`Journal::open`] does.
+    ///
+    /// # Errors
+    /// The bytes are damaged or of a newer guard, or the medium cannot be written.
+    pub fn go_on(mut medium: Box<dyn Medium>, path: &Path, bytes: &[u8]) -> Result<(Self, Vec<Record>), JournalError> {
+        let reading = reader::parse(path, bytes)?;
         if reading.torn_bytes > 0 {
-            file.set_len(reading.sound_bytes).at("cut the torn end off", &path)?;
-            file.sync_all().at("sync", &path)?;
+            medium.cut(reading.sound_bytes).at("cut the torn end off", path)?;
         }
+        // The last record may be one whose sync failed: it can be read and is on no disk, and only what is written again is
+        // made durable by the next sync.
+        let sound = usize::try_from(reading.sound_bytes).unwrap_or(bytes.len());
+        let sound = bytes.get(..sound).unwrap_or_default();
+        let last = sound
+            .split_inclusive(|byte| *byte == b'\n')
+            .next_back()
+            .unwrap_or_default();
+        medium
+            .write_at(last, reading.sound_bytes - last.len() as u64)
+            .at("write", path)?;
+        medium.sync().at("sync", path)?;
         let mut journal = Self {
-            file,
-            path,
+            medium,
+            path: path.to_owned(),
             length: reading.sound_bytes,
             reserved: reading.sound_bytes,
             next: reading.records.len() as u64,
@@ -108,14 +140,14 @@ impl Journal {
         let (line, sum) = line::write(&self.sum, &record).map_err(JournalError::Record)?;
         // Written to a place that is known, not appended: a second try covers what a failed one has left.
         let written = self
-            .file
-            .write_all_at(line.as_bytes(), self.length)
+            .medium
+            .write_at(line.as_bytes(), self.length)
             .at("write", &self.path);
         if let Err(error) = written {
-            self.poisoned = self.file.set_len(self.length).is_err();
+            self.poisoned = self.medium.cut(self.length).is_err();
             return Err(error.into());
         }
-        if let Err(error) = self.file.sync_data().at("sync", &self.path) {
+        if let Err(error) = self.medium.sync().at("sync", &self.path) {
             self.poisoned = true;
             return Err(error.into());
         }
@@ -137,13 +169,15 @@ impl Journal {
 
     /// Sets space aside behind what is written, without a change to the file's length.
     fn reserve(&mut self) -> Result<(), JournalError> {
-        match fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.length, RESERVE) {
+        match self.medium.reserve(self.length, RESERVE) {
             // Some file systems (NFS before 4.2, some of FUSE) cannot do this: then a full disk is met when writing.
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+            Err(error) if !matches!(Errno::from_io_error(&error), Some(Errno::OPNOTSUPP | Errno::NOSYS)) => {
+                Err(error).at("set space aside for", &self.path).map_err(Into::into)
+            }
+            _ => {
                 self.reserved = self.length + RESERVE;
                 Ok(())
             }
-            Err(error) => Err(error).at("set space aside for", &self.path).map_err(Into::into),
         }
     }
 }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::fact::Record;
 use super::health::{Reading, Tally};
-use super::name::RunId;
+use super::name::{RuleName, RunId};
+use super::notice::Severity;
 use super::plan::StepId;
 
 /// Something that can be shown.
@@ -42,6 +43,15 @@ pub enum Event {
         window: f64,
         /// The counts.
         tally: Tally,
+    },
+    /// A rule of the user's fired.
+    Alert {
+        /// Its name.
+        rule: RuleName,
+        /// How much it matters.
+        severity: Severity,
+        /// What holds, with its figures, and what follows.
+        text: String,
     },
     /// A line of the deploy command or of a hook, redacted.
     Output {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::fact::{Ending, Turn};
+use super::name::RunKind;
 
 /// The code that guard ends with. 124–127 and 128+n are never used: a wrapped command's own code must not look like ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -14,7 +15,7 @@ impl ExitCode {
     pub const DONE: Self = Self(0);
     /// Production is untouched: the command line or the settings are wrong.
     pub const USAGE: Self = Self(2);
-    /// Production is untouched: `guard check` refused.
+    /// Production is untouched: `guard check` refused, or a rollback could not be made ready.
     pub const REFUSED: Self = Self(10);
     /// Production is untouched: the backup failed, or could not be proven.
     pub const BACKUP_FAILED: Self = Self(11);
@@ -44,6 +45,8 @@ impl ExitCode {
     pub const CUT_OFF: Self = Self(33);
     /// Production is new and unproven: too little evidence to judge; the release was left in place.
     pub const INCONCLUSIVE: Self = Self(34);
+    /// Production is as it was left: a person has ended an unfinished run as things were.
+    pub const ABANDONED: Self = Self(35);
     /// Production is untouched: the backup was not found or is damaged.
     pub const NO_BACKUP: Self = Self(40);
     /// Production is untouched: the backup or journal was made by a newer guard.
@@ -97,7 +100,11 @@ pub const TABLE: &[Meaning] = &[
         "untouched",
         "the command line or the settings are wrong",
     ),
-    row(ExitCode::REFUSED, "untouched", "`guard check` refused"),
+    row(
+        ExitCode::REFUSED,
+        "untouched",
+        "`guard check` refused, or a rollback could not be made ready",
+    ),
     row(
         ExitCode::BACKUP_FAILED,
         "untouched",
@@ -157,6 +164,11 @@ pub const TABLE: &[Meaning] = &[
         "too little evidence to judge; the release was left in place",
     ),
     row(
+        ExitCode::ABANDONED,
+        "as it was left",
+        "`guard abort`: a person has ended an unfinished run as things were",
+    ),
+    row(
         ExitCode::NO_BACKUP,
         "untouched",
         "the backup was not found or is damaged",
@@ -180,10 +192,10 @@ impl Ending {
             }
             Self::Inconclusive => ExitCode::INCONCLUSIVE,
             Self::Untouched(Turn::BackupFailed) => ExitCode::BACKUP_FAILED,
-            // A person asked for a rollback, and no copy could be made ready for it.
+            // A person asked for a rollback, and the copy is not there or not sound.
             Self::Untouched(Turn::Asked) => ExitCode::NO_BACKUP,
             Self::Untouched(Turn::Interrupted) => ExitCode::INTERRUPTED_EARLY,
-            Self::Untouched(_) => ExitCode::REFUSED,
+            Self::Untouched(_) | Self::Unprepared(_) => ExitCode::REFUSED,
             Self::RolledBack(Turn::DeployFailed | Turn::DeployUnknown | Turn::BackupFailed | Turn::Refused) => {
                 ExitCode::DEPLOY_FAILED
             }
@@ -194,6 +206,7 @@ impl Ending {
             Self::Withheld(_) => ExitCode::WITHHELD,
             Self::RestoredUnhealthy(_) => ExitCode::RESTORED_UNHEALTHY,
             Self::Stuck(_) => ExitCode::STUCK,
+            Self::Abandoned => ExitCode::ABANDONED,
         }
     }
 
@@ -201,13 +214,25 @@ impl Ending {
     #[must_use]
     pub fn production(self) -> &'static str {
         match self {
-            Self::Captured | Self::Untouched(_) => "untouched",
+            Self::Captured | Self::Untouched(_) | Self::Unprepared(_) => "untouched",
             Self::Deployed => "new, verified",
             Self::Inconclusive => "new, unproven",
             Self::RolledBack(_) | Self::NothingToUndo(_) => "old, verified",
             Self::Withheld(_) => "new, failed",
             Self::RestoredUnhealthy(_) => "old, unhealthy",
             Self::Stuck(_) => "mixed",
+            Self::Abandoned => "as it was left",
+        }
+    }
+
+    /// The same for a run of this kind. An undo brings back what a rollback put aside, which may be the new state or the
+    /// old one.
+    #[must_use]
+    pub fn production_after(self, kind: RunKind) -> &'static str {
+        match self {
+            Self::RolledBack(_) | Self::NothingToUndo(_) if kind == RunKind::Undo => "restored, verified",
+            Self::RestoredUnhealthy(_) if kind == RunKind::Undo => "restored, unhealthy",
+            other => other.production(),
         }
     }
 
@@ -215,8 +240,9 @@ impl Ending {
     #[must_use]
     pub fn turn(self) -> Option<Turn> {
         match self {
-            Self::Captured | Self::Deployed | Self::Inconclusive => None,
+            Self::Captured | Self::Deployed | Self::Inconclusive | Self::Abandoned => None,
             Self::Untouched(turn)
+            | Self::Unprepared(turn)
             | Self::RolledBack(turn)
             | Self::NothingToUndo(turn)
             | Self::Withheld(turn)

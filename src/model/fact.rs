@@ -124,6 +124,9 @@ pub enum Yield {
     Proven(Vec<String>),
 }
 
+/// What a proof finds where no probe is set: everything but whether production is well.
+pub const UNSEEN: &str = "no probe is set, so whether it is well is not known";
+
 /// What became of the deploy command.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deployed {
@@ -239,6 +242,8 @@ pub enum Ending {
     Inconclusive,
     /// The deploy command never began; production is untouched.
     Untouched(Turn),
+    /// A rollback that was asked for could not be made ready; production is untouched, and the copies are not at fault.
+    Unprepared(Turn),
     /// Old and verified.
     RolledBack(Turn),
     /// The deploy command failed and had changed nothing.
@@ -249,4 +254,6 @@ pub enum Ending {
     RestoredUnhealthy(Turn),
     /// Mixed: the rollback stopped half-way, and can be continued.
     Stuck(Turn),
+    /// As it was left: a person has ended an unfinished run as things were.
+    Abandoned,
 }

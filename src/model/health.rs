@@ -26,6 +26,15 @@ pub struct Reading {
     pub latency: Duration,
 }
 
+impl Reading {
+    /// The number that the answer tells, where it tells one: probes that read numbers begin their note with it.
+    #[must_use]
+    pub fn number(&self) -> Option<f64> {
+        let number: f64 = self.note.split([' ', ',']).next()?.parse().ok()?;
+        (!number.is_nan() && self.outcome != Outcome::Unknown).then_some(number)
+    }
+}
+
 /// What one answer means for the release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -78,6 +87,8 @@ pub enum Class {
     Unhealthy,
     /// The query failed.
     Query,
+    /// Too many errors stand in a log.
+    Log,
     /// There was nothing to read.
     NoData,
 }
@@ -104,6 +115,10 @@ pub struct Rule {
     /// What counts as a share that is too much.
     #[serde(default)]
     pub rate: RateForm,
+    /// How many times as long as before an answer has to take to be slow; when more than half of the answers are, the
+    /// release is bad. `None`: how long answers take decides nothing.
+    #[serde(default)]
+    pub latency: Option<f64>,
 }
 
 impl Default for Rule {
@@ -118,6 +133,7 @@ impl Default for Rule {
             min_samples: 20,
             gate: Duration::from_mins(1),
             rate: RateForm::Evidence,
+            latency: Some(2.0),
         }
     }
 }
@@ -181,6 +197,12 @@ pub enum FindingCause {
     Rate,
     /// One outage after another, each too short to decide.
     Flapping,
+    /// Answers that take much longer than before.
+    Latency,
+    /// A rule of the user's own.
+    Rule,
+    /// A rule of the user's own that leaves the release for a person.
+    Hold,
 }
 
 /// The counts that a progress line shows, over all probes that decide.

@@ -80,9 +80,20 @@ name!(
     ProbeName
 );
 name!(
+    /// What a rule of the user's is called: its `name`, or `rule-1`, `rule-2` … in the order of the file.
+    RuleName
+);
+name!(
     /// What a target of notices is called in `guard.toml`: `[notify.NAME]`.
     TargetName
 );
+
+impl From<&RuleName> for ProbeName {
+    /// For what is found by a rule that asks about no probe: both kinds of name have one form.
+    fn from(name: &RuleName) -> Self {
+        Self(name.0.clone())
+    }
+}
 
 /// The name of a backup: its UTC time `YYYYMMDD_HHMMSS`, with `-2`, `-3` … where two fell into the same second.
 ///

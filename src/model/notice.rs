@@ -1,7 +1,7 @@
 //! What people outside are told of a run: one notice for each transition, never more.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::name::RunId;
 
@@ -9,7 +9,7 @@ use super::name::RunId;
 pub const KINDS: &[&str] = &["slack", "webhook", "mail", "command"];
 
 /// How much a notice matters. A target can ask for the graver ones only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// Worth knowing.

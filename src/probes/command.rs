@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::common::{Basics, number, run, spoken};
+use super::common::{Basics, Limits, run, spoken};
 use super::{Built, Expectation, Kind, Probe, Site};
 use crate::model::health::{Answer, Class};
 use crate::model::name::ProbeName;
@@ -23,30 +23,9 @@ struct Command {
     limits: Option<Limits>,
 }
 
-/// The numbers that are well, bounds included.
-#[derive(Clone, Copy)]
-struct Limits {
-    min: f64,
-    max: f64,
-}
-
 fn build(name: ProbeName, section: &mut Section<'_>, _site: &Site) -> Built {
     let basics = Basics::read(name, section);
-    let above = number(section, "expect_number_above");
-    let below = number(section, "expect_number_below");
-    let (min, max) = if section.has("number") {
-        section.section("number", |inner| (number(inner, "min"), number(inner, "max")))
-    } else {
-        (None, None)
-    };
-    let limits = [above, below, min, max].iter().any(Option::is_some).then(|| Limits {
-        min: min.or(above.map(f64::next_up)).unwrap_or(f64::NEG_INFINITY),
-        max: max.or(below.map(f64::next_down)).unwrap_or(f64::INFINITY),
-    });
-    if limits.is_some_and(|limits| limits.min > limits.max) {
-        section.problem("number", "no number is within these limits", None);
-        return None;
-    }
+    let limits = Limits::read(section).ok()?;
     Some(Box::new(Command {
         basics,
         words: section.words("command")?,
@@ -111,11 +90,5 @@ fn judged(cx: &Context, output: &Output, limits: Option<Limits>) -> Answer {
             spoken(cx, &format!("printed {text:?}, which is no number")),
         );
     };
-    if number < limits.min {
-        return Answer::failed(Class::Exit, format!("{number} is too low"));
-    }
-    if number > limits.max {
-        return Answer::failed(Class::Exit, format!("{number} is too high"));
-    }
-    Answer::ok(number.to_string())
+    limits.judge(number, "")
 }

@@ -1,6 +1,8 @@
 //! What all kinds of probe share: their common keys, the deadline, the way to say something safely, the errors of connections.
 
 use std::io;
+use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::model::health::{Answer, Class};
@@ -10,6 +12,7 @@ use crate::model::setting::Value;
 use crate::model::text::{duration, sanitised, shortened};
 use crate::system::call::Call;
 use crate::system::context::Context;
+use crate::system::disk;
 use crate::system::processes::{CallError, Output};
 
 /// How long one whole exchange may take where nobody says otherwise.
@@ -32,9 +35,14 @@ pub(super) struct Basics {
 impl Basics {
     /// Reads `required` and `timeout`.
     pub(super) fn read(name: ProbeName, section: &mut Section<'_>) -> Self {
+        Self::read_as(name, section, true)
+    }
+
+    /// The same for a kind whose failures decide, or do not, where nobody says otherwise.
+    pub(super) fn read_as(name: ProbeName, section: &mut Section<'_>, decides: bool) -> Self {
         Self {
             name,
-            decides: section.flag("required").unwrap_or(true),
+            decides: section.flag("required").unwrap_or(decides),
             timeout: section.duration("timeout").unwrap_or(TIMEOUT),
         }
     }
@@ -96,6 +104,96 @@ pub(super) fn run(cx: &Context, call: &Call) -> Result<Output, CallError> {
     };
     let output = cx.stream(call, &mut sink)?;
     Ok(Output { stdout: kept, ..output })
+}
+
+/// The numbers that are well, bounds included.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Limits {
+    min: f64,
+    max: f64,
+}
+
+/// Limits within which no number is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NoNumber;
+
+impl Limits {
+    /// Reads `number = { min, max }`, `expect_number_above` and `expect_number_below`; `None`: nobody set any.
+    ///
+    /// # Errors
+    /// No number is within them, which is noted.
+    pub(super) fn read(section: &mut Section<'_>) -> Result<Option<Self>, NoNumber> {
+        let above = number(section, "expect_number_above");
+        let below = number(section, "expect_number_below");
+        let (min, max) = if section.has("number") {
+            section.section("number", |inner| (number(inner, "min"), number(inner, "max")))
+        } else {
+            let _known = section.take("number");
+            (None, None)
+        };
+        let limits = [above, below, min, max].iter().any(Option::is_some).then(|| Self {
+            min: min.or(above.map(f64::next_up)).unwrap_or(f64::NEG_INFINITY),
+            max: max.or(below.map(f64::next_down)).unwrap_or(f64::INFINITY),
+        });
+        if limits.is_some_and(|limits| limits.min > limits.max) {
+            section.problem("number", "no number is within these limits", None);
+            return Err(NoNumber);
+        }
+        Ok(limits)
+    }
+
+    /// Judges a number; `of` says what it is of, where there are several. No number is no evidence.
+    pub(super) fn judge(self, number: f64, of: &str) -> Answer {
+        if number.is_nan() {
+            return Answer::unknown(Class::NoData, format!("{of}NaN, which is no number"));
+        }
+        if number < self.min {
+            return Answer::failed(Class::Exit, format!("{of}{number} is too low"));
+        }
+        if number > self.max {
+            return Answer::failed(Class::Exit, format!("{of}{number} is too high"));
+        }
+        Answer::ok(format!("{of}{number}"))
+    }
+}
+
+/// A secret from a variable or a file; it is learned, so that no text shows it.
+pub(super) fn secret(cx: &Context, env: Option<&str>, file: Option<&Path>) -> Result<Option<String>, Answer> {
+    let text = match (env, file) {
+        (Some(name), _) => {
+            let value = cx.environment.text(name).map(str::to_owned);
+            value.ok_or_else(|| Answer::unknown(Class::NoData, format!("the variable {name} is not set")))?
+        }
+        (None, Some(path)) => {
+            let path = cx.resolve(path);
+            let missing = || Answer::unknown(Class::NoData, format!("the file {} cannot be read", path.display()));
+            disk::read_text_optional(&path).ok().flatten().ok_or_else(missing)?
+        }
+        (None, None) => return Ok(None),
+    };
+    let text = text.trim().to_owned();
+    cx.redaction.learn(&text);
+    Ok(Some(text))
+}
+
+/// A failure to connect to a name says which addresses stood behind it: one family may be down and the other not.
+pub(super) async fn with_addresses(answer: Answer, host: &str, port: u16) -> Answer {
+    let is_about_connecting = matches!(
+        answer.class,
+        Some(Class::Refused | Class::TimeoutConnect | Class::Unreachable)
+    );
+    if !is_about_connecting || host.parse::<IpAddr>().is_ok() {
+        return answer;
+    }
+    let Ok(found) = tokio::net::lookup_host((host, port)).await else {
+        return answer;
+    };
+    let mut shown: Vec<String> = found.map(|address| address.to_string()).collect();
+    shown.dedup();
+    Answer {
+        note: format!("{} ({})", answer.note, shown.join(", ")),
+        ..answer
+    }
 }
 
 /// A number, whole or not, as a setting.

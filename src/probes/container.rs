@@ -31,7 +31,16 @@ const ONE_OFF: &str = "com.docker.compose.oneoff";
 struct Containers {
     basics: Basics,
     project: String,
+    fresh: Arc<Fresh>,
     memory: Arc<Mutex<Memory>>,
+}
+
+/// What is to be new after a deployment.
+struct Fresh {
+    /// Services that every deployment replaces.
+    replaced: Vec<String>,
+    /// The image that all of them have to be made of: a name as it was asked for, or an id.
+    image: Option<String>,
 }
 
 /// What is known from the readings before.
@@ -56,6 +65,18 @@ struct Restarts {
 fn build(name: ProbeName, section: &mut Section<'_>, site: &Site) -> Built {
     let basics = Basics::read(name, section);
     let services = section.texts("services");
+    let fresh = Fresh {
+        replaced: section.texts("replaced").unwrap_or_default(),
+        image: section.text("expect_image"),
+    };
+    if fresh.image.is_some() && services.is_none() && fresh.replaced.is_empty() {
+        section.problem(
+            "expect_image",
+            "of which services? Name them in `services` or `replaced`",
+            None,
+        );
+        return None;
+    }
     let Some(compose) = &site.compose else {
         section.problem(
             "kind",
@@ -71,6 +92,7 @@ fn build(name: ProbeName, section: &mut Section<'_>, site: &Site) -> Built {
     Some(Box::new(Containers {
         basics,
         project: compose.project.clone(),
+        fresh: Arc::new(fresh),
         memory: Arc::new(Mutex::new(memory)),
     }))
 }
@@ -94,16 +116,18 @@ impl Probe for Containers {
     }
 
     async fn read(&self, expectation: &Expectation, cx: &Context) -> Answer {
-        let memory = Arc::clone(&self.memory);
+        let (memory, fresh) = (Arc::clone(&self.memory), Arc::clone(&self.fresh));
         let project = self.project.clone();
         let expectation = expectation.clone();
         let answer = self.basics.blocking(cx, move |cx| match containers_of(cx, &project) {
             Ok(mut found) => {
                 found.retain(|container| container.labels.get(ONE_OFF).is_none_or(|mark| mark != "True"));
-                memory
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .judge(&found, &expectation, cx.clock.steady())
+                memory.lock().unwrap_or_else(PoisonError::into_inner).judge(
+                    &found,
+                    &expectation,
+                    &fresh,
+                    cx.clock.steady(),
+                )
             }
             Err(error) => Answer::unknown(Class::NoData, spoken(cx, &error.to_string())),
         });
@@ -117,8 +141,13 @@ impl Probe for Containers {
 }
 
 impl Memory {
-    fn judge(&mut self, found: &[Container], expectation: &Expectation, now: Duration) -> Answer {
-        let services = self.services.get_or_insert_with(|| watched(found, expectation)).clone();
+    fn judge(&mut self, found: &[Container], expectation: &Expectation, fresh: &Fresh, now: Duration) -> Answer {
+        let mut services = self.services.get_or_insert_with(|| watched(found, expectation)).clone();
+        for service in &fresh.replaced {
+            if !services.contains(service) {
+                services.push(service.clone());
+            }
+        }
         self.count_restarts(found, now);
         let mut mild = None;
         for service in &services {
@@ -133,6 +162,7 @@ impl Memory {
                 if let Some(answer) = self.ended(container, now) {
                     return answer;
                 }
+                mild = mild.or_else(|| fresh.stale(container, expectation));
                 mild = mild.or_else(|| unwell(container, expectation, self.has_just_restarted(container, now)));
             }
         }
@@ -180,6 +210,31 @@ impl Memory {
             _ => return None,
         };
         Some(Answer::failed(Class::Container, note))
+    }
+}
+
+impl Fresh {
+    /// Whether a container is the one from before, or of another image than it should be.
+    fn stale(&self, container: &Container, expectation: &Expectation) -> Option<Answer> {
+        let service = &container.service;
+        // Before the deployment, nothing has to be new.
+        let since = expectation.since?;
+        if self.replaced.contains(service) {
+            let made = chrono::DateTime::parse_from_rfc3339(&container.created_at).ok()?;
+            if made < since {
+                let note = format!("{service} is still the container from before the deployment");
+                return Some(Answer::failed(Class::Version, note));
+            }
+        }
+        let image = self
+            .image
+            .as_ref()
+            .filter(|_| self.replaced.is_empty() || self.replaced.contains(service))?;
+        let is_it = container.image_name == *image || container.image_id == *image;
+        (!is_it).then(|| {
+            let note = format!("{service} runs {} (expected {image})", container.image_name);
+            Answer::failed(Class::Version, note)
+        })
     }
 }
 

@@ -3,11 +3,16 @@
 mod command;
 mod common;
 mod container;
+mod host;
 mod http;
+mod log;
 mod postgres;
+mod redis;
 mod tcp;
+mod witness;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use crate::model::health::Answer;
 use crate::model::name::ProbeName;
@@ -15,8 +20,20 @@ use crate::model::section::Section;
 use crate::system::context::Context;
 use crate::system::docker::Compose;
 
+pub use witness::{Asked, witnessed};
+
 /// All kinds. To add one: a file here, and its line in this list.
-pub const KINDS: &[Kind] = &[http::KIND, tcp::KIND, command::KIND, container::KIND, postgres::KIND];
+pub const KINDS: &[Kind] = &[
+    http::KIND,
+    tcp::KIND,
+    command::KIND,
+    container::KIND,
+    postgres::KIND,
+    redis::KIND,
+    log::KIND,
+    http::PROMETHEUS,
+    host::KIND,
+];
 
 /// What a probe is to expect of this run; nothing is expected before the deployment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,6 +43,8 @@ pub struct Expectation {
     /// Containers of these services must not be the ones with these ids, since those belong to the release before:
     /// `(service, container id)`.
     pub replaced: Vec<(String, String)>,
+    /// When the deploy command began: containers of services that every deployment replaces have to be younger.
+    pub since: Option<DateTime<Utc>>,
 }
 
 /// A way to ask. It never fails: silence is an answer.

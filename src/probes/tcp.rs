@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use async_trait::async_trait;
 use tokio::net::TcpStream;
 
-use super::common::{BODY, Basics, connection_failed, spoken};
+use super::common::{BODY, Basics, connection_failed, spoken, with_addresses};
 use super::{Built, Expectation, Kind, Probe, Site};
 use crate::model::health::{Answer, Class};
 use crate::model::name::ProbeName;
@@ -31,15 +31,8 @@ fn build(name: ProbeName, section: &mut Section<'_>, _site: &Site) -> Built {
     let basics = Basics::read(name, section);
     let send = section.text("send");
     let expect = section.text("expect");
-    let address = section.required_text("address")?;
-    let is_whole = address
-        .rsplit_once(':')
-        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0));
-    if !is_whole {
-        let hint = Some("expected `127.0.0.1:5432`, `[::1]:5432` or `host:5432`".to_owned());
-        section.problem("address", format!("{address:?} is not a host and a port"), hint);
-        return None;
-    }
+    let text = section.required_text("address")?;
+    let address = address(section, text)?;
     Some(Box::new(Tcp {
         basics,
         address,
@@ -65,7 +58,7 @@ impl Probe for Tcp {
     async fn read(&self, _expectation: &Expectation, cx: &Context) -> Answer {
         let begun = cx.clock.steady();
         let limit = self.basics.timeout;
-        let stream = match tokio::time::timeout(limit, self.connect()).await {
+        let stream = match tokio::time::timeout(limit, connect(&self.address)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(answer)) => return answer,
             Err(_) => {
@@ -82,22 +75,6 @@ impl Probe for Tcp {
 }
 
 impl Tcp {
-    /// Connects to the first address that takes it: a name can stand for two families.
-    async fn connect(&self) -> Result<TcpStream, Answer> {
-        let addresses: Vec<SocketAddr> = match tokio::net::lookup_host(&self.address).await {
-            Ok(addresses) => addresses.collect(),
-            Err(_) => Vec::new(),
-        };
-        let mut answer = Answer::unknown(Class::Dns, format!("{} cannot be resolved from here", self.address));
-        for address in addresses {
-            match TcpStream::connect(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => answer = broken(&error),
-            }
-        }
-        Err(answer)
-    }
-
     async fn exchange(&self, stream: &TcpStream, cx: &Context) -> Answer {
         if let Some(text) = &self.send
             && let Err(error) = write(stream, text.as_bytes()).await
@@ -129,11 +106,41 @@ impl Tcp {
     }
 }
 
-fn broken(error: &io::Error) -> Answer {
+pub(super) fn broken(error: &io::Error) -> Answer {
     connection_failed(error).unwrap_or_else(|| Answer::failed(Class::Reset, error.to_string()))
 }
 
-async fn write(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+/// Connects to the first address that takes it: a name can stand for two families.
+pub(super) async fn connect(address: &str) -> Result<TcpStream, Answer> {
+    let addresses: Vec<SocketAddr> = match tokio::net::lookup_host(address).await {
+        Ok(addresses) => addresses.collect(),
+        Err(_) => Vec::new(),
+    };
+    let mut answer = Answer::unknown(Class::Dns, format!("{address} cannot be resolved from here"));
+    for candidate in addresses {
+        match TcpStream::connect(candidate).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => answer = broken(&error),
+        }
+    }
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    Err(with_addresses(answer, host, port.parse().unwrap_or_default()).await)
+}
+
+/// Reads `address`: a host and a port.
+pub(super) fn address(section: &mut Section<'_>, text: String) -> Option<String> {
+    let is_whole = text
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0));
+    if !is_whole {
+        let hint = Some("expected `127.0.0.1:5432`, `[::1]:5432` or `host:5432`".to_owned());
+        section.problem("address", format!("{text:?} is not a host and a port"), hint);
+    }
+    is_whole.then_some(text)
+}
+
+pub(super) async fn write(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         stream.writable().await?;
         match stream.try_write(bytes) {
@@ -145,7 +152,7 @@ async fn write(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-async fn read(stream: &TcpStream, heard: &mut Vec<u8>) -> io::Result<usize> {
+pub(super) async fn read(stream: &TcpStream, heard: &mut Vec<u8>) -> io::Result<usize> {
     let mut buffer = [0; 4096];
     loop {
         stream.readable().await?;

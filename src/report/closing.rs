@@ -1,11 +1,14 @@
 //! The last words of a run: for each ending one sentence, the state of production, and the next command.
 
-use super::course::{Course, Mishap};
+use super::course::{Course, Mishap, State};
 use super::failure::{Account, Next};
+pub use super::sentences::reason;
+use super::sentences::{asked, of_deploy, unseen};
 use super::words::{Line, Tone};
 use crate::model::exit::ExitCode;
-use crate::model::fact::{Ending, Turn};
+use crate::model::fact::{Ending, Turn, UNSEEN};
 use crate::model::name::RunKind;
+use crate::model::plan::StageName;
 
 /// How a run ended, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,22 +23,6 @@ pub struct Closing {
     pub next: Option<Next>,
 }
 
-/// Why a run turned back, as a sentence without its full stop.
-#[must_use]
-pub fn reason(turn: Turn) -> &'static str {
-    match turn {
-        Turn::Refused => "Production was not well before the deployment",
-        Turn::BackupFailed => "The backup could not be made or proven",
-        Turn::DeployFailed => "The deploy command failed",
-        Turn::DeployUnknown => "guard was cut off while the deploy command ran, so its outcome is unknown",
-        Turn::VerifyFailed => "The verification failed",
-        Turn::WatchFailed => "The watch found the release bad",
-        Turn::Inconclusive => "The watch saw too little to judge the release",
-        Turn::Interrupted => "The run was interrupted",
-        Turn::Asked => "Going back was asked for",
-    }
-}
-
 impl Closing {
     /// The last words of a course that has ended. `program` is how guard is called, for the next command: `guard -C /srv`.
     #[must_use]
@@ -48,14 +35,18 @@ impl Closing {
             Some(format!("deploy -- {words}"))
         });
         let again = again.unwrap_or_else(|| command_of(kind).to_owned());
-        let (sentence, purpose, command) = if ending.turn() == Some(Turn::Asked) {
+        let (mut sentence, purpose, command) = if ending.turn() == Some(Turn::Asked) {
             asked(ending, kind, &backup, again)
         } else {
             of_deploy(ending, kind, &backup, again)
         };
+        let mut production = ending.production_after(kind);
+        if is_unseen(course) {
+            (sentence, production) = unseen(ending, has_done(course, StageName::Verify), sentence, production);
+        }
         Self {
             sentence,
-            production: ending.production(),
+            production,
             code: ending.exit_code(),
             next: Some(Next::new(purpose, format!("{program} {command}"))),
         }
@@ -120,109 +111,15 @@ impl Closing {
     }
 }
 
-/// The sentence, and the next command with its purpose, of a run that went ahead.
-fn of_deploy(ending: Ending, kind: RunKind, backup: &str, again: String) -> (String, &'static str, String) {
-    let back = format!("rollback --backup-timestamp={backup}");
-    let check = "check".to_owned();
-    match ending {
-        Ending::Captured => (
-            format!("Backup {backup} is complete and proven."),
-            "to look at it",
-            format!("show {backup}"),
-        ),
-        Ending::Deployed => (
-            "The new release is live: deployed, verified and watched.".to_owned(),
-            "to go back to the state before it",
-            back,
-        ),
-        Ending::Inconclusive => (
-            "The release was left in place, but too little was seen to say that it is well.".to_owned(),
-            "to go back",
-            back,
-        ),
-        Ending::Untouched(Turn::BackupFailed) if kind == RunKind::Deploy => (
-            "There is no sound backup, so the deploy command was not run.".to_owned(),
-            "to see what is in the way",
-            check,
-        ),
-        Ending::Untouched(Turn::BackupFailed) => (
-            "There is no sound backup.".to_owned(),
-            "to see what is in the way",
-            check,
-        ),
-        Ending::Untouched(Turn::Asked) => (
-            format!("Backup {backup} could not be made ready, so nothing was put back."),
-            "to see the other backups",
-            "list".to_owned(),
-        ),
-        Ending::Untouched(_) if kind == RunKind::Deploy => {
-            ("The deploy command was not run.".to_owned(), "to try again", again)
-        }
-        Ending::Untouched(_) => (
-            "The run ended before it changed anything.".to_owned(),
-            "to try again",
-            again,
-        ),
-        Ending::RolledBack(turn) => (
-            format!("{}; rolled back to {backup}, and proven.", reason(turn)),
-            "to see what is kept of the failed state",
-            "status".to_owned(),
-        ),
-        Ending::NothingToUndo(turn) => (
-            format!(
-                "{}; nothing had been changed, so there was nothing to undo.",
-                reason(turn)
-            ),
-            "to try again",
-            again,
-        ),
-        Ending::Withheld(turn) => (
-            format!(
-                "{}; the rollback was withheld, and the failed release is still there.",
-                reason(turn)
-            ),
-            "to go back",
-            back,
-        ),
-        Ending::RestoredUnhealthy(_) => (
-            format!("Rolled back to {backup}, but that state does not pass its probes."),
-            "to see which, and why",
-            check,
-        ),
-        Ending::Stuck(_) => (
-            "The way back stopped half-way: a part of production is old, a part is new.".to_owned(),
-            "to continue",
-            "resume".to_owned(),
-        ),
-    }
+/// Whether no probe is set, so that nobody has seen the release, or the old state, well or unwell.
+fn is_unseen(course: &Course) -> bool {
+    let is_unwatched = has_done(course, StageName::Watch) && course.tally.is_none();
+    is_unwatched || course.proven.iter().any(|finding| finding == UNSEEN)
 }
 
-/// The same for a run that a person asked to go back.
-fn asked(ending: Ending, kind: RunKind, backup: &str, again: String) -> (String, &'static str, String) {
-    let undo = "rollback --undo".to_owned();
-    match ending {
-        Ending::RolledBack(_) if kind == RunKind::Undo => (
-            "The state that the last rollback put aside is back, and proven.".to_owned(),
-            "to change the two states again",
-            undo,
-        ),
-        Ending::RolledBack(_) => (
-            format!("Rolled back to {backup}, and proven."),
-            "to return to the state before",
-            undo,
-        ),
-        Ending::NothingToUndo(_) => (
-            format!("Everything is as backup {backup} has it; there was nothing to put back."),
-            "to see other backups",
-            "list".to_owned(),
-        ),
-        Ending::Withheld(_) => (
-            "The rollback was withheld by the data policy; nothing was put back.".to_owned(),
-            "to put data back all the same",
-            format!("rollback --backup-timestamp={backup} --data-restore=always"),
-        ),
-        other => of_deploy(other, kind, backup, again),
-    }
+fn has_done(course: &Course, stage: StageName) -> bool {
+    let mut legs = course.legs.iter();
+    legs.any(|leg| leg.name == stage && leg.state() == State::Done)
 }
 
 fn command_of(kind: RunKind) -> &'static str {

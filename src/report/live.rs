@@ -1,9 +1,8 @@
 //! The live display: finished things as permanent lines, and below them a panel that is painted again and again.
-//!
-//! It paints for itself: libraries that fill their lines to the terminal's edge leave rubbish when it becomes narrower.
 
 use std::time::Duration;
 
+use super::canvas::Canvas;
 use super::course::State;
 use super::display::{Display, safe_text};
 use super::pace::Work;
@@ -13,7 +12,7 @@ use super::printer::{Told, What};
 use super::sink::{Sink, safe, safe_lines};
 use super::style::{Style, Volume};
 use super::words::{Line, Narrator, Tone};
-use crate::model::event::Event;
+use crate::model::event::{Event, Level};
 use crate::model::fact::{Fact, Record};
 use crate::model::secret::Redaction;
 use crate::model::text;
@@ -37,6 +36,7 @@ pub struct Live {
     stage_began: Duration,
     held: Vec<Line>,
     permanent: Vec<String>,
+    canvas: Canvas,
     painted: Vec<String>,
     frame: Option<Duration>,
     seen: (u16, u16),
@@ -65,6 +65,7 @@ impl Live {
             stage_began: Duration::ZERO,
             held: Vec::new(),
             permanent: Vec::new(),
+            canvas: Canvas::new(),
             painted: Vec::new(),
             frame: None,
             seen: (0, 0),
@@ -142,6 +143,9 @@ impl Live {
         match event {
             Event::Fact { record, .. } => self.fact(at, record),
             Event::Note { level, text } => self.say(vec![Line::new((*level).into(), text.clone())]),
+            Event::Alert { rule, text, .. } => {
+                self.say(vec![Line::new(Level::Warn.into(), format!("{rule}: {text}"))]);
+            }
             Event::Output { source, line } => {
                 let bar = self.brush.paint(2, &format!("{source} |"));
                 let lines = safe_lines(line, &self.redaction);
@@ -182,15 +186,8 @@ impl Live {
         }
         // A terminal that became narrower may have broken the old lines into more than these, or may have cut them: some of
         // the old panel may stay on the screen, but never is a line erased that has to stay.
-        let up = self.painted.len();
-        let mut text = String::new();
-        if up > 0 {
-            text = format!("\r\u{1b}[{up}A\u{1b}[J");
-        }
-        for line in self.permanent.drain(..).chain(panel.iter().cloned()) {
-            text.push_str(&line);
-            text.push_str("\r\n");
-        }
+        let permanent = std::mem::take(&mut self.permanent);
+        let text = self.canvas.frame(&permanent, &panel);
         self.painted = panel;
         self.sink.write(&text);
     }
@@ -220,6 +217,7 @@ impl Display for Live {
             return;
         }
         if since.is_some_and(|since| since > STANDSTILL) {
+            self.canvas = Canvas::new();
             self.painted.clear();
         }
         self.frame = Some(at);

@@ -3,6 +3,7 @@
 //! [`words`] turns records into sentences, [`closing`] an ending into the last ones; [`printer`] shows them without ever
 //! holding up the run; [`incident`] and [`result`] are written when it is over.
 
+mod canvas;
 pub mod ci;
 pub mod closing;
 pub mod course;
@@ -18,6 +19,7 @@ pub mod printer;
 pub mod queue;
 pub mod readings;
 pub mod result;
+mod sentences;
 pub mod sink;
 pub mod style;
 pub mod tables;

@@ -10,7 +10,7 @@ use super::printer::{Told, What};
 use super::sink::{Sink, safe_lines};
 use super::style::{Style, Volume};
 use super::words::{Line, Narrator, Tone};
-use crate::model::event::Event;
+use crate::model::event::{Event, Level};
 use crate::model::fact::{Fact, Record};
 use crate::model::health::{Outcome, Tally};
 use crate::model::secret::Redaction;
@@ -123,6 +123,9 @@ impl Plain {
         match event {
             Event::Fact { record, .. } => self.fact(record),
             Event::Note { level, text } => self.say(vec![Line::new((*level).into(), text.clone())]),
+            Event::Alert { rule, text, .. } => {
+                self.say(vec![Line::new(Level::Warn.into(), format!("{rule}: {text}"))]);
+            }
             _ if self.volume == Volume::Quiet => {}
             Event::Output { source, line } => {
                 for line in safe_lines(line, &self.redaction) {

@@ -161,7 +161,7 @@ impl Drop for Reporter {
 
 impl Audience for Reporter {
     fn tell(&self, event: &Event) {
-        let matters = matches!(event, Event::Fact { .. } | Event::Note { .. });
+        let matters = matches!(event, Event::Fact { .. } | Event::Note { .. } | Event::Alert { .. });
         self.put(What::Event(event.clone()), matters);
     }
 }

@@ -94,15 +94,11 @@ impl Outcome {
         let opened = course.opened.as_ref();
         let ending = course.ended.map(|(ending, _)| ending);
         let closing = ending.map(|ending| Closing::of(&course, ending, program));
-        let next = closing.map_or_else(
-            || Some(Next::new("to continue", format!("{program} resume"))),
-            |closing| closing.next,
-        );
+        let resume = || Some(Next::new("to continue", format!("{program} resume")));
+        let next = closing.as_ref().map_or_else(resume, |closing| closing.next.clone());
         let failure = |mishap: Option<&super::course::Mishap>| mishap.map(|mishap| mishap.failure.clone());
-        let production = ending.map_or_else(
-            || ExitCode::CUT_OFF.meaning().map_or("mixed", |row| row.production),
-            Ending::production,
-        );
+        let cut_off = || ExitCode::CUT_OFF.meaning().map_or("mixed", |row| row.production);
+        let production = closing.as_ref().map_or_else(cut_off, |closing| closing.production);
         Self {
             schema_version: SCHEMA_VERSION,
             run: opened.map(|opened| opened.run.clone()),
@@ -157,11 +153,13 @@ pub fn word(ending: Ending) -> &'static str {
         Ending::Deployed => "deployed",
         Ending::Inconclusive => "inconclusive",
         Ending::Untouched(_) => "untouched",
+        Ending::Unprepared(_) => "unprepared",
         Ending::RolledBack(_) => "rolled-back",
         Ending::NothingToUndo(_) => "nothing-to-undo",
         Ending::Withheld(_) => "withheld",
         Ending::RestoredUnhealthy(_) => "restored-unhealthy",
         Ending::Stuck(_) => "stuck",
+        Ending::Abandoned => "abandoned",
     }
 }
 

@@ -208,6 +208,16 @@ pub trait Resource: Send + Sync {
         Ok(())
     }
 
+    /// Keeps guards on any host from this resource for as long as what is returned lives; `holder` is what they are told, at
+    /// most 63 bytes of it.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    fn hold(&self, holder: &str, cx: &Context) -> Result<Held> {
+        let _ = (holder, cx);
+        Ok(Held::Nothing)
+    }
+
     /// The compose services that this resource needs running while it is copied and put back: a database's own.
     fn needs_running(&self) -> Vec<String> {
         Vec::new()
@@ -224,6 +234,19 @@ pub trait Resource: Send + Sync {
     fn occupies(&self) -> Vec<String> {
         Vec::new()
     }
+}
+
+/// Something that is held until it is dropped.
+pub trait Hold: Send {}
+
+/// What came of [`Resource::hold`].
+pub enum Held {
+    /// The resource knows no such lock.
+    Nothing,
+    /// It is ours.
+    Ours(Box<dyn Hold>),
+    /// Somebody else has it; what they said of themselves.
+    Theirs(String),
 }
 
 /// What all resources of a project share.

@@ -12,6 +12,7 @@ use crate::system::disk::{self, Staged};
 pub struct Slot {
     backup: PathBuf,
     resource: ResourceName,
+    earlier: Option<(PathBuf, Artifact)>,
 }
 
 impl Slot {
@@ -21,7 +22,22 @@ impl Slot {
         Self {
             backup: backup.to_owned(),
             resource: resource.clone(),
+            earlier: None,
         }
+    }
+
+    /// The same slot, which knows the copy of the same resource in an earlier backup: a copy may share files with it.
+    #[must_use]
+    pub fn after(mut self, backup: &Path, artifact: Artifact) -> Self {
+        self.earlier = Some((backup.to_owned(), artifact));
+        self
+    }
+
+    /// The directory of an earlier backup, and its copy of the same resource.
+    #[must_use]
+    pub fn earlier(&self) -> Option<(&Path, &Artifact)> {
+        let earlier = self.earlier.as_ref()?;
+        Some((&earlier.0, &earlier.1))
     }
 
     /// The slot's directory.

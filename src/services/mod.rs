@@ -12,6 +12,7 @@ use std::time::Duration;
 pub use self::error::ServiceError;
 pub use self::evidence::keep_evidence;
 pub use self::quiesce::Affected;
+pub use self::wait::Wanted;
 use crate::model::event::Level;
 use crate::system::call::Call;
 use crate::system::context::Context;
@@ -43,6 +44,18 @@ impl Services {
     pub fn maintenance_on(&self, cx: &Context) {
         if let Err(error) = run_all(&self.maintenance_on, "maintenance", cx) {
             cx.note(Level::Warn, format!("{}: the work goes on without it", chain(&error)));
+        }
+    }
+
+    /// Waits until the health checks of containers that were started a moment ago have said something, as long as their own
+    /// settings allow: until then nobody knows whether they are well.
+    ///
+    /// # Errors
+    /// The engine does not answer.
+    pub fn await_health(&self, cx: &Context) -> Result<()> {
+        match &self.compose {
+            Some(compose) => wait::until_health_is_known(&compose.project, cx),
+            None => Ok(()),
         }
     }
 

@@ -46,9 +46,11 @@ impl Services {
         let Some(compose) = &self.compose else {
             return Ok(Vec::new());
         };
-        let containers =
-            containers_of(cx, &compose.project).map_err(ServiceError::engine("see the project's containers"))?;
-        let needs = dependencies(&containers, compose, cx);
+        let (containers, mut needs) = containers_and_needs(compose, cx)?;
+        for container in &containers {
+            let on = container.depends_on();
+            needs.entry(container.service.clone()).or_default().extend(on);
+        }
         let chosen = choose(&containers, &needs, affected, &compose.project);
         let levels = levels(&chosen, &needs);
         // An undo of this run has to start what ran until here.
@@ -81,19 +83,22 @@ fn stop(containers: &[Container], services: &[String], cx: &Context) -> Result<(
     }
 }
 
-/// By service, those that it waits for: as its containers were made, and as the files say now.
-pub(super) fn dependencies(
-    containers: &[Container],
-    compose: &Compose,
-    cx: &Context,
-) -> BTreeMap<String, BTreeSet<String>> {
-    let mut needs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for container in containers {
-        needs
-            .entry(container.service.clone())
-            .or_default()
-            .extend(container.depends_on());
-    }
+/// By service, those that it waits for.
+pub(super) type Needs = BTreeMap<String, BTreeSet<String>>;
+
+/// The project's containers, and what its files say that services wait for. Both take their time, so they are asked at once.
+pub(super) fn containers_and_needs(compose: &Compose, cx: &Context) -> Result<(Vec<Container>, Needs)> {
+    std::thread::scope(|scope| {
+        let needs = scope.spawn(|| declared(compose, cx));
+        let containers =
+            containers_of(cx, &compose.project).map_err(ServiceError::engine("see the project's containers"));
+        // Without the files' word what the containers themselves say still counts.
+        Ok((containers?, needs.join().unwrap_or_default()))
+    })
+}
+
+fn declared(compose: &Compose, cx: &Context) -> Needs {
+    let mut needs = Needs::new();
     // Files that Compose refuses say nothing; the containers still do.
     if let Ok(resolved) = compose.resolved(cx) {
         let services = resolved.pointer("/services").and_then(serde_json::Value::as_object);

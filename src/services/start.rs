@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::quiesce::{dependencies, levels};
+use super::quiesce::{containers_and_needs, levels};
+use super::wait::{self, Wanted};
 use super::{Result, ServiceError, Services, conflict, run_all};
 use crate::model::event::Level;
 use crate::system::context::Context;
-use crate::system::docker::{Recorded, container_by_service, containers_of, docker, explained};
+use crate::system::docker::{Recorded, container_by_service, docker, explained};
 
 /// How long one `up` may take, its own waiting for healthy dependencies included.
 const UP_LIMIT: Duration = Duration::from_mins(15);
@@ -22,14 +23,39 @@ impl Services {
     /// # Errors
     /// Something holds a port or a name, Compose refuses, a service does not stay up, or a command failed.
     pub fn start(&self, recorded: Option<&Recorded>, limit: Duration, cx: &Context) -> Result<()> {
+        self.bring_up(recorded, Wanted::Healthy, limit, cx)?;
+        self.await_steady(recorded, Wanted::Healthy, limit, cx)
+    }
+
+    /// The same, until each service runs, and is healthy where that is wanted. Whether it stays up is another question, which
+    /// other proofs need not wait for.
+    ///
+    /// # Errors
+    /// Something holds a port or a name, Compose refuses, a service does not come up, or a command failed.
+    pub fn bring_up(&self, recorded: Option<&Recorded>, wanted: Wanted, limit: Duration, cx: &Context) -> Result<()> {
         if let Some(recorded) = recorded {
-            up_all(recorded, limit, cx)?;
+            up_all(recorded, wanted, limit, cx)?;
         }
         run_all(&self.start, "start", cx)?;
         if let Some(recorded) = recorded {
-            super::wait::until_steady(&recorded.compose.project, &recorded.running(), limit, cx)?;
+            wait::until_up(&recorded.compose.project, &recorded.running(), wanted, limit, cx)?;
         }
         self.maintenance_off(cx)
+    }
+
+    /// Waits until what was brought up has run for a while without a restart.
+    ///
+    /// # Errors
+    /// The engine does not answer, or a service does not stay up.
+    pub fn await_steady(
+        &self,
+        recorded: Option<&Recorded>,
+        wanted: Wanted,
+        limit: Duration,
+        cx: &Context,
+    ) -> Result<()> {
+        let Some(recorded) = recorded else { return Ok(()) };
+        wait::until_steady(&recorded.compose.project, &recorded.running(), wanted, limit, cx)
     }
 
     /// Sees to it that these services run and are healthy, as a restore through a database's own container needs. A
@@ -72,25 +98,24 @@ impl Services {
         if started.is_empty() {
             return Ok(());
         }
-        super::wait::until_healthy(&compose.project, &started, limit, cx)
+        wait::until_up(&compose.project, &started, Wanted::Healthy, limit, cx)
     }
 }
 
-fn up_all(recorded: &Recorded, limit: Duration, cx: &Context) -> Result<()> {
+fn up_all(recorded: &Recorded, wanted: Wanted, limit: Duration, cx: &Context) -> Result<()> {
     let compose = &recorded.compose;
     let running = recorded.running();
     if running.is_empty() {
         return Ok(());
     }
-    let containers =
-        containers_of(cx, &compose.project).map_err(ServiceError::engine("see the project's containers"))?;
+    // What the containers say is the failed release's word; only the files', which are back by now, counts.
+    let (containers, needs) = containers_and_needs(compose, cx)?;
     unpause(&containers, &running, cx)?;
-    let needs = dependencies(&[], compose, cx);
     let services: BTreeSet<String> = running.keys().cloned().collect();
     let is_closed = services
         .iter()
         .all(|service| needs.get(service).is_none_or(|on| on.is_subset(&services)));
-    if is_closed {
+    if is_closed && wanted == Wanted::Healthy {
         return up(
             recorded,
             &services.iter().cloned().collect::<Vec<_>>(),
@@ -100,14 +125,31 @@ fn up_all(recorded: &Recorded, limit: Duration, cx: &Context) -> Result<()> {
         );
     }
     // Compose would start whatever these wait for, also what had been stopped, as a finished migration is. So each level
-    // is started without its dependencies, after the level that it waits for is steady.
-    for level in levels(&services, &needs).into_iter().rev() {
-        up(recorded, &level, &running, true, cx)?;
+    // is started without its dependencies, after the level that it waits for is steady. It would also refuse to start what
+    // waits for a service that never becomes healthy: that one is given a moment, and the rest is started all the same.
+    let levels: Vec<Vec<String>> = levels(&services, &needs).into_iter().rev().collect();
+    for (number, level) in levels.iter().enumerate() {
+        up(recorded, level, &running, true, cx)?;
+        if wanted == Wanted::Running && number + 1 == levels.len() {
+            break;
+        }
         let counts = level
             .iter()
             .filter_map(|service| Some((service.clone(), *running.get(service)?)))
             .collect();
-        super::wait::until_healthy(&compose.project, &counts, limit, cx)?;
+        match (
+            wanted,
+            wait::until_up(
+                &compose.project,
+                &counts,
+                Wanted::Healthy,
+                limit.min(wanted.moment()),
+                cx,
+            ),
+        ) {
+            (Wanted::Running, Err(ServiceError::NotRunning(_))) => {}
+            (_, outcome) => outcome?,
+        }
     }
     Ok(())
 }

@@ -4,34 +4,90 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Result, ServiceError};
+use crate::model::event::Level;
+use crate::model::text;
 use crate::system::context::Context;
-use crate::system::docker::{Container, containers_of, docker};
+use crate::system::docker::{Container, containers_of, docker, time_to_health};
 
 /// How long a container has to run without a restart.
 const STEADY: Duration = Duration::from_secs(3);
-const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(250);
 /// So many restarts within the wait are a loop: nothing is gained by waiting on.
 const LOOP: u64 = 3;
 const LINES_SHOWN: &str = "3";
 
-/// Waits until so many containers of each service run, healthy where they have a check, none of them started anew for a while.
+/// What is asked of a container besides that it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// It is healthy, where it has a check.
+    Healthy,
+    /// Nothing: the state to be brought back may never have been healthy.
+    Running,
+}
+
+impl Wanted {
+    /// How long one level of services is waited for before those that need it are started.
+    pub(super) fn moment(self) -> Duration {
+        match self {
+            Self::Healthy => Duration::MAX,
+            Self::Running => Duration::from_secs(10),
+        }
+    }
+}
+
+/// Waits until each health check of a project that has not said anything yet has done so, at most as long as the checks'
+/// own settings allow.
+pub(super) fn until_health_is_known(project: &str, cx: &Context) -> Result<()> {
+    let begun = cx.clock.steady();
+    let mut limit = None;
+    loop {
+        let engine = || ServiceError::engine("see the project's containers");
+        let mut starting = containers_of(cx, project).map_err(engine())?;
+        starting.retain(|one| one.is_running() && !one.is_one_off() && one.health.as_deref() == Some("starting"));
+        if starting.is_empty() || cx.stop.is_asked() {
+            return Ok(());
+        }
+        let limit = if let Some(limit) = limit {
+            limit
+        } else {
+            let ids: Vec<String> = starting.iter().map(|one| one.id.clone()).collect();
+            let most = time_to_health(cx, &ids).map_err(engine())?;
+            let names: Vec<&str> = starting.iter().map(|one| one.name.as_str()).collect();
+            let names = names.join(", ");
+            let most_shown = text::duration(most);
+            cx.note(
+                Level::Info,
+                format!("waits for the first health check of {names}, {most_shown} at most"),
+            );
+            *limit.insert(most)
+        };
+        if cx.clock.steady().saturating_sub(begun) >= limit {
+            return Ok(());
+        }
+        cx.clock.sleep(PAUSE);
+    }
+}
+
+/// Waits until so many containers of each service run, well as is wanted, none of them started anew for a while.
 pub(super) fn until_steady(
     project: &str,
     counts: &BTreeMap<String, usize>,
+    wanted: Wanted,
     limit: Duration,
     cx: &Context,
 ) -> Result<()> {
-    until(project, counts, STEADY, limit, cx)
+    until(project, counts, (wanted, STEADY), limit, cx)
 }
 
-/// Waits until so many containers of each service run, healthy where they have a check.
-pub(super) fn until_healthy(
+/// Waits until so many containers of each service run, well as is wanted.
+pub(super) fn until_up(
     project: &str,
     counts: &BTreeMap<String, usize>,
+    wanted: Wanted,
     limit: Duration,
     cx: &Context,
 ) -> Result<()> {
-    until(project, counts, Duration::ZERO, limit, cx)
+    until(project, counts, (wanted, Duration::ZERO), limit, cx)
 }
 
 /// What has to stay as it is for a container to be steady.
@@ -40,7 +96,7 @@ type Lives = BTreeMap<String, (String, u64)>;
 fn until(
     project: &str,
     counts: &BTreeMap<String, usize>,
-    steady: Duration,
+    (wanted, steady): (Wanted, Duration),
     limit: Duration,
     cx: &Context,
 ) -> Result<()> {
@@ -61,11 +117,13 @@ fn until(
             lives = lives_now;
             since = now;
         }
-        let complaints = complaints(&containers, counts);
-        // What has run for long before anybody looked need not be looked at for as long again.
+        let complaints = complaints(&containers, counts, wanted);
+        // What has run for long before anybody looked need not be looked at for as long again; and what its own check
+        // calls healthy has shown more than that it runs.
+        let has_shown = |one: &Container| wanted == Wanted::Healthy && one.health.is_some();
         let is_old = containers
             .iter()
-            .all(|one| age(one, cx).is_some_and(|age| age >= steady));
+            .all(|one| has_shown(one) || age(one, cx).is_some_and(|age| age >= steady));
         if complaints.is_empty() && (is_old || now.saturating_sub(since) >= steady) {
             return Ok(());
         }
@@ -86,7 +144,7 @@ fn age(container: &Container, cx: &Context) -> Option<Duration> {
     (cx.clock.now() - started.to_utc()).to_std().ok()
 }
 
-fn complaints(containers: &[Container], counts: &BTreeMap<String, usize>) -> Vec<String> {
+fn complaints(containers: &[Container], counts: &BTreeMap<String, usize>, wanted: Wanted) -> Vec<String> {
     let mut complaints = Vec::new();
     for (service, count) in counts {
         let running = containers
@@ -97,7 +155,9 @@ fn complaints(containers: &[Container], counts: &BTreeMap<String, usize>) -> Vec
             complaints.push(format!("{service}: {running} of {count} running"));
         }
     }
-    let unwell = containers.iter().filter(|one| one.is_running());
+    let unwell = containers
+        .iter()
+        .filter(|one| one.is_running() && wanted == Wanted::Healthy);
     complaints.extend(unwell.filter_map(|one| match one.health.as_deref() {
         Some(health) if health != "healthy" => Some(format!("{} is {health}", one.name)),
         _ => None,

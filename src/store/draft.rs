@@ -137,7 +137,7 @@ impl Store {
     }
 
     /// What follows the manifest; safe to repeat.
-    fn finish(&self, backup: Backup) -> Result<Backup> {
+    pub(super) fn finish(&self, backup: Backup) -> Result<Backup> {
         self.note_generation(&backup.manifest)?;
         let tag = backup.directory.join(TAG);
         if disk::exists(&tag)? {

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::key::Key;
 use super::{Result, StoreError};
 use crate::model::artifact::{Artifact, FileEntry};
-use crate::model::name::{RunId, Timestamp};
+use crate::model::name::{ResourceName, RunId, Timestamp};
 
 /// The schema of the manifests that this guard writes, and the newest that it reads.
 pub const SCHEMA: u64 = 1;
@@ -50,6 +50,12 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// The copy of a resource.
+    #[must_use]
+    pub fn artifact(&self, name: &ResourceName) -> Option<&Artifact> {
+        self.artifacts.iter().find(|artifact| &artifact.resource == name)
+    }
+
     /// Bytes that the copies take.
     #[must_use]
     pub fn bytes(&self) -> u64 {

@@ -11,6 +11,7 @@ mod key;
 mod listing;
 mod manifest;
 mod marker;
+mod remote;
 mod remove;
 mod retention;
 mod sums;
@@ -26,7 +27,8 @@ pub use error::{Fault, StoreError};
 pub use foreign::{Foreign, ForeignKind, ForeignPart, find as find_foreign};
 pub use listing::{Backup, Listed};
 pub use manifest::{GitState, Knowledge, Manifest, SCHEMA};
-pub use retention::{Removal, Why, clock_doubt, plan_retention};
+pub use remote::{Address, Copied, Credentials, Remote, RemoteError};
+pub use retention::{Keep, Removal, Why, clock_doubt, plan_removals, plan_retention};
 pub use verify::Verified;
 
 use crate::system::disk;

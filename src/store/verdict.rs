@@ -10,7 +10,7 @@ use super::{Result, Store, StoreError};
 use crate::model::name::Timestamp;
 use crate::system::disk;
 
-const FILE: &str = "verdict.json";
+pub(super) const FILE: &str = "verdict.json";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

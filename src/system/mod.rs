@@ -12,5 +12,6 @@ pub mod leftovers;
 pub mod lock;
 pub mod privilege;
 pub mod processes;
+pub mod secrets;
 pub mod signals;
 pub mod stop;

@@ -1,5 +1,6 @@
 //! The judge of a watch: takes readings one by one, and at any moment says what they mean.
 
+use super::rules::{Fired, Rules, Trace, UserRule};
 use super::track::{Track, excused_for};
 use super::words::seconds;
 use crate::model::health::{Decision, FindingCause, Outcome, Reading, Rule, Tally, Verdict};
@@ -21,6 +22,7 @@ pub struct Judge {
     checks: u64,
     failures: u64,
     unknown: u64,
+    rules: Rules,
 }
 
 impl Judge {
@@ -37,7 +39,15 @@ impl Judge {
             checks: 0,
             failures: 0,
             unknown: 0,
+            rules: Rules::default(),
         }
+    }
+
+    /// Lets rules of the user's decide as well, from the gate on. To be called before the first reading is taken.
+    #[must_use]
+    pub fn with_rules(mut self, rules: Vec<UserRule>) -> Self {
+        self.rules = Rules::new(rules);
+        self
     }
 
     /// Lets each probe fail as often as it did before the deployment: its threshold is raised to the upper bound of the
@@ -58,6 +68,25 @@ impl Judge {
         self
     }
 
+    /// Lets these answers from before the deployment say how long an answer takes. To be called before the first reading is
+    /// taken; too few of them say nothing.
+    #[must_use]
+    pub fn with_pace<'r>(mut self, before: impl IntoIterator<Item = &'r Reading>) -> Self {
+        let mut spans = vec![Vec::new(); self.tracks.len()];
+        let before: Vec<&Reading> = before.into_iter().collect();
+        self.rules.before(&before);
+        for reading in before.into_iter().filter(|reading| reading.outcome == Outcome::Ok) {
+            let place = self.tracks.iter().position(|track| track.name == reading.probe);
+            if let Some(spans) = place.and_then(|place| spans.get_mut(place)) {
+                spans.push(reading.latency.as_secs_f64());
+            }
+        }
+        for (track, spans) in self.tracks.iter_mut().zip(spans) {
+            track.pace = super::pace::Pace::of(spans, &self.rule);
+        }
+        self
+    }
+
     /// Lets the window begin at once: for a release that has come up before this judge was asked.
     #[must_use]
     pub fn behind_the_gate(mut self) -> Self {
@@ -72,6 +101,26 @@ impl Judge {
         if self.settled.is_none() {
             self.settled = Some(self.timed(answered)).filter(|verdict| *verdict != Verdict::Undecided);
         }
+        self.weigh(reading, answered);
+        if let (None, Some(opened)) = (&self.settled, self.opened)
+            && reading.t >= opened
+        {
+            self.settled = self.rules.take(reading, answered, opened).map(Verdict::Bad);
+        }
+    }
+
+    /// The rules that fired since this was asked last.
+    pub fn fired(&mut self) -> Vec<Fired> {
+        self.rules.fired()
+    }
+
+    /// What the rules have seen since this was asked last.
+    pub fn traces(&mut self) -> Vec<Trace> {
+        self.rules.traces()
+    }
+
+    /// Weighs a reading by the rule that everybody has.
+    fn weigh(&mut self, reading: &Reading, answered: f64) {
         let place = self.tracks.iter().position(|track| track.name == reading.probe);
         let (Some(place), None) = (place, &self.settled) else {
             return;

@@ -1,14 +1,18 @@
 //! The decision: readings in, verdict out. No clock and no I/O, so that a watch can be judged again later and comes out the same.
 //!
-//! Read [`Judge`] first. `streak` knows failures in a row, `rate` the share of failures, `words` says a rule to people.
+//! Read [`Judge`] first. `streak` knows failures in a row, `rate` the share of failures, `pace`
+//! how long answers take, `words` says a rule to people.
 
 mod judge;
+mod pace;
 mod rate;
+pub mod rules;
 mod streak;
 mod track;
 mod words;
 
 pub use judge::Judge;
+pub use rules::{Fired, Then, Trace, UserRule};
 pub use words::{warnings, words};
 
 use crate::model::health::{Reading, Rule, Verdict};

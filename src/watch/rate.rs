@@ -57,6 +57,15 @@ impl Rate {
         }
     }
 
+    /// The same for another question than that of failures: what share of answers is something else.
+    pub(super) fn of_share(rule: &Rule, threshold: f64) -> Self {
+        Self {
+            form: RateForm::Evidence,
+            threshold,
+            ..Self::new(rule)
+        }
+    }
+
     /// Raises the threshold to what was usual before the deployment: the upper bound (95 %) of the share seen then.
     pub(super) fn tolerate(&mut self, failed: u64, known: u64) {
         self.threshold = self.threshold.max(upper_bound(failed, known));

@@ -1,8 +1,9 @@
 //! What is known of one probe while it is watched.
 
+use super::pace::Pace;
 use super::rate::{Excess, Rate};
 use super::streak::{Past, Streak};
-use super::words::seconds;
+use super::words::{millis, seconds};
 use crate::model::health::{Class, Decision, Finding, FindingCause, Outcome, Reading, Rule};
 use crate::model::name::ProbeName;
 
@@ -32,6 +33,8 @@ pub(super) struct Track {
     pub ended: u32,
     pub streak: Streak,
     pub rate: Rate,
+    /// Where it is known how long answers took before.
+    pub pace: Option<Pace>,
     /// The latest failure, in words.
     pub complaint: String,
     flaps: u32,
@@ -50,6 +53,7 @@ impl Track {
             ended: 0,
             streak: Streak::default(),
             rate: Rate::new(rule),
+            pace: None,
             complaint: String::new(),
             flaps: 0,
             is_excuse_spent: false,
@@ -98,6 +102,9 @@ impl Track {
             }
         }
         if self.is_scheduled(reading.t, rule) {
+            if !has_failed && let Some(finding) = self.too_slow(reading, answered - opened, rule) {
+                return Some(finding);
+            }
             let begun = self.streak.begun().unwrap_or(reading.t);
             if has_failed && self.is_excused(begun, opened, rule) {
                 self.held.push(answered);
@@ -169,6 +176,25 @@ impl Track {
             self.scheduled = Some(asked);
         }
         is
+    }
+
+    /// Whether the answers take much longer than before. Right behind the start, caches are cold.
+    fn too_slow(&mut self, reading: &Reading, since: f64, rule: &Rule) -> Option<Finding> {
+        if since < excused_for(rule) {
+            return None;
+        }
+        let pace = self.pace.as_mut()?;
+        let excess = pace.take(since, reading.latency.as_secs_f64())?;
+        let sentence = format!(
+            "{}: {} of {} answers in the last {} took over {} (before: {})",
+            self.name,
+            excess.failed,
+            excess.known,
+            seconds(excess.seconds.unwrap_or(since)),
+            millis(pace.limit),
+            millis(pace.usual)
+        );
+        Some(self.finding(FindingCause::Latency, sentence))
     }
 
     fn in_a_row(&self) -> Finding {

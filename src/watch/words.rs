@@ -27,6 +27,12 @@ pub fn words(rule: &Rule) -> String {
             )
         }
     };
+    let slow = match (rule.decision, rule.latency) {
+        (Decision::Guard, Some(factor)) => {
+            format!(", or when more than half of the answers take over {factor} times as long as before")
+        }
+        _ => String::new(),
+    };
     let excuse = if rule.decision == Decision::Guard && excused_for(rule) > rule.persist.as_secs_f64() {
         format!(
             "; one outage right behind the start is excused for {}",
@@ -35,7 +41,7 @@ pub fn words(rule: &Rule) -> String {
     } else {
         String::new()
     };
-    format!("{bad}; dead on arrival after {gate}{excuse}; window {window}")
+    format!("{bad}{slow}; dead on arrival after {gate}{excuse}; window {window}")
 }
 
 /// What in a rule cancels something else in it, one sentence each; empty for a sound rule.
@@ -102,6 +108,15 @@ pub(super) fn seconds(span: f64) -> String {
         format!("{} min", span / 60.0)
     } else if span % 1.0 == 0.0 || span >= 10.0 {
         format!("{span:.0} s")
+    } else {
+        format!("{span:.1} s")
+    }
+}
+
+/// `85 ms`, `1.2 s`.
+pub(super) fn millis(span: f64) -> String {
+    if span < 1.0 {
+        format!("{:.0} ms", span * 1000.0)
     } else {
         format!("{span:.1} s")
     }

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
-use guard::services::{Affected, ServiceError, Services, keep_evidence};
+use guard::services::{Affected, ServiceError, Services, Wanted, keep_evidence};
 use guard::system::docker::Recorded;
 
 use crate::support::Scene;
@@ -269,6 +269,45 @@ fn the_users_commands_run_around() {
     failing
         .quiesce(&Affected::default(), &scene.cx)
         .expect("a page that does not come up stops nobody");
+}
+
+/// A health check of these words, as often as can be.
+fn health(words: &str) -> String {
+    format!("healthcheck: {{test: [CMD, {words}], interval: 1s, timeout: 1s, retries: 1}}")
+}
+
+#[test]
+fn a_first_health_check_is_waited_for_as_long_as_it_may_take() {
+    let scene = Scene::new();
+    let text = format!("services:\n{}", service("app", &health("'true'")));
+    let project = Project::new(&scene.project(), &text);
+    project.up();
+    let services = services_of(&project);
+    services.await_health(&scene.cx).unwrap();
+    let look = ["inspect", "-f", "{{.State.Health.Status}}", &project.container("app")];
+    assert_eq!(docker(&look), "healthy");
+}
+
+#[test]
+fn a_state_that_never_was_healthy_is_brought_back_as_it_was() {
+    let scene = Scene::new();
+    let cx = &scene.cx;
+    let text = |condition: &str| {
+        let app = service("app", &health("'false'"));
+        let web = service("web", &format!("depends_on: {{app: {{condition: {condition}}}}}"));
+        format!("services:\n{app}{web}")
+    };
+    let project = Project::new(&scene.project(), &text("service_started"));
+    project.up();
+    let recorded = Recorded::of(cx, &project.compose).unwrap();
+    project.write(&text("service_healthy"));
+    project.compose(&["stop"]);
+    let services = services_of(&project);
+    services
+        .start(Some(&recorded), Duration::from_secs(3), cx)
+        .expect_err("Compose waits for a healthy one in vain");
+    services.bring_up(Some(&recorded), Wanted::Running, LIMIT, cx).unwrap();
+    assert_eq!(project.states(), ["app running", "web running"]);
 }
 
 #[test]

@@ -138,9 +138,26 @@ pub struct Rollback {
     pub standby: Standby,
 }
 
+/// `guard abort`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Abort {
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Why; it stands in the history
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Who waits for the lock.
+    #[command(flatten)]
+    pub patience: Patience,
+}
+
 /// `guard resume`
 #[derive(Debug, Clone, Default, Args)]
 pub struct Resume {
+    /// Finish what was cut off in any project of this user on this machine, one after the other
+    #[arg(long)]
+    pub all: bool,
     /// Who waits for the lock.
     #[command(flatten)]
     pub patience: Patience,

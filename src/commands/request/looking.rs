@@ -104,9 +104,42 @@ pub struct Freeze {
     pub message: String,
 }
 
+/// `guard inside`: how guard calls itself beside a volume.
+#[derive(Debug, Clone, Args)]
+pub struct Inside {
+    /// The act
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<String>,
+}
+
 /// `guard completions`
 #[derive(Debug, Clone, Args)]
 pub struct Completions {
     /// The shell
     pub shell: clap_complete::Shell,
+}
+
+/// `guard copy`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Copy {
+    /// The backups: timestamps, `latest` or `previous` [default: all that are not there yet]
+    #[arg(value_name = "TS")]
+    pub timestamps: Vec<String>,
+}
+
+/// `guard fetch`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Fetch {
+    /// The backup; without it, the ones that are there are listed
+    #[arg(value_name = "TS")]
+    pub timestamp: Option<String>,
+    /// Where from, on a machine that has no settings yet
+    #[arg(long, value_name = "URL")]
+    pub from: Option<String>,
+    /// The storage's address
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// The storage's region
+    #[arg(long, value_name = "NAME")]
+    pub region: Option<String>,
 }

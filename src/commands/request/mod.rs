@@ -7,8 +7,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-pub use acting::{Backup, Deploy, Patience, Resume, Rollback, Selection, Standby};
-pub use looking::{Check, Completions, Delete, Freeze, HistoryOf, Init, List, Notify, Prune, Salvage, Show, Verify};
+pub use acting::{Abort, Backup, Deploy, Patience, Resume, Rollback, Selection, Standby};
+pub use looking::{
+    Check, Completions, Copy, Delete, Fetch, Freeze, HistoryOf, Init, Inside, List, Notify, Prune, Salvage, Show,
+    Verify,
+};
 
 /// What is asked, and how it is to be told.
 #[derive(Debug, Clone, Default, Args)]
@@ -104,12 +107,18 @@ pub enum Request {
     Rollback(Rollback),
     /// Finish a run that was cut off
     Resume(Resume),
+    /// End an unfinished run as things are: nothing is put back, everything is kept
+    Abort(Abort),
     /// List the backups
     List(List),
     /// Show what a backup holds
     Show(Show),
     /// Read every byte of a backup and compare it with its manifest
     Verify(Verify),
+    /// Copy backups to another place
+    Copy(Copy),
+    /// Bring a backup back from another place
+    Fetch(Fetch),
     /// Delete backups
     Delete(Delete),
     /// Delete what retention does not keep
@@ -130,4 +139,7 @@ pub enum Request {
     Completions(Completions),
     /// Print the manual page
     Man,
+    /// How guard calls itself beside a volume
+    #[command(hide = true)]
+    Inside(Inside),
 }

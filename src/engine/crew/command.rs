@@ -11,9 +11,12 @@ use crate::system::call::Call;
 use crate::system::context::Context;
 use crate::system::disk;
 use crate::system::processes::CallError;
+use crate::system::secrets;
 
 /// The file in the run's directory to which a deploy script appends what it has to tell.
 const ANNOUNCEMENTS: &str = "events";
+/// The file there that holds what the deploy command has written.
+const DEPLOY_LOG: &str = "deploy.log";
 
 /// Runs the deploy command.
 fn deploy(history: &History, cx: &Context) -> Result<Yield, Failure> {
@@ -22,14 +25,7 @@ fn deploy(history: &History, cx: &Context) -> Result<Yield, Failure> {
     drop(disk::open_append(&events).map_err(|error| failed(&error))?);
     let words = &history.plan().command;
     let timeout = history.plan().policy.deploy_timeout;
-    let result = run(
-        words,
-        "deploy",
-        Some(cx.scratch.join("deploy.log")),
-        timeout,
-        &events,
-        cx,
-    );
+    let result = run(words, "deploy", Some(cx.scratch.join(DEPLOY_LOG)), timeout, &events, cx);
     let deployed = announced(&events, cx).map_err(|error| failed(&error))?;
     match result {
         Ok(()) => Ok(Yield::Deployed(deployed)),
@@ -41,16 +37,45 @@ fn deploy(history: &History, cx: &Context) -> Result<Yield, Failure> {
 }
 
 impl Crew {
-    /// Runs the deploy command behind the maintenance page. The page comes down whatever came of the command: the probes
-    /// have to see the release, and the way back puts it up again for itself.
+    /// Runs the deploy command behind the maintenance page. The page comes down when the command ended well, since the probes
+    /// have to see the release. Otherwise it stays up across the way back, which takes it down at its end.
     pub(super) fn deploy(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
         self.services.maintenance_on(cx);
         let result = deploy(history, cx);
+        self.learn_secrets(cx);
+        if result.is_ok() {
+            self.take_page_down(cx);
+        }
+        result
+    }
+
+    /// Takes the maintenance page down; a page that stays up is told, and that is all.
+    pub fn take_page_down(&self, cx: &Context) {
         if let Err(error) = self.services.maintenance_off(&cx.unstoppable()) {
             let chain = Failure::from_error(&error).chain.join(": ");
             cx.note(Level::Warn, format!("the maintenance page is still up: {chain}"));
         }
-        result
+    }
+
+    /// Learns the secrets that the deploy command has written into the env files, and takes them out of what was kept of
+    /// its output: until now nobody could know them.
+    pub(super) fn learn_secrets(&self, cx: &Context) {
+        for file in &self.env_files {
+            if let Err(error) = secrets::learn_file(&cx.redaction, file) {
+                cx.note(
+                    Level::Warn,
+                    format!("secrets in it are not known, and may be shown: {error}"),
+                );
+            }
+        }
+        let log = cx.scratch.join(DEPLOY_LOG);
+        let kept = disk::read_text_optional(&log).ok().flatten().unwrap_or_default();
+        let clean = cx.redaction.clean(&kept);
+        if clean != kept
+            && let Err(error) = disk::write_whole(&log, clean.as_bytes())
+        {
+            cx.note(Level::Warn, format!("a new secret may stand in it: {error}"));
+        }
     }
 
     /// Runs the user's checks, one after the other; the first failure ends them.

@@ -8,7 +8,8 @@ use crate::model::fact::{Failure, Yield};
 use crate::model::name::ResourceName;
 use crate::model::plan::Action;
 use crate::model::text;
-use crate::store::{Knowledge, ManifestInput};
+use crate::resources::Slot;
+use crate::store::{Backup, Knowledge, Listed, ManifestInput};
 use crate::system::context::Context;
 use crate::system::disk;
 
@@ -32,13 +33,34 @@ impl Crew {
     /// Copies one resource, and proves the copy.
     pub(super) fn capture(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Yield, Failure> {
         let resource = self.resource(name)?;
-        let slot = self.slot(history, name);
+        let slot = self.after_earlier(self.slot(history, name), name);
         let artifact = match self.adopting.get(name) {
             Some(material) => resource.adopt(material, &slot, cx),
             None => resource.capture(&slot, cx),
         };
         let artifact = artifact.map_err(|error| failed(&error, cx))?;
         Ok(Yield::Captured(artifact))
+    }
+
+    /// The slot with the newest earlier copy of its resource, where there is one that can be believed.
+    fn after_earlier(&self, slot: Slot, name: &ResourceName) -> Slot {
+        let listed = self.store.list().unwrap_or_default();
+        let found = listed.into_iter().find_map(|listed| match listed {
+            Listed::Backup(Backup {
+                directory, manifest, ..
+            }) => {
+                let artifact = manifest
+                    .artifacts
+                    .into_iter()
+                    .find(|artifact| &artifact.resource == name);
+                artifact.map(|artifact| (directory, artifact))
+            }
+            _ => None,
+        });
+        match found {
+            Some((directory, artifact)) => slot.after(&directory, artifact),
+            None => slot,
+        }
     }
 
     /// Writes the manifest. Without it there is no backup.

@@ -1,14 +1,17 @@
 //! Those who do the steps: each action goes to the resource, probe or command that it is about.
 
+mod acting;
 mod command;
 mod copying;
 mod observation;
+mod pace;
 mod proving;
 mod putting_back;
 mod relay;
 mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,8 +30,10 @@ use crate::resources::{Resource, ResourceError, Slot};
 use crate::services::Services;
 use crate::store::Store;
 use crate::system::context::Context;
+use crate::watch::UserRule;
 
 pub use copying::{SETTINGS, SealInput};
+pub use pace::Pacer;
 pub use watching::ask_once;
 
 /// Everything that the steps of a run need.
@@ -47,8 +52,12 @@ pub struct Crew {
     pub probes: Vec<Arc<dyn Probe>>,
     /// How readings are judged.
     pub rule: Rule,
+    /// The user's own rules.
+    pub rules: Vec<UserRule>,
     /// How what runs is stopped and started.
     pub services: Services,
+    /// The env files whose secrets must appear nowhere, absolute: a release may write new ones into them.
+    pub env_files: Vec<PathBuf>,
     /// The backups.
     pub store: Store,
     /// What the manifest says beside the copies.
@@ -61,6 +70,8 @@ pub struct Crew {
     pub allow_unhealthy_baseline: bool,
     /// Where the probes run.
     pub runtime: Handle,
+    /// Who reads them while the backup is taken.
+    pub pace: Pacer,
 }
 
 impl Acts for Crew {
@@ -73,7 +84,10 @@ impl Acts for Crew {
             Action::Baseline => self.baseline(history, &cx),
             Action::Capture(name) => self.capture(name, history, &cx),
             Action::Seal => self.seal(history, &cx),
-            Action::Deploy => self.deploy(history, &cx),
+            Action::Deploy => {
+                self.pace.end(&self.runtime);
+                self.deploy(history, &cx)
+            }
             Action::Gate => self.gate(history, &cx),
             Action::Verify => self.verify(&cx),
             Action::Watch => self.watch(history, &cx),

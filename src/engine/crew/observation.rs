@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::acting::{Acting, trace};
 use crate::model::event::{Event, Level};
 use crate::model::fact::Failure;
 use crate::model::health::{Answer, Outcome, Reading, Rule, Verdict};
@@ -45,6 +46,7 @@ pub(super) struct Observation {
     pub(super) readings: Vec<Reading>,
     pub(super) log: std::fs::File,
     pub(super) expectation: Arc<Expectation>,
+    pub(super) acting: Option<Acting>,
 }
 
 /// One probe's place in the schedule.
@@ -171,6 +173,12 @@ impl Observation {
             );
         }
         self.judge.take(&reading);
+        trace(&self.judge.traces(), cx);
+        for fired in self.judge.fired() {
+            if let Some(acting) = &self.acting {
+                acting.act(fired, cx);
+            }
+        }
         cx.voice.tell(&Event::Reading(reading.clone()));
         if self.until == Until::Verdict {
             let (elapsed, window) = (now.as_secs_f64(), self.rule.window.as_secs_f64());

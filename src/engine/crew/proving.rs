@@ -1,51 +1,45 @@
-//! The last stage back: what is, compared with what was promised.
+//! The proof at the end of the way back: resources, services and probes, asked side by side.
 
 use super::{Crew, failed};
+use crate::engine::decide::nothing_changed;
 use crate::engine::history::History;
 use crate::model::artifact::{Live, Prepared};
+use crate::model::event::Level;
 use crate::model::fact::{Failure, Yield};
+use crate::model::name::ResourceName;
+use crate::model::plan::{Action, Step};
+use crate::services::ServiceError;
 use crate::system::context::Context;
 
 impl Crew {
     /// Asks everything that can be asked: each resource that nobody writes to, and the probes.
     pub(super) fn prove(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
-        let mut found = Vec::new();
-        for prepared in history.prepared() {
-            self.prove_one(prepared, history, cx, &mut found)?;
+        if nothing_changed(history) {
+            // Nothing was started, and the probes have to see what is there.
+            self.take_page_down(cx);
         }
-        found.extend(self.prove_by_probes(cx)?);
-        Ok(Yield::Proven(found))
+        let lost = |_| Err(Failure::new("a bug in guard: a proof panicked"));
+        let found = std::thread::scope(|scope| {
+            // All of it only looks, so it is done side by side; the resources' answers count first.
+            let asked: Vec<_> = history
+                .prepared()
+                .filter(|prepared| prepared.work.is_needed())
+                .map(|prepared| scope.spawn(|| self.prove_one(prepared, history, cx)))
+                .collect();
+            let steady = scope.spawn(|| self.prove_steady(history, cx).map(|()| Vec::new()));
+            let probes = self.prove_by_probes(cx);
+            let steady = steady.join().unwrap_or_else(lost);
+            let answers = asked.into_iter().map(|one| one.join().unwrap_or_else(lost));
+            answers.chain([steady, probes]).collect::<Result<Vec<_>, Failure>>()
+        });
+        Ok(Yield::Proven(found?.concat()))
     }
 
-    fn prove_one(
-        &self,
-        prepared: &Prepared,
-        history: &History,
-        cx: &Context,
-        found: &mut Vec<String>,
-    ) -> Result<(), Failure> {
+    fn prove_one(&self, prepared: &Prepared, history: &History, cx: &Context) -> Result<Vec<String>, Failure> {
         let name = &prepared.resource;
-        if !prepared.work.is_needed() {
-            return Ok(());
-        }
+        let backup = &history.plan().backup;
         if self.data.contains(name) {
-            // Data was compared when it was put back, before the services started: by now they write to it.
-            let displaced = history.displaced().find(|displaced| &displaced.resource == name);
-            let carried = displaced.and_then(|displaced| self.resource(name).ok()?.carried(displaced));
-            let backup = self.artifact(name, history)?.fingerprint;
-            let differs = carried.as_ref().is_some_and(|carried| carried.becomes != backup);
-            let with = if differs {
-                ", with the rows that were carried over,"
-            } else {
-                ""
-            };
-            found.push(format!(
-                "{name} was as in backup {}{with} when the services started",
-                history.plan().backup
-            ));
-            let sentences = carried.into_iter().flat_map(|carried| carried.sentences);
-            found.extend(sentences.map(|sentence| format!("{name}: {sentence}")));
-            return Ok(());
+            return self.proven_before(name, history);
         }
         let artifact = self.artifact(name, history)?;
         match self
@@ -53,9 +47,40 @@ impl Crew {
             .check(&artifact, cx)
             .map_err(|error| failed(&error, cx))?
         {
-            Live::Matches => found.push(format!("{name} is as in backup {}", history.plan().backup)),
-            Live::Differs(parts) => return Err(Failure::new(format!("{name} differs in: {}", parts.join(", ")))),
-            Live::Unknown(why) => return Err(Failure::new(format!("{name} cannot be compared: {why}"))),
+            Live::Matches => Ok(vec![format!("{name} is as in backup {backup}")]),
+            Live::Differs(parts) => Err(Failure::new(format!("{name} differs in: {}", parts.join(", ")))),
+            Live::Unknown(why) => Err(Failure::new(format!("{name} cannot be compared: {why}"))),
+        }
+    }
+
+    /// Data was compared when it was put back, before the services started: by now they write to it.
+    fn proven_before(&self, name: &ResourceName, history: &History) -> Result<Vec<String>, Failure> {
+        let displaced = history.displaced().find(|displaced| &displaced.resource == name);
+        let carried = displaced.and_then(|displaced| self.resource(name).ok()?.carried(displaced));
+        let backup = self.artifact(name, history)?.fingerprint;
+        let differs = carried.as_ref().is_some_and(|carried| carried.becomes != backup);
+        let with = if differs {
+            ", with the rows that were carried over,"
+        } else {
+            ""
+        };
+        let was = format!(
+            "{name} was as in backup {}{with} when the services started",
+            history.plan().backup
+        );
+        let sentences = carried.into_iter().flat_map(|carried| carried.sentences);
+        let sentences = sentences.map(|sentence| format!("{name}: {sentence}"));
+        Ok(std::iter::once(was).chain(sentences).collect())
+    }
+
+    /// Whether what was started stays up; where it does not, that is told, and the probes say what it means.
+    fn prove_steady(&self, history: &History, cx: &Context) -> Result<(), Failure> {
+        let was_started = history.step(&Step::of(Action::Start).id).is_some();
+        let recorded = if was_started { self.recorded(history)? } else { None };
+        let (wanted, limit) = Self::wanted(history);
+        match self.services.await_steady(recorded.as_ref(), wanted, limit, cx) {
+            Err(error @ ServiceError::NotRunning(_)) => cx.note(Level::Warn, error.to_string()),
+            steady => steady.map_err(|error| Failure::from_error(&error))?,
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::model::fact::{Failure, Yield};
 use crate::model::name::{ResourceName, RunKind};
 use crate::model::plan::Action;
 use crate::resources::compose;
-use crate::services::{Affected, ServiceError, keep_evidence};
+use crate::services::{Affected, ServiceError, Wanted, keep_evidence};
 use crate::store::Backup;
 use crate::system::context::Context;
 use crate::system::disk;
@@ -18,12 +18,13 @@ use crate::system::docker::Recorded;
 
 /// How long the services may take until they run and are healthy.
 const START_LIMIT: Duration = Duration::from_mins(2);
-/// The same for an undo, which may bring back a release that never becomes healthy.
+/// The same for an undo, in which they only have to run: it may bring back a release that never becomes healthy.
 const UNDO_START_LIMIT: Duration = Duration::from_secs(30);
 
 impl Crew {
     /// Keeps what explains the failure, before anything is put back.
     pub(super) fn evidence(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        self.learn_secrets(cx);
         let directory = cx.scratch.join("evidence");
         disk::create_private_dir(&directory).map_err(|error| Failure::from_error(&error))?;
         let project = self.services.compose.as_ref().map(|compose| compose.project.as_str());
@@ -47,11 +48,7 @@ impl Crew {
         if let Some(artifact) = history.artifacts().find(|artifact| &artifact.resource == name) {
             return Ok(artifact.clone());
         }
-        let manifest = self.backup(history)?.manifest;
-        let found = manifest
-            .artifacts
-            .into_iter()
-            .find(|artifact| &artifact.resource == name);
+        let found = self.backup(history)?.manifest.artifact(name).cloned();
         found.ok_or_else(|| Failure {
             permanent: true,
             ..Failure::new(format!("backup {} holds no copy of `{name}`", history.plan().backup))
@@ -227,19 +224,26 @@ impl Crew {
     /// Starts what ran when the backup was taken.
     pub(super) fn start(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
         let recorded = self.recorded(history)?;
-        let is_undo = history.plan().kind == RunKind::Undo;
-        let limit = if is_undo { UNDO_START_LIMIT } else { START_LIMIT };
-        match self.services.start(recorded.as_ref(), limit, cx) {
-            Ok(()) => {}
+        let (wanted, limit) = Self::wanted(history);
+        match self.services.bring_up(recorded.as_ref(), wanted, limit, cx) {
             // They were started, and starting them again would not make them well: the proof says what they are.
             Err(error @ ServiceError::NotRunning(_)) => cx.note(Level::Warn, error.to_string()),
-            Err(error) => return Err(Failure::from_error(&error)),
+            brought => brought.map_err(|error| Failure::from_error(&error))?,
         }
         Ok(Yield::Nothing)
     }
 
+    /// What the services have to be after the way back, and within which time.
+    pub(super) fn wanted(history: &History) -> (Wanted, Duration) {
+        if history.plan().kind == RunKind::Undo {
+            (Wanted::Running, UNDO_START_LIMIT)
+        } else {
+            (Wanted::Healthy, START_LIMIT)
+        }
+    }
+
     /// What ran when the backup was taken, or, for an undo, when the rollback displaced it.
-    fn recorded(&self, history: &History) -> Result<Option<Recorded>, Failure> {
+    pub(super) fn recorded(&self, history: &History) -> Result<Option<Recorded>, Failure> {
         let displaced = self.undoing.iter().find_map(compose::recorded_in);
         // A rollback that found the project as in the backup displaced nothing of it: the backup says what ran.
         if history.plan().kind == RunKind::Undo && displaced.is_some() {

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::Crew;
+use super::acting::Acting;
 use super::observation::{CONFIRMATION, Observation, Observed, Until};
+use super::pace::paces;
 use crate::engine::history::History;
 use crate::model::event::Level;
-use crate::model::fact::{Failure, Yield};
+use crate::model::fact::{Failure, UNSEEN, Yield};
 use crate::model::health::{Answer, Outcome, Reading, Rule, Tally, Verdict};
 use crate::model::name::{ProbeName, RunKind};
 use crate::model::plan::{Action, Step};
@@ -32,6 +34,12 @@ impl Crew {
             );
             return Ok(Yield::Nothing);
         }
+        // A deployment right behind another finds containers whose checks have not been made yet.
+        if !self.allow_unhealthy_baseline {
+            self.services
+                .await_health(cx)
+                .map_err(|error| Failure::from_error(&error))?;
+        }
         let rule = Rule {
             interval: self.rule.interval.min(CONFIRMATION),
             ..self.rule.clone()
@@ -40,6 +48,9 @@ impl Crew {
         let complaints = complaints(&self.deciding(), &observed.readings);
         // A backup alone changes nothing: it is taken of an unwell system too, and marked as tainted.
         if complaints.is_empty() || self.allow_unhealthy_baseline || history.plan().kind == RunKind::Backup {
+            if history.plan().kind == RunKind::Deploy {
+                self.pace.begin(&self.probes, &self.rule, &self.runtime, cx);
+            }
             return Ok(Yield::Baseline {
                 tally: tally_of(&observed.readings),
                 complaints,
@@ -106,7 +117,7 @@ impl Crew {
     /// Asks the probes after the way back, with the time a start may take.
     pub(super) fn prove_by_probes(&self, cx: &Context) -> Result<Vec<String>, Failure> {
         if self.probes.is_empty() {
-            return Ok(vec!["no probe is set, so health is not proven".to_owned()]);
+            return Ok(vec![UNSEEN.to_owned()]);
         }
         let observed = self.observe(&self.rule, Until::Gate, Expectation::default(), &[], cx)?;
         match observed.verdict {
@@ -115,10 +126,10 @@ impl Crew {
                 ..Failure::new(finding.sentence)
             }
             .with_hint(
-                "the old state is back and does not pass its probes; see the evidence, and `guard rollback --undo`",
+                "what was put back is there and does not pass its probes; see the evidence, and `guard rollback --undo`",
             )),
             Verdict::Inconclusive(why) => Err(Failure::new(why).with_hint(
-                "the old state is back, and nobody can see whether it is well; `guard check` asks each probe",
+                "what was put back is there, and nobody can see whether it is well; `guard check` asks each probe",
             )),
             _ => Ok(self.deciding().iter().map(|probe| format!("{probe} answers")).collect()),
         }
@@ -141,9 +152,18 @@ impl Crew {
         before: &[Reading],
         cx: &Context,
     ) -> Result<Observed, Failure> {
+        let begun = before.first().map_or_else(|| cx.clock.now(), |reading| reading.at);
         let path = cx.scratch.join(READINGS);
         let log = disk::open_append(&path).map_err(|error| Failure::from_error(&error))?;
         let judge = Judge::new(rule.clone(), self.deciding()).with_baseline(before);
+        let judge = if until == Until::Verdict {
+            let paces = paces(cx).map_err(|error| Failure::from_error(&error))?;
+            judge
+                .with_rules(self.rules.clone())
+                .with_pace(before.iter().chain(&paces))
+        } else {
+            judge
+        };
         let judge = if until == Until::Verdict {
             judge.behind_the_gate()
         } else {
@@ -156,6 +176,10 @@ impl Crew {
             readings: Vec::new(),
             log,
             expectation: Arc::new(expectation),
+            acting: Some(Acting {
+                project: self.services.compose.as_ref().map(|compose| compose.project.clone()),
+                since: begun,
+            }),
         };
         self.runtime.block_on(observation.run(&self.probes, cx))
     }
@@ -180,6 +204,7 @@ fn before(history: &History, cx: &Context) -> Result<Vec<Reading>, Failure> {
 fn expectation(history: &History) -> Expectation {
     Expectation {
         version: history.deployed().expect_version,
+        since: history.step(&Step::of(Action::Deploy).id).map(|step| step.first_begun),
         ..Expectation::default()
     }
 }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use crate::model::fact::{Actor, Ending, Fact, Failure, Record, Turn, Yield};
 use crate::model::name::RunId;
-use crate::model::plan::{Action, Plan, Step, StepId};
+use crate::model::plan::{Action, Plan, StageName, Step, StepId};
 
 /// A record that cannot follow the ones before it: the journal is not guard's, or guard has a bug.
 #[derive(Debug, thiserror::Error)]
@@ -148,11 +148,36 @@ impl History {
                 for entry in self.steps.values_mut() {
                     entry.failures = 0;
                 }
+                self.forget_what_ran();
             }
             Fact::Closed { ending } => self.closed = Some(*ending),
         }
         self.next += 1;
         Ok(())
+    }
+
+    /// Takes what was seen running, stopped and started as cut off: the host may have come up again in between, and with it what is set
+    /// to restart. Data that was put back before that is looked at again, which is what a repeated restore does. Once the
+    /// start has begun, all this is over. What was found to need work keeps it: it may be swapped.
+    fn forget_what_ran(&mut self) {
+        let has_started = self.steps.contains_key(&Step::of(Action::Start).id);
+        let steps = self.plan.ahead.iter().chain(&self.plan.back);
+        for (stage, step) in steps.flat_map(|stage| stage.steps.iter().map(move |step| (stage.name, step))) {
+            let Some(entry) = self.steps.get_mut(&step.id) else {
+                continue;
+            };
+            let found_work =
+                matches!(&entry.progress, Progress::Done(Yield::Prepared(prepared)) if prepared.work.is_needed());
+            let is_forgotten = match step.action {
+                Action::Quiesce | Action::Recheck(_) => !has_started && !found_work,
+                Action::Restore(_) => !has_started && stage == StageName::Data,
+                Action::Gate | Action::Start | Action::Prove => true,
+                _ => false,
+            };
+            if is_forgotten && matches!(entry.progress, Progress::Done(_)) {
+                entry.progress = Progress::Begun;
+            }
+        }
     }
 
     /// The run.

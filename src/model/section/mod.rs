@@ -66,6 +66,23 @@ impl<'a> Section<'a> {
         });
     }
 
+    /// Notes a problem at a place inside a string, in bytes from its beginning; at the string where it is written with
+    /// escapes, so that nobody can say where that is.
+    pub fn problem_within(&mut self, key: &str, offset: usize, message: impl Into<String>, hint: Option<&str>) {
+        let Some((_, item)) = self.entries.get(key) else {
+            return self.problem(key, message, hint.map(str::to_owned));
+        };
+        let at = item.at.clone();
+        let text = if let Value::Text(text) = &item.value {
+            text.clone()
+        } else {
+            String::new()
+        };
+        let raw = self.source.text.get(at.clone()).unwrap_or_default();
+        let start = raw.find(&text).map_or(at.start, |begin| at.start + begin + offset);
+        self.problem_at(key, &(start..at.end), message, hint);
+    }
+
     fn problem_at(&mut self, key: &str, at: &Range<usize>, message: impl Into<String>, hint: Option<&str>) {
         let place = self.source.place(at);
         let message = format!("`{}`: {}", self.full(key), message.into());

@@ -3,6 +3,7 @@
 mod client;
 mod expected;
 mod failure;
+mod prometheus;
 mod settings;
 
 use std::path::PathBuf;
@@ -13,13 +14,15 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Response};
 use url::Url;
 
-use super::common::{BODY, Basics, spoken};
+use super::common::{BODY, Basics, spoken, with_addresses};
 use super::{Expectation, Kind, Probe};
 use crate::model::health::{Answer, Class};
 use crate::model::name::ProbeName;
 use crate::system::context::Context;
 use crate::system::disk;
 use expected::{Expected, Heard};
+
+pub(super) use prometheus::KIND as PROMETHEUS;
 
 pub(super) const KIND: Kind = Kind {
     key: "http",
@@ -85,6 +88,12 @@ impl Probe for Http {
 
 impl Http {
     async fn exchange(&self, expectation: &Expectation, cx: &Context) -> Result<Answer, Answer> {
+        let heard = self.ask(cx).await?;
+        Ok(self.expected.judge(&heard, expectation, cx))
+    }
+
+    /// Asks, and returns what was answered, whatever it is.
+    async fn ask(&self, cx: &Context) -> Result<Heard, Answer> {
         if let Some(password) = self.url.password() {
             cx.redaction.learn(password);
         }
@@ -93,12 +102,15 @@ impl Http {
             .client(cx)?
             .request(self.method.clone(), self.url.clone())
             .headers(headers);
-        let response = request
-            .send()
-            .await
-            .map_err(|error| failure::answer(&error, self.basics.timeout, cx))?;
-        let heard = self.listen(response, cx).await?;
-        Ok(self.expected.judge(&heard, expectation, cx))
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => {
+                let answer = failure::answer(&error, self.basics.timeout, cx);
+                let port = self.url.port_or_known_default().unwrap_or_default();
+                return Err(with_addresses(answer, self.url.host_str().unwrap_or_default(), port).await);
+            }
+        };
+        self.listen(response, cx).await
     }
 
     /// Reads the answer's body, but never more than [`BODY`].

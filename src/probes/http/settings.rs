@@ -72,7 +72,7 @@ fn method(section: &mut Section<'_>) -> Method {
     section.choice("method", &choices).unwrap_or(Method::GET)
 }
 
-fn headers(section: &mut Section<'_>) -> Vec<(HeaderName, Origin)> {
+pub(super) fn headers(section: &mut Section<'_>) -> Vec<(HeaderName, Origin)> {
     let mut headers = Vec::new();
     if let Some(name) = section.text("bearer_env") {
         headers.push((AUTHORIZATION, Origin::BearerEnv(name)));

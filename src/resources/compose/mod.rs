@@ -91,7 +91,14 @@ fn details(artifact: &Artifact, slot: Option<&Slot>) -> Result<Details> {
 /// The project as it is now, called as it is called there.
 fn fingerprint_of(cx: &Context, compose: &Compose) -> Result<Fingerprint> {
     let mut print = Fingerprint::default().with("project", &compose.project);
-    for path in files::find(cx, compose)? {
+    // Each question to Compose takes its time, and a way back asks often.
+    let (found, resolved) = std::thread::scope(|scope| {
+        let found = scope.spawn(|| files::find(cx, compose));
+        let resolved = compose.resolved(cx);
+        (found.join(), resolved)
+    });
+    let found = found.map_err(|_| ResourceError::new("a bug in guard: looking for the project's files panicked"))?;
+    for path in found? {
         let state = files::read(&path, 0)?.state;
         let value = match state.content {
             Some(_) => format!("{} {:04o} {}:{}", state.sha256, state.mode, state.owner, state.group),
@@ -99,8 +106,11 @@ fn fingerprint_of(cx: &Context, compose: &Compose) -> Result<Fingerprint> {
         };
         print = print.with(format!("file {}", shown(&path, &compose.directory)), value);
     }
-    let (resolved, recorded) = match compose.resolved(cx) {
-        Ok(resolved) => (sha256_hex(resolved.to_string().as_bytes()), Recorded::of(cx, compose)),
+    let (resolved, recorded) = match resolved {
+        Ok(resolved) => (
+            sha256_hex(resolved.to_string().as_bytes()),
+            Recorded::of_resolved(cx, compose, &resolved),
+        ),
         // What a release broke must be seen as a difference, and not keep anyone from going back.
         Err(DockerError::Call(crate::system::processes::CallError::Exit { .. })) => {
             ("refused by Compose".to_owned(), Recorded::of_containers(cx, compose))

@@ -56,17 +56,36 @@ pub(super) fn rename(resource: &ResourceName, target: &Names, act: &str, cx: &Co
 fn displace(resource: &ResourceName, target: &Names, cx: &Context) -> Result<Displaced> {
     let mut meanings = BTreeMap::new();
     let mut pins: Vec<Pin> = Vec::new();
+    let hold = &|name: &str, service: &str| -> Result<(Option<String>, Option<Pin>)> {
+        let Some(id) = image(cx, name).map_err(unnamed)?.map(|found| found.id) else {
+            return Ok((None, None));
+        };
+        let short = id.trim_start_matches("sha256:").get(..12).unwrap_or_default();
+        let token = format!("{}-displaced-{short}", cx.token());
+        let pin = pin(cx, &id, &target.compose.project, service, &token).map_err(unnamed)?;
+        Ok((Some(id), Some(pin)))
+    };
+    // Services are down while this is done. Names of one service may share a pin, so only services go side by side.
+    let mut services: BTreeMap<&String, Vec<&String>> = BTreeMap::new();
     for (name, (_, service)) in &target.meanings {
-        let found = image(cx, name).map_err(unnamed)?.map(|found| found.id);
-        if let Some(id) = &found {
-            let short = id.trim_start_matches("sha256:").get(..12).unwrap_or_default();
-            let token = format!("{}-displaced-{short}", cx.token());
-            let pin = pin(cx, id, &target.compose.project, service, &token).map_err(unnamed)?;
-            if !pins.contains(&pin) {
-                pins.push(pin);
-            }
-        }
-        meanings.insert(name.clone(), (found, service.clone()));
+        services.entry(service).or_default().push(name);
+    }
+    let services = std::thread::scope(|scope| {
+        let threads: Vec<_> = services
+            .into_iter()
+            .map(|(service, names)| {
+                let found = move |name: &String| (name.clone(), service.clone(), hold(name, service));
+                scope.spawn(move || names.into_iter().map(found).collect::<Vec<_>>())
+            })
+            .collect();
+        let joined: std::thread::Result<Vec<_>> =
+            threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        joined.map_err(|_| ResourceError::new("a bug in guard: pinning an image panicked"))
+    });
+    for (name, service, found) in services?.into_iter().flatten() {
+        let (found, pin) = found?;
+        pins.extend(pin.filter(|pin| !pins.contains(pin)));
+        meanings.insert(name, (found, service));
     }
     Ok(Displaced {
         resource: resource.clone(),

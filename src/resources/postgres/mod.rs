@@ -6,6 +6,7 @@ mod capture;
 mod carry;
 mod catalog;
 mod exchange;
+mod hold;
 mod prepare;
 mod properties;
 mod reach;
@@ -22,7 +23,7 @@ mod trouble;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Built, Kind, Resource, ResourceError, Result, Site, Slot, Survey};
+use super::{Built, Held, Kind, Resource, ResourceError, Result, Site, Slot, Survey};
 use crate::model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::foreign::Material;
@@ -51,7 +52,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(30);
 const STALL: Duration = Duration::from_mins(5);
 
 /// One database.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Postgres {
     name: ResourceName,
     way: Way,
@@ -67,7 +68,7 @@ struct Postgres {
 }
 
 /// Where the server is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Way {
     /// In the container of a compose service.
     Service { service: String, project: String },
@@ -235,6 +236,10 @@ impl Resource for Postgres {
 
     fn discard(&self, prepared: &Prepared, cx: &Context) -> Result<()> {
         swap::discard(self, prepared, cx)
+    }
+
+    fn hold(&self, holder: &str, cx: &Context) -> Result<Held> {
+        hold::hold(self, holder, cx)
     }
 
     fn needs_running(&self) -> Vec<String> {

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use super::Volume;
+use super::chunks::Form;
 use super::halt::Mode;
 use super::place::Target;
 use crate::model::name::ResourceName;
@@ -20,7 +21,8 @@ pub const KIND: Kind = Kind {
 };
 
 /// The keys: `volume` (a compose volume's key, or a volume's name in the engine) or `path` (a directory); `mode`, how it is
-/// copied while its containers run: `live`, `pause`, `stop`; `compression`, zstd's level from 1 to 19; `through_engine`,
+/// copied while its containers run: `live`, `pause`, `stop`; `compression`, zstd's level from 1 to 19; `form`, one `archive`, or `chunks` that
+/// backups share, or `auto`; `force_read`, which reads also what cannot have changed; `through_engine`,
 /// which reaches the volume only through the engine's API even where its directory could be read, as for an engine on
 /// another host.
 fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
@@ -32,6 +34,13 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
         .whole("compression", 1..=19)
         .and_then(|level| i32::try_from(level).ok())
         .unwrap_or(3);
+    let forms = [
+        ("archive", Some(Form::Archive)),
+        ("chunks", Some(Form::Chunks)),
+        ("auto", None),
+    ];
+    let form = section.choice("form", &forms).unwrap_or(None);
+    let force_read = section.flag("force_read").unwrap_or(false);
     let through_engine = section.flag("through_engine").unwrap_or(false);
     let target = match (volume, path) {
         (Some(volume), None) => Target::Volume(volume),
@@ -56,6 +65,8 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
         target,
         mode,
         level,
+        form,
+        force_read,
         through_engine,
         project: site.compose.as_ref().map(|compose| compose.project.clone()),
         found: OnceLock::new(),

@@ -22,9 +22,9 @@ pub(super) const ARCHIVE: &str = "data.tar.zst";
 /// The index's name in the slot.
 pub(super) const INDEX: &str = "index.jsonl.zst";
 /// How often a file that changes while it is read is read again.
-const ATTEMPTS: u32 = 3;
+pub(super) const ATTEMPTS: u32 = 3;
 /// So many sentences about what was not kept are listed one by one.
-const LISTED: usize = 100;
+pub(super) const LISTED: usize = 100;
 
 /// What a copy came to.
 pub(super) struct Copied {
@@ -49,7 +49,7 @@ pub(super) struct Copy<'c> {
     cx: &'c Context,
 }
 
-fn encoder(slot: &Slot, name: &str, level: i32) -> Result<zstd::Encoder<'static, Staged>> {
+pub(super) fn encoder(slot: &Slot, name: &str, level: i32) -> Result<zstd::Encoder<'static, Staged>> {
     let staged = slot.stage(name)?;
     let compressed = |error| ResourceError::because("could not set up the compression", error);
     let mut encoder = zstd::Encoder::new(staged, level).map_err(compressed)?;
@@ -215,7 +215,7 @@ pub(super) fn copy_directory(root: &Path, slot: &Slot, level: i32, cx: &Context)
     Ok(copied)
 }
 
-fn not_copied(path: &Path, error: io::Error) -> ResourceError {
+pub(super) fn not_copied(path: &Path, error: io::Error) -> ResourceError {
     let full = matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge

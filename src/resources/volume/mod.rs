@@ -5,7 +5,10 @@ mod archive;
 mod aside;
 mod build;
 mod capture;
+mod chunks;
 mod halt;
+mod hand;
+mod inside;
 mod node;
 mod place;
 mod record;
@@ -17,19 +20,20 @@ mod unpack;
 mod walk;
 mod work;
 
-use std::os::unix::ffi::OsStrExt;
 use std::sync::OnceLock;
 
 use serde_json::Value;
 
 pub use build::KIND;
+pub use inside::inside;
 
+use self::chunks::Form;
 use self::halt::Mode;
+use self::hand::Hand;
 use self::node::Precision;
 use self::place::Target;
 use self::record::{Spot, details};
-use self::swap::{Aside, Side};
-use super::names::escaped;
+use self::swap::{Seen, Side};
 use super::{Resource, ResourceError, Result, Slot, Survey};
 use crate::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use crate::model::fingerprint::Fingerprint;
@@ -45,6 +49,10 @@ pub(super) struct Volume {
     mode: Mode,
     /// zstd's level.
     level: i32,
+    /// The form of a copy; `None`: by its size.
+    form: Option<Form>,
+    /// Reads also what cannot have changed.
+    force_read: bool,
     /// Reaches the volume as if the engine were on another host.
     through_engine: bool,
     project: Option<String>,
@@ -76,13 +84,13 @@ impl Resource for Volume {
         if let Some(database) = self.live_database(&place, cx)? {
             return Err(survey::refused_database(&place, database));
         }
-        let copied = self.copy(&place, slot, cx)?;
+        let (form, packed, copied) = self.copy(&place, slot, cx)?;
         let precision = if place.directory().is_some() {
             Precision::Nanoseconds
         } else {
             Precision::Seconds
         };
-        self.artifact(&place, precision, copied)
+        self.artifact(&place, precision, (form, packed), copied)
     }
 
     fn adopt(&self, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact> {
@@ -91,15 +99,19 @@ impl Resource for Volume {
         };
         let place = self.find(cx)?;
         let Some(live) = place.directory() else {
-            return Err(survey::refused_engine(&place));
+            return Err(survey::refused_adoption(&place));
         };
         let copied = adopt::copy(path, live, slot, self.level, cx)?;
-        self.artifact(&place, Precision::Seconds, copied)
+        self.artifact(&place, Precision::Seconds, Default::default(), copied)
     }
 
-    fn prove(&self, artifact: &Artifact, slot: &Slot, _cx: &Context) -> Result<()> {
+    fn prove(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
         slot.compare(artifact)?;
-        unpack::prove(artifact, slot, &details(artifact)?)
+        let details = details(artifact)?;
+        match details.form {
+            Form::Archive => unpack::prove(artifact, slot, &details),
+            Form::Chunks => chunks::prove(artifact, slot, details.entries, cx),
+        }
     }
 
     fn prepare(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Prepared> {
@@ -122,26 +134,27 @@ impl Resource for Volume {
                 Vec::new(),
             ));
         }
-        let Some(live) = place.directory() else {
-            return Err(survey::refused_engine(&place));
-        };
-        survey::room(live, details.content_bytes)?;
+        let hand = Hand::of(&place, cx)?;
+        let look = hand.look()?;
+        if details.form == Form::Chunks {
+            return self.prepare_chunks(parts, artifact, slot, &details, (&place, &hand, &look), cx);
+        }
+        survey::room(&place, look.free, details.content_bytes)?;
         let copy = &unpack::listed(artifact)?.sha256;
         let (mut serial, mut name) = (1, aside::name(&cx.token(), 1));
         // A state that was live must not be staged over: a further restore in the same run takes a further directory.
-        while !Aside::new(live, &name).holds(copy)? && Aside::new(live, &name).is_used()? {
+        while look
+            .asides
+            .get(&name)
+            .is_some_and(|seen| !seen.holds(copy) && seen.is_used())
+        {
             serial += 1;
             name = aside::name(&cx.token(), serial);
         }
-        let aside = Aside::new(live, &name);
-        if !aside.holds(copy)? {
-            unpack::stage(artifact, slot, &details, &aside, cx)?;
+        if !look.asides.get(&name).is_some_and(|seen| seen.holds(copy)) {
+            hand.stage(&name, artifact, slot, &details, cx)?;
         }
-        let staged = Spot {
-            live: escaped(live.as_os_str().as_bytes()),
-            aside: name,
-            to: Side::After,
-        };
+        let staged = Spot::at(&hand, name, Side::After);
         let price = vec![format!(
             "what was written to the {} since the backup is put aside",
             place.shown
@@ -149,7 +162,7 @@ impl Resource for Volume {
         Ok(prepared(Work::Changed(parts), staged.value()?, price))
     }
 
-    fn restore(&self, prepared: &Prepared, _artifact: &Artifact, _slot: &Slot, cx: &Context) -> Result<Displaced> {
+    fn restore(&self, prepared: &Prepared, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Displaced> {
         if !prepared.work.is_needed() {
             return Ok(Displaced {
                 resource: self.name.clone(),
@@ -157,7 +170,7 @@ impl Resource for Volume {
                 kept_as: Vec::new(),
             });
         }
-        self.swap(&Spot::of(&prepared.details)?, cx)
+        self.swap(&Spot::of(&prepared.details)?, Some((artifact, slot)), cx)
     }
 
     fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
@@ -176,27 +189,33 @@ impl Resource for Volume {
         if displaced.details.is_null() {
             return Ok(displaced.clone());
         }
-        self.swap(&Spot::of(&displaced.details)?, cx)
+        self.swap(&Spot::of(&displaced.details)?, None, cx)
     }
 
     fn settle(&self, cx: &Context) -> Result<()> {
         halt::wake_left(cx)
     }
 
-    fn forget(&self, displaced: &Displaced, _cx: &Context) -> Result<()> {
+    fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {
         if displaced.details.is_null() {
-            Ok(())
-        } else {
-            Spot::of(&displaced.details)?.aside()?.remove()
+            return Ok(());
         }
+        let spot = Spot::of(&displaced.details)?;
+        spot.hand(cx)?.remove(&spot.aside)
     }
 
-    fn discard(&self, prepared: &Prepared, _cx: &Context) -> Result<()> {
+    fn discard(&self, prepared: &Prepared, cx: &Context) -> Result<()> {
         if prepared.details.is_null() {
             return Ok(());
         }
-        let aside = Spot::of(&prepared.details)?.aside()?;
-        if aside.is_used()? { Ok(()) } else { aside.remove() }
+        let spot = Spot::of(&prepared.details)?;
+        let hand = spot.hand(cx)?;
+        let look = hand.look()?;
+        if look.asides.get(&spot.aside).is_some_and(Seen::is_used) {
+            Ok(())
+        } else {
+            hand.remove(&spot.aside)
+        }
     }
 
     fn occupies(&self) -> Vec<String> {

@@ -1,18 +1,20 @@
 //! What a copy, a staged tree and a displaced one say of themselves in the backup and in the journal.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::chunks::{Form, Packed};
 use super::halt::Mode;
+use super::hand::Hand;
 use super::node::Precision;
-use super::swap::{Aside, Side};
+use super::swap::Side;
 use crate::model::artifact::Artifact;
-use crate::resources::names::unescaped;
+use crate::resources::names::{escaped, unescaped};
 use crate::resources::{ResourceError, Result};
+use crate::system::context::Context;
 
 /// What the artifact says of itself.
 #[derive(Debug, Serialize, Deserialize)]
@@ -23,23 +25,52 @@ pub(super) struct Details {
     pub(super) entries: u64,
     pub(super) content_bytes: u64,
     pub(super) tar_bytes: u64,
+    #[serde(default)]
+    pub(super) form: Form,
+    #[serde(default)]
+    pub(super) packed: Packed,
 }
 
 /// Where something was staged or displaced.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Spot {
-    /// The live directory, escaped.
+    /// The live directory, escaped; empty where the volume is reached through the engine.
     pub(super) live: String,
+    /// The volume that is reached through the engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) volume: Option<String>,
     /// The name of the directory aside.
     pub(super) aside: String,
     /// The side that a swap makes live.
     pub(super) to: Side,
+    /// Whether whole top-level entries are exchanged, or single ones.
+    #[serde(default)]
+    pub(super) form: Form,
 }
 
 impl Spot {
-    pub(super) fn aside(&self) -> Result<Aside> {
+    /// Where it is, under this name.
+    pub(super) fn at(hand: &Hand<'_>, aside: String, to: Side) -> Self {
+        let (live, volume) = match hand {
+            Hand::Here(live) => (escaped(live.as_os_str().as_bytes()), None),
+            Hand::There(volume, ..) => (String::new(), Some(volume.clone())),
+        };
+        Self {
+            live,
+            volume,
+            aside,
+            to,
+            form: Form::Archive,
+        }
+    }
+
+    /// Who can move it.
+    pub(super) fn hand<'c>(&self, cx: &'c Context) -> Result<Hand<'c>> {
+        if let Some(volume) = &self.volume {
+            return Hand::in_volume(volume, cx);
+        }
         let live = unescaped(&self.live).ok_or_else(|| ResourceError::new("a recorded path is malformed"))?;
-        Ok(Aside::new(Path::new(&OsString::from_vec(live)), &self.aside))
+        Ok(Hand::Here(OsString::from_vec(live).into()))
     }
 
     pub(super) fn of(details: &Value) -> Result<Self> {

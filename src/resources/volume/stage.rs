@@ -116,6 +116,12 @@ impl Stage {
         Ok(utimensat(directory, name, &times(&node), AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
+    /// Makes a further name of a file that lies elsewhere on the same file system.
+    pub(super) fn link(&mut self, from: &Path, path: &[u8]) -> io::Result<()> {
+        let name = self.parent(path)?;
+        Ok(linkat(CWD, from, &self.open.1, name, AtFlags::empty())?)
+    }
+
     /// Gives the directories their owners, modes and times, and makes the whole durable. Returns the root's own entry.
     pub(super) fn finish(mut self) -> io::Result<Node> {
         let mut own = None;

@@ -1,15 +1,13 @@
 //! What `guard check` says of a volume.
 
-use std::path::Path;
-
 use super::halt::Mode;
+use super::hand::Hand;
 use super::node::Precision;
-use super::place::{self, Place};
-use super::{Volume, walk};
+use super::place::{self, Place, Reach};
+use super::{Volume, stream, walk};
 use crate::model::text;
 use crate::resources::{ResourceError, Result, Survey};
 use crate::system::context::Context;
-use crate::system::disk;
 
 /// What stays free on a disk when a copy is staged on it.
 const RESERVE: u64 = 64 * 1024 * 1024;
@@ -31,16 +29,21 @@ pub(super) fn survey(volume: &Volume, cx: &Context) -> Survey {
             return survey;
         }
     };
-    let Some(live) = place.directory() else {
-        refuse(&mut survey, &refused_engine(&place));
-        return survey;
+    // Where the volume is reached through the engine, this proves that guard's program runs beside it.
+    let look = match Hand::of(&place, cx).and_then(|hand| hand.look()) {
+        Ok(look) => look,
+        Err(error) => {
+            refuse(&mut survey, &error);
+            return survey;
+        }
     };
     match volume.live_database(&place, cx) {
         Ok(Some(database)) => refuse(&mut survey, &refused_database(&place, database)),
         Err(error) => refuse(&mut survey, &error),
         Ok(None) => {}
     }
-    if volume.mode == Mode::Pause && matches!(place::database_in(live, 2), Ok(Some(_))) {
+    let holds_database = |live| matches!(place::database_in(live, 2), Ok(Some(_)));
+    if volume.mode == Mode::Pause && place.directory().is_some_and(holds_database) {
         survey.warn(
             format!(
                 "the {} holds a database, which a pause leaves as a power cut would",
@@ -49,13 +52,20 @@ pub(super) fn survey(volume: &Volume, cx: &Context) -> Survey {
             "set `mode = \"stop\"`, or use the database's own kind",
         );
     }
-    match walk::portrait(live, Precision::Nanoseconds, cx) {
+    let seen = match &place.reach {
+        Reach::Directory(live) => walk::portrait(live, Precision::Nanoseconds, cx),
+        Reach::Engine(volume) => {
+            survey.fact(format!("the {} is reached through the engine", place.shown));
+            stream::portrait(volume, cx)
+        }
+    };
+    match seen {
         Ok((_, (entries, bytes))) => {
             let size = text::bytes(bytes);
             survey.fact(format!("{}: {} entries, {size}", place.shown, text::count(entries)));
             survey.copy_bytes = Some(bytes);
             survey.side_bytes = Some(bytes);
-            if let Err(error) = room(live, bytes) {
+            if let Err(error) = room(&place, look.free, bytes) {
                 refuse(&mut survey, &error);
             }
         }
@@ -97,10 +107,10 @@ pub(super) fn refused_database(place: &Place, database: &str) -> ResourceError {
     .with_hint("use the database's own kind (`kind = \"postgres\"`), or set `mode = \"stop\"`")
 }
 
-/// Says that a volume can be copied, but not swapped from here.
-pub(super) fn refused_engine(place: &Place) -> ResourceError {
+/// Says that an archive made by hand cannot be taken over for a volume that no directory shows.
+pub(super) fn refused_adoption(place: &Place) -> ResourceError {
     ResourceError::new(format!(
-        "the {} can be copied through the engine, but not put back from here: its directory is on another host",
+        "an archive can be taken over only beside its directory, and that of the {} is on another host",
         place.shown
     ))
     .with_hint("run guard on the engine's own host")
@@ -109,16 +119,15 @@ pub(super) fn refused_engine(place: &Place) -> ResourceError {
 /// Says that the copy fits beside the live tree.
 ///
 /// # Errors
-/// It does not, or that cannot be asked.
-pub(super) fn room(live: &Path, bytes: u64) -> Result<()> {
-    let free = disk::free_bytes(live)?;
+/// It does not.
+pub(super) fn room(place: &Place, free: u64, bytes: u64) -> Result<()> {
     if free >= bytes.saturating_add(RESERVE) {
         return Ok(());
     }
     let (needed, free) = (text::bytes(bytes), text::bytes(free));
     Err(ResourceError::new(format!(
-        "{} has {free} free, and staging the copy beside the live tree takes {needed}",
-        live.display()
+        "the {} has {free} free, and staging the copy beside the live tree takes {needed}",
+        place.shown
     ))
     .with_hint("free some space on that disk, and run the same command again"))
 }

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::aside::is_ours;
-use super::node::{Node, Shape};
-use super::{stage, walk};
+use super::node::Shape;
+use super::{chunks, stage, walk};
 use crate::resources::names::{escaped, unescaped};
 use crate::resources::{ResourceError, Result};
 use crate::system::disk::{self, At};
@@ -31,6 +31,13 @@ pub(super) enum Side {
 }
 
 impl Side {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Before => "before",
+            Self::After => "after",
+        }
+    }
+
     pub(super) fn other(self) -> Self {
         match self {
             Self::Before => Self::After,
@@ -41,12 +48,37 @@ impl Side {
 
 /// Owner, mode and time of the volume's own directory, which cannot be exchanged and is set instead.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Own {
-    mode: u32,
-    uid: u32,
-    gid: u32,
-    seconds: i64,
-    nanoseconds: u32,
+pub(super) struct Own {
+    pub(super) mode: u32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) seconds: i64,
+    pub(super) nanoseconds: u32,
+}
+
+/// How it stands with what lies aside.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Seen {
+    pub(super) copy: String,
+    pub(super) done: bool,
+    pub(super) used: bool,
+}
+
+impl Seen {
+    /// Whether this copy is staged there, whole, whichever side is live.
+    pub(super) fn holds(&self, copy: &str) -> bool {
+        self.copy == copy && (!self.used || !self.done)
+    }
+
+    /// Whether a state that was live once may lie there.
+    pub(super) fn is_used(&self) -> bool {
+        self.used
+    }
+
+    /// Whether a swap was cut off there: even where all entries are exchanged, the rest of it is still to do.
+    pub(super) fn is_unfinished(&self) -> bool {
+        !self.done
+    }
 }
 
 /// What is written down in the directory aside.
@@ -111,21 +143,17 @@ impl Aside {
         Ok(disk::write_whole(&self.state_file(), &bytes)?)
     }
 
-    /// Whether this copy is staged here, whole, whichever side is live.
-    pub(super) fn holds(&self, copy: &str) -> Result<bool> {
-        Ok(self
-            .state()?
-            .is_some_and(|state| state.copy == copy && (!state.used || !state.done)))
-    }
-
-    /// Whether a state that was live once may lie here.
-    pub(super) fn is_used(&self) -> Result<bool> {
-        Ok(self.state()?.is_some_and(|state| state.used))
-    }
-
-    /// Whether a swap was cut off here: even where all entries are exchanged, the rest of it is still to do.
-    pub(super) fn is_unfinished(&self) -> Result<bool> {
-        Ok(self.state()?.is_some_and(|state| !state.done))
+    /// How it stands with it; `None` where nothing is staged whole.
+    pub(super) fn seen(&self) -> Result<Option<Seen>> {
+        let seen = |state: State| Seen {
+            copy: state.copy,
+            done: state.done,
+            used: state.used,
+        };
+        match self.state()? {
+            Some(state) => Ok(Some(seen(state))),
+            None => chunks::seen(&self.directory),
+        }
     }
 
     /// An empty place to stage in; what an earlier try left is removed.
@@ -137,7 +165,7 @@ impl Aside {
     }
 
     /// Says that the copy is staged whole; `own` is the entry of the volume's own directory.
-    pub(super) fn staged(&self, copy: &str, own: &Node) -> Result<()> {
+    pub(super) fn staged(&self, copy: &str, own: Own) -> Result<()> {
         self.write(&State {
             copy: copy.to_owned(),
             to: Side::Before,
@@ -145,26 +173,18 @@ impl Aside {
             used: false,
             entries: Vec::new(),
             live: self.own()?,
-            aside: Own {
-                mode: own.mode,
-                uid: own.uid,
-                gid: own.gid,
-                seconds: own.mtime.0,
-                nanoseconds: own.mtime.1,
-            },
+            aside: own,
         })
     }
 
     fn own(&self) -> Result<Own> {
         let metadata = std::fs::symlink_metadata(&self.live).at("look at", &self.live)?;
-        let node = walk::node(Vec::new(), Shape::Directory, &metadata, Vec::new());
-        Ok(Own {
-            mode: node.mode,
-            uid: node.uid,
-            gid: node.gid,
-            seconds: node.mtime.0,
-            nanoseconds: node.mtime.1,
-        })
+        Ok(Own::of(&walk::node(
+            Vec::new(),
+            Shape::Directory,
+            &metadata,
+            Vec::new(),
+        )))
     }
 
     /// Makes this side live, and the other one lie aside. Safe to repeat; a swap that was cut off is finished first.
@@ -223,17 +243,7 @@ impl Aside {
         }
         disk::sync_directory(&aside)?;
         let directory = File::open(&self.live).at("open", &self.live)?;
-        let own = Node {
-            path: Vec::new(),
-            shape: Shape::Directory,
-            mode: state.live.mode,
-            uid: state.live.uid,
-            gid: state.live.gid,
-            size: 0,
-            mtime: (state.live.seconds, state.live.nanoseconds),
-            xattrs: Vec::new(),
-        };
-        stage::dress(&directory, &own).at("set the owner and mode of", &self.live)?;
+        stage::dress(&directory, &state.live.node()).at("set the owner and mode of", &self.live)?;
         disk::sync_directory(&self.live)?;
         state.done = true;
         self.write(state)
@@ -244,7 +254,7 @@ impl Aside {
     /// # Errors
     /// A swap is not finished, so that parts of the live state lie here; or it cannot be removed.
     pub(super) fn remove(&self) -> Result<()> {
-        if self.state()?.is_some_and(|state| !state.done) {
+        if self.seen()?.is_some_and(|seen| seen.is_unfinished()) {
             let what = format!(
                 "a swap in {} is not finished: parts of the live state lie there",
                 self.live.display()

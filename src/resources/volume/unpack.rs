@@ -8,7 +8,7 @@ use super::capture::ARCHIVE;
 use super::node::Node;
 use super::record::Details;
 use super::stage::Stage;
-use super::swap::Aside;
+use super::swap::{Aside, Own};
 use crate::model::artifact::{Artifact, FileEntry};
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
@@ -43,7 +43,7 @@ pub(super) fn listed(artifact: &Artifact) -> Result<&FileEntry> {
 ///
 /// # Errors
 /// It is not (`copy_is_bad`), or `take` failed. What was made of the entries must not be used then.
-fn read(
+pub(super) fn read(
     artifact: &Artifact,
     slot: &Slot,
     details: &Details,
@@ -143,7 +143,7 @@ pub(super) fn stage(artifact: &Artifact, slot: &Slot, details: &Details, aside: 
             copy_is_bad: error.kind() == io::ErrorKind::InvalidData,
             ..ResourceError::because(format!("could not stage {} whole", artifact.resource), error)
         })?;
-        aside.staged(&listed(artifact)?.sha256, &own)
+        aside.staged(&listed(artifact)?.sha256, Own::of(&own))
     })();
     if staged.is_err() {
         // The first failure is the one to tell; what cannot be removed now is removed by the next attempt.

@@ -151,11 +151,11 @@ fn noun(metadata: &Metadata) -> &'static str {
 }
 
 /// Names and values.
-type Attributes = Vec<(String, Vec<u8>)>;
+pub(super) type Attributes = Vec<(String, Vec<u8>)>;
 
 /// The attributes that can be put back as they are: the user's own, capabilities, access lists. The others belong to the
 /// host's security policy.
-fn attributes(path: &Path) -> Result<(Attributes, Vec<Vec<u8>>)> {
+pub(super) fn attributes(path: &Path) -> Result<(Attributes, Vec<Vec<u8>>)> {
     let mut list = vec![0_u8; 64 * 1024];
     let length = match llistxattr(path, &mut list[..]) {
         Ok(length) => length,

@@ -1,12 +1,15 @@
 //! The acts of a volume that several promises share: finding it, looking at it, copying it, swapping it.
 
+use super::chunks::{self, Form, Packed};
 use super::halt::{Halt, Mode};
+use super::hand::Hand;
+use super::inside::Look;
 use super::node::Precision;
 use super::place::{self, Place, Reach, Target};
-use super::record::{Details, Spot};
-use super::swap::Aside;
-use super::{KIND, Volume, aside, capture, stream, walk};
-use crate::model::artifact::{Artifact, Displaced};
+use super::record::{Details, Spot, details};
+use super::swap::{Seen, Side};
+use super::{KIND, Volume, aside, capture, stream, survey, walk};
+use crate::model::artifact::{Artifact, Displaced, Prepared, Work};
 use crate::model::event::Level;
 use crate::model::fingerprint::Fingerprint;
 use crate::model::text;
@@ -38,16 +41,15 @@ impl Volume {
         cx: &Context,
     ) -> Result<Vec<String>> {
         let mut parts = Self::portrait(place, precision, cx)?.differences(&artifact.fingerprint);
-        if let Some(live) = place.directory() {
-            for serial in 1.. {
-                let aside = Aside::new(live, &aside::name(&cx.token(), serial));
-                if aside.is_unfinished()? {
-                    parts.push("a swap that was cut off".to_owned());
-                } else if aside.is_used()? {
-                    continue;
-                }
-                break;
+        let look = Hand::of(place, cx)?.look()?;
+        for serial in 1.. {
+            let seen = look.asides.get(&aside::name(&cx.token(), serial));
+            if seen.is_some_and(Seen::is_unfinished) {
+                parts.push("a swap that was cut off".to_owned());
+            } else if seen.is_some_and(Seen::is_used) {
+                continue;
             }
+            break;
         }
         Ok(parts)
     }
@@ -68,7 +70,29 @@ impl Volume {
         Ok(is_used.then_some(database))
     }
 
-    pub(super) fn copy(&self, place: &Place, slot: &Slot, cx: &Context) -> Result<capture::Copied> {
+    /// The form that a copy takes: the one that is set, or that of what is there already, or what its size asks for.
+    fn form(&self, place: &Place, slot: &Slot, cx: &Context) -> Result<Form> {
+        let Some(live) = place.directory() else {
+            return Ok(Form::Archive);
+        };
+        if let Some(form) = self.form {
+            return Ok(form);
+        }
+        let before = slot.earlier().and_then(|(_, artifact)| details(artifact).ok());
+        if before.is_some_and(|details| details.form == Form::Chunks) {
+            return Ok(Form::Chunks);
+        }
+        let (_, (_, bytes)) = walk::portrait(live, Precision::Seconds, cx)?;
+        Ok(if bytes < chunks::LARGE {
+            Form::Archive
+        } else {
+            Form::Chunks
+        })
+    }
+
+    pub(super) fn copy(&self, place: &Place, slot: &Slot, cx: &Context) -> Result<(Form, Packed, capture::Copied)> {
+        let form = self.form(place, slot, cx)?;
+        let mut packed = Packed::default();
         let users = if self.mode == Mode::Live {
             Vec::new()
         } else {
@@ -76,6 +100,12 @@ impl Volume {
         };
         let halt = Halt::of(&users, self.mode, &self.name, cx)?;
         let copied = match &place.reach {
+            Reach::Directory(path) if form == Form::Chunks => {
+                chunks::copy_directory(path, slot, self.level, self.force_read, cx).map(|(copied, found)| {
+                    packed = found;
+                    copied
+                })
+            }
             Reach::Directory(path) => capture::copy_directory(path, slot, self.level, cx),
             Reach::Engine(volume) => stream::copy_volume(volume, slot, self.level, cx),
         };
@@ -98,11 +128,21 @@ impl Volume {
                 .map(|path| format!("a still moment of {path}, which was written to while it was read"));
             copied.not_kept.extend(noted);
         }
-        Ok(copied)
+        Ok((form, packed, copied))
     }
 
     /// What the manifest says of a copy.
-    pub(super) fn artifact(&self, place: &Place, precision: Precision, copied: capture::Copied) -> Result<Artifact> {
+    pub(super) fn artifact(
+        &self,
+        place: &Place,
+        precision: Precision,
+        (form, packed): (Form, Packed),
+        copied: capture::Copied,
+    ) -> Result<Artifact> {
+        let stored = match form {
+            Form::Archive => String::new(),
+            Form::Chunks => format!(", {} of it new", text::bytes(packed.stored)),
+        };
         let details = Details {
             source: place.source.clone(),
             mode: self.mode,
@@ -110,6 +150,8 @@ impl Volume {
             entries: copied.entries,
             content_bytes: copied.content_bytes,
             tar_bytes: copied.tar_bytes,
+            form,
+            packed,
         };
         let details = serde_json::to_value(&details)
             .map_err(|error| ResourceError::because("could not describe the copy", error))?;
@@ -120,14 +162,59 @@ impl Volume {
             fingerprint: copied.fingerprint,
             files: copied.files,
             details,
-            summary: format!("{}: {} entries, {size}", place.shown, text::count(copied.entries)),
+            summary: format!(
+                "{}: {} entries, {size}{stored}",
+                place.shown,
+                text::count(copied.entries)
+            ),
             not_kept: copied.not_kept,
             tools: vec![("guard".to_owned(), env!("CARGO_PKG_VERSION").to_owned())],
         })
     }
 
-    pub(super) fn swap(&self, spot: &Spot, cx: &Context) -> Result<Displaced> {
-        let aside = spot.aside()?;
+    /// Stages what differs from a copy in chunks.
+    pub(super) fn prepare_chunks(
+        &self,
+        parts: Vec<String>,
+        artifact: &Artifact,
+        slot: &Slot,
+        details: &Details,
+        (place, hand, look): (&Place, &Hand<'_>, &Look),
+        cx: &Context,
+    ) -> Result<Prepared> {
+        let Some(live) = place.directory() else {
+            return Err(ResourceError::new(format!(
+                "the copy of {} is in chunks, and the {} is reached only through the engine",
+                self.name, place.shown
+            ))
+            .with_hint("run guard where the volume's directory is, or unpack the copy by hand with scripts/unpack"));
+        };
+        let mut serial = 1;
+        // A state that was live must not be staged over: a further restore in the same run takes a further directory.
+        while look
+            .asides
+            .get(&aside::name(&cx.token(), serial))
+            .is_some_and(Seen::is_used)
+        {
+            serial += 1;
+        }
+        let aside = aside::name(&cx.token(), serial);
+        let room = |bytes| survey::room(place, look.free, bytes);
+        let extent = chunks::prepare(artifact, slot, details, (live, &aside), &room, cx)?;
+        let staged = Spot {
+            form: Form::Chunks,
+            ..Spot::at(hand, aside, Side::After)
+        };
+        Ok(Prepared {
+            resource: self.name.clone(),
+            work: Work::Changed(parts),
+            details: staged.value()?,
+            price: vec![extent],
+        })
+    }
+
+    pub(super) fn swap(&self, spot: &Spot, from: Option<(&Artifact, &Slot)>, cx: &Context) -> Result<Displaced> {
+        let hand = spot.hand(cx)?;
         if let (Target::Volume(_), Ok(place)) = (&self.target, self.find(cx))
             && place
                 .users(cx)
@@ -141,16 +228,21 @@ impl Volume {
                 ),
             );
         }
-        aside.swap(spot.to)?;
+        match (&hand, spot.form, from) {
+            (Hand::Here(live), Form::Chunks, Some((artifact, copy))) => {
+                chunks::swap_in(artifact, copy, &details(artifact)?, live, &spot.aside, cx)?;
+            }
+            (Hand::Here(live), Form::Chunks, None) => chunks::swap_back(live, &spot.aside, spot.to)?,
+            _ => hand.swap(&spot.aside, spot.to)?,
+        }
         let back = Spot {
-            live: spot.live.clone(),
-            aside: spot.aside.clone(),
-            to: spot.to.other(),
+            form: spot.form,
+            ..Spot::at(&hand, spot.aside.clone(), spot.to.other())
         };
         Ok(Displaced {
             resource: self.name.clone(),
             details: back.value()?,
-            kept_as: vec![format!("directory {}", aside.entries().display())],
+            kept_as: vec![hand.shown(&spot.aside)],
         })
     }
 }

@@ -190,6 +190,18 @@ pub fn free_bytes(path: &Path) -> Result<u64, DiskError> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
+/// How much of the file system of this path is used, in percent, as `df` counts: what is reserved for root is not free.
+///
+/// # Errors
+/// Where it cannot be asked.
+pub fn used_percent(path: &Path) -> Result<f64, DiskError> {
+    let stat = rustix::fs::statvfs(path).at("ask the used space of", path)?;
+    let used = stat.f_blocks.saturating_sub(stat.f_bfree);
+    let whole = used.saturating_add(stat.f_bavail).max(1);
+    #[expect(clippy::cast_precision_loss, reason = "shown without decimals")]
+    Ok(100.0 * used as f64 / whole as f64)
+}
+
 /// Writes a file whole or not at all (0600): beside its place, synced, then renamed.
 ///
 /// # Errors

@@ -114,7 +114,14 @@ impl Compose {
             call = call.arg("--file").arg(file);
         }
         let call = call.args(["config", "--format", "json"]).directory(directory);
-        let output = cx.output(&call).map_err(explained)?;
+        let output = match cx.output(&call) {
+            Ok(output) => output,
+            Err(error) => {
+                // A client without Compose answers with its whole help, and a person needs one sentence.
+                Self::version(cx)?;
+                return Err(explained(error));
+            }
+        };
         let value: serde_json::Value =
             serde_json::from_slice(&output.stdout).map_err(|source| DockerError::Answer {
                 call: call.to_string(),

@@ -3,6 +3,8 @@
 mod carrier;
 mod compose;
 mod engine;
+mod health;
+mod inside;
 mod pin;
 mod recorded;
 mod usage;
@@ -12,6 +14,8 @@ pub use compose::{Compose, MAINTAINED_COMPOSE};
 pub use engine::{
     Container, Image, Mount, Volume, container_by_service, containers_of, exec, image, volume, volumes_of,
 };
+pub use health::time_to_health;
+pub use inside::{COMMAND, Inside, MOUNT};
 pub use pin::{PIN_LABEL, Pin, pin, tag, unpin, untag};
 pub use recorded::{Recorded, RecordedContainer};
 pub use usage::{containers_using, is_on_this_host, volumes_matching};

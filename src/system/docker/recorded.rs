@@ -78,6 +78,19 @@ impl Recorded {
         })
     }
 
+    /// What the project is like now; `resolved` is what Compose has just made of its files.
+    ///
+    /// # Errors
+    /// The engine does not answer.
+    pub fn of_resolved(cx: &Context, compose: &Compose, resolved: &serde_json::Value) -> Result<Self, DockerError> {
+        let services = resolved.get("services").and_then(serde_json::Value::as_object);
+        let declared: BTreeSet<String> = services.into_iter().flatten().map(|(name, _)| name.clone()).collect();
+        Ok(Self {
+            declared: declared.into_iter().collect(),
+            ..Self::of_containers(cx, compose)?
+        })
+    }
+
     /// What the project is like now, as its containers alone tell: for files that Compose may refuse.
     ///
     /// # Errors

@@ -143,6 +143,48 @@ fn the_maintenance_page_stands_around_the_deployment_and_the_way_back() {
         .expect(21);
     let page = project.sh("cat ../page");
     assert!(page.starts_with("on\ndeploy\n") && page.ends_with("off\n"), "{page}");
+    // After a command that failed nobody needs to see the release: the page stays until the way back has ended.
+    for (words, code) in [(&["sick", "exit 3"][..], 20), (&["exit 3"], 24)] {
+        project.sh("rm ../page");
+        let deploy = ["deploy", "--", "./deploy.sh"];
+        project.guard().run(&[&deploy[..], words].concat()).expect(code);
+        let page = project.sh("cat ../page");
+        assert!(
+            page.ends_with("on\noff\n") && page.matches("off").count() == 1,
+            "{words:?}: {page}"
+        );
+    }
+    project.sh("rm ../page");
+    let held = ["deploy", "--no-rollback", "--", "./deploy.sh", "sick", "exit 3"];
+    project.guard().run(&held).expect(31);
+    assert_eq!(
+        project.sh("cat ../page"),
+        "on\noff\n",
+        "the failed release is there to be looked at"
+    );
+}
+
+#[test]
+fn a_secret_that_the_release_brings_is_shown_nowhere() {
+    let project = Embedded::and("[verify]\ncommands = [[\"sh\", \"-c\", \"cat .env; exit 1\"]]");
+    project.write(
+        "bring.sh",
+        "echo SMTP_PASSWORD=canary-of-the-release > .env; cat .env\n",
+    );
+    let ran = project
+        .guard()
+        .run(&["deploy", "--", "./deploy.sh", "all", "sh ./bring.sh"])
+        .expect(21);
+    let kept = project.sh(
+        "cat ../state/runs/*/*.log ../state/runs/*/*.md ../state/runs/*/*.json; \
+                           cat ../state/runs/*/journal.jsonl; grep -r . ../state/runs/*/evidence || true",
+    );
+    assert!(!kept.contains("canary-of-the-release"), "{kept}");
+    assert_eq!(kept.matches("SMTP_PASSWORD=[REDACTED]").count(), 2, "{kept}");
+    // While the command runs nobody can know what it is about to write; from its end on it is known.
+    let shown = ran.stderr.split("The deploy command ended").nth(1).unwrap();
+    assert!(shown.contains("SMTP_PASSWORD=[REDACTED]"), "{shown}");
+    assert!(!shown.contains("canary-of-the-release"), "{shown}");
 }
 
 #[test]

@@ -64,7 +64,27 @@ fn a_check_shows_everything_and_where_it_comes_from() {
     ] {
         assert!(shown.stdout.contains(fact), "{fact:?} is missing in:\n{}", shown.stdout);
     }
+    let told = result(&project.guard().run(&["check", "-v", "--output", "json"]).expect(0));
+    assert_eq!(told["way_back"], "open");
+    let has = |list: &str, key: &str, value: &str| told[list].as_array().unwrap().iter().any(|one| one[key] == value);
+    assert!(
+        has("facts", "about", "objects") && has("facts", "about", "app"),
+        "{told}"
+    );
+    assert!(has("settings", "key", "monitor.gate"), "{told}");
     project.sh("echo mode=bad > conf/app.conf");
+    let told = result(&project.guard().run(&["check", "--output", "json"]).expect(10));
+    assert_eq!(told["way_back"], "closed");
+    let finding = told["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["refuses"] == true);
+    assert_eq!(finding.unwrap()["about"], "app", "{told}");
+    assert!(
+        told["error"]["failed"].is_string() && told.get("settings").is_none(),
+        "{told}"
+    );
     let ran = project.guard().run(&["check"]).expect(10).says("app");
     assert!(ran.stdout.contains("NO"), "{}", ran.stdout);
     project.guard().run(&["deploy", "--", "./deploy.sh"]).expect(10);

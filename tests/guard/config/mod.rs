@@ -19,7 +19,17 @@ use guard::system::environment::Environment;
 /// The kinds that the tests know.
 pub const RESOURCES: &[&str] = &["postgres", "sqlite", "volume", "git", "compose", "files", "images"];
 /// The kinds that the tests know.
-pub const PROBES: &[&str] = &["http", "tcp", "command", "container", "postgres"];
+pub const PROBES: &[&str] = &[
+    "http",
+    "tcp",
+    "command",
+    "container",
+    "postgres",
+    "redis",
+    "log",
+    "prometheus",
+    "host",
+];
 
 /// A settings file that is fine, to which tests add.
 pub const FINE: &str = "verify = \"none\"\n";

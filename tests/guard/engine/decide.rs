@@ -284,6 +284,30 @@ fn a_deployment_that_changed_nothing_stops_nothing() {
 }
 
 #[test]
+fn a_rollback_by_hand_that_cannot_be_made_ready_has_touched_nothing() {
+    let mut journal = Journal::of(plan(RunKind::Rollback, Policy::default()));
+    journal.add(Fact::Turned { why: Turn::Asked });
+    journal.done(Action::Evidence, Yield::Nothing);
+    for _ in 0..3 {
+        assert_eq!(next(&journal), "prepare/db");
+        journal.failed(Action::Prepare(resource()));
+    }
+    assert_eq!(next(&journal), "close Unprepared(Asked)");
+
+    let mut journal = Journal::of(plan(RunKind::Rollback, Policy::default()));
+    journal.add(Fact::Turned { why: Turn::Asked });
+    journal.done(Action::Evidence, Yield::Nothing);
+    journal.begun(Action::Prepare(resource())).add(Fact::Failed {
+        step: Step::of(Action::Prepare(resource())).id,
+        failure: Failure {
+            permanent: true,
+            ..Failure::new("the copy is bad")
+        },
+    });
+    assert_eq!(next(&journal), "close Untouched(Asked)");
+}
+
+#[test]
 fn a_step_back_is_tried_three_times_and_then_a_person_is_needed() {
     let mut journal = deploy();
     journal.deployed().failed(Action::Gate).add(Fact::Turned {
@@ -300,7 +324,9 @@ fn a_step_back_is_tried_three_times_and_then_a_person_is_needed() {
         .add(Fact::Closed {
             ending: Ending::Stuck(Turn::VerifyFailed),
         })
-        .add(Fact::Reopened { actor: actor() });
+        .add(Fact::Reopened { actor: actor() })
+        .done(Action::Quiesce, Yield::Nothing)
+        .done(Action::Recheck(resource()), Yield::Nothing);
     assert_eq!(next(&journal), "restore/db", "a resume tries again");
 }
 
@@ -371,4 +397,74 @@ fn a_watch_without_evidence_leaves_the_release_unless_told_otherwise() {
         .done(Action::Verify, Yield::Nothing);
     journal.done(Action::Watch, inconclusive);
     assert_eq!(next(&journal), "close Inconclusive");
+}
+
+#[test]
+fn fault_a11_what_was_stopped_is_stopped_again_after_a_resume() {
+    let mut journal = deploy();
+    journal.deployed().failed(Action::Gate).add(Fact::Turned {
+        why: Turn::VerifyFailed,
+    });
+    journal
+        .prepared(Work::Changed(vec!["schema".into()]))
+        .done(Action::Quiesce, Yield::Nothing)
+        .done(Action::Recheck(resource()), Yield::Nothing)
+        .done(Action::Restore(resource()), displaced());
+    assert_eq!(next(&journal), "start");
+    // The host may have come up again in between, and with it what is set to restart.
+    journal.add(Fact::Reopened { actor: actor() });
+    assert_eq!(next(&journal), "quiesce");
+    journal.done(Action::Quiesce, Yield::Nothing);
+    assert_eq!(next(&journal), "recheck/db");
+    journal.done(Action::Recheck(resource()), Yield::Nothing);
+    assert_eq!(next(&journal), "restore/db", "it is compared with its copy again");
+    journal
+        .done(Action::Restore(resource()), displaced())
+        .done(Action::Start, Yield::Nothing)
+        .add(Fact::Reopened { actor: actor() });
+    assert_eq!(next(&journal), "start", "once started, nothing is stopped any more");
+}
+
+#[test]
+fn fault_a11_a_release_that_had_passed_is_asked_again_after_a_resume() {
+    let mut journal = deploy();
+    journal
+        .deployed()
+        .done(Action::Gate, Yield::Nothing)
+        .done(Action::Verify, Yield::Nothing)
+        .done(
+            Action::Watch,
+            Yield::Watched {
+                tally: Tally::default(),
+                inconclusive: None,
+            },
+        );
+    assert_eq!(next(&journal), "close Deployed");
+    journal.add(Fact::Reopened { actor: actor() });
+    assert_eq!(next(&journal), "gate");
+}
+
+#[test]
+fn fault_a11_work_that_was_found_late_is_not_looked_for_again() {
+    let changed = |work| {
+        Yield::Prepared(Prepared {
+            resource: resource(),
+            work,
+            details: Value::Null,
+            price: Vec::new(),
+        })
+    };
+    let mut journal = deploy();
+    journal.deployed().failed(Action::Gate).add(Fact::Turned {
+        why: Turn::VerifyFailed,
+    });
+    // It may be swapped in already, and would be found unchanged then.
+    journal
+        .prepared(Work::Changed(vec!["schema".into()]))
+        .done(Action::Quiesce, Yield::Nothing)
+        .done(Action::Recheck(resource()), changed(Work::Changed(vec!["rows".into()])))
+        .begun(Action::Restore(resource()))
+        .add(Fact::Reopened { actor: actor() })
+        .done(Action::Quiesce, Yield::Nothing);
+    assert_eq!(next(&journal), "restore/db");
 }

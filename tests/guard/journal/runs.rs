@@ -27,6 +27,29 @@ fn runs_of_one_second_get_names_of_their_own_and_are_listed_newest_first() {
 }
 
 #[test]
+fn fault_c1_the_order_of_runs_is_that_of_their_beginnings_and_not_the_clocks() {
+    let state = tempfile::tempdir().unwrap();
+    let runs = Runs::below(state.path());
+    // The clock goes back a year, stands still, and goes on; the names of one second would sort by their kinds.
+    let years = [0, -365, -365, -365, -364, 1, -400];
+    let kinds = [
+        RunKind::Undo,
+        RunKind::Rollback,
+        RunKind::Deploy,
+        RunKind::Undo,
+        RunKind::Backup,
+    ];
+    let mut made = Vec::new();
+    for (number, days) in years.into_iter().enumerate() {
+        let now = moment() + chrono::TimeDelta::days(days);
+        made.push(runs.claim(now, kinds[number % kinds.len()]).unwrap());
+        assert_eq!(runs.newest().unwrap().as_ref(), made.last());
+    }
+    made.reverse();
+    assert_eq!(runs.list().unwrap(), made);
+}
+
+#[test]
 fn what_is_not_a_run_is_not_listed() {
     let state = tempfile::tempdir().unwrap();
     let runs = Runs::below(state.path());

@@ -213,3 +213,49 @@ fn fault_l4_a_journal_of_a_newer_guard_is_refused_by_its_version() {
     );
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
 }
+
+/// Where something was written, and what.
+type Write = (u64, Vec<u8>);
+
+/// A file whose writes are kept, for a test to look at.
+#[derive(Debug, Clone, Default)]
+struct Watched(std::sync::Arc<std::sync::Mutex<Vec<Write>>>);
+
+impl guard::journal::Medium for Watched {
+    fn write_at(&mut self, bytes: &[u8], place: u64) -> std::io::Result<()> {
+        self.0.lock().unwrap().push((place, bytes.to_owned()));
+        Ok(())
+    }
+
+    fn cut(&mut self, _: u64) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn sync(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn reserve(&mut self, _: u64, _: u64) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn fault_b7_a_record_whose_sync_may_have_failed_is_written_again_before_the_journal_goes_on() {
+    let scene = tempfile::tempdir().unwrap();
+    written(scene.path(), &run(), "here", 3);
+    let path = scene.path().join(FILE);
+    let bytes = std::fs::read(&path).unwrap();
+    let last = bytes[..bytes.len() - 1]
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .unwrap()
+        + 1;
+    let torn = [bytes.as_slice(), b"{\"v\":1,\"su"].concat();
+    for read in [&bytes, &torn] {
+        let medium = Watched::default();
+        Journal::go_on(Box::new(medium.clone()), &path, read).unwrap();
+        let writes = medium.0.lock().unwrap().clone();
+        assert_eq!(writes, [(last as u64, bytes[last..].to_owned())]);
+    }
+}

@@ -9,8 +9,11 @@ mod containers;
 mod database;
 mod hostile;
 mod http;
+mod logs;
+mod metrics;
 mod programs;
 pub mod project;
+mod redis;
 pub mod server;
 
 mod tcp;

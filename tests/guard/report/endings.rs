@@ -1,7 +1,7 @@
 //! Every ending has its code, its state of production, its last words and its next command.
 
 use guard::model::exit::{ExitCode, TABLE};
-use guard::model::fact::{Ending, Turn};
+use guard::model::fact::{Ending, Turn, UNSEEN, Yield};
 use guard::model::name::RunKind;
 use guard::model::secret::Redaction;
 use guard::report::closing::Closing;
@@ -25,8 +25,9 @@ const TURNS: [Turn; 8] = [
 ];
 
 fn every_ending() -> Vec<Ending> {
-    let forms: [fn(Turn) -> Ending; 6] = [
+    let forms: [fn(Turn) -> Ending; 7] = [
         Ending::Untouched,
+        Ending::Unprepared,
         Ending::RolledBack,
         Ending::NothingToUndo,
         Ending::Withheld,
@@ -34,10 +35,15 @@ fn every_ending() -> Vec<Ending> {
         Ending::Stuck,
     ];
     let turned = forms.iter().flat_map(|form| TURNS.map(form));
-    [Ending::Captured, Ending::Deployed, Ending::Inconclusive]
-        .into_iter()
-        .chain(turned)
-        .collect()
+    [
+        Ending::Captured,
+        Ending::Deployed,
+        Ending::Inconclusive,
+        Ending::Abandoned,
+    ]
+    .into_iter()
+    .chain(turned)
+    .collect()
 }
 
 #[test]
@@ -48,6 +54,8 @@ fn the_codes_are_those_that_are_promised() {
         (Ending::RolledBack(Turn::Asked), 0, "old, verified"),
         (Ending::Untouched(Turn::BackupFailed), 11, "untouched"),
         (Ending::Untouched(Turn::Interrupted), 14, "untouched"),
+        (Ending::Untouched(Turn::Asked), 40, "untouched"),
+        (Ending::Unprepared(Turn::Asked), 10, "untouched"),
         (Ending::RolledBack(Turn::DeployFailed), 20, "old, verified"),
         (Ending::RolledBack(Turn::DeployUnknown), 20, "old, verified"),
         (Ending::RolledBack(Turn::VerifyFailed), 21, "old, verified"),
@@ -59,6 +67,7 @@ fn the_codes_are_those_that_are_promised() {
         (Ending::Withheld(Turn::VerifyFailed), 31, "new, failed"),
         (Ending::RestoredUnhealthy(Turn::DeployFailed), 32, "old, unhealthy"),
         (Ending::Inconclusive, 34, "new, unproven"),
+        (Ending::Abandoned, 35, "as it was left"),
     ];
     for (ending, code, production) in promised {
         assert_eq!(ending.exit_code().number(), code, "{ending:?}");
@@ -68,7 +77,7 @@ fn the_codes_are_those_that_are_promised() {
     assert_eq!(
         numbers,
         [
-            0, 2, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 30, 31, 32, 33, 34, 40, 41, 70
+            0, 2, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 30, 31, 32, 33, 34, 35, 40, 41, 70
         ]
     );
 }
@@ -96,16 +105,17 @@ fn the_very_last_line_is_the_verdict_and_the_result_agrees() {
             let text = said(style(Form::Plain), journal.events());
             let last = text.lines().last().unwrap();
             let code = ending.exit_code().number();
+            let production = ending.production_after(kind);
             let expected = if code == 0 {
-                format!("[INFO] Production is {}.", ending.production())
+                format!("[INFO] Production is {production}.")
             } else {
-                format!("[ERROR] Production is {} (exit code {code}).", ending.production())
+                format!("[ERROR] Production is {production} (exit code {code}).")
             };
             assert_eq!(last, expected, "{kind:?} {ending:?}");
             let result = Outcome::of(&journal.0, None, "guard");
             assert_eq!(
                 (result.exit_code.number(), result.production.as_str()),
-                (code, ending.production())
+                (code, production)
             );
             assert!(
                 result.next.unwrap().command.starts_with("guard "),
@@ -191,6 +201,28 @@ fn a_stuck_run_tells_what_is_in_the_way_and_why_it_went_back() {
 }
 
 #[test]
+fn what_nobody_looked_at_is_not_called_verified_or_proven() {
+    let unwatched = deployed().done(50, Action::Watch, Yield::Nothing);
+    let words = last_words(unwatched, Ending::Deployed);
+    assert_eq!(
+        words,
+        "[INFO] The new release is deployed. No probe is set, so nobody has seen whether it is well.\n\
+         [INFO] To go back to the state before it: guard rollback --backup-timestamp=20251022_153000\n\
+         [INFO] Production is new, unverified."
+    );
+    for (kind, production) in [(RunKind::Rollback, "old"), (RunKind::Undo, "restored")] {
+        let journal = opened(kind).done(50, Action::Prove, Yield::Proven(vec![UNSEEN.to_owned()]));
+        let words = last_words(journal, Ending::RolledBack(Turn::Asked));
+        assert!(words.contains("whether it is well is not known"), "{words}");
+        assert!(!words.contains("proven"), "{words}");
+        assert!(
+            words.ends_with(&format!("Production is {production}, unverified.")),
+            "{words}"
+        );
+    }
+}
+
+#[test]
 fn the_sentences_of_the_other_endings() {
     let of = |kind, ending| {
         let course = Course::of(&opened(kind).0);
@@ -204,6 +236,8 @@ fn the_sentences_of_the_other_endings() {
         of(RunKind::Backup, Ending::Untouched(Turn::Interrupted)),
         of(RunKind::Rollback, Ending::RolledBack(Turn::Asked)),
         of(RunKind::Undo, Ending::RolledBack(Turn::Asked)),
+        of(RunKind::Undo, Ending::RestoredUnhealthy(Turn::Asked)),
+        of(RunKind::Rollback, Ending::Unprepared(Turn::Asked)),
         of(RunKind::Rollback, Ending::NothingToUndo(Turn::Asked)),
         of(RunKind::Rollback, Ending::Withheld(Turn::Asked)),
         of(RunKind::Deploy, Ending::Withheld(Turn::VerifyFailed)),
@@ -216,6 +250,8 @@ fn the_sentences_of_the_other_endings() {
         "The run ended before it changed anything. > guard -C /srv/shop deploy -- ./deploy.sh --to 'new version'",
         "Rolled back to 20251022_153000, and proven. > guard -C /srv/shop rollback --undo",
         "The state that the last rollback put aside is back, and proven. > guard -C /srv/shop rollback --undo",
+        "The state that the last rollback put aside is back; it does not pass its probes. > guard -C /srv/shop rollback --undo",
+        "The way back to 20251022_153000 could not be made ready, so nothing was put back. > guard -C /srv/shop check",
         "Everything is as backup 20251022_153000 has it; there was nothing to put back. > guard -C /srv/shop list",
         "The rollback was withheld by the data policy; nothing was put back. > guard -C /srv/shop rollback --backup-timestamp=20251022_153000 --data-restore=always",
         "The verification failed; the rollback was withheld, and the failed release is still there. > guard -C /srv/shop rollback --backup-timestamp=20251022_153000",

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use guard::model::name::Timestamp;
-use guard::store::{Backup, Knowledge, Listed, Manifest, Why, clock_doubt, plan_retention};
+use guard::store::{Backup, Keep, Knowledge, Listed, Manifest, Why, clock_doubt, plan_removals, plan_retention};
 
 use super::{Place, backup, moment};
 
@@ -183,4 +183,39 @@ fn only_backups_are_planned_away() {
     }
     assert!(plan_retention(&store.list().unwrap(), 2, 30, &[], moment(10)).is_empty());
     assert!(place.backups().join("20200101_000000/db_app.sql").exists());
+}
+
+#[test]
+fn a_week_and_a_month_keep_their_newest_good_backup() {
+    // One a day from 2025-10-22 on; some are bad, the newest of a week and of a month among them.
+    let bad = [5_u64, 9, 10];
+    let all: Vec<Listed> = (1..=80)
+        .map(|n| {
+            let known = if bad.contains(&n) {
+                Knowledge::Unknown
+            } else {
+                Knowledge::KnownGood
+            };
+            listed(n, i64::try_from(n).unwrap() - 1, known)
+        })
+        .collect();
+    let keep = |weekly, monthly| Keep {
+        newest: 3,
+        days: 1000,
+        weekly,
+        monthly,
+    };
+    let kept = |keep: Keep| {
+        let gone = generations(&all, &plan_removals(&all, keep, &[], day(80)));
+        (1..=80).filter(|n| !gone.contains(n)).collect::<Vec<u64>>()
+    };
+    assert_eq!(kept(keep(0, 0)), [5, 9, 10, 78, 79, 80]);
+    // 2026-01-09 is the 80th: a Friday. Sundays before it are the 75th and the 68th.
+    assert_eq!(kept(keep(3, 0)), [5, 9, 10, 68, 75, 78, 79, 80]);
+    // December ends with the 71st, November with the 40th, and the last good one of October is the 8th.
+    assert_eq!(kept(keep(0, 9)), [5, 8, 9, 10, 40, 71, 78, 79, 80]);
+    assert_eq!(kept(keep(3, 2)), [5, 9, 10, 68, 71, 75, 78, 79, 80]);
+    // On a clock in doubt they stay as well: it is their own time that counts, not their age.
+    let gone = generations(&all, &plan_removals(&all, keep(3, 2), &[], day(80 + 5000)));
+    assert_eq!(gone.len(), 80 - 9);
 }

@@ -1,5 +1,6 @@
 //! The real binary, run as a user would, in a directory, with a state of its own.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -56,6 +57,11 @@ pub struct Program {
     env: Vec<(String, String)>,
 }
 
+/// The binary under test: this build's, or the one that a planted bug was built into.
+fn binary() -> OsString {
+    std::env::var_os("GUARD_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_guard").into())
+}
+
 impl Program {
     /// guard in this directory, with its state there.
     pub fn new(directory: &Path, state: &Path) -> Self {
@@ -74,7 +80,7 @@ impl Program {
 
     /// The command, ready to run; no variable of the test's own environment that means something to guard is left.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_guard"));
+        let mut command = Command::new(binary());
         command.args(args).current_dir(&self.directory).stdin(Stdio::null());
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
@@ -86,6 +92,8 @@ impl Program {
             }
         }
         command.env("GUARD_STATE_DIR", &self.state).env("NO_COLOR", "1");
+        // Where runs of this machine are registered; the machine's own place is not a test's to write to.
+        command.env("GUARD_STATE_ROOT", self.state.with_extension("root"));
         for (name, value) in &self.env {
             command.env(name, value);
         }

@@ -242,3 +242,50 @@ fn a_replay_says_what_the_watch_said() {
         assert_eq!(judge(&rule, &probes, &again, now), verdict, "seed {seed}");
     }
 }
+
+/// A watch whose answers take so long (a median, in seconds, spread as answers are) from second `begin` on.
+fn paced(luck: &mut Luck, before: f64, after: f64, begin: f64) -> (f64, Verdict) {
+    let probe = name("web");
+    // The sum of twelve even numbers is nearly normal; its exponential is how latencies are spread.
+    let spread = move |median: f64, luck: &mut Luck| {
+        let normal: f64 = (0..12).map(|_| luck.share()).sum::<f64>() - 6.0;
+        Duration::from_secs_f64(median * (0.5 * normal).exp())
+    };
+    let usual: Vec<Reading> = (0..60)
+        .map(|t| Reading {
+            latency: spread(before, luck),
+            ..reading(&probe, f64::from(t), Outcome::Ok)
+        })
+        .collect();
+    let mut judge = Judge::new(Rule::default(), vec![probe.clone()]).with_pace(&usual);
+    for t in (0..700).map(f64::from) {
+        let median = if t < begin { before } else { after };
+        let reading = Reading {
+            latency: spread(median, luck),
+            ..reading(&probe, t, Outcome::Ok)
+        };
+        judge.take(&reading);
+        let now = t + reading.latency.as_secs_f64();
+        let verdict = judge.verdict(now);
+        if verdict != Verdict::Undecided {
+            return (now, verdict);
+        }
+    }
+    panic!("a watch ends");
+}
+
+#[test]
+fn answers_that_take_longer_than_before_are_found() {
+    // The first 30 s after the gate are excused, and in the measured time of the first row.
+    for (factor, begin, most) in [(3.0, 0.0, 195.0), (3.0, 120.0, 165.0), (5.0, 120.0, 135.0)] {
+        let what = format!("answers take {factor} times as long from {begin} s on");
+        let (bad, times) = measured(&what, begin, |luck| paced(luck, 0.1, 0.1 * factor, begin));
+        assert!(bad > 99.0 && times[1] <= most, "{bad} {times:?}");
+    }
+    let (bad, _) = measured("answers take as long as before", 0.0, |luck| paced(luck, 0.1, 0.1, 0.0));
+    assert!(bad <= 0.1, "{bad}");
+    let (bad, _) = measured("2 ms become 8 ms, which nobody notices", 0.0, |luck| {
+        paced(luck, 0.002, 0.008, 0.0)
+    });
+    assert!(bad <= 0.1, "{bad}");
+}

@@ -6,6 +6,7 @@ mod chance;
 mod fatal;
 mod rules;
 mod table;
+mod user_rules;
 
 use std::time::Duration;
 

@@ -133,7 +133,8 @@ fn what_was_usual_before_is_not_held_against_the_release() {
 fn a_rule_is_said_in_words() {
     assert_eq!(
         words(&Rule::default()),
-        "rolls back after an outage of 10 s (at least 3 probes in a row), or when more than 10 % of the probes fail; \
+        "rolls back after an outage of 10 s (at least 3 probes in a row), or when more than 10 % of the probes fail, \
+         or when more than half of the answers take over 2 times as long as before; \
          dead on arrival after 60 s; one outage right behind the start is excused for 30 s; window 10 min"
     );
     let classic = Rule {

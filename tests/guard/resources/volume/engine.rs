@@ -1,11 +1,14 @@
 //! Volumes of a real engine, with containers that write to them.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use guard::model::artifact::Live;
 use guard::model::policy::DataRestore;
 use guard::model::setting::Value;
 use guard::resources::{Resource, Slot};
+use guard::system::docker::Inside;
+use guard::system::environment::Environment;
 
 use super::super::built::{build, text};
 use super::super::promises::{self, Subject};
@@ -193,49 +196,101 @@ fn containers_held_by_a_killed_run_are_woken_by_the_next() {
     subject.resource().settle(&scene.cx).expect("nobody is left");
 }
 
+/// A scene in which the program `guard` is found; its context reaches the volume only through the engine.
+fn remote() -> Scene {
+    let mut scene = Scene::new();
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_guard"));
+    let path = format!(
+        "{}:{}",
+        program.parent().unwrap().display(),
+        std::env::var("PATH").unwrap()
+    );
+    let others = std::env::vars().filter(|(name, _)| name != "PATH");
+    scene.cx.environment = Arc::new(Environment::of_pairs(others.chain([("PATH".to_owned(), path)])));
+    scene
+}
+
+const THROUGH: [(&str, Value); 1] = [("through_engine", Value::Flag(true))];
+
 #[test]
-fn a_volume_is_copied_through_the_engine_and_put_back_where_its_directory_is() {
-    let scene = Scene::new();
-    let subject = Engine::new(&scene, &[("through_engine", Value::Flag(true))]);
+fn a_volume_that_is_reached_only_through_the_engine_keeps_the_promises() {
+    let scene = remote();
+    let subject = Engine::new(&scene, &THROUGH);
+    tree::plant(&subject.root());
+    // The engine's own copy has whole seconds.
+    tree::run(
+        "sh",
+        &[
+            "-c",
+            "find \"$0\" -exec sh -c 'for f; do touch -h -d @$(stat -c %Y \"$f\") \"$f\"; done' sh {} +",
+            subject.root().to_str().unwrap(),
+        ],
+    );
+    promises::hold(&subject, &scene);
+    let left = [
+        "ps",
+        "--all",
+        "--quiet",
+        "--filter",
+        &format!("volume={}", subject.volume),
+    ];
+    assert_eq!(tree::run("docker", &left), "", "nothing stays in the engine");
+}
+
+#[test]
+fn both_ways_into_a_volume_see_the_same_and_finish_each_others_work() {
+    let scene = remote();
+    let subject = Engine::new(&scene, &THROUGH);
     let root = subject.root();
     tree::plant(&root);
-    let survey = subject.resource.survey(&scene.cx);
-    assert!(
-        survey
-            .obstacles
-            .iter()
-            .any(|one| one.refuses && one.what.contains("not put back from here")),
-        "{survey:?}"
-    );
     let slot = Slot::new(&scene.backup(), subject.resource.name());
     let artifact = subject.resource.capture(&slot, &scene.cx).unwrap();
-    subject.resource.prove(&artifact, &slot, &scene.cx).unwrap();
     assert!(artifact.not_kept[0].contains("sub-second"), "{:?}", artifact.not_kept);
-    assert_eq!(artifact.fingerprint, subject.resource.fingerprint(&scene.cx).unwrap());
-    assert_eq!(subject.resource.check(&artifact, &scene.cx).unwrap(), Live::Matches);
-    let local = build(
-        "volume",
-        &scene.project(),
-        Some(&subject.project),
-        &[("volume", text("minio_data"))],
-    );
-    assert_eq!(
-        local.check(&artifact, &scene.cx).unwrap(),
-        Live::Matches,
-        "both ways see the same"
-    );
+    let keys = [("volume", text("minio_data"))];
+    let local = build("volume", &scene.project(), Some(&subject.project), &keys);
+    assert_eq!(local.check(&artifact, &scene.cx).unwrap(), Live::Matches);
     tree::spoil(&root);
-    assert!(matches!(
-        subject.resource.check(&artifact, &scene.cx).unwrap(),
-        Live::Differs(_)
-    ));
-    subject
+    let failed = tree::observe(&root);
+    let staged = subject
         .resource
         .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
-        .expect_err("not from here");
-    let prepared = local.prepare(&artifact, &slot, DataRestore::Auto, &scene.cx).unwrap();
-    local.restore(&prepared, &artifact, &slot, &scene.cx).unwrap();
-    assert_eq!(local.check(&artifact, &scene.cx).unwrap(), Live::Matches);
+        .unwrap();
+    assert_eq!(tree::observe(&root), failed, "staging does not touch what is live");
+    // As after a swap that was cut off: the state says so, and the next one to come finishes it.
+    let displaced = local.restore(&staged, &artifact, &slot, &scene.cx).unwrap();
+    assert_eq!(subject.resource.check(&artifact, &scene.cx).unwrap(), Live::Matches);
+    subject.resource.undo(&displaced, &scene.cx).unwrap();
+    assert_eq!(tree::observe(&root), failed);
+    subject.resource.forget(&displaced, &scene.cx).unwrap();
+}
+
+#[test]
+fn what_a_killed_guard_left_working_in_a_volume_is_ended_before_anything_else_is_done_there() {
+    let scene = remote();
+    let subject = Engine::new(&scene, &THROUGH);
+    let root = subject.root();
+    std::fs::write(root.join("object"), "v1").unwrap();
+    let slot = Slot::new(&scene.backup(), subject.resource.name());
+    let artifact = subject.resource.capture(&slot, &scene.cx).unwrap();
+    std::fs::write(root.join("object"), "bad").unwrap();
+    let staged = subject
+        .resource
+        .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
+        .unwrap();
+    let inside = Inside::of_volume(&scene.cx, &subject.volume).unwrap();
+    // A stage that waits for the rest of its archive, whose guard is gone.
+    let aside = format!(".guard-{}_9", scene.cx.token());
+    let waiting = inside
+        .call(&["stage", &aside], true, &scene.cx)
+        .to_string()
+        .replace('\'', "");
+    let mut words = vec!["run", "--detach"];
+    words.extend(waiting.split(' ').skip(2).filter(|word| *word != "--rm"));
+    let left = tree::run("docker", &words);
+    subject.resource.restore(&staged, &artifact, &slot, &scene.cx).unwrap();
+    assert_eq!(std::fs::read_to_string(root.join("object")).unwrap(), "v1");
+    let still = tree::run("docker", &["ps", "--all", "--quiet", "--no-trunc"]);
+    assert!(!still.contains(left.trim()), "it is still there");
 }
 
 #[test]

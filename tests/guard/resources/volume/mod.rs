@@ -1,5 +1,6 @@
 //! Volumes and directories: the promises, odd contents, interruptions, hostile archives, a real engine.
 
+mod chunks;
 mod engine;
 mod hostile;
 mod swap;

@@ -85,7 +85,7 @@ fn fault_a6_a_swap_cut_between_two_moves_is_finished_by_a_repeat() {
     assert!(cuts > 10, "every move was cut: {cuts}");
 }
 
-fn unescape(text: &str) -> std::ffi::OsString {
+pub fn unescape(text: &str) -> std::ffi::OsString {
     use std::os::unix::ffi::OsStringExt;
     let mut bytes = Vec::new();
     let mut rest = text.bytes();

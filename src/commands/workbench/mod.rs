@@ -1,5 +1,7 @@
 //! The one place where the parts meet: settings become resources, probes and services, and a run gets its crew.
 
+mod tables;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,20 +9,19 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::plan::Place;
-use super::refusal::Refusal;
-use super::secrets;
-use crate::config::{Declared, Request as Wish, Settings};
-use crate::engine::crew::{Crew, SealInput};
+use crate::commands::learned;
+use crate::commands::plan::Place;
+use crate::commands::refusal::Refusal;
+use crate::commands::secrets;
+use crate::config::{Request as Wish, Settings};
+use crate::engine::crew::{Crew, Pacer, SealInput};
 use crate::journal::{Run, Runs};
 use crate::model::artifact::Displaced;
 use crate::model::exit::ExitCode;
 use crate::model::fact::Actor;
+use crate::model::health::Rule;
 use crate::model::name::{ResourceName, Timestamp};
-use crate::model::section::Section;
-use crate::notify::Target;
-use crate::probes::{self, Probe};
-use crate::resources::{self, Kind, Resource};
+use crate::resources::{Kind, Resource};
 use crate::services::Services;
 use crate::store::Store;
 use crate::system::context::Context;
@@ -93,53 +94,14 @@ impl Bench {
         })
     }
 
-    /// The resources that some settings declare: those in force, or those that a backup recorded.
-    ///
-    /// # Errors
-    /// All problems of their tables at once.
-    pub fn resources_of(&self, settings: &Settings, compose: Option<&Compose>) -> Result<Vec<Owned>, Refusal> {
-        let site = resources::Site {
-            directory: settings.directory.clone(),
-            compose: compose.cloned(),
-        };
-        read_all(&settings.resources, |declared, section| {
-            // The settings know only the kinds of this list.
-            let kind = resources::kind(&declared.kind)?;
-            let resource = (kind.build)(declared.name.clone(), section, &site)?;
-            Some(Owned { kind, resource })
-        })
-    }
-
-    /// The resources in force.
-    ///
-    /// # Errors
-    /// All problems of their tables at once.
-    pub fn resources(&self) -> Result<Vec<Owned>, Refusal> {
-        self.resources_of(&self.settings, self.compose.as_ref())
-    }
-
-    /// The probes in force.
-    ///
-    /// # Errors
-    /// All problems of their tables at once.
-    pub fn probes(&self) -> Result<Vec<Arc<dyn Probe>>, Refusal> {
-        let site = probes::Site {
-            compose: self.compose.clone(),
-        };
-        read_all(&self.settings.probes, |declared, section| {
-            let kind = probes::kind(&declared.kind)?;
-            (kind.build)(declared.name.clone(), section, &site).map(Arc::from)
-        })
-    }
-
-    /// Who is told what becomes of a run.
-    ///
-    /// # Errors
-    /// All problems of their tables at once.
-    pub fn targets(&self) -> Result<Vec<Target>, Refusal> {
-        read_all(&self.settings.targets, |declared, section| {
-            Target::read(&declared.kind, declared.name.clone(), section)
-        })
+    /// How readings are judged, its deadline for a start learned where nobody set one.
+    #[must_use]
+    pub fn rule(&self) -> Rule {
+        let mut rule = self.settings.monitor.clone();
+        if self.settings.gate.is_none() {
+            rule.gate = learned::gate(&self.runs).unwrap_or(rule.gate);
+        }
+        rule
     }
 
     /// How what runs is stopped and started.
@@ -211,14 +173,17 @@ impl Bench {
             undoing,
             adopting: BTreeMap::new(),
             probes: self.probes()?,
-            rule: self.settings.monitor.clone(),
+            rule: self.rule(),
+            rules: self.rules()?,
             services: self.services(),
+            env_files: secrets::files(&self.settings),
             store: store.beside_project(&self.settings.directory),
             seal,
             verify: self.settings.verify.commands.clone(),
             verify_timeout: CHECK_LIMIT,
             allow_unhealthy_baseline: self.settings.allow_unhealthy_baseline,
             runtime: self.runtime.clone(),
+            pace: Pacer::default(),
         })
     }
 
@@ -226,23 +191,6 @@ impl Bench {
     #[must_use]
     pub fn target(&self) -> String {
         self.settings.project.clone()
-    }
-}
-
-/// Reads the own keys of all these tables.
-fn read_all<N, T>(
-    all: &[Declared<N>],
-    read: impl Fn(&Declared<N>, &mut Section<'_>) -> Option<T>,
-) -> Result<Vec<T>, Refusal> {
-    let mut problems = Vec::new();
-    let mut found = Vec::new();
-    for declared in all {
-        found.extend(declared.read(&mut problems, |section| read(declared, section)));
-    }
-    if problems.is_empty() {
-        Ok(found)
-    } else {
-        Err(Refusal::of_problems(&problems))
     }
 }
 

@@ -1,0 +1,18 @@
+//! `guard inside`: an act in a volume that no directory of the host shows, by guard in a container beside it; not for people.
+
+use super::refusal::{Outcome, Refusal};
+use super::request::Inside;
+use super::setup::Desk;
+use crate::model::exit::ExitCode;
+use crate::resources::volume;
+
+/// Does the act, and tells what came of it.
+///
+/// # Errors
+/// It failed, or the words mean nothing.
+pub(super) fn inside(asked: &Inside, desk: &Desk) -> Outcome {
+    let told = volume::inside(&asked.words, &mut std::io::stdin().lock());
+    let told = told.map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
+    desk.reporter.data(told);
+    Ok(ExitCode::DONE)
+}

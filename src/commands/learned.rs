@@ -1,0 +1,43 @@
+//! How long a release may take to start, learned from how long earlier ones took.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::journal::{Run, Runs};
+use crate::model::fact::{Fact, Record};
+use crate::model::name::RunKind;
+use crate::model::plan::{Action, Step};
+
+/// So many earlier starts are looked at.
+const STARTS: usize = 5;
+/// So many runs are looked through for them; journals are short, but there may be thousands.
+const LOOKED_AT: usize = 50;
+/// However fast the others were, a start may take this long …
+const LEAST: Duration = Duration::from_secs(30);
+/// … and however slow, not longer than this.
+const MOST: Duration = Duration::from_mins(3);
+
+/// Three times the longest of the last starts that ended well, 30 s to 3 min; `None` before the first.
+pub(super) fn gate(runs: &Runs) -> Option<Duration> {
+    let list = runs.list().ok()?;
+    let is_deployment = |run: &&Run| run.id.as_str().ends_with(RunKind::Deploy.as_str());
+    let starts = list.iter().filter(is_deployment).take(LOOKED_AT);
+    let longest = starts.filter_map(|run| start(&run.read().ok()?)).take(STARTS).max()?;
+    Some((longest * 3).clamp(LEAST, MOST))
+}
+
+/// How long the release of a run took to come up; `None` where it did not, or was waited for twice.
+fn start(records: &[Record]) -> Option<Duration> {
+    let gate = Step::of(Action::Gate).id;
+    let mut begun: Option<DateTime<Utc>> = None;
+    for record in records {
+        match &record.fact {
+            Fact::Begun { step } if *step == gate && begun.is_some() => return None,
+            Fact::Begun { step } if *step == gate => begun = Some(record.at),
+            Fact::Done { step, .. } if *step == gate => return (record.at - begun?).to_std().ok(),
+            _ => {}
+        }
+    }
+    None
+}

@@ -1,0 +1,172 @@
+//! What keeps two guards from one target: the lock of the state, the lock of the target on this machine, and a lock in each
+//! database, which other hosts see as well.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::refusal::Refusal;
+use super::workbench::{Bench, Owned};
+use crate::config::state_root;
+use crate::model::event::Level;
+use crate::model::exit::ExitCode;
+use crate::model::fact::Failure;
+use crate::resources::{Held, Hold};
+use crate::system::disk;
+use crate::system::lock::{Lock, LockError};
+
+/// How often a held lock is asked for again.
+const POLL: Duration = Duration::from_millis(500);
+/// Below the directory of all states: one file for each target of this machine. No project can have this name.
+const TARGETS: &str = ".locks";
+
+/// The locks of a command, held as long as this lives.
+pub(super) struct Locks {
+    _state: Lock,
+    _target: Option<Lock>,
+}
+
+/// Why a lock was not taken.
+enum Busy {
+    /// Somebody has it; a sentence.
+    Held(String),
+    /// It cannot be taken at all.
+    Failed(Refusal),
+}
+
+/// Takes the locks of the state and of the target, waiting for them where that was asked for.
+///
+/// # Errors
+/// Another run holds one, a wish to stop came, or this guard was called by the deploy command of another.
+pub(super) fn begin(bench: &Bench, doing: &str) -> Result<Locks, Refusal> {
+    refuse_nested(bench)?;
+    let state = waited(bench, Duration::ZERO, |since| {
+        take(Lock::take(&bench.state.join("lock"), &bench.actor, doing, since))
+    })?;
+    Ok(Locks {
+        _state: state,
+        _target: target(bench, doing)?,
+    })
+}
+
+/// Takes the lock of the target on this machine: two checkouts, or two state directories, may lead to the same one. `None`
+/// where there is no place for it.
+///
+/// # Errors
+/// Another run holds it.
+pub(super) fn target(bench: &Bench, doing: &str) -> Result<Option<Lock>, Refusal> {
+    let Some(path) = path_of_target(bench) else {
+        return Ok(None);
+    };
+    if let Some(Err(error)) = path.parent().map(disk::create_private_dir) {
+        bench.cx.note(
+            Level::Warn,
+            format!("another checkout of this project would not be noticed: {error}"),
+        );
+        return Ok(None);
+    }
+    let doing = format!("{doing} in {}", bench.settings.directory.display());
+    let lock = waited(bench, Duration::ZERO, |since| {
+        take(Lock::take(&path, &bench.actor, &doing, since))
+    })?;
+    Ok(Some(lock))
+}
+
+/// Where the lock of the target is: it is named after the engine and the Compose project, or else after the directory.
+#[must_use]
+pub(super) fn path_of_target(bench: &Bench) -> Option<PathBuf> {
+    let root = state_root(&bench.wish)?;
+    let name = if let Some(compose) = &bench.compose {
+        let told = |name| bench.cx.environment.text(name);
+        let host = told("DOCKER_HOST").filter(|host| !host.ends_with("/run/docker.sock"));
+        let engine = host.or_else(|| told("DOCKER_CONTEXT").filter(|context| *context != "default"));
+        format!("compose {} {}", engine.unwrap_or("default"), compose.project)
+    } else {
+        let directory = &bench.settings.directory;
+        let real = std::fs::canonicalize(directory).unwrap_or_else(|_| directory.clone());
+        format!("directory {}", real.display())
+    };
+    Some(root.join(TARGETS).join(disk::sha256_hex(name.as_bytes())))
+}
+
+/// Takes the lock in each database among the resources. A server that does not answer holds up nobody: whatever else the
+/// run does tells of it, and the lock is taken when it answers again.
+///
+/// # Errors
+/// A guard, perhaps on another host, holds one of them, and still does after `patience`.
+pub(super) fn databases(bench: &Bench, resources: &[Owned], patience: Duration) -> Result<Vec<Box<dyn Hold>>, Refusal> {
+    let actor = &bench.actor;
+    let mut all = Vec::new();
+    for owned in resources {
+        let name = owned.resource.name();
+        let taken = waited(bench, patience, |since| {
+            let holder = format!("guard {}@{} pid {} since {since}", actor.user, actor.host, actor.pid);
+            match owned.resource.hold(&holder, &bench.cx.unstoppable()) {
+                Ok(Held::Nothing) => Ok(None),
+                Ok(Held::Ours(lock)) => Ok(Some(lock)),
+                Ok(Held::Theirs(owner)) => Err(Busy::Held(format!(
+                    "another guard works on the database of {name}: {owner}"
+                ))),
+                Err(error) => {
+                    let why = Failure::from_error(&error).sentence();
+                    let why = format!("{name} is not locked against guards on other hosts: {why}");
+                    bench.cx.note(Level::Warn, why);
+                    Ok(None)
+                }
+            }
+        })?;
+        all.extend(taken);
+    }
+    Ok(all)
+}
+
+fn take(taken: Result<Lock, LockError>) -> Result<Lock, Busy> {
+    taken.map_err(|error| match error {
+        LockError::Disk(error) => Busy::Failed(Refusal::of_error(ExitCode::LOCKED, &error)),
+        held @ LockError::Held { .. } => Busy::Held(held.to_string()),
+    })
+}
+
+/// Tries until it succeeds: for this long at least, and where somebody wants to wait, for as long as they want to.
+fn waited<T>(bench: &Bench, patience: Duration, attempt: impl Fn(&str) -> Result<T, Busy>) -> Result<T, Refusal> {
+    let cx = &bench.cx;
+    let lock = &bench.settings.lock;
+    let limit = if lock.wait {
+        lock.wait_timeout.max(patience)
+    } else {
+        patience
+    };
+    let begun = cx.clock.steady();
+    let mut is_told = false;
+    loop {
+        let since = cx.clock.now().format("%Y-%m-%d %H:%M:%S UTC").to_string();
+        let held = match attempt(&since) {
+            Ok(taken) => return Ok(taken),
+            Err(Busy::Failed(refusal)) => return Err(refusal),
+            Err(Busy::Held(held)) => held,
+        };
+        let waited = cx.clock.steady().saturating_sub(begun);
+        if waited >= limit || cx.stop.is_asked() {
+            let refusal = Refusal::new(ExitCode::LOCKED, held);
+            return Err(refusal.next("to see what it does", "guard status"));
+        }
+        if !is_told && lock.wait {
+            cx.note(Level::Info, format!("{held}; waiting for it"));
+            is_told = true;
+        }
+        cx.clock.sleep(POLL.min(limit));
+    }
+}
+
+/// Refuses a guard that is called by another guard's deploy command: it would wait for itself for ever.
+fn refuse_nested(bench: &Bench) -> Result<(), Refusal> {
+    let Some(run) = bench.cx.environment.text("GUARD_RUN_ID") else {
+        return Ok(());
+    };
+    let refusal = Refusal::new(
+        ExitCode::USAGE,
+        format!("guard was called by a command that guard itself runs (run {run})"),
+    );
+    Err(refusal.because(
+        "the outer guard holds the lock, so the inner one could never begin; call the script that deploys, not guard",
+    ))
+}

@@ -1,0 +1,114 @@
+//! Tables of the settings become resources, probes, rules and targets; all that is wrong with them is told at once.
+
+use std::sync::Arc;
+
+use super::{Bench, Owned};
+use crate::commands::refusal::Refusal;
+use crate::config::{Declared, Settings};
+use crate::model::name::ProbeName;
+use crate::model::section::Section;
+use crate::model::setting::nearest;
+use crate::notify::Target;
+use crate::probes::{self, Probe};
+use crate::resources;
+use crate::system::docker::Compose;
+use crate::watch::UserRule;
+
+impl Bench {
+    /// The resources that some settings declare: those in force, or those that a backup recorded.
+    ///
+    /// # Errors
+    /// All problems of their tables at once.
+    pub fn resources_of(&self, settings: &Settings, compose: Option<&Compose>) -> Result<Vec<Owned>, Refusal> {
+        let site = resources::Site {
+            directory: settings.directory.clone(),
+            compose: compose.cloned(),
+        };
+        read_all(&settings.resources, |declared, section| {
+            // The settings know only the kinds of this list.
+            let kind = resources::kind(&declared.kind)?;
+            let resource = (kind.build)(declared.name.clone(), section, &site)?;
+            Some(Owned { kind, resource })
+        })
+    }
+
+    /// The resources in force.
+    ///
+    /// # Errors
+    /// All problems of their tables at once.
+    pub fn resources(&self) -> Result<Vec<Owned>, Refusal> {
+        self.resources_of(&self.settings, self.compose.as_ref())
+    }
+
+    /// The probes in force, each with its witness.
+    ///
+    /// # Errors
+    /// All problems of their tables at once.
+    pub fn probes(&self) -> Result<Vec<Arc<dyn Probe>>, Refusal> {
+        let site = probes::Site {
+            compose: self.compose.clone(),
+        };
+        let all: Vec<probes::Asked> = read_all(&self.settings.probes, |declared, section| {
+            let kind = probes::kind(&declared.kind)?;
+            let (witness, says) = (section.text("witness"), section.has("required"));
+            if let Some(witness) = &witness
+                && let Err((message, hint)) = self.is_witness(witness, &declared.name)
+            {
+                section.problem("witness", message, hint);
+            }
+            let built = (kind.build)(declared.name.clone(), section, &site)?;
+            Some((Arc::from(built), witness, says))
+        })?;
+        Ok(probes::witnessed(&all))
+    }
+
+    /// Whether a probe can be the witness of another: the message and the hint where it cannot.
+    fn is_witness(&self, name: &str, of: &ProbeName) -> Result<(), (String, Option<String>)> {
+        if name == of.as_str() {
+            return Err(("a probe cannot be its own witness".to_owned(), None));
+        }
+        let names = || self.settings.probes.iter().map(|probe| probe.name.as_str());
+        if names().any(|known| known == name) {
+            return Ok(());
+        }
+        Err((format!("there is no probe {name:?}"), nearest(name, names())))
+    }
+
+    /// The user's own rules over these probes.
+    ///
+    /// # Errors
+    /// All problems at once, each with its place inside the rule.
+    pub fn rules(&self) -> Result<Vec<UserRule>, Refusal> {
+        let probes: Vec<ProbeName> = self.settings.probes.iter().map(|probe| probe.name.clone()).collect();
+        read_all(&self.settings.rules, |declared, section| {
+            UserRule::read(declared.name.clone(), section, &probes)
+        })
+    }
+
+    /// Who is told what becomes of a run.
+    ///
+    /// # Errors
+    /// All problems of their tables at once.
+    pub fn targets(&self) -> Result<Vec<Target>, Refusal> {
+        read_all(&self.settings.targets, |declared, section| {
+            Target::read(&declared.kind, declared.name.clone(), section)
+        })
+    }
+}
+
+/// Reads the own keys of all these tables.
+fn read_all<N, T>(
+    all: &[Declared<N>],
+    read: impl Fn(&Declared<N>, &mut Section<'_>) -> Option<T>,
+) -> Result<Vec<T>, Refusal> {
+    let mut problems = Vec::new();
+    let mut found = Vec::new();
+    for declared in all {
+        found.extend(declared.read(&mut problems, |section| read(declared, section)));
+    }
+    if problems.is_empty() {
+        Ok(found)
+    } else {
+        Err(Refusal::of_problems(&problems))
+    }
+}

@@ -1,0 +1,81 @@
+//! What follows when a rule of the user's fires: somebody is told, logs are kept, a command runs. All of it aside of the watch.
+
+use std::io::Write;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::model::event::{Event, Level};
+use crate::services::keep_evidence;
+use crate::system::call::Call;
+use crate::system::context::Context;
+use crate::system::disk;
+use crate::watch::{Fired, Then, Trace};
+
+/// How long a rule's command may take.
+const LIMIT: Duration = Duration::from_mins(10);
+/// What the rules saw, in the run's directory.
+const TRACES: &str = "rules.jsonl";
+
+/// What acting needs to know of the run.
+#[derive(Clone)]
+pub(super) struct Acting {
+    /// The Compose project, where there is one.
+    pub(super) project: Option<String>,
+    /// From when on logs are kept.
+    pub(super) since: DateTime<Utc>,
+}
+
+impl Acting {
+    /// Acts on what fired. Nothing of it is waited for, and nothing of it can fail the watch.
+    pub(super) fn act(&self, fired: Fired, cx: &Context) {
+        cx.voice.tell(&Event::Alert {
+            rule: fired.rule.clone(),
+            severity: fired.severity,
+            text: cx.redaction.clean(&fired.text),
+        });
+        let (cx, acting) = (cx.unstoppable(), self.clone());
+        match fired.then {
+            // The verdict says the rest, and the evidence of a rollback is kept by itself.
+            Then::Rollback | Then::Hold | Then::Alert => {}
+            Then::PreserveLogs => {
+                let at = cx.clock.now().format("%H%M%S");
+                let directory = cx.scratch.join(format!("evidence-{}-{at}", fired.rule));
+                tokio::task::spawn_blocking(move || {
+                    for note in keep_evidence(&directory, acting.project.as_deref(), acting.since, &cx) {
+                        cx.note(Level::Warn, format!("evidence: {note}"));
+                    }
+                });
+            }
+            Then::Run(words) => {
+                let Some(mut call) = Call::of_words(&words) else { return };
+                for (name, value) in cx.announced.iter() {
+                    call = call.env(name, value);
+                }
+                tokio::task::spawn_blocking(move || {
+                    if let Err(error) = cx.output(&call.timeout(LIMIT)) {
+                        cx.note(Level::Warn, format!("{}: its command failed: {error}", fired.rule));
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// Keeps what the rules saw.
+pub(super) fn trace(traces: &[Trace], cx: &Context) {
+    if traces.is_empty() || cx.run.is_none() {
+        return;
+    }
+    let mut text = String::new();
+    for trace in traces {
+        text.push_str(&cx.redaction.clean(&serde_json::to_string(trace).unwrap_or_default()));
+        text.push('\n');
+    }
+    let written = disk::open_append(&cx.scratch.join(TRACES))
+        .map_err(std::io::Error::other)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+    if let Err(error) = written {
+        cx.note(Level::Warn, format!("what the rules saw could not be kept: {error}"));
+    }
+}

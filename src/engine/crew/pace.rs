@@ -1,0 +1,83 @@
+//! The pace of production: the probes are read on while the backup is taken, so that it is known how long an answer takes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use super::observation::{CONFIRMATION, Observation, Until};
+use crate::model::event::Voice;
+use crate::model::health::{Reading, Rule};
+use crate::probes::{Expectation, Probe};
+use crate::system::context::Context;
+use crate::system::disk::{self, DiskError};
+use crate::system::stop::Stop;
+use crate::watch::Judge;
+
+/// The readings, in the run's directory. They are none of the baseline's: a service that is paused for its copy fails
+/// them, and no release may fail as often for that.
+const READINGS: &str = "pace.jsonl";
+/// So many rounds are enough.
+const ROUNDS: u32 = 60;
+
+/// Reads on in the background.
+#[derive(Default)]
+pub struct Pacer(Mutex<Option<(Stop, JoinHandle<()>)>>);
+
+impl Pacer {
+    /// Begins. That nothing can be kept is no reason not to deploy: how long answers take then decides nothing.
+    pub(super) fn begin(&self, probes: &[Arc<dyn Probe>], rule: &Rule, runtime: &Handle, cx: &Context) {
+        if rule.latency.is_none() {
+            return;
+        }
+        let Ok(log) = disk::open_append(&cx.scratch.join(READINGS)) else {
+            return;
+        };
+        let rule = Rule {
+            interval: rule.interval.min(CONFIRMATION),
+            ..rule.clone()
+        };
+        let observation = Observation {
+            until: Until::Rounds(ROUNDS),
+            judge: Judge::new(rule.clone(), Vec::new()),
+            rule,
+            readings: Vec::new(),
+            log,
+            expectation: Arc::new(Expectation::default()),
+            acting: None,
+        };
+        let stop = Stop::default();
+        let cx = Context {
+            stop: stop.clone(),
+            voice: Voice::silent(),
+            ..cx.clone()
+        };
+        let probes = probes.to_vec();
+        let task = runtime.spawn(async move {
+            // Its end by a wish to stop is the usual one.
+            let _over = observation.run(&probes, &cx).await;
+        });
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((stop, task));
+    }
+
+    /// Ends, before the first thing changes.
+    pub(super) fn end(&self, runtime: &Handle) {
+        let task = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((stop, task)) = task {
+            stop.ask();
+            let _over = runtime.block_on(task);
+        }
+    }
+}
+
+/// What was read; a last line that was cut off is no reading.
+///
+/// # Errors
+/// The file is there and cannot be read.
+pub(super) fn paces(cx: &Context) -> Result<Vec<Reading>, DiskError> {
+    let kept = disk::read_text_optional(&cx.scratch.join(READINGS))?.unwrap_or_default();
+    Ok(kept
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect())
+}

@@ -1,0 +1,83 @@
+//! The logs of the containers of services, as the engine keeps them; new containers are read from their beginning.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use crate::system::context::Context;
+use crate::system::docker::{containers_of, docker};
+
+/// The logs of some services.
+pub(super) struct Containers {
+    project: String,
+    services: Vec<String>,
+    /// When it was looked at first: nothing older counts.
+    mark: Option<DateTime<Utc>>,
+    /// By container: the stamp of the last line that was read.
+    seen: BTreeMap<String, String>,
+}
+
+impl Containers {
+    pub(super) fn new(project: String, services: Vec<String>) -> Self {
+        Self {
+            project,
+            services,
+            mark: None,
+            seen: BTreeMap::new(),
+        }
+    }
+
+    /// What was logged since the call before, about this many bytes at most; the first call only marks the moment.
+    pub(super) fn more(&mut self, most: usize, limit: Duration, cx: &Context) -> Result<Vec<u8>, String> {
+        let is_first = self.mark.is_none();
+        let mark = *self.mark.get_or_insert_with(|| cx.clock.now());
+        let found = containers_of(cx, &self.project).map_err(|error| error.to_string())?;
+        let mut bytes = Vec::new();
+        for container in found
+            .iter()
+            .filter(|container| self.services.contains(&container.service))
+        {
+            if is_first {
+                continue;
+            }
+            let last = self.seen.get(&container.id).cloned();
+            let since = last
+                .clone()
+                .unwrap_or_else(|| mark.to_rfc3339_opts(SecondsFormat::Nanos, true));
+            let call = docker()
+                .args(["logs", "--timestamps", "--since", &since, &container.id])
+                .merged()
+                .timeout(limit);
+            let mut heard = Vec::new();
+            let room = most.saturating_sub(bytes.len());
+            let streamed = cx.stream(&call, &mut |part| {
+                // Beyond the room, the rest is for the next reading, which begins behind the last line that is kept.
+                let free = room.saturating_sub(heard.len());
+                heard.extend_from_slice(part.get(..free.min(part.len())).unwrap_or_default());
+                Ok(())
+            });
+            streamed.map_err(|error| error.to_string())?;
+            let end = heard.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            for line in heard.get(..end).unwrap_or_default().split(|byte| *byte == b'\n') {
+                let Some(space) = line.iter().position(|byte| *byte == b' ') else {
+                    continue;
+                };
+                let (stamp, text) = line.split_at(space);
+                let stamp = String::from_utf8_lossy(stamp).into_owned();
+                // `--since` includes its own moment. The stamps have one form, so their order is that of their text.
+                if last.as_ref().is_some_and(|last| stamp <= *last) {
+                    continue;
+                }
+                // Two streams are merged here, so a later line may carry an earlier stamp.
+                let latest = self.seen.entry(container.id.clone()).or_default();
+                if stamp > *latest {
+                    *latest = stamp;
+                }
+                bytes.extend_from_slice(text.get(1..).unwrap_or_default());
+                bytes.push(b'\n');
+            }
+        }
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,54 @@
+//! Owner, mode, time and attributes of a directory that is on both sides: it cannot be exchanged, and is set instead.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::node::{Node, Shape};
+use crate::resources::names::{escaped, unescaped};
+
+/// What a directory on both sides has of its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Attire {
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    time: (i64, u32),
+    xattrs: Vec<(String, String)>,
+}
+
+impl Attire {
+    pub(super) fn of(node: &Node) -> Self {
+        Self {
+            mode: node.mode,
+            uid: node.uid,
+            gid: node.gid,
+            time: node.mtime,
+            xattrs: node
+                .xattrs
+                .iter()
+                .map(|(name, value)| (name.clone(), escaped(value)))
+                .collect(),
+        }
+    }
+
+    /// What the file system says of it; attributes stay.
+    pub(super) fn look(&mut self, stat: &rustix::fs::Stat) {
+        self.mode = stat.st_mode & 0o7777;
+        self.uid = stat.st_uid;
+        self.gid = stat.st_gid;
+        self.time = (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or_default());
+    }
+
+    pub(super) fn node(&self) -> Node {
+        let plain = |(name, value): &(String, String)| Some((name.clone(), unescaped(value)?));
+        Node {
+            path: Vec::new(),
+            shape: Shape::Directory,
+            mode: self.mode,
+            uid: self.uid,
+            gid: self.gid,
+            size: 0,
+            mtime: self.time,
+            xattrs: self.xattrs.iter().filter_map(plain).collect(),
+        }
+    }
+}

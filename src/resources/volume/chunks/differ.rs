@@ -1,0 +1,197 @@
+//! What differs between a live tree and a copy, entry by entry: nothing is read where nothing can have changed.
+
+use std::collections::HashSet;
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::super::capture::INDEX;
+use super::super::node::{Node, Shape};
+use super::super::walk::{Met, attributes, walk};
+use super::cut::name;
+use super::index::{Line, Lines, Seen, is_within, order};
+use super::store::open_file;
+use crate::resources::{ResourceError, Result};
+use crate::system::context::Context;
+use crate::system::disk::At;
+
+/// What has to be exchanged so that a live tree becomes the copy.
+#[derive(Debug, Default)]
+pub(super) struct Difference {
+    /// Entries that come from the copy, whole: files, links, trees. None lies in another.
+    pub(super) fetched: Vec<Vec<u8>>,
+    /// Entries that the copy does not know.
+    pub(super) surplus: Vec<Vec<u8>>,
+    /// Directories that are on both sides: as the copy has them, where they differ or something in them moves.
+    pub(super) dressed: Vec<Node>,
+    /// Whether hard links are among what is fetched.
+    pub(super) has_links: bool,
+    /// Bytes of the files that are fetched.
+    pub(super) bytes: u64,
+}
+
+struct Search<'s> {
+    lines: Lines,
+    found: Difference,
+    /// Below this everything is settled.
+    covered: Option<Vec<u8>>,
+    fetched: HashSet<Vec<u8>>,
+    /// Directories on both sides, from the root to where the walk is.
+    open: Vec<Node>,
+    /// What changed last before this second cannot have changed unseen since the copy.
+    before: i64,
+    live: &'s Path,
+}
+
+fn unread(error: io::Error) -> ResourceError {
+    ResourceError::because("could not read the index of the copy", error)
+}
+
+/// Compares the tree at `live` with the copy in this directory, which was begun at this second.
+///
+/// # Errors
+/// One of the two cannot be read, or guard was asked to stop.
+pub(super) fn differ(live: &Path, copy: &Path, begun: i64, cx: &Context) -> Result<Difference> {
+    let mut search = Search {
+        lines: Lines::open(&copy.join(INDEX)).map_err(unread)?,
+        found: Difference::default(),
+        covered: None,
+        fetched: HashSet::new(),
+        open: Vec::new(),
+        before: begun - 2,
+        live,
+    };
+    walk(live, false, cx, |met| match met {
+        Met::Node(node, path) => search.meet(&node, path),
+        Met::Lost(_) => Ok(()),
+    })?;
+    while let Some(line) = search.lines.next().map_err(unread)? {
+        search.fetch(&line);
+    }
+    search.found.dressed.dedup_by(|one, other| one.path == other.path);
+    Ok(search.found)
+}
+
+impl Search<'_> {
+    fn is_covered(&self, path: &[u8]) -> bool {
+        self.covered.as_ref().is_some_and(|covered| is_within(path, covered))
+    }
+
+    /// Something moves at this path: the directory around it gets its time set.
+    fn touch(&mut self, path: &[u8]) {
+        while self.open.last().is_some_and(|open| !is_within(path, &open.path)) {
+            self.open.pop();
+        }
+        if let Some(around) = self.open.last() {
+            self.found.dressed.push(around.clone());
+        }
+        self.covered = Some(path.to_owned());
+    }
+
+    fn fetch(&mut self, line: &Line) {
+        let path = &line.node.path;
+        self.found.has_links |= matches!(line.node.shape, Shape::Hardlink(_));
+        self.found.bytes += line.node.size;
+        if self.is_covered(path) {
+            return;
+        }
+        self.touch(path);
+        self.fetched.insert(path.clone());
+        self.found.fetched.push(path.clone());
+    }
+
+    fn meet(&mut self, node: &Node, path: &Path) -> Result<()> {
+        let mut line = None;
+        while let Some(next) = self.lines.next_up_to(&node.path).map_err(unread)? {
+            if order(&next.node.path, &node.path).is_eq() {
+                line = Some(next);
+                break;
+            }
+            self.fetch(&next);
+        }
+        if self.is_covered(&node.path) {
+            return Ok(());
+        }
+        let Some(line) = line else {
+            self.touch(&node.path);
+            self.found.surplus.push(node.path.clone());
+            return Ok(());
+        };
+        if node.shape == Shape::Directory && line.node.shape == Shape::Directory {
+            while self.open.last().is_some_and(|open| !is_within(&node.path, &open.path)) {
+                self.open.pop();
+            }
+            let own = |node: &Node| (node.mode, node.uid, node.gid, node.mtime);
+            let is_same = own(node) == own(&line.node);
+            let is_seen = self.is_seen(&line, path)?;
+            if !is_same || (!is_seen && !node.path.is_empty() && attributes(path)?.0 != line.node.xattrs) {
+                self.found.dressed.push(line.node.clone());
+            }
+            self.open.push(line.node);
+            return Ok(());
+        }
+        if !self.is_same(node, &line, path)? {
+            self.fetch(&line);
+        }
+        Ok(())
+    }
+
+    fn is_seen(&self, line: &Line, path: &Path) -> Result<bool> {
+        let metadata = std::fs::symlink_metadata(path).at("look at", path)?;
+        Ok(Seen::of(&metadata) == line.seen && line.seen.changed.0 < self.before && line.node.mtime.0 < self.before)
+    }
+
+    fn is_same(&self, node: &Node, line: &Line, path: &Path) -> Result<bool> {
+        let wanted = &line.node;
+        if node.shape != wanted.shape || node.uid != wanted.uid || node.gid != wanted.gid {
+            return Ok(false);
+        }
+        match &wanted.shape {
+            // A further name of a file that is fetched has to be fetched with it.
+            Shape::Hardlink(target) => return Ok(!self.is_fetched(target)),
+            Shape::Symlink(_) => return Ok(true),
+            Shape::Directory | Shape::Fifo => return Ok(node.mode == wanted.mode),
+            Shape::File => {}
+        }
+        if node.mode != wanted.mode || node.size != wanted.size || node.mtime != wanted.mtime {
+            return Ok(false);
+        }
+        if self.is_seen(line, path)? {
+            return Ok(true);
+        }
+        Ok(attributes(path)?.0 == wanted.xattrs && has_content(line, path)?)
+    }
+
+    fn is_fetched(&self, path: &[u8]) -> bool {
+        let ends = path
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == b'/')
+            .map(|(end, _)| end);
+        let mut prefixes = ends.chain([path.len()]).filter_map(|end| path.get(..end));
+        prefixes.any(|prefix| self.fetched.contains(prefix))
+            || !crate::system::disk::exists(&self.live.join(os(path))).unwrap_or(true)
+    }
+}
+
+pub(super) fn os(path: &[u8]) -> &std::ffi::OsStr {
+    std::os::unix::ffi::OsStrExt::from_bytes(path)
+}
+
+/// Whether a live file has the content of a line.
+fn has_content(line: &Line, path: &Path) -> Result<bool> {
+    let Some(mut file) = open_file(path)? else {
+        return Ok(false);
+    };
+    let mut buffer = Vec::new();
+    for chunk in &line.chunks {
+        buffer.clear();
+        let read = (&mut file)
+            .take(u64::from(chunk.length))
+            .read_to_end(&mut buffer)
+            .at("read", path)?;
+        if u32::try_from(read) != Ok(chunk.length) || name(&buffer) != chunk.name {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

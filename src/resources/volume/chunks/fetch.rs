@@ -1,0 +1,241 @@
+//! What an earlier copy offers to a new one: chunks that need not be stored again, and files that need not be read again.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+
+use super::super::capture::{ATTEMPTS, INDEX, not_copied};
+use super::super::node::Shape;
+use super::super::record::Details;
+use super::super::walk;
+use super::Form;
+use super::cut::{Name, name};
+use super::index::{Chunk, Line, Lines, Seen, order};
+use super::pack::{Block, file_name, number_of};
+use super::read;
+use super::store::{Taker, open_file};
+use crate::model::artifact::{Artifact, FileEntry};
+use crate::model::event::Level;
+use crate::resources::{ResourceError, Result, Slot};
+use crate::system::context::Context;
+use crate::system::disk::{self, At};
+
+/// A file may be written again within the same tick of a clock, and look as it did; so what was younger than this when an
+/// earlier copy was begun is read again. In seconds, for the coarsest file system.
+const TICK: i64 = 2;
+/// So many packs make a copy; then everything is stored anew.
+const PACKS: usize = 64;
+/// Bytes that may be kept for nothing before everything is stored anew, beside half of the content.
+const SLACK: u64 = 32 * 1024 * 1024;
+
+/// An earlier copy, found sound; or none.
+#[derive(Default)]
+pub(super) struct Earlier {
+    slot: PathBuf,
+    packs: Vec<(u32, FileEntry)>,
+    pub(super) blocks: Vec<Block>,
+    begun: i64,
+    is_there: bool,
+}
+
+fn spoiled(error: std::io::Error) -> ResourceError {
+    ResourceError::because("could not read an earlier copy", error)
+}
+
+impl Earlier {
+    /// The earlier copy that the slot knows, where it is in chunks, sound, and still worth to build on.
+    pub(super) fn of(slot: &Slot, cx: &Context) -> Result<Self> {
+        let Some((backup, artifact)) = slot.earlier() else {
+            return Ok(Self::default());
+        };
+        let Ok(details) = serde_json::from_value::<Details>(artifact.details.clone()) else {
+            return Ok(Self::default());
+        };
+        let packs = packs_of(artifact);
+        let is_bloated = details.packed.bytes > details.content_bytes.saturating_mul(3) / 2 + SLACK;
+        if details.form != Form::Chunks || is_bloated || packs.len() >= PACKS {
+            return Ok(Self::default());
+        }
+        let theirs = Slot::new(backup, &artifact.resource);
+        if let Err(error) = theirs.compare(artifact) {
+            let what = format!(
+                "{} is stored anew, since an earlier copy is damaged: {error}",
+                artifact.resource
+            );
+            cx.note(Level::Warn, what);
+            return Ok(Self::default());
+        }
+        Ok(Self {
+            blocks: read::blocks(&theirs.directory()).map_err(spoiled)?,
+            slot: theirs.directory(),
+            packs,
+            begun: details.packed.begun,
+            is_there: true,
+        })
+    }
+
+    /// What it knows: for a walk that compares entry by entry, and by the names of chunks. `force`: nothing is taken to be
+    /// unchanged.
+    pub(super) fn known(&self, force: bool) -> Result<(Known, HashMap<Name, Chunk>)> {
+        let mut chunks = HashMap::new();
+        let mut known = Known {
+            lines: None,
+            current: None,
+            before: self.begun - TICK,
+        };
+        if self.is_there {
+            let index = self.slot.join(INDEX);
+            let mut lines = Lines::open(&index).map_err(spoiled)?;
+            while let Some(line) = lines.next().map_err(spoiled)? {
+                chunks.extend(line.chunks.into_iter().map(|chunk| (chunk.name, chunk)));
+            }
+            if !force {
+                known.lines = Some(Lines::open(&index).map_err(spoiled)?);
+            }
+        }
+        Ok((known, chunks))
+    }
+
+    /// The number of the next pack.
+    pub(super) fn next_pack(&self) -> u32 {
+        self.packs.iter().map(|(number, _)| *number).max().unwrap_or_default() + 1
+    }
+
+    fn needed(&self, used: &[bool]) -> BTreeSet<u32> {
+        let used = self.blocks.iter().zip(used).filter(|(_, used)| **used);
+        used.map(|(block, _)| block.pack).collect()
+    }
+
+    /// Links the packs of which something is needed into the slot.
+    pub(super) fn link(&self, used: &[bool], slot: &Slot) -> Result<Vec<FileEntry>> {
+        let needed = self.needed(used);
+        let mut files = Vec::new();
+        for (number, entry) in self.packs.iter().filter(|(number, _)| needed.contains(number)) {
+            let name = file_name(*number);
+            disk::create_private_dir(&slot.directory())?;
+            let place = slot.directory().join(&name);
+            if disk::exists(&place)? {
+                disk::remove_file(&place)?;
+            }
+            std::fs::hard_link(self.slot.join(&name), &place).at("link", &place)?;
+            files.push(entry.clone());
+        }
+        if !files.is_empty() {
+            disk::sync_directory(&slot.directory())?;
+        }
+        Ok(files)
+    }
+
+    /// Its list of blocks, without those whose packs nobody needs any more.
+    pub(super) fn kept_blocks(&self, used: &[bool]) -> Vec<Option<Block>> {
+        let needed = self.needed(used);
+        let kept = |block: &Block| needed.contains(&block.pack).then_some(*block);
+        self.blocks.iter().map(kept).collect()
+    }
+
+    /// Bytes of content in the packs of which something is needed.
+    pub(super) fn bytes_of(&self, used: &[bool]) -> u64 {
+        self.kept_blocks(used)
+            .iter()
+            .flatten()
+            .map(|block| u64::from(block.length))
+            .sum()
+    }
+}
+
+/// The packs that a manifest lists, by their numbers.
+fn packs_of(artifact: &Artifact) -> Vec<(u32, FileEntry)> {
+    let numbered = artifact.files.iter().filter_map(|entry| {
+        let number = number_of(entry.path.rsplit('/').next()?)?;
+        Some((number, entry.clone()))
+    });
+    numbered.collect()
+}
+
+/// An earlier index, read along with a walk.
+pub(super) struct Known {
+    lines: Option<Lines>,
+    current: Option<Line>,
+    /// What changed last before this second cannot have changed unseen since.
+    before: i64,
+}
+
+impl Known {
+    /// Goes on to this path.
+    pub(super) fn advance(&mut self, path: &[u8]) -> Result<()> {
+        self.current = None;
+        let Some(lines) = &mut self.lines else { return Ok(()) };
+        while let Some(line) = lines.next_up_to(path).map_err(spoiled)? {
+            if order(&line.node.path, path).is_eq() {
+                self.current = Some(line);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn same(&self, line: &Line) -> Option<&Line> {
+        let before = self.current.as_ref()?;
+        let is_old = before.seen.changed.0 < self.before && before.node.mtime.0 < self.before;
+        let is_same =
+            before.seen == line.seen && before.node.size == line.node.size && before.node.mtime == line.node.mtime;
+        (is_old && is_same).then_some(before)
+    }
+
+    /// The attributes of an entry that is as it was.
+    pub(super) fn attributes(&self, line: &Line) -> Option<walk::Attributes> {
+        self.same(line).map(|before| before.node.xattrs.clone())
+    }
+
+    /// The chunks of a file that is as it was.
+    pub(super) fn unchanged(&mut self, line: &Line) -> Option<Vec<Chunk>> {
+        let is_file = self.same(line).is_some_and(|before| before.node.shape == Shape::File);
+        let taken = if is_file { self.current.take() } else { None };
+        taken.map(|before| before.chunks)
+    }
+}
+
+/// Reads a file until it was still meanwhile, so often and no more. Whether it was; `None`: it is gone.
+pub(super) fn read_still(
+    line: &mut Line,
+    path: &std::path::Path,
+    taker: &mut Taker<'_>,
+    cx: &Context,
+) -> Result<Option<bool>> {
+    for attempt in 0..=ATTEMPTS {
+        if attempt > 0 {
+            cx.clock.sleep(std::time::Duration::from_millis(50) * attempt);
+        }
+        let Some(mut file) = open_file(path)? else {
+            return Ok(None);
+        };
+        let before = file.metadata().at("look at", path)?;
+        if !before.is_file() {
+            return Ok(None);
+        }
+        let xattrs = std::mem::take(&mut line.node.xattrs);
+        line.node = walk::node(line.node.path.clone(), Shape::File, &before, xattrs);
+        line.seen = Seen::of(&before);
+        line.chunks.clear();
+        let (known, gatherer) = (&mut taker.known, taker.gatherer.as_mut());
+        let Some(gatherer) = gatherer else { return Ok(None) };
+        let read = taker.cutter.cut(&mut file, &mut |content| {
+            if cx.stop.is_asked() {
+                return Err(std::io::Error::other("guard was asked to stop"));
+            }
+            let name = name(content);
+            let chunk = match known.get(&name) {
+                Some(chunk) => *chunk,
+                None => *known.entry(name).or_insert(gatherer.take(content, name)?),
+            };
+            line.chunks.push(chunk);
+            Ok(())
+        });
+        line.node.size = read.map_err(|error| not_copied(path, error))?;
+        let after = file.metadata().at("look at", path)?;
+        let is_still = Seen::of(&after) == line.seen && after.len() == before.len() && line.node.size == after.len();
+        if is_still {
+            return Ok(Some(true));
+        }
+    }
+    Ok(Some(false))
+}

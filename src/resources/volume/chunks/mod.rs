@@ -1,0 +1,51 @@
+//! The second form of a copy: content in chunks, those that an earlier backup holds already not stored again; on the way back
+//! only what differs is fetched and exchanged.
+//!
+//! A copy is `data-0001.pack` and its like, in which chunks lie compressed in blocks; `blocks.jsonl.zst`, where each block is;
+//! and `index.jsonl.zst`, a line for each entry of the tree in the order of a walk. A pack that holds something which is
+//! still needed is hard-linked from the earlier backup, so each backup is whole by itself: any other can be deleted, and the
+//! file system counts who still needs the bytes.
+
+mod attire;
+mod cut;
+mod differ;
+mod fetch;
+mod index;
+mod pack;
+mod patch;
+mod put_back;
+mod read;
+mod store;
+
+use serde::{Deserialize, Serialize};
+
+pub(super) use patch::seen;
+pub(super) use put_back::{prepare, swap_back, swap_in};
+pub(super) use read::prove;
+pub(super) use store::copy_directory;
+
+/// Bytes of content from which a copy is made in chunks, where nobody says otherwise: below it a whole archive costs less
+/// than a look at what is known already.
+pub(super) const LARGE: u64 = 256 * 1024 * 1024;
+
+/// The form of a copy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Form {
+    /// One tar through zstd, which those two read alone.
+    #[default]
+    Archive,
+    /// Chunks, shared with the backups before.
+    Chunks,
+}
+
+/// What the manifest says of a copy in chunks, beside what it says of every copy.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Packed {
+    /// When the tree began to be read, in seconds since 1970.
+    pub(super) begun: i64,
+    /// Bytes of content in all blocks of all packs, also of those that only other backups need.
+    pub(super) bytes: u64,
+    /// Bytes of content that this copy stored anew.
+    pub(super) stored: u64,
+}

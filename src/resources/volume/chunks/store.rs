@@ -1,0 +1,259 @@
+//! Copies a live tree into the slot in chunks; what an earlier copy holds is linked, and what it has seen is not read again.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::mpsc::sync_channel;
+
+use super::super::capture::{Copied, INDEX, LISTED, encoder, not_copied};
+use super::super::node::{Node, Portrait, Precision, Shape};
+use super::super::walk::{Met, attributes, walk};
+use super::Packed;
+use super::cut::{Cutter, Name};
+use super::fetch::{Earlier, Known, read_still};
+use super::index::{Chunk, Line, Seen};
+use super::pack::{Block, Gatherer, Pack, Written, file_name};
+use crate::model::artifact::FileEntry;
+use crate::resources::names::escaped;
+use crate::resources::{ResourceError, Result, Slot};
+use crate::system::context::Context;
+use crate::system::disk::{self, At};
+
+/// The name of the list of blocks in the slot.
+pub(super) const BLOCKS: &str = "blocks.jsonl.zst";
+
+/// What a walk makes: the index and the fingerprint as it goes, and chunks for the compressors.
+pub(super) struct Taker<'t> {
+    pub(super) known: HashMap<Name, Chunk>,
+    pub(super) gatherer: Option<Gatherer>,
+    pub(super) cutter: Cutter,
+    index: zstd::Encoder<'static, disk::Staged>,
+    portrait: Portrait,
+    not_kept: Vec<String>,
+    unlisted: u64,
+    restless: Vec<String>,
+    /// Numbers of earlier blocks that are needed still.
+    used: Vec<bool>,
+    what: String,
+    done: u64,
+    cx: &'t Context,
+}
+
+impl Taker<'_> {
+    fn lose(&mut self, sentence: String) {
+        if self.not_kept.len() < LISTED {
+            self.not_kept.push(sentence);
+        } else {
+            self.unlisted += 1;
+        }
+    }
+
+    /// Takes an entry, met for the first and only time.
+    fn take(&mut self, line: &Line) -> Result<()> {
+        self.portrait.take(&line.node);
+        for chunk in &line.chunks {
+            if let Some(used) = usize::try_from(chunk.block).ok().and_then(|at| self.used.get_mut(at)) {
+                *used = true;
+            }
+        }
+        let before = self.done;
+        self.done += line.node.size;
+        if self.done >> 26 != before >> 26 {
+            self.cx.progress(&self.what, self.done, None);
+        }
+        let written = line.write(&mut self.index);
+        written.map_err(|error| ResourceError::because("could not write the index of the copy", error))
+    }
+
+    /// Takes a file: by what is known of it, or by reading it.
+    fn take_file(&mut self, mut line: Line, path: &Path, known: &mut Known) -> Result<()> {
+        if let Some(chunks) = known.unchanged(&line) {
+            line.chunks = chunks;
+            return self.take(&line);
+        }
+        match read_still(&mut line, path, self, self.cx)? {
+            Some(true) => {}
+            Some(false) => self.restless.push(escaped(&line.node.path)),
+            // Gone by now: passed over, as if it had gone before.
+            None => return Ok(()),
+        }
+        self.take(&line)
+    }
+}
+
+/// Copies the tree at `root` into the slot, beside an earlier copy where the slot knows one.
+///
+/// # Errors
+/// Something cannot be read, the copy cannot be written, or guard was asked to stop.
+pub(in super::super) fn copy_directory(
+    root: &Path,
+    slot: &Slot,
+    level: i32,
+    force: bool,
+    cx: &Context,
+) -> Result<(Copied, Packed)> {
+    let begun = cx.clock.now().timestamp();
+    let earlier = Earlier::of(slot, cx)?;
+    let (mut known, chunks) = earlier.known(force)?;
+    let pack = Pack::new(earlier.next_pack(), slot.stage(&file_name(earlier.next_pack()))?);
+    let first = u32::try_from(earlier.blocks.len()).unwrap_or(u32::MAX);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let (to, from) = sync_channel(cores);
+    let from = Mutex::new(from);
+    let taker = Taker {
+        known: chunks,
+        gatherer: Some(Gatherer::new(first, to, &pack)),
+        cutter: Cutter::new(),
+        index: encoder(slot, INDEX, 1)?,
+        portrait: Portrait::new(Precision::Nanoseconds),
+        not_kept: Vec::new(),
+        unlisted: 0,
+        restless: Vec::new(),
+        used: vec![false; earlier.blocks.len()],
+        what: format!(
+            "copy {}",
+            slot.directory().file_name().unwrap_or_default().to_string_lossy()
+        ),
+        done: 0,
+        cx,
+    };
+    let (walked, compressed) = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores)
+            .map(|_| scope.spawn(|| pack.compress(&from, level)))
+            .collect();
+        let walked = go_through(root, taker, &mut known, cx);
+        let ended = workers.into_iter().map(std::thread::ScopedJoinHandle::join);
+        let ended = ended.map(|ended| ended.unwrap_or_else(|_| Err(std::io::Error::other("a compressor panicked"))));
+        let compressed: std::io::Result<()> = ended.collect();
+        (walked, compressed)
+    });
+    // Where a compressor failed, the walk only says that nobody takes what it gathers.
+    compressed.map_err(|error| not_copied(root, error))?;
+    let (taker, stored) = walked?;
+    finish(taker, stored, pack, &earlier, begun, slot)
+}
+
+fn go_through<'t>(root: &Path, mut taker: Taker<'t>, known: &mut Known, cx: &Context) -> Result<(Taker<'t>, u64)> {
+    walk(root, false, cx, |met| match met {
+        Met::Lost(sentence) => {
+            taker.lose(sentence);
+            Ok(())
+        }
+        Met::Node(node, path) => {
+            let Some((line, lost)) = line_of(node, path, known)? else {
+                return Ok(());
+            };
+            for name in lost {
+                taker.lose(format!("attribute {} of {}", escaped(&name), escaped(&line.node.path)));
+            }
+            if line.node.path.is_empty() && !line.node.xattrs.is_empty() {
+                taker.lose("attributes of the directory itself".to_owned());
+            }
+            if line.node.shape == Shape::File {
+                taker.take_file(line, path, known)
+            } else {
+                taker.take(&line)
+            }
+        }
+    })?;
+    // Ended here, so that the compressors end.
+    let stored = taker.gatherer.take().map_or(Ok(0), Gatherer::end);
+    Ok((taker, stored.map_err(|error| not_copied(root, error))?))
+}
+
+/// The line of a live entry, without its content; attributes are read only where nothing else says what they are.
+fn line_of(node: Node, path: &Path, known: &mut Known) -> Result<Option<(Line, Vec<Vec<u8>>)>> {
+    let metadata = match std::fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).at("look at", path)?,
+    };
+    let mut line = Line {
+        node,
+        seen: Seen::of(&metadata),
+        chunks: Vec::new(),
+    };
+    known.advance(&line.node.path)?;
+    let mut lost = Vec::new();
+    if let Some(xattrs) = known.attributes(&line) {
+        line.node.xattrs = xattrs;
+    } else if !matches!(line.node.shape, Shape::Hardlink(_)) {
+        (line.node.xattrs, lost) = attributes(path)?;
+    }
+    Ok(Some((line, lost)))
+}
+
+fn finish(
+    mut taker: Taker<'_>,
+    stored: u64,
+    pack: Pack,
+    earlier: &Earlier,
+    begun: i64,
+    slot: &Slot,
+) -> Result<(Copied, Packed)> {
+    let written = |error| ResourceError::because("could not write the copy", error);
+    let (entries, content_bytes) = taker.portrait.counts();
+    if taker.unlisted > 0 {
+        taker.not_kept.push(format!("and {} more of these", taker.unlisted));
+    }
+    let number = pack.number;
+    let Written {
+        staged,
+        bytes,
+        blocks: placed,
+    } = pack
+        .file
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut files: Vec<FileEntry> = earlier.link(&taker.used, slot)?;
+    if bytes > 0 {
+        files.push(slot.keep(staged, &file_name(number))?);
+    }
+    let mut blocks: Vec<Option<Block>> = earlier.kept_blocks(&taker.used);
+    let placed: HashMap<u32, Block> = placed.into_iter().collect();
+    let first = u32::try_from(blocks.len()).unwrap_or(u32::MAX);
+    blocks.extend((first..).map_while(|id| placed.get(&id)).map(|block| Some(*block)));
+    let index = taker.index.finish().map_err(written)?;
+    let mut list = encoder(slot, BLOCKS, 3)?;
+    for block in &blocks {
+        // A block that nobody needs keeps its number, and has no place.
+        let block = block.unwrap_or(Block {
+            pack: 0,
+            offset: 0,
+            bytes: 0,
+            length: 0,
+        });
+        serde_json::to_writer(&mut list, &block).map_err(|error| written(error.into()))?;
+        list.write_all(b"\n").map_err(written)?;
+    }
+    files.push(slot.keep(index, INDEX)?);
+    files.push(slot.keep(list.finish().map_err(written)?, BLOCKS)?);
+    let packed = Packed {
+        begun,
+        stored,
+        bytes: stored + earlier.bytes_of(&taker.used),
+    };
+    let copied = Copied {
+        files,
+        fingerprint: taker.portrait.finish(),
+        entries,
+        content_bytes,
+        tar_bytes: 0,
+        not_kept: taker.not_kept,
+        restless: taker.restless,
+    };
+    Ok((copied, packed))
+}
+
+/// Opens a file for reading, never waiting for a pipe that took its place.
+pub(super) fn open_file(path: &Path) -> Result<Option<File>> {
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match openat(CWD, path, flags, Mode::empty()) {
+        Ok(file) => Ok(Some(File::from(file))),
+        Err(rustix::io::Errno::NOENT) => Ok(None),
+        Err(error) => Err(error).at("open", path)?,
+    }
+}

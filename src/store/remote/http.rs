@@ -1,0 +1,189 @@
+//! Requests to S3-compatible storage, over HTTP/1.1, by path: signed, tried a few times, each with a deadline.
+
+use std::time::Duration;
+
+use regex::Regex;
+use reqwest::{Client, Response, StatusCode};
+use tokio::runtime::Handle;
+
+use super::sign::{self, Credentials, Request};
+use super::{RemoteError, Result};
+use crate::system::context::Context;
+use crate::system::disk::sha256_hex;
+
+/// A request is tried so often.
+const TRIES: u32 = 3;
+/// How long an answer may take that holds little.
+const LITTLE: Duration = Duration::from_secs(30);
+/// What a body is taken to need at least, in bytes for a second.
+const SLOWEST: u64 = 100_000;
+/// No answer that is text is longer.
+pub(super) const LONGEST: u64 = 64 * 1024 * 1024;
+
+/// A bucket.
+pub(super) struct Bucket {
+    pub(super) client: Client,
+    /// Scheme, host and port.
+    pub(super) endpoint: url::Url,
+    pub(super) name: String,
+    pub(super) region: String,
+    pub(super) who: Credentials,
+    pub(super) runtime: Handle,
+    pub(super) cx: Context,
+}
+
+/// A request without its signature.
+#[derive(Default)]
+pub(super) struct Ask<'a> {
+    pub(super) method: &'static str,
+    pub(super) key: &'a str,
+    pub(super) query: Vec<(&'a str, String)>,
+    pub(super) body: &'a [u8],
+    pub(super) only_new: bool,
+    /// Bytes that the answer may have, for its deadline.
+    pub(super) expects: u64,
+}
+
+/// An answer, read whole.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) etag: Option<String>,
+    pub(super) text: Vec<u8>,
+}
+
+impl Bucket {
+    fn host(&self) -> String {
+        let host = self.endpoint.host_str().unwrap_or_default();
+        self.endpoint
+            .port()
+            .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
+    pub(super) async fn send(&self, ask: &Ask<'_>) -> reqwest::Result<Response> {
+        let path = sign::encoded(&format!("/{}/{}", self.name, ask.key), true);
+        let sha256 = sha256_hex(ask.body);
+        let host = self.host();
+        let request = Request {
+            method: ask.method,
+            host: &host,
+            path: &path,
+            query: &ask.query,
+            sha256: &sha256,
+        };
+        let headers = sign::headers(&request, &self.who, &self.region, self.cx.clock.now());
+        let mut address = format!("{}://{host}{path}", self.endpoint.scheme());
+        if !ask.query.is_empty() {
+            address = format!("{address}?{}", sign::query(&ask.query));
+        }
+        let method = reqwest::Method::from_bytes(ask.method.as_bytes()).unwrap_or(reqwest::Method::GET);
+        let mut call = self.client.request(method, address);
+        for (name, value) in headers {
+            call = call.header(name, value);
+        }
+        if ask.only_new {
+            call = call.header("if-none-match", "*");
+        }
+        let most = ask.expects.max(ask.body.len() as u64) / SLOWEST;
+        call = call.timeout(LITTLE + Duration::from_secs(most));
+        if matches!(ask.method, "PUT" | "POST") {
+            call = call.body(ask.body.to_vec());
+        }
+        call.send().await
+    }
+
+    /// Tries until there is an answer that says something; `None`: there is no such thing.
+    pub(super) fn tried<T>(
+        &self,
+        what: &str,
+        mut once: impl FnMut() -> std::result::Result<T, (String, bool)>,
+    ) -> Result<T> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match once() {
+                Ok(value) => return Ok(value),
+                Err((why, may_pass)) => {
+                    if !may_pass || tries == TRIES || self.cx.stop.is_asked() {
+                        return Err(RemoteError::new(
+                            format!("could not {what}"),
+                            self.cx.redaction.clean(&why),
+                        ));
+                    }
+                    self.cx.clock.sleep(Duration::from_millis(300) * tries * tries);
+                }
+            }
+        }
+    }
+
+    pub(super) fn answer(&self, what: &str, ask: &Ask<'_>) -> Result<Answer> {
+        self.tried(what, || {
+            self.runtime.block_on(async {
+                let mut response = self.send(ask).await.map_err(|error| (told(&error), true))?;
+                let status = response.status();
+                let etag = response
+                    .headers()
+                    .get("etag")
+                    .and_then(|etag| etag.to_str().ok())
+                    .map(str::to_owned);
+                let mut text = Vec::new();
+                while let Some(bytes) = response.chunk().await.map_err(|error| (told(&error), true))? {
+                    text.extend_from_slice(&bytes);
+                    if text.len() as u64 > LONGEST {
+                        return Err(("the answer has no end".to_owned(), false));
+                    }
+                }
+                let is_fine = status.is_success()
+                    || matches!(
+                        status,
+                        StatusCode::NOT_FOUND | StatusCode::PRECONDITION_FAILED | StatusCode::CONFLICT
+                    );
+                if is_fine {
+                    return Ok(Answer { status, etag, text });
+                }
+                Err((
+                    complaint(status, &text),
+                    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS,
+                ))
+            })
+        })
+    }
+}
+
+/// What a pattern's first group matches, wherever it does.
+pub(super) fn all(text: &str, pattern: &str) -> Vec<String> {
+    let Ok(pattern) = Regex::new(&format!("(?s){pattern}")) else {
+        return Vec::new();
+    };
+    let found = pattern
+        .captures_iter(text)
+        .filter_map(|found| Some(found.get(1)?.as_str().to_owned()));
+    found.collect()
+}
+
+pub(super) fn told(error: &reqwest::Error) -> String {
+    let mut text = if error.is_timeout() {
+        "no answer in time".to_owned()
+    } else {
+        error.to_string()
+    };
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}
+
+pub(super) fn complaint(status: StatusCode, text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let said = ["Code", "Message"]
+        .iter()
+        .filter_map(|name| all(&text, &format!("<{name}>([^<]*)</{name}>")).pop());
+    let said = crate::model::text::sanitised(&said.collect::<Vec<_>>().join(": "));
+    let said = if said.is_empty() {
+        String::new()
+    } else {
+        format!(" ({said})")
+    };
+    format!("the storage answers {status}{said}")
+}

@@ -1,0 +1,125 @@
+//! A large file, put in parts; an upload that was cut off goes on where it was.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use super::http::{Ask, Bucket, all, complaint};
+use super::{RemoteError, Result};
+
+impl Bucket {
+    /// Puts a large file in parts; an upload that was cut off goes on where it was.
+    pub(super) fn put_parts(
+        &self,
+        key: &str,
+        file: &File,
+        length: u64,
+        part: u64,
+        known: Option<&str>,
+        begun: &mut dyn FnMut(&str),
+    ) -> Result<()> {
+        let what = format!("write {key}");
+        let uploads = |id: &str| vec![("uploadId", id.to_owned())];
+        let there = known.map(|id| {
+            self.answer(
+                &what,
+                &Ask {
+                    method: "GET",
+                    key,
+                    query: uploads(id),
+                    ..Ask::default()
+                },
+            )
+        });
+        let there = there
+            .and_then(std::result::Result::ok)
+            .filter(|answer| answer.status.is_success());
+        let id = if let (Some(_), Some(id)) = (&there, known) {
+            id.to_owned()
+        } else {
+            let ask = Ask {
+                method: "POST",
+                key,
+                query: vec![("uploads", String::new())],
+                ..Ask::default()
+            };
+            let answer = self.answer(&what, &ask)?;
+            let found = all(&String::from_utf8_lossy(&answer.text), "<UploadId>([^<]*)</UploadId>").pop();
+            let refused = || RemoteError::new(format!("could not {what}"), complaint(answer.status, &answer.text));
+            found.ok_or_else(refused)?
+        };
+        begun(&id);
+        let text = there
+            .map(|answer| String::from_utf8_lossy(&answer.text).into_owned())
+            .unwrap_or_default();
+        let mut etags = Vec::new();
+        for number in 1..=length.div_ceil(part) {
+            let from = (number - 1) * part;
+            let count = part.min(length - from);
+            if let Some(etag) = held(&text, number, count) {
+                etags.push((number, etag));
+                continue;
+            }
+            if self.cx.stop.is_asked() {
+                return Err(RemoteError::new(format!("could not {what}"), "guard was asked to stop"));
+            }
+            let mut body = vec![0; usize::try_from(count).unwrap_or_default()];
+            file.read_exact_at(&mut body, from)
+                .map_err(|error| RemoteError::new(format!("could not {what}"), error.to_string()))?;
+            let query = vec![("partNumber", number.to_string()), ("uploadId", id.clone())];
+            let answer = self.answer(
+                &what,
+                &Ask {
+                    method: "PUT",
+                    key,
+                    query,
+                    body: &body,
+                    ..Ask::default()
+                },
+            )?;
+            let etag = answer.etag.filter(|_| answer.status.is_success());
+            etags.push((
+                number,
+                etag.ok_or_else(|| {
+                    RemoteError::new(format!("could not {what}"), complaint(answer.status, &answer.text))
+                })?,
+            ));
+            self.cx.progress(&format!("copy {key}"), from + count, Some(length));
+        }
+        let parts = etags.iter().map(|(number, etag)| {
+            let etag = etag.replace('"', "&quot;");
+            format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>")
+        });
+        let body = format!(
+            "<CompleteMultipartUpload>{}</CompleteMultipartUpload>",
+            parts.collect::<String>()
+        );
+        let ask = Ask {
+            method: "POST",
+            key,
+            query: uploads(&id),
+            body: body.as_bytes(),
+            ..Ask::default()
+        };
+        let answer = self.answer(&what, &ask)?;
+        if answer.status.is_success() && !answer.text.windows(6).any(|word| word == b"<Error") {
+            Ok(())
+        } else {
+            Err(RemoteError::new(
+                format!("could not {what}"),
+                complaint(answer.status, &answer.text),
+            ))
+        }
+    }
+}
+
+/// The tag of a part that an upload holds already, of this length.
+fn held(text: &str, number: u64, count: u64) -> Option<String> {
+    all(text, "<Part>(.*?)</Part>").into_iter().find_map(|part| {
+        let one = |name: &str| all(&part, &format!("<{name}>([^<]*)</{name}>")).pop();
+        let is_it = one("PartNumber")? == number.to_string() && one("Size")? == count.to_string();
+        is_it
+            .then(|| one("ETag"))
+            .flatten()
+            .map(|etag| etag.replace("&quot;", "\""))
+    })
+}

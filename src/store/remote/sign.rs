@@ -1,0 +1,118 @@
+//! Signs requests to S3-compatible storage: AWS Signature Version 4, with the digest of the body in it.
+
+use chrono::{DateTime, Utc};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::model::secret::Secret;
+use crate::system::disk::sha256_hex;
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The public half.
+    pub access_key: String,
+    /// The secret half.
+    pub secret_key: Secret,
+    /// For credentials that are lent for some time.
+    pub session_token: Option<Secret>,
+}
+
+/// A request, as it is signed.
+pub(super) struct Request<'r> {
+    pub(super) method: &'r str,
+    /// As it stands in the address, with its port.
+    pub(super) host: &'r str,
+    /// Encoded, from the first `/`.
+    pub(super) path: &'r str,
+    /// Names and values, not encoded.
+    pub(super) query: &'r [(&'r str, String)],
+    /// Of the body.
+    pub(super) sha256: &'r str,
+}
+
+/// Everything but letters, digits and `-._~` as `%XX`; `/` stays where it is a path.
+pub(super) fn encoded(text: &str, is_path: bool) -> String {
+    let byte = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        b'/' if is_path => "/".to_owned(),
+        other => format!("%{other:02X}"),
+    };
+    text.bytes().map(byte).collect()
+}
+
+/// The query as it stands in the address, sorted as it is signed.
+pub(super) fn query(pairs: &[(&str, String)]) -> String {
+    let mut pairs: Vec<String> = pairs
+        .iter()
+        .map(|(name, value)| format!("{}={}", encoded(name, false), encoded(value, false)))
+        .collect();
+    pairs.sort();
+    pairs.join("&")
+}
+
+fn mac(key: &[u8], text: &str) -> Vec<u8> {
+    // HMAC takes a key of any length.
+    Hmac::<Sha256>::new_from_slice(key).map_or_else(
+        |_| Vec::new(),
+        |mut mac| {
+            mac.update(text.as_bytes());
+            mac.finalize().into_bytes().to_vec()
+        },
+    )
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let number = |byte: &u8| [byte >> 4, byte & 15];
+    let digits = bytes.iter().flat_map(number);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+}
+
+/// The headers that a request needs.
+pub(super) fn headers(
+    request: &Request<'_>,
+    who: &Credentials,
+    region: &str,
+    now: DateTime<Utc>,
+) -> Vec<(&'static str, String)> {
+    let (day, moment) = (
+        now.format("%Y%m%d").to_string(),
+        now.format("%Y%m%dT%H%M%SZ").to_string(),
+    );
+    let mut signed = vec![
+        ("host", request.host.to_owned()),
+        ("x-amz-content-sha256", request.sha256.to_owned()),
+        ("x-amz-date", moment.clone()),
+    ];
+    if let Some(token) = &who.session_token {
+        signed.push(("x-amz-security-token", token.expose().to_owned()));
+    }
+    let names: Vec<&str> = signed.iter().map(|(name, _)| *name).collect();
+    let names = names.join(";");
+    let lines = signed.iter().map(|(name, value)| format!("{name}:{value}\n"));
+    let canonical = [
+        request.method,
+        request.path,
+        &query(request.query),
+        &lines.collect::<String>(),
+        &names,
+        request.sha256,
+    ]
+    .join("\n");
+    let scope = format!("{day}/{region}/s3/aws4_request");
+    let text = format!(
+        "AWS4-HMAC-SHA256\n{moment}\n{scope}\n{}",
+        sha256_hex(canonical.as_bytes())
+    );
+    let first = format!("AWS4{}", who.secret_key.expose()).into_bytes();
+    let key = [day.as_str(), region, "s3", "aws4_request"]
+        .iter()
+        .fold(first, |key, part| mac(&key, part));
+    let signature = hex(&mac(&key, &text));
+    let access_key = &who.access_key;
+    let authorization =
+        format!("AWS4-HMAC-SHA256 Credential={access_key}/{scope}, SignedHeaders={names}, Signature={signature}");
+    signed.retain(|(name, _)| *name != "host");
+    signed.push(("authorization", authorization));
+    signed
+}

@@ -1,0 +1,95 @@
+//! Reads a question to the readings inside a condition: `failures('web', 5m)`.
+
+use super::functions::{FUNCTIONS, Function, Takes};
+use super::lexer::Token;
+use super::parser::{Complaint, Parser, Part};
+use super::tree::{Call, Node};
+use crate::model::name::ProbeName;
+use crate::model::setting::nearest;
+
+/// Nobody looks back further, in seconds: all that is seen until then is remembered.
+const FURTHEST: f64 = 3600.0;
+
+impl Parser<'_> {
+    pub(super) fn call(&mut self, word: &str, at: usize) -> Result<Part, Complaint> {
+        let names = || FUNCTIONS.iter().map(|function| function.name);
+        let Some(function) = FUNCTIONS.iter().find(|function| function.name == word) else {
+            let hint = nearest(word, names())
+                .unwrap_or_else(|| format!("there are: {}", names().collect::<Vec<_>>().join(", ")));
+            return Err(Complaint::new(at, format!("there is no function `{word}`"), Some(hint)));
+        };
+        self.needs("(")?;
+        let (mut probe, mut span) = (None, 0.0);
+        for (number, takes) in function.takes.iter().enumerate() {
+            if number > 0 {
+                self.needs(",")?;
+            }
+            let at = self.at();
+            let token = self.tokens.get(self.next).map(|(_, token)| token.clone());
+            self.next += 1;
+            match (takes, token) {
+                (Takes::Probe, Some(Token::Text(name) | Token::Word(name))) => probe = Some(self.probe(&name, at)?),
+                (Takes::Span, Some(Token::Span(seconds))) => span = seconds,
+                (Takes::Minutes, Some(Token::Number(minutes))) => span = minutes * 60.0,
+                _ => return Err(Complaint::new(at, wanted(*takes), Some(usage(function)))),
+            }
+            if span > FURTHEST {
+                return Err(Complaint::new(at, "nobody remembers longer than `1h`", None));
+            }
+        }
+        if !self.is_sign(")") {
+            return Err(Complaint::new(self.at(), "expected `)`", Some(usage(function))));
+        }
+        if function.has_value {
+            self.needs(".")?;
+            let is_value = matches!(self.tokens.get(self.next), Some((_, Token::Word(word))) if word == "value");
+            if !is_value {
+                return Err(Complaint::new(self.at(), "expected `value`", Some(usage(function))));
+            }
+            self.next += 1;
+        }
+        let text = self.text.get(at..self.at()).unwrap_or_default().trim_end().to_owned();
+        Ok(Part {
+            node: Node::Call(Call {
+                ask: function.ask,
+                probe,
+                span,
+                gives: function.gives,
+                text,
+            }),
+            kind: function.gives,
+            at,
+        })
+    }
+
+    fn probe(&self, name: &str, at: usize) -> Result<ProbeName, Complaint> {
+        let found = self.probes.iter().find(|probe| probe.as_str() == name);
+        found.cloned().ok_or_else(|| {
+            let hint = nearest(name, self.probes.iter().map(ProbeName::as_str));
+            Complaint::new(at, format!("there is no probe {name:?}"), hint)
+        })
+    }
+}
+
+fn wanted(takes: Takes) -> &'static str {
+    match takes {
+        Takes::Probe => "expected a probe's name in quotes",
+        Takes::Span => "expected a span of time, as in `5m`",
+        Takes::Minutes => "expected a number of minutes",
+    }
+}
+
+/// `failures('PROBE', 5m)`.
+fn usage(function: &Function) -> String {
+    let takes: Vec<&str> = function
+        .takes
+        .iter()
+        .map(|takes| match takes {
+            Takes::Probe => "'PROBE'",
+            Takes::Span => "5m",
+            Takes::Minutes => "5",
+        })
+        .collect();
+    let value = if function.has_value { ".value" } else { "" };
+    format!("write `{}({}){value}`", function.name, takes.join(", "))
+}

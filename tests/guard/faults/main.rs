@@ -1,0 +1,21 @@
+//! The fault harness, a binary of its own: it is built alone for each planted bug. Begin with `sim/mod.rs`, then `runs.rs`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::struct_excessive_bools,
+    unreachable_pub,
+    reason = "a test that panics has failed, and it sets its own scene"
+)]
+
+mod audit;
+mod errors;
+mod figures;
+mod killed;
+mod pairs;
+mod planted;
+mod runs;
+mod sim;
+mod support;
+mod traced;
