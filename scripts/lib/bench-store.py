@@ -3,7 +3,7 @@
   Makes N megabytes (1000) of mixed files, about half compressible, and measures, once each:
     first backup; second one after 1 % of the bytes changed; restore of that 1 % in place; restore of all;
     bytes stored by ten backups; peak memory of the first
-  Then the same for N small files (200000). --growth: guard alone, from 10 to 1,000,000 files.
+  Then the same for N small files (200000). --growth: guard alone, from 10 to 1,000,000 files, or to --most N.
   --built: takes the release build that is there.
   Tools that are not installed are left out. Quote the ratios, not the seconds."""
 
@@ -235,9 +235,9 @@ def compare(title, fill, base, rounds):
     table(rows)
 
 
-def growth(base):
+def growth(base, most):
     print("\n== guard alone, chunks, small files\n" + f"{'files':>9} {'first':>9} {'unchanged':>10} {'ten back':>9} {'peak MB':>8}")
-    for count in (10, 1_000, 100_000, 1_000_000):
+    for count in [count for count in (10, 1_000, 100_000, 1_000_000) if count <= most]:
         root, place = os.path.join(base, "data"), os.path.join(base, "place")
         os.mkdir(root)
         os.mkdir(place)
@@ -258,7 +258,7 @@ def growth(base):
 
 
 def main(words):
-    sizes = {"--megabytes": 1000, "--files": 200_000}
+    sizes = {"--megabytes": 1000, "--files": 200_000, "--most": 1_000_000}
     flags = {"--growth": False, "--keep": False, "--built": False}
     while words:
         word = words.pop(0)
@@ -277,7 +277,7 @@ def main(words):
         if sizes["--files"]:
             compare(f"{sizes['--files']} small files", lambda root, dice: small(root, sizes["--files"], dice), base, 0)
         if flags["--growth"]:
-            growth(base)
+            growth(base, sizes["--most"])
     finally:
         if not flags["--keep"]:
             shutil.rmtree(base)

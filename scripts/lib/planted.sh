@@ -7,10 +7,11 @@ planted() {
   local list=fixtures/planted/bugs.txt copy found=0 all=0 missed=() name file change tests
   copy=$(mktemp -d "${TMPDIR:-/tmp}/guard-planted.XXXXXX")
   git ls-files -z | xargs -0 cp --parents -t "$copy"
-  # Path and times of the sources differ, those of the dependencies do not: their artefacts are taken as they are.
-  mkdir -p "$copy/target"
-  cp -r --reflink=auto target/debug "$copy/target/debug"
-  while IFS='|' read -r name file change tests; do
+  # The dependencies' artefacts are taken as they are; guard's own differ by the path of its sources.
+  cargo build --quiet --locked --test faults
+  mkdir -p "$copy/target/debug"
+  cp -al target/debug/deps target/debug/build target/debug/.fingerprint "$copy/target/debug/"
+  while IFS='@' read -r name file change tests; do
     [[ -n $name && $name != \#* ]] || continue
     all=$((all + 1))
     cp "$file" "$copy/$file"
@@ -28,7 +29,7 @@ planted() {
       missed+=("$name")
     fi
     cp "$file" "$copy/$file"
-  done < <(sed 's/ *| */|/g' "$list")
+  done < <(sed 's/ *@ */@/g' "$list")
   rm -rf "$copy"
   printf 'FIGURE\tR4b\tevery planted bug found\t%s of %s in the real sources%s\tscripts/faults --full planted\n' \
     "$found" "$all" "${missed[*]:+; missed: ${missed[*]}}"

@@ -10,6 +10,7 @@ use clap::error::ErrorKind;
 
 use crate::commands::{self, watcher};
 use crate::model::exit::ExitCode as Code;
+use crate::report::bug;
 use crate::system::environment::Environment;
 use crate::system::privilege;
 
@@ -19,6 +20,7 @@ pub use args::{Arguments, command};
 #[must_use]
 pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environment) -> ExitCode {
     privilege::forbid_core_dumps();
+    bug::expect();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     if let Some(asked) = watcher::Asked::of(&arguments) {
         return watcher::run(asked, environment).into();

@@ -76,6 +76,11 @@ pub fn of(request: &Request, everywhere: &Everywhere) -> Flags {
     match request {
         Request::Deploy(asked) => deploy(&mut flags, asked),
         Request::Rollback(asked) => rollback(&mut flags, asked),
+        Request::Watch(asked) => {
+            texts(&mut flags, "health_urls", &asked.health_url);
+            text(&mut flags, "monitor.duration", asked.duration.as_ref());
+            text(&mut flags, "monitor.interval", asked.interval.as_ref());
+        }
         Request::Backup(asked) => patience(&mut flags, &asked.patience),
         Request::Resume(asked) => {
             patience(&mut flags, &asked.patience);

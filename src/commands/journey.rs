@@ -23,6 +23,7 @@ use crate::model::foreign::Material;
 use crate::model::health::Reading;
 use crate::model::name::ResourceName;
 use crate::model::plan::Plan;
+use crate::report::bug;
 use crate::report::ci;
 use crate::report::incident::incident;
 use crate::report::result::Outcome as Told;
@@ -105,6 +106,7 @@ fn drive_to_end(
     bench: &Bench,
     desk: &Desk,
 ) -> Outcome {
+    bug::keep_in(&run.directory);
     let attended = Attended::new(crew, run, bench, desk);
     let arrival = drive(ledger, &attended, &desk.stop, &bench.cx.voice);
     let exit = match &arrival {

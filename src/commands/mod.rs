@@ -37,10 +37,12 @@ mod standby;
 mod status;
 mod undo;
 mod verify;
+mod watch;
 pub mod watcher;
 pub mod workbench;
 
 use crate::model::exit::ExitCode;
+use crate::report::bug;
 use crate::system::environment::Environment;
 use refusal::{Outcome, Refusal};
 use request::{Everywhere, Request};
@@ -53,7 +55,8 @@ pub fn run(request: Request, everywhere: &Everywhere, environment: Environment, 
         Ok(desk) => desk,
         Err(exit) => return exit,
     };
-    let outcome = answer(request, everywhere, &desk, command);
+    let outcome = bug::caught(|| answer(request, everywhere, &desk, command));
+    let outcome = outcome.unwrap_or_else(|message| Err(Refusal::of_bug(&message, &desk.style.program)));
     let exit = match outcome {
         Ok(exit) => exit,
         Err(refusal) => {
@@ -108,6 +111,7 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::Salvage(asked) => salvage::salvage(&asked, &bench, desk),
         Request::Status => status::status(&bench, desk),
         Request::History(asked) => status::history(&asked, &bench, desk),
+        Request::Watch(asked) => watch::watch(&asked, &bench, desk),
         Request::Notify(asked) => notices::test(&asked, &bench, desk),
         Request::Lock(asked) => freeze::freeze(&bench, &asked),
         Request::Unlock => freeze::unfreeze(&bench),

@@ -32,7 +32,7 @@ struct Inner {
 
 /// What every notice of a project says of itself.
 #[derive(Clone)]
-struct Letterhead {
+pub(super) struct Letterhead {
     project: String,
     environment: Option<String>,
     host: String,
@@ -40,7 +40,7 @@ struct Letterhead {
 }
 
 impl Letterhead {
-    fn of(bench: &Bench, run: Option<&Run>) -> Self {
+    pub(super) fn of(bench: &Bench, run: Option<&Run>) -> Self {
         Self {
             project: bench.settings.project.clone(),
             environment: bench.settings.environment_name.clone(),
@@ -49,7 +49,7 @@ impl Letterhead {
         }
     }
 
-    fn notice(
+    pub(super) fn notice(
         &self,
         occasion: Occasion,
         severity: Severity,

@@ -50,6 +50,15 @@ impl Refusal {
         }
     }
 
+    /// What is said of a panic. A run that it cut off is resumed like any other.
+    #[must_use]
+    pub fn of_bug(message: &str, program: &str) -> Self {
+        Self::new(ExitCode::BUG, "a bug in guard ended it")
+            .because(message)
+            .because("the run's directory keeps what is needed to report it, in bug.log")
+            .next("to go on with a run that it cut off", format!("{program} resume"))
+    }
+
     /// All that is wrong with the settings.
     #[must_use]
     pub fn of_problems(problems: &[Problem]) -> Self {

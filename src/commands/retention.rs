@@ -49,6 +49,10 @@ pub(super) fn after(history: &History, ending: Ending, crew: &Crew, bench: &Benc
     }
     if matches!(ending, Ending::Deployed | Ending::Captured) {
         for removal in removals(bench) {
+            // Whoever wants to stop waits for one of them at most; the next run removes the others.
+            if bench.cx.stop.is_asked() {
+                return;
+            }
             remove(&removal, bench);
         }
         forget_old(bench, crew);

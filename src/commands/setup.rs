@@ -64,8 +64,14 @@ impl Desk {
             .directory
             .as_ref()
             .map_or_else(|| "guard".to_owned(), |dir| format!("guard -C {}", dir.display()));
+        let is_job = environment.text("CI").is_some_and(|ci| ci != "false");
         let mut desk = Self::seated(style.with_program(program), Streams::of_this_process(), environment)?;
         desk.hear()?;
+        // Elsewhere a parent may end as it likes: `nohup guard …` outlives its shell.
+        if is_job {
+            let listening = desk.keeper.block_on(async { signals::listen_to_parent(&desk.stop) });
+            listening.map_err(|_| ExitCode::BUG)?;
+        }
         desk.is_program = true;
         Ok(desk)
     }

@@ -10,21 +10,56 @@ use crate::model::event::Level;
 use crate::model::exit::ExitCode;
 use crate::model::text;
 use crate::resources::Slot;
+use crate::store::{Backup, Listed};
 
-/// Verifies a backup.
+/// Verifies a backup, or all of them.
 ///
 /// # Errors
-/// It is not there, or a part of it is damaged.
+/// It is not there, or a part of one is damaged; of all of them, each that is damaged is told.
 pub(super) fn verify(asked: &Verify, bench: &Bench, desk: &Desk) -> Outcome {
     let _lock = asked
         .restore
         .then(|| session::begin(bench, "guard verify --restore"))
         .transpose()?;
-    let backup = choose(Some(&asked.timestamp), bench, desk)?;
+    if !asked.all {
+        let backup = choose(asked.timestamp.as_deref(), bench, desk)?;
+        return verify_one(&backup, asked, bench, desk);
+    }
+    let program = &desk.style.program;
+    let listed = bench.store.list().map_err(|error| store_refusal(&error, program))?;
+    let (mut count, mut bad) = (0, Vec::new());
+    for entry in listed {
+        match entry {
+            Listed::Backup(backup) => {
+                count += 1;
+                if let Err(refusal) = verify_one(&backup, asked, bench, desk) {
+                    bench.cx.note(Level::Error, refusal.account.failed);
+                    bad.push(backup.timestamp().to_string());
+                }
+            }
+            Listed::Unreadable { name, reason } => {
+                bench.cx.note(Level::Error, format!("{name}: {reason}"));
+                bad.push(name);
+            }
+            Listed::Foreign(_) | Listed::Incomplete { .. } => {}
+        }
+    }
+    if bad.is_empty() {
+        bench.cx.note(
+            Level::Info,
+            format!("all of them are whole: {}", text::plural(count, "backup")),
+        );
+        return Ok(ExitCode::DONE);
+    }
+    let what = format!("not whole, or not to be believed: {}", bad.join(", "));
+    Err(Refusal::new(ExitCode::NO_BACKUP, what).next("to see the backups", format!("{program} list")))
+}
+
+fn verify_one(backup: &Backup, asked: &Verify, bench: &Bench, desk: &Desk) -> Outcome {
     let program = &desk.style.program;
     let verified = bench
         .store
-        .verify(&backup, &bench.cx)
+        .verify(backup, &bench.cx)
         .map_err(|error| store_refusal(&error, program))?;
     for owned in bench.resources()? {
         let name = owned.resource.name();

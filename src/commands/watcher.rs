@@ -16,6 +16,7 @@ use crate::journal::{Run, State};
 use crate::model::event::{Level, Voice};
 use crate::model::exit::ExitCode;
 use crate::model::name::RunId;
+use crate::report::bug;
 use crate::report::failure::Account;
 use crate::system::detached;
 use crate::system::disk;
@@ -100,7 +101,8 @@ pub fn run(mut asked: Asked, environment: Environment) -> ExitCode {
         Err(exit) => return exit,
     };
     let exit = match luggage {
-        Some(luggage) => watch(&asked, &luggage, &desk),
+        Some(luggage) => bug::caught(|| watch(&asked, &luggage, &desk))
+            .unwrap_or_else(|message| Err(Refusal::of_bug(&message, &desk.style.program))),
         None => Err(Refusal::new(
             ExitCode::CUT_OFF,
             "the run has no request.json to be finished by",

@@ -160,6 +160,29 @@ pub enum RateForm {
     Observed,
 }
 
+/// A watch that is over: all that is needed to judge it again from its readings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Watched {
+    /// When it began.
+    pub at: DateTime<Utc>,
+    /// The rule.
+    pub rule: Rule,
+    /// The probes whose failures decided.
+    pub probes: Vec<ProbeName>,
+    /// Whether the release had come up before.
+    pub behind_the_gate: bool,
+    /// Where its readings begin in the file of them, in bytes, and how many there are.
+    pub from: u64,
+    /// How many readings there are.
+    pub readings: usize,
+    /// Readings up to this moment are those from before the deployment; `None`: there are none.
+    pub before: Option<DateTime<Utc>>,
+    /// The moment of the last question to the judge, in seconds since the watch began.
+    pub asked: f64,
+    /// What the judge said.
+    pub verdict: Verdict,
+}
+
 /// What the readings so far say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -88,6 +88,14 @@ name!(
     TargetName
 );
 
+impl RuleName {
+    /// The name of what is watched where nothing is: in a simulation.
+    #[must_use]
+    pub fn simulated() -> Self {
+        Self("simulated".to_owned())
+    }
+}
+
 impl From<&RuleName> for ProbeName {
     /// For what is found by a rule that asks about no probe: both kinds of name have one form.
     fn from(name: &RuleName) -> Self {

@@ -59,6 +59,10 @@ pub enum Occasion {
     NeedsPerson,
     /// A rule of the user's fired.
     Alert,
+    /// `guard watch` found production not well.
+    Unwell,
+    /// Production is well again.
+    Well,
     /// Somebody wants to see whether notices arrive.
     Test,
 }

@@ -3,6 +3,8 @@
 //! [`words`] turns records into sentences, [`closing`] an ending into the last ones; [`printer`] shows them without ever
 //! holding up the run; [`incident`] and [`result`] are written when it is over.
 
+pub mod board;
+pub mod bug;
 mod canvas;
 pub mod ci;
 pub mod closing;
@@ -12,7 +14,9 @@ pub mod failure;
 pub mod incident;
 pub mod json;
 pub mod live;
+pub mod metrics;
 pub mod pace;
+pub mod page;
 pub mod panel;
 pub mod plain;
 pub mod printer;

@@ -45,6 +45,7 @@ pub fn keep_evidence(directory: &Path, project: Option<&str>, since: DateTime<Ut
         );
     }
     keeper.listing("disk.txt", &Call::new("df").args(["-h"]));
+    keeper.host();
     keeper.notes
 }
 
@@ -81,6 +82,18 @@ impl Keeper<'_> {
             )),
             Err(error) => self.missed(name, &error),
         }
+    }
+
+    /// What the kernel says of load, memory and pressure; what it does not know is left out.
+    fn host(&mut self) {
+        let mut text = String::new();
+        for name in ["loadavg", "meminfo", "pressure/cpu", "pressure/memory", "pressure/io"] {
+            let path = Path::new("/proc").join(name);
+            if let Ok(Some(said)) = disk::read_text_optional(&path) {
+                text = format!("{text}== {}\n{said}", path.display());
+            }
+        }
+        self.write("host.txt", &text);
     }
 
     fn containers(&mut self, project: &str, since: DateTime<Utc>) {

@@ -15,3 +15,4 @@ pub mod processes;
 pub mod secrets;
 pub mod signals;
 pub mod stop;
+pub mod supervisor;

@@ -1,11 +1,15 @@
-//! Signals: the first and every further wish to stop is counted; a lost terminal is not a wish.
+//! Signals: the first and every further wish to stop is counted; a lost terminal is not a wish; in a CI system the end of
+//! the parent is one.
 
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::stop::Stop;
 
 /// A file would become larger than it may; the same number on every Linux but MIPS.
-const SIGXFSZ: i32 = rustix::process::Signal::XFSZ.as_raw();
+const SIGXFSZ: i32 = Signal::XFSZ.as_raw();
+/// By this the kernel tells that the parent, or the thread of it that started us, has ended. Nobody else sends it to guard.
+const PARENT: Signal = Signal::USR1;
 
 /// Counts SIGINT and SIGTERM in `stop` from now on; SIGHUP, SIGXFSZ and SIGPIPE change nothing. Must be called inside a runtime,
 /// and lives as long as that.
@@ -29,4 +33,31 @@ pub fn listen(stop: &Stop) -> std::io::Result<()> {
         tokio::spawn(async move { while arriving.recv().await.is_some() {} });
     }
     Ok(())
+}
+
+/// Takes the end of the parent for a wish to stop as well: a CI system that cancels a job ends the step's shell, and gives
+/// its children a few seconds. Called inside a runtime, like [`listen`].
+///
+/// # Errors
+/// The kernel refuses a handler.
+pub fn listen_to_parent(stop: &Stop) -> std::io::Result<()> {
+    let parent = getppid();
+    let mut arriving = signal(SignalKind::from_raw(PARENT.as_raw()))?;
+    let stop = stop.clone();
+    set_parent_process_death_signal(Some(PARENT))?;
+    tokio::spawn(async move {
+        let mut is_gone = has_ended(parent);
+        while !is_gone && arriving.recv().await.is_some() {
+            // The kernel tells it of each thread that has started a process: a runner may well end one of many.
+            is_gone = has_ended(parent);
+        }
+        if is_gone {
+            stop.ask();
+        }
+    });
+    Ok(())
+}
+
+fn has_ended(parent: Option<Pid>) -> bool {
+    getppid() != parent
 }

@@ -7,6 +7,7 @@ mod judge;
 mod pace;
 mod rate;
 pub mod rules;
+pub mod simulate;
 mod streak;
 mod track;
 mod words;

@@ -180,9 +180,9 @@ fn share(failed: u64, known: u64) -> f64 {
     if known == 0 { 0.0 } else { failed as f64 / known as f64 }
 }
 
-/// Wilson's upper bound, one-sided, 95 %; 0 where nothing failed, since nothing then speaks for a bad habit.
+/// Wilson's upper bound: the upper end of the interval in which the share is with 95 %; 0 where nothing failed, since nothing then speaks for a bad habit.
 fn upper_bound(failed: u64, known: u64) -> f64 {
-    const Z: f64 = 1.644_853_6;
+    const Z: f64 = 1.959_964;
     if failed == 0 || known == 0 {
         return 0.0;
     }

@@ -403,7 +403,12 @@ fn evidence_without_a_project_is_the_machine_and_what_cannot_be_kept_is_told() {
     let notes = keep_evidence(&directory, None, scene.cx.clock.now(), &scene.cx);
     assert_eq!(notes, Vec::<String>::new());
     let names: Vec<String> = every_file(&directory).into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["disk.txt", "processes.txt"]);
+    assert_eq!(names, ["disk.txt", "host.txt", "processes.txt"]);
+    assert!(
+        std::fs::read_to_string(directory.join("host.txt"))
+            .unwrap()
+            .contains("MemAvailable")
+    );
     fs::write(scene.root().join("taken"), "").unwrap();
     let notes = keep_evidence(&scene.root().join("taken"), None, scene.cx.clock.now(), &scene.cx);
     assert!(notes[0].contains("could not create the directory"), "{notes:?}");

@@ -27,11 +27,14 @@ pub struct Show {
 }
 
 /// `guard verify`
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct Verify {
     /// The backup: a timestamp, `latest`, or `previous`
-    #[arg(value_name = "TS")]
-    pub timestamp: String,
+    #[arg(value_name = "TS", required_unless_present = "all", conflicts_with = "all")]
+    pub timestamp: Option<String>,
+    /// Every backup
+    #[arg(long)]
+    pub all: bool,
     /// Also restore databases beside the live ones, compare them, and drop them again
     #[arg(long)]
     pub restore: bool,
@@ -86,6 +89,35 @@ pub struct HistoryOf {
     /// How many runs
     #[arg(short, long, default_value_t = 20)]
     pub number: usize,
+}
+
+/// `guard watch`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Watch {
+    /// How long [default: until stopped]
+    #[arg(long, value_name = "DURATION", env = "GUARD_DURATION")]
+    pub duration: Option<String>,
+    /// A URL that has to answer; may be given more than once
+    #[arg(long, value_name = "URL")]
+    pub health_url: Vec<String>,
+    /// Time between two readings of a probe [default: 1s]
+    #[arg(long, value_name = "DURATION")]
+    pub interval: Option<String>,
+    /// Write the figures for Prometheus into this file
+    #[arg(long, value_name = "FILE")]
+    pub metrics_file: Option<std::path::PathBuf>,
+    /// Serve /metrics and a status page at this address of this machine
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<std::net::SocketAddr>,
+    /// Judge the readings of a run again: its directory
+    #[arg(long, value_name = "DIR", env = "GUARD_REPLAY", conflicts_with_all = ["simulate", "metrics_file", "listen"])]
+    pub replay: Option<std::path::PathBuf>,
+    /// Show what these settings would make of typical faults
+    #[arg(long, conflicts_with_all = ["metrics_file", "listen"])]
+    pub simulate: bool,
+    /// How many watches of each fault are simulated
+    #[arg(long, value_name = "N", default_value_t = 300, requires = "simulate")]
+    pub trials: u32,
 }
 
 /// `guard notify`

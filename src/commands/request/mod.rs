@@ -10,7 +10,7 @@ use clap::{Args, Subcommand, ValueEnum};
 pub use acting::{Abort, Backup, Deploy, Patience, Resume, Rollback, Selection, Standby};
 pub use looking::{
     Check, Completions, Copy, Delete, Fetch, Freeze, HistoryOf, Init, Inside, List, Notify, Prune, Salvage, Show,
-    Verify,
+    Verify, Watch,
 };
 
 /// What is asked, and how it is to be told.
@@ -129,6 +129,8 @@ pub enum Request {
     Status,
     /// Say what happened
     History(HistoryOf),
+    /// Watch production without a deployment; replay or simulate watches
+    Watch(Watch),
     /// Send a test notice to everybody who is told of runs
     Notify(Notify),
     /// Freeze: refuse deployments until `guard unlock`

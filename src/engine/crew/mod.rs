@@ -3,6 +3,7 @@
 mod acting;
 mod command;
 mod copying;
+mod lookout;
 mod observation;
 mod pace;
 mod proving;
@@ -33,7 +34,8 @@ use crate::system::context::Context;
 use crate::watch::UserRule;
 
 pub use copying::{SETTINGS, SealInput};
-pub use pace::Pacer;
+pub use lookout::{Lookout, READINGS, WATCHES, replay, watches};
+pub use pace::{PACES, Pacer};
 pub use watching::ask_once;
 
 /// Everything that the steps of a run need.

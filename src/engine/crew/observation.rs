@@ -35,7 +35,12 @@ pub(super) enum Until {
 pub(super) struct Observed {
     pub(super) judge: Judge,
     pub(super) verdict: Verdict,
+    /// Those of a few rounds; of a longer watch they are only kept on disk.
     pub(super) readings: Vec<Reading>,
+    /// How many there were.
+    pub(super) count: usize,
+    /// The moment of the verdict, in seconds since the observation began.
+    pub(super) asked: f64,
 }
 
 /// An observation that is about to begin, or under way.
@@ -44,6 +49,7 @@ pub(super) struct Observation {
     pub(super) rule: Rule,
     pub(super) judge: Judge,
     pub(super) readings: Vec<Reading>,
+    pub(super) count: usize,
     pub(super) log: std::fs::File,
     pub(super) expectation: Arc<Expectation>,
     pub(super) acting: Option<Acting>,
@@ -75,9 +81,11 @@ impl Observation {
             let now = cx.clock.steady().saturating_sub(begun);
             if let Some(verdict) = self.ended(&lanes, now) {
                 return Ok(Observed {
+                    asked: now.as_secs_f64(),
                     verdict,
                     judge: self.judge,
                     readings: self.readings,
+                    count: self.count,
                 });
             }
             if cx.stop.is_asked() {
@@ -188,6 +196,10 @@ impl Observation {
                 tally: self.judge.tally(),
             });
         }
-        self.readings.push(reading);
+        self.count += 1;
+        // A watch may go on for days; what it saw is on disk.
+        if matches!(self.until, Until::Rounds(_)) {
+            self.readings.push(reading);
+        }
     }
 }

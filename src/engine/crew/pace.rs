@@ -16,7 +16,7 @@ use crate::watch::Judge;
 
 /// The readings, in the run's directory. They are none of the baseline's: a service that is paused for its copy fails
 /// them, and no release may fail as often for that.
-const READINGS: &str = "pace.jsonl";
+pub const PACES: &str = "pace.jsonl";
 /// So many rounds are enough.
 const ROUNDS: u32 = 60;
 
@@ -30,7 +30,7 @@ impl Pacer {
         if rule.latency.is_none() {
             return;
         }
-        let Ok(log) = disk::open_append(&cx.scratch.join(READINGS)) else {
+        let Ok(log) = disk::open_append(&cx.scratch.join(PACES)) else {
             return;
         };
         let rule = Rule {
@@ -42,6 +42,7 @@ impl Pacer {
             judge: Judge::new(rule.clone(), Vec::new()),
             rule,
             readings: Vec::new(),
+            count: 0,
             log,
             expectation: Arc::new(Expectation::default()),
             acting: None,
@@ -75,7 +76,7 @@ impl Pacer {
 /// # Errors
 /// The file is there and cannot be read.
 pub(super) fn paces(cx: &Context) -> Result<Vec<Reading>, DiskError> {
-    let kept = disk::read_text_optional(&cx.scratch.join(READINGS))?.unwrap_or_default();
+    let kept = disk::read_text_optional(&cx.scratch.join(PACES))?.unwrap_or_default();
     Ok(kept
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok())

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::Crew;
-use super::acting::Acting;
-use super::observation::{CONFIRMATION, Observation, Observed, Until};
-use super::pace::paces;
+use super::lookout::{Lookout, READINGS};
+use super::observation::{CONFIRMATION, Observed, Until};
 use crate::engine::history::History;
 use crate::model::event::Level;
 use crate::model::fact::{Failure, UNSEEN, Yield};
@@ -17,12 +16,9 @@ use crate::model::plan::{Action, Step};
 use crate::probes::{Expectation, Probe};
 use crate::system::context::Context;
 use crate::system::disk;
-use crate::watch::Judge;
 
 /// How many rounds of readings the baseline takes.
 const BASELINE_ROUNDS: u32 = 3;
-/// Every reading of a run, in its directory.
-const READINGS: &str = "probes.jsonl";
 
 impl Crew {
     /// Asks each probe a few times, while production is still as it was.
@@ -152,36 +148,14 @@ impl Crew {
         before: &[Reading],
         cx: &Context,
     ) -> Result<Observed, Failure> {
-        let begun = before.first().map_or_else(|| cx.clock.now(), |reading| reading.at);
-        let path = cx.scratch.join(READINGS);
-        let log = disk::open_append(&path).map_err(|error| Failure::from_error(&error))?;
-        let judge = Judge::new(rule.clone(), self.deciding()).with_baseline(before);
-        let judge = if until == Until::Verdict {
-            let paces = paces(cx).map_err(|error| Failure::from_error(&error))?;
-            judge
-                .with_rules(self.rules.clone())
-                .with_pace(before.iter().chain(&paces))
-        } else {
-            judge
-        };
-        let judge = if until == Until::Verdict {
-            judge.behind_the_gate()
-        } else {
-            judge
-        };
-        let observation = Observation {
-            until,
+        let lookout = Lookout {
+            probes: self.probes.clone(),
             rule: rule.clone(),
-            judge,
-            readings: Vec::new(),
-            log,
-            expectation: Arc::new(expectation),
-            acting: Some(Acting {
-                project: self.services.compose.as_ref().map(|compose| compose.project.clone()),
-                since: begun,
-            }),
+            rules: self.rules.clone(),
+            project: self.services.compose.as_ref().map(|compose| compose.project.clone()),
+            runtime: self.runtime.clone(),
         };
-        self.runtime.block_on(observation.run(&self.probes, cx))
+        lookout.observe(until, expectation, before, cx)
     }
 }
 

@@ -6,8 +6,10 @@ mod failure;
 mod prometheus;
 mod settings;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -16,8 +18,9 @@ use url::Url;
 
 use super::common::{BODY, Basics, spoken, with_addresses};
 use super::{Expectation, Kind, Probe};
-use crate::model::health::{Answer, Class};
+use crate::model::health::{Answer, Class, Outcome};
 use crate::model::name::ProbeName;
+use crate::model::text::sanitised;
 use crate::system::context::Context;
 use crate::system::disk;
 use expected::{Expected, Heard};
@@ -30,6 +33,10 @@ pub(super) const KIND: Kind = Kind {
     build: settings::build,
 };
 
+/// So much of a failed answer is kept, in bytes …
+const KEPT: usize = 4 * 1024;
+/// … and that so often at most.
+const KEPT_EACH: Duration = Duration::from_secs(15);
 /// The most that the headers of an answer may hold, in bytes.
 const HEADERS: usize = 32 * 1024;
 
@@ -42,6 +49,8 @@ struct Http {
     redirects: usize,
     ca_file: Option<PathBuf>,
     uses_proxy: bool,
+    /// When the body of a failed answer was kept last.
+    kept: Mutex<Option<Duration>>,
     /// Made at the first reading. It keeps no connection, only its settings and the trusted certificates.
     client: Mutex<Option<Client>>,
 }
@@ -89,7 +98,33 @@ impl Probe for Http {
 impl Http {
     async fn exchange(&self, expectation: &Expectation, cx: &Context) -> Result<Answer, Answer> {
         let heard = self.ask(cx).await?;
-        Ok(self.expected.judge(&heard, expectation, cx))
+        let answer = self.expected.judge(&heard, expectation, cx);
+        if answer.outcome == Outcome::Failed && cx.run.is_some() {
+            self.keep(&heard, &answer, cx);
+        }
+        Ok(answer)
+    }
+
+    /// Keeps the beginning of an answer that failed, the first one and then one now and then, for whoever asks why.
+    fn keep(&self, heard: &Heard, answer: &Answer, cx: &Context) {
+        let now = cx.clock.steady();
+        {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if heard.body.is_empty() || kept.is_some_and(|kept| now.saturating_sub(kept) < KEPT_EACH) {
+                return;
+            }
+            *kept = Some(now);
+        }
+        let body = String::from_utf8_lossy(heard.body.get(..heard.body.len().min(KEPT)).unwrap_or_default());
+        // Foreign bytes, to be read by people: escaped line by line.
+        let lines: Vec<String> = body.lines().map(sanitised).collect();
+        let at = cx.clock.now().format("%Y-%m-%d %H:%M:%S UTC");
+        let text = format!("{at} {}\n{}\n\n", answer.note, cx.redaction.clean(&lines.join("\n")));
+        let path = cx.scratch.join(format!("answers-{}.txt", self.basics.name));
+        tokio::task::spawn_blocking(move || {
+            // What explains must not get in the way: a full disk has other witnesses.
+            let _kept = disk::open_append(&path).map(|mut file| file.write_all(text.as_bytes()));
+        });
     }
 
     /// Asks, and returns what was answered, whatever it is.

@@ -72,6 +72,7 @@ fn build(name: ProbeName, section: &mut Section<'_>, _site: &Site) -> Built {
             redirects: 0,
             ca_file: ca_file.clone(),
             uses_proxy,
+            kept: std::sync::Mutex::new(None),
             client: std::sync::Mutex::new(None),
         }
     };

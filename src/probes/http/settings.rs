@@ -46,6 +46,7 @@ pub(super) fn build(name: ProbeName, section: &mut Section<'_>, _site: &Site) ->
         redirects: usize::try_from(redirects).unwrap_or(0),
         ca_file,
         uses_proxy,
+        kept: Mutex::new(None),
         client: Mutex::new(None),
     }))
 }

@@ -43,12 +43,21 @@ pub(super) fn rename(resource: &ResourceName, target: &Names, act: &str, cx: &Co
         disk::write_whole(&record, encode(&displaced)?.to_string().as_bytes())?;
         displaced
     };
-    for (name, (id, _)) in &target.meanings {
-        match id {
-            Some(id) => tag(cx, id, name).map_err(unnamed)?,
-            None => untag(cx, name).map_err(unnamed)?,
-        }
-    }
+    let name_one = |name: &String, id: Option<&String>| match id {
+        Some(id) => tag(cx, id, name).map_err(unnamed),
+        None => untag(cx, name).map_err(unnamed),
+    };
+    // Services are down meanwhile, and one name has nothing to do with another.
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = target
+            .meanings
+            .iter()
+            .map(|(name, (id, _))| scope.spawn(move || name_one(name, id.as_ref())))
+            .collect();
+        let panicked = |_| Err(ResourceError::new("a bug in guard: naming an image panicked"));
+        let named = threads.into_iter().map(|one| one.join().unwrap_or_else(panicked));
+        named.collect::<Vec<_>>().into_iter().collect::<Result<()>>()
+    })?;
     Ok(displaced)
 }
 

@@ -57,6 +57,16 @@ fn is_there(id: &str, cx: &Context) -> Result<bool> {
     Ok(found.is_some())
 }
 
+/// Whether the engine has all of them, as it nearly always has: one question instead of one for each.
+fn are_there(details: &Details, cx: &Context) -> Result<bool> {
+    let ids = details.services.values().map(|recorded| &recorded.image);
+    let look = docker().args(["image", "inspect", "--format", "{{.Id}}"]).args(ids);
+    let found = cx
+        .outcome(&look)
+        .map_err(|error| ResourceError::because("could not ask the engine for the images", error))?;
+    Ok(found.status.success())
+}
+
 /// Sees to it that the engine has the image: as it is, else out of the saved file, else from a registry by its digest.
 /// Returns whether it is there.
 fn obtain(service: &str, recorded: &Recorded, saved: Option<&FileEntry>, slot: &Slot, cx: &Context) -> Result<bool> {
@@ -112,6 +122,9 @@ pub(super) fn all(
     slot: &Slot,
     cx: &Context,
 ) -> Result<Vec<String>> {
+    if are_there(details, cx)? {
+        return Ok(Vec::new());
+    }
     let saved = artifact.files.iter().find(|file| file.path.ends_with(SAVED));
     let mut gone = Vec::new();
     for (service, recorded) in &details.services {

@@ -8,6 +8,7 @@ fn deployed() -> (Embedded, String) {
     let project = Embedded::new();
     project.guard().run(&["deploy", "--", "./deploy.sh", "all"]).expect(0);
     let backup = project.backups().remove(0);
+    project.guard().run(&["verify", "--all"]).expect(0).says("1 backup");
     (project, backup)
 }
 
@@ -78,6 +79,7 @@ fn a_flipped_bit_and_a_shorter_file_are_40() {
                 d = directory.display()
             ));
             project.guard().run(&["verify", &backup]).expect(40).says(resource);
+            project.guard().run(&["verify", "--all"]).expect(40).says(&backup);
             refused(&project, &backup, 40).says(resource);
         }
     }

@@ -139,9 +139,9 @@ fn fault_d7_a_person_who_resumes_while_the_watcher_works_is_told_who_does() {
     let before = project.everything();
     let mut guard = project
         .guard()
-        .start(&["deploy", "--", "./deploy.sh", "all", "sleep 3600"]);
+        .start(&["deploy", "--", "./deploy.sh", "all", "echo > ../reached; sleep 3600"]);
     let watched = Watched::of(&project, &mut guard).unwrap();
-    until(|| watched.journal().contains("begun\":{\"step\":\"deploy\""));
+    until(|| project.root().join("reached").exists());
     let status = project.guard().run(&["status"]).expect(0);
     assert!(
         status.stdout.contains(&format!("stands by (pid {})", watched.watcher)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{FINE, Project, holds};
 
 #[test]
-fn a_threshold_of_ten_is_refused_and_not_taken_for_ten_per_cent() {
+fn fault_j9_a_threshold_of_ten_is_refused_and_not_taken_for_ten_per_cent() {
     for name in ["GUARD_ERROR_THRESHOLD", "ERROR_THRESHOLD"] {
         for value in [
             "10",

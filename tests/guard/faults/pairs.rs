@@ -33,7 +33,7 @@ fn with(shape: &Scenario, troubles: &[(u32, Trouble)]) -> Scenario {
 
 #[test]
 fn r2_a_run_killed_at_any_point_and_its_resume_at_any_other_is_finished() {
-    let sizes = usize::try_from(wanted("GUARD_FAULTS_PAIRS", 7)).unwrap();
+    let sizes = usize::try_from(wanted("GUARD_FAULTS_PAIRS", 4)).unwrap();
     let (mut pairs, mut singles) = (0_u32, 0_u32);
     for (number, shape) in shapes().iter().enumerate().take(sizes) {
         for first in [Trouble::Kill, Trouble::PowerLoss] {

@@ -38,7 +38,7 @@ fn r3_no_simulated_run_breaks_a_promise() {
         let story = live(&scenario, None);
         panic!("seed {seed}: {scenario:?}\n{story:?}\n{}", story.facts);
     }
-    let count = wanted("GUARD_FAULTS_RUNS", 20_000);
+    let count = wanted("GUARD_FAULTS_RUNS", 10_000);
     // Another set every time: what is found once is replayed by its number.
     let chosen = wanted("GUARD_FAULTS_FROM", u64::from(std::process::id()) << 32);
     let begun = Instant::now();

@@ -134,3 +134,46 @@ fn broken_connections_are_told() {
     assert_eq!(answer.class, Some(Class::Reset));
     assert!(!answer.note.contains('\x1b'), "{answer:?}");
 }
+
+#[test]
+fn the_beginning_of_a_failed_answer_is_kept_without_secrets() {
+    let scene = crate::support::Scene::new();
+    scene.cx.redaction.learn("CANARY-body-1147");
+    let body = format!("boom \u{1b}[2J CANARY-body-1147\n{}", "x".repeat(9_000));
+    let server = Server::saying(&answer("500 Oops", "", &body));
+    let probe = build("http", &json!({"url": server.url("/")})).unwrap();
+    for _ in 0..3 {
+        super::read(probe.as_ref(), &guard::probes::Expectation::default(), &scene.cx);
+    }
+    let path = scene.cx.scratch.join("answers-web.txt");
+    crate::support::embedded::until(|| std::fs::read_to_string(&path).is_ok_and(|text| text.ends_with("\n\n")));
+    let kept = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(kept.matches("boom").count(), 1, "once in a while: {kept}");
+    assert!(
+        kept.contains("500") && kept.contains("[REDACTED]") && kept.len() < 5_000,
+        "{kept}"
+    );
+    assert!(!kept.contains('\u{1b}') && !kept.contains("CANARY"), "{kept}");
+}
+
+/// A real compressed bomb: small on the wire, large when somebody unpacks it.
+#[test]
+fn fault_j3_a_bomb_is_not_unpacked() {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    packer.write_all(&vec![b'0'; 50_000_000]).unwrap();
+    let bomb = packer.finish().unwrap();
+    assert!(bomb.len() < 60_000, "it fits into what is read");
+    let server = Server::start(move |mut stream| {
+        let _head = head(&mut stream);
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+            bomb.len()
+        );
+        let _sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&bomb));
+    });
+    assert_eq!(ask(json!({"url": server.url("/")})), Answer::ok("200"));
+    assert_eq!(
+        ask(json!({"url": server.url("/"), "expect_body": "00000000"})).class,
+        Some(Class::Body)
+    );
+}

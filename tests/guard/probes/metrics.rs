@@ -99,6 +99,8 @@ fn this_machine_is_told_and_decides_nothing_by_itself() {
     let ask = |settings| {
         let probe = build("host", &settings).unwrap();
         let _first = read(probe.as_ref(), &Expectation::default(), &scene.cx);
+        // The kernel counts in hundredths of a second.
+        std::thread::sleep(std::time::Duration::from_millis(100));
         (
             probe.decides(),
             read(probe.as_ref(), &Expectation::default(), &scene.cx),

@@ -93,20 +93,44 @@ fn seconds_until_bad(signal: &str) -> (f64, String) {
     }
 }
 
+/// Does it once, or as often as `GUARD_REAL_TRIALS` says, eight at a time, and prints how long it took.
+fn repeated(what: &str, once: impl Fn(usize) -> (f64, String) + Sync) -> Vec<String> {
+    let trials: usize = std::env::var("GUARD_REAL_TRIALS").map_or(1, |text| text.parse().unwrap());
+    let mut all = Vec::new();
+    for batch in (0..trials).collect::<Vec<_>>().chunks(8) {
+        std::thread::scope(|scope| {
+            let once = &once;
+            let running: Vec<_> = batch.iter().map(|number| scope.spawn(move || once(*number))).collect();
+            all.extend(running.into_iter().map(|one| one.join().unwrap()));
+        });
+    }
+    all.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let at = |percent: usize| all[(all.len() * percent / 100).min(all.len() - 1)].0;
+    eprintln!(
+        "{what}: {} trials, {:.1} / {:.1} / {:.1} s (median, 95 %, slowest): {}",
+        all.len(),
+        at(50),
+        at(95),
+        at(100),
+        all[0].1
+    );
+    all.into_iter().map(|(_, sentence)| sentence).collect()
+}
+
 #[test]
 fn a_killed_server_is_found() {
-    let (seconds, sentence) = seconds_until_bad("-KILL");
-    eprintln!("kill -9: {seconds:.1} s: {sentence}");
-    assert!(sentence.contains("connection refused"), "{sentence}");
+    for sentence in repeated("M1 kill -9", |_| seconds_until_bad("-KILL")) {
+        assert!(sentence.contains("connection refused"), "{sentence}");
+    }
 }
 
 #[test]
 fn a_hanging_server_is_found() {
-    let (seconds, sentence) = seconds_until_bad("-STOP");
-    eprintln!("SIGSTOP: {seconds:.1} s: {sentence}");
-    // Its queue takes a few connections more; the ones after that do not even get so far.
-    let is_silent = sentence.contains("no answer within") || sentence.contains("no connection within");
-    assert!(is_silent, "{sentence}");
+    for sentence in repeated("M2 SIGSTOP", |_| seconds_until_bad("-STOP")) {
+        // Its queue takes a few connections more; the ones after that do not even get so far.
+        let is_silent = sentence.contains("no answer within") || sentence.contains("no connection within");
+        assert!(is_silent, "{sentence}");
+    }
 }
 
 /// Watches a container that fails at its start; the seconds to the verdict.
@@ -132,7 +156,10 @@ fn seconds_until_dead(what: &str, restart: &str) -> (f64, String) {
             latency: begun.elapsed().saturating_sub(asked),
         });
         if let Verdict::Bad(finding) = judge.verdict(begun.elapsed().as_secs_f64()) {
-            assert_eq!(finding.cause, FindingCause::DeadOnArrival);
+            // On a busy machine, one that falls over and over may be seen running twice in a row in between.
+            let is_expected = finding.cause == FindingCause::DeadOnArrival
+                || (restart == "always" && finding.cause == FindingCause::Outage);
+            assert!(is_expected, "{finding:?}");
             return (begun.elapsed().as_secs_f64(), finding.sentence);
         }
         std::thread::sleep((begun + Duration::from_secs(turn + 1)).saturating_duration_since(Instant::now()));
@@ -142,13 +169,17 @@ fn seconds_until_dead(what: &str, restart: &str) -> (f64, String) {
 
 #[test]
 fn a_container_that_ends_at_its_start_is_found() {
-    let (seconds, sentence) = seconds_until_dead("ends-at-start", "no");
-    eprintln!("ended at its start: {seconds:.1} s: {sentence}");
-    assert_eq!(sentence, "web: app exited with code 7");
-    let (seconds, sentence) = seconds_until_dead("loops-at-start", "always");
-    eprintln!("restarts at its start: {seconds:.1} s: {sentence}");
-    assert!(
-        sentence.contains("app restart") || sentence.contains("app is restarting"),
-        "{sentence}"
-    );
+    for sentence in repeated("M9 ended at its start", |number| {
+        seconds_until_dead(&format!("ends-{number}"), "no")
+    }) {
+        assert_eq!(sentence, "web: app exited with code 7");
+    }
+    for sentence in repeated("M9 restarts at its start", |number| {
+        seconds_until_dead(&format!("loops-{number}"), "always")
+    }) {
+        assert!(
+            sentence.contains("app restart") || sentence.contains("app is restarting"),
+            "{sentence}"
+        );
+    }
 }

@@ -4,6 +4,8 @@
 
 mod chance;
 mod fatal;
+mod figures;
+mod replica;
 mod rules;
 mod table;
 mod user_rules;

@@ -1,7 +1,7 @@
 //! What an earlier copy offers to a new one: chunks that need not be stored again, and files that need not be read again.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::super::capture::{ATTEMPTS, INDEX, not_copied};
 use super::super::node::Shape;
@@ -116,7 +116,7 @@ impl Earlier {
             if disk::exists(&place)? {
                 disk::remove_file(&place)?;
             }
-            std::fs::hard_link(self.slot.join(&name), &place).at("link", &place)?;
+            share(&self.slot.join(&name), &place).at("link", &place)?;
             files.push(entry.clone());
         }
         if !files.is_empty() {
@@ -139,6 +139,19 @@ impl Earlier {
             .flatten()
             .map(|block| u64::from(block.length))
             .sum()
+    }
+}
+
+/// Links a file, or copies it where the file system has no further names to give.
+fn share(from: &Path, to: &Path) -> std::io::Result<()> {
+    use std::io::ErrorKind;
+    match std::fs::hard_link(from, to) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) => Err(error),
+        Err(_) => {
+            std::fs::copy(from, to)?;
+            std::fs::File::open(to)?.sync_all()
+        }
+        Ok(()) => Ok(()),
     }
 }
 
@@ -195,12 +208,7 @@ impl Known {
 }
 
 /// Reads a file until it was still meanwhile, so often and no more. Whether it was; `None`: it is gone.
-pub(super) fn read_still(
-    line: &mut Line,
-    path: &std::path::Path,
-    taker: &mut Taker<'_>,
-    cx: &Context,
-) -> Result<Option<bool>> {
+pub(super) fn read_still(line: &mut Line, path: &Path, taker: &mut Taker<'_>, cx: &Context) -> Result<Option<bool>> {
     for attempt in 0..=ATTEMPTS {
         if attempt > 0 {
             cx.clock.sleep(std::time::Duration::from_millis(50) * attempt);
@@ -238,4 +246,48 @@ pub(super) fn read_still(
         }
     }
     Ok(Some(false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::node::Node;
+    use super::*;
+
+    #[test]
+    fn what_was_young_when_the_earlier_copy_began_is_read_again() {
+        let at = |changed: i64, modified: i64| Line {
+            node: Node {
+                path: b"file".to_vec(),
+                shape: Shape::File,
+                mode: 0o600,
+                uid: 0,
+                gid: 0,
+                size: 3,
+                mtime: (modified, 5),
+                xattrs: Vec::new(),
+            },
+            seen: Seen {
+                inode: 7,
+                changed: (changed, 5),
+            },
+            chunks: Vec::new(),
+        };
+        let begun = 1000;
+        for (line, is_known) in [
+            (at(990, 990), true),
+            (at(997, 997), true),
+            (at(998, 990), false),
+            (at(990, 999), false),
+            (at(1000, 1000), false),
+            (at(2000, 990), false),
+        ] {
+            let mut known = Known {
+                lines: None,
+                current: Some(line.clone()),
+                before: begun - TICK,
+            };
+            assert_eq!(known.attributes(&line).is_some(), is_known, "{line:?}");
+            assert_eq!(known.unchanged(&line).is_some(), is_known, "{line:?}");
+        }
+    }
 }

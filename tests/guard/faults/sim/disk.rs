@@ -24,14 +24,15 @@ enum Change {
 }
 
 impl Change {
-    /// Whether this, written again, takes the place of what a failed sync left behind.
+    /// Whether this, once it is durable, takes the place of what a failed sync left behind.
     fn covers(&self, orphan: &Self) -> bool {
         match (self, orphan) {
             (Self::Write(place, new), Self::Write(orphan, old)) => {
-                place <= orphan && orphan + old.len() <= place + new.len()
+                *place < orphan + old.len() && *orphan < place + new.len()
             }
             (Self::Cut(length), Self::Write(orphan, _)) => length <= orphan,
-            _ => false,
+            // The length of a file is written with everything else.
+            (_, Self::Cut(_)) => true,
         }
     }
 

@@ -1,0 +1,202 @@
+//! A lookout: probes, a rule, and what is kept of a watch so that it can be judged again.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::acting::Acting;
+use super::observation::{Observation, Observed, Until};
+use super::pace::{PACES, paces};
+use crate::model::event::Level;
+use crate::model::fact::Failure;
+use crate::model::health::{Reading, Rule, Tally, Verdict, Watched};
+use crate::model::name::ProbeName;
+use crate::probes::{Expectation, Probe};
+use crate::system::context::Context;
+use crate::system::disk::{self, DiskError};
+use crate::watch::{Judge, UserRule};
+
+/// Every reading of a run, in its directory.
+pub const READINGS: &str = "probes.jsonl";
+/// Every watch of a run, beside its readings.
+pub const WATCHES: &str = "watches.jsonl";
+
+/// Who looks, and how what is seen is judged.
+pub struct Lookout {
+    /// The probes.
+    pub probes: Vec<Arc<dyn Probe>>,
+    /// The rule.
+    pub rule: Rule,
+    /// The user's own rules.
+    pub rules: Vec<UserRule>,
+    /// The Compose project whose logs a rule may keep.
+    pub project: Option<String>,
+    /// Where the probes run.
+    pub runtime: Handle,
+}
+
+impl Lookout {
+    /// Watches what runs for the rule's window, as a release that has come up already. Readings are kept in the scratch
+    /// directory of the context.
+    ///
+    /// # Errors
+    /// A wish to stop, or nothing can be kept.
+    pub fn watch(&self, cx: &Context) -> Result<(Verdict, Tally), Failure> {
+        let observed = self.observe(Until::Verdict, Expectation::default(), &[], cx)?;
+        Ok((observed.verdict, observed.judge.tally()))
+    }
+
+    /// Waits until each probe that decides answers well twice in a row, so long at most; says whether they do.
+    ///
+    /// # Errors
+    /// A wish to stop, or nothing can be kept.
+    pub fn await_well(&self, limit: Duration, cx: &Context) -> Result<bool, Failure> {
+        let patient = Self {
+            probes: self.probes.clone(),
+            rule: Rule {
+                gate: limit,
+                ..self.rule.clone()
+            },
+            rules: Vec::new(),
+            project: None,
+            runtime: self.runtime.clone(),
+        };
+        let observed = patient.observe(Until::Gate, Expectation::default(), &[], cx)?;
+        Ok(observed.judge.gate_passed())
+    }
+
+    pub(super) fn deciding(&self) -> Vec<ProbeName> {
+        let deciding = self.probes.iter().filter(|probe| probe.decides());
+        deciding.map(|probe| probe.name().clone()).collect()
+    }
+
+    /// Runs the schedule until what was waited for has come.
+    pub(super) fn observe(
+        &self,
+        until: Until,
+        expectation: Expectation,
+        before: &[Reading],
+        cx: &Context,
+    ) -> Result<Observed, Failure> {
+        let log = disk::open_append(&cx.scratch.join(READINGS)).map_err(|error| Failure::from_error(&error))?;
+        let from = log.metadata().map_or(0, |metadata| metadata.len());
+        let at = cx.clock.now();
+        let behind_the_gate = until == Until::Verdict;
+        let pace = paces(cx).map_err(|error| Failure::from_error(&error))?;
+        let judge = seated(&self.rule, self.deciding(), behind_the_gate, before, &pace, &self.rules);
+        let observation = Observation {
+            until,
+            rule: self.rule.clone(),
+            judge,
+            readings: Vec::new(),
+            count: 0,
+            log,
+            expectation: Arc::new(expectation),
+            acting: Some(Acting {
+                project: self.project.clone(),
+                since: before.first().map_or(at, |reading| reading.at),
+            }),
+        };
+        let observed = self.runtime.block_on(observation.run(&self.probes, cx))?;
+        // A round of readings is no watch: nothing is judged in it.
+        if !matches!(until, Until::Rounds(_)) {
+            let watched = Watched {
+                at,
+                rule: self.rule.clone(),
+                probes: self.deciding(),
+                behind_the_gate,
+                from,
+                readings: observed.count,
+                before: before.iter().map(|reading| reading.at).max(),
+                asked: observed.asked,
+                verdict: observed.verdict.clone(),
+            };
+            keep(&watched, cx);
+        }
+        Ok(observed)
+    }
+}
+
+/// A judge in his seat: the same for a watch and for its replay.
+fn seated(
+    rule: &Rule,
+    probes: Vec<ProbeName>,
+    behind_the_gate: bool,
+    before: &[Reading],
+    pace: &[Reading],
+    rules: &[UserRule],
+) -> Judge {
+    let judge = Judge::new(rule.clone(), probes).with_baseline(before);
+    if !behind_the_gate {
+        return judge;
+    }
+    judge
+        .with_rules(rules.to_vec())
+        .with_pace(before.iter().chain(pace))
+        .behind_the_gate()
+}
+
+fn keep(watched: &Watched, cx: &Context) {
+    let kept = disk::open_append(&cx.scratch.join(WATCHES))
+        .map_err(std::io::Error::other)
+        .and_then(|mut log| writeln!(log, "{}", serde_json::to_string(watched)?));
+    if let Err(error) = kept {
+        cx.note(Level::Warn, format!("a watch could not be kept for a replay: {error}"));
+    }
+}
+
+/// Judges a watch again from what was kept in a directory, by its own rule or by another.
+///
+/// # Errors
+/// The readings cannot be read.
+pub fn replay(
+    directory: &Path,
+    watched: &Watched,
+    rule: Option<&Rule>,
+    rules: &[UserRule],
+) -> Result<(Verdict, Tally), DiskError> {
+    let readings = |name: &str| -> Result<Vec<u8>, DiskError> {
+        Ok(disk::read_optional(&directory.join(name))?.unwrap_or_default())
+    };
+    let text = readings(READINGS)?;
+    let before: Vec<Reading> = match watched.before {
+        None => Vec::new(),
+        Some(last) => parsed(&text).filter(|reading| reading.at <= last).collect(),
+    };
+    let pace: Vec<Reading> = parsed(&readings(PACES)?).collect();
+    let rule = rule.unwrap_or(&watched.rule);
+    let mut judge = seated(
+        rule,
+        watched.probes.clone(),
+        watched.behind_the_gate,
+        &before,
+        &pace,
+        rules,
+    );
+    let from = usize::try_from(watched.from).unwrap_or(usize::MAX);
+    for reading in parsed(text.get(from..).unwrap_or_default()).take(watched.readings) {
+        judge.take(&reading);
+    }
+    Ok((judge.verdict(watched.asked), judge.tally()))
+}
+
+/// The readings of a text, a line each; one that was cut off is none.
+fn parsed(text: &[u8]) -> impl Iterator<Item = Reading> {
+    let lines = text.split(|byte| *byte == b'\n');
+    lines.filter_map(|line| serde_json::from_slice(line).ok())
+}
+
+/// The watches that were kept in a directory, in order.
+///
+/// # Errors
+/// The file is there and cannot be read.
+pub fn watches(directory: &Path) -> Result<Vec<Watched>, DiskError> {
+    let text = disk::read_text_optional(&directory.join(WATCHES))?.unwrap_or_default();
+    Ok(text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect())
+}
