@@ -16,6 +16,8 @@ use crate::system::lock::{Lock, LockError};
 
 /// How often a held lock is asked for again.
 const POLL: Duration = Duration::from_millis(500);
+/// How long a lock may be held by somebody who only looks whether it is held, as `guard status` does.
+const BLINK: Duration = Duration::from_millis(100);
 /// Below the directory of all states: one file for each target of this machine. No project can have this name.
 const TARGETS: &str = ".locks";
 
@@ -39,7 +41,7 @@ enum Busy {
 /// Another run holds one, a wish to stop came, or this guard was called by the deploy command of another.
 pub(super) fn begin(bench: &Bench, doing: &str) -> Result<Locks, Refusal> {
     refuse_nested(bench)?;
-    let state = waited(bench, Duration::ZERO, |since| {
+    let state = waited(bench, BLINK, |since| {
         take(Lock::take(&bench.state.join("lock"), &bench.actor, doing, since))
     })?;
     Ok(Locks {
@@ -65,7 +67,7 @@ pub(super) fn target(bench: &Bench, doing: &str) -> Result<Option<Lock>, Refusal
         return Ok(None);
     }
     let doing = format!("{doing} in {}", bench.settings.directory.display());
-    let lock = waited(bench, Duration::ZERO, |since| {
+    let lock = waited(bench, BLINK, |since| {
         take(Lock::take(&path, &bench.actor, &doing, since))
     })?;
     Ok(Some(lock))

@@ -17,7 +17,6 @@ use crate::model::event::{Level, Voice};
 use crate::model::exit::ExitCode;
 use crate::model::name::RunId;
 use crate::report::bug;
-use crate::report::failure::Account;
 use crate::system::detached;
 use crate::system::disk;
 use crate::system::environment::Environment;
@@ -109,15 +108,11 @@ pub fn run(mut asked: Asked, environment: Environment) -> ExitCode {
         )),
     };
     let exit = exit.unwrap_or_else(|refusal| {
-        tell(&desk, &refusal.account);
+        desk.reporter.account(&refusal.account);
         refusal.exit
     });
     desk.close();
     exit
-}
-
-fn tell(desk: &Desk, account: &Account) {
-    desk.reporter.account(account);
 }
 
 fn watch(asked: &Asked, luggage: &Luggage, desk: &Desk) -> Outcome {

@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_in_base64_is_redacted_wherever_it_begins() {
+    fn fault_m8_a_secret_in_base64_is_redacted_wherever_it_begins() {
         let redaction = Redaction::default();
         redaction.learn("osCANARY2b9e6d7714ac");
         for (text, left) in [

@@ -91,7 +91,7 @@ mod tests {
     use crate::system::clock::MachineClock;
 
     #[test]
-    fn a_number_that_was_given_again_is_another_process() {
+    fn fault_d5_a_number_that_was_given_again_is_another_process() {
         let us = Identity::of_this_process().unwrap();
         let before = Identity {
             began: us.began - 1,

@@ -216,7 +216,7 @@ fn a_port_that_is_held_is_told_with_its_holder() {
 }
 
 #[test]
-fn a_name_that_is_held_is_told_with_its_holder() {
+fn fault_h12_a_name_that_is_held_is_told_with_its_holder() {
     let scene = Scene::new();
     let other = Scene::new();
     let cx = &scene.cx;

@@ -12,7 +12,7 @@ use super::setup::{Desk, width_of_stdout};
 use super::workbench::Bench;
 use crate::model::exit::ExitCode;
 use crate::report::tables::Table;
-use crate::watch::simulate::{Figures, SCENES, figures};
+use crate::watch::simulate::{Figures, SCENES, Scene, figures};
 use crate::watch::words;
 
 /// Watches, replays or simulates.
@@ -50,7 +50,7 @@ fn simulate(trials: u32, bench: &Bench, desk: &Desk) -> Outcome {
         let should = if scene.is_bad { "be found" } else { "stay" };
         let bad = format!("{:.2} %", figures.bad());
         table = table.row([
-            mark(&figures, scene.is_bad),
+            mark(&figures, scene),
             scene.what,
             &bad,
             &seconds(0.5),
@@ -71,10 +71,10 @@ fn simulate(trials: u32, bench: &Bench, desk: &Desk) -> Outcome {
 }
 
 /// Whether the rule does what a person would want, all but always.
-fn mark(figures: &Figures, is_bad: bool) -> &'static str {
-    match is_bad {
+fn mark(figures: &Figures, scene: &Scene) -> &'static str {
+    match scene.is_bad {
         true if figures.bad() >= 99.0 => "ok",
-        false if figures.bad() <= 1.0 => "ok",
+        false if figures.bad() <= scene.promise.max(1.0) => "ok",
         _ => "!",
     }
 }

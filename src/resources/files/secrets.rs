@@ -40,7 +40,7 @@ mod tests {
     use crate::model::secret::Redaction;
 
     #[test]
-    fn values_of_secret_names_are_learned_and_no_others() {
+    fn fault_m9_values_of_secret_names_are_learned_and_no_others() {
         let redaction = Redaction::default();
         let env =
             b"# comment\nexport DB_PASSWORD='s3cret value'\nAPI_TOKEN=abcdefgh123 # the token\nHOST=example.test\n";

@@ -184,7 +184,7 @@ fn a_backup_made_by_hand_is_gone_back_to_and_undone() {
 }
 
 #[test]
-fn a_script_that_would_run_programs_or_is_cut_off_or_is_anybodys_is_refused() {
+fn fault_m2_a_script_that_would_run_programs_or_is_cut_off_or_is_anybodys_is_refused() {
     let project = Project::new();
     let path = project.dump(false);
     let sound = std::fs::read_to_string(&path).unwrap();

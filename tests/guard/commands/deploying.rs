@@ -55,7 +55,7 @@ fn what_the_command_announces_is_told_again() {
 }
 
 #[test]
-fn secrets_in_its_output_are_nowhere_and_its_bytes_do_no_harm() {
+fn fault_f10_secrets_in_its_output_are_nowhere_and_its_bytes_do_no_harm() {
     let project = Embedded::new();
     project.sh("printf 'API_TOKEN=canary-4f9c2\\n' >> .env");
     let line = "printf 'nul \\000 bell \\007 title \\033]0;pwned\\007 clip \\033]52;c;aGk=\\007 clear \\033[2J bad \\377\\n'; cat .env";
@@ -73,7 +73,7 @@ fn secrets_in_its_output_are_nowhere_and_its_bytes_do_no_harm() {
 }
 
 #[test]
-fn the_command_has_the_callers_umask_and_standard_input() {
+fn fault_f11_f12_the_command_has_the_callers_umask_and_standard_input() {
     let project = Embedded::new();
     let line = "umask > ../umask; cat > ../stdin; pwd > ../pwd";
     let guard = project.guard().command(&["deploy", "--", "./deploy.sh", line]);
@@ -98,7 +98,7 @@ fn the_command_has_the_callers_umask_and_standard_input() {
 }
 
 #[test]
-fn a_daemon_that_keeps_the_pipe_open_does_not_hold_guard_up() {
+fn fault_f6_f7_a_daemon_that_keeps_the_pipe_open_does_not_hold_guard_up() {
     let project = Embedded::new();
     let line = "setsid sh -c 'echo $$ > ../daemon; exec sleep 600' &";
     let ran = project.guard().run(&["deploy", "--", "./deploy.sh", "all", line]);
@@ -108,7 +108,7 @@ fn a_daemon_that_keeps_the_pipe_open_does_not_hold_guard_up() {
 }
 
 #[test]
-fn much_output_is_kept_in_part_and_told_as_lines() {
+fn fault_f8_much_output_is_kept_in_part_and_told_as_lines() {
     let project = Embedded::new();
     let line = "head -c 30000000 /dev/zero | tr '\\0' x; echo; echo the end; exit 3";
     let ran = project

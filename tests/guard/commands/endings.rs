@@ -41,7 +41,7 @@ fn a_deploy_command_that_fails_is_20() {
 }
 
 #[test]
-fn a_deploy_command_that_a_signal_ends_is_20() {
+fn fault_f2_a_deploy_command_that_a_signal_ends_is_20() {
     let project = Embedded::new();
     let before = project.everything();
     let ran = project
@@ -53,7 +53,7 @@ fn a_deploy_command_that_a_signal_ends_is_20() {
 }
 
 #[test]
-fn a_deploy_command_that_takes_too_long_is_20_and_is_ended() {
+fn fault_f4_a_deploy_command_that_takes_too_long_is_20_and_is_ended() {
     let project = Embedded::new();
     let before = project.everything();
     let words = [
@@ -120,7 +120,7 @@ fn a_deploy_command_that_failed_and_changed_nothing_is_24() {
 }
 
 #[test]
-fn a_restore_that_cannot_succeed_is_30_and_a_resume_finishes_it_once_it_can() {
+fn fault_l14_a_restore_that_cannot_succeed_is_30_and_a_resume_finishes_it_once_it_can() {
     let project = Embedded::new();
     let before = project.everything();
     // The file cannot be replaced, renamed or removed, by root neither.

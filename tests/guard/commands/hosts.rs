@@ -24,7 +24,7 @@ fn host(cluster: &Cluster) -> Embedded {
 const WAIT: &str = "echo > ../reached; while [ ! -e ../go ]; do sleep 0.05; done";
 
 #[test]
-fn fault_d2_two_hosts_with_one_database_do_not_work_on_it_at_once() {
+fn fault_d2_d3_two_hosts_with_one_database_do_not_work_on_it_at_once() {
     let cluster = Cluster::start();
     cluster.create("shop", "CREATE TABLE users (id int); INSERT INTO users VALUES (1);");
     cluster.create("other", "");
@@ -65,13 +65,12 @@ fn fault_d2_two_hosts_with_one_database_do_not_work_on_it_at_once() {
     assert_eq!(cluster.observe("shop"), before);
     assert_eq!(cluster.sql("postgres", sessions), "0");
     two.guard().run(&["backup"]).expect(0);
+    dies_with_its_holder(&cluster);
 }
 
-#[test]
-fn fault_d3_a_lock_in_a_database_dies_with_its_holder_and_the_watcher_takes_it() {
-    let cluster = Cluster::start();
-    cluster.create("shop", "CREATE TABLE users (id int); INSERT INTO users VALUES (1);");
-    let (one, two) = (host(&cluster), host(&cluster));
+/// The lock of a guard that is killed is free at once, and its watcher takes it.
+fn dies_with_its_holder(cluster: &Cluster) {
+    let (one, two) = (host(cluster), host(cluster));
     let before = cluster.observe("shop");
     let mut first = one.guard().start(&["deploy", "--", "./deploy.sh", WAIT]);
     until(|| one.root().join("reached").exists() || first.try_wait().unwrap().is_some());

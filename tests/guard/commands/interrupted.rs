@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use crate::support::embedded::{Embedded, end, signal};
 
 #[test]
-fn a_signal_before_the_deploy_command_is_14_and_nothing_was_touched() {
+fn fault_e1_a_signal_before_the_deploy_command_is_14_and_nothing_was_touched() {
     for wish in [Signal::INT, Signal::TERM] {
         let project = Embedded::but(
             "interval = \"50ms\"\nconsecutive_failures = 2\npersist = \"50ms\"",
@@ -25,7 +25,7 @@ fn a_signal_before_the_deploy_command_is_14_and_nothing_was_touched() {
 }
 
 #[test]
-fn a_signal_during_the_deploy_command_is_23() {
+fn fault_e2_a_signal_during_the_deploy_command_is_23() {
     for wish in [Signal::INT, Signal::TERM] {
         let project = Embedded::new();
         let before = project.everything();
@@ -40,7 +40,7 @@ fn a_signal_during_the_deploy_command_is_23() {
 }
 
 #[test]
-fn a_signal_during_the_watch_is_23() {
+fn fault_e4_a_signal_during_the_watch_is_23() {
     let project = Embedded::but("duration = \"400ms\"", "duration = \"1h\"");
     let before = project.everything();
     let mut guard = project.guard().start(&["deploy", "--", "./deploy.sh", "all"]);
@@ -51,7 +51,7 @@ fn a_signal_during_the_watch_is_23() {
 }
 
 #[test]
-fn a_lost_terminal_is_no_wish_to_stop() {
+fn fault_e10_a_lost_terminal_is_no_wish_to_stop() {
     let project = Embedded::new();
     let mut guard = project
         .guard()
@@ -68,7 +68,7 @@ fn slow_to_prove() -> Embedded {
 }
 
 #[test]
-fn a_signal_during_the_way_back_does_not_stop_it_and_two_do_33() {
+fn fault_e5_e7_a_signal_during_the_way_back_does_not_stop_it_and_two_do_33() {
     for (wishes, code) in [(1, 20), (2, 33)] {
         let project = slow_to_prove();
         let before = project.everything();
@@ -126,7 +126,7 @@ fn a_signal_stops_a_rollback_by_hand_only_when_it_comes_twice() {
 }
 
 #[test]
-fn a_second_guard_is_12_and_says_who_was_first() {
+fn fault_d1_a_second_guard_is_12_and_says_who_was_first() {
     let project = Embedded::new();
     let mut first = project
         .guard()
@@ -158,7 +158,7 @@ fn a_second_guard_is_12_and_says_who_was_first() {
 }
 
 #[test]
-fn a_lock_dies_with_its_holder() {
+fn fault_d3_a_lock_dies_with_its_holder() {
     let project = Embedded::new();
     let mut first = project.guard().start(&["backup", "--lock-wait"]);
     end(&mut first);

@@ -245,7 +245,7 @@ fn a_dry_run_shows_the_price_and_changes_nothing() {
 }
 
 #[test]
-fn a_part_comes_back_alone_and_an_undo_of_an_undo_is_a_redo() {
+fn fault_l15_a_part_comes_back_alone_and_an_undo_of_an_undo_is_a_redo() {
     let project = Embedded::new();
     let old = project.everything();
     project.guard().run(&["deploy", "--", "./deploy.sh", "all"]).expect(0);

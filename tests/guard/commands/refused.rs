@@ -118,7 +118,7 @@ fn variables_and_flags_that_are_wrong_are_told_by_their_name() {
 }
 
 #[test]
-fn a_release_that_nothing_would_look_at_has_to_be_meant() {
+fn fault_k8_a_release_that_nothing_would_look_at_has_to_be_meant() {
     let settings = "[resources.db]\nkind = \"sqlite\"\npath = \"app.db\"\n";
     let project = Embedded::with(settings);
     refused(&project, &project.guard(), &DEPLOY, 2).says("verify = \"none\"");
@@ -145,7 +145,7 @@ fn what_does_not_exist_is_found_before_the_backup() {
 }
 
 #[test]
-fn a_deploy_command_that_cannot_run_is_10() {
+fn fault_f1_a_deploy_command_that_cannot_run_is_10() {
     let project = Embedded::new();
     project.write("not-executable.sh", "#!/bin/sh\n");
     project.sh(
@@ -190,7 +190,7 @@ fn a_timestamp_that_is_none_reads_no_file() {
 }
 
 #[test]
-fn no_terminal_to_ask_on_is_2_and_names_the_flag() {
+fn fault_e15_no_terminal_to_ask_on_is_2_and_names_the_flag() {
     let project = Embedded::new();
     project.guard().run(&["deploy", "--", "./deploy.sh", "all"]).expect(0);
     let new = project.everything();
@@ -236,7 +236,7 @@ fn a_dirty_tree_and_a_detached_head_come_back_as_they_were() {
 }
 
 #[test]
-fn a_guard_inside_a_guard_is_2() {
+fn fault_d9_f16_a_guard_inside_a_guard_is_2() {
     let project = Embedded::new();
     let inner = format!(
         "{} deploy -- true; echo $? > ../inner; exit 1",

@@ -86,7 +86,7 @@ fn gitlab_gets_sections_a_dotenv_and_a_junit_report() {
 }
 
 #[test]
-fn readers_that_go_away_change_nothing() {
+fn fault_e11_readers_that_go_away_change_nothing() {
     // What is left of a pipe, and the code that guard has to end with.
     let scripts = [
         "guard \"$@\" 2>&1 | true; exit ${PIPESTATUS[0]}",
@@ -112,7 +112,7 @@ fn readers_that_go_away_change_nothing() {
 }
 
 #[test]
-fn narrow_and_simple_terminals_show_the_same_facts() {
+fn fault_e14_narrow_and_simple_terminals_show_the_same_facts() {
     for (columns, term) in [
         (80, "xterm-256color"),
         (40, "xterm"),

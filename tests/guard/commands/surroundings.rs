@@ -5,7 +5,7 @@ use crate::support::embedded::Embedded;
 const DEPLOY: [&str; 3] = ["deploy", "--", "./deploy.sh"];
 
 #[test]
-fn a_daemon_that_is_down_and_a_compose_of_another_age_are_10() {
+fn fault_h1_h15_a_daemon_that_is_down_and_a_compose_of_another_age_are_10() {
     let compose = "[compose]\nfiles = [\"compose.yml\"]\n[resources.stack]\nkind = \"compose\"\n";
     let probe = "[probes.app]\nkind = \"command\"\ncommand = [\"true\"]\n";
     let project = Embedded::with(&format!("{compose}{probe}"));

@@ -43,7 +43,7 @@ fn a_variable_is_expanded_where_it_is_set() {
 }
 
 #[test]
-fn a_huge_value_with_any_content_arrives_as_it_is() {
+fn fault_k4_a_huge_value_with_any_content_arrives_as_it_is() {
     let value = format!("{}\n\"quoted\" $(rm -rf /) `x` \u{1b}[0m", "x".repeat(1_000_000));
     let project = Project::new(&with_url("${BIG}")).with("BIG", &value);
     assert_eq!(text_of(&project, "url"), value);
@@ -52,7 +52,7 @@ fn a_huge_value_with_any_content_arrives_as_it_is() {
 }
 
 #[test]
-fn an_unset_or_empty_variable_is_a_problem_and_never_an_empty_string() {
+fn fault_k3_an_unset_or_empty_variable_is_a_problem_and_never_an_empty_string() {
     for project in [
         Project::new(&with_url("x${NOT_SET}")),
         Project::new(&with_url("x${NOT_SET}")).with("NOT_SET", ""),

@@ -7,7 +7,7 @@ use guard::config::Settings;
 use super::{FINE, Project, holds};
 
 #[test]
-fn syntax_errors_are_told_with_line_and_column_and_all_of_them() {
+fn fault_k2_syntax_errors_are_told_with_line_and_column_and_all_of_them() {
     let refusal = Project::new("verify = @\n[monitor]\nduration = 1.2.3\ninterval = \"1s\"\n").refusal();
     holds(&refusal, &["guard.toml:1:10: ", "guard.toml:3:15: "]);
     let refusal = Project::new("verify = \"none\"\n[monitor]\ninterval = \"1s\"\ninterval = \"2s\"\n").refusal();
@@ -112,7 +112,7 @@ fn a_number_or_a_date_that_no_setting_can_be_is_told() {
 }
 
 #[test]
-fn a_file_that_everyone_may_write_to_is_refused() {
+fn fault_k10_a_file_that_everyone_may_write_to_is_refused() {
     let project = Project::new(FINE);
     let file = project.path("guard.toml");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();

@@ -21,7 +21,7 @@ fn the_file_says_where_the_project_is() {
 }
 
 #[test]
-fn root_and_users_have_their_own_places() {
+fn fault_k6_root_and_users_have_their_own_places() {
     let project = Project::new(&format!("project = \"shop\"\n{FINE}")).with("HOME", "/home/op");
     let mut request = project.request();
     let state = |request: &_| Settings::of_file(request).unwrap().unwrap().state_dir;
@@ -37,7 +37,7 @@ fn root_and_users_have_their_own_places() {
 }
 
 #[test]
-fn without_a_home_the_way_out_is_told() {
+fn fault_k5_without_a_home_the_way_out_is_told() {
     let project = Project::new(FINE);
     let mut request = project.request();
     request.is_root = false;

@@ -139,7 +139,7 @@ fn something_has_to_look_at_the_release() {
 }
 
 #[test]
-fn names_that_programs_would_take_for_options_are_refused() {
+fn fault_k9_names_that_programs_would_take_for_options_are_refused() {
     for name in ["-rf", "--help", "a b", "../x", "a/b", ""] {
         let text = format!("{FINE}[resources.\"{name}\"]\nkind = \"git\"\n[probes.\"{name}\"]\nkind = \"http\"\n");
         let refusal = Project::new(&text).refusal();

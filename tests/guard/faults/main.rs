@@ -10,12 +10,16 @@
 )]
 
 mod audit;
+mod damage;
 mod errors;
 mod figures;
+mod journals;
 mod killed;
 mod pairs;
 mod planted;
 mod runs;
 mod sim;
 mod support;
+mod surroundings;
+mod sweeps;
 mod traced;

@@ -11,7 +11,7 @@ use crate::sim::world::Trouble;
 type Stages = [(StageName, StageName)];
 
 /// The shapes of runs whose pairs are tried.
-fn shapes() -> Vec<Scenario> {
+pub fn shapes() -> Vec<Scenario> {
     let fates = [Fate::Good, Fate::CommandFails, Fate::GateFails, Fate::WatchFails];
     let sizes: [&Stages; 3] = [&KINDS[..1], &KINDS[1..3], &KINDS];
     let mut shapes = Vec::new();
@@ -32,7 +32,7 @@ fn with(shape: &Scenario, troubles: &[(u32, Trouble)]) -> Scenario {
 }
 
 #[test]
-fn r2_a_run_killed_at_any_point_and_its_resume_at_any_other_is_finished() {
+fn fault_a1_a3_a7_l12_r2_a_run_killed_at_any_point_and_its_resume_at_any_other_is_finished() {
     let sizes = usize::try_from(wanted("GUARD_FAULTS_PAIRS", 4)).unwrap();
     let (mut pairs, mut singles) = (0_u32, 0_u32);
     for (number, shape) in shapes().iter().enumerate().take(sizes) {

@@ -65,7 +65,7 @@ fn a_stream_that_fails_does_not_silence_the_other() {
 }
 
 #[test]
-fn a_pipe_that_nobody_reads_does_not_block_and_facts_outlive_display_lines() {
+fn fault_e12_a_pipe_that_nobody_reads_does_not_block_and_facts_outlive_display_lines() {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let reporter = reporter(style(Form::Plain), std::io::sink(), writer);
     // Far more than the pipe and the queue hold: telling would never return if it waited.

@@ -24,7 +24,7 @@ fn hostile_events() -> Vec<Event> {
 }
 
 #[test]
-fn escape_sequences_do_not_reach_a_terminal() {
+fn fault_f9_m16_escape_sequences_do_not_reach_a_terminal() {
     for form in [Form::Plain, Form::Live] {
         let text = said(style(form), hostile_events());
         let controls: Vec<char> = text

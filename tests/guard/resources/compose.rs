@@ -121,7 +121,7 @@ fn keeps_the_promises() {
 }
 
 #[test]
-fn the_copy_has_every_file_and_no_resolved_secret() {
+fn fault_h13_h14_the_copy_has_every_file_and_no_resolved_secret() {
     let stack = Stack::start();
     let slot = Slot::new(&stack.scene.backup(), stack.resource.name());
     let artifact = stack.resource.capture(&slot, &stack.scene.cx).unwrap();

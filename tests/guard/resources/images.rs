@@ -165,7 +165,7 @@ fn a_pin_is_no_container_of_the_project() {
 }
 
 #[test]
-fn a_pin_survives_what_people_prune() {
+fn fault_f14_a_pin_survives_what_people_prune() {
     let stack = Stack::superseded(&[]);
     // Only this test's images carry the label: nobody else's are touched.
     stack.project.prune(&["image", "prune"]);
@@ -184,7 +184,7 @@ fn a_pin_without_its_container_is_still_a_name() {
 }
 
 #[test]
-fn an_image_that_nothing_holds_is_gone_and_said_to_be() {
+fn fault_h11_an_image_that_nothing_holds_is_gone_and_said_to_be() {
     let stack = Stack::superseded(&[]);
     stack.project.prune(&["container", "prune"]);
     stack.project.prune(&["image", "prune", "--all"]);
@@ -197,7 +197,7 @@ fn an_image_that_nothing_holds_is_gone_and_said_to_be() {
 }
 
 #[test]
-fn a_saved_image_comes_back_without_a_registry() {
+fn fault_h5_a_saved_image_comes_back_without_a_registry() {
     let stack = Stack::superseded(&["save"]);
     stack.project.prune(&["container", "prune"]);
     stack.project.prune(&["image", "prune", "--all"]);

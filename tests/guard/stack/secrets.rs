@@ -61,7 +61,7 @@ fn traced(guard: &Program, trace: &Path, args: &[&str]) -> (String, String, Opti
 }
 
 #[test]
-fn no_secret_leaves() {
+fn fault_m7_no_secret_leaves() {
     let stage = Stage::open("6s");
     let env = std::fs::read_to_string(stage.shop.directory().join(".env")).unwrap();
     let forms = forms(&env);

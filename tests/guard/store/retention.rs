@@ -116,7 +116,7 @@ fn fault_c2_age_counts_for_nothing_while_the_clock_is_in_doubt() {
 }
 
 #[test]
-fn a_retention_of_nothing_still_keeps_the_newest() {
+fn fault_k7_a_retention_of_nothing_still_keeps_the_newest() {
     let all: Vec<Listed> = (1..=3).map(|n| listed(n, 0, Knowledge::KnownGood)).collect();
     assert_eq!(generations(&all, &plan_retention(&all, 0, 1, &[], day(0))), [1, 2]);
     assert!(plan_retention(&[], 10, 30, &[], day(0)).is_empty());

@@ -196,7 +196,7 @@ fn an_alert_waits_comes_again_and_grows_graver() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_place_and_the_nearest_right_name() {
+fn fault_k1_what_is_wrong_is_told_with_its_place_and_the_nearest_right_name() {
     let probes = [name("backend"), name("db")];
     for (text, at, message, hint) in [
         (

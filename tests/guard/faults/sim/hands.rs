@@ -37,6 +37,25 @@ fn failed(why: &str) -> Failure {
 
 impl Acts for Hands<'_> {
     fn act(&self, step: &Step, history: &History) -> Result<Yield> {
+        if self.scenario.twice.as_deref() == Some(step.id.as_str()) {
+            self.once(step, history)?;
+        }
+        self.once(step, history)
+    }
+
+    /// One after the other in an order of luck, so that a seed gives the same run again.
+    fn side_by_side(&self, steps: &[Step], history: &History, tell: &mut dyn FnMut(&Step, Result<Yield>)) {
+        let mut open: Vec<&Step> = steps.iter().collect();
+        while !open.is_empty() {
+            let next = self.world.lock().chance.below(open.len());
+            let step = open.swap_remove(next);
+            tell(step, self.act(step, history));
+        }
+    }
+}
+
+impl Hands<'_> {
+    fn once(&self, step: &Step, history: &History) -> Result<Yield> {
         self.touch(Touch::Other)?;
         if let Some(permanent) = self.world.lock().failing_now(step.id.as_str()) {
             return Err(Failure {
@@ -69,18 +88,6 @@ impl Acts for Hands<'_> {
         }
     }
 
-    /// One after the other in an order of luck, so that a seed gives the same run again.
-    fn side_by_side(&self, steps: &[Step], history: &History, tell: &mut dyn FnMut(&Step, Result<Yield>)) {
-        let mut open: Vec<&Step> = steps.iter().collect();
-        while !open.is_empty() {
-            let next = self.world.lock().chance.below(open.len());
-            let step = open.swap_remove(next);
-            tell(step, self.act(step, history));
-        }
-    }
-}
-
-impl Hands<'_> {
     fn has(&self, bug: Bug) -> bool {
         self.world.lock().bug == Some(bug)
     }
@@ -157,7 +164,10 @@ impl Hands<'_> {
             .map(|copy| format!("{}={}\n", copy.resource, copy.details.as_str().unwrap_or("")));
         let manifest: String = copies.collect();
         let place = format!("backup/{stamp}/manifest");
-        self.put(&place, &manifest, !self.has(Bug::ManifestUnsynced))?;
+        // One that is there was put there by an earlier try, and is never written again.
+        if self.read(&place).as_ref() != Some(&manifest) {
+            self.put(&place, &manifest, !self.has(Bug::ManifestUnsynced))?;
+        }
         self.touch(Touch::SyncDirectory(&format!("backup/{stamp}")))?;
         Ok(Yield::Nothing)
     }

@@ -103,6 +103,15 @@ pub fn live(scenario: &Scenario, bug: Option<Bug>) -> Story {
     story
 }
 
+/// The journal that the first call of a story leaves.
+pub fn journal_of(scenario: &Scenario) -> Vec<u8> {
+    let world = Shared::new(scene(scenario, None));
+    let _ended = call(&world, 1, Command::Begin, scenario);
+    let world = world.lock();
+    let journal = oracle::journal(&world.oracle.run);
+    world.disk.read(&journal).unwrap_or_default().to_vec()
+}
+
 /// What becomes of the world between two calls.
 fn after(world: &mut World, ended: Ended) {
     world.stop = Stop::default();

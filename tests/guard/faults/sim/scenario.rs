@@ -65,6 +65,8 @@ pub struct Scenario {
     pub policy: Policy,
     /// A step that fails so many times, and whether for good.
     pub failing: Option<(String, u32, bool)>,
+    /// A step that is done twice each time.
+    pub twice: Option<String>,
     /// What comes, by operation.
     pub troubles: Vec<(u32, Trouble)>,
 }
@@ -93,6 +95,7 @@ pub fn plain(kind: RunKind, fate: Fate, stages: &[(StageName, StageName)]) -> Sc
         is_old_well: true,
         policy: Policy::default(),
         failing: None,
+        twice: None,
         troubles: Vec::new(),
     }
 }

@@ -265,7 +265,7 @@ fn both_ways_into_a_volume_see_the_same_and_finish_each_others_work() {
 }
 
 #[test]
-fn what_a_killed_guard_left_working_in_a_volume_is_ended_before_anything_else_is_done_there() {
+fn fault_h20_what_a_killed_guard_left_working_in_a_volume_is_ended_before_anything_else_is_done_there() {
     let scene = remote();
     let subject = Engine::new(&scene, &THROUGH);
     let root = subject.root();
