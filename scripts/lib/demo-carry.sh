@@ -1,39 +1,17 @@
 # The demo of rows that a rollback takes along: a private Postgres cluster, gone afterwards. Sourced by scripts/demo.
 # shellcheck shell=bash
 
-stop_demo() {
-  [ -n "${cluster:-}" ] || return 0
-  [ ! -f "$cluster/data/postmaster.pid" ] || as_server "$bin/pg_ctl" -D "$cluster/data" -w -m immediate stop >/dev/null
-  rm -rf "$cluster"
-}
+# shellcheck source=scripts/lib/cluster.sh
+. scripts/lib/cluster.sh
 
-# Postgres refuses to run as root.
-as_server() {
-  if [ "$(id -u)" = 0 ]; then
-    (cd / && setpriv --reuid=postgres --regid=postgres --clear-groups -- "$@")
-  else
-    "$@"
-  fi
-}
-
-start_cluster() {
-  bin=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
-  [ -x "$bin/initdb" ] || die "Postgres is not installed here (Debian: postgresql)"
-  # Apart from guard's own directories, which nobody else may own.
-  cluster=$(mktemp -d "${TMPDIR:-/tmp}/guard-demo-cluster.XXXXXX")
-  [ "$(id -u)" != 0 ] || chown postgres "$cluster"
-  as_server "$bin/initdb" -D "$cluster/data" --username=shop --auth=trust --encoding=UTF8 --locale=C.UTF-8 --no-sync >/dev/null
-  as_server "$bin/pg_ctl" -D "$cluster/data" -l "$cluster/log" -w \
-    -o "-p $port -c listen_addresses='' -c unix_socket_directories='$cluster' -c fsync=off" start >/dev/null
-  export PGHOST=$cluster PGPORT=$port PGUSER=shop
-}
+stop_demo() { stop_cluster; }
 
 ask() { psql -qAtX -v ON_ERROR_STOP=1 -d shop -c "$1"; }
 
 demo() {
   port=$(free_port)
   title "A shop with a Postgres database, and a release that will fail"
-  start_cluster
+  start_cluster "$port" fsync=off
   mkdir -p "$project"
   cd "$project"
   git init -q .

@@ -120,6 +120,13 @@ pub trait Resource: Send + Sync {
     /// The swap did not take place, or only a part of it did; repeating it goes on.
     fn restore(&self, prepared: &Prepared, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Displaced>;
 
+    /// Whether a restore has made sure by itself that what is live now is the copy, and what was taken along: it is not
+    /// compared again then, which takes time, and fails where somebody writes already.
+    fn is_compared(&self, displaced: &Displaced) -> bool {
+        let _ = displaced;
+        false
+    }
+
     /// What a restore took along from the state that it displaced: the live resource is then meant to differ from the copy.
     fn carried(&self, displaced: &Displaced) -> Option<CarriedOver> {
         let _ = displaced;

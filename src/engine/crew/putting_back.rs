@@ -184,6 +184,9 @@ impl Crew {
         for sentence in carried.iter().flat_map(|carried| &carried.sentences) {
             cx.note(Level::Info, format!("{name}: {sentence}"));
         }
+        if resource.is_compared(&displaced) {
+            return Ok(Yield::Displaced(displaced));
+        }
         let meant = Artifact {
             fingerprint: carried.map_or(artifact.fingerprint, |carried| carried.becomes),
             ..artifact

@@ -1,6 +1,7 @@
 //! PostgreSQL databases: dumped by the server's own tools, restored beside the live one, swapped in by two renames.
 
 mod adopt;
+mod agree;
 mod capture;
 mod carry;
 mod catalog;
@@ -163,6 +164,10 @@ impl Resource for Postgres {
 
     fn restore(&self, prepared: &Prepared, artifact: &Artifact, _: &Slot, cx: &Context) -> Result<Displaced> {
         swap::restore(self, prepared, artifact, cx)
+    }
+
+    fn is_compared(&self, displaced: &Displaced) -> bool {
+        swap::compared(displaced)
     }
 
     fn carried(&self, displaced: &Displaced) -> Option<CarriedOver> {

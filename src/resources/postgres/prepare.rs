@@ -5,9 +5,10 @@ use std::io::Write;
 use serde::{Deserialize, Serialize};
 
 use super::Postgres;
-use super::capture::{Details, major, pour};
+use super::agree::agree;
+use super::capture::{Details, pour};
 use super::carry;
-use super::catalog::{Catalog, IDENTIFIER, observe};
+use super::catalog::{Catalog, observe};
 use super::reach::Reach;
 use super::sql::{Aside, ident, literal};
 use super::standby;
@@ -29,6 +30,9 @@ pub(super) struct Staging {
     pub(super) side: String,
     /// The name under which the live one is put aside.
     pub(super) failed: String,
+    /// The side database's number, where it was compared with the manifest and closed afterwards: it is still the same then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) compared: Option<String>,
 }
 
 pub(super) fn prepare(
@@ -53,10 +57,11 @@ pub(super) fn prepare(
         }
         None => Work::Changed(vec!["database".to_owned()]),
     };
-    let staging = Staging {
+    let mut staging = Staging {
         live: reach.database.clone(),
         side: Aside::Side.name(&reach.database, &cx.token()),
         failed: Aside::Failed.name(&reach.database, &cx.token()),
+        compared: None,
     };
     let empty = Fingerprint::default();
     let mut price = rows::price(
@@ -67,9 +72,10 @@ pub(super) fn prepare(
     );
     if work.is_needed() {
         let maintenance = reach.maintenance(cx)?;
-        if !standby::is_ready(&reach, maintenance, &staging.side, artifact, cx)? {
+        let mut is_exact = standby::is_ready(&reach, maintenance, &staging.side, artifact, cx)?;
+        if !is_exact {
             agree(&reach, maintenance, &details, cx)?;
-            stage(&reach, maintenance, &staging.side, artifact, slot, &details, cx)?;
+            is_exact = stage(&reach, maintenance, &staging.side, artifact, slot, &details, cx)?;
         }
         if now.is_some() {
             // Both databases are there now: what going back displaces can be told row by row.
@@ -87,6 +93,8 @@ pub(super) fn prepare(
                 ),
             }
         }
+        let number = close(&reach, maintenance, &staging.side, cx)?;
+        staging.compared = number.filter(|_| is_exact);
     }
     let price = if work == Work::Unchanged { Vec::new() } else { price };
     Ok(Prepared {
@@ -98,84 +106,28 @@ pub(super) fn prepare(
     })
 }
 
+/// Lets nobody into the side database any more, and returns its number.
+fn close(reach: &Reach, maintenance: &str, side: &str, cx: &Context) -> Result<Option<String>> {
+    let script = format!("ALTER DATABASE {} ALLOW_CONNECTIONS false;", ident(side));
+    reach.run(maintenance, &script, cx)?;
+    number(reach, maintenance, side, cx)
+}
+
+/// The number by which the server knows a database, whatever its name.
+pub(super) fn number(reach: &Reach, maintenance: &str, name: &str, cx: &Context) -> Result<Option<String>> {
+    let script = format!(
+        "SELECT to_jsonb(oid::text) FROM pg_database WHERE datname = {};",
+        literal(name)
+    );
+    Ok(reach.rows(maintenance, &script, cx)?.pop())
+}
+
 pub(super) fn look(reach: &Reach, database: &str, cx: &Context) -> Result<Catalog> {
     observe(reach, database, cx, |_| Ok(())).map(|(catalog, ())| catalog)
 }
 
-#[derive(Deserialize)]
-struct Missing {
-    number: u32,
-    system_identifier: Option<String>,
-    roles: Vec<String>,
-    extensions: Vec<String>,
-}
-
-/// Compares what the archive needs with what the server has, before anything is made.
-pub(super) fn agree(reach: &Reach, maintenance: &str, details: &Details, cx: &Context) -> Result<()> {
-    let list = |names: &mut dyn Iterator<Item = &String>| {
-        let names: Vec<String> = names.map(|name| literal(name)).collect();
-        format!("ARRAY[{}]::text[]", names.join(", "))
-    };
-    let owner = std::iter::once(&details.properties.owner);
-    let script = format!(
-        "{IDENTIFIER}SELECT jsonb_build_object('number', current_setting('server_version_num')::int, 'system_identifier', :known::text,
-          'roles', (SELECT coalesce(jsonb_agg(DISTINCT r), '[]') FROM unnest({}) r
-            WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = r)),
-          'extensions', (SELECT coalesce(jsonb_agg(e), '[]') FROM unnest({}) e
-            WHERE NOT EXISTS (SELECT FROM pg_available_extensions WHERE name = e)));",
-        list(&mut details.roles.iter().chain(owner)),
-        list(&mut details.extensions.keys()),
-    );
-    let mut found: Vec<Missing> = reach.rows(maintenance, &script, cx)?;
-    let Some(missing) = found.pop() else {
-        return Err(ResourceError::new("the server did not tell its version"));
-    };
-    if let (Some(ours), Some(theirs)) = (&missing.system_identifier, &details.server.system_identifier)
-        && ours != theirs
-        && !reach.any_server
-    {
-        let what = format!(
-            "the backup was taken from another cluster: its identifier is {theirs}, and that of this server {ours}"
-        );
-        return Err(ResourceError::new(what)
-            .with_hint("correct `url` or `service`; if the server is a new one, set `server = \"any\"`"));
-    }
-    let (ours, theirs) = (missing.number / 10_000, details.server.number / 10_000);
-    if ours < theirs {
-        let what = format!("the backup was made by Postgres {theirs}, and the server is the older Postgres {ours}");
-        return Err(ResourceError::new(what).with_hint(format!("start the server with Postgres {theirs} or newer")));
-    }
-    let client = reach.version("pg_restore", cx)?;
-    if major(&client) < major(&details.dump_version) {
-        let what = format!(
-            "the backup was made by pg_dump {}, and pg_restore {client} is older",
-            details.dump_version
-        );
-        return Err(ResourceError::new(what).with_hint("install the client programs of that version or newer"));
-    }
-    if !missing.roles.is_empty() {
-        let roles: Vec<String> = missing
-            .roles
-            .iter()
-            .map(|role| format!("CREATE ROLE {};", ident(role)))
-            .collect();
-        let what = format!(
-            "the backup needs roles that the server does not have: {}",
-            missing.roles.join(", ")
-        );
-        return Err(ResourceError::new(what).with_hint(roles.join(" ")));
-    }
-    if !missing.extensions.is_empty() {
-        let what = format!(
-            "the backup needs extensions that are not installed: {}",
-            missing.extensions.join(", ")
-        );
-        return Err(ResourceError::new(what).with_hint("install their packages on the server"));
-    }
-    Ok(())
-}
-
-/// Makes and fills the side database; one that an earlier try left is made anew, since nobody knows how far it got.
+/// Makes and fills the side database; one that an earlier try left is made anew, since nobody knows how far it got. False:
+/// it has all rows, and is told in other words than the manifest's.
 pub(super) fn stage(
     reach: &Reach,
     maintenance: &str,
@@ -184,7 +136,7 @@ pub(super) fn stage(
     slot: &Slot,
     details: &Details,
     cx: &Context,
-) -> Result<()> {
+) -> Result<bool> {
     drop_own(reach, maintenance, side, Aside::Side, cx)?;
     reach.run(maintenance, &details.properties.creation(side), cx)?;
     let filled = fill(reach, side, artifact, slot, cx)
@@ -222,7 +174,7 @@ fn fill(reach: &Reach, side: &str, artifact: &Artifact, slot: &Slot, cx: &Contex
 }
 
 /// Compares the side database with the manifest before anyone relies on it.
-fn compare(reach: &Reach, side: &str, artifact: &Artifact, details: &Details, cx: &Context) -> Result<()> {
+fn compare(reach: &Reach, side: &str, artifact: &Artifact, details: &Details, cx: &Context) -> Result<bool> {
     let catalog = look(reach, side, cx)?;
     let (wanted, found) = (
         rows::tables(&artifact.fingerprint),
@@ -236,7 +188,7 @@ fn compare(reach: &Reach, side: &str, artifact: &Artifact, details: &Details, cx
             "the restored tables or their rows are not the manifest's",
         ));
     }
-    let differences = catalog.fingerprint().differences(&artifact.fingerprint);
+    let differences = differences(&artifact.fingerprint, &catalog.fingerprint());
     let same_server = catalog.server.version == details.server.version;
     if same_server && differences.iter().any(|part| part.starts_with("table ")) {
         let what = format!("the restored rows are not the manifest's: {}", differences.join(", "));
@@ -249,7 +201,16 @@ fn compare(reach: &Reach, side: &str, artifact: &Artifact, details: &Details, cx
         );
         cx.note(Level::Warn, what);
     }
-    Ok(())
+    Ok(differences.is_empty())
+}
+
+/// The parts in which a restored database differs from its copy. Sequences belong to no snapshot: where people work during
+/// the copy, the dump has a later value than the look beside it, and that is the right one.
+fn differences(copy: &Fingerprint, now: &Fingerprint) -> Vec<String> {
+    let is_known = |part: &String| copy.part(part).is_some() && now.part(part).is_some();
+    let mut parts = now.differences(copy);
+    parts.retain(|part| !part.starts_with("sequence ") || !is_known(part));
+    parts
 }
 
 /// Drops a database whose name says that guard made it for this use; one that is gone already is fine.

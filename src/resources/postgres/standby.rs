@@ -2,8 +2,9 @@
 //! beside the live one while the release is watched, so that a rollback has nothing to load.
 
 use super::Postgres;
+use super::agree::agree;
 use super::capture::Details;
-use super::prepare::{agree, drop_own, stage};
+use super::prepare::{drop_own, stage};
 use super::reach::Reach;
 use super::sql::{Aside, ident, literal};
 use super::survey;
@@ -97,8 +98,8 @@ pub(super) fn after_capture(
     let details = Details::of(artifact)?;
     agree(reach, maintenance, &details, cx)?;
     cx.note(Level::Detail, format!("{}: rehearsing the restore", of.name));
-    stage(reach, maintenance, &side, artifact, slot, &details, cx)?;
-    if !stays {
+    let is_exact = stage(reach, maintenance, &side, artifact, slot, &details, cx)?;
+    if !stays || !is_exact {
         return drop_own(reach, maintenance, &side, Aside::Side, cx);
     }
     let marked = format!(

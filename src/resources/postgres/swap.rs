@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::Postgres;
 use super::carry::{Carried, before_swap, carried_before};
 use super::exchange::{Swap, open};
-use super::prepare::{Staging, drop_own};
+use super::prepare::{Staging, drop_own, number};
 use super::reach::Reach;
 use super::sql::{Aside, ident, literal, turned};
 use crate::model::artifact::{Artifact, CarriedOver, Displaced, Prepared, Work};
@@ -20,6 +20,9 @@ struct Kept {
     live: String,
     /// The name of the one put aside.
     aside: String,
+    /// What is live is the very database that was compared with the copy while it was staged.
+    #[serde(default)]
+    compared: bool,
     /// The rows that were taken along.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     carried: Option<Carried>,
@@ -31,7 +34,7 @@ pub(super) fn restore(of: &Postgres, prepared: &Prepared, artifact: &Artifact, c
     }
     let staging: Staging = serde_json::from_value(prepared.details.clone())
         .map_err(|error| ResourceError::because("could not read what was prepared", error))?;
-    let Staging { live, side, failed } = &staging;
+    let Staging { live, side, failed, .. } = &staging;
     let reach = Reach::open(of, cx)?;
     let maintenance = reach.maintenance(cx)?;
     let names = reach.databases(maintenance, cx)?;
@@ -61,23 +64,34 @@ pub(super) fn restore(of: &Postgres, prepared: &Prepared, artifact: &Artifact, c
                 // The fence is for a swap that did not come; whoever is live is let in.
                 let _told = open(&reach, maintenance, live, &cx.unstoppable());
             })?;
-            aside(of, live, &outgoing, carried)
+            let compared = is_compared(&reach, maintenance, &staging, cx)?;
+            aside(of, live, &outgoing, compared, carried)
         }
         // Nothing is live, as when the release dropped it: there is nothing to put aside but what an earlier swap did.
         (true, false, last) => {
             let script = format!("ALTER DATABASE {} RENAME TO {};", ident(side), ident(live));
             reach.run(maintenance, &script, cx)?;
-            last.map_or_else(|| Ok(nothing(of)), |last| aside(of, live, last, None))
+            open(&reach, maintenance, live, cx)?;
+            last.map_or_else(|| Ok(nothing(of)), |last| aside(of, live, last, false, None))
         }
         (false, true, last) => {
             open(&reach, maintenance, live, cx)?;
             match last {
-                Some(last) => aside(of, live, last, carried_before(of, cx)?),
+                Some(last) => {
+                    let compared = is_compared(&reach, maintenance, &staging, cx)?;
+                    aside(of, live, last, compared, carried_before(of, cx)?)
+                }
                 None => Err(not_staged(side)),
             }
         }
         (false, false, _) => Err(not_staged(side)),
     }
+}
+
+/// Whether the database that was compared is the live one.
+fn is_compared(reach: &Reach, maintenance: &str, staging: &Staging, cx: &Context) -> Result<bool> {
+    let number = number(reach, maintenance, &staging.live, cx)?;
+    Ok(number.is_some() && number == staging.compared)
 }
 
 fn not_staged(side: &str) -> ResourceError {
@@ -108,7 +122,7 @@ pub(super) fn undo(of: &Postgres, displaced: &Displaced, cx: &Context) -> Result
                 outgoing: &outgoing,
             };
             swap.make(&reach, maintenance, cx)?;
-            aside(of, &live, &outgoing, None)
+            aside(of, &live, &outgoing, false, None)
         }
         (true, false, _) => {
             let script = format!("ALTER DATABASE {} RENAME TO {};", ident(&incoming), ident(&live));
@@ -122,7 +136,7 @@ pub(super) fn undo(of: &Postgres, displaced: &Displaced, cx: &Context) -> Result
         }
         (false, true, true) => {
             open(&reach, maintenance, &live, cx)?;
-            aside(of, &live, &outgoing, None)
+            aside(of, &live, &outgoing, false, None)
         }
         (false, ..) => Err(ResourceError::new(format!(
             "{incoming}, which was put aside, is not there any more"
@@ -167,6 +181,11 @@ pub(super) fn discard(of: &Postgres, prepared: &Prepared, cx: &Context) -> Resul
     drop_own(&reach, maintenance, &staging.side, Aside::Side, cx)
 }
 
+/// Whether a restore has made sure by itself that what is live is the copy.
+pub(super) fn compared(displaced: &Displaced) -> bool {
+    matches!(read(displaced), Ok(Some(Kept { compared: true, .. })))
+}
+
 /// The database that a restore put aside.
 pub(super) fn kept(displaced: &Displaced) -> Option<String> {
     Some(read(displaced).ok()??.aside)
@@ -194,13 +213,14 @@ fn nothing(of: &Postgres) -> Displaced {
     }
 }
 
-fn aside(of: &Postgres, live: &str, aside: &str, carried: Option<Carried>) -> Result<Displaced> {
+fn aside(of: &Postgres, live: &str, aside: &str, compared: bool, carried: Option<Carried>) -> Result<Displaced> {
     let rest = carried.iter().filter_map(|carried| carried.directory.as_ref());
     let rest = rest.map(|directory| format!("files in {}", directory.display()));
     let kept_as = std::iter::once(format!("database {aside}")).chain(rest).collect();
     let details = Kept {
         live: live.to_owned(),
         aside: aside.to_owned(),
+        compared,
         carried,
     };
     Ok(Displaced {

@@ -74,7 +74,7 @@ pub(in super::super) fn before_swap(
         None => fresh(of, reach, maintenance, staging, &comment, &directory, cx),
     };
     if account.becomes.is_none() {
-        account.becomes = Some(becomes(reach, &staging.side, artifact, &account, cx)?);
+        account.becomes = Some(becomes(reach, staging, artifact, &account, cx)?);
         write_account(&directory, &account)?;
     }
     Ok(carried(account, directory))
@@ -111,7 +111,11 @@ fn fresh(
     cx: &Context,
 ) -> Account {
     let live = &staging.live;
-    let opened = format!("ALTER DATABASE {} ALLOW_CONNECTIONS true;", ident(live));
+    let opened = format!(
+        "ALTER DATABASE {} ALLOW_CONNECTIONS true; ALTER DATABASE {} ALLOW_CONNECTIONS true;",
+        ident(live),
+        ident(&staging.side)
+    );
     let fence = |pid: &str| {
         let script = format!(
             "ALTER DATABASE {} ALLOW_CONNECTIONS false;
@@ -160,18 +164,30 @@ fn fresh(
 }
 
 /// What the side database is like now, where it may differ from the backup: in the tables that rows were carried into, and
-/// in sequences. Anything else that differs is no work of ours, and will be seen after the swap.
-fn becomes(reach: &Reach, side: &str, artifact: &Artifact, account: &Account, cx: &Context) -> Result<Fingerprint> {
-    let (catalog, ()) = observe(reach, side, cx, |_| Ok(()))?;
-    let shape = converse(reach, side, cx, Shape::read)?;
+/// in sequences. Anything else that differs is no work of ours, and nothing is swapped then.
+fn becomes(
+    reach: &Reach,
+    staging: &Staging,
+    artifact: &Artifact,
+    account: &Account,
+    cx: &Context,
+) -> Result<Fingerprint> {
+    let (catalog, ()) = observe(reach, &staging.side, cx, |_| Ok(()))?;
+    let shape = converse(reach, &staging.side, cx, Shape::read)?;
     let touched = touched(account, &shape);
     let now = catalog.fingerprint();
     let mut print = artifact.fingerprint.clone();
     for (part, value) in now.parts() {
         let ours =
             part.strip_prefix("table ").is_some_and(|table| touched.contains(table)) || part.starts_with("sequence ");
+        // The mark is in the database's comment, and the swap takes it off.
+        let is_known = part == "database" || artifact.fingerprint.part(part) == Some(value);
         if ours {
             print = print.with(part, value);
+        } else if staging.compared.is_some() && !is_known {
+            return Err(ResourceError::new(format!(
+                "the restored database differs in {part:?}, which no carried row explains"
+            )));
         }
     }
     Ok(print)

@@ -1,5 +1,7 @@
 //! A restored copy that stands by, and the restore as a proof.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use guard::model::policy::DataRestore;
 use guard::resources::Resource;
 
@@ -56,7 +58,7 @@ fn what_stands_by_is_swapped_in_without_a_load() {
         );
         assert_eq!(
             cluster.sql("postgres", &about),
-            format!("{oid} true"),
+            format!("{oid} false"),
             "it is the same database, not another load"
         );
     }
@@ -139,4 +141,53 @@ fn a_release_that_is_kept_leaves_nothing_standing_by() {
         .expect(0)
         .says("sound");
     assert_eq!(cluster.databases(), ["shop"]);
+}
+
+#[test]
+fn people_who_write_through_backup_and_rollback_do_not_spoil_the_proof() {
+    let cluster = Cluster::start();
+    cluster.create(
+        "shop",
+        "CREATE TABLE users (id int PRIMARY KEY); INSERT INTO users VALUES (1); CREATE TABLE visits (id bigserial PRIMARY KEY);",
+    );
+    let url = cluster.url("shop");
+    let project = Embedded::with(&format!(
+        "[resources.db]\nkind = \"postgres\"\nurl = \"{url}\"\ncarry_over = [\"visits\"]\n
+[verify]\ncommands = [[\"false\"]]\n[monitor]\nduration = \"200ms\"\ninterval = \"50ms\"\nconsecutive_failures = 2\npersist = \"50ms\"\ngate = \"100ms\"\nmin_samples = 2\n"
+    ));
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut written = Vec::new();
+                    while !over.load(Ordering::SeqCst) {
+                        let mut client = cluster.client("shop");
+                        client.args(["-c", "INSERT INTO visits DEFAULT VALUES RETURNING id"]);
+                        let output = client.output().unwrap();
+                        if output.status.success() {
+                            written.push(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+                        }
+                    }
+                    written
+                })
+            })
+            .collect();
+        let release = format!("psql -qX '{url}' -c 'ALTER TABLE users ADD COLUMN mail text'");
+        let ran = project.guard().run(&["deploy", "--", "./deploy.sh", &release]);
+        over.store(true, Ordering::SeqCst);
+        let mut written: Vec<String> = writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect();
+        ran.expect(21);
+        let count = written.len();
+        written.sort();
+        written.dedup();
+        assert_eq!(written.len(), count, "no number was given out twice");
+        let kept = cluster.sql("shop", "SELECT id FROM visits");
+        let kept: std::collections::BTreeSet<&str> = kept.lines().collect();
+        let lost: Vec<&String> = written.iter().filter(|id| !kept.contains(id.as_str())).collect();
+        assert!(
+            count > 5 && lost.is_empty(),
+            "every visit that was confirmed is there: {lost:?} of {count}"
+        );
+    });
 }
