@@ -12,7 +12,17 @@ use crate::support::embedded::Embedded;
 use crate::traced::{Blow, Call, Journey, traced};
 
 /// What may be lost: readings, output and evidence for people, who holds the lock.
-const MAY_BE_LOST: [&str; 5] = ["lock", "probes.jsonl", "events", "deploy.log", ".gitignore"];
+const MAY_BE_LOST: [&str; 9] = [
+    "lock",
+    ".locks",
+    "probes.jsonl",
+    "pace.jsonl",
+    "watches.jsonl",
+    "events",
+    "deploy.log",
+    ".gitignore",
+    "evidence",
+];
 
 /// A disk that remembers what was not synced, fed with the calls of a run.
 #[derive(Default)]
@@ -25,8 +35,11 @@ struct Auditor {
 }
 
 fn may_be_lost(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    MAY_BE_LOST.contains(&name.as_ref()) || path.components().any(|part| part.as_os_str() == "evidence")
+    path.iter().any(|part| {
+        MAY_BE_LOST
+            .iter()
+            .any(|name| part.as_encoded_bytes() == name.as_bytes())
+    })
 }
 
 impl Auditor {
