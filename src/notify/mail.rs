@@ -14,7 +14,7 @@ use lettre::{SmtpTransport, Transport};
 use super::{Kind, Trouble, Way, words};
 use crate::model::notice::Notice;
 use crate::model::section::Section;
-use crate::model::text::{sanitised, shortened};
+use crate::model::text::{chain, sanitised, shortened};
 use crate::system::context::Context;
 use crate::system::disk;
 
@@ -175,14 +175,4 @@ impl Mail {
         }
         builder.build().map_err(|error| Trouble::lasting(chain(&error)))
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

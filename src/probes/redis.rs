@@ -6,12 +6,11 @@ use async_trait::async_trait;
 use tokio::net::TcpStream;
 
 use super::common::{BODY, Basics, secret, spoken};
-use super::tcp::{address, broken, connect, read, write};
+use super::tcp::{address, broken, reach, read, write};
 use super::{Built, Expectation, Kind, Probe, Site};
 use crate::model::health::{Answer, Class};
 use crate::model::name::ProbeName;
 use crate::model::section::Section;
-use crate::model::text::duration;
 use crate::system::context::Context;
 
 pub(super) const KIND: Kind = Kind {
@@ -67,17 +66,10 @@ impl Probe for Redis {
     }
 
     async fn read(&self, _expectation: &Expectation, cx: &Context) -> Answer {
-        let begun = cx.clock.steady();
-        let limit = self.basics.timeout;
-        let stream = match tokio::time::timeout(limit, connect(&self.address)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(answer)) => return answer,
-            Err(_) => {
-                let note = format!("no connection within {}", duration(limit));
-                return Answer::failed(Class::TimeoutConnect, note);
-            }
+        let (stream, left) = match reach(&self.address, self.basics.timeout, cx).await {
+            Ok(reached) => reached,
+            Err(answer) => return answer,
         };
-        let left = limit.saturating_sub(cx.clock.steady().saturating_sub(begun));
         match tokio::time::timeout(left, self.exchange(stream, cx)).await {
             Ok(Ok(answer) | Err(answer)) => answer,
             Err(_) => self.basics.silent(),

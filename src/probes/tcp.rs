@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::net::TcpStream;
@@ -56,17 +57,10 @@ impl Probe for Tcp {
     }
 
     async fn read(&self, _expectation: &Expectation, cx: &Context) -> Answer {
-        let begun = cx.clock.steady();
-        let limit = self.basics.timeout;
-        let stream = match tokio::time::timeout(limit, connect(&self.address)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(answer)) => return answer,
-            Err(_) => {
-                let note = format!("no connection within {}", duration(limit));
-                return Answer::failed(Class::TimeoutConnect, note);
-            }
+        let (stream, left) = match reach(&self.address, self.basics.timeout, cx).await {
+            Ok(reached) => reached,
+            Err(answer) => return answer,
         };
-        let left = limit.saturating_sub(cx.clock.steady().saturating_sub(begun));
         match tokio::time::timeout(left, self.exchange(&stream, cx)).await {
             Ok(answer) => answer,
             Err(_) => self.basics.silent(),
@@ -110,8 +104,19 @@ pub(super) fn broken(error: &io::Error) -> Answer {
     connection_failed(error).unwrap_or_else(|| Answer::failed(Class::Reset, error.to_string()))
 }
 
+/// Connects within the limit; with the stream comes what is left of that for the exchange.
+pub(super) async fn reach(address: &str, limit: Duration, cx: &Context) -> Result<(TcpStream, Duration), Answer> {
+    let begun = cx.clock.steady();
+    let Ok(connected) = tokio::time::timeout(limit, connect(address)).await else {
+        let note = format!("no connection within {}", duration(limit));
+        return Err(Answer::failed(Class::TimeoutConnect, note));
+    };
+    let left = limit.saturating_sub(cx.clock.steady().saturating_sub(begun));
+    connected.map(|stream| (stream, left))
+}
+
 /// Connects to the first address that takes it: a name can stand for two families.
-pub(super) async fn connect(address: &str) -> Result<TcpStream, Answer> {
+async fn connect(address: &str) -> Result<TcpStream, Answer> {
     let addresses: Vec<SocketAddr> = match tokio::net::lookup_host(address).await {
         Ok(addresses) => addresses.collect(),
         Err(_) => Vec::new(),

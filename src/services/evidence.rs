@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::model::secret::{REDACTED, is_secret_name};
+use crate::model::text::chain;
 use crate::system::call::Call;
 use crate::system::context::Context;
 use crate::system::disk;
@@ -28,7 +29,7 @@ pub fn keep_evidence(directory: &Path, project: Option<&str>, since: DateTime<Ut
         notes: Vec::new(),
     };
     if let Err(error) = disk::create_private_dir(directory) {
-        return vec![super::chain(&error)];
+        return vec![chain(&error)];
     }
     if let Some(project) = project {
         // The looks at containers come first: they teach the redaction what the logs must not show.
@@ -57,7 +58,7 @@ struct Keeper<'a> {
 
 impl Keeper<'_> {
     fn missed(&mut self, name: &str, error: &dyn std::error::Error) {
-        let text = self.cx.redaction.clean(&super::chain(error));
+        let text = self.cx.redaction.clean(&chain(error));
         self.notes.push(format!("{name} was not kept: {text}"));
     }
 

@@ -14,6 +14,7 @@ pub use self::evidence::keep_evidence;
 pub use self::quiesce::Affected;
 pub use self::wait::Wanted;
 use crate::model::event::Level;
+use crate::model::text::chain;
 use crate::system::call::Call;
 use crate::system::context::Context;
 use crate::system::docker::Compose;
@@ -84,15 +85,4 @@ fn run_all(commands: &[Vec<String>], stage: &str, cx: &Context) -> Result<()> {
         })?;
     }
     Ok(())
-}
-
-/// An error with its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
