@@ -84,7 +84,7 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
         format!(
             "last run     {}: {}",
             run.id,
-            outcome(run).unwrap_or_else(|| "not finished".to_owned())
+            outcome(run).unwrap_or_else(|| untold(run).to_owned())
         )
     }));
     let good = good.map_or_else(|| "none".to_owned(), |backup| backup.timestamp().to_string());
@@ -110,6 +110,15 @@ fn outcome(run: &Run) -> Option<String> {
         ending.exit_code().number(),
         ending.production_after(history.plan().kind)
     ))
+}
+
+/// What is to be said of a run whose journal tells nothing.
+fn untold(run: &Run) -> &'static str {
+    match run.state() {
+        Ok(State::Empty) => "never began",
+        Ok(_) => "not finished",
+        Err(_) => "cannot be read",
+    }
 }
 
 fn by_watcher(history: &History) -> &'static str {
@@ -145,7 +154,9 @@ pub(super) fn history(asked: &HistoryOf, bench: &Bench, desk: &Desk) -> Outcome 
     for run in runs.iter().take(asked.number) {
         let records = run.read().unwrap_or_default();
         let Some(history) = History::of(&records).ok() else {
-            table = table.row([run.id.to_string(), "cannot be read".to_owned()]);
+            let what = untold(run);
+            rows.push(json!({ "run": run.id, "outcome": what }));
+            table = table.row([run.id.to_string(), what.to_owned()]);
             continue;
         };
         let ended = history.closed().map_or("not finished", word);

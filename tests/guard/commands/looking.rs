@@ -189,6 +189,14 @@ fn history_and_status_say_who_when_and_why() {
         status.contains("exit code 0") && status.contains(".failed-"),
         "what is kept is not told: {status}"
     );
+    // A guard that is killed at its first step leaves a directory, and no record.
+    project.sh("mkdir ../state/runs/20200101_000000-deploy");
+    let told = project.guard().run(&["history"]).expect(0).stdout;
+    let line = told.lines().find(|line| line.starts_with("20200101_000000-deploy"));
+    assert!(line.is_some_and(|line| line.contains("never began")), "{told}");
+    project.sh("echo garbage > ../state/runs/20200101_000000-deploy/journal.jsonl; echo >> ../state/runs/20200101_000000-deploy/journal.jsonl");
+    let told = project.guard().run(&["history"]).expect(0).stdout;
+    assert!(told.contains("cannot be read"), "{told}");
 }
 
 #[test]
