@@ -58,8 +58,8 @@ fn is_torn(start: usize, line: &[u8], is_terminated: bool, rest: &[u8]) -> bool 
     for run in line.chunk_by(|one, other| (*one == 0) == (*other == 0)) {
         let end = at + run.len();
         if run.first() == Some(&0) {
-            let is_sectors = (at == start || at.is_multiple_of(SECTOR)) && end.is_multiple_of(SECTOR);
-            if !is_sectors {
+            // Where it begins says nothing: the line may have been written twice, and the first time only its beginning.
+            if !end.is_multiple_of(SECTOR) {
                 return false;
             }
             lost += run.len();

@@ -80,6 +80,11 @@ fn fault_a10_a_record_of_which_sectors_were_never_written_is_cut_off() {
             "sectors {lost:b}"
         );
     }
+    // Written twice, and the first time only its beginning: a sector holds that, and then zeros.
+    let mut twice = bytes.clone();
+    twice[sectors[1] * 512 + 26..(sectors[1] + 1) * 512].fill(0);
+    std::fs::write(&path, &twice).unwrap();
+    assert_eq!(read(scene.path()).unwrap(), std::slice::from_ref(&first));
     // Zeros that no cut-off write leaves are damage.
     let mut holed = bytes.clone();
     holed[start + 600] = 0;
