@@ -33,7 +33,7 @@ impl Crew {
     /// Copies one resource, and proves the copy.
     pub(super) fn capture(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Yield, Failure> {
         let resource = self.resource(name)?;
-        let slot = self.after_earlier(self.slot(history, name), name);
+        let slot = self.after_earlier(self.slot(history, name), name, cx);
         let artifact = match self.adopting.get(name) {
             Some(material) => resource.adopt(material, &slot, cx),
             None => resource.capture(&slot, cx),
@@ -43,8 +43,17 @@ impl Crew {
     }
 
     /// The slot with the newest earlier copy of its resource, where there is one that can be believed.
-    fn after_earlier(&self, slot: Slot, name: &ResourceName) -> Slot {
-        let listed = self.store.list().unwrap_or_default();
+    fn after_earlier(&self, slot: Slot, name: &ResourceName, cx: &Context) -> Slot {
+        let listed = self.store.list().unwrap_or_else(|error| {
+            cx.note(
+                Level::Warn,
+                format!(
+                    "{name} is copied whole, since the earlier backups cannot be listed: {}",
+                    text::chain(&error)
+                ),
+            );
+            Vec::new()
+        });
         let found = listed.into_iter().find_map(|listed| match listed {
             Listed::Backup(Backup {
                 directory, manifest, ..

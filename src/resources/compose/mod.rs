@@ -250,6 +250,7 @@ impl Resource for Project {
     }
 
     fn replaces(&self, prepared: &Prepared) -> Vec<String> {
+        // `prepare` wrote them; a preparation of another form names none.
         serde_json::from_value(prepared.details.clone()).unwrap_or_default()
     }
 
