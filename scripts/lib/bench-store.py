@@ -1,15 +1,19 @@
 # Measures copies of a directory: guard beside tar, restic and borg, on the same data, in one run. Called by scripts/bench.
-"""usage: scripts/bench store [--megabytes N] [--files N] [--growth] [--keep] [--built]
+"""usage: scripts/bench store [--megabytes N] [--files N] [--growth] [--s3 N] [--backups N] [--keep] [--built]
   Makes N megabytes (1000) of mixed files, about half compressible, and measures, once each:
     first backup; second one after 1 % of the bytes changed; restore of that 1 % in place; restore of all;
     bytes stored by ten backups; peak memory of the first
   Then the same for N small files (200000). --growth: guard alone, from 10 to 1,000,000 files, or to --most N.
+  --s3 N: N megabytes into the S3 server of the tests and back, beside restic on the same server.
+  --backups N: guard alone, in a store of N backups: list, backup, prune, deploy.
   --built: takes the release build that is there.
   Tools that are not installed are left out. Quote the ratios, not the seconds."""
 
+import glob
 import os
 import random
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -135,14 +139,14 @@ class Borg:
 
 
 class Guard:
-    def __init__(self, place, root, form):
+    def __init__(self, place, root, form, more=""):
         self.name = f"guard, {form}"
         self.project = os.path.join(place, "project")
         self.place = os.path.join(place, "state")
         os.makedirs(self.project)
         self.env = {"GUARD_STATE_DIR": self.place, "NO_COLOR": "1"}
         with open(os.path.join(self.project, "guard.toml"), "w") as file:
-            file.write(f'verify = "none"\n[resources.data]\nkind = "volume"\npath = "{root}"\nform = "{form}"\ncompression = 1\n[policy]\ndata_restore = "always"\n')
+            file.write(f'verify = "none"\n[resources.data]\nkind = "volume"\npath = "{root}"\nform = "{form}"\n[policy]\ndata_restore = "always"\n{more}')
 
     def backup(self, root):
         return run([guard, "-q", "backup"], cwd=self.project, env=self.env)
@@ -257,8 +261,83 @@ def growth(base, most):
         shutil.rmtree(place)
 
 
+class Storage:
+    """The S3 server of the tests, in a directory of its own."""
+
+    def __init__(self, base):
+        cache = os.environ.get("XDG_CACHE_HOME", os.path.join(os.path.expanduser("~"), ".cache"))
+        found = sorted(glob.glob(os.path.join(cache, "guard-test", "s3s-fs-*", "bin", "s3s-fs")))
+        if not found:
+            sys.exit("scripts/setup builds the S3 server")
+        self.root = os.path.join(base, "storage")
+        os.makedirs(os.path.join(self.root, "guard"))
+        os.makedirs(os.path.join(self.root, "restic"))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        words = [found[-1], "--host", "127.0.0.1", "--port", str(self.port), "--access-key", "someone", "--secret-key", "something", self.root]
+        self.server = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.env = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "something"}
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+
+
+def elsewhere(base, megabytes):
+    """Seconds until all is in the storage, and until all of it is back on a machine that has only the key."""
+    print(f"\n== {megabytes} MB of mixed files, to an S3 server on this machine and back")
+    root = os.path.join(base, "data")
+    os.mkdir(root)
+    apart(mixed, root, megabytes, random.Random(7))
+    storage = Storage(base)
+    try:
+        rows = []
+        if shutil.which("restic"):
+            env = {**storage.env, "RESTIC_PASSWORD": "x", "RESTIC_CACHE_DIR": os.path.join(base, "cache")}
+            restic = ["restic", "-q", "-r", f"s3:http://127.0.0.1:{storage.port}/restic"]
+            run([*restic, "init", "--repository-version", "2"], env=env)
+            first, _ = run([*restic, "backup", "."], cwd=root, env=env)
+            again, _ = run([*restic, "backup", "."], cwd=root, env=env)
+            shutil.rmtree(env["RESTIC_CACHE_DIR"])
+            back, _ = run([*restic, "restore", "latest", "--target", os.path.join(base, "back")], env=env)
+            shutil.rmtree(os.path.join(base, "back"))
+            rows.append(("restic", first, again, back, stored(os.path.join(storage.root, "restic"))))
+        place = os.path.join(base, "place")
+        os.mkdir(place)
+        more = f'[copy]\nurl = "s3://guard/shop"\nendpoint = "http://127.0.0.1:{storage.port}"\n'
+        tool = Guard(place, root, "chunks", more)
+        tool.env.update(storage.env)
+        first, _ = tool.backup(root)
+        time.sleep(3)
+        again, _ = tool.backup(root)
+        newest = sorted(name for name in os.listdir(os.path.join(tool.place, "backups")) if name.startswith("2"))[-1]
+        tool.env["GUARD_STATE_DIR"] = os.path.join(place, "fresh")
+        os.mkdir(tool.env["GUARD_STATE_DIR"], 0o700)
+        shutil.copy(os.path.join(tool.place, "key"), tool.env["GUARD_STATE_DIR"])
+        shell(f"find {root} -mindepth 1 -delete")
+        fetched, _ = run([guard, "-q", "fetch", newest], cwd=tool.project, env=tool.env)
+        put_back, _ = run([guard, "-q", "rollback", "--yes", f"--backup-timestamp={newest}"], cwd=tool.project, env=tool.env)
+        rows.append(("guard, chunks", first, again, fetched + put_back, stored(os.path.join(storage.root, "guard"))))
+        print(f"{'':16} {'first':>9} {'unchanged':>10} {'all back':>9} {'MB there':>9}")
+        for name, first, again, back, there in rows:
+            print(f"{name:16} {first:>7.1f} s {again:>8.1f} s {back:>7.1f} s {there / 1e6:>9.0f}")
+    finally:
+        storage.server.kill()
+        storage.server.wait()
+
+
+def many(count):
+    """A store of so many backups, by the test that makes one."""
+    print(f"\n== a store of {count} backups")
+    words = ["cargo", "test", "--quiet", "--release", "--locked", "--test", "guard", "--", "thousands_of_backups", "--nocapture"]
+    subprocess.run(words, cwd=top, check=True, env={**os.environ, "GUARD_TEST_BACKUPS": str(count)})
+
+
 def main(words):
-    sizes = {"--megabytes": 1000, "--files": 200_000, "--most": 1_000_000}
+    sizes = {"--megabytes": 1000, "--files": 200_000, "--most": 1_000_000, "--s3": 0, "--backups": 0}
     flags = {"--growth": False, "--keep": False, "--built": False}
     while words:
         word = words.pop(0)
@@ -278,6 +357,10 @@ def main(words):
             compare(f"{sizes['--files']} small files", lambda root, dice: small(root, sizes["--files"], dice), base, 0)
         if flags["--growth"]:
             growth(base, sizes["--most"])
+        if sizes["--s3"]:
+            elsewhere(base, sizes["--s3"])
+        if sizes["--backups"]:
+            many(sizes["--backups"])
     finally:
         if not flags["--keep"]:
             shutil.rmtree(base)

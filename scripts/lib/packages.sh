@@ -11,13 +11,17 @@ needed_packages() {
   have git || echo git
   have strace || echo strace
   have zstd || echo zstd
+  have age || echo age
   have curl || echo curl
   have setpriv || echo util-linux
   have cc || printf 'gcc\nlibc6-dev\n'
   have debootstrap || echo debootstrap
   have shellcheck || echo shellcheck
   have redis-server || echo redis-server
+  have docker-registry || echo docker-registry
   have psql || echo postgresql-client
+  have mariadbd || echo mariadb-server
+  have pgbouncer || echo pgbouncer
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo postgresql
   [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo debian-archive-keyring
 }
@@ -42,9 +46,11 @@ install_packages() {
     echo 'create_main_cluster = false' | as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
   fi
   quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${found[@]}"
-  # The tests start servers of their own; the package's would only hold the usual port.
-  if [[ " ${found[*]} " == *" redis-server "* && -d /run/systemd/system ]]; then
-    quietly as_root systemctl disable --now redis-server
+  # The tests start servers of their own; the packages' would only hold the usual ports.
+  if [ -d /run/systemd/system ]; then
+    for name in redis-server docker-registry mariadb-server pgbouncer; do
+      if [[ " ${found[*]} " == *" $name "* ]]; then quietly as_root systemctl disable --now "${name/mariadb-server/mariadb}"; fi
+    done
   fi
 }
 

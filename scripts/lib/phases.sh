@@ -10,3 +10,13 @@ phase() {
   "$@"
   printf '[phase] %s: %s s\n' "$name" "$((SECONDS - start))" >&2
 }
+
+# attempt NAME COMMAND…: the same, but a failure only adds the name to $failed. The command must not rely on `set -e`.
+failed=
+attempt() {
+  local name=$1 start=$SECONDS
+  shift
+  printf '[phase] %s\n' "$name" >&2
+  "$@" || failed="$failed $name"
+  printf '[phase] %s: %s s\n' "$name" "$((SECONDS - start))" >&2
+}

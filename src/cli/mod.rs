@@ -20,6 +20,7 @@ pub use args::{Arguments, command};
 #[must_use]
 pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environment) -> ExitCode {
     privilege::forbid_core_dumps();
+    privilege::be_opaque();
     bug::expect();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     if let Some(asked) = watcher::Asked::of(&arguments) {

@@ -10,7 +10,8 @@ use super::setup::Desk;
 use super::workbench::Bench;
 use crate::model::event::Level;
 use crate::model::exit::ExitCode;
-use crate::store::StoreError;
+use crate::model::text;
+use crate::store::{Listed, Recompressed, StoreError, latest};
 
 /// Deletes backups by name.
 ///
@@ -57,7 +58,7 @@ fn refusal(error: &StoreError, desk: &Desk) -> Refusal {
 ///
 /// # Errors
 /// Another run holds the lock.
-pub(super) fn prune(asked: &Prune, bench: &Bench) -> Outcome {
+pub(super) fn prune(asked: &Prune, bench: &Bench, desk: &Desk) -> Outcome {
     let _lock = session::begin(bench, "guard prune")?;
     let removals = retention::removals(bench);
     for removal in &removals {
@@ -73,5 +74,42 @@ pub(super) fn prune(asked: &Prune, bench: &Bench) -> Outcome {
     if removals.is_empty() {
         bench.cx.note(Level::Info, "there is nothing to remove");
     }
+    match asked.recompress.filter(|_| !asked.dry_run) {
+        Some(level) => recompress(level, bench, desk),
+        None => Ok(ExitCode::DONE),
+    }
+}
+
+/// Compresses what older backups hold again. The newest way back, and those that a run needs, are left alone.
+fn recompress(level: i32, bench: &Bench, desk: &Desk) -> Outcome {
+    let program = &desk.style.program;
+    let listed = bench.store.list().map_err(|error| store_refusal(&error, program))?;
+    let pinned = session::pinned(bench)?;
+    let newest = latest(&listed, Some(&bench.target())).map(|backup| backup.timestamp().clone());
+    let mut all = Recompressed::default();
+    for entry in &listed {
+        let Listed::Backup(backup) = entry else { continue };
+        if pinned.contains(backup.timestamp()) || newest.as_ref() == Some(backup.timestamp()) {
+            continue;
+        }
+        let done = bench.store.recompress(backup, level, &bench.cx);
+        let done = done.map_err(|error| {
+            store_refusal(&error, program).next("to go on where it was", format!("{program} prune --recompress"))
+        })?;
+        all.files += done.files;
+        all.before += done.before;
+        all.after += done.after;
+    }
+    let told = if all.files == 0 {
+        "nothing would become smaller by compressing it again".to_owned()
+    } else {
+        let files = text::plural(all.files, "file");
+        format!(
+            "{files} compressed again: {}, which were {}",
+            text::bytes(all.after),
+            text::bytes(all.before)
+        )
+    };
+    bench.cx.note(Level::Info, told);
     Ok(ExitCode::DONE)
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::check;
 use super::freeze;
+use super::jobtime;
 use super::journey::{Departure, depart};
 use super::locks;
 use super::plan;
@@ -45,6 +46,7 @@ pub(super) fn deploy(asked: &Deploy, bench: &Bench, desk: &Desk) -> Outcome {
     for warning in watch::warnings(&bench.rule()) {
         bench.cx.note(Level::Warn, warning);
     }
+    jobtime::warn(bench);
     let _databases = locks::databases(bench, &resources, Duration::ZERO)?;
     let (timestamp, run) = claim(RunKind::Deploy, bench)?;
     let plan = plan::deploy(

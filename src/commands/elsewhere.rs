@@ -1,6 +1,8 @@
 //! `guard copy` and `guard fetch`: backups on other machines. After a run, its backup is copied; what fails there is told, and
 //! changes nothing about the run.
 
+use std::time::Duration;
+
 use super::choosing::{choose, store_refusal};
 use super::refusal::{Outcome, Refusal};
 use super::request::{Copy, Fetch};
@@ -12,15 +14,18 @@ use crate::model::exit::ExitCode;
 use crate::model::name::Timestamp;
 use crate::model::secret::Secret;
 use crate::model::text;
-use crate::store::{Address, Backup, Copied, Credentials, Listed, Remote};
+use crate::store::{About, Address, Backup, Copied, Credentials, Listed, Patience, Remote, RemoteError};
 use crate::system::call::Call;
 use crate::system::disk;
+use crate::system::privilege;
 
 /// In a backup's run directory there is nothing to write any more, so what was copied by commands is noted here.
 const COPIED: &str = "copied";
+/// How long the copy after a run may take where nobody says: a run is not kept from its end by a slow storage.
+const LIMIT: Duration = Duration::from_mins(10);
 
 /// The storage that the settings or the flags name; `None`: none.
-fn remote(from: &Fetch, bench: &Bench) -> Result<Option<Remote>, String> {
+fn remote(from: &Fetch, patience: Patience, bench: &Bench) -> Result<Option<Remote>, String> {
     let set = &bench.settings.copy;
     let Some(url) = from.from.as_ref().or(set.url.as_ref()) else {
         return Ok(None);
@@ -44,18 +49,31 @@ fn remote(from: &Fetch, bench: &Bench) -> Result<Option<Remote>, String> {
     {
         bench.cx.redaction.learn(secret.expose());
     }
-    let opened = Remote::open(&address, who, bench.runtime.clone(), &bench.cx);
+    let about = About {
+        key: bench.store.installation(),
+        project: bench.target(),
+        host: privilege::host_name(),
+    };
+    let opened = Remote::open(&address, about, who, patience, bench.runtime.clone(), &bench.cx);
     opened.map(Some).map_err(|error| error.to_string())
 }
 
 /// Copies one backup to every place; what was new in the storage.
-fn copy_one(backup: &Backup, remote: Option<&Remote>, bench: &Bench) -> Result<Copied, String> {
+fn copy_one(backup: &Backup, remote: Option<&Remote>, patience: Patience, bench: &Bench) -> Result<Copied, String> {
+    let begun = bench.cx.clock.steady();
     let mut copied = Copied::default();
     if let Some(remote) = remote {
         copied = bench.store.copy_to(remote, backup).map_err(|error| error.to_string())?;
     }
     for words in &bench.settings.copy.commands {
         let Some(call) = Call::of_words(words) else { continue };
+        let call = match patience.whole {
+            Some(whole) => {
+                let left = whole.saturating_sub(bench.cx.clock.steady().saturating_sub(begun));
+                call.timeout(left.max(Duration::from_secs(1)))
+            }
+            None => call,
+        };
         let call = call
             .directory(&bench.settings.directory)
             .env("GUARD_BACKUP_DIR", &backup.directory)
@@ -71,11 +89,14 @@ fn copy_one(backup: &Backup, remote: Option<&Remote>, bench: &Bench) -> Result<C
 
 /// Copies the backup of a run that is over.
 pub(super) fn after(timestamp: &Timestamp, bench: &Bench) {
-    if bench.settings.copy == crate::config::CopySettings::default() {
+    let set = &bench.settings.copy;
+    if set.url.is_none() && set.commands.is_empty() {
         return;
     }
+    let patience = Patience::after_run(set.limit.unwrap_or(LIMIT));
     let Ok(backup) = bench.store.get(timestamp) else { return };
-    let copied = remote(&Fetch::default(), bench).and_then(|remote| copy_one(&backup, remote.as_ref(), bench));
+    let copied = remote(&Fetch::default(), patience, bench)
+        .and_then(|remote| copy_one(&backup, remote.as_ref(), patience, bench));
     match copied {
         Ok(copied) => bench.cx.note(
             Level::Info,
@@ -120,7 +141,7 @@ pub(super) fn copy(asked: &Copy, bench: &Bench, desk: &Desk) -> Outcome {
         return Err(nowhere(desk));
     }
     let refused = |why: String| Refusal::new(ExitCode::REFUSED, why);
-    let remote = remote(&Fetch::default(), bench).map_err(refused)?;
+    let remote = remote(&Fetch::default(), Patience::ASKED, bench).map_err(refused)?;
     let mut backups = Vec::new();
     for text in &asked.timestamps {
         backups.push(choose(Some(text), bench, desk)?);
@@ -137,7 +158,7 @@ pub(super) fn copy(asked: &Copy, bench: &Bench, desk: &Desk) -> Outcome {
         backups.retain(is_new);
     }
     for backup in &backups {
-        let copied = copy_one(backup, remote.as_ref(), bench).map_err(|why| {
+        let copied = copy_one(backup, remote.as_ref(), Patience::ASKED, bench).map_err(|why| {
             refused(format!("backup {} was not copied", backup.timestamp()))
                 .because(why)
                 .next("to go on where it was", format!("{program} copy"))
@@ -152,6 +173,18 @@ pub(super) fn copy(asked: &Copy, bench: &Bench, desk: &Desk) -> Outcome {
     Ok(ExitCode::DONE)
 }
 
+/// What to do where only other installations have copies there; `None` where they have none.
+fn others(remote: &Remote, bench: &Bench) -> Result<Option<String>, RemoteError> {
+    let others: Vec<String> = remote.others()?.iter().map(ToString::to_string).collect();
+    Ok((!others.is_empty()).then(|| {
+        format!(
+            "copies are there of {}: to have those, bring the file `key` of the machine that made them to {}",
+            others.join(", "),
+            bench.state.join("key").display()
+        )
+    }))
+}
+
 /// Lists what is in the storage, or brings one backup into the store.
 ///
 /// # Errors
@@ -159,27 +192,27 @@ pub(super) fn copy(asked: &Copy, bench: &Bench, desk: &Desk) -> Outcome {
 pub(super) fn fetch(asked: &Fetch, bench: &Bench, desk: &Desk) -> Outcome {
     let _lock = session::begin(bench, "guard fetch")?;
     let program = &desk.style.program;
-    let remote = remote(asked, bench).map_err(|why| Refusal::new(ExitCode::REFUSED, why))?;
+    let remote = remote(asked, Patience::ASKED, bench).map_err(|why| Refusal::new(ExitCode::REFUSED, why))?;
     let remote = remote.ok_or_else(|| nowhere(desk))?;
-    let refused = |error: &crate::store::RemoteError, exit| {
+    let refused = |error: &RemoteError, exit| {
         let refusal = Refusal::new(exit, error.what.clone()).because(error.why.clone());
-        if error.why.contains("sealed with the key") {
-            let key = bench.state.join("key");
-            return refusal.because(format!(
-                "bring the file `key` of the machine that made it to {}",
-                key.display()
-            ));
+        // The first failure is the one to tell, where this cannot be asked either.
+        match others(&remote, bench) {
+            Ok(Some(others)) if exit == ExitCode::NO_BACKUP => refusal.because(others),
+            _ => refusal,
         }
-        refusal
     };
     let Some(text) = &asked.timestamp else {
         let found = remote.list().map_err(|error| refused(&error, ExitCode::REFUSED))?;
         let lines: String = found.iter().map(|timestamp| timestamp.to_string() + "\n").collect();
-        desk.reporter.data(if lines.is_empty() {
-            "no backups are there\n".to_owned()
+        if lines.is_empty() {
+            let others = others(&remote, bench).map_err(|error| refused(&error, ExitCode::REFUSED))?;
+            let others = others.map(|others| format!("; {others}")).unwrap_or_default();
+            desk.reporter
+                .data(format!("no backups of this installation are there{others}\n"));
         } else {
-            lines
-        });
+            desk.reporter.data(lines);
+        }
         return Ok(ExitCode::DONE);
     };
     let timestamp: Timestamp = text

@@ -67,7 +67,7 @@ pub(super) fn refuse_frozen(state: &Path) -> Result<(), Refusal> {
 /// The freeze cannot be written.
 pub(super) fn freeze(bench: &Bench, asked: &Asked) -> Outcome {
     let freeze = Freeze {
-        message: asked.message.clone(),
+        message: bench.cx.redaction.clean(&asked.message),
         user: bench.actor.user.clone(),
         since: bench.cx.clock.now().to_rfc3339(),
     };

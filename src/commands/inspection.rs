@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use super::sealing;
 use super::workbench::{Bench, Owned};
 use crate::model::text;
 use crate::resources::{Obstacle, Survey};
+use crate::store::Listed;
+use crate::system::context::Context;
 use crate::system::docker::{Compose, containers_of};
 
 /// What a restore is taken to do in a second, in bytes, where nothing better is known: `pg_restore` and an unpacking tar on
@@ -78,13 +81,26 @@ pub(super) fn look(bench: &Bench, resources: &[Owned], command: Option<&[String]
             .for_each(|exposure| report.warn("backups", exposure, "close it")),
         Err(error) => report.refuse("backups", error.to_string(), "see the directory's owner and mode"),
     }
+    if let Some((fact, found)) = sealing::look(bench) {
+        report.fact("encryption", fact);
+        if let Err(why) = found {
+            report.refuse(
+                "encryption",
+                why,
+                "correct [encryption]; `age-keygen` makes an identity and its recipient",
+            );
+        }
+    }
     if let Some(compose) = &bench.compose {
-        compose_check(bench, compose, &mut report);
+        compose_check(&bench.cx, compose, &mut report);
+    }
+    for further in &bench.further {
+        compose_check(&bench.cx.at(further.engine.as_ref()), &further.compose, &mut report);
     }
     std::thread::scope(|scope| {
         let surveys: Vec<_> = resources
             .iter()
-            .map(|owned| (owned, scope.spawn(|| owned.resource.survey(&bench.cx))))
+            .map(|owned| (owned, scope.spawn(|| survey(bench, owned))))
             .collect();
         for (owned, survey) in surveys {
             let name = owned.resource.name().as_str();
@@ -110,20 +126,54 @@ pub(super) fn look(bench: &Bench, resources: &[Owned], command: Option<&[String]
     report
 }
 
-fn compose_check(bench: &Bench, compose: &Compose, report: &mut Report) {
-    match Compose::version(&bench.cx) {
+/// The resource's own survey, and whether its newest copy could be put back.
+fn survey(bench: &Bench, owned: &Owned) -> Survey {
+    let mut survey = owned.resource.survey(&bench.cx);
+    // What keeps a resource from being looked at at all is told already.
+    if survey.obstacles.iter().any(|obstacle| obstacle.refuses) {
+        return survey;
+    }
+    let name = owned.resource.name();
+    let newest = bench
+        .store
+        .list()
+        .unwrap_or_default()
+        .into_iter()
+        .find_map(|listed| match listed {
+            Listed::Backup(backup) => {
+                let artifact = backup.manifest.artifact(name).cloned();
+                artifact.map(|artifact| (backup.manifest.timestamp.clone(), artifact))
+            }
+            _ => None,
+        });
+    if let Some((timestamp, artifact)) = newest
+        && let Err(error) = owned.resource.agrees(&artifact, &bench.cx)
+    {
+        survey.warn(
+            format!("the newest backup, {timestamp}, could not be put back here: {error}"),
+            error
+                .hint
+                .clone()
+                .unwrap_or_else(|| "take a new backup: guard backup".to_owned()),
+        );
+    }
+    survey
+}
+
+fn compose_check(cx: &Context, compose: &Compose, report: &mut Report) {
+    match Compose::version(cx) {
         Ok(version) => report.fact("compose", format!("v{version}, project {}", compose.project)),
         Err(error) => return report.refuse("compose", error.to_string(), "install or start it"),
     }
     // Compose reads its files without the engine; nothing else works without it.
-    if let Err(error) = containers_of(&bench.cx, &compose.project) {
+    if let Err(error) = containers_of(cx, &compose.project) {
         return report.refuse(
             "docker",
             error.to_string(),
             "start it, or see DOCKER_HOST and DOCKER_CONTEXT",
         );
     }
-    if let Err(error) = compose.services(&bench.cx) {
+    if let Err(error) = compose.services(cx) {
         report.refuse("compose", error.to_string(), "docker compose config");
     }
 }

@@ -14,7 +14,7 @@ use super::workbench::{Bench, Owned};
 use crate::engine::crew::SealInput;
 use crate::engine::drive::{Arrival, drive};
 use crate::engine::ledger::{Ledger, LedgerError};
-use crate::journal::{Journal, Run};
+use crate::journal::{Journal, JournalError, Run};
 use crate::model::artifact::Displaced;
 use crate::model::event::Level;
 use crate::model::exit::ExitCode;
@@ -49,13 +49,14 @@ pub(super) struct Departure {
 ///
 /// # Errors
 /// It could not be begun: nothing was done.
-pub(super) fn depart(departure: Departure, run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
+pub(super) fn depart(mut departure: Departure, run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::BACKUP_FAILED, error);
     let luggage = Luggage::of(bench);
     luggage.pack(run)?;
     everywhere::register(bench);
+    let clean = |text: &String| bench.cx.redaction.clean(text);
     let seal = SealInput {
-        description: departure.description,
+        description: departure.description.as_ref().map(clean),
         target: bench.target(),
         environment: bench.settings.environment_name.clone(),
         settings: luggage.settings,
@@ -66,12 +67,14 @@ pub(super) fn depart(departure: Departure, run: &Run, bench: &Bench, desk: &Desk
     cx.voice = herald.voice();
     let mut crew = bench.crew(cx, departure.resources, departure.undoing, seal)?;
     crew.adopting = departure.adopting;
+    crew.command.clone_from(&departure.plan.command);
+    departure.plan.command.iter_mut().for_each(|word| *word = clean(word));
     let journal = Journal::create(&run.directory).map_err(|error| refused(&error))?;
     let opened = Fact::Opened {
         run: run.id.clone(),
         plan: Box::new(departure.plan),
         actor: bench.actor.clone(),
-        reason: departure.reason,
+        reason: departure.reason.as_ref().map(clean),
     };
     let ledger = Ledger::open(Box::new(journal), &opened, herald.voice(), bench.cx.clock.clone());
     let mut ledger = ledger.map_err(|error| refused(&error))?;
@@ -94,7 +97,8 @@ pub(super) fn finish(
     if let Err(refusal) = &outcome {
         herald.needs_person(refusal);
     }
-    // What has come of the run stands; this waits only for those who are being told.
+    // What has come of the run stands; this waits only for what rules have set going, and for those who are being told.
+    crew.errands.settle();
     herald.settle();
     outcome
 }
@@ -118,11 +122,20 @@ fn drive_to_end(
         standby::dismiss(run, bench);
     }
     if let Ok(Arrival::Closed(ending)) = arrival {
+        if !matches!(ending, Ending::Untouched(_) | Ending::Unprepared(_) | Ending::Captured) {
+            // What a release that stays was like at its gate stays written down; what was put back is another release.
+            let is_back = matches!(
+                ending,
+                Ending::RolledBack(_) | Ending::RestoredUnhealthy(_) | Ending::Stuck(_)
+            );
+            crew.keep_left(is_back, &crew.cx);
+        }
         if matches!(ending, Ending::Withheld(_)) {
             // The failed release stays, for people to look at.
             crew.take_page_down(&crew.cx);
         }
         retention::after(ledger.history(), ending, crew, bench);
+        retention::shut(crew, bench);
     }
     // A backup that was adopted is the first half of a rollback.
     let is_last = crew.adopting.is_empty() || exit != ExitCode::DONE;
@@ -141,6 +154,14 @@ fn drive_to_end(
 fn journal_lost(error: &LedgerError, ledger: &Ledger, desk: &Desk) -> Refusal {
     let history = ledger.history();
     let touched = history.has_deploy_begun() || history.plan().ahead.is_empty();
+    if touched && matches!(error, LedgerError::Journal(JournalError::Removed { .. })) {
+        // Nobody can go on from a record that is gone, so no resume is promised.
+        return Refusal::of_error(ExitCode::WITHHELD, error)
+            .because(
+                "something, the deploy command perhaps, has removed guard's own state, and with it this run's way back",
+            )
+            .next("to see which backups are left", format!("{} list", desk.style.program));
+    }
     let exit = if touched {
         ExitCode::CUT_OFF
     } else {

@@ -110,6 +110,7 @@ impl Guard {
         let asked = Rollback {
             backup_timestamp: Some(backup.to_owned()),
             yes: true,
+            force: true,
             ..Rollback::default()
         };
         self.with_bench(&Request::Rollback(asked.clone()), |bench, desk| {

@@ -1,5 +1,7 @@
 //! `guard list` and `guard show`: the backups, and what one of them holds.
 
+use std::collections::{BTreeMap, HashSet};
+
 use serde_json::{Value, json};
 
 use super::choosing::{choose, store_refusal};
@@ -8,6 +10,7 @@ use super::request::Show;
 use super::setup::{Desk, width_of_stdout};
 use super::workbench::Bench;
 use crate::model::exit::ExitCode;
+use crate::model::name::Timestamp;
 use crate::model::text;
 use crate::report::tables::Table;
 use crate::store::{Backup, Knowledge, Listed};
@@ -21,8 +24,11 @@ pub(super) fn list(bench: &Bench, desk: &Desk) -> Outcome {
         .store
         .list()
         .map_err(|error| store_refusal(&error, &desk.style.program))?;
+    let added = added(&listed);
+    let total: u64 = added.values().sum();
     if desk.style.json {
-        return Ok(desk.answer(json!({ "backups": listed.iter().map(value).collect::<Vec<_>>() })));
+        let backups: Vec<Value> = listed.iter().map(|entry| value(entry, &added)).collect();
+        return Ok(desk.answer(json!({ "backups": backups, "bytes": total })));
     }
     if listed.is_empty() {
         desk.reporter
@@ -31,13 +37,31 @@ pub(super) fn list(bench: &Bench, desk: &Desk) -> Outcome {
     }
     let mut table = Table::new(["backup", "state", "size", "resources", "description"]).right(2);
     for entry in &listed {
-        table = table.row(row(entry));
+        table = table.row(row(entry, &added));
     }
     desk.reporter.data(table.render(width_of_stdout()));
+    if added.len() > 1 {
+        let count = text::plural(added.len() as u64, "backup");
+        desk.reporter
+            .data(format!("{count}, {} together\n", text::bytes(total)));
+    }
     Ok(ExitCode::DONE)
 }
 
-fn row(entry: &Listed) -> [String; 5] {
+/// The bytes that each backup holds and no older one: what backups share is counted once, for the oldest that is there.
+fn added(listed: &[Listed]) -> BTreeMap<Timestamp, u64> {
+    let mut seen = HashSet::new();
+    let mut added = BTreeMap::new();
+    for entry in listed.iter().rev() {
+        let Listed::Backup(backup) = entry else { continue };
+        let files = backup.manifest.artifacts.iter().flat_map(|artifact| &artifact.files);
+        let fresh = files.filter(|file| seen.insert(file.sha256.as_str()));
+        added.insert(backup.timestamp().clone(), fresh.map(|file| file.bytes).sum());
+    }
+    added
+}
+
+fn row(entry: &Listed, added: &BTreeMap<Timestamp, u64>) -> [String; 5] {
     match entry {
         Listed::Backup(backup) => {
             let names: Vec<&str> = backup
@@ -47,10 +71,15 @@ fn row(entry: &Listed) -> [String; 5] {
                 .map(|artifact| artifact.resource.as_str())
                 .collect();
             let description = backup.manifest.description.clone().unwrap_or_default();
+            let (whole, own) = (backup.manifest.bytes(), added.get(backup.timestamp()).copied());
+            let size = match own {
+                Some(own) if own < whole => format!("{} of {}", text::bytes(own), text::bytes(whole)),
+                _ => text::bytes(whole),
+            };
             [
                 entry.name().to_owned(),
                 knowledge(backup.knowledge()),
-                text::bytes(backup.manifest.bytes()),
+                size,
                 names.join(","),
                 description,
             ]
@@ -94,9 +123,15 @@ fn knowledge(knowledge: &Knowledge) -> String {
     }
 }
 
-fn value(entry: &Listed) -> Value {
+fn value(entry: &Listed, added: &BTreeMap<Timestamp, u64>) -> Value {
     match entry {
-        Listed::Backup(backup) => manifest(backup),
+        Listed::Backup(backup) => {
+            let mut value = manifest(backup);
+            if let (Some(map), Some(own)) = (value.as_object_mut(), added.get(backup.timestamp())) {
+                map.insert("added_bytes".to_owned(), Value::from(*own));
+            }
+            value
+        }
         Listed::Foreign(_) => json!({ "timestamp": entry.name(), "state": "foreign" }),
         Listed::Incomplete { .. } => json!({ "timestamp": entry.name(), "state": "incomplete" }),
         Listed::Unreadable { .. } => json!({ "timestamp": entry.name(), "state": "unreadable" }),
@@ -137,6 +172,12 @@ pub(super) fn show(asked: &Show, bench: &Bench, desk: &Desk) -> Outcome {
         ),
         format!("directory    {}", backup.directory.display()),
     ];
+    lines.extend(
+        manifest
+            .recipients
+            .iter()
+            .map(|recipient| format!("encrypted    for {}", text::sanitised(recipient))),
+    );
     if let Knowledge::Tainted(why) = backup.knowledge() {
         lines.push(format!("tainted      {why}"));
     }

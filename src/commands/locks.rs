@@ -1,6 +1,7 @@
 //! What keeps two guards from one target: the lock of the state, the lock of the target on this machine, and a lock in each
 //! database, which other hosts see as well.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use crate::model::event::Level;
 use crate::model::exit::ExitCode;
 use crate::model::fact::Failure;
 use crate::resources::{Held, Hold};
+use crate::system::context::Context;
 use crate::system::disk;
+use crate::system::docker::Compose;
 use crate::system::lock::{Lock, LockError};
 
 /// How often a held lock is asked for again.
@@ -24,7 +27,7 @@ const TARGETS: &str = ".locks";
 /// The locks of a command, held as long as this lives.
 pub(super) struct Locks {
     _state: Lock,
-    _target: Option<Lock>,
+    _targets: Vec<Lock>,
 }
 
 /// Why a lock was not taken.
@@ -46,48 +49,63 @@ pub(super) fn begin(bench: &Bench, doing: &str) -> Result<Locks, Refusal> {
     })?;
     Ok(Locks {
         _state: state,
-        _target: target(bench, doing)?,
+        _targets: targets(bench, doing)?,
     })
 }
 
-/// Takes the lock of the target on this machine: two checkouts, or two state directories, may lead to the same one. `None`
-/// where there is no place for it.
+/// Takes the locks of the targets on this machine: two checkouts, or two state directories, may lead to the same one. They are
+/// taken in the order of their names, so that two runs that share several cannot wait for each other. None where there is no
+/// place for them.
 ///
 /// # Errors
-/// Another run holds it.
-pub(super) fn target(bench: &Bench, doing: &str) -> Result<Option<Lock>, Refusal> {
-    let Some(path) = path_of_target(bench) else {
-        return Ok(None);
-    };
-    if let Some(Err(error)) = path.parent().map(disk::create_private_dir) {
-        bench.cx.note(
-            Level::Warn,
-            format!("another checkout of this project would not be noticed: {error}"),
-        );
-        return Ok(None);
+/// Another run holds one.
+pub(super) fn targets(bench: &Bench, doing: &str) -> Result<Vec<Lock>, Refusal> {
+    let mut locks = Vec::new();
+    for path in paths_of_targets(bench) {
+        if let Some(Err(error)) = path.parent().map(disk::create_private_dir) {
+            bench.cx.note(
+                Level::Warn,
+                format!("another checkout of this project would not be noticed: {error}"),
+            );
+            return Ok(locks);
+        }
+        let doing = format!("{doing} in {}", bench.settings.directory.display());
+        locks.push(waited(bench, BLINK, |since| {
+            take(Lock::take(&path, &bench.actor, &doing, since))
+        })?);
     }
-    let doing = format!("{doing} in {}", bench.settings.directory.display());
-    let lock = waited(bench, BLINK, |since| {
-        take(Lock::take(&path, &bench.actor, &doing, since))
-    })?;
-    Ok(Some(lock))
+    Ok(locks)
 }
 
-/// Where the lock of the target is: it is named after the engine and the Compose project, or else after the directory.
+/// Where the locks of the targets are, in order: each is named after an engine and a Compose project, or else after the
+/// directory.
 #[must_use]
-pub(super) fn path_of_target(bench: &Bench) -> Option<PathBuf> {
-    let root = state_root(&bench.wish)?;
-    let name = if let Some(compose) = &bench.compose {
-        let told = |name| bench.cx.environment.text(name);
-        let host = told("DOCKER_HOST").filter(|host| !host.ends_with("/run/docker.sock"));
-        let engine = host.or_else(|| told("DOCKER_CONTEXT").filter(|context| *context != "default"));
-        format!("compose {} {}", engine.unwrap_or("default"), compose.project)
+pub(super) fn paths_of_targets(bench: &Bench) -> BTreeSet<PathBuf> {
+    let Some(root) = state_root(&bench.wish) else {
+        return BTreeSet::new();
+    };
+    let further = bench
+        .further
+        .iter()
+        .map(|further| of_compose(&bench.cx.at(further.engine.as_ref()), &further.compose));
+    let own = if let Some(compose) = &bench.compose {
+        of_compose(&bench.cx, compose)
     } else {
         let directory = &bench.settings.directory;
         let real = std::fs::canonicalize(directory).unwrap_or_else(|_| directory.clone());
         format!("directory {}", real.display())
     };
-    Some(root.join(TARGETS).join(disk::sha256_hex(name.as_bytes())))
+    let names = further.chain([own]);
+    names
+        .map(|name| root.join(TARGETS).join(disk::sha256_hex(name.as_bytes())))
+        .collect()
+}
+
+fn of_compose(cx: &Context, compose: &Compose) -> String {
+    let told = |name| cx.environment.text(name);
+    let host = told("DOCKER_HOST").filter(|host| !host.ends_with("/run/docker.sock"));
+    let engine = host.or_else(|| told("DOCKER_CONTEXT").filter(|context| *context != "default"));
+    format!("compose {} {}", engine.unwrap_or("default"), compose.project)
 }
 
 /// Takes the lock in each database among the resources. A server that does not answer holds up nobody: whatever else the

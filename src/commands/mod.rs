@@ -5,8 +5,10 @@ mod adopting;
 mod backup;
 mod check;
 mod choosing;
+mod decide;
 mod delete;
 mod deploy;
+mod drift;
 mod elsewhere;
 mod everywhere;
 pub mod flags;
@@ -14,7 +16,10 @@ mod freeze;
 mod init;
 mod inside;
 mod inspection;
+mod jobtime;
 mod journey;
+mod kept;
+mod keys;
 mod learned;
 pub mod library;
 mod list;
@@ -30,6 +35,7 @@ mod resume;
 mod retention;
 mod rollback;
 mod salvage;
+mod sealing;
 mod secrets;
 mod session;
 mod setup;
@@ -41,6 +47,8 @@ mod watch;
 pub mod watcher;
 pub mod workbench;
 
+use std::io::Write as _;
+
 use crate::model::exit::ExitCode;
 use crate::report::bug;
 use crate::system::environment::Environment;
@@ -51,9 +59,16 @@ use setup::Desk;
 /// Does what was asked, says what there is to say, and returns the exit code.
 #[must_use]
 pub fn run(request: Request, everywhere: &Everywhere, environment: Environment, command: &clap::Command) -> ExitCode {
-    let desk = match Desk::open(everywhere, environment) {
-        Ok(desk) => desk,
-        Err(exit) => return exit,
+    let desk = match bug::caught(|| Desk::open(everywhere, environment)) {
+        Ok(Ok(desk)) => desk,
+        Ok(Err(exit)) => {
+            // There is nobody yet to say it by.
+            let line =
+                "[ERROR] the kernel gives guard no thread or no signal handler (see `ulimit -u`); nothing was begun";
+            let _lost = writeln!(std::io::stderr(), "{line}");
+            return exit;
+        }
+        Err(_) => return ExitCode::BUG,
     };
     let outcome = bug::caught(|| answer(request, everywhere, &desk, command));
     let outcome = outcome.unwrap_or_else(|message| Err(Refusal::of_bug(&message, &desk.style.program)));
@@ -101,13 +116,14 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::Rollback(asked) => rollback::rollback(&asked, &bench, desk),
         Request::Resume(_) => resume::resume(bench, desk),
         Request::Abort(asked) => abort::abort(&asked, bench, desk),
+        Request::Decide(asked) => decide::decide(&asked, &bench, desk),
         Request::List(_) => list::list(&bench, desk),
         Request::Show(asked) => list::show(&asked, &bench, desk),
         Request::Verify(asked) => verify::verify(&asked, &bench, desk),
         Request::Copy(asked) => elsewhere::copy(&asked, &bench, desk),
         Request::Fetch(asked) => elsewhere::fetch(&asked, &bench, desk),
         Request::Delete(asked) => delete::delete(&asked, &bench, desk),
-        Request::Prune(asked) => delete::prune(&asked, &bench),
+        Request::Prune(asked) => delete::prune(&asked, &bench, desk),
         Request::Salvage(asked) => salvage::salvage(&asked, &bench, desk),
         Request::Status => status::status(&bench, desk),
         Request::History(asked) => status::history(&asked, &bench, desk),

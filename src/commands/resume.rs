@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::everywhere;
 use super::journey::finish;
+use super::keys;
 use super::locks;
 use super::luggage::{Luggage, Place};
 use super::notices::Herald;
@@ -12,7 +13,7 @@ use super::session::{self, state_of};
 use super::setup::Desk;
 use super::standby;
 use super::workbench::{Bench, Owned};
-use crate::engine::crew::SealInput;
+use crate::engine::crew::{DEPLOY_LOG, SealInput};
 use crate::engine::history::History;
 use crate::engine::ledger::Ledger;
 use crate::journal::{Journal, Run, Runs, State, strangeness};
@@ -21,6 +22,7 @@ use crate::model::event::Level;
 use crate::model::exit::ExitCode;
 use crate::model::fact::{Ending, Fact};
 use crate::model::name::RunKind;
+use crate::system::disk;
 use crate::system::leftovers::{await_acts, end_leftovers};
 
 /// How long the lock on a database is asked for.
@@ -38,11 +40,40 @@ pub(super) fn resume(bench: Bench, desk: &Desk) -> Outcome {
         if let Some(outcome) = everywhere::resume_of(&bench.settings.directory, &bench.wish.flags, desk) {
             return outcome;
         }
+        refuse_lost_journal(&bench, desk)?;
         bench.cx.note(Level::Info, "nothing is unfinished");
         return Ok(ExitCode::DONE);
     };
     let bench = as_begun(bench, &run, desk)?;
     finish_run(&run, &bench, desk)
+}
+
+/// Whether the run went as far as its deploy command, and somebody has removed its journal since.
+#[must_use]
+pub(super) fn has_lost_journal(run: &Run) -> bool {
+    matches!(run.state(), Ok(State::Empty)) && disk::exists(&run.directory.join(DEPLOY_LOG)).unwrap_or(false)
+}
+
+/// Says so where the newest run may be unfinished, and nobody can tell: the backup that it made is still the way back.
+fn refuse_lost_journal(bench: &Bench, desk: &Desk) -> Result<(), Refusal> {
+    let newest = bench
+        .runs
+        .newest()
+        .map_err(|error| Refusal::of_error(ExitCode::UNFINISHED, &error))?;
+    let Some(run) = newest.filter(has_lost_journal) else {
+        return Ok(());
+    };
+    let refusal = Refusal::new(
+        ExitCode::UNFINISHED,
+        format!("the run {} began its deploy command, and its journal is gone", run.id),
+    );
+    let backup = run.id.timestamp();
+    Err(refusal
+        .because("how far it came is not known, so nobody can go on with it; its backup does not depend on the journal")
+        .next(
+            "to go back to the state before it",
+            format!("{} rollback --backup-timestamp={backup}", desk.style.program),
+        ))
 }
 
 /// Finishes this run with the bench of its beginning. Whoever calls holds the lock.
@@ -63,6 +94,7 @@ pub(super) fn finish_run(run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
     bench.cx.note(Level::Info, found(&history));
     silence(run, &history, bench);
     standby::welcome(run);
+    keys::mend_terminal(run);
     session::settle_resources(run, bench)?;
     let undoing = undoing(&history, bench)?;
     let mut cx = bench.context_of(run, &history.plan().backup);

@@ -4,6 +4,7 @@
 
 use super::elsewhere;
 use super::journey::is_left;
+use super::sealing;
 use super::session;
 use super::workbench::Bench;
 use crate::engine::crew::Crew;
@@ -17,7 +18,7 @@ use crate::store::{Keep, Removal, Why, plan_removals};
 use crate::system::disk;
 
 /// The mark in the directory of a run whose displaced state is gone.
-const FORGOTTEN: &str = "forgotten";
+pub(super) const FORGOTTEN: &str = "forgotten";
 
 /// Cleans up behind a run that is over.
 pub(super) fn after(history: &History, ending: Ending, crew: &Crew, bench: &Bench) {
@@ -56,6 +57,13 @@ pub(super) fn after(history: &History, ending: Ending, crew: &Crew, bench: &Benc
             remove(&removal, bench);
         }
         forget_old(bench, crew);
+    }
+}
+
+/// Lets go of the run's own key, when it is over: not between the two halves of a rollback to an adopted backup.
+pub(super) fn shut(crew: &Crew, bench: &Bench) {
+    if crew.adopting.is_empty() {
+        sealing::forget(bench);
     }
 }
 

@@ -5,12 +5,14 @@ use std::time::Duration;
 use super::adopting::{self, Adoption};
 use super::choosing::choose;
 use super::deploy::chosen;
+use super::drift;
 use super::journey::{Departure, depart};
 use super::locks;
 use super::plan;
 use super::prompt::confirm;
 use super::refusal::{Outcome, Refusal};
 use super::request::{Rollback, Selection};
+use super::sealing;
 use super::session;
 use super::setup::Desk;
 use super::workbench::{Bench, Owned, compose_of, places};
@@ -65,9 +67,12 @@ pub(super) fn rollback(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome 
     if asked.dry_run {
         return Ok(ExitCode::DONE);
     }
+    sealing::refuse_shut(&backup, bench, &desk.style.program)?;
+    let command = format!("rollback --backup-timestamp={}", backup.timestamp());
+    drift::tell(asked.force, &format!("{command} --yes"), &resources, bench, desk)?;
     confirm(
         &format!("Put production back to backup {}?", backup.timestamp()),
-        &format!("rollback --backup-timestamp={}", backup.timestamp()),
+        &command,
         bench,
         desk,
     )?;

@@ -29,8 +29,12 @@ pub(super) fn learn(redaction: &Redaction, environment: &Environment, settings: 
 #[must_use]
 pub(super) fn files(settings: &Settings) -> Vec<PathBuf> {
     let compose = settings.compose.iter().flat_map(|compose| compose.env_files.clone());
-    compose
+    let own = compose
         .chain([PathBuf::from(".env")])
-        .map(|file| settings.directory.join(file))
-        .collect()
+        .map(|file| settings.directory.join(file));
+    let further = settings.projects.iter().flat_map(|project| {
+        let files = project.compose.env_files.iter().cloned();
+        files.chain([project.directory.join(".env")])
+    });
+    own.chain(further).collect()
 }

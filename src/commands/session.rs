@@ -48,6 +48,7 @@ fn settle(bench: &Bench, desk: &Desk, refuses_stuck: bool) -> Result<(), Refusal
         }
         close_harmless(run, bench)?;
     }
+    super::sealing::forget(bench);
     let pinned = pinned(bench)?;
     let swept = bench.store.sweep(bench.cx.clock.now(), &pinned);
     for timestamp in swept.map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))? {

@@ -22,6 +22,7 @@ use crate::system::clock::{Clock, MachineClock};
 use crate::system::context::Context;
 use crate::system::disk;
 use crate::system::environment::Environment;
+use crate::system::runtime;
 use crate::system::signals;
 use crate::system::stop::Stop;
 
@@ -77,7 +78,16 @@ impl Desk {
     }
 
     fn hear(&self) -> Result<(), ExitCode> {
-        let listening = self.keeper.block_on(async { signals::listen(&self.stop) });
+        let reporter: Arc<Reporter> = self.reporter.clone();
+        let voice = Voice::new(reporter);
+        let tell = move |pause: Duration| {
+            let pause = crate::model::text::duration(pause);
+            voice.note(Level::Info, format!("guard was suspended for {pause}, and goes on"));
+        };
+        let listening = self.keeper.block_on(async {
+            signals::listen(&self.stop)?;
+            signals::listen_to_continue(self.clock.clone(), tell)
+        });
         listening.map_err(|_| ExitCode::BUG)
     }
 
@@ -121,11 +131,7 @@ impl Desk {
         let (clock, redaction, stop) = (MachineClock::start(), Redaction::default(), Stop::default());
         let begun = Reporter::start(style.clone(), streams, clock.clone(), redaction.clone());
         let reporter = begun.map_err(|_| ExitCode::BUG)?;
-        let keeper = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .map_err(|_| ExitCode::BUG)?;
+        let keeper = runtime::begin().map_err(|_| ExitCode::BUG)?;
         let runtime = keeper.handle().clone();
         Ok(Self {
             reporter,

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::jobtime;
+use super::keys::Console;
 use super::setup::Desk;
 use super::watcher;
 use super::workbench::Bench;
@@ -16,7 +18,6 @@ use crate::model::event::Level;
 use crate::model::fact::{Failure, Yield};
 use crate::model::name::RunKind;
 use crate::model::plan::{Action, Step};
-use crate::system::context::Context;
 use crate::system::detached;
 use crate::system::disk;
 use crate::system::identity::Identity;
@@ -45,9 +46,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Attended<'a> {
     crew: &'a Crew,
     run: &'a Run,
-    cx: &'a Context,
+    bench: &'a Bench,
     is_wanted: bool,
     has_come: AtomicBool,
+    console: Option<Console>,
 }
 
 impl<'a> Attended<'a> {
@@ -56,20 +58,21 @@ impl<'a> Attended<'a> {
         Self {
             crew,
             run,
-            cx: &bench.cx,
+            bench,
             // A watcher that was killed as well leaves the run to people: two of them could go on like that for ever.
             is_wanted: bench.settings.watcher && desk.is_program && !bench.actor.watcher,
             has_come: AtomicBool::new(false),
+            console: Console::of(run, bench, desk),
         }
     }
 
     fn call(&self) {
         match stand_by(self.run) {
-            Ok(pid) => self.cx.note(
+            Ok(pid) => self.bench.cx.note(
                 Level::Detail,
                 format!("a watcher stands by (pid {pid}): it goes on if guard is killed"),
             ),
-            Err(error) => self.cx.note(
+            Err(error) => self.bench.cx.note(
                 Level::Warn,
                 format!("no watcher stands by ({error}): if guard is killed, `guard resume` has to be typed"),
             ),
@@ -79,10 +82,17 @@ impl<'a> Attended<'a> {
 
 impl Acts for Attended<'_> {
     fn act(&self, step: &Step, history: &History) -> Result<Yield, Failure> {
+        let on_the_way_ahead = history.turned().is_none();
+        let console = self.console.as_ref().filter(|_| on_the_way_ahead);
+        let _keys = console.and_then(|console| console.listen(&step.action));
         self.crew.act(step, history)
     }
 
     fn expect(&self, steps: &[Step], history: &History) {
+        // By now it is known how long everything before has taken.
+        if steps.iter().any(|step| step.action == Action::Watch) && !self.bench.actor.watcher {
+            jobtime::warn(self.bench);
+        }
         let must_be_finished = match history.plan().kind {
             RunKind::Backup => false,
             RunKind::Deploy => history.has_deploy_begun() || steps.iter().any(|step| step.action == Action::Deploy),

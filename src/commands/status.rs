@@ -4,9 +4,11 @@ use serde_json::json;
 
 use super::abort;
 use super::freeze;
+use super::kept;
 use super::locks;
 use super::refusal::{Outcome, Refusal};
 use super::request::HistoryOf;
+use super::resume;
 use super::setup::{Desk, width_of_stdout};
 use super::standby;
 use super::workbench::Bench;
@@ -27,7 +29,9 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::REFUSED, error);
     let holder = Lock::holder(&bench.state.join("lock")).map_err(|error| refused(&error))?;
     // Another checkout of the same target has another state, and the lock of the target in common.
-    let elsewhere = locks::path_of_target(bench).and_then(|path| Lock::holder(&path).ok().flatten());
+    let elsewhere = locks::paths_of_targets(bench)
+        .iter()
+        .find_map(|path| Lock::holder(path).ok().flatten());
     let holder = holder.or(elsewhere);
     let frozen = freeze::in_force(&bench.state)?;
     let runs = bench.runs.list().map_err(|error| refused(&error))?;
@@ -39,6 +43,7 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
     let listed = bench.store.list().map_err(|error| refused(&error))?;
     let target = bench.target();
     let good = latest(&listed, Some(&target));
+    let kept = kept::all(&runs, &bench.resources()?, bench);
     if desk.style.json {
         return Ok(desk.answer(json!({
             "project": bench.settings.project,
@@ -52,6 +57,7 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
             "last_outcome": newest.and_then(outcome),
             "last_finished_by": newest.and_then(history_of).filter(History::was_reopened).map(|history| finisher(history.actor())),
             "known_good": good.map(|backup| backup.timestamp().to_string()),
+            "kept": kept,
             "runs": runs.len(),
         })));
     }
@@ -89,8 +95,10 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
     }));
     let good = good.map_or_else(|| "none".to_owned(), |backup| backup.timestamp().to_string());
     lines.push(format!("known good   {good}"));
-    for displaced in newest.iter().flat_map(|run| kept(run)) {
-        lines.push(format!("kept         {displaced}"));
+    lines.extend(kept.iter().map(|kept| format!("kept         {}", kept.sentence())));
+    let weight: u64 = kept.iter().filter_map(|kept| kept.bytes).sum();
+    if kept.len() > 1 {
+        lines.push(format!("             {} in all", text::bytes(weight)));
     }
     desk.reporter.data(lines.join("\n") + "\n");
     Ok(ExitCode::DONE)
@@ -115,6 +123,7 @@ fn outcome(run: &Run) -> Option<String> {
 /// What is to be said of a run whose journal tells nothing.
 fn untold(run: &Run) -> &'static str {
     match run.state() {
+        Ok(State::Empty) if resume::has_lost_journal(run) => "its journal is gone, so how far it came is not known",
         Ok(State::Empty) => "never began",
         Ok(_) => "not finished",
         Err(_) => "cannot be read",
@@ -127,17 +136,6 @@ fn by_watcher(history: &History) -> &'static str {
     } else {
         ""
     }
-}
-
-fn kept(run: &Run) -> Vec<String> {
-    history_of(run)
-        .map(|history| {
-            history
-                .displaced()
-                .flat_map(|displaced| displaced.kept_as.clone())
-                .collect()
-        })
-        .unwrap_or_default()
 }
 
 /// Says what happened, the newest first.

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use super::drift;
 use super::plan::{self, Place};
 use super::prompt::confirm;
 use super::refusal::{Outcome, Refusal};
@@ -42,6 +43,7 @@ pub(super) fn undo(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome {
     if asked.dry_run {
         return Ok(ExitCode::DONE);
     }
+    drift::tell(asked.force, "rollback --undo --yes", &resources, bench, desk)?;
     confirm(
         &format!("Put production back to the state before {}?", before.run()),
         "rollback --undo",

@@ -3,14 +3,14 @@
 use super::choosing::{choose, store_refusal};
 use super::refusal::{Outcome, Refusal};
 use super::request::Verify;
+use super::sealing;
 use super::session;
 use super::setup::Desk;
 use super::workbench::Bench;
 use crate::model::event::Level;
 use crate::model::exit::ExitCode;
 use crate::model::text;
-use crate::resources::Slot;
-use crate::store::{Backup, Listed};
+use crate::store::{Backup, Listed, Sample};
 
 /// Verifies a backup, or all of them.
 ///
@@ -21,6 +21,9 @@ pub(super) fn verify(asked: &Verify, bench: &Bench, desk: &Desk) -> Outcome {
         .restore
         .then(|| session::begin(bench, "guard verify --restore"))
         .transpose()?;
+    if let Some(sample) = asked.sample {
+        return verify_some(sample, asked, bench, desk);
+    }
     if !asked.all {
         let backup = choose(asked.timestamp.as_deref(), bench, desk)?;
         return verify_one(&backup, asked, bench, desk);
@@ -55,6 +58,43 @@ pub(super) fn verify(asked: &Verify, bench: &Bench, desk: &Desk) -> Outcome {
     Err(Refusal::new(ExitCode::NO_BACKUP, what).next("to see the backups", format!("{program} list")))
 }
 
+/// Looks at all files, and reads a sample of them.
+fn verify_some(sample: Sample, asked: &Verify, bench: &Bench, desk: &Desk) -> Outcome {
+    let program = &desk.style.program;
+    let mut backups = Vec::new();
+    if asked.all {
+        for entry in bench.store.list().map_err(|error| store_refusal(&error, program))? {
+            match entry {
+                Listed::Backup(backup) => backups.push(backup),
+                Listed::Unreadable { name, reason } => {
+                    let refusal = Refusal::new(ExitCode::NO_BACKUP, format!("{name} is not to be believed"));
+                    return Err(refusal
+                        .because(reason)
+                        .next("to see the backups", format!("{program} list")));
+                }
+                Listed::Foreign(_) | Listed::Incomplete { .. } => {}
+            }
+        }
+    } else {
+        backups.push(choose(asked.timestamp.as_deref(), bench, desk)?);
+    }
+    let sampled = bench
+        .store
+        .verify_sample(&backups, sample, &bench.cx)
+        .map_err(|error| store_refusal(&error, program))?;
+    bench.cx.note(
+        Level::Info,
+        format!(
+            "{} of {} are there in their lengths; {} of them read, {}: as their manifests say",
+            text::plural(sampled.looked, "file"),
+            text::plural(backups.len() as u64, "backup"),
+            text::count(sampled.read.files),
+            text::bytes(sampled.read.bytes)
+        ),
+    );
+    Ok(ExitCode::DONE)
+}
+
 fn verify_one(backup: &Backup, asked: &Verify, bench: &Bench, desk: &Desk) -> Outcome {
     let program = &desk.style.program;
     let verified = bench
@@ -69,11 +109,25 @@ fn verify_one(backup: &Backup, asked: &Verify, bench: &Bench, desk: &Desk) -> Ou
         if artifact.kind != owned.kind.key {
             continue;
         }
-        let slot = Slot::new(&backup.directory, name);
+        let slot = sealing::slot(backup, name, bench)?;
+        let shut = artifact.files.iter().find_map(|entry| slot.seek(entry).err());
+        if let Some(error) = shut.filter(|error| !error.copy_is_bad && !asked.restore) {
+            let note = format!(
+                "{name}: as its manifest says, and not decrypted: {}",
+                crate::model::text::chain(&error)
+            );
+            bench.cx.note(Level::Warn, note);
+            continue;
+        }
+        let scratch =
+            tempfile::tempdir_in(&bench.state).map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
+        let mut cx = bench.cx.clone();
+        scratch.path().clone_into(&mut cx.scratch);
         let proven = if asked.restore {
-            owned.resource.rehearse(artifact, &slot, &bench.cx)
+            owned.resource.rehearse(artifact, &slot, &cx)
         } else {
-            owned.resource.prove(artifact, &slot, &bench.cx)
+            slot.unlock(artifact)
+                .and_then(|()| owned.resource.prove(artifact, &slot, &bench.cx))
         };
         if let Err(error) = proven {
             let exit = if error.copy_is_bad {

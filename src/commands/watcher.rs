@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::flags::Flags;
+use super::keys;
 use super::locks;
 use super::luggage::{Luggage, Place};
 use super::refusal::{Outcome, Refusal};
@@ -135,6 +136,7 @@ fn watch(asked: &Asked, luggage: &Luggage, desk: &Desk) -> Outcome {
     }
     // It tells who stands by, which nobody does any more; whoever reads it looks for the process as well.
     let _optional = std::fs::remove_file(&known);
+    keys::mend_terminal(run);
     go_on(run, luggage, desk)
 }
 
@@ -183,7 +185,7 @@ fn go_on(run: &Run, luggage: &Luggage, desk: &Desk) -> Outcome {
         wait: true,
         wait_timeout: PATIENCE,
     };
-    let _target = locks::target(&bench, &doing)?;
+    let _targets = locks::targets(&bench, &doing)?;
     resume::finish_run(run, &bench, desk)
 }
 

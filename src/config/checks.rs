@@ -6,9 +6,9 @@ use super::declared::{self, Declared};
 use super::layer::{Layers, Origin};
 use super::parts::Verify;
 use super::value;
-use crate::model::name::ProbeName;
+use crate::model::name::{ProbeName, ResourceName};
 use crate::model::section::Section;
-use crate::model::setting::{Source, Value};
+use crate::model::setting::{Source, Value, nearest};
 
 /// The addresses to watch, from the strongest layer that names any.
 pub(super) fn health_urls(
@@ -36,7 +36,7 @@ pub(super) fn health_urls(
 }
 
 /// `verify = "none"`, or `[verify]` with commands; the flag and the variable replace the file's commands.
-pub(super) fn verify(top: &mut Section<'_>, layers: &mut Layers<'_>) -> Verify {
+pub(super) fn verify(top: &mut Section<'_>, layers: &mut Layers<'_>, resources: &[Declared<ResourceName>]) -> Verify {
     let is_word = top
         .take("verify")
         .is_some_and(|item| matches!(item.value, Value::Text(_)));
@@ -44,20 +44,19 @@ pub(super) fn verify(top: &mut Section<'_>, layers: &mut Layers<'_>) -> Verify {
         let none = top.choice("verify", &[("none", true)]).unwrap_or_default();
         Verify {
             none,
-            commands: Vec::new(),
+            ..Verify::default()
         }
     } else {
-        Verify {
-            commands: top.section("verify", |section| section.commands("commands").unwrap_or_default()),
+        top.section("verify", |section| Verify {
+            commands: section.commands("commands").unwrap_or_default(),
+            expect_change: expect_change(section, resources),
             none: false,
-        }
+        })
     };
     if let Some(given) = layers.given("verify.commands") {
         layers.remember("verify.commands", given.texts.join("; "), given.origin.clone());
-        verify = Verify {
-            commands: Vec::new(),
-            none: given.texts.iter().all(|text| text == "none"),
-        };
+        verify.commands.clear();
+        verify.none = given.texts.iter().all(|text| text == "none");
         for text in given.texts.iter().filter(|text| *text != "none") {
             match shlex::split(text).filter(|words| !words.is_empty()) {
                 Some(words) => verify.commands.push(words),
@@ -69,6 +68,22 @@ pub(super) fn verify(top: &mut Section<'_>, layers: &mut Layers<'_>) -> Verify {
         }
     }
     verify
+}
+
+/// The resources that a release has to change, each one that is declared.
+fn expect_change(section: &mut Section<'_>, resources: &[Declared<ResourceName>]) -> Vec<ResourceName> {
+    let mut names = Vec::new();
+    for text in section.texts("expect_change").unwrap_or_default() {
+        let known = || resources.iter().map(|declared| declared.name.as_str());
+        if let Some(declared) = resources.iter().find(|declared| declared.name.as_str() == text) {
+            names.push(declared.name.clone());
+        } else {
+            let hint = nearest(&text, known());
+            let hint = hint.unwrap_or_else(|| format!("there are: {}", known().collect::<Vec<_>>().join(", ")));
+            section.problem("expect_change", format!("no resource is called {text:?}"), Some(hint));
+        }
+    }
+    names
 }
 
 /// Whether prompts are answered already; only a flag or a variable can do that, so that no file does it for good.

@@ -1,5 +1,7 @@
 //! `[copy]`: where backups are copied to, beside the host that they were made on.
 
+use std::time::Duration;
+
 use crate::model::section::Section;
 
 /// Where copies go.
@@ -13,6 +15,8 @@ pub struct CopySettings {
     pub region: Option<String>,
     /// Commands that copy a backup, as `rsync` does.
     pub commands: Vec<Vec<String>>,
+    /// How long the copy after a run may take, all of it; `guard copy` may take longer.
+    pub limit: Option<Duration>,
 }
 
 pub(super) fn copying(section: &mut Section<'_>) -> CopySettings {
@@ -21,5 +25,6 @@ pub(super) fn copying(section: &mut Section<'_>) -> CopySettings {
         endpoint: section.text("endpoint"),
         region: section.text("region"),
         commands: section.commands("commands").unwrap_or_default(),
+        limit: section.duration("limit"),
     }
 }

@@ -52,6 +52,7 @@ pub const NAMES: &[Name] = &[
     outside("environment", Some("--environment"), "GUARD_ENVIRONMENT", &[]),
     name("project", None, "GUARD_PROJECT", &[]),
     outside("state_root", None, "GUARD_STATE_ROOT", &[]),
+    outside("trusted_uids", None, "GUARD_TRUSTED_UIDS", &[]),
     name("state_dir", None, "GUARD_STATE_DIR", &[]),
     name("backup_dir", None, "GUARD_BACKUP_DIR", &["BACKUP_DIR"]),
     name(
@@ -82,6 +83,7 @@ pub const NAMES: &[Name] = &[
     ),
     name("monitor.min_samples", Some("--min-samples"), "GUARD_MIN_SAMPLES", &[]),
     name("policy.timeout", Some("--timeout"), "GUARD_TIMEOUT", &[]),
+    name("policy.job_time", None, "GUARD_JOB_TIME", &[]),
     name("policy.data_restore", Some("--data-restore"), "GUARD_DATA_RESTORE", &[]),
     // The flag and the variable say yes or no; the file says `on_failure = "hold"`.
     name("policy.on_failure", Some("--no-rollback"), "GUARD_NO_ROLLBACK", &[]),
@@ -93,6 +95,7 @@ pub const NAMES: &[Name] = &[
         "GUARD_ALLOW_UNHEALTHY_BASELINE",
         &[],
     ),
+    name("encryption.identity", None, "GUARD_IDENTITY", &[]),
     name("lock.wait", Some("--lock-wait"), "GUARD_LOCK_WAIT", &[]),
     name(
         "lock.wait_timeout",

@@ -111,6 +111,7 @@ pub(super) fn policy(section: &mut Section<'_>, layers: &mut Layers<'_>) -> Poli
             default.on_inconclusive,
             "leave",
         ),
+        on_drift: layers.value(section, "policy.on_drift", on_drift, default.on_drift, "hold"),
         deploy_timeout: layers.value(section, "policy.timeout", value::limit, default.deploy_timeout, "30m"),
     }
 }
@@ -131,6 +132,10 @@ fn on_failure(value: &Value, text: bool) -> Result<OnFailure, Wrong> {
     if text {
         return value::flag(value, true).map(|no| if no { OnFailure::Hold } else { OnFailure::Rollback });
     }
+    value::choice(value, &[("rollback", OnFailure::Rollback), ("hold", OnFailure::Hold)])
+}
+
+fn on_drift(value: &Value, _: bool) -> Result<OnFailure, Wrong> {
     value::choice(value, &[("rollback", OnFailure::Rollback), ("hold", OnFailure::Hold)])
 }
 

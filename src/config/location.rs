@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::layer::{self, Request};
-use super::{env, file};
+use super::{env, file, owner};
 use crate::model::setting::Problem;
 
 /// A project's directory and its settings file.
@@ -22,7 +22,7 @@ pub struct Location {
 /// Where the settings of a request are looked for.
 ///
 /// # Errors
-/// A flag or variable that cannot be read.
+/// A flag or variable that cannot be read; or guard runs as root, and the project is a stranger's.
 pub fn locate(request: &Request) -> Result<Location, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut path = |key: &str| {
@@ -40,7 +40,7 @@ pub fn locate(request: &Request) -> Result<Location, Vec<Problem>> {
     if !problems.is_empty() {
         return Err(problems);
     }
-    Ok(match config {
+    let location = match config {
         Some(config) => {
             let file = directory.join(&config);
             Location {
@@ -56,5 +56,7 @@ pub fn locate(request: &Request) -> Result<Location, Vec<Problem>> {
             shown: file::FILE_NAME.to_owned(),
             is_named: false,
         },
-    })
+    };
+    owner::refuse_stranger(request, &location).map_err(|problem| vec![problem])?;
+    Ok(location)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::layer::Layers;
 use super::value;
+use crate::model::name::ResourceName;
 use crate::model::section::Section;
 use crate::system::context::Context;
 use crate::system::docker::{Compose, DockerError};
@@ -37,6 +38,8 @@ pub struct Verify {
     pub commands: Commands,
     /// `verify = "none"`: a release that nothing looks at is meant to be so.
     pub none: bool,
+    /// The resources that a release has to change.
+    pub expect_change: Vec<ResourceName>,
 }
 
 /// Which backups are kept.

@@ -15,7 +15,7 @@ use crate::system::environment::Environment;
 
 /// What Compose would read for itself: the process's variables, then the project's `.env`.
 pub(super) struct ComposeVariables<'e> {
-    environment: &'e Environment,
+    environment: Option<&'e Environment>,
     dotenv: BTreeMap<String, String>,
 }
 
@@ -40,23 +40,37 @@ impl<'e> ComposeVariables<'e> {
                 (!name.trim_start().starts_with('#')).then(|| (name.trim().to_owned(), bare.to_owned()))
             })
             .collect();
-        Ok(Self { environment, dotenv })
+        Ok(Self {
+            environment: Some(environment),
+            dotenv,
+        })
     }
 
     pub(super) fn without_file(environment: &'e Environment) -> Self {
         Self {
-            environment,
+            environment: Some(environment),
             dotenv: BTreeMap::new(),
         }
     }
 
+    /// What is in the directory alone: the process's variables are about another project.
+    pub(super) fn of_directory(directory: &Path, environment: &'e Environment) -> Self {
+        let read = Self::read(directory, environment).unwrap_or_else(|_| Self::without_file(environment));
+        Self {
+            environment: None,
+            dotenv: read.dotenv,
+        }
+    }
+
     pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.environment.text(name).or_else(|| {
-            self.dotenv
-                .get(name)
-                .map(String::as_str)
-                .filter(|value| !value.is_empty())
-        })
+        self.environment
+            .and_then(|environment| environment.text(name))
+            .or_else(|| {
+                self.dotenv
+                    .get(name)
+                    .map(String::as_str)
+                    .filter(|value| !value.is_empty())
+            })
     }
 
     fn words(&self, name: &str, separator: &str) -> Vec<String> {
@@ -110,7 +124,11 @@ pub(super) fn compose(
     });
     if files.is_empty() {
         if is_declared {
-            section.problem("files", "there is no compose file", Some("name it here".to_owned()));
+            section.problem(
+                "files",
+                format!("there is no compose file in {}", directory.display()),
+                Some("name it here".to_owned()),
+            );
         }
         return None;
     }

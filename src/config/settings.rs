@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::checks;
 use super::copying::{self, CopySettings};
 use super::declared::{self, Declared};
+use super::encryption::{self, EncryptionSettings};
 use super::env;
 use super::file::{self, Document, Tree};
 use super::judging;
@@ -15,6 +16,7 @@ use super::layer::{Effective, Layers, Request};
 use super::location::locate;
 use super::parts::{self, ComposeSettings, Lock, Maintenance, Retention, Services, Verify};
 use super::project::{self, ComposeVariables};
+use super::projects::{self, FurtherProject};
 use super::value;
 use crate::model::health::Rule;
 use crate::model::name::{ProbeName, ResourceName, RuleName, TargetName};
@@ -46,6 +48,8 @@ pub struct Settings {
     pub backup_dir: PathBuf,
     /// The Compose project, where there is one.
     pub compose: Option<ComposeSettings>,
+    /// Further Compose projects that the same deployment changes.
+    pub projects: Vec<FurtherProject>,
     /// What is copied and put back.
     pub resources: Vec<Declared<ResourceName>>,
     /// What is asked, the health URLs among them.
@@ -69,10 +73,14 @@ pub struct Settings {
     pub allow_unhealthy_baseline: bool,
     /// Whether a second guard stands by, to go on with a run whose guard was killed.
     pub watcher: bool,
+    /// How long the CI job may take from the beginning of guard on, where somebody says; GitLab tells it by itself.
+    pub job_time: Option<Duration>,
     /// Which backups are kept.
     pub retention: Retention,
     /// Where backups are copied to.
     pub copy: CopySettings,
+    /// For whom backups are encrypted.
+    pub encryption: EncryptionSettings,
     /// What is done where another run holds the lock.
     pub lock: Lock,
     /// Whether prompts are answered with yes.
@@ -196,6 +204,9 @@ fn read(
         project::compose(section, directory, &variables, services != Services::default())
     });
     let project = project::name(&mut top, layers, directory, compose.as_ref());
+    let projects = top.section("projects", |section| {
+        projects::projects(section, directory, &request.environment)
+    });
     let state_dir = project::state_dir(&mut top, layers, directory, &project);
     let backup_dir = project::backup_dir(&mut top, layers, directory, &state_dir);
     let resources = top.section("resources", |section| {
@@ -205,20 +216,24 @@ fn read(
         declared::read_all(section, "probes", &request.probe_kinds, source, layers)
     });
     checks::health_urls(&mut top, layers, source, &mut probes);
-    let verify = checks::verify(&mut top, layers);
+    let verify = checks::verify(&mut top, layers, &resources);
     let maintenance = top.section("maintenance", parts::maintenance);
     let (monitor, gate) = top.section("monitor", |section| judging::rule(section, layers));
     let rules = declared::read_rules(&mut top, source);
-    let (policy, allow_unhealthy_baseline, watcher) = top.section("policy", |section| {
+    let (policy, allow_unhealthy_baseline, watcher, job_time) = top.section("policy", |section| {
         let key = "policy.allow_unhealthy_baseline";
         (
             judging::policy(section, layers),
             layers.value(section, key, value::flag, false, "false"),
             layers.value(section, "policy.watcher", judging::watcher, true, "true"),
+            layers.value(section, "policy.job_time", value::limit, None, "as the runner says"),
         )
     });
     let retention = top.section("retention", |section| parts::retention(section, layers));
     let copy = top.section("copy", copying::copying);
+    let encryption = top.section("encryption", |section| {
+        encryption::encryption(section, layers, directory)
+    });
     let lock = top.section("lock", |section| parts::lock(section, layers));
     let (slack_webhook, mut targets) = top.section("notify", |section| {
         let key = "notify.slack_webhook_url";
@@ -233,12 +248,7 @@ fn read(
     let confirmed = checks::confirmed(layers);
     top.finish();
     if probes.is_empty() && verify.commands.is_empty() && !verify.none && request.judges {
-        layers.problems.push(Problem {
-            place: source.name.clone(),
-            message: "nothing would look at the release: there is no probe, no health URL and no verify command"
-                .to_owned(),
-            hint: Some("add [probes.NAME] or --health-url, or say `verify = \"none\"`".to_owned()),
-        });
+        layers.problems.push(nobody_looks(source));
     }
     let mut secrets = tree.secrets;
     secrets.extend(slack_webhook);
@@ -252,6 +262,7 @@ fn read(
         state_dir,
         backup_dir,
         compose,
+        projects,
         resources,
         probes,
         services,
@@ -263,13 +274,24 @@ fn read(
         policy,
         allow_unhealthy_baseline,
         watcher,
+        job_time,
         retention,
         copy,
+        encryption,
         lock,
         confirmed,
         targets,
         secrets,
         warnings,
         effective: std::mem::take(&mut layers.effective),
+    }
+}
+
+/// Says that a release would be judged by nothing.
+fn nobody_looks(source: &Source) -> Problem {
+    Problem {
+        place: source.name.clone(),
+        message: "nothing would look at the release: there is no probe, no health URL and no verify command".to_owned(),
+        hint: Some("add [probes.NAME] or --health-url, or say `verify = \"none\"`".to_owned()),
     }
 }

@@ -62,7 +62,14 @@ fn ahead(history: &History) -> Next<'_> {
                     return Next::Turn(Turn::DeployUnknown);
                 }
                 Some(Progress::Begun) => open.push(step),
+                Some(Progress::Failed(failure)) if failure.person.is_some() => return Next::Turn(Turn::Decided),
                 Some(Progress::Failed(failure)) if failure.interrupted => return Next::Turn(Turn::Interrupted),
+                // What a person left is left, whatever the policy makes of too little evidence.
+                Some(Progress::Done(Yield::Watched {
+                    inconclusive: Some(_),
+                    person: Some(_),
+                    ..
+                })) => return Next::Close(Ending::Inconclusive),
                 Some(Progress::Failed(_)) => return Next::Turn(turn_for(&step.action)),
                 Some(Progress::Done(Yield::Watched {
                     inconclusive: Some(_), ..
@@ -161,7 +168,7 @@ fn back(history: &History, turn: Turn) -> Next<'_> {
 fn held(history: &History, turn: Turn) -> bool {
     let policy = &history.plan().policy;
     let wish = match turn {
-        Turn::Asked => OnFailure::Rollback,
+        Turn::Asked | Turn::Decided => OnFailure::Rollback,
         Turn::DeployUnknown => policy.on_unknown,
         Turn::Interrupted => policy.on_interrupt,
         _ => OnFailure::Rollback,
@@ -177,7 +184,7 @@ fn held(history: &History, turn: Turn) -> bool {
         return true;
     }
     // `--no-rollback` is about every reason but a person's own.
-    wish == OnFailure::Hold || (policy.on_failure == OnFailure::Hold && turn != Turn::Asked)
+    wish == OnFailure::Hold || (policy.on_failure == OnFailure::Hold && !matches!(turn, Turn::Asked | Turn::Decided))
 }
 
 /// Whether a stage has no work: nothing is stopped for a deployment that changed nothing.

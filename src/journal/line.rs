@@ -30,6 +30,8 @@ struct Envelope<'l> {
 pub(super) enum Wrong {
     /// A newer guard wrote it.
     Newer(u64),
+    /// It is whole, and was changed afterwards, in words.
+    Changed(String),
     /// Anything else, in words.
     Bad(String),
 }

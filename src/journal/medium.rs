@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use rustix::fs::{FallocateFlags, fallocate};
 
@@ -27,6 +27,11 @@ pub trait Medium: Send + fmt::Debug {
     /// Nobody knows what is durable; a second try would not tell either.
     fn sync(&mut self) -> io::Result<()>;
 
+    /// Whether somebody has removed what is written to, so that nothing of it could ever be read again.
+    fn is_removed(&self) -> bool {
+        false
+    }
+
     /// Sets so many bytes of space aside from this place on, the length unchanged.
     ///
     /// # Errors
@@ -45,6 +50,10 @@ impl Medium for File {
 
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
+    }
+
+    fn is_removed(&self) -> bool {
+        self.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
     }
 
     fn reserve(&mut self, place: u64, bytes: u64) -> io::Result<()> {

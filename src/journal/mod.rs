@@ -64,6 +64,12 @@ pub enum JournalError {
         /// The journal.
         path: PathBuf,
     },
+    /// Somebody has removed the file while it was written to.
+    #[error("{} was removed while the run went on", path.display())]
+    Removed {
+        /// Where the journal was.
+        path: PathBuf,
+    },
     /// A record cannot be written as JSON.
     #[error("could not write a record as JSON")]
     Record(#[source] serde_json::Error),

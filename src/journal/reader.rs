@@ -91,10 +91,13 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Reading, JournalError> {
             None => (rest, &[][..]),
         };
         let next = reading.records.len() as u64;
-        let read = if end.is_some() {
-            line::read(&reading.sum, next, line)
-        } else {
-            Err(Wrong::Bad("it has no end".to_owned()))
+        let read = match line.split_last() {
+            _ if end.is_some() => line::read(&reading.sum, next, line),
+            // A record that is whole was written with its end: what stands there now came later.
+            Some((last, record)) if *last != 0 && line::read(&reading.sum, next, record).is_ok() => {
+                Err(Wrong::Changed("its end was changed".to_owned()))
+            }
+            _ => Err(Wrong::Bad("it has no end".to_owned())),
         };
         match read {
             Ok((record, sum)) => {
@@ -113,7 +116,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Reading, JournalError> {
                 reading.torn_bytes = rest.len() as u64;
                 return Ok(reading);
             }
-            Err(Wrong::Bad(reason)) => {
+            Err(Wrong::Bad(reason) | Wrong::Changed(reason)) => {
                 return Err(JournalError::Damaged {
                     path: path.to_owned(),
                     line: reading.records.len() + 1,

@@ -125,10 +125,16 @@ impl Journal {
     /// that failed nobody knows what is on disk, so the journal takes no more.
     ///
     /// # Errors
-    /// It could not be written or synced, now or earlier.
+    /// It could not be written or synced, now or earlier, or somebody has removed it.
     pub fn append(&mut self, fact: Fact, at: DateTime<Utc>) -> Result<Record, JournalError> {
         if self.poisoned {
             return Err(JournalError::Poisoned {
+                path: self.path.clone(),
+            });
+        }
+        if self.medium.is_removed() {
+            self.poisoned = true;
+            return Err(JournalError::Removed {
                 path: self.path.clone(),
             });
         }

@@ -11,6 +11,9 @@ use super::name::ResourceName;
 pub struct Artifact {
     /// The resource that was copied.
     pub resource: ResourceName,
+    /// The further project that it belongs to; `None`: the one that the settings are of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
     /// Its kind, as in `kind = "postgres"`.
     pub kind: String,
     /// What the resource was like when it was copied.
@@ -33,6 +36,12 @@ impl Artifact {
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }
+
+    /// The file of the copy that was written under this name.
+    #[must_use]
+    pub fn file(&self, name: &str) -> Option<&FileEntry> {
+        self.files.iter().find(|file| file.name() == name)
+    }
 }
 
 /// One file of a copy.
@@ -44,6 +53,24 @@ pub struct FileEntry {
     pub bytes: u64,
     /// Its SHA-256 in lower-case hexadecimal, as `sha256sum` prints it.
     pub sha256: String,
+}
+
+/// What the path of a file ends with whose content is encrypted.
+pub const SEALED: &str = ".age";
+
+impl FileEntry {
+    /// Whether its content is encrypted.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.path.ends_with(SEALED)
+    }
+
+    /// The last part of its path, as it was before it was encrypted: `dump.pgc` for `db/dump.pgc.age`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let name = self.path.rsplit('/').next().unwrap_or_default();
+        name.strip_suffix(SEALED).unwrap_or(name)
+    }
 }
 
 /// What `prepare` has staged beside the live resource, or that nothing is to be done.
@@ -58,6 +85,9 @@ pub struct Prepared {
     /// What going back costs, each a sentence: `discards 3 rows in users since 14:00:07`.
     pub price: Vec<String>,
 }
+
+/// The beginning of the reason where a rollback is withheld because there is nothing whole to go back to.
+pub const GONE: &str = "the backup is not whole any more";
 
 /// Whether a resource has to be put back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

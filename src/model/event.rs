@@ -10,6 +10,7 @@ use super::health::{Reading, Tally};
 use super::name::{RuleName, RunId};
 use super::notice::Severity;
 use super::plan::StepId;
+use super::standing::{Phase, Standing};
 
 /// Something that can be shown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,6 +44,17 @@ pub enum Event {
         window: f64,
         /// The counts.
         tally: Tally,
+    },
+    /// How the probes stand; told several times a second at most, and only to be looked at.
+    Standing {
+        /// What is waited for.
+        phase: Phase,
+        /// Seconds since the phase began.
+        elapsed: f64,
+        /// Seconds until it is over.
+        of: f64,
+        /// The probes that decide.
+        probes: Vec<Standing>,
     },
     /// A rule of the user's fired.
     Alert {

@@ -31,7 +31,7 @@ impl ExitCode {
     pub const VERIFY_FAILED: Self = Self(21);
     /// Production is old and verified: the watch failed, or proved too little; rolled back.
     pub const WATCH_FAILED: Self = Self(22);
-    /// Production is old and verified: interrupted; rolled back.
+    /// Production is old and verified: interrupted, or a person decided to go back; rolled back.
     pub const INTERRUPTED: Self = Self(23);
     /// Production is old and verified: the deploy command failed and had changed nothing.
     pub const NOTHING_TO_UNDO: Self = Self(24);
@@ -43,7 +43,7 @@ impl ExitCode {
     pub const RESTORED_UNHEALTHY: Self = Self(32);
     /// Production is mixed and resumable: interrupted in a phase that must be finished.
     pub const CUT_OFF: Self = Self(33);
-    /// Production is new and unproven: too little evidence to judge; the release was left in place.
+    /// Production is new and unproven: too little evidence to judge, or a person held it; the release was left in place.
     pub const INCONCLUSIVE: Self = Self(34);
     /// Production is as it was left: a person has ended an unfinished run as things were.
     pub const ABANDONED: Self = Self(35);
@@ -93,7 +93,7 @@ pub const TABLE: &[Meaning] = &[
     row(
         ExitCode::DONE,
         "new, verified",
-        "deployed, verified and watched; after `guard rollback`: restored and proven",
+        "deployed, verified and watched, or accepted by a person; after `guard rollback`: restored and proven",
     ),
     row(
         ExitCode::USAGE,
@@ -132,7 +132,11 @@ pub const TABLE: &[Meaning] = &[
         "verification failed; rolled back",
     ),
     row(ExitCode::WATCH_FAILED, "old, verified", "the watch failed; rolled back"),
-    row(ExitCode::INTERRUPTED, "old, verified", "interrupted; rolled back"),
+    row(
+        ExitCode::INTERRUPTED,
+        "old, verified",
+        "interrupted, or a person decided to roll back; rolled back",
+    ),
     row(
         ExitCode::NOTHING_TO_UNDO,
         "old, verified",
@@ -146,7 +150,7 @@ pub const TABLE: &[Meaning] = &[
     row(
         ExitCode::WITHHELD,
         "new, failed",
-        "the rollback was withheld (`--no-rollback`, or the data policy)",
+        "the rollback was withheld (`--no-rollback`, the policy, or a way back that is gone)",
     ),
     row(
         ExitCode::RESTORED_UNHEALTHY,
@@ -161,7 +165,7 @@ pub const TABLE: &[Meaning] = &[
     row(
         ExitCode::INCONCLUSIVE,
         "new, unproven",
-        "too little evidence to judge; the release was left in place",
+        "too little evidence to judge, or a person held it; the release was left in place",
     ),
     row(
         ExitCode::ABANDONED,
@@ -201,7 +205,7 @@ impl Ending {
             }
             Self::RolledBack(Turn::VerifyFailed) => ExitCode::VERIFY_FAILED,
             Self::RolledBack(Turn::WatchFailed | Turn::Inconclusive) => ExitCode::WATCH_FAILED,
-            Self::RolledBack(Turn::Interrupted) => ExitCode::INTERRUPTED,
+            Self::RolledBack(Turn::Interrupted | Turn::Decided) => ExitCode::INTERRUPTED,
             Self::NothingToUndo(_) => ExitCode::NOTHING_TO_UNDO,
             Self::Withheld(_) => ExitCode::WITHHELD,
             Self::RestoredUnhealthy(_) => ExitCode::RESTORED_UNHEALTHY,

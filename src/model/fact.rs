@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::artifact::{Artifact, Displaced, Prepared};
 use super::health::{Finding, Tally};
+use super::intervention::Intervention;
 use super::name::RunId;
 use super::plan::{Plan, StepId};
 
@@ -113,6 +114,9 @@ pub enum Yield {
         tally: Tally,
         /// Why the window proved nothing; `None`: the release is well.
         inconclusive: Option<String>,
+        /// Who ended the watch before its time, where a person did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        person: Option<Box<Intervention>>,
     },
     /// `Prepare`: what is staged, and what it costs.
     Prepared(Prepared),
@@ -155,6 +159,9 @@ pub struct Failure {
     pub interrupted: bool,
     /// Trying again cannot help: the copy is bad, or the settings are.
     pub permanent: bool,
+    /// It is no failure of the release: a person decided to roll back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<Box<Intervention>>,
 }
 
 impl Failure {
@@ -169,6 +176,7 @@ impl Failure {
             deployed: None,
             interrupted: false,
             permanent: false,
+            person: None,
         }
     }
 
@@ -228,6 +236,8 @@ pub enum Turn {
     Interrupted,
     /// A person asked for it: `guard rollback`.
     Asked,
+    /// A person who looked at the watch decided to go back.
+    Decided,
 }
 
 /// How a run ended: the state of production.

@@ -17,6 +17,9 @@ pub struct Policy {
     pub data_restore: DataRestore,
     /// What happens when the watch ends with too little evidence.
     pub on_inconclusive: OnInconclusive,
+    /// What happens when the release is bad, and somebody else has deployed since it came up.
+    #[serde(default = "held")]
+    pub on_drift: OnFailure,
     /// How long the deploy command may take; `None` is for ever, and has to be asked for.
     pub deploy_timeout: Option<Duration>,
 }
@@ -29,9 +32,15 @@ impl Default for Policy {
             on_interrupt: OnFailure::Rollback,
             data_restore: DataRestore::Auto,
             on_inconclusive: OnInconclusive::Leave,
+            on_drift: held(),
             deploy_timeout: Some(Duration::from_mins(30)),
         }
     }
+}
+
+/// Two who undo each other's work are worse than one failed release.
+fn held() -> OnFailure {
+    OnFailure::Hold
 }
 
 /// Walk back, or leave the failed state for a person.

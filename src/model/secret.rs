@@ -1,8 +1,12 @@
 //! Values that must not be shown, and the redaction that keeps them out of every text.
 
-use std::fmt;
-use std::sync::{Arc, RwLock};
+mod forms;
 
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use aho_corasick::{AhoCorasick, BuildError};
 use serde::{Deserialize, Deserializer};
 
 /// What stands where a secret stood.
@@ -50,11 +54,20 @@ pub const SHORTEST: usize = 8;
 /// The values that must appear nowhere. Shared: a value learned late is redacted from then on.
 #[derive(Clone, Default)]
 pub struct Redaction {
-    values: Arc<RwLock<Vec<String>>>,
+    known: Arc<RwLock<Known>>,
+}
+
+/// What is looked for: the forms of all values, and what finds them in one pass, made when it is needed.
+#[derive(Default)]
+struct Known {
+    values: BTreeSet<String>,
+    forms: Vec<String>,
+    finder: Option<Arc<AhoCorasick>>,
 }
 
 impl Redaction {
-    /// Adds a value, with its URL-encoded, JSON-escaped and base64 forms; values under [`SHORTEST`] bytes are passed over.
+    /// Adds a value in every form that texts may show it in: plain, as URLs, JSON, HTML and shells write it, in base64 and in
+    /// hexadecimal digits. Values under [`SHORTEST`] bytes are passed over. One that a URL has encoded is learned decoded too.
     ///
     /// Texts are redacted line by line, so a value of several lines, as a key is, is learned as its lines.
     pub fn learn(&self, value: &str) {
@@ -62,48 +75,70 @@ impl Redaction {
             value.lines().for_each(|line| self.learn(line));
             return;
         }
-        let mut values = self.values.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let encoded: String = value
-            .bytes()
-            .map(|byte| match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
-                other => format!("%{other:02X}"),
-            })
-            .collect();
-        let escaped = serde_json::Value::from(value).to_string();
-        let escaped = escaped.trim_matches('"').to_owned();
-        let as_base64 = if value.len() >= SHORTEST {
-            base64_forms(value)
-        } else {
-            Vec::new()
-        };
-        for form in [value.to_owned(), encoded, escaped].into_iter().chain(as_base64) {
-            if form.len() >= SHORTEST && !values.contains(&form) {
-                values.push(form);
+        if let Some(decoded) = forms::decoded(value) {
+            self.learn(&decoded);
+        }
+        if value.len() < SHORTEST {
+            return;
+        }
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if !known.values.insert(value.to_owned()) {
+            return;
+        }
+        for form in forms::all(value) {
+            if form.len() >= SHORTEST && !known.forms.contains(&form) {
+                known.forms.push(form);
+                known.finder = None;
             }
         }
-        // The longest first, so that a secret that contains another is replaced whole.
-        values.sort_by_key(|form| std::cmp::Reverse(form.len()));
     }
 
-    /// The text without any of the values.
+    /// The text without any of the values. Where two of them overlap, what they cover together is taken out.
     #[must_use]
     pub fn clean(&self, text: &str) -> String {
-        let values = self.values.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        values.iter().fold(text.to_owned(), |text, value| {
-            if text.contains(value.as_str()) {
-                text.replace(value.as_str(), REDACTED)
-            } else {
-                text
+        let finder = match self.finder() {
+            Ok(Some(finder)) => finder,
+            Ok(None) => return text.to_owned(),
+            // What cannot be searched cannot be shown.
+            Err(_) => return REDACTED.to_owned(),
+        };
+        let mut found: Vec<(usize, usize)> = finder
+            .find_overlapping_iter(text)
+            .map(|found| (found.start(), found.end()))
+            .collect();
+        found.sort_unstable();
+        let mut clean = String::with_capacity(text.len());
+        let mut at = 0;
+        let mut rest = found.into_iter().peekable();
+        while let Some((start, mut end)) = rest.next() {
+            while let Some((_, further)) = rest.next_if(|(next, _)| *next < end) {
+                end = end.max(further);
             }
-        })
+            clean.push_str(text.get(at..start).unwrap_or_default());
+            clean.push_str(REDACTED);
+            at = end;
+        }
+        clean.push_str(text.get(at..).unwrap_or_default());
+        clean
     }
 
     /// The length in bytes of the longest value; a stream has to hold back this much to find a value that is cut in two.
     #[must_use]
     pub fn longest(&self) -> usize {
-        let values = self.values.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        values.first().map_or(0, String::len)
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.forms.iter().map(String::len).max().unwrap_or_default()
+    }
+
+    /// What finds the forms; `None` where there is nothing to find.
+    fn finder(&self) -> Result<Option<Arc<AhoCorasick>>, BuildError> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if known.finder.is_some() || known.forms.is_empty() {
+            return Ok(known.finder.clone());
+        }
+        drop(known);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.finder = Some(Arc::new(AhoCorasick::new(&known.forms)?));
+        Ok(known.finder.clone())
     }
 }
 
@@ -111,26 +146,6 @@ impl fmt::Debug for Redaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Redaction(…)")
     }
-}
-
-/// What base64, of either alphabet, makes of a value at each of the three places within a longer text at which it may begin;
-/// the characters at both ends that depend on what stands beside it are left out.
-fn base64_forms(value: &str) -> Vec<String> {
-    const COMMON: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    let mut forms = Vec::new();
-    for (ends, before) in [(b"+/", 0), (b"+/", 1), (b"+/", 2), (b"-_", 0), (b"-_", 1), (b"-_", 2)] {
-        let bytes = std::iter::repeat_n(0, before).chain(value.bytes());
-        let bits: Vec<u8> = bytes
-            .flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1))
-            .collect();
-        let sextets = bits.chunks_exact(6).skip((before * 8).div_ceil(6));
-        let digits = sextets.filter_map(|sextet| {
-            let digit = usize::from(sextet.iter().fold(0, |digit, bit| digit << 1 | bit));
-            COMMON.iter().chain(ends).nth(digit).copied().map(char::from)
-        });
-        forms.push(digits.collect());
-    }
-    forms
 }
 
 /// Whether a variable or key of this name holds a secret, by the words that such names use.
@@ -164,6 +179,30 @@ pub fn is_secret_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secrets_that_overlap_are_taken_out_together() {
+        let redaction = Redaction::default();
+        assert_eq!(redaction.clean("nothing is known yet"), "nothing is known yet");
+        redaction.learn("abcdefghij");
+        redaction.learn("ghijklmnop");
+        assert_eq!(redaction.clean("<abcdefghijklmnop>"), "<[REDACTED]>");
+        assert_eq!(redaction.clean("abcdefghijabcdefghij"), "[REDACTED][REDACTED]");
+        redaction.learn("short");
+        assert_eq!(redaction.clean("a short word"), "a short word");
+    }
+
+    #[test]
+    fn fault_m8_a_password_of_an_address_is_known_decoded() {
+        let redaction = Redaction::default();
+        redaction.learn("p%40ss%2Fw%C3%BCrd");
+        for text in ["p@ss/würd", "p%40ss%2fw%c3%bcrd", "p%2540ss%252Fw%25C3%25BCrd"] {
+            assert_eq!(redaction.clean(text), REDACTED, "{text}");
+        }
+        // A lone sign is no code, and no reason to stop.
+        redaction.learn("100% of 3%zz and %");
+        assert_eq!(redaction.clean("100% of 3%zz and %"), REDACTED);
+    }
 
     #[test]
     fn fault_m8_a_secret_in_base64_is_redacted_wherever_it_begins() {

@@ -6,9 +6,11 @@ mod container;
 mod host;
 mod http;
 mod log;
+mod placed;
 mod postgres;
 mod redis;
 mod tcp;
+mod tls;
 mod witness;
 
 use async_trait::async_trait;
@@ -20,6 +22,7 @@ use crate::model::section::Section;
 use crate::system::context::Context;
 use crate::system::docker::Compose;
 
+pub use placed::Placed;
 pub use witness::{Asked, witnessed};
 
 /// All kinds. To add one: a file here, and its line in this list.

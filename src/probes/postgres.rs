@@ -173,6 +173,19 @@ fn failed(cx: &Context, complaint: &str) -> Answer {
         Answer::unknown(Class::NoData, note)
     } else if text.contains("connection refused") || text.contains("no such file or directory") {
         Answer::failed(Class::Refused, note)
+    } else if [
+        "certificate verify failed",
+        "root certificate file",
+        "ssl error: evp lib",
+    ]
+    .iter()
+    .any(|told| text.contains(told))
+    {
+        // The library behind `psql` does not say whether it is the issuer or the date; of an issuer that is only called like
+        // the trusted one it says no more than the part of it that failed.
+        Answer::failed(Class::TlsUntrusted, note)
+    } else if text.contains("does not match host name") {
+        Answer::failed(Class::TlsName, note)
     } else if text.contains("timeout expired") {
         Answer::failed(Class::TimeoutConnect, note)
     } else {

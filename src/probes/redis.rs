@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use tokio::net::TcpStream;
 
 use super::common::{BODY, Basics, secret, spoken};
-use super::tcp::{address, broken, reach, read, write};
+use super::tcp::{address, reach, secured};
+use super::tls::{Channel, Tls};
 use super::{Built, Expectation, Kind, Probe, Site};
 use crate::model::health::{Answer, Class};
 use crate::model::name::ProbeName;
@@ -26,11 +27,14 @@ struct Redis {
     password_env: Option<String>,
     password_file: Option<PathBuf>,
     role: Option<&'static str>,
+    tls: Option<Tls>,
 }
 
 fn build(name: ProbeName, section: &mut Section<'_>, _site: &Site) -> Built {
     let basics = Basics::read(name, section);
-    let user = section.text("user");
+    let text = section.text("address").unwrap_or_else(|| "127.0.0.1:6379".to_owned());
+    let place = Place::of(section, &text)?;
+    let user = section.text("user").or(place.user);
     let (password_env, password_file) = (section.text("password_env"), section.path("password_file"));
     // Redis says `slave`; people who wrote settings since say `replica`.
     let roles = [("master", "master"), ("replica", "slave"), ("slave", "slave")];
@@ -39,8 +43,8 @@ fn build(name: ProbeName, section: &mut Section<'_>, _site: &Site) -> Built {
         section.problem("user", "needs `password_env` or `password_file` beside it", None);
         return None;
     }
-    let text = section.text("address").unwrap_or_else(|| "127.0.0.1:6379".to_owned());
-    let address = address(section, text)?;
+    let tls = Tls::read(section, place.is_secure).ok()?;
+    let address = address(section, place.address)?;
     Some(Box::new(Redis {
         basics,
         address,
@@ -48,7 +52,47 @@ fn build(name: ProbeName, section: &mut Section<'_>, _site: &Site) -> Built {
         password_env,
         password_file,
         role,
+        tls,
     }))
+}
+
+/// Where the server is, by a host and a port or by a URL.
+struct Place {
+    address: String,
+    user: Option<String>,
+    is_secure: bool,
+}
+
+impl Place {
+    fn of(section: &mut Section<'_>, text: &str) -> Option<Self> {
+        let is_secure = text.starts_with("rediss://");
+        let Some(rest) = text.strip_prefix("redis://").or_else(|| text.strip_prefix("rediss://")) else {
+            return Some(Self {
+                address: text.to_owned(),
+                user: None,
+                is_secure,
+            });
+        };
+        let (user, host) = rest
+            .rsplit_once('@')
+            .map_or((None, rest), |(user, host)| (Some(user), host));
+        if user.is_some_and(|user| user.contains(':')) {
+            let hint = Some("name it by `password_env` or `password_file`".to_owned());
+            section.problem("address", "no password belongs into the settings", hint);
+            return None;
+        }
+        let host = host.split('/').next().unwrap_or(host);
+        let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
+        Some(Self {
+            address: if has_port {
+                host.to_owned()
+            } else {
+                format!("{host}:6379")
+            },
+            user: user.filter(|user| !user.is_empty()).map(str::to_owned),
+            is_secure,
+        })
+    }
 }
 
 #[async_trait]
@@ -62,7 +106,8 @@ impl Probe for Redis {
     }
 
     fn describe(&self) -> String {
-        format!("PING to redis at {}", self.address)
+        let how = if self.tls.is_some() { " by TLS" } else { "" };
+        format!("PING to redis at {}{how}", self.address)
     }
 
     async fn read(&self, _expectation: &Expectation, cx: &Context) -> Answer {
@@ -80,8 +125,9 @@ impl Probe for Redis {
 impl Redis {
     async fn exchange(&self, stream: TcpStream, cx: &Context) -> Result<Answer, Answer> {
         let mut line = Line {
-            stream,
+            channel: secured(stream, self.tls.as_ref(), &self.address, cx).await?,
             heard: Vec::new(),
+            cx: cx.clone(),
         };
         let password = secret(cx, self.password_env.as_deref(), self.password_file.as_deref())?;
         if let Some(password) = &password {
@@ -143,7 +189,8 @@ fn refused(cx: &Context, reply: &str) -> Answer {
 
 /// A conversation: words out, one reply in.
 struct Line {
-    stream: TcpStream,
+    channel: Channel,
+    cx: Context,
     heard: Vec<u8>,
 }
 
@@ -153,9 +200,7 @@ impl Line {
         for word in words {
             text = text + "$" + &word.len().to_string() + "\r\n" + word + "\r\n";
         }
-        write(&self.stream, text.as_bytes())
-            .await
-            .map_err(|error| broken(&error))?;
+        self.channel.write(text.as_bytes(), &self.cx).await?;
         let first = self.until_end().await?;
         let Some(length) = first.strip_prefix('$') else {
             return Ok(first);
@@ -184,10 +229,9 @@ impl Line {
     }
 
     async fn more(&mut self) -> Result<(), Answer> {
-        match read(&self.stream, &mut self.heard).await {
-            Ok(0) => Err(Answer::failed(Class::Reset, "the connection was closed")),
-            Ok(_) => Ok(()),
-            Err(error) => Err(broken(&error)),
+        match self.channel.read(&mut self.heard, &self.cx).await? {
+            0 => Err(Answer::failed(Class::Reset, "the connection was closed")),
+            _ => Ok(()),
         }
     }
 }

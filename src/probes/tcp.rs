@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use tokio::net::TcpStream;
 
 use super::common::{BODY, Basics, connection_failed, spoken, with_addresses};
+use super::tls::{Channel, Tls};
 use super::{Built, Expectation, Kind, Probe, Site};
 use crate::model::health::{Answer, Class};
 use crate::model::name::ProbeName;
@@ -26,19 +27,23 @@ struct Tcp {
     address: String,
     send: Option<String>,
     expect: Option<String>,
+    tls: Option<Tls>,
 }
 
 fn build(name: ProbeName, section: &mut Section<'_>, _site: &Site) -> Built {
     let basics = Basics::read(name, section);
     let send = section.text("send");
     let expect = section.text("expect");
+    let tls = Tls::read(section, false);
     let text = section.required_text("address")?;
     let address = address(section, text)?;
+    let tls = tls.ok()?;
     Some(Box::new(Tcp {
         basics,
         address,
         send,
         expect,
+        tls,
     }))
 }
 
@@ -53,7 +58,8 @@ impl Probe for Tcp {
     }
 
     fn describe(&self) -> String {
-        format!("a connection to {}", self.address)
+        let how = if self.tls.is_some() { " by TLS" } else { "" };
+        format!("a connection to {}{how}", self.address)
     }
 
     async fn read(&self, _expectation: &Expectation, cx: &Context) -> Answer {
@@ -61,46 +67,61 @@ impl Probe for Tcp {
             Ok(reached) => reached,
             Err(answer) => return answer,
         };
-        match tokio::time::timeout(left, self.exchange(&stream, cx)).await {
-            Ok(answer) => answer,
+        match tokio::time::timeout(left, self.exchange(stream, cx)).await {
+            Ok(Ok(answer) | Err(answer)) => answer,
             Err(_) => self.basics.silent(),
         }
     }
 }
 
 impl Tcp {
-    async fn exchange(&self, stream: &TcpStream, cx: &Context) -> Answer {
-        if let Some(text) = &self.send
-            && let Err(error) = write(stream, text.as_bytes()).await
-        {
-            return broken(&error);
+    async fn exchange(&self, stream: TcpStream, cx: &Context) -> Result<Answer, Answer> {
+        let mut channel = secured(stream, self.tls.as_ref(), &self.address, cx).await?;
+        if let Some(text) = &self.send {
+            channel.write(text.as_bytes(), cx).await?;
         }
         let Some(expected) = &self.expect else {
-            return Answer::ok("connected");
+            return Ok(Answer::ok("connected"));
         };
         let mut heard = Vec::new();
         loop {
-            match read(stream, &mut heard).await {
-                Ok(count) => {
-                    if heard
-                        .windows(expected.len())
-                        .any(|window| window == expected.as_bytes())
-                    {
-                        return Answer::ok("answered as expected");
-                    }
-                    if count == 0 || heard.len() >= BODY {
-                        let start = heard.get(..heard.len().min(60)).unwrap_or_default();
-                        let said = spoken(cx, &String::from_utf8_lossy(start));
-                        return Answer::failed(Class::Body, format!("answered {said:?} (expected {expected:?})"));
-                    }
-                }
-                Err(error) => return broken(&error),
+            let count = channel.read(&mut heard, cx).await?;
+            if heard
+                .windows(expected.len())
+                .any(|window| window == expected.as_bytes())
+            {
+                return Ok(Answer::ok("answered as expected"));
+            }
+            if count == 0 || heard.len() >= BODY {
+                let start = heard.get(..heard.len().min(60)).unwrap_or_default();
+                let said = spoken(cx, &String::from_utf8_lossy(start));
+                let note = format!("answered {said:?} (expected {expected:?})");
+                return Err(Answer::failed(Class::Body, note));
             }
         }
     }
 }
 
-pub(super) fn broken(error: &io::Error) -> Answer {
+/// The connection, with TLS where it is wanted.
+pub(super) async fn secured(
+    stream: TcpStream,
+    tls: Option<&Tls>,
+    address: &str,
+    cx: &Context,
+) -> Result<Channel, Answer> {
+    match tls {
+        Some(tls) => tls.over(stream, host_of(address), cx).await,
+        None => Ok(Channel::Plain(stream)),
+    }
+}
+
+/// The host of an address, without its port and brackets.
+fn host_of(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+fn broken(error: &io::Error) -> Answer {
     connection_failed(error).unwrap_or_else(|| Answer::failed(Class::Reset, error.to_string()))
 }
 
@@ -128,9 +149,8 @@ async fn connect(address: &str) -> Result<TcpStream, Answer> {
             Err(error) => answer = broken(&error),
         }
     }
-    let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    Err(with_addresses(answer, host, port.parse().unwrap_or_default()).await)
+    let port = address.rsplit_once(':').map_or("", |(_, port)| port);
+    Err(with_addresses(answer, host_of(address), port.parse().unwrap_or_default()).await)
 }
 
 /// Reads `address`: a host and a port.
@@ -143,31 +163,4 @@ pub(super) fn address(section: &mut Section<'_>, text: String) -> Option<String>
         section.problem("address", format!("{text:?} is not a host and a port"), hint);
     }
     is_whole.then_some(text)
-}
-
-pub(super) async fn write(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        stream.writable().await?;
-        match stream.try_write(bytes) {
-            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-pub(super) async fn read(stream: &TcpStream, heard: &mut Vec<u8>) -> io::Result<usize> {
-    let mut buffer = [0; 4096];
-    loop {
-        stream.readable().await?;
-        match stream.try_read(&mut buffer) {
-            Ok(count) => {
-                heard.extend_from_slice(buffer.get(..count).unwrap_or_default());
-                return Ok(count);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
 }

@@ -12,6 +12,9 @@ const CELLS: usize = 180;
 /// So many events are shown.
 const EVENTS: usize = 20;
 
+/// So many failures in a row are an event; fewer are a stray one.
+const TOLD: u64 = 3;
+
 /// What is known of a watch.
 #[derive(Debug, Clone)]
 pub struct Board {
@@ -78,14 +81,17 @@ impl Board {
     pub fn take(&mut self, reading: &Reading) {
         self.last = Some(reading.at);
         let lane = self.lanes.entry(reading.probe.clone()).or_default();
+        let mut happened = None;
         match reading.outcome {
             Outcome::Ok => {
                 lane.ok += 1;
-                lane.streak = 0;
+                let streak = std::mem::take(&mut lane.streak);
+                happened = (streak >= TOLD).then(|| format!("{} is well again after {streak} failures", reading.probe));
             }
             Outcome::Failed => {
                 lane.failed += 1;
                 lane.streak += 1;
+                happened = (lane.streak == TOLD).then(|| format!("{} fails: {}", reading.probe, reading.note));
             }
             Outcome::Unknown => lane.unknown += 1,
         }
@@ -97,6 +103,9 @@ impl Board {
         });
         if lane.cells.len() > CELLS {
             lane.cells.pop_front();
+        }
+        if let Some(text) = happened {
+            self.event(reading.at, text);
         }
     }
 

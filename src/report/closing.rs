@@ -3,8 +3,9 @@
 use super::course::{Course, Mishap, State};
 use super::failure::{Account, Next};
 pub use super::sentences::reason;
-use super::sentences::{asked, of_deploy, unseen};
+use super::sentences::{asked, decided, of_deploy, unseen};
 use super::words::{Line, Tone};
+use crate::model::artifact::{GONE, Work};
 use crate::model::exit::ExitCode;
 use crate::model::fact::{Ending, Turn, UNSEEN};
 use crate::model::name::RunKind;
@@ -35,14 +36,20 @@ impl Closing {
             Some(format!("deploy -- {words}"))
         });
         let again = again.unwrap_or_else(|| command_of(kind).to_owned());
-        let (mut sentence, purpose, command) = if ending.turn() == Some(Turn::Asked) {
+        let (mut sentence, mut purpose, mut command) = if ending.turn() == Some(Turn::Asked) {
             asked(ending, kind, &backup, again)
         } else {
             of_deploy(ending, kind, &backup, again)
         };
+        if matches!(ending, Ending::Withheld(_)) && withheld(course).any(|why| why.starts_with(GONE)) {
+            (purpose, command) = ("to see which backups are left", "list".to_owned());
+        }
         let mut production = ending.production_after(kind);
         if is_unseen(course) {
             (sentence, production) = unseen(ending, has_done(course, StageName::Verify), sentence, production);
+        }
+        if let Some(person) = &course.person {
+            (sentence, production) = decided(ending, person, sentence, production);
         }
         Self {
             sentence,
@@ -69,6 +76,11 @@ impl Closing {
             }
             (turn, cause, obstacle) => {
                 why.extend(cause.into_iter().chain(obstacle).flat_map(reasons));
+                if matches!(ending, Ending::Withheld(_)) {
+                    let held = withheld(course).map(|reason| format!("not put back, since {reason}"));
+                    why.extend(held);
+                    why.dedup();
+                }
                 turn.map_or_else(
                     || self.sentence.trim_end_matches('.').to_owned(),
                     |turn| reason(turn).to_owned(),
@@ -109,6 +121,14 @@ impl Closing {
         });
         lines
     }
+}
+
+/// Why what must not be put back must not be.
+fn withheld(course: &Course) -> impl Iterator<Item = &str> {
+    course.prepared.iter().filter_map(|prepared| match &prepared.work {
+        Work::Withheld(why) => Some(why.as_str()),
+        _ => None,
+    })
 }
 
 /// Whether no probe is set, so that nobody has seen the release, or the old state, well or unwell.

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use crate::model::artifact::{Artifact, Displaced, Prepared};
 use crate::model::fact::{Actor, Deployed, Ending, Fact, Failure, Record, Turn, Yield};
 use crate::model::health::Tally;
+use crate::model::intervention::Intervention;
 use crate::model::name::RunId;
 use crate::model::plan::{Plan, StageName, Step, StepId};
 
@@ -34,6 +35,8 @@ pub struct Course {
     pub deployed: Deployed,
     /// The last counts of the watch.
     pub tally: Option<Tally>,
+    /// Who ended the watch before its time, where a person did.
+    pub person: Option<Intervention>,
     /// What the last proof found.
     pub proven: Vec<String>,
     /// When the last record was written.
@@ -170,10 +173,10 @@ impl Course {
                 if let Some(deployed) = &failure.deployed {
                     self.deployed = deployed.clone();
                 }
-                let is_back = self.leg_of(step).is_some_and(|leg| leg.is_back);
+                self.person = failure.person.as_deref().cloned().or(self.person.take());
                 self.mishaps.push(Mishap {
                     step: step.clone(),
-                    is_back,
+                    is_back: self.leg_of(step).is_some_and(|leg| leg.is_back),
                     at: record.at,
                     failure: failure.clone(),
                 });
@@ -232,7 +235,9 @@ impl Course {
             Yield::Nothing | Yield::Quiesced(_) | Yield::Baseline { .. } => {}
             Yield::Captured(artifact) => self.artifacts.push(artifact.clone()),
             Yield::Deployed(deployed) => self.deployed = deployed.clone(),
-            Yield::Watched { tally, .. } => self.tally = Some(*tally),
+            Yield::Watched { tally, person, .. } => {
+                (self.tally, self.person) = (Some(*tally), person.as_deref().cloned());
+            }
             // A resumed run repeats steps: the last word on a resource stands.
             Yield::Prepared(prepared) => {
                 self.prepared.retain(|known| known.resource != prepared.resource);
@@ -249,9 +254,8 @@ impl Course {
     /// The stage that a step belongs to.
     #[must_use]
     pub fn leg_of(&self, step: &StepId) -> Option<&Leg> {
-        self.legs
-            .iter()
-            .find(|leg| leg.steps.iter().any(|(known, _)| known.id == *step))
+        let mut legs = self.legs.iter();
+        legs.find(|leg| leg.steps.iter().any(|(known, _)| known.id == *step))
     }
 
     /// When a step began, last.

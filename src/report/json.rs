@@ -93,6 +93,10 @@ impl Json {
     }
 
     fn is_due(&mut self, at: Duration, event: &Event) -> bool {
+        // For the eye only: the readings themselves are told.
+        if matches!(event, Event::Standing { .. }) {
+            return false;
+        }
         let Event::Progress {
             step,
             what,
@@ -129,7 +133,7 @@ impl Display for Json {
                     self.write(&Body::Event(event));
                 }
             }
-            What::Recall(_) | What::Question(..) => {}
+            What::Recall(_) | What::Question(..) | What::Keys(_) => {}
             What::Account(account) => self.write(&Body::Own(Own::Failure { account })),
             What::Data(text) => self.write(&Body::Own(Own::Data { text })),
             What::Result(result) => self.write(&Body::Own(Own::Result { result })),

@@ -15,6 +15,7 @@ use super::words::{Line, Narrator, Tone};
 use crate::model::event::{Event, Level};
 use crate::model::fact::{Fact, Record};
 use crate::model::secret::Redaction;
+use crate::model::standing::Phase;
 use crate::model::text;
 
 /// Between two paintings.
@@ -154,14 +155,24 @@ impl Live {
             }
             Event::Watching { elapsed, window, tally } => self.panel.watch = Some((*elapsed, *window, *tally)),
             Event::Reading(reading) => {
-                let name = reading.probe.as_str();
-                let known = self.panel.strips.iter_mut().find(|strip| strip.name == name);
-                if let Some(strip) = known {
-                    strip.push(reading.outcome);
-                } else {
-                    let mut strip = Strip::new(name);
-                    strip.push(reading.outcome);
-                    self.panel.strips.push(strip);
+                let happened =
+                    strip_of(&mut self.panel.strips, reading.probe.as_str()).and_then(|strip| strip.take(reading));
+                if let Some(text) = happened {
+                    let text = safe(&text, &self.redaction);
+                    self.panel.happened(text);
+                }
+            }
+            Event::Standing {
+                phase,
+                elapsed,
+                of,
+                probes,
+            } => {
+                self.panel.gate = (*phase == Phase::Gate).then_some((*elapsed, *of));
+                for standing in probes {
+                    if let Some(strip) = strip_of(&mut self.panel.strips, standing.probe.as_str()) {
+                        strip.standing = Some(standing.clone());
+                    }
                 }
             }
             Event::Progress { what, done, total, .. } => {
@@ -170,7 +181,8 @@ impl Live {
                 if !works.iter().any(|work| work.what == what) {
                     works.push(Work::new(what.as_str()));
                 }
-                let is_over = total.is_some_and(|total| *done >= total);
+                // A total is often an estimate: more than it is not the end, and the end is told as exactly all.
+                let is_over = Some(*done) == *total;
                 works
                     .iter_mut()
                     .filter(|work| work.what == what)
@@ -193,6 +205,14 @@ impl Live {
     }
 }
 
+/// The strip of this name; a new one where there is none.
+fn strip_of<'s>(strips: &'s mut Vec<Strip>, name: &str) -> Option<&'s mut Strip> {
+    if !strips.iter().any(|strip| strip.name == name) {
+        strips.push(Strip::new(name));
+    }
+    strips.iter_mut().find(|strip| strip.name == name)
+}
+
 impl Display for Live {
     fn show(&mut self, told: &Told) {
         match &told.what {
@@ -207,6 +227,7 @@ impl Display for Live {
                 // Whoever asked may have lost patience.
                 let _gone = written.send(());
             }
+            What::Keys(keys) => self.panel.keys.clone_from(keys),
             What::Result(_) => {}
         }
     }

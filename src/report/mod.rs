@@ -25,6 +25,7 @@ pub mod readings;
 pub mod result;
 mod sentences;
 pub mod sink;
+mod strip;
 pub mod style;
 pub mod tables;
 pub mod words;

@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use console::{measure_text_width, pad_str, truncate_str};
+use console::{measure_text_width, truncate_str};
 
 use super::pace::{Work, speed, whole};
+pub use super::strip::Strip;
+use super::strip::{has_columns, head, rows_of};
 use super::yields::counts;
 use crate::model::health::{Outcome, Tally};
 use crate::model::text;
@@ -19,73 +21,18 @@ pub struct Panel {
     pub works: Vec<Work>,
     /// Seconds since the window began, seconds in all, the counts.
     pub watch: Option<(f64, f64, Tally)>,
+    /// Seconds since guard began to wait for the release to come up, seconds that it may take.
+    pub gate: Option<(f64, f64)>,
     /// The probes that answered in this stage.
     pub strips: Vec<Strip>,
+    /// What happened to them last, the newest at the end.
+    pub events: VecDeque<String>,
+    /// What the keys do, or a question about it.
+    pub keys: Option<String>,
 }
 
-/// The recent answers of one probe.
-#[derive(Debug, Clone)]
-pub struct Strip {
-    /// The probe.
-    pub name: String,
-    cells: VecDeque<Outcome>,
-    known: u64,
-    failed: u64,
-    streak: u64,
-}
-
-/// The widest strip that is remembered, in cells.
-const CELLS: usize = 400;
-
-impl Strip {
-    /// A probe that has not answered yet.
-    #[must_use]
-    pub fn new(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            cells: VecDeque::new(),
-            known: 0,
-            failed: 0,
-            streak: 0,
-        }
-    }
-
-    /// Takes an answer. Unknown ones neither end a streak nor lengthen it.
-    pub fn push(&mut self, outcome: Outcome) {
-        let known = |outcome: &&Outcome| **outcome != Outcome::Unknown;
-        if outcome != Outcome::Unknown {
-            let same = self.cells.iter().rev().find(known) == Some(&outcome);
-            self.streak = if same { self.streak + 1 } else { 1 };
-            self.known += 1;
-            self.failed += u64::from(outcome == Outcome::Failed);
-        }
-        self.cells.push_back(outcome);
-        if self.cells.len() > CELLS {
-            self.cells.pop_front();
-        }
-    }
-
-    /// `failed x2 8.3%`: the streak and the share of failures; where there is little room, the streak alone.
-    fn tail(&self, is_narrow: bool) -> String {
-        let last = self.cells.iter().rev().find(|outcome| **outcome != Outcome::Unknown);
-        let word = match last {
-            Some(Outcome::Ok) => "ok",
-            Some(Outcome::Failed) => "failed",
-            _ => return "no answer".to_owned(),
-        };
-        if is_narrow {
-            return format!("{word} x{}", self.streak);
-        }
-        let share = Tally {
-            checks: self.known,
-            failures: self.failed,
-            ..Tally::default()
-        }
-        .rate()
-            * 100.0;
-        format!("{word} x{} {share:.1}%", self.streak)
-    }
-}
+/// So many of the last events are shown.
+const EVENTS: usize = 3;
 
 /// The characters and colours to draw with.
 #[derive(Debug, Clone, Copy)]
@@ -118,7 +65,7 @@ impl Brush {
         }
     }
 
-    fn cell(self, outcome: Outcome) -> String {
+    pub(super) fn cell(self, outcome: Outcome) -> String {
         let (code, good, plain) = match outcome {
             Outcome::Ok => (32, "▁", "."),
             Outcome::Failed => (31, "✗", "x"),
@@ -151,6 +98,14 @@ impl Brush {
 }
 
 impl Panel {
+    /// Notes that something happened to a probe; the oldest is forgotten.
+    pub fn happened(&mut self, event: String) {
+        self.events.push_back(event);
+        if self.events.len() > EVENTS {
+            self.events.pop_front();
+        }
+    }
+
     /// The lines of the panel, at most `rows` of them, none as wide as `columns`: a full line would wrap.
     #[must_use]
     pub fn lines(&self, columns: usize, rows: usize, brush: Brush) -> Vec<String> {
@@ -161,11 +116,11 @@ impl Panel {
             lines.push(format!("{head} {} {}", brush.paint(1, title), whole(*elapsed)));
         }
         lines.extend(self.works.iter().map(|work| work_line(work, width, brush)));
+        if let Some((elapsed, limit)) = &self.gate {
+            lines.push(countdown(*elapsed, *limit, "left to come up", width, brush));
+        }
         if let Some((elapsed, window, tally)) = &self.watch {
-            let left = whole(Duration::try_from_secs_f64(window - elapsed).unwrap_or_default());
-            let tail = format!("{elapsed:.0}s / {window:.0}s, {left} left");
-            let share = if *window > 0.0 { elapsed / window } else { 1.0 };
-            lines.push(with_bar("", share, &tail, width, brush));
+            lines.push(countdown(*elapsed, *window, "left", width, brush));
             lines.push(format!("  {}", counts(tally)));
         }
         let names = self
@@ -175,14 +130,32 @@ impl Panel {
             .max()
             .unwrap_or_default();
         let names = names.min(width / 4).max(1);
-        lines.extend(self.strips.iter().map(|strip| strip_line(strip, names, width, brush)));
+        lines.extend(head(&self.strips, names, width, brush));
+        let columns = has_columns(&self.strips, width);
+        let rows_of = |strip| rows_of(strip, names, width, columns, brush);
+        lines.extend(self.strips.iter().flat_map(rows_of));
+        // The keys are seen as long as anything is.
+        let keys = self.keys.as_ref().map(|keys| format!("  {}", brush.paint(1, keys)));
+        let rows = rows.saturating_sub(usize::from(keys.is_some()));
+        let room = rows.saturating_sub(lines.len()).min(self.events.len());
+        let latest = self.events.iter().skip(self.events.len() - room);
+        lines.extend(latest.map(|event| brush.paint(2, &format!("  {event}"))));
         if lines.len() > rows {
             let hidden = lines.len() + 1 - rows.max(1);
             lines.truncate(rows.saturating_sub(1));
             lines.push(format!("  and {hidden} more"));
         }
+        lines.extend(keys);
         lines.iter().map(|line| brush.cut(line, width)).collect()
     }
+}
+
+/// How much of a time is over.
+fn countdown(elapsed: f64, of: f64, until: &str, width: usize, brush: Brush) -> String {
+    let left = whole(Duration::try_from_secs_f64(of - elapsed).unwrap_or_default());
+    let tail = format!("{elapsed:.0}s / {of:.0}s, {left} {until}");
+    let share = if of > 0.0 { elapsed / of } else { 1.0 };
+    with_bar("", share, &tail, width, brush)
 }
 
 /// A bar between a name and a tail, as wide as there is room, and left out where there is none.
@@ -222,24 +195,4 @@ fn work_line(work: &Work, width: usize, brush: Brush) -> String {
         Some(share) => with_bar(&name, share, tail, width, brush),
         None => format!("  {name} {tail}"),
     }
-}
-
-fn strip_line(strip: &Strip, names: usize, width: usize, brush: Brush) -> String {
-    let name = brush.cut(&strip.name, names);
-    let name = pad_str(&name, names, console::Alignment::Left, None);
-    let is_narrow = width < 60;
-    let tail = strip.tail(is_narrow);
-    // The tail has a fixed place, so that the strip does not jump when a number grows.
-    let tail_width = measure_text_width(&tail)
-        .max(if is_narrow { 10 } else { 19 })
-        .min(width / 2);
-    let room = width.saturating_sub(2 + names + 1 + 1 + tail_width);
-    let shown = strip.cells.len().min(room);
-    let cells: String = strip
-        .cells
-        .iter()
-        .skip(strip.cells.len() - shown)
-        .map(|outcome| brush.cell(*outcome))
-        .collect();
-    format!("  {name} {cells}{} {tail}", " ".repeat(room - shown))
 }

@@ -141,6 +141,7 @@ impl Plain {
                     self.unsaid = Some(line);
                 }
             }
+            Event::Standing { .. } => {}
             Event::Progress {
                 step,
                 what,
@@ -193,7 +194,7 @@ impl Display for Plain {
                 // Whoever asked may have lost patience.
                 let _gone = written.send(());
             }
-            What::Data(_) | What::Result(_) => {}
+            What::Data(_) | What::Result(_) | What::Keys(_) => {}
         }
     }
 

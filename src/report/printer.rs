@@ -77,6 +77,8 @@ pub enum What {
     Data(String),
     /// The last object of a JSON stream.
     Result(Value),
+    /// What the keys do at the moment, or a question about it; `None`: there are no keys.
+    Keys(Option<String>),
     /// A question, after which the line stays open for the answer; told back once it is written.
     Question(String, Sender<()>),
 }
@@ -126,6 +128,11 @@ impl Reporter {
     /// Writes data to stdout, as it is: a table, a file's content. Not for JSON, whose last word is [`Reporter::finish`].
     pub fn data(&self, text: impl Into<String>) {
         self.put(What::Data(text.into()), true);
+    }
+
+    /// Shows below everything what the keys do; only a live display does.
+    pub fn keys(&self, line: Option<String>) {
+        self.put(What::Keys(line), true);
     }
 
     /// Asks a question on stderr, below all that was told before, and waits this long at most until it can be read there.

@@ -12,6 +12,7 @@ use super::failure::Next;
 use super::json::{SCHEMA_VERSION, clean};
 use crate::model::exit::ExitCode;
 use crate::model::fact::{Actor, Ending, Failure, Record, Turn};
+use crate::model::intervention::Intervention;
 use crate::model::name::{ResourceName, RunId, RunKind};
 use crate::model::secret::Redaction;
 
@@ -34,6 +35,8 @@ pub struct Outcome {
     pub production: String,
     /// Why the run turned back.
     pub turned: Option<Turn>,
+    /// Who ended the watch before its time, and how, where a person did.
+    pub person: Option<Intervention>,
     /// Whether the old state is there again because of this run.
     pub rolled_back: bool,
     /// When the run began.
@@ -108,6 +111,7 @@ impl Outcome {
             exit_code: ending.map_or(ExitCode::CUT_OFF, Ending::exit_code),
             production: production.to_owned(),
             turned: course.turned.map(|(turn, _)| turn),
+            person: course.person.clone(),
             rolled_back: matches!(ending, Some(Ending::RolledBack(_) | Ending::RestoredUnhealthy(_))),
             began: opened.map(|opened| opened.at),
             ended: course.last,

@@ -1,6 +1,7 @@
 //! What is said of each ending: one sentence, and the next command with its purpose.
 
 use crate::model::fact::{Ending, Turn};
+use crate::model::intervention::{Choice, Intervention};
 use crate::model::name::RunKind;
 
 /// The end of a sentence about a state that was put back, where no probe is set.
@@ -19,6 +20,7 @@ pub fn reason(turn: Turn) -> &'static str {
         Turn::Inconclusive => "The watch saw too little to judge the release",
         Turn::Interrupted => "The run was interrupted",
         Turn::Asked => "Going back was asked for",
+        Turn::Decided => "A person decided to roll back",
     }
 }
 
@@ -106,6 +108,33 @@ pub(super) fn of_deploy(ending: Ending, kind: RunKind, backup: &str, again: Stri
             "to continue",
             "resume".to_owned(),
         ),
+    }
+}
+
+/// The sentence and the state of production where a person ended the watch and the release stays.
+pub(super) fn decided(
+    ending: Ending,
+    person: &Intervention,
+    sentence: String,
+    production: &'static str,
+) -> (String, &'static str) {
+    match ending {
+        Ending::Deployed => (
+            format!(
+                "The new release is live: {} before the watch was over.",
+                person.sentence()
+            ),
+            "new, accepted",
+        ),
+        Ending::Inconclusive if person.choice == Choice::Accept => (
+            format!(
+                "The release was left in place: {} while a probe failed.",
+                person.sentence()
+            ),
+            production,
+        ),
+        Ending::Inconclusive => (format!("{}, for a person to look at.", person.sentence()), production),
+        _ => (sentence, production),
     }
 }
 

@@ -192,6 +192,9 @@ impl Narrator {
                 format!("{place} was interrupted: {}", failure.sentence()),
             )];
         }
+        if failure.person.is_some() {
+            return vec![Line::new(Tone::Warn, format!("{place}: {}", failure.sentence()))];
+        }
         let mut lines = vec![Line::new(
             Tone::Error,
             format!("{place} failed: {}", failure.sentence()),
@@ -229,6 +232,7 @@ impl Narrator {
         });
         match why {
             Turn::Asked => Line::new(Tone::Info, "Going back, as asked"),
+            Turn::Decided => Line::new(Tone::Warn, format!("{}: turning back", reason(why))),
             Turn::BackupFailed => Line::new(Tone::Warn, format!("{}: nothing will be deployed", reason(why))),
             _ if holds => Line::new(
                 Tone::Warn,

@@ -49,13 +49,26 @@ pub fn lines(step: &StepId, action: Option<&Action>, yields: &Yield, took: Optio
         }
         Yield::Watched {
             tally,
+            inconclusive,
+            person: Some(person),
+        } => {
+            let tone = if inconclusive.is_some() { Tone::Warn } else { Tone::Info };
+            vec![Line::new(
+                tone,
+                format!("{}{after}: {}", person.sentence(), counts(tally)),
+            )]
+        }
+        Yield::Watched {
+            tally,
             inconclusive: None,
+            ..
         } => {
             vec![info(format!("The release stayed well{after}: {}", counts(tally)))]
         }
         Yield::Watched {
             tally,
             inconclusive: Some(why),
+            ..
         } => {
             vec![Line::new(
                 Tone::Warn,

@@ -1,44 +1,44 @@
-//! Resources: things with state that a deployment can change, and that guard can copy and put back. Register a kind here.
+//! Resources: things with state that a deployment can change, and that guard can copy and put back.
 
+mod aside;
 pub mod compose;
 mod error;
+mod escapes;
 mod files;
 mod git;
+mod held;
 pub mod images;
+mod kind;
+mod mariadb;
 mod names;
+mod objects;
+mod placed;
 mod postgres;
+mod progress;
+mod reading;
 mod rows;
 mod slot;
 mod sqlite;
+mod stall;
 mod survey;
 pub mod volume;
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 pub use error::ResourceError;
-pub use slot::Slot;
+pub use held::{Held, Hold};
+pub use kind::{Built, KINDS, Kind, Site, kind};
+pub use placed::Placed;
+pub use slot::{OPENED, Slot};
 pub use survey::{Obstacle, Survey};
 
 use crate::model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::foreign::Material;
 use crate::model::name::ResourceName;
-use crate::model::plan::StageName;
 use crate::model::policy::DataRestore;
-use crate::model::section::Section;
 use crate::system::context::Context;
-use crate::system::docker::Compose;
-
-/// All kinds, in the order in which `guard init` offers them. To add one: a file here, and its line in this list.
-pub const KINDS: &[Kind] = &[
-    postgres::KIND,
-    sqlite::KIND,
-    volume::KIND,
-    git::KIND,
-    files::KIND,
-    compose::KIND,
-    images::KIND,
-];
 
 /// What an act on a resource returns.
 pub type Result<T> = std::result::Result<T, ResourceError>;
@@ -50,6 +50,11 @@ pub type Result<T> = std::result::Result<T, ResourceError>;
 pub trait Resource: Send + Sync {
     /// The name in `guard.toml`.
     fn name(&self) -> &ResourceName;
+
+    /// The further project that it belongs to, by its name in the settings; `None`: the one that the settings are of.
+    fn project(&self) -> Option<&str> {
+        None
+    }
 
     /// What would keep this resource from being copied or put back, each a finding for `guard check`; production is only
     /// read. Empty: the way back is open.
@@ -97,6 +102,15 @@ pub trait Resource: Send + Sync {
         self.prove(artifact, slot, cx)
     }
 
+    /// Looks whether a copy could be put back where the resource is now; cheap, and only reads.
+    ///
+    /// # Errors
+    /// It could not, as when it was taken from another server.
+    fn agrees(&self, artifact: &Artifact, cx: &Context) -> Result<()> {
+        let _ = (artifact, cx);
+        Ok(())
+    }
+
     /// Removes what a capture of this run left standing by, when the run is over and it was not swapped in. What is gone
     /// already is fine.
     ///
@@ -105,6 +119,16 @@ pub trait Resource: Send + Sync {
     fn stand_down(&self, cx: &Context) -> Result<()> {
         let _ = cx;
         Ok(())
+    }
+
+    /// Looks whether what going back to this copy takes beside the copy itself is still there, now that the deploy command has
+    /// run, and gets back what can be had again. Returns what was gone and is there again, each a sentence.
+    ///
+    /// # Errors
+    /// Something is gone and cannot be had again, so that this copy could not be put back now.
+    fn secure(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Vec<String>> {
+        let _ = (artifact, slot, cx);
+        Ok(Vec::new())
     }
 
     /// Stages the copy beside the live resource, so that the swap is short; production is not touched. Says whether there
@@ -119,6 +143,22 @@ pub trait Resource: Send + Sync {
     /// # Errors
     /// The swap did not take place, or only a part of it did; repeating it goes on.
     fn restore(&self, prepared: &Prepared, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Displaced>;
+
+    /// The same while those in `beside` are put back by threads of their own, for what has to be exchanged together.
+    ///
+    /// # Errors
+    /// As [`Resource::restore`]; or one of those that go together has failed.
+    fn restore_beside(
+        &self,
+        prepared: &Prepared,
+        artifact: &Artifact,
+        slot: &Slot,
+        beside: &[&Prepared],
+        cx: &Context,
+    ) -> Result<Displaced> {
+        let _ = beside;
+        self.restore(prepared, artifact, slot, cx)
+    }
 
     /// Whether a restore has made sure by itself that what is live now is the copy, and what was taken along: it is not
     /// compared again then, which takes time, and fails where somebody writes already.
@@ -138,6 +178,26 @@ pub trait Resource: Send + Sync {
     /// # Errors
     /// The copy's own description cannot be read. A live resource that cannot be read is `Live::Unknown`.
     fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live>;
+
+    /// Which release is live, part by part, in words that differ exactly when another one is: by this somebody else's
+    /// deployment is noticed. A part that does not run is left out: that it has died says nothing of who deployed. Empty
+    /// where the kind cannot tell one release from another.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn live_release(&self, cx: &Context) -> Result<BTreeMap<String, String>> {
+        let _ = cx;
+        Ok(BTreeMap::new())
+    }
+
+    /// Bytes that what a restore displaced takes; `None` where the kind cannot tell.
+    ///
+    /// # Errors
+    /// It cannot be read; it may be gone.
+    fn weigh(&self, displaced: &Displaced, cx: &Context) -> Result<Option<u64>> {
+        let _ = (displaced, cx);
+        Ok(None)
+    }
 
     /// Swaps back what a restore displaced, and returns what that displaced in turn, so that an undo can be undone. Safe
     /// to repeat.
@@ -234,49 +294,4 @@ pub trait Resource: Send + Sync {
     fn occupies(&self) -> Vec<String> {
         Vec::new()
     }
-}
-
-/// Something that is held until it is dropped.
-pub trait Hold: Send {}
-
-/// What came of [`Resource::hold`].
-pub enum Held {
-    /// The resource knows no such lock.
-    Nothing,
-    /// It is ours.
-    Ours(Box<dyn Hold>),
-    /// Somebody else has it; what they said of themselves.
-    Theirs(String),
-}
-
-/// What all resources of a project share.
-#[derive(Debug, Clone)]
-pub struct Site {
-    /// The project's directory, absolute.
-    pub directory: PathBuf,
-    /// The Compose project, where there is one.
-    pub compose: Option<Compose>,
-}
-
-/// What a kind makes of its table in `guard.toml`.
-pub type Built = Option<Box<dyn Resource>>;
-
-/// A kind of resource.
-pub struct Kind {
-    /// As in `kind = "postgres"`.
-    pub key: &'static str,
-    /// One line for `guard init` and the docs.
-    pub about: &'static str,
-    /// The stage ahead in which it is captured.
-    pub captured_in: StageName,
-    /// The stage back in which it is restored.
-    pub restored_in: StageName,
-    /// Reads the kind's own keys from its table. Problems are told to the section; `None` where there are any.
-    pub build: fn(ResourceName, &mut Section<'_>, &Site) -> Built,
-}
-
-/// The kind of this key.
-#[must_use]
-pub fn kind(key: &str) -> Option<&'static Kind> {
-    KINDS.iter().find(|kind| kind.key == key)
 }

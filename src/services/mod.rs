@@ -17,7 +17,7 @@ use crate::model::event::Level;
 use crate::model::text::chain;
 use crate::system::call::Call;
 use crate::system::context::Context;
-use crate::system::docker::Compose;
+use crate::system::docker::{Compose, Engine};
 
 /// What an act on services returns.
 pub type Result<T> = std::result::Result<T, ServiceError>;
@@ -27,6 +27,8 @@ pub type Result<T> = std::result::Result<T, ServiceError>;
 pub struct Services {
     /// The Compose project.
     pub compose: Option<Compose>,
+    /// Further projects that the same deployment changes.
+    pub further: Vec<Further>,
     /// Commands that stop what Compose does not know; each a list of words.
     pub stop: Vec<Vec<String>>,
     /// Commands that start it again.
@@ -37,10 +39,36 @@ pub struct Services {
     pub maintenance_off: Vec<Vec<String>>,
 }
 
+/// A further Compose project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Further {
+    /// Its name in the settings.
+    pub name: String,
+    /// The project.
+    pub compose: Compose,
+    /// Its engine, where it is another one than that of the environment.
+    pub engine: Option<Engine>,
+}
+
 /// How long one of the user's commands may take.
 const COMMAND_LIMIT: Duration = Duration::from_mins(10);
 
 impl Services {
+    /// The services of one project, and the surroundings in which they are reached; `None`: the settings' own, with the user's
+    /// commands. One that the settings do not name has no services.
+    #[must_use]
+    pub fn of_project(&self, name: Option<&str>, cx: &Context) -> (Self, Context) {
+        let Some(name) = name else {
+            return (self.clone(), cx.clone());
+        };
+        let found = self.further.iter().find(|further| further.name == name);
+        let services = Self {
+            compose: found.map(|further| further.compose.clone()),
+            ..Self::default()
+        };
+        (services, cx.at(found.and_then(|further| further.engine.as_ref())))
+    }
+
     /// Puts the maintenance page up. A page that cannot be put up keeps nobody from going back: it is told, and that is all.
     pub fn maintenance_on(&self, cx: &Context) {
         if let Err(error) = run_all(&self.maintenance_on, "maintenance", cx) {

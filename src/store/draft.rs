@@ -46,6 +46,8 @@ pub struct ManifestInput {
     pub settings: Option<FileEntry>,
     /// When it was begun, where its name does not say so.
     pub begun: Option<DateTime<Utc>>,
+    /// The recipients for whom the copies are encrypted, sorted; empty: they are not.
+    pub recipients: Vec<String>,
 }
 
 impl Store {
@@ -107,7 +109,7 @@ impl Store {
         ground::close(&draft.directory)?;
         let manifest = Manifest {
             timestamp: draft.timestamp.clone(),
-            generation: self.last_generation()? + 1,
+            generation: self.take_generation()?,
             begun: input.begun.unwrap_or(draft.begun),
             guard: env!("CARGO_PKG_VERSION").to_owned(),
             host: privilege::host_name(),
@@ -120,6 +122,7 @@ impl Store {
             git: input.git.or_else(|| marker::git_of(&input.artifacts)),
             artifacts: input.artifacts,
             settings: input.settings,
+            recipients: input.recipients,
         };
         let listed = manifest
             .artifacts
@@ -138,12 +141,16 @@ impl Store {
 
     /// What follows the manifest; safe to repeat.
     pub(super) fn finish(&self, backup: Backup) -> Result<Backup> {
-        self.note_generation(&backup.manifest)?;
+        let is_newest = self.note_generation(&backup.manifest)?;
         let tag = backup.directory.join(TAG);
         if disk::exists(&tag)? {
             disk::remove_file(&tag)?;
         }
-        self.refresh_markers()?;
+        if is_newest {
+            self.write_markers(&backup)?;
+        } else {
+            self.refresh_markers()?;
+        }
         Ok(backup)
     }
 }

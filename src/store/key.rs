@@ -23,16 +23,22 @@ impl std::fmt::Debug for Key {
     }
 }
 
+/// So many bytes that nobody can know before.
+pub(super) fn random() -> Result<[u8; LENGTH]> {
+    let mut bytes = [0; LENGTH];
+    let source = Path::new("/dev/urandom");
+    File::open(source)
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .at("read", source)?;
+    Ok(bytes)
+}
+
 impl Key {
     /// The key in `<state>/key`, made at random where there is none.
     pub(super) fn of(state: &Path) -> Result<Self> {
         let path = state.join("key");
         if !disk::exists(&path)? {
-            let mut bytes = [0; LENGTH];
-            let source = Path::new("/dev/urandom");
-            File::open(source)
-                .and_then(|mut file| file.read_exact(&mut bytes))
-                .at("read", source)?;
+            let bytes = random()?;
             let mut staged = Staged::beside(&path)?;
             staged.write(&bytes)?;
             match staged.place_new(&path) {

@@ -121,16 +121,23 @@ impl Store {
         Ok(listed)
     }
 
+    /// What has a backup's name here, in the order of the names. The exact form only: whatever else lies here is not guard's
+    /// to judge, and is never joined to a path.
+    pub(super) fn names(&self) -> Result<Vec<Timestamp>> {
+        let paths = disk::list(&self.directory)?;
+        let names = paths.iter().filter_map(|path| path.file_name()?.to_str()?.parse().ok());
+        let mut names: Vec<Timestamp> = names.collect();
+        names.sort();
+        Ok(names)
+    }
+
     /// The same without foreign ones.
     pub(super) fn own(&self) -> Result<Vec<Listed>> {
         let mut backups = Vec::new();
         let mut rest = Vec::new();
-        for path in disk::list(&self.directory)? {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            // The exact form only: whatever else lies here is not guard's to judge, and is never joined to a path.
-            let Ok(timestamp) = name.parse::<Timestamp>() else {
-                continue;
-            };
+        for timestamp in self.names()? {
+            let path = self.directory.join(timestamp.as_str());
+            let name = timestamp.as_str().to_owned();
             match self.get(&timestamp) {
                 Ok(backup) => backups.push(backup),
                 Err(StoreError::NoManifest { .. }) if is_draft(&path)? => rest.push(Listed::Incomplete {

@@ -9,8 +9,10 @@ use super::{Result, StoreError};
 use crate::model::artifact::{Artifact, FileEntry};
 use crate::model::name::{ResourceName, RunId, Timestamp};
 
-/// The schema of the manifests that this guard writes, and the newest that it reads.
-pub const SCHEMA: u64 = 1;
+/// The newest schema of manifests that this guard reads.
+pub const SCHEMA: u64 = 2;
+/// That of backups that are not encrypted: an older guard reads them.
+const PLAIN: u64 = 1;
 
 /// The manifest's name in a backup.
 pub(super) const FILE: &str = "manifest.json";
@@ -47,6 +49,9 @@ pub struct Manifest {
     /// The settings that were in force, as a file of the backup; a rollback reads these.
     #[serde(default)]
     pub settings: Option<FileEntry>,
+    /// The recipients for whom the copies are encrypted, sorted; empty: they are not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipients: Vec<String>,
 }
 
 impl Manifest {
@@ -93,20 +98,19 @@ struct Schema {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sealed<'s> {
-    #[serde(rename = "schema_version")]
-    _schema: u64,
+    schema_version: u64,
     key: String,
     mac: String,
     #[serde(borrow)]
     manifest: &'s RawValue,
 }
 
-fn envelope(key: &str, mac: &str, manifest: &str) -> String {
-    format!("{{\"schema_version\":{SCHEMA},\"key\":\"{key}\",\"mac\":\"{mac}\",\"manifest\":{manifest}}}\n")
+fn envelope(schema: u64, key: &str, mac: &str, manifest: &str) -> String {
+    format!("{{\"schema_version\":{schema},\"key\":\"{key}\",\"mac\":\"{mac}\",\"manifest\":{manifest}}}\n")
 }
 
-fn sign(key: &Key, timestamp: &Timestamp, manifest: &str) -> String {
-    let schema = SCHEMA.to_string();
+fn sign(key: &Key, schema: u64, timestamp: &Timestamp, manifest: &str) -> String {
+    let schema = schema.to_string();
     key.sign(&[
         b"manifest",
         schema.as_bytes(),
@@ -118,7 +122,9 @@ fn sign(key: &Key, timestamp: &Timestamp, manifest: &str) -> String {
 /// The file of a manifest.
 pub(super) fn seal(manifest: &Manifest, key: &Key) -> Result<String> {
     let raw = serde_json::to_string_pretty(manifest).map_err(StoreError::Json)?;
-    Ok(envelope(&key.id(), &sign(key, &manifest.timestamp, &raw), &raw))
+    let schema = if manifest.recipients.is_empty() { PLAIN } else { SCHEMA };
+    let mac = sign(key, schema, &manifest.timestamp, &raw);
+    Ok(envelope(schema, &key.id(), &mac, &raw))
 }
 
 /// The manifest in a file, believed only where this key sealed it for a backup of this name.
@@ -147,14 +153,14 @@ pub(super) fn open(bytes: &[u8], timestamp: &Timestamp, key: &Key) -> Result<Man
             key.id()
         )));
     }
-    let schema = SCHEMA.to_string();
+    let schema = sealed.schema_version.to_string();
     let parts: [&[u8]; 4] = [
         b"manifest",
         schema.as_bytes(),
         timestamp.as_str().as_bytes(),
         raw.as_bytes(),
     ];
-    if !key.has_signed(&parts, &sealed.mac) || envelope(&sealed.key, &sealed.mac, raw) != text {
+    if !key.has_signed(&parts, &sealed.mac) || envelope(sealed.schema_version, &sealed.key, &sealed.mac, raw) != text {
         return Err(refuse(
             "its seal does not fit; it was edited, damaged, or moved here from another backup".to_owned(),
         ));

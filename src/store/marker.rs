@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::listing::{Backup, Listed};
+use super::listing::Backup;
 use super::manifest::{GitState, Manifest};
 use super::{Result, Store, StoreError, choose};
 use crate::model::artifact::Artifact;
@@ -13,6 +13,8 @@ use crate::system::disk;
 pub(super) const LATEST: &str = ".latest_backup";
 /// Holds what a script needs to know about the newest backup, as lines that a shell can source.
 pub(super) const DEPLOYMENT: &str = ".last-deployment-backup";
+/// So many of the newest names are asked for their generation.
+const ASKED: usize = 16;
 /// In the state directory: the last backup that was sealed, so that its absence is seen.
 const GENERATION: &str = "generation.json";
 
@@ -80,6 +82,12 @@ impl Store {
         Ok(())
     }
 
+    /// The backup that the markers tell of.
+    pub(super) fn marked(&self) -> Result<Option<Timestamp>> {
+        let text = disk::read_text_optional(&self.directory.join(LATEST))?;
+        Ok(text.and_then(|text| text.trim().parse().ok()))
+    }
+
     /// Writes the markers anew after backups were removed.
     pub(super) fn refresh_markers(&self) -> Result<()> {
         let listed = self.own()?;
@@ -108,26 +116,42 @@ impl Store {
             })
     }
 
-    /// The highest generation that was given, also to backups that are gone.
-    pub(super) fn last_generation(&self) -> Result<u64> {
-        let listed = self.own()?;
-        let present = choose::newest(&listed).map_or(0, |backup| backup.manifest.generation);
-        Ok(self
-            .recorded()?
-            .map_or(present, |newest| newest.generation.max(present)))
+    /// The highest generation that was given, also to backups that are gone. It is noted before a manifest is written, so
+    /// that the record is enough, however many backups there are; a few of them are asked in case the state is an older one.
+    fn last_generation(&self) -> Result<u64> {
+        let Some(newest) = self.recorded()? else {
+            let listed = self.own()?;
+            return Ok(choose::newest(&listed).map_or(0, |backup| backup.manifest.generation));
+        };
+        let mut names = self.names()?;
+        let asked = names.split_off(names.len().saturating_sub(ASKED));
+        let present = asked.iter().filter_map(|name| self.get(name).ok());
+        Ok(present
+            .map(|backup| backup.manifest.generation)
+            .fold(newest.generation, u64::max))
     }
 
-    pub(super) fn note_generation(&self, manifest: &Manifest) -> Result<()> {
+    /// The next generation; no other backup gets it, whatever becomes of this one.
+    pub(super) fn take_generation(&self) -> Result<u64> {
+        let generation = self.last_generation()? + 1;
+        let timestamp = self.recorded()?.and_then(|newest| newest.timestamp);
+        self.record(&Newest { generation, timestamp })?;
+        Ok(generation)
+    }
+
+    /// Notes that this backup is there. Whether it is the newest.
+    pub(super) fn note_generation(&self, manifest: &Manifest) -> Result<bool> {
         if self
             .recorded()?
-            .is_some_and(|newest| newest.generation >= manifest.generation)
+            .is_some_and(|newest| newest.generation > manifest.generation)
         {
-            return Ok(());
+            return Ok(false);
         }
         self.record(&Newest {
             generation: manifest.generation,
             timestamp: Some(manifest.timestamp.clone()),
-        })
+        })?;
+        Ok(true)
     }
 
     /// Notes that guard itself has removed a backup.
@@ -154,8 +178,6 @@ impl Store {
         let Some(timestamp) = self.recorded()?.and_then(|newest| newest.timestamp) else {
             return Ok(None);
         };
-        let is_there = |listed: &Listed| matches!(listed, Listed::Backup(backup) if backup.timestamp() == &timestamp);
-        let listed = self.own()?;
-        Ok((!listed.iter().any(is_there)).then_some(timestamp))
+        Ok(self.get(&timestamp).is_err().then_some(timestamp))
     }
 }

@@ -11,9 +11,11 @@ mod key;
 mod listing;
 mod manifest;
 mod marker;
+mod recompress;
 mod remote;
 mod remove;
 mod retention;
+mod sample;
 mod sums;
 mod trial;
 mod verdict;
@@ -27,8 +29,10 @@ pub use error::{Fault, StoreError};
 pub use foreign::{Foreign, ForeignKind, ForeignPart, find as find_foreign};
 pub use listing::{Backup, Listed};
 pub use manifest::{GitState, Knowledge, Manifest, SCHEMA};
-pub use remote::{Address, Copied, Credentials, Remote, RemoteError};
+pub use recompress::Recompressed;
+pub use remote::{About, Address, Copied, Credentials, Patience, Remote, RemoteError};
 pub use retention::{Keep, Removal, Why, clock_doubt, plan_removals, plan_retention};
+pub use sample::{Sample, Sampled};
 pub use verify::Verified;
 
 use crate::system::disk;
@@ -78,6 +82,12 @@ impl Store {
     pub fn beside_project(mut self, project: &Path) -> Self {
         self.project = Some(project.to_owned());
         self
+    }
+
+    /// The id of the key that seals the backups made here: it tells this installation from every other.
+    #[must_use]
+    pub fn installation(&self) -> String {
+        self.key.id()
     }
 
     /// The directory of the backups.

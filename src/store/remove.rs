@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 
-use super::listing::{Listed, is_draft};
-use super::{Result, Store, StoreError, choose};
+use super::listing::{Backup, is_draft};
+use super::{Result, Store, StoreError, manifest};
 use crate::model::name::Timestamp;
 use crate::system::disk;
 
@@ -35,17 +35,27 @@ impl Store {
                 timestamp: timestamp.clone(),
             });
         }
-        let listed = self.own()?;
-        let mut good = choose::known_good(&listed, None);
-        good.retain(|other| other.manifest.target == backup.manifest.target);
-        if !force && good.len() == 1 && good.first().is_some_and(|only| only.timestamp() == timestamp) {
+        if !force && backup.is_known_good() && !self.has_other_good(&backup)? {
             return Err(StoreError::LastKnownGood {
                 timestamp: timestamp.clone(),
             });
         }
         disk::remove_tree(&backup.directory, &self.trash())?;
         self.note_removal(timestamp)?;
-        self.refresh_markers()
+        // The markers tell of the newest one; whichever goes, the others are read again only where it was that.
+        if self.marked()?.is_none_or(|marked| &marked == timestamp) {
+            self.refresh_markers()?;
+        }
+        Ok(())
+    }
+
+    /// Whether there is another known-good backup of the same target; the newest are asked first.
+    fn has_other_good(&self, backup: &Backup) -> Result<bool> {
+        let mut names = self.names()?;
+        names.retain(|name| name != backup.timestamp());
+        let others = names.iter().rev().filter_map(|name| self.get(name).ok());
+        let mut good = others.filter(Backup::is_known_good);
+        Ok(good.any(|other| other.manifest.target == backup.manifest.target))
     }
 
     /// Sweeps what cut-off runs left: directories that guard began before `before` and never completed, and the trash. Call
@@ -55,11 +65,13 @@ impl Store {
     /// Something cannot be removed.
     pub fn sweep(&self, before: DateTime<Utc>, pinned: &[Timestamp]) -> Result<Vec<Timestamp>> {
         let mut swept = Vec::new();
-        for listed in self.own()? {
-            let Listed::Incomplete { timestamp, directory } = listed else {
+        for timestamp in self.names()? {
+            let directory = self.directory.join(timestamp.as_str());
+            let is_real = std::fs::symlink_metadata(&directory).is_ok_and(|metadata| metadata.is_dir());
+            if !is_real || pinned.contains(&timestamp) || timestamp.moment() >= before {
                 continue;
-            };
-            if pinned.contains(&timestamp) || timestamp.moment() >= before || !is_draft(&directory)? {
+            }
+            if disk::exists(&directory.join(manifest::FILE))? || !is_draft(&directory)? {
                 continue;
             }
             disk::remove_tree(&directory, &self.trash())?;

@@ -52,7 +52,7 @@ pub(super) fn look(backup: &Path, entry: &FileEntry) -> std::result::Result<Path
     Ok(path)
 }
 
-fn compare(backup: &Path, entry: &FileEntry) -> std::result::Result<(), Fault> {
+pub(super) fn compare(backup: &Path, entry: &FileEntry) -> std::result::Result<(), Fault> {
     let path = look(backup, entry)?;
     let (bytes, sha256) = disk::sha256_file(&path).map_err(|error| Fault::Unreadable(error.source.to_string()))?;
     if bytes != entry.bytes {
@@ -88,6 +88,22 @@ fn read_through(backup: &Backup, cx: &Context) -> Result<std::result::Result<Ver
 }
 
 impl Store {
+    /// Looks at each file of a backup without reading it: there, ordinary, of the listed length.
+    ///
+    /// # Errors
+    /// One is not (`Damaged`).
+    pub fn look_through(&self, backup: &Backup) -> Result<()> {
+        for entry in backup.manifest.artifacts.iter().flat_map(|artifact| &artifact.files) {
+            look(&backup.directory, entry).map_err(|fault| StoreError::Damaged {
+                timestamp: backup.timestamp().clone(),
+                file: entry.path.clone(),
+                fault,
+                newest_good: None,
+            })?;
+        }
+        Ok(())
+    }
+
     /// Reads every byte of a backup and compares it with the manifest.
     ///
     /// # Errors
@@ -102,6 +118,16 @@ impl Store {
                 newest_good: self.newest_sound(backup, cx)?,
             }),
         }
+    }
+
+    /// That a file of a backup is not what is listed, with the newest other known-good backup that is sound.
+    pub(super) fn damaged(&self, backup: &Backup, entry: &FileEntry, fault: Fault, cx: &Context) -> Result<StoreError> {
+        Ok(StoreError::Damaged {
+            timestamp: backup.timestamp().clone(),
+            file: entry.path.clone(),
+            fault,
+            newest_good: self.newest_sound(backup, cx)?,
+        })
     }
 
     fn newest_sound(&self, except: &Backup, cx: &Context) -> Result<Option<Timestamp>> {

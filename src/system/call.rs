@@ -2,8 +2,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use crate::model::secret::Redaction;
+use crate::system::environment::Environment;
 
 /// Carried by every program that guard starts for a run, but for the user's own: the run's directory. A resume finds by it
 /// what a killed guard had begun.
@@ -41,8 +45,31 @@ impl Call {
         if path.components().count() > 1 {
             directory.join(path).into_os_string()
         } else {
-            self.program.clone()
+            self.on_path()
+                .map_or_else(|| self.program.clone(), PathBuf::into_os_string)
         }
+    }
+
+    /// Where `PATH` has the program. With its path, it is started without a copy of this process's memory, which the
+    /// standard library takes where the program is to be looked for in an environment of its own.
+    fn on_path(&self) -> Option<PathBuf> {
+        let is_path = |name: &OsString| name == "PATH";
+        if self.removed.iter().any(is_path) || self.env.iter().any(|(name, _)| is_path(name)) {
+            return None;
+        }
+        let path = Environment::of_this_process().path("PATH")?;
+        for directory in std::env::split_paths(&path) {
+            // Relative to where the program will run: for the system to find.
+            if directory.is_relative() {
+                return None;
+            }
+            let candidate = directory.join(&self.program);
+            let found = std::fs::metadata(&candidate);
+            if found.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0) {
+                return Some(candidate);
+            }
+        }
+        None
     }
 
     /// A call of this program, found on `PATH` unless it has a `/`.
@@ -162,17 +189,27 @@ impl Call {
     }
 }
 
+impl Call {
+    /// The call as it may be shown: as [`Display`](fmt::Display), without secrets. They are taken out of the words, which the
+    /// quotes around a part of one would hide.
+    #[must_use]
+    pub fn shown(&self, redaction: &Redaction) -> String {
+        redaction.clean(&self.line(|word| redaction.clean(word)))
+    }
+
+    fn line(&self, shown: impl Fn(&str) -> String) -> String {
+        let words: Vec<String> = std::iter::once(&self.program)
+            .chain(&self.args)
+            .map(|word| shown(&word.to_string_lossy()))
+            .collect();
+        shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
+    }
+}
+
 impl fmt::Display for Call {
     /// The words of the call, quoted as for a shell. The environment is not shown: secrets travel there.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words: Vec<String> = std::iter::once(&self.program)
-            .chain(&self.args)
-            .map(|word| word.to_string_lossy().into_owned())
-            .collect();
-        match shlex::try_join(words.iter().map(String::as_str)) {
-            Ok(line) => f.write_str(&line),
-            Err(_) => f.write_str(&words.join(" ")),
-        }
+        f.write_str(&self.line(str::to_owned))
     }
 }
 

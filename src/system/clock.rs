@@ -11,6 +11,10 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> DateTime<Utc>;
     /// Time since some fixed moment, by a clock that never goes back.
     fn steady(&self) -> Duration;
+    /// How long the machine has slept in all since some fixed moment; `steady` stands still meanwhile.
+    fn asleep(&self) -> Duration {
+        Duration::ZERO
+    }
     /// Waits.
     fn sleep(&self, span: Duration);
 }
@@ -35,6 +39,14 @@ impl Clock for MachineClock {
 
     fn steady(&self) -> Duration {
         self.0.elapsed()
+    }
+
+    fn asleep(&self) -> Duration {
+        use rustix::time::{ClockId, clock_gettime};
+        let read = |id| Duration::try_from(clock_gettime(id)).unwrap_or_default();
+        // In this order a pause between the two looks like less sleep, never like more.
+        let awake_and_asleep = read(ClockId::Boottime);
+        awake_and_asleep.saturating_sub(read(ClockId::Monotonic))
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the door")]

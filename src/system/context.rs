@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::clock::Clock;
+use super::docker::Engine;
 use super::environment::Environment;
 use super::stop::Stop;
 use crate::model::event::{Event, Level, Voice};
@@ -24,6 +25,8 @@ pub struct Context {
     pub scratch: PathBuf,
     /// The variables guard was started with.
     pub environment: Arc<Environment>,
+    /// The engine that every program is led to, where it is another one than that of the environment.
+    pub engine: Option<Arc<Engine>>,
     /// Variables for the user's own commands: `GUARD_RUN_ID` and its like.
     pub announced: Arc<Vec<(String, String)>>,
     /// The time.
@@ -46,6 +49,7 @@ impl Context {
             step: None,
             scratch: directory.to_owned(),
             environment: Arc::new(environment),
+            engine: None,
             announced: Arc::default(),
             clock,
             voice,
@@ -68,6 +72,17 @@ impl Context {
     pub fn unstoppable(&self) -> Self {
         Self {
             stop: Stop::default(),
+            ..self.clone()
+        }
+    }
+
+    /// The same surroundings at another engine; at the environment's own where there is none.
+    #[must_use]
+    pub fn at(&self, engine: Option<&Engine>) -> Self {
+        let Some(engine) = engine else { return self.clone() };
+        Self {
+            environment: Arc::new(self.environment.with(engine.variables())),
+            engine: Some(Arc::new(engine.clone())),
             ..self.clone()
         }
     }

@@ -1,5 +1,6 @@
 //! This very program, started again out of the reach of the terminal, the job and the parent that it was started under.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -82,17 +83,21 @@ pub fn step_away(words: &[String]) -> io::Result<()> {
     Ok(())
 }
 
-/// Says that this process is ready, lets go of the pipe, and writes to the log from then on.
+/// Says that this process is ready, lets go of the pipe, and writes to the log from then on. That whoever started it is
+/// gone by now is no error: it may have been killed in this very moment, and then there is somebody to stand in for.
 ///
 /// # Errors
-/// Whoever started it is gone.
+/// The pipe cannot be written or let go.
 pub fn ready(word: &str, name: &str) -> io::Result<()> {
     // Its name among processes is that of the link otherwise. Nothing hangs on it.
-    let _cosmetic = std::fs::OpenOptions::new()
-        .write(true)
-        .open("/proc/self/comm")
-        .and_then(|mut comm| comm.write_all(name.as_bytes()));
+    let _cosmetic = CString::new(name).map(|name| rustix::thread::set_name(&name));
     let told = writeln!(io::stdout(), "{word}");
     rustix::stdio::dup2_stdout(io::stderr().as_fd())?;
-    told
+    told.or_else(|error| {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    })
 }

@@ -27,6 +27,19 @@ impl Environment {
         )
     }
 
+    /// The same with these variables set, or not set.
+    #[must_use]
+    pub fn with<'v>(&self, changes: impl IntoIterator<Item = (&'v str, Option<&'v str>)>) -> Self {
+        let mut variables = self.0.clone();
+        for (name, value) in changes {
+            match value {
+                Some(value) => variables.insert(name.into(), value.into()),
+                None => variables.remove(std::ffi::OsStr::new(name)),
+            };
+        }
+        Self(variables)
+    }
+
     /// The value of a variable that is set and not empty, where it is valid UTF-8.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {

@@ -9,6 +9,7 @@ use super::call::ACT;
 use super::context::Context;
 use super::privilege;
 use crate::model::fact::Actor;
+use crate::model::text::sanitised;
 
 /// How long they have between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(10);
@@ -60,6 +61,16 @@ pub fn end_leftovers(marks: &[(String, String)], driver: &Actor, cx: &Context) -
         let _gone = kill_process(pid, Signal::KILL);
     }
     found.len()
+}
+
+/// The processes that carry all of these variables, each by its name and number: `sleep (pid 4711)`.
+#[must_use]
+pub fn running(marks: &[(String, String)]) -> Vec<String> {
+    let named = |pid: Pid| {
+        let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        Some(format!("{} (pid {pid})", sanitised(comm.trim())))
+    };
+    find(marks, None).into_iter().filter_map(named).collect()
 }
 
 fn find(marks: &[(String, String)], group: Option<u32>) -> Vec<Pid> {

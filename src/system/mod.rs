@@ -1,6 +1,7 @@
 //! The world outside: programs, time, disk, lock, signals, docker. Each door stands here and nowhere else.
 
 pub mod call;
+pub mod cipher;
 pub mod clock;
 pub mod context;
 pub mod detached;
@@ -8,10 +9,13 @@ pub mod disk;
 pub mod docker;
 pub mod environment;
 pub mod identity;
+pub mod keyboard;
 pub mod leftovers;
 pub mod lock;
 pub mod privilege;
 pub mod processes;
+pub mod runtime;
+pub mod s3;
 pub mod secrets;
 pub mod signals;
 pub mod stop;

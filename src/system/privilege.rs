@@ -12,6 +12,13 @@ pub fn forbid_core_dumps() {
     let _refused = rustix::process::setrlimit(rustix::process::Resource::Core, none);
 }
 
+/// Keeps other processes of the same user, as what a deploy command starts, from looking into this one: they can neither trace
+/// it nor read its memory or environment. Programs that guard starts are as open as ever.
+pub fn be_opaque() {
+    // A kernel that refuses leaves things as they are for every program.
+    let _refused = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
+
 /// Whether guard runs as root.
 #[must_use]
 pub fn is_root() -> bool {

@@ -36,4 +36,10 @@ pub fn consider(redaction: &Redaction, name: &str, value: &str) {
     {
         redaction.learn(&password);
     }
+    // Nor are `https://db/?token=secret` and `host=db password=secret`, which name it within.
+    for part in value.split([' ', '?', '&', ';']) {
+        if let Some((_, inner)) = part.split_once('=').filter(|(name, _)| is_secret_name(name)) {
+            redaction.learn(inner.trim_matches(['\'', '"']));
+        }
+    }
 }

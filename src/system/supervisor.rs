@@ -21,7 +21,10 @@ impl Supervisor {
                 Some(name) => SocketAddr::from_abstract_name(name),
                 None => SocketAddr::from_pathname(name),
             };
-            Some((UnixDatagram::unbound().ok()?, address.ok()?))
+            let socket = UnixDatagram::unbound().ok()?;
+            // One that does not read what it is told must not hold up the watch.
+            socket.set_nonblocking(true).ok()?;
+            Some((socket, address.ok()?))
         });
         // The variable is meant for the process that it names, and not for its children.
         let is_ours = environment

@@ -5,6 +5,7 @@ use super::track::{Track, excused_for};
 use super::words::seconds;
 use crate::model::health::{Decision, FindingCause, Outcome, Reading, Rule, Tally, Verdict};
 use crate::model::name::ProbeName;
+use crate::model::standing::Standing;
 
 /// So many answers in a row that a container has ended make a release dead on arrival.
 const ENDED: u32 = 3;
@@ -166,6 +167,12 @@ impl Judge {
             consecutive: longest.unwrap_or(0) as u64,
             unknown: self.unknown,
         }
+    }
+
+    /// How each probe that decides stands, for people to look at.
+    #[must_use]
+    pub fn standings(&self) -> Vec<Standing> {
+        self.tracks.iter().map(Track::standing).collect()
     }
 
     /// Whether the release has come up.

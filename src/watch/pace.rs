@@ -22,13 +22,12 @@ pub(super) struct Pace {
 
 impl Pace {
     /// The pace that these answers had before; `None` where they are too few, or nothing is asked of it.
-    pub(super) fn of(mut before: Vec<f64>, rule: &Rule) -> Option<Self> {
+    pub(super) fn of(before: Vec<f64>, rule: &Rule) -> Option<Self> {
         let factor = rule.latency?;
         if before.len() < ENOUGH {
             return None;
         }
-        before.sort_by(f64::total_cmp);
-        let usual = before.get(before.len() / 2).copied()?;
+        let usual = median(before)?;
         Some(Self {
             usual,
             limit: (usual * factor).max(usual + UNNOTICED),
@@ -40,4 +39,10 @@ impl Pace {
     pub(super) fn take(&mut self, seconds: f64, latency: f64) -> Option<Excess> {
         self.rate.take(seconds, latency > self.limit)
     }
+}
+
+/// The median of some numbers; `None` of none.
+pub(super) fn median(mut numbers: Vec<f64>) -> Option<f64> {
+    numbers.sort_by(f64::total_cmp);
+    numbers.get(numbers.len() / 2).copied()
 }

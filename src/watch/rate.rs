@@ -75,6 +75,11 @@ impl Rate {
         self.threshold = self.threshold.max(upper_bound(failed, known));
     }
 
+    /// The share that is too much.
+    pub(super) fn limit(&self) -> f64 {
+        self.threshold
+    }
+
     /// Takes an answer that came so many seconds after the beginning; tells when it is too much.
     pub(super) fn take(&mut self, seconds: f64, has_failed: bool) -> Option<Excess> {
         let closed = self.close_before(seconds);

@@ -1,11 +1,14 @@
 //! What is known of one probe while it is watched.
 
-use super::pace::Pace;
+use std::collections::VecDeque;
+
+use super::pace::{Pace, median};
 use super::rate::{Excess, Rate};
 use super::streak::{Past, Streak};
 use super::words::{millis, seconds};
 use crate::model::health::{Class, Decision, Finding, FindingCause, Outcome, Reading, Rule};
 use crate::model::name::ProbeName;
+use crate::model::standing::Standing;
 
 /// The first outage that begins within so many seconds of the gate is excused: caches fill, leaders are elected. In a
 /// short window it is a tenth of that.
@@ -18,6 +21,8 @@ const FLAP: f64 = 5.0;
 const FLAPS: u32 = 3;
 /// From this reading on, the older rule looks at the share.
 const CLASSIC_SAMPLES: u64 = 10;
+/// The time of so many good answers is shown as their median.
+const SHOWN: usize = 15;
 /// A probe that fails is asked again before its time; an answer within so many seconds of its time was scheduled.
 const EARLY: f64 = 0.5;
 
@@ -40,6 +45,8 @@ pub(super) struct Track {
     flaps: u32,
     is_excuse_spent: bool,
     scheduled: Option<f64>,
+    /// How long the latest good answers took, in seconds.
+    spans: VecDeque<f64>,
     /// Failures that will not count if the outage they belong to turns out to be excused: when each was answered.
     held: Vec<f64>,
 }
@@ -58,6 +65,7 @@ impl Track {
             flaps: 0,
             is_excuse_spent: false,
             scheduled: None,
+            spans: VecDeque::new(),
             held: Vec::new(),
         }
     }
@@ -68,6 +76,10 @@ impl Track {
         if reading.outcome == Outcome::Ok {
             self.wins += 1;
             self.ended = 0;
+            self.spans.push_back(answered - reading.t);
+            if self.spans.len() > SHOWN {
+                self.spans.pop_front();
+            }
             return self.streak.succeed(reading.t);
         }
         self.wins = 0;
@@ -221,6 +233,18 @@ impl Track {
             self.name, excess.failed, excess.known, self.complaint
         );
         self.finding(FindingCause::Rate, sentence)
+    }
+
+    /// How it stands.
+    pub(super) fn standing(&self) -> Standing {
+        Standing {
+            probe: self.name.clone(),
+            known: self.rate.known,
+            failed: self.rate.failed,
+            limit: self.rate.limit(),
+            latency: median(self.spans.iter().copied().collect()),
+            usual: self.pace.as_ref().map(|pace| pace.usual),
+        }
     }
 
     /// A finding of this probe.

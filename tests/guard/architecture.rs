@@ -1,5 +1,6 @@
 //! The shape of the code, held: imports point down the ladder, siblings are strangers, files say what they are for.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -142,4 +143,25 @@ fn no_file_is_too_long() {
         .map(|(path, text)| format!("{}: {} lines", path.display(), text.lines().count()))
         .collect();
     assert!(long.is_empty(), "{long:#?}");
+}
+
+/// The names of the methods in a text.
+fn methods(text: &str) -> BTreeSet<String> {
+    let named = text.split("fn ").skip(1).filter_map(|rest| {
+        let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        rest.get(name.len()..)?.starts_with('(').then_some(name)
+    });
+    named.collect()
+}
+
+#[test]
+fn a_resource_of_a_further_project_keeps_every_promise() {
+    let read = |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let text = read("src/resources/mod.rs");
+    let promised = text.split("pub trait Resource").nth(1).unwrap();
+    let promised = methods(promised.split("\n}\n").next().unwrap());
+    let kept = methods(&read("src/resources/placed.rs"));
+    // A promise that is not handed on would be kept at the wrong engine, by its default.
+    let lost: Vec<_> = promised.difference(&kept).collect();
+    assert!(promised.len() > 20 && lost.is_empty(), "{lost:?}");
 }

@@ -241,11 +241,11 @@ fn the_users_commands_run_around() {
     let log = scene.project().join("log");
     let write = |word: &str| vec![words(&["sh", "-c", &format!("echo {word} $GUARD_STAGE >> log")])];
     let services = Services {
-        compose: None,
         stop: write("stop"),
         start: write("start"),
         maintenance_on: write("on"),
         maintenance_off: write("off"),
+        ..Services::default()
     };
     services.quiesce(&Affected::default(), &scene.cx).unwrap();
     services.start(None, LIMIT, &scene.cx).unwrap();

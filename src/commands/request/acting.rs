@@ -121,6 +121,9 @@ pub struct Rollback {
     /// Do not ask
     #[arg(short, long, alias = "auto-confirm")]
     pub yes: bool,
+    /// Go back although somebody has deployed by hand since guard's last run
+    #[arg(long)]
+    pub force: bool,
     /// Back to the state before the last rollback
     #[arg(long, conflicts_with_all = ["backup_timestamp", "only", "service"])]
     pub undo: bool,
@@ -164,4 +167,15 @@ pub struct Resume {
     /// Who goes on if guard is killed.
     #[command(flatten)]
     pub standby: Standby,
+}
+
+/// `guard decide`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Decide {
+    /// What is to be done with the release that is watched
+    #[arg(value_name = "WHAT", value_parser = ["rollback", "accept", "hold"])]
+    pub choice: String,
+    /// Why; it stands in the journal
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
 }

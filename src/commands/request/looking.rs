@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use crate::store::Sample;
+
 /// `guard init`
 #[derive(Debug, Clone, Args)]
 pub struct Init {
@@ -36,8 +38,11 @@ pub struct Verify {
     #[arg(long)]
     pub all: bool,
     /// Also restore databases beside the live ones, compare them, and drop them again
-    #[arg(long)]
+    #[arg(long, conflicts_with = "sample")]
     pub restore: bool,
+    /// Look at every file, and read only so many of them, chosen by chance: 20, or 5%
+    #[arg(long, value_name = "N|P%")]
+    pub sample: Option<Sample>,
 }
 
 /// `guard delete`
@@ -60,6 +65,9 @@ pub struct Prune {
     /// Say what would be deleted; delete nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Compress the archives of all but the newest known-good backup again, harder, at this level of zstd
+    #[arg(long, value_name = "LEVEL", num_args = 0..=1, default_missing_value = "12", value_parser = clap::value_parser!(i32).range(1..=19))]
+    pub recompress: Option<i32>,
 }
 
 /// `guard salvage`
@@ -109,8 +117,8 @@ pub struct Watch {
     /// Serve /metrics and a status page at this address of this machine
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<std::net::SocketAddr>,
-    /// Judge the readings of a run again: its directory
-    #[arg(long, value_name = "DIR", env = "GUARD_REPLAY", conflicts_with_all = ["simulate", "metrics_file", "listen"])]
+    /// Judge the readings of a run again: its directory, or its probes.jsonl
+    #[arg(long, value_name = "PATH", env = "GUARD_REPLAY", conflicts_with_all = ["simulate", "metrics_file", "listen"])]
     pub replay: Option<std::path::PathBuf>,
     /// Show what these settings would make of typical faults
     #[arg(long, conflicts_with_all = ["metrics_file", "listen"])]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-pub use acting::{Abort, Backup, Deploy, Patience, Resume, Rollback, Selection, Standby};
+pub use acting::{Abort, Backup, Decide, Deploy, Patience, Resume, Rollback, Selection, Standby};
 pub use looking::{
     Check, Completions, Copy, Delete, Fetch, Freeze, HistoryOf, Init, Inside, List, Notify, Prune, Salvage, Show,
     Verify, Watch,
@@ -109,6 +109,8 @@ pub enum Request {
     Resume(Resume),
     /// End an unfinished run as things are: nothing is put back, everything is kept
     Abort(Abort),
+    /// While a release is watched elsewhere: roll back now, accept it now, or hold
+    Decide(Decide),
     /// List the backups
     List(List),
     /// Show what a backup holds

@@ -12,7 +12,7 @@ use crate::commands::refusal::{Outcome, Refusal};
 use crate::commands::request::Watch;
 use crate::commands::setup::Desk;
 use crate::commands::workbench::Bench;
-use crate::engine::crew::{Lookout, READINGS, WATCHES};
+use crate::engine::crew::{Errands, Lookout, READINGS, WATCHES};
 use crate::model::event::{Audience, Event, Level, Voice};
 use crate::model::exit::ExitCode;
 use crate::model::health::Verdict;
@@ -91,6 +91,8 @@ pub(super) fn live(asked: &Watch, bench: &Bench, desk: &Desk) -> Outcome {
         rules: bench.rules()?,
         project: bench.compose.as_ref().map(|compose| compose.project.clone()),
         runtime: bench.runtime.clone(),
+        errands: Errands::default(),
+        hears: false,
     };
     if lookout.probes.is_empty() {
         let refusal = Refusal::new(ExitCode::USAGE, "there is nothing to watch: the settings have no probe");
@@ -129,6 +131,7 @@ pub(super) fn live(asked: &Watch, bench: &Bench, desk: &Desk) -> Outcome {
     if let Some(path) = &asked.metrics_file {
         write_metrics(&cx.resolve(path), &board, &cx);
     }
+    lookout.errands.settle();
     scribe.notifier.settle();
     match outcome {
         Ok(()) if desk.style.json => Ok(desk.answer(json!({ "outcome": "well" }))),

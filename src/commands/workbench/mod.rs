@@ -12,9 +12,10 @@ use tokio::runtime::Handle;
 use crate::commands::learned;
 use crate::commands::plan::Place;
 use crate::commands::refusal::Refusal;
+use crate::commands::sealing;
 use crate::commands::secrets;
 use crate::config::{Request as Wish, Settings};
-use crate::engine::crew::{Crew, Pacer, SealInput};
+use crate::engine::crew::{Crew, Errands, Pacer, SealInput};
 use crate::journal::{Run, Runs};
 use crate::model::artifact::Displaced;
 use crate::model::exit::ExitCode;
@@ -22,7 +23,7 @@ use crate::model::fact::Actor;
 use crate::model::health::Rule;
 use crate::model::name::{ResourceName, Timestamp};
 use crate::resources::{Kind, Resource};
-use crate::services::Services;
+use crate::services::{Further, Services};
 use crate::store::Store;
 use crate::system::context::Context;
 use crate::system::docker::Compose;
@@ -57,6 +58,8 @@ pub struct Bench {
     pub runs: Runs,
     /// The Compose project, where there is one.
     pub compose: Option<Compose>,
+    /// Further projects that the same deployment changes.
+    pub further: Vec<Further>,
     /// Where probes run and signals arrive.
     pub runtime: Handle,
 }
@@ -80,6 +83,7 @@ impl Bench {
         let store = Store::open(&settings.backup_dir, &settings.state_dir).map_err(|error| refused(&error))?;
         let store = store.beside_project(&settings.directory);
         let compose = compose_of(&settings, &cx)?;
+        let further = further_of(&settings, &cx)?;
         let user = cx.environment.text("SUDO_USER").or_else(|| cx.environment.text("USER"));
         Ok(Self {
             actor: privilege::actor(user),
@@ -90,6 +94,7 @@ impl Bench {
             wish,
             store,
             compose,
+            further,
             runtime,
         })
     }
@@ -109,6 +114,7 @@ impl Bench {
     pub fn services(&self) -> Services {
         Services {
             compose: self.compose.clone(),
+            further: self.further.clone(),
             stop: self.settings.services.stop.clone(),
             start: self.settings.services.start.clone(),
             maintenance_on: self.settings.maintenance.on.clone(),
@@ -167,11 +173,13 @@ impl Bench {
         let store = Store::open(&self.settings.backup_dir, &self.settings.state_dir)
             .map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
         Ok(Crew {
+            cipher: sealing::cipher(self, Some(&cx.scratch))?,
             cx,
             resources,
             data,
             undoing,
             adopting: BTreeMap::new(),
+            command: Vec::new(),
             probes: self.probes()?,
             rule: self.rule(),
             rules: self.rules()?,
@@ -181,9 +189,11 @@ impl Bench {
             seal,
             verify: self.settings.verify.commands.clone(),
             verify_timeout: CHECK_LIMIT,
+            expect_change: self.settings.verify.expect_change.clone(),
             allow_unhealthy_baseline: self.settings.allow_unhealthy_baseline,
             runtime: self.runtime.clone(),
             pace: Pacer::default(),
+            errands: Errands::default(),
         })
     }
 
@@ -233,4 +243,25 @@ pub fn compose_of(settings: &Settings, cx: &Context) -> Result<Option<Compose>, 
         project,
         directory: settings.directory.clone(),
     }))
+}
+
+/// The further projects of some settings.
+///
+/// # Errors
+/// Compose is not there or refuses the files of one.
+pub fn further_of(settings: &Settings, cx: &Context) -> Result<Vec<Further>, Refusal> {
+    let further = settings.projects.iter().map(|project| {
+        let compose = project
+            .compose
+            .resolve(&cx.at(project.engine.as_ref()), &project.directory);
+        Ok(Further {
+            name: project.name.to_string(),
+            compose: compose.map_err(|error| {
+                let what = format!("the project {} of the settings cannot be used: {error}", project.name);
+                Refusal::new(ExitCode::REFUSED, what).next("to see everything that is in the way", "guard check")
+            })?,
+            engine: project.engine.clone(),
+        })
+    });
+    further.collect()
 }

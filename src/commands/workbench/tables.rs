@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Bench, Owned};
+use super::{Bench, Owned, further_of};
 use crate::commands::refusal::Refusal;
 use crate::config::{Declared, Settings};
 use crate::model::name::ProbeName;
@@ -11,6 +11,7 @@ use crate::model::setting::nearest;
 use crate::notify::Target;
 use crate::probes::{self, Probe};
 use crate::resources;
+use crate::services::Further;
 use crate::system::docker::Compose;
 use crate::watch::UserRule;
 
@@ -24,11 +25,27 @@ impl Bench {
             directory: settings.directory.clone(),
             compose: compose.cloned(),
         };
+        let further = further_of(settings, &self.cx)?;
         read_all(&settings.resources, |declared, section| {
             // The settings know only the kinds of this list.
             let kind = resources::kind(&declared.kind)?;
-            let resource = (kind.build)(declared.name.clone(), section, &site)?;
-            Some(Owned { kind, resource })
+            let Some(there) = chosen(section, &further).ok()? else {
+                let resource = (kind.build)(declared.name.clone(), section, &site)?;
+                return Some(Owned { kind, resource });
+            };
+            let site = resources::Site {
+                directory: there.compose.directory.clone(),
+                compose: Some(there.compose.clone()),
+            };
+            let placed = resources::Placed {
+                inner: (kind.build)(declared.name.clone(), section, &site)?,
+                project: there.name.clone(),
+                engine: there.engine.clone(),
+            };
+            Some(Owned {
+                kind,
+                resource: Box::new(placed),
+            })
         })
     }
 
@@ -56,8 +73,22 @@ impl Bench {
             {
                 section.problem("witness", message, hint);
             }
-            let built = (kind.build)(declared.name.clone(), section, &site)?;
-            Some((Arc::from(built), witness, says))
+            let Some(there) = chosen(section, &self.further).ok()? else {
+                let built = (kind.build)(declared.name.clone(), section, &site)?;
+                return Some((Arc::from(built), witness, says));
+            };
+            let site = probes::Site {
+                compose: Some(there.compose.clone()),
+            };
+            let inner = (kind.build)(declared.name.clone(), section, &site)?;
+            let built: Arc<dyn Probe> = match &there.engine {
+                Some(engine) => Arc::new(probes::Placed {
+                    inner,
+                    engine: engine.clone(),
+                }),
+                None => Arc::from(inner),
+            };
+            Some((built, witness, says))
         })?;
         Ok(probes::witnessed(&all))
     }
@@ -94,6 +125,24 @@ impl Bench {
             Target::read(&declared.kind, declared.name.clone(), section)
         })
     }
+}
+
+/// A table names a project that is none; it was noted.
+struct NoProject;
+
+/// The further project that a table names by `project`; `None`: it names none.
+fn chosen<'f>(section: &mut Section<'_>, further: &'f [Further]) -> Result<Option<&'f Further>, NoProject> {
+    let Some(name) = section.text("project") else {
+        return Ok(None);
+    };
+    let found = further.iter().find(|one| one.name == name);
+    if found.is_none() {
+        let names: Vec<&str> = further.iter().map(|one| one.name.as_str()).collect();
+        let hint = nearest(&name, names.iter().copied()).or(Some(format!("write [projects.{name}]")));
+        section.problem("project", format!("there is no [projects.{name}]"), hint);
+        return Err(NoProject);
+    }
+    Ok(found)
 }
 
 /// Reads the own keys of all these tables.

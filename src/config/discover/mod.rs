@@ -1,5 +1,6 @@
 //! What a directory shows of itself: the resources and probes that `guard init` writes down. It only looks.
 
+mod database;
 mod directory;
 mod found;
 mod render;

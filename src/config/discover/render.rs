@@ -5,6 +5,25 @@ use std::fmt::Write as _;
 use super::Discovery;
 use super::found::{Entry, Found, quoted};
 
+/// What cannot be found by looking. The recipient is none, so that nobody encrypts for a key that nobody has.
+const FURTHER: &str = "
+# What else is worth setting; docs/configuration.md says more on each.
+#
+# A copy elsewhere, which a lost machine does not take along:
+# [copy]
+# url = \"s3://backups/shop\"
+# endpoint = \"https://storage.example.net\"
+#
+# Encryption; `age-keygen -o offline.key` makes a key, to be kept off this machine, and tells its recipient:
+# [encryption]
+# recipients = [\"age1...\"]
+#
+# Who is told when a release is bad:
+# [notify.team]
+# kind = \"slack\"
+# url = \"${SLACK_WEBHOOK}\"
+";
+
 /// The text of a settings file: valid, in the order in which things are restored, each line explained.
 #[must_use]
 pub fn render(discovery: &Discovery) -> String {
@@ -67,6 +86,7 @@ pub fn render(discovery: &Discovery) -> String {
     text.push_str("\n# Which backups are kept.\n[retention]\n");
     line(&mut text, "keep = 10", "the newest known-good ones");
     line(&mut text, "keep_days = 30", "and all of the last days");
+    text.push_str(FURTHER);
     text
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use regex::Regex;
 
 use super::Discovery;
+use super::database::{Server, database};
 use super::directory::Configuration;
 use super::found::{Found, Names};
 use super::resolved::{Mount, Project, Published, Service};
@@ -23,13 +24,13 @@ pub(super) fn take_up(
     let databases: Vec<_> = project
         .services
         .iter()
-        .filter(|(_, service)| is_postgres(service))
+        .filter(|(_, service)| Server::of(service).is_some())
         .collect();
     for (service, definition) in &databases {
         let wish = if databases.len() == 1 { "db" } else { service.as_str() };
         discovery
             .resources
-            .push(database(names.give(wish), service, definition));
+            .extend(database(names.give(wish), service, definition));
     }
     let mut seen = BTreeSet::new();
     for (service, definition) in &project.services {
@@ -37,7 +38,7 @@ pub(super) fn take_up(
             let Some(source) = mount.source.as_deref().filter(|source| !source.is_empty()) else {
                 continue;
             };
-            if holds_postgres(mount) && is_postgres(definition) || !seen.insert(source.to_owned()) {
+            if Server::of(definition).is_some_and(|server| server.holds(mount)) || !seen.insert(source.to_owned()) {
                 continue;
             }
             match mount.kind.as_str() {
@@ -66,37 +67,6 @@ pub(super) fn of_every_project(names: &mut Names) -> Vec<Found> {
             "The images that the services run, so that a moved tag or a prune cannot take them away.",
         ),
     ]
-}
-
-fn is_postgres(service: &Service) -> bool {
-    let image = service.image_name().to_ascii_lowercase();
-    let is_other = ["exporter", "backup", "admin", "client", "bouncer"]
-        .iter()
-        .any(|word| image.contains(word));
-    let is_named = ["postgres", "postgis", "timescale", "pgvector"]
-        .iter()
-        .any(|word| image.contains(word));
-    // The password alone says nothing: the app is given it as well.
-    !is_other
-        && (is_named || service.variable("POSTGRES_PASSWORD").is_some() && service.volumes.iter().any(holds_postgres))
-}
-
-fn holds_postgres(mount: &Mount) -> bool {
-    mount.target.starts_with("/var/lib/postgresql")
-}
-
-/// The defaults are those of the official image.
-fn database(name: String, service: &str, definition: &Service) -> Found {
-    let user = definition.variable("POSTGRES_USER").unwrap_or("postgres");
-    let database = definition.variable("POSTGRES_DB").unwrap_or(user);
-    Found::new(name, "postgres", format!("The database of the service {service}."))
-        .text(
-            "service",
-            service,
-            "reached inside its container, so no password is needed here",
-        )
-        .text("database", database, "POSTGRES_DB of the service")
-        .text("user", user, "POSTGRES_USER of the service")
 }
 
 fn volume(name: String, source: &str, service: &str, definition: &Service, project: &Project) -> Found {

@@ -16,14 +16,13 @@ use crate::system::secrets;
 /// The file in the run's directory to which a deploy script appends what it has to tell.
 const ANNOUNCEMENTS: &str = "events";
 /// The file there that holds what the deploy command has written.
-const DEPLOY_LOG: &str = "deploy.log";
+pub const DEPLOY_LOG: &str = "deploy.log";
 
 /// Runs the deploy command.
-fn deploy(history: &History, cx: &Context) -> Result<Yield, Failure> {
+fn deploy(words: &[String], history: &History, cx: &Context) -> Result<Yield, Failure> {
     let events = cx.scratch.join(ANNOUNCEMENTS);
     let failed = |error: &(dyn std::error::Error + 'static)| Failure::from_error(error);
     drop(disk::open_append(&events).map_err(|error| failed(&error))?);
-    let words = &history.plan().command;
     let timeout = history.plan().policy.deploy_timeout;
     let result = run(words, "deploy", Some(cx.scratch.join(DEPLOY_LOG)), timeout, &events, cx);
     let deployed = announced(&events, cx).map_err(|error| failed(&error))?;
@@ -41,12 +40,46 @@ impl Crew {
     /// have to see the release. Otherwise it stays up across the way back, which takes it down at its end.
     pub(super) fn deploy(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
         self.services.maintenance_on(cx);
-        let result = deploy(history, cx);
+        let result = deploy(&self.command, history, cx);
+        Self::tell_left_running("deploy", result.is_ok(), cx);
+        self.look_at_way_back(history, cx);
         self.learn_secrets(cx);
         if result.is_ok() {
             self.take_page_down(cx);
+            self.secure(history, cx);
         }
         result
+    }
+
+    /// Looks whether the deploy command took away what the way back needs, as one does that cleans up behind itself: told now
+    /// and not when it is needed. A release is not bad for it.
+    fn secure(&self, history: &History, cx: &Context) {
+        let cx = &cx.unstoppable();
+        for artifact in history.artifacts() {
+            let name = &artifact.resource;
+            let Some(resource) = self.resources.get(name) else {
+                continue;
+            };
+            match resource.secure(artifact, &self.slot(history, name), cx) {
+                Ok(sentences) => {
+                    for sentence in sentences {
+                        cx.note(Level::Warn, format!("the deploy command took from {name}: {sentence}"));
+                    }
+                }
+                Err(error) => {
+                    let failure = super::failed(&error, cx);
+                    let hint = failure
+                        .hint
+                        .clone()
+                        .map_or_else(String::new, |hint| format!(" ({hint})"));
+                    let why = failure.sentence();
+                    cx.note(
+                        Level::Error,
+                        format!("THE WAY BACK IS NOT OPEN: the deploy command took from {name} what a rollback needs: {why}{hint}"),
+                    );
+                }
+            }
+        }
     }
 
     /// Takes the maintenance page down; a page that stays up is told, and that is all.
@@ -136,7 +169,7 @@ fn run(
     if output.status.success() {
         return Ok(());
     }
-    let call = cx.redaction.clean(&call.to_string());
+    let call = call.shown(&cx.redaction);
     let failure = Failure::new(format!("the {source} command `{call}` ended with {}", output.exit()));
     // A Ctrl-C reaches the whole group: the command may end before guard's own flag is looked at.
     Err(Failure {

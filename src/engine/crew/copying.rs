@@ -33,12 +33,14 @@ impl Crew {
     /// Copies one resource, and proves the copy.
     pub(super) fn capture(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Yield, Failure> {
         let resource = self.resource(name)?;
-        let slot = self.after_earlier(self.slot(history, name), name, cx);
+        let sealing = self.slot(history, name);
+        let slot = self.after_earlier(sealing.clone(), name, cx);
         let artifact = match self.adopting.get(name) {
             Some(material) => resource.adopt(material, &slot, cx),
             None => resource.capture(&slot, cx),
         };
-        let artifact = artifact.map_err(|error| failed(&error, cx))?;
+        let mut artifact = artifact.map_err(|error| failed(&error, cx))?;
+        sealing.shut(&mut artifact).map_err(|error| failed(&error, cx))?;
         Ok(Yield::Captured(artifact))
     }
 
@@ -54,10 +56,12 @@ impl Crew {
             );
             Vec::new()
         });
+        // Nothing is shared with a copy that others can read, or that not everybody can who should.
+        let recipients = self.cipher.recipients();
         let found = listed.into_iter().find_map(|listed| match listed {
             Listed::Backup(Backup {
                 directory, manifest, ..
-            }) => {
+            }) if manifest.recipients == recipients => {
                 let artifact = manifest
                     .artifacts
                     .into_iter()
@@ -99,6 +103,7 @@ impl Crew {
             command: plan.command.iter().map(|word| cx.redaction.clean(word)).collect(),
             git: None,
             // An adopted backup has the name of an old one and is not old: retention counts from here.
+            recipients: self.cipher.recipients(),
             begun: (!self.adopting.is_empty()).then(|| cx.clock.now()),
             settings: Some(FileEntry {
                 path: SETTINGS.to_owned(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::acting::Acting;
+use super::acting::{Acting, Errands};
 use super::observation::{Observation, Observed, Until};
 use super::pace::{PACES, paces};
 use crate::model::event::Level;
@@ -36,6 +36,10 @@ pub struct Lookout {
     pub project: Option<String>,
     /// Where the probes run.
     pub runtime: Handle,
+    /// What the rules set going.
+    pub errands: Errands,
+    /// Whether a person may end the watch by a decision that is left in the scratch directory.
+    pub hears: bool,
 }
 
 impl Lookout {
@@ -63,6 +67,8 @@ impl Lookout {
             rules: Vec::new(),
             project: None,
             runtime: self.runtime.clone(),
+            errands: self.errands.clone(),
+            hears: false,
         };
         let observed = patient.observe(Until::Gate, Expectation::default(), &[], cx)?;
         Ok(observed.judge.gate_passed())
@@ -93,11 +99,14 @@ impl Lookout {
             judge,
             readings: Vec::new(),
             count: 0,
+            from,
             log,
             expectation: Arc::new(expectation),
+            hears: self.hears,
             acting: Some(Acting {
                 project: self.project.clone(),
                 since: before.first().map_or(at, |reading| reading.at),
+                errands: self.errands.clone(),
             }),
         };
         let observed = self.runtime.block_on(observation.run(&self.probes, cx))?;
@@ -108,7 +117,7 @@ impl Lookout {
                 rule: self.rule.clone(),
                 probes: self.deciding(),
                 behind_the_gate,
-                from,
+                from: observed.from,
                 readings: observed.count,
                 before: before.iter().map(|reading| reading.at).max(),
                 asked: observed.asked,

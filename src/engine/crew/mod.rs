@@ -1,11 +1,15 @@
 //! Those who do the steps: each action goes to the resource, probe or command that it is about.
 
 mod acting;
+mod aftermath;
 mod command;
 mod copying;
+mod drift;
+mod intervening;
 mod lookout;
 mod observation;
 mod pace;
+mod pauses;
 mod proving;
 mod putting_back;
 mod relay;
@@ -30,10 +34,15 @@ use crate::probes::Probe;
 use crate::resources::{Resource, ResourceError, Slot};
 use crate::services::Services;
 use crate::store::Store;
+use crate::system::cipher::Cipher;
 use crate::system::context::Context;
 use crate::watch::UserRule;
 
+pub use acting::Errands;
+pub use command::DEPLOY_LOG;
 pub use copying::{SETTINGS, SealInput};
+pub use drift::{Left, drift, left_by, not_known};
+pub use intervening::{INTERVENTION, leave, left};
 pub use lookout::{Lookout, READINGS, WATCHES, replay, watches};
 pub use pace::{PACES, Pacer};
 pub use watching::ask_once;
@@ -50,6 +59,8 @@ pub struct Crew {
     pub undoing: Vec<Displaced>,
     /// Resources that are copied from what somebody made by hand, and not from what is live.
     pub adopting: BTreeMap<ResourceName, Material>,
+    /// The deploy command as it was given: the plan in the journal has it without its secrets. Empty where it never runs.
+    pub command: Vec<String>,
     /// The probes.
     pub probes: Vec<Arc<dyn Probe>>,
     /// How readings are judged.
@@ -62,18 +73,24 @@ pub struct Crew {
     pub env_files: Vec<PathBuf>,
     /// The backups.
     pub store: Store,
+    /// What copies are encrypted for and read with.
+    pub cipher: Arc<Cipher>,
     /// What the manifest says beside the copies.
     pub seal: SealInput,
     /// The user's checks, each a list of words.
     pub verify: Vec<Vec<String>>,
     /// How long one of them may take.
     pub verify_timeout: Duration,
+    /// The resources that a release has to change.
+    pub expect_change: Vec<ResourceName>,
     /// Whether an unhealthy baseline is accepted.
     pub allow_unhealthy_baseline: bool,
     /// Where the probes run.
     pub runtime: Handle,
     /// Who reads them while the backup is taken.
     pub pace: Pacer,
+    /// What the user's rules have set going.
+    pub errands: Errands,
 }
 
 impl Acts for Crew {
@@ -118,7 +135,8 @@ impl Crew {
     }
 
     fn slot(&self, history: &History, name: &ResourceName) -> Slot {
-        Slot::new(&self.store.directory().join(history.plan().backup.as_str()), name)
+        let backup = self.store.directory().join(history.plan().backup.as_str());
+        Slot::new(&backup, name).sealed(Arc::clone(&self.cipher))
     }
 }
 

@@ -7,9 +7,13 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::acting::{Acting, trace};
+use super::intervening::left;
+use super::pauses::Pauses;
 use crate::model::event::{Event, Level};
 use crate::model::fact::Failure;
 use crate::model::health::{Answer, Outcome, Reading, Rule, Verdict};
+use crate::model::intervention::{Choice, Intervention};
+use crate::model::standing::Phase;
 use crate::probes::{Expectation, Probe};
 use crate::system::context::Context;
 use crate::watch::Judge;
@@ -19,6 +23,8 @@ const IN_FLIGHT: usize = 6;
 /// After a failure the next reading comes at the latest after this, so that a slow schedule still decides in time.
 pub(super) const CONFIRMATION: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(100);
+/// How often people are told how the probes stand, and a decision of theirs is looked for.
+const GLANCE: Duration = Duration::from_millis(200);
 
 /// What an observation is waiting for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,6 +47,10 @@ pub(super) struct Observed {
     pub(super) count: usize,
     /// The moment of the verdict, in seconds since the observation began.
     pub(super) asked: f64,
+    /// Who ended it, where a person did; there is no verdict then.
+    pub(super) person: Option<Intervention>,
+    /// Where in the log its readings begin: behind those of what was begun again.
+    pub(super) from: u64,
 }
 
 /// An observation that is about to begin, or under way.
@@ -50,8 +60,11 @@ pub(super) struct Observation {
     pub(super) judge: Judge,
     pub(super) readings: Vec<Reading>,
     pub(super) count: usize,
+    pub(super) from: u64,
     pub(super) log: std::fs::File,
     pub(super) expectation: Arc<Expectation>,
+    /// Whether a decision of a person's ends it.
+    pub(super) hears: bool,
     pub(super) acting: Option<Acting>,
 }
 
@@ -66,8 +79,10 @@ struct Lane {
 impl Observation {
     /// Runs the schedule until what was waited for has come.
     pub(super) async fn run(mut self, probes: &[Arc<dyn Probe>], cx: &Context) -> Result<Observed, Failure> {
-        let begun = cx.clock.steady();
-        let (sender, mut arriving) = mpsc::unbounded_channel::<(usize, Reading)>();
+        let mut begun = cx.clock.steady();
+        let fresh = self.judge.clone();
+        let mut pauses = Pauses::new(self.rule.interval, cx);
+        let (mut sender, mut arriving) = mpsc::unbounded_channel::<(usize, Reading)>();
         let mut lanes: Vec<Lane> = probes
             .iter()
             .map(|probe| Lane {
@@ -77,15 +92,35 @@ impl Observation {
                 asked: 0,
             })
             .collect();
+        let mut glanced = None;
         loop {
+            if let Some(pause) = pauses.noticed(cx).filter(|_| !matches!(self.until, Until::Rounds(_))) {
+                self.begin_again(&fresh, pause, cx);
+                (begun, glanced) = (cx.clock.steady(), None);
+                // What was asked before the pause is not heard any more: its answer tells of the pause.
+                (sender, arriving) = mpsc::unbounded_channel();
+                for lane in &mut lanes {
+                    (lane.next, lane.in_flight) = (Duration::ZERO, 0);
+                }
+            }
             let now = cx.clock.steady().saturating_sub(begun);
-            if let Some(verdict) = self.ended(&lanes, now) {
+            let verdict = self.ended(&lanes, now);
+            let is_time = glanced.is_none_or(|last| now >= last + GLANCE);
+            if is_time {
+                glanced = Some(now);
+                self.tell_standing(now, cx);
+            }
+            // What the rule has found stands, whatever a person says in the same moment.
+            let person = (is_time && verdict.is_none()).then(|| self.decided(cx)).flatten();
+            if verdict.is_some() || person.is_some() {
                 return Ok(Observed {
                     asked: now.as_secs_f64(),
-                    verdict,
+                    verdict: verdict.unwrap_or(Verdict::Undecided),
+                    person,
                     judge: self.judge,
                     readings: self.readings,
                     count: self.count,
+                    from: self.from,
                 });
             }
             if cx.stop.is_asked() {
@@ -102,6 +137,52 @@ impl Observation {
                 () = tokio::time::sleep(TICK.min(self.rule.interval)) => {}
             }
         }
+    }
+
+    /// What a person has decided. A release that has not come up cannot be accepted yet.
+    fn decided(&mut self, cx: &Context) -> Option<Intervention> {
+        let heard = if self.hears { left(&cx.scratch) } else { Ok(None) };
+        let heard = heard.map_err(|why| {
+            self.hears = false;
+            let note = format!("what a person has decided cannot be read ({why}); to go back, end guard with Ctrl-C");
+            cx.note(Level::Warn, note);
+        });
+        let intervention = heard.ok().flatten()?;
+        (self.until == Until::Verdict || intervention.choice != Choice::Accept).then_some(intervention)
+    }
+
+    /// Tells where the probes stand.
+    fn tell_standing(&self, now: Duration, cx: &Context) {
+        let (phase, of) = match self.until {
+            Until::Rounds(_) => return,
+            Until::Gate => (Phase::Gate, self.rule.gate),
+            Until::Verdict => (Phase::Window, self.rule.window),
+        };
+        cx.voice.tell(&Event::Standing {
+            phase,
+            elapsed: now.as_secs_f64(),
+            of: of.as_secs_f64(),
+            probes: self.judge.standings(),
+        });
+    }
+
+    /// Forgets what was seen before a pause: a window with a hole in it proves nothing.
+    fn begin_again(&mut self, fresh: &Judge, pause: Duration, cx: &Context) {
+        let what = if self.until == Until::Gate {
+            "the wait"
+        } else {
+            "the watch"
+        };
+        let pause = pause.as_secs();
+        cx.note(
+            Level::Warn,
+            format!(
+                "nobody looked for {pause} s, because the machine slept or guard was suspended: {what} begins again"
+            ),
+        );
+        self.judge = fresh.clone();
+        self.count = 0;
+        self.from = self.log.metadata().map_or(self.from, |metadata| metadata.len());
     }
 
     /// The verdict, when what was waited for has come.

@@ -43,8 +43,10 @@ impl Pacer {
             rule,
             readings: Vec::new(),
             count: 0,
+            from: 0,
             log,
             expectation: Arc::new(Expectation::default()),
+            hears: false,
             acting: None,
         };
         let stop = Stop::default();

@@ -1,15 +1,18 @@
 //! The proof at the end of the way back: resources and services side by side, then the probes.
 
+use super::putting_back::ByProject;
 use super::{Crew, failed};
 use crate::engine::decide::nothing_changed;
 use crate::engine::history::History;
-use crate::model::artifact::{Live, Prepared};
+use crate::model::artifact::{Artifact, Live, Prepared};
 use crate::model::event::Level;
 use crate::model::fact::{Failure, Yield};
-use crate::model::name::ResourceName;
+use crate::model::name::{ResourceName, RunKind};
 use crate::model::plan::{Action, Step};
+use crate::resources::compose;
 use crate::services::ServiceError;
 use crate::system::context::Context;
+use crate::system::docker::Recorded;
 
 impl Crew {
     /// Asks everything that can be asked: each resource that nobody writes to, and the probes.
@@ -79,12 +82,48 @@ impl Crew {
     /// Whether what was started stays up; where it does not, that is told, and the probes say what it means.
     fn prove_steady(&self, history: &History, cx: &Context) -> Result<(), Failure> {
         let was_started = history.step(&Step::of(Action::Start).id).is_some();
-        let recorded = if was_started { self.recorded(history)? } else { None };
+        let all = if was_started {
+            self.recorded(history)?
+        } else {
+            ByProject::new()
+        };
         let (wanted, limit) = Self::wanted(history);
-        match self.services.await_steady(recorded.as_ref(), wanted, limit, cx) {
-            Err(error @ ServiceError::NotRunning(_)) => cx.note(Level::Warn, error.to_string()),
-            steady => steady.map_err(|error| Failure::from_error(&error))?,
+        for (project, recorded) in &all {
+            let (services, there) = self.services.of_project(project.as_deref(), cx);
+            match services.await_steady(Some(recorded), wanted, limit, &there) {
+                Err(error @ ServiceError::NotRunning(_)) => cx.note(Level::Warn, error.to_string()),
+                steady => steady.map_err(|error| Failure::from_error(&error))?,
+            }
         }
         Ok(())
+    }
+
+    /// What ran when the backup was taken, or, for an undo, when the rollback displaced it; by project.
+    pub(super) fn recorded(&self, history: &History) -> Result<ByProject<Recorded>, Failure> {
+        let project = |name: &ResourceName| {
+            let resource = self.resources.get(name)?;
+            resource.project().map(str::to_owned)
+        };
+        let mut all = ByProject::new();
+        if history.plan().kind == RunKind::Undo {
+            let displaced = self.undoing.iter();
+            all.extend(displaced.filter_map(|one| Some((project(&one.resource), compose::recorded_in(one)?))));
+            if self.services.further.is_empty() && !all.is_empty() {
+                return Ok(all);
+            }
+        }
+        let artifacts: Vec<Artifact> = match history.artifacts().next() {
+            Some(_) => history.artifacts().cloned().collect(),
+            // A rollback that found a project as in the backup displaced nothing of it: the backup says what ran.
+            None => self.backup(history)?.manifest.artifacts,
+        };
+        for artifact in &artifacts {
+            if let Some(recorded) = compose::recorded(artifact) {
+                // What is not asked for is no resource of this run; its copy tells where it belongs.
+                let of = artifact.project.clone().or_else(|| project(&artifact.resource));
+                all.entry(of).or_insert(recorded);
+            }
+        }
+        Ok(all)
     }
 }

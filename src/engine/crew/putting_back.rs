@@ -1,25 +1,28 @@
 //! The way back: evidence, staging, stopping, swapping, starting.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Crew, failed};
 use crate::engine::history::History;
-use crate::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
+use crate::model::artifact::{Artifact, Displaced, GONE, Live, Prepared, Work};
 use crate::model::event::Level;
 use crate::model::fact::{Failure, Yield};
 use crate::model::name::{ResourceName, RunKind};
 use crate::model::plan::Action;
-use crate::resources::compose;
+use crate::resources::Resource;
 use crate::services::{Affected, ServiceError, Wanted, keep_evidence};
 use crate::store::Backup;
 use crate::system::context::Context;
 use crate::system::disk;
-use crate::system::docker::Recorded;
 
 /// How long the services may take until they run and are healthy.
 const START_LIMIT: Duration = Duration::from_mins(2);
 /// The same for an undo, in which they only have to run: it may bring back a release that never becomes healthy.
 const UNDO_START_LIMIT: Duration = Duration::from_secs(30);
+
+/// Something for each project; `None` is the settings' own.
+pub(super) type ByProject<T> = BTreeMap<Option<String>, T>;
 
 impl Crew {
     /// Keeps what explains the failure, before anything is put back.
@@ -27,15 +30,20 @@ impl Crew {
         self.learn_secrets(cx);
         let directory = cx.scratch.join("evidence");
         disk::create_private_dir(&directory).map_err(|error| Failure::from_error(&error))?;
-        let project = self.services.compose.as_ref().map(|compose| compose.project.as_str());
-        for note in keep_evidence(&directory, project, history.opened(), cx) {
-            cx.note(Level::Warn, format!("evidence: {note}"));
+        let further = self.services.further.iter().map(|further| Some(further.name.as_str()));
+        for name in std::iter::once(None).chain(further) {
+            let (services, there) = self.services.of_project(name, cx);
+            let place = name.map_or(directory.clone(), |name| directory.join(name));
+            let project = services.compose.as_ref().map(|compose| compose.project.as_str());
+            for note in keep_evidence(&place, project, history.opened(), &there) {
+                cx.note(Level::Warn, format!("evidence: {note}"));
+            }
         }
         Ok(Yield::Nothing)
     }
 
     /// The backup that this run goes back to.
-    fn backup(&self, history: &History) -> Result<Backup, Failure> {
+    pub(super) fn backup(&self, history: &History) -> Result<Backup, Failure> {
         let found = self.store.get(&history.plan().backup);
         found.map_err(|error| Failure {
             permanent: true,
@@ -57,16 +65,33 @@ impl Crew {
 
     /// Proves the copy once more, and stages it beside what is live.
     pub(super) fn prepare(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        if let Some(withheld) = self.withheld_for_drift(name, history, cx) {
+            return Ok(Yield::Prepared(withheld));
+        }
+        if let Some(why) = self.way_back_is_gone(history) {
+            return Ok(Yield::Prepared(Prepared {
+                resource: name.clone(),
+                work: Work::Withheld(format!("{GONE}: {why}")),
+                details: serde_json::Value::Null,
+                price: Vec::new(),
+            }));
+        }
         self.stage(name, history, cx).map(Yield::Prepared)
+    }
+
+    /// Sees to it that the services run through which a resource is put back.
+    fn reach(&self, resource: &dyn Resource, cx: &Context) -> Result<(), Failure> {
+        let (services, there) = self.services.of_project(resource.project(), cx);
+        services
+            .ensure_running(&resource.needs_running(), START_LIMIT, &there)
+            .map_err(|error| Failure::from_error(&error))
     }
 
     fn stage(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Prepared, Failure> {
         let resource = self.resource(name)?;
         let artifact = self.artifact(name, history)?;
         let slot = self.slot(history, name);
-        self.services
-            .ensure_running(&resource.needs_running(), START_LIMIT, cx)
-            .map_err(|error| Failure::from_error(&error))?;
+        self.reach(resource, cx)?;
         slot.compare(&artifact).map_err(|error| failed(&error, cx))?;
         let policy = history.plan().policy.data_restore;
         resource
@@ -90,10 +115,12 @@ impl Crew {
                     Level::Warn,
                     format!("{name} was changed until now, in: {}", parts.join(", ")),
                 );
-                let affected = self.affected([name.clone()])?;
-                self.services
-                    .stop_users(&affected, cx)
-                    .map_err(|error| Failure::from_error(&error))?;
+                for (project, affected) in self.affected([name.clone()])? {
+                    let (services, there) = self.services.of_project(project.as_deref(), cx);
+                    services
+                        .stop_users(&affected, &there)
+                        .map_err(|error| Failure::from_error(&error))?;
+                }
             }
             // Services are stopped by now: leaving the new state alone is not open any more.
             Work::Withheld(why) => {
@@ -107,34 +134,43 @@ impl Crew {
         Ok(Yield::Prepared(prepared))
     }
 
-    /// What has to be stopped before these are put back.
-    fn affected(&self, names: impl IntoIterator<Item = ResourceName>) -> Result<Affected, Failure> {
-        let mut affected = Affected::default();
+    /// What has to be stopped before these are put back, by project.
+    fn affected(&self, names: impl IntoIterator<Item = ResourceName>) -> Result<ByProject<Affected>, Failure> {
+        let mut all = ByProject::new();
         for name in names {
             let resource = self.resource(&name)?;
+            let affected: &mut Affected = all.entry(resource.project().map(str::to_owned)).or_default();
             affected.occupied.extend(resource.occupies());
             affected.databases.extend(resource.needs_running());
             affected.keep_running.extend(resource.needs_running());
         }
-        Ok(affected)
+        Ok(all)
     }
 
     /// Stops what uses the data that is about to be swapped, and the failed release, which may still change data that is as
     /// it was.
     pub(super) fn quiesce(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
-        let mut affected = self.affected(Self::concerned(history))?;
+        let mut all = self.affected(Self::concerned(history))?;
         for prepared in history.prepared().filter(|_| !self.data.is_empty()) {
-            affected
-                .replaced
-                .extend(self.resource(&prepared.resource)?.replaces(prepared));
+            let resource = self.resource(&prepared.resource)?;
+            let affected = all.entry(resource.project().map(str::to_owned)).or_default();
+            affected.replaced.extend(resource.replaces(prepared));
         }
         for name in &self.data {
-            affected.keep_running.extend(self.resource(name)?.needs_running());
+            let resource = self.resource(name)?;
+            let affected = all.entry(resource.project().map(str::to_owned)).or_default();
+            affected.keep_running.extend(resource.needs_running());
         }
-        let stopped = self
-            .services
-            .quiesce(&affected, cx)
-            .map_err(|error| Failure::from_error(&error))?;
+        let failed = |error| Failure::from_error(&error);
+        // The settings' own project goes first: the page is put up with it, and the user's commands run.
+        let own = all.remove(&None).unwrap_or_default();
+        let mut stopped = self.services.quiesce(&own, cx).map_err(failed)?;
+        for (project, affected) in &all {
+            let (services, there) = self.services.of_project(project.as_deref(), cx);
+            let names = services.stop_users(affected, &there).map_err(failed)?;
+            let project = project.as_deref().unwrap_or_default();
+            stopped.extend(names.iter().map(|name| format!("{project}/{name}")));
+        }
         let by_command = self.services.stop.iter().map(|words| format!("`{}`", words.join(" ")));
         Ok(Yield::Quiesced(by_command.chain(stopped).collect()))
     }
@@ -169,12 +205,15 @@ impl Crew {
         };
         let resource = self.resource(name)?;
         let artifact = self.artifact(name, history)?;
-        self.services
-            .ensure_running(&resource.needs_running(), START_LIMIT, cx)
-            .map_err(|error| Failure::from_error(&error))?;
+        self.reach(resource, cx)?;
         let slot = self.slot(history, name);
+        let beside: Vec<&Prepared> = history
+            .prepared()
+            .filter(|other| &other.resource != name && other.work.is_needed())
+            .filter(|other| !history.displaced().any(|done| done.resource == other.resource))
+            .collect();
         let displaced = resource
-            .restore(prepared, &artifact, &slot, cx)
+            .restore_beside(prepared, &artifact, &slot, &beside, cx)
             .map_err(|error| failed(&error, cx))?;
         if !self.data.contains(name) {
             // What runs comes up later: the rest is compared when everything is started.
@@ -206,9 +245,7 @@ impl Crew {
     /// Swaps back what the rollback before this run displaced.
     pub(super) fn undo(&self, name: &ResourceName, cx: &Context) -> Result<Yield, Failure> {
         let resource = self.resource(name)?;
-        self.services
-            .ensure_running(&resource.needs_running(), START_LIMIT, cx)
-            .map_err(|error| Failure::from_error(&error))?;
+        self.reach(resource, cx)?;
         let Some(displaced) = self.undoing.iter().find(|displaced| &displaced.resource == name) else {
             return Err(Failure {
                 permanent: true,
@@ -223,12 +260,18 @@ impl Crew {
 
     /// Starts what ran when the backup was taken.
     pub(super) fn start(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
-        let recorded = self.recorded(history)?;
+        let mut all = self.recorded(history)?;
         let (wanted, limit) = Self::wanted(history);
-        match self.services.bring_up(recorded.as_ref(), wanted, limit, cx) {
-            // They were started, and starting them again would not make them well: the proof says what they are.
-            Err(error @ ServiceError::NotRunning(_)) => cx.note(Level::Warn, error.to_string()),
-            brought => brought.map_err(|error| Failure::from_error(&error))?,
+        // The settings' own project comes last: with it the page is taken down.
+        let own = all.remove(&None);
+        let further = all.into_iter().map(|(project, recorded)| (project, Some(recorded)));
+        for (project, recorded) in further.chain([(None, own)]) {
+            let (services, there) = self.services.of_project(project.as_deref(), cx);
+            match services.bring_up(recorded.as_ref(), wanted, limit, &there) {
+                // They were started, and starting them again would not make them well: the proof says what they are.
+                Err(error @ ServiceError::NotRunning(_)) => cx.note(Level::Warn, error.to_string()),
+                brought => brought.map_err(|error| Failure::from_error(&error))?,
+            }
         }
         Ok(Yield::Nothing)
     }
@@ -240,19 +283,5 @@ impl Crew {
         } else {
             (Wanted::Healthy, START_LIMIT)
         }
-    }
-
-    /// What ran when the backup was taken, or, for an undo, when the rollback displaced it.
-    pub(super) fn recorded(&self, history: &History) -> Result<Option<Recorded>, Failure> {
-        let displaced = self.undoing.iter().find_map(compose::recorded_in);
-        // A rollback that found the project as in the backup displaced nothing of it: the backup says what ran.
-        if history.plan().kind == RunKind::Undo && displaced.is_some() {
-            return Ok(displaced);
-        }
-        let artifacts: Vec<Artifact> = match history.artifacts().next() {
-            Some(_) => history.artifacts().cloned().collect(),
-            None => self.backup(history)?.manifest.artifacts,
-        };
-        Ok(artifacts.iter().find_map(compose::recorded))
     }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::Crew;
+use super::intervening::outcome;
 use super::lookout::{Lookout, READINGS};
-use super::observation::{CONFIRMATION, Observed, Until};
+use super::observation::{CONFIRMATION, Until};
 use crate::engine::history::History;
 use crate::model::event::Level;
 use crate::model::fact::{Failure, UNSEEN, Yield};
@@ -32,15 +33,20 @@ impl Crew {
         }
         // A deployment right behind another finds containers whose checks have not been made yet.
         if !self.allow_unhealthy_baseline {
-            self.services
-                .await_health(cx)
-                .map_err(|error| Failure::from_error(&error))?;
+            let further = self.services.further.iter().map(|further| Some(further.name.as_str()));
+            for name in std::iter::once(None).chain(further) {
+                let (services, there) = self.services.of_project(name, cx);
+                services
+                    .await_health(&there)
+                    .map_err(|error| Failure::from_error(&error))?;
+            }
         }
         let rule = Rule {
             interval: self.rule.interval.min(CONFIRMATION),
             ..self.rule.clone()
         };
-        let observed = self.observe(&rule, Until::Rounds(BASELINE_ROUNDS), Expectation::default(), &[], cx)?;
+        let lookout = self.lookout(&rule, false);
+        let observed = lookout.observe(Until::Rounds(BASELINE_ROUNDS), Expectation::default(), &[], cx)?;
         let complaints = complaints(&self.deciding(), &observed.readings);
         // A backup alone changes nothing: it is taken of an unwell system too, and marked as tainted.
         if complaints.is_empty() || self.allow_unhealthy_baseline || history.plan().kind == RunKind::Backup {
@@ -62,17 +68,24 @@ impl Crew {
 
     /// Waits until the new release answers.
     pub(super) fn gate(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        self.expect_change(history, cx)?;
         if self.probes.is_empty() {
+            self.keep_left(false, cx);
             return Ok(Yield::Nothing);
         }
-        let observed = self.observe(&self.rule, Until::Gate, expectation(history), &before(history, cx)?, cx)?;
-        match observed.verdict {
-            Verdict::Bad(finding) => Err(Failure {
+        let lookout = self.lookout(&self.rule, true);
+        let observed = lookout.observe(Until::Gate, expectation(history), &before(history, cx)?, cx)?;
+        if let Some(person) = observed.person {
+            return outcome(person, observed.judge.tally());
+        }
+        if let Verdict::Bad(finding) = observed.verdict {
+            return Err(Failure {
                 finding: Some(finding.clone()),
                 ..Failure::new(finding.sentence)
-            }),
-            _ => Ok(Yield::Nothing),
+            });
         }
+        self.keep_left(false, cx);
+        Ok(Yield::Nothing)
     }
 
     /// Watches the release for the window, or for what is left of it.
@@ -92,8 +105,12 @@ impl Crew {
             window,
             ..self.rule.clone()
         };
-        let observed = self.observe(&rule, Until::Verdict, expectation(history), &before(history, cx)?, cx)?;
+        let lookout = self.lookout(&rule, true);
+        let observed = lookout.observe(Until::Verdict, expectation(history), &before(history, cx)?, cx)?;
         let tally = observed.judge.tally();
+        if let Some(person) = observed.person {
+            return outcome(person, tally);
+        }
         match observed.verdict {
             Verdict::Bad(finding) => Err(Failure {
                 finding: Some(finding.clone()),
@@ -102,10 +119,12 @@ impl Crew {
             Verdict::Inconclusive(why) => Ok(Yield::Watched {
                 tally,
                 inconclusive: Some(why),
+                person: None,
             }),
             Verdict::Healthy | Verdict::Undecided => Ok(Yield::Watched {
                 tally,
                 inconclusive: None,
+                person: None,
             }),
         }
     }
@@ -115,7 +134,8 @@ impl Crew {
         if self.probes.is_empty() {
             return Ok(vec![UNSEEN.to_owned()]);
         }
-        let observed = self.observe(&self.rule, Until::Gate, Expectation::default(), &[], cx)?;
+        let lookout = self.lookout(&self.rule, false);
+        let observed = lookout.observe(Until::Gate, Expectation::default(), &[], cx)?;
         match observed.verdict {
             Verdict::Bad(finding) => Err(Failure {
                 finding: Some(finding.clone()),
@@ -139,23 +159,17 @@ impl Crew {
             .collect()
     }
 
-    /// Runs the schedule until what was waited for has come.
-    fn observe(
-        &self,
-        rule: &Rule,
-        until: Until,
-        expectation: Expectation,
-        before: &[Reading],
-        cx: &Context,
-    ) -> Result<Observed, Failure> {
-        let lookout = Lookout {
+    /// A lookout over the probes of the run; `hears`: a person may end it.
+    fn lookout(&self, rule: &Rule, hears: bool) -> Lookout {
+        Lookout {
             probes: self.probes.clone(),
             rule: rule.clone(),
             rules: self.rules.clone(),
             project: self.services.compose.as_ref().map(|compose| compose.project.clone()),
             runtime: self.runtime.clone(),
-        };
-        lookout.observe(until, expectation, before, cx)
+            errands: self.errands.clone(),
+            hears,
+        }
     }
 }
 

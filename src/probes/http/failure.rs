@@ -4,12 +4,11 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use rustls::CertificateError;
-
 use super::client::{Strayed, Unresolved};
 use crate::model::health::{Answer, Class};
 use crate::model::text::duration;
 use crate::probes::common::{connection_failed, spoken};
+use crate::probes::tls::untrusted;
 use crate::system::context::Context;
 
 /// The answer that stands for this error.
@@ -61,32 +60,4 @@ fn causes<'e>(error: &'e (dyn Error + 'static)) -> Vec<&'e (dyn Error + 'static)
         };
     }
     found
-}
-
-fn untrusted(error: &rustls::Error, cx: &Context) -> Answer {
-    use CertificateError as Bad;
-    let rustls::Error::InvalidCertificate(why) = error else {
-        return Answer::failed(Class::Reset, spoken(cx, &format!("TLS failed: {error}")));
-    };
-    match why {
-        Bad::Expired | Bad::ExpiredContext { .. } => Answer::failed(
-            Class::TlsExpired,
-            "the certificate has expired (or this machine's clock is wrong)",
-        ),
-        Bad::NotValidYet | Bad::NotValidYetContext { .. } => Answer::failed(
-            Class::TlsExpired,
-            "the certificate is not valid yet (or this machine's clock is wrong)",
-        ),
-        Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
-            Answer::failed(Class::TlsName, "the certificate is for another name")
-        }
-        Bad::UnknownIssuer => Answer::failed(
-            Class::TlsUntrusted,
-            "the certificate's issuer is not trusted (`ca_file` names one more)",
-        ),
-        other => Answer::failed(
-            Class::TlsUntrusted,
-            spoken(cx, &format!("the certificate is not trusted: {other}")),
-        ),
-    }
 }

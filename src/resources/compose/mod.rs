@@ -76,14 +76,14 @@ fn unseen(error: DockerError) -> ResourceError {
     ResourceError::because("could not see the Compose project", error)
 }
 
-fn details(artifact: &Artifact, slot: Option<&Slot>) -> Result<Details> {
+fn details(artifact: &Artifact, from: Option<(&Slot, &Context)>) -> Result<Details> {
     let read: std::result::Result<Details, _> = serde_json::from_value(artifact.details.clone());
     let mut details = read.map_err(|error| ResourceError {
         copy_is_bad: true,
         ..ResourceError::because("could not read the copy's description", error)
     })?;
-    if let Some(slot) = slot {
-        details.state.copies = slot.directory();
+    if let Some((slot, cx)) = from {
+        details.state.copies = slot.opened(artifact, &cx.scratch)?;
     }
     Ok(details)
 }
@@ -206,6 +206,7 @@ impl Resource for Project {
         };
         Ok(Artifact {
             resource: self.name.clone(),
+            project: None,
             kind: KIND.key.to_owned(),
             fingerprint,
             files: kept,
@@ -218,7 +219,7 @@ impl Resource for Project {
 
     fn prepare(&self, artifact: &Artifact, slot: &Slot, _: DataRestore, cx: &Context) -> Result<Prepared> {
         slot.compare(artifact)?;
-        let details = details(artifact, Some(slot))?;
+        let details = details(artifact, Some((slot, cx)))?;
         let now = fingerprint_of(cx, &details.state.recorded.compose)?;
         let differences = artifact.fingerprint.differences(&now);
         let mut price: Vec<String> = swap::orphans(&details.state, cx)?
@@ -255,7 +256,7 @@ impl Resource for Project {
     }
 
     fn restore(&self, _: &Prepared, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Displaced> {
-        let details = details(artifact, Some(slot))?;
+        let details = details(artifact, Some((slot, cx)))?;
         swap::swap(&self.name, &details.state, "restore", cx)
     }
 

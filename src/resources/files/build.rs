@@ -1,10 +1,11 @@
 //! Reads the keys of a set of files from its table in `guard.toml`.
 
-use std::path::{Component, Path};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSetBuilder};
 
-use super::{Files, root_of};
+use super::Files;
 use crate::model::name::ResourceName;
 use crate::model::plan::StageName;
 use crate::model::section::Section;
@@ -82,4 +83,11 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
         };
         Box::new(files) as Box<dyn crate::resources::Resource>
     })
+}
+
+/// The part of a pattern before its first wildcard, in whole components.
+fn root_of(pattern: &Path) -> PathBuf {
+    let is_plain =
+        |part: &std::path::Component<'_>| !part.as_os_str().as_bytes().iter().any(|byte| b"*?[{\\!".contains(byte));
+    pattern.components().take_while(is_plain).collect()
 }

@@ -1,18 +1,20 @@
 //! Configuration files: kept one by one with owner and mode, replaced in one rename each, tested before they are taken up.
 
 mod build;
+mod drafts;
 mod list;
 mod replace;
 mod secrets;
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use globset::GlobSet;
 use serde_json::Value;
 
 pub(super) use build::KIND;
 
+use self::drafts::Drafts;
 use self::list::{Content, Entry, fingerprint};
 use self::replace::Stock;
 use super::names::escaped;
@@ -41,6 +43,8 @@ pub(super) struct Files {
 
 /// The name of the list in the slot.
 const LIST: &str = "files.json";
+/// The directory in the slot in which the files lie, each under its digest.
+const BLOBS: &str = "blobs";
 
 fn json<T: serde::Serialize>(value: &T) -> Result<Value> {
     serde_json::to_value(value).map_err(|error| ResourceError::because("could not describe the files", error))
@@ -163,22 +167,17 @@ impl Resource for Files {
     }
 
     fn capture(&self, slot: &Slot, cx: &Context) -> Result<Artifact> {
-        let blobs = slot.directory().join("blobs");
-        disk::create_private_dir(&blobs)?;
+        let drafts = Drafts::of(slot, cx)?;
+        let blobs = drafts.directory();
         let mut files: Vec<FileEntry> = Vec::new();
         let listing = self.list(cx, |below| {
-            let Some(entry) = replace::keep(&self.directory, below, &blobs)? else {
+            let Some(entry) = replace::keep(&self.directory, below, blobs)? else {
                 return Ok(None);
             };
             if let Content::File { bytes, sha256 } = &entry.content {
-                let path = blobs.join(sha256);
-                if usize::try_from(*bytes).is_ok_and(|bytes| bytes <= secrets::LIMIT)
-                    && let Some(content) = disk::read_optional(&path)?
-                {
-                    secrets::learn(&content, &cx.redaction);
-                }
+                secrets::learn_file(&blobs.join(sha256), *bytes, &cx.redaction)?;
                 let file = FileEntry {
-                    path: format!("{}/blobs/{sha256}", self.name),
+                    path: format!("{}/{BLOBS}/{sha256}", self.name),
                     bytes: *bytes,
                     sha256: sha256.clone(),
                 };
@@ -188,12 +187,14 @@ impl Resource for Files {
             }
             Ok(Some(entry))
         })?;
+        files = drafts.keep(files, slot)?;
         let details = json(&listing.entries)?;
         let shown = serde_json::to_vec_pretty(&listing.entries)
             .map_err(|error| ResourceError::because("could not describe the files", error))?;
         files.push(slot.keep_bytes(&shown, LIST)?);
         Ok(Artifact {
             resource: self.name.clone(),
+            project: None,
             kind: KIND.key.to_owned(),
             fingerprint: fingerprint(&listing.entries),
             summary: text::plural(listing.entries.len() as u64, "file"),
@@ -215,7 +216,7 @@ impl Resource for Files {
         };
         let stock = Stock {
             entries,
-            blobs: escaped(slot.directory().join("blobs").as_os_str().as_bytes()),
+            blobs: escaped(slot.opened(artifact, &cx.scratch)?.join(BLOBS).as_os_str().as_bytes()),
         };
         replace::prove(&stock)?;
         Ok(Prepared {
@@ -274,6 +275,10 @@ impl Resource for Files {
         Ok(())
     }
 
+    fn weigh(&self, displaced: &Displaced, _cx: &Context) -> Result<Option<u64>> {
+        Ok(Some(disk::weight(&stock(&displaced.details)?.directory()?)?))
+    }
+
     fn forget(&self, displaced: &Displaced, _cx: &Context) -> Result<()> {
         if displaced.details.is_null() {
             return Ok(());
@@ -289,11 +294,4 @@ impl Resource for Files {
             _ => Ok(()),
         }
     }
-}
-
-/// The part of a pattern before its first wildcard, in whole components.
-fn root_of(pattern: &Path) -> PathBuf {
-    let is_plain =
-        |part: &std::path::Component<'_>| !part.as_os_str().as_bytes().iter().any(|byte| b"*?[{\\!".contains(byte));
-    pattern.components().take_while(is_plain).collect()
 }

@@ -1,12 +1,28 @@
 //! Learns the secrets that a file of `KEY=VALUE` lines holds, so that they appear in no text of guard's.
 
+use std::path::Path;
+
 use crate::model::secret::{Redaction, is_secret_name};
+use crate::system::disk::{self, DiskError};
 
 /// Files larger than this are no env files.
-pub(super) const LIMIT: usize = 256 * 1024;
+const LIMIT: u64 = 256 * 1024;
+
+/// Learns what a file of this length holds, where it may be one of that kind.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn learn_file(path: &Path, bytes: u64, redaction: &Redaction) -> Result<(), DiskError> {
+    if bytes <= LIMIT
+        && let Some(content) = disk::read_optional(path)?
+    {
+        learn(&content, redaction);
+    }
+    Ok(())
+}
 
 /// Learns the values of the keys that look secret.
-pub(super) fn learn(content: &[u8], redaction: &Redaction) {
+fn learn(content: &[u8], redaction: &Redaction) {
     let Ok(text) = std::str::from_utf8(content) else {
         return;
     };

@@ -1,29 +1,30 @@
 //! The git work tree: commit, branch, index and files, held as a snapshot in the repository itself.
 
 mod adopt;
+mod bundle;
 mod journey;
 mod record;
 mod repository;
 mod snapshot;
 mod survey;
+mod work;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
-use self::record::{Back, Held, back, held, value};
+use self::record::{Held, back, held, value};
 use self::repository::Repository;
-use self::snapshot::{Head, State, Store};
-use self::survey::short;
+use self::snapshot::Store;
 use super::{Built, Kind, Resource, ResourceError, Result, Site, Slot, Survey};
-use crate::model::artifact::{Artifact, Displaced, FileEntry, Live, Prepared, Work};
+use crate::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::foreign::{Material, Part};
 use crate::model::name::ResourceName;
 use crate::model::plan::StageName;
 use crate::model::policy::DataRestore;
 use crate::model::section::Section;
-use crate::model::text;
 use crate::system::context::Context;
 
 /// `kind = "git"`.
@@ -35,13 +36,15 @@ pub(super) const KIND: Kind = Kind {
     build,
 };
 
-/// The key: `path`, a directory in the work tree; the project's own where it is not given.
+/// The keys: `path`, a directory in the work tree, the project's own where it is not given; `bundle`, whether the backup
+/// holds the repository's history as well, so that it outlives the repository.
 #[expect(clippy::unnecessary_wraps, reason = "the signature of every kind")]
 fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
     let path = section.path("path").unwrap_or_default();
     Some(Box::new(Git {
         name,
         directory: site.directory.join(path),
+        bundles: section.flag("bundle").unwrap_or(true),
     }))
 }
 
@@ -49,70 +52,8 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
 pub(super) struct Git {
     name: ResourceName,
     directory: PathBuf,
-}
-
-impl Git {
-    /// The directory of refs of this resource in this run. A `.` in a name could make a name that git forbids.
-    fn refs(&self, cx: &Context) -> String {
-        format!("refs/guard/{}/{}", cx.token(), self.name.as_str().replace('.', "_"))
-    }
-
-    fn proven(&self, artifact: &Artifact, cx: &Context) -> Result<Held> {
-        let held = held(artifact)?;
-        let repository = Repository::open(&self.directory, cx)?;
-        for commit in [Some(held.commit.as_str()), held.state.head.commit()]
-            .into_iter()
-            .flatten()
-        {
-            if !snapshot::is_whole(&repository, commit)? {
-                let what = format!(
-                    "the repository no longer holds {} whole, which the backup needs",
-                    short(commit)
-                );
-                return Err(ResourceError::bad_copy(what)
-                    .with_hint("fetch it, or put the code back by hand from the patch in the backup"));
-            }
-        }
-        Ok(held)
-    }
-
-    fn artifact(
-        &self,
-        repository: &Repository<'_>,
-        held: &Held,
-        files: Vec<FileEntry>,
-        about: &str,
-    ) -> Result<Artifact> {
-        let place = match &held.state.head {
-            Head::Branch { name, commit } => format!("{} at {}", name.trim_start_matches("refs/heads/"), short(commit)),
-            Head::Detached { commit } => format!("no branch, at {}", short(commit)),
-            Head::Unborn { name } => format!("{} without a commit yet", name.trim_start_matches("refs/heads/")),
-        };
-        let version = repository.ask(["--version"], "ask for the version")?;
-        Ok(Artifact {
-            resource: self.name.clone(),
-            kind: KIND.key.to_owned(),
-            fingerprint: held.state.fingerprint(),
-            files,
-            details: value(held)?,
-            summary: format!("{place}, {about}"),
-            not_kept: Vec::new(),
-            tools: vec![("git".to_owned(), version.trim_start_matches("git version ").to_owned())],
-        })
-    }
-
-    fn go(&self, to: &State, displaced: &str, cx: &Context) -> Result<Displaced> {
-        let repository = Repository::open(&self.directory, cx)?;
-        let from = journey::go(&repository, to, displaced)?;
-        Ok(Displaced {
-            resource: self.name.clone(),
-            details: value(&Back {
-                state: from,
-                r#ref: displaced.to_owned(),
-            })?,
-            kept_as: vec![format!("git ref {displaced}")],
-        })
-    }
+    /// Whether backups hold what the repository holds for them.
+    bundles: bool,
 }
 
 impl Resource for Git {
@@ -130,51 +71,7 @@ impl Resource for Git {
     }
 
     fn capture(&self, slot: &Slot, cx: &Context) -> Result<Artifact> {
-        let repository = Repository::open(&self.directory, cx)?;
-        journey::unlocked(&repository)?;
-        let state = snapshot::look(&repository, Store::Repository, None)?;
-        if state.staged.is_none() {
-            return Err(
-                ResourceError::new("the index holds conflicts").with_hint("resolve them and `git add` the files")
-            );
-        }
-        let name = format!("{}/snapshot", self.refs(cx));
-        let commit = snapshot::hold(&repository, &state, &name)?;
-        let base = state.head.commit().unwrap_or(repository.empty_tree());
-        let diff = [
-            "diff-tree",
-            "-p",
-            "--binary",
-            "--full-index",
-            "--no-ext-diff",
-            "--no-textconv",
-            base,
-            &commit,
-        ];
-        let patch = repository.run(&repository.git(diff), "write a patch")?;
-        let status = repository.run(
-            &repository.git(["status", "--porcelain=v2", "--branch", "--ignore-submodules=all"]),
-            "ask for the status",
-        )?;
-        let held = Held {
-            state,
-            commit,
-            r#ref: name,
-        };
-        let shown = serde_json::to_vec_pretty(&held)
-            .map_err(|error| ResourceError::because("could not describe the work tree", error))?;
-        let files = vec![
-            slot.keep_bytes(&shown, "head.json")?,
-            slot.keep_bytes(&status.stdout, "status.txt")?,
-            slot.keep_bytes(&patch.stdout, "local.patch")?,
-        ];
-        let local = status
-            .stdout
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty() && !line.starts_with(b"#"))
-            .count();
-        let local = text::plural(local as u64, "local change");
-        self.artifact(&repository, &held, files, &local)
+        self.copied(slot, cx)
     }
 
     fn adopt(&self, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact> {
@@ -190,6 +87,7 @@ impl Resource for Git {
             state,
             commit,
             r#ref: name,
+            history: None,
         };
         let shown = serde_json::to_vec_pretty(&held)
             .map_err(|error| ResourceError::because("could not describe the work tree", error))?;
@@ -199,12 +97,41 @@ impl Resource for Git {
 
     fn prove(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
         slot.compare(artifact)?;
-        self.proven(artifact, cx).map(drop)
+        let held = held(artifact)?;
+        let has_all = Repository::open(&self.directory, cx).and_then(|repository| Self::lacks(&repository, &held));
+        match has_all {
+            Ok(None) => Ok(()),
+            _ if bundle::has_any(artifact) => bundle::rehearse(artifact, slot, cx),
+            _ => self.proven(artifact, slot, cx).map(drop),
+        }
+    }
+
+    fn rehearse(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
+        self.prove(artifact, slot, cx)?;
+        if bundle::has_any(artifact) {
+            bundle::rehearse(artifact, slot, cx)?;
+        }
+        Ok(())
+    }
+
+    fn secure(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Vec<String>> {
+        let held = held(artifact)?;
+        let repository = Repository::open(&self.directory, cx)?;
+        let is_held = repository.commit(&held.r#ref)?.as_ref() == Some(&held.commit);
+        if is_held && Self::lacks(&repository, &held)?.is_none() {
+            return Ok(Vec::new());
+        }
+        self.proven(artifact, slot, cx)?;
+        let words = ["update-ref", "--no-deref", "-m", "guard", &held.r#ref, &held.commit];
+        repository.ask(words, "hold a snapshot")?;
+        Ok(vec![
+            "the snapshot was removed from the repository; it is held there again".to_owned(),
+        ])
     }
 
     fn prepare(&self, artifact: &Artifact, slot: &Slot, _data: DataRestore, cx: &Context) -> Result<Prepared> {
         slot.compare(artifact)?;
-        let held = self.proven(artifact, cx)?;
+        let held = self.proven(artifact, slot, cx)?;
         let repository = Repository::open(&self.directory, cx)?;
         journey::unlocked(&repository)?;
         let now = snapshot::look(&repository, Store::Repository, None)?;
@@ -250,6 +177,15 @@ impl Resource for Git {
                 Err(error) => Live::Unknown(error.to_string()),
             },
         )
+    }
+
+    fn live_release(&self, cx: &Context) -> Result<BTreeMap<String, String>> {
+        let repository = Repository::open(&self.directory, cx)?;
+        let commit = repository.ask(["rev-parse", "--verify", "--quiet", "HEAD"], "ask for the commit");
+        // A branch without a commit has no release on it.
+        let commit = commit.ok();
+        let release = commit.map(|commit| ("work tree".to_owned(), format!("commit {}", commit.trim())));
+        Ok(release.into_iter().collect())
     }
 
     fn undo(&self, displaced: &Displaced, cx: &Context) -> Result<Displaced> {

@@ -13,6 +13,9 @@ pub(super) struct Held {
     pub(super) state: State,
     pub(super) commit: String,
     pub(super) r#ref: String,
+    /// The commit that `history.bundle` in the backup stands on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) history: Option<String>,
 }
 
 /// What a journey displaced.

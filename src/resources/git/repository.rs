@@ -113,6 +113,43 @@ impl<'c> Repository<'c> {
             );
             return Err(ResourceError::new(what).with_hint("look at `git config core.worktree`"));
         }
+        Self::at(top, cx)
+    }
+
+    /// Makes an empty repository whose work tree is this directory, which belongs to none yet.
+    ///
+    /// # Errors
+    /// git refuses.
+    pub(super) fn init(directory: &Path, cx: &'c Context) -> Result<Self> {
+        Self::made(&["init", "--quiet"], directory, cx)
+    }
+
+    /// Makes an empty repository without a work tree in this directory.
+    ///
+    /// # Errors
+    /// git refuses.
+    pub(super) fn bare(directory: &Path, cx: &'c Context) -> Result<Self> {
+        Self::made(&["init", "--quiet", "--bare"], directory, cx)
+    }
+
+    fn made(words: &[&str], directory: &Path, cx: &'c Context) -> Result<Self> {
+        // Without a template: hooks of this machine are no part of it.
+        let call = plain(directory).args(words).args(["--template", ""]);
+        cx.output(&call)
+            .map_err(|error| explained(format!("could not make a repository in {}", directory.display()), error))?;
+        Self::at(directory.to_owned(), cx)
+    }
+
+    /// Whether this directory belongs to no repository at all.
+    pub(super) fn is_missing(directory: &Path, cx: &Context) -> bool {
+        let asked = cx.outcome(&plain(directory).args(["rev-parse", "--git-dir"]));
+        asked.is_ok_and(|outcome| {
+            !outcome.status.success() && outcome.stderr.to_lowercase().contains("not a git repository")
+        })
+    }
+
+    fn at(top: PathBuf, cx: &'c Context) -> Result<Self> {
+        let failed = |error| explained(format!("could not open the repository at {}", top.display()), error);
         let listed = plain(&top).args(["config", "--name-only", "--get-regexp", r"^filter\."]);
         let listed = cx.outcome(&listed).map_err(failed)?.text();
         // A driver that is named here could only be reached through the repository's own info/attributes.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Recorded;
+use super::record::Recorded;
 use crate::model::fingerprint::Fingerprint;
 use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
@@ -56,6 +56,22 @@ fn names_asked_for(compose: &Compose, cx: &Context) -> BTreeMap<String, String> 
         Some((service.clone(), name.to_owned()))
     });
     named.collect()
+}
+
+/// The image of each service that runs, in words.
+pub(super) fn release(compose: &Compose, cx: &Context) -> Result<BTreeMap<String, String>> {
+    let containers = own(compose, cx).map_err(|error| ResourceError::because("could not see the containers", error))?;
+    let mut images: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for container in containers.iter().filter(|container| container.is_up()) {
+        let digest = container.image_id.trim_start_matches("sha256:");
+        let shown = digest.get(..12).unwrap_or(digest);
+        images.entry(container.service.clone()).or_default().insert(shown);
+    }
+    let told = images.into_iter().map(|(service, shown)| {
+        let shown: Vec<&str> = shown.into_iter().collect();
+        (service, format!("image {}", shown.join(" and ")))
+    });
+    Ok(told.collect())
 }
 
 /// What each of these services runs now, and what their names stand for.

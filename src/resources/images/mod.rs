@@ -3,13 +3,15 @@
 mod live;
 mod names;
 mod obtain;
+mod record;
+mod saved;
 
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 
 use self::names::{Names, drop_pins, encode};
+use self::record::{Details, details};
+use self::saved::Saves;
+use super::volume::chunks;
 use super::{Built, Kind, Resource, ResourceError, Result, Site, Slot, Survey};
 use crate::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use crate::model::fingerprint::Fingerprint;
@@ -20,7 +22,7 @@ use crate::model::section::Section;
 use crate::model::text::plural;
 use crate::system::context::Context;
 use crate::system::disk::sha256_hex;
-use crate::system::docker::{Compose, Pin, image, pin};
+use crate::system::docker::{Compose, image, pin};
 
 /// The kind `images`.
 pub const KIND: Kind = Kind {
@@ -31,47 +33,20 @@ pub const KIND: Kind = Kind {
     build,
 };
 
+/// The file in the slot that lists the images for people.
+const LISTING: &str = "images.json";
+
 struct Images {
     name: ResourceName,
     compose: Compose,
-    /// Whether the images are written into the backup as well.
-    saves: bool,
+    /// Which images are written into the backup as well.
+    saves: Saves,
     /// Whether an image that is nowhere any more may be built again.
     rebuilds: bool,
 }
 
-/// The image of one service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Recorded {
-    /// Its full id.
-    image: String,
-    /// The names by which Compose asks for it.
-    names: Vec<String>,
-    /// Its digests in registries, `name@sha256:…`.
-    digests: Vec<String>,
-}
-
-/// What the manifest keeps of a capture.
-#[derive(Debug, Serialize, Deserialize)]
-struct Details {
-    compose: Compose,
-    services: BTreeMap<String, Recorded>,
-    /// One for each service.
-    pins: BTreeMap<String, Pin>,
-}
-
-impl Details {
-    /// The name of the image that guard builds for a service whose recorded one is nowhere any more.
-    fn built(&self, service: &str) -> String {
-        self.pins
-            .get(service)
-            .map(|pin| format!("{}-built", pin.tag))
-            .unwrap_or_default()
-    }
-}
-
 fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
-    let saves = section.flag("save").unwrap_or(false);
+    let saves = Saves::of(section);
     let rebuilds = section.flag("rebuild").unwrap_or(false);
     let Some(compose) = site.compose.clone() else {
         section.problem(
@@ -87,14 +62,6 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
         saves,
         rebuilds,
     }))
-}
-
-fn details(artifact: &Artifact) -> Result<Details> {
-    let read: std::result::Result<Details, _> = serde_json::from_value(artifact.details.clone());
-    read.map_err(|error| ResourceError {
-        copy_is_bad: true,
-        ..ResourceError::because("could not read the copy's description", error)
-    })
 }
 
 impl Images {
@@ -153,9 +120,14 @@ impl Resource for Images {
                 );
             }
         }
-        if !self.saves {
-            survey
-                .fact("images are held by pins; `docker system prune --all` removes them, `save = true` keeps copies");
+        let saved = self.saves.chosen(services.values());
+        for (service, recorded) in &services {
+            if recorded.digests.is_empty() && !saved.contains(&recorded.image) {
+                survey.fact(format!(
+                    "only this engine has the image of {service}: a pin holds it, which `docker system prune --all` removes; \
+                     `save = \"only-here\"` keeps a copy in the backup"
+                ));
+            }
         }
         survey
     }
@@ -175,24 +147,23 @@ impl Resource for Images {
         let fingerprint = live::fingerprint(&services, &self.compose, cx)?;
         let listing = serde_json::to_vec_pretty(&services)
             .map_err(|error| ResourceError::because("could not write down the images", error))?;
-        let mut files = vec![slot.keep_bytes(&listing, "images.json")?];
-        if self.saves && !pins.is_empty() {
-            let names: Vec<String> = pins.values().map(|pin| pin.tag.clone()).collect();
-            files.push(obtain::save(&names, slot, cx)?);
+        let mut files = vec![slot.keep_bytes(&listing, LISTING)?];
+        let ids = self.saves.chosen(services.values());
+        let (mut saved, mut word) = (None, "pinned".to_owned());
+        if !ids.is_empty() {
+            let (written, described, how) = saved::save(&ids, slot, cx)?;
+            files.extend(written);
+            (saved, word) = (Some(described), format!("{} {how}", plural(ids.len() as u64, "image")));
         }
-        let count = services
-            .values()
-            .map(|one| &one.image)
-            .collect::<std::collections::BTreeSet<_>>()
-            .len();
+        let images: BTreeSet<_> = services.values().map(|one| &one.image).collect();
         let summary = format!(
-            "{} of {}{}",
-            plural(count as u64, "image"),
-            plural(services.len() as u64, "service"),
-            if self.saves { ", saved" } else { ", pinned" }
+            "{} of {}, {word}",
+            plural(images.len() as u64, "image"),
+            plural(services.len() as u64, "service")
         );
         Ok(Artifact {
             resource: self.name.clone(),
+            project: None,
             kind: KIND.key.to_owned(),
             fingerprint,
             files,
@@ -200,11 +171,43 @@ impl Resource for Images {
                 compose: self.compose.clone(),
                 services,
                 pins,
+                saved,
             })?,
             summary,
             not_kept: Vec::new(),
             tools: Vec::new(),
         })
+    }
+
+    fn prove(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
+        slot.compare(artifact)?;
+        match details(artifact)?.saved {
+            Some(packed) => chunks::prove(artifact, slot, packed.entries, cx),
+            None => Ok(()),
+        }
+    }
+
+    fn secure(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Vec<String>> {
+        let details = details(artifact)?;
+        let lost = obtain::lost(&details, cx)?;
+        let gone = if lost.is_empty() {
+            Vec::new()
+        } else {
+            obtain::all(&details, self.rebuilds, artifact, slot, cx)?
+        };
+        for (service, recorded) in details.services.iter().filter(|(service, _)| !gone.contains(service)) {
+            pin(cx, &recorded.image, &details.compose.project, service, &cx.token())
+                .map_err(|error| ResourceError::because(format!("could not pin the image of {service}"), error))?;
+        }
+        let told = lost.iter().map(|service| {
+            let now = if gone.contains(service) {
+                "a rollback would build another one"
+            } else {
+                "it was had again, and is held"
+            };
+            format!("the image that {service} ran was removed from the engine; {now}")
+        });
+        Ok(told.collect())
     }
 
     fn prepare(&self, artifact: &Artifact, slot: &Slot, _: DataRestore, cx: &Context) -> Result<Prepared> {
@@ -226,7 +229,7 @@ impl Resource for Images {
         Ok(Prepared {
             resource: self.name.clone(),
             work,
-            details: Value::Null,
+            details: serde_json::Value::Null,
             price,
         })
     }
@@ -257,6 +260,10 @@ impl Resource for Images {
             Ok(differences) => Live::Differs(differences),
             Err(error) => Live::Unknown(cx.redaction.clean(&error.to_string())),
         })
+    }
+
+    fn live_release(&self, cx: &Context) -> Result<BTreeMap<String, String>> {
+        live::release(&self.compose, cx)
     }
 
     fn replaces(&self, prepared: &Prepared) -> Vec<String> {

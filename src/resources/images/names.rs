@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Details;
+use super::record::Details;
 use crate::model::artifact::Displaced;
 use crate::model::name::ResourceName;
 use crate::resources::{ResourceError, Result};

@@ -1,10 +1,14 @@
 //! What a copy needs and a server has, compared before anything is made.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
-use super::capture::{Details, major};
+use super::capture::major;
 use super::catalog::IDENTIFIER;
+use super::details::Details;
 use super::reach::Reach;
+use super::risks::is_in_every_database;
 use super::sql::{ident, literal};
 use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
@@ -15,6 +19,9 @@ struct Missing {
     system_identifier: Option<String>,
     roles: Vec<String>,
     extensions: Vec<String>,
+    /// Of each that is installed: the version that a dump brings, and all that there are.
+    versions: BTreeMap<String, (String, Vec<String>)>,
+    tablespaces: Vec<String>,
 }
 
 /// Compares what the archive needs with what the server has, before anything is made.
@@ -28,10 +35,16 @@ pub(super) fn agree(reach: &Reach, maintenance: &str, details: &Details, cx: &Co
         "{IDENTIFIER}SELECT jsonb_build_object('number', current_setting('server_version_num')::int, 'system_identifier', :known::text,
           'roles', (SELECT coalesce(jsonb_agg(DISTINCT r), '[]') FROM unnest({}) r
             WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = r)),
-          'extensions', (SELECT coalesce(jsonb_agg(e), '[]') FROM unnest({}) e
-            WHERE NOT EXISTS (SELECT FROM pg_available_extensions WHERE name = e)));",
+          'extensions', (SELECT coalesce(jsonb_agg(e), '[]') FROM unnest({extensions}) e
+            WHERE NOT EXISTS (SELECT FROM pg_available_extensions WHERE name = e)),
+          'versions', (SELECT coalesce(jsonb_object_agg(a.name, jsonb_build_array(a.default_version,
+            (SELECT jsonb_agg(v.version) FROM pg_available_extension_versions v WHERE v.name = a.name))), '{{}}')
+            FROM pg_available_extensions a WHERE a.name = ANY ({extensions})),
+          'tablespaces', (SELECT coalesce(jsonb_agg(t), '[]') FROM unnest({tablespaces}) t
+            WHERE NOT EXISTS (SELECT FROM pg_tablespace WHERE spcname = t)));",
         list(&mut details.roles.iter().chain(owner)),
-        list(&mut details.extensions.keys()),
+        extensions = list(&mut details.extensions.keys()),
+        tablespaces = list(&mut details.surroundings.tablespaces.iter()),
     );
     let mut found: Vec<Missing> = reach.rows(maintenance, &script, cx)?;
     let Some(missing) = found.pop() else {
@@ -64,13 +77,23 @@ pub(super) fn agree(reach: &Reach, maintenance: &str, details: &Details, cx: &Co
         let roles: Vec<String> = missing
             .roles
             .iter()
-            .map(|role| format!("CREATE ROLE {};", ident(role)))
+            .map(|role| match details.surroundings.role(role) {
+                Some(statements) => statements.to_owned(),
+                None => format!("CREATE ROLE {};", ident(role)),
+            })
             .collect();
         let what = format!(
             "the backup needs roles that the server does not have: {}",
             missing.roles.join(", ")
         );
         return Err(ResourceError::new(what).with_hint(roles.join(" ")));
+    }
+    if let Some(first) = missing.tablespaces.first() {
+        let what = format!(
+            "the backup needs tablespaces that the server does not have: {}",
+            missing.tablespaces.join(", ")
+        );
+        return Err(ResourceError::new(what).with_hint(format!("CREATE TABLESPACE {} LOCATION '…';", ident(first))));
     }
     if !missing.extensions.is_empty() {
         let what = format!(
@@ -79,5 +102,47 @@ pub(super) fn agree(reach: &Reach, maintenance: &str, details: &Details, cx: &Co
         );
         return Err(ResourceError::new(what).with_hint("install their packages on the server"));
     }
+    fit(details, &missing.versions)
+}
+
+/// Compares the extensions' versions: each has to come back as it was.
+fn fit(details: &Details, versions: &BTreeMap<String, (String, Vec<String>)>) -> Result<()> {
+    for (name, wanted) in &details.extensions {
+        let Some((standard, all)) = versions.get(name) else {
+            continue;
+        };
+        if !all.contains(wanted) {
+            let what = format!(
+                "the backup needs the extension {name} in version {wanted}, and the server has {}",
+                all.join(", ")
+            );
+            return Err(ResourceError::new(what).with_hint("install the package of that version on the server"));
+        }
+        let schema = details.extension_schemas.get(name).map_or("public", String::as_str);
+        if wanted != standard && !is_in_every_database(schema) {
+            let what = format!(
+                "the backup has the extension {name} in version {wanted} in the schema {schema}, and a restore would bring {standard}"
+            );
+            let hint = "restore it by hand; update the extension before the next deployment";
+            return Err(ResourceError::new(what).with_hint(hint));
+        }
+    }
     Ok(())
+}
+
+/// The script that makes those extensions of which a dump would bring another version.
+pub(super) fn older_extensions(details: &Details) -> String {
+    let rows = details.extensions.iter().map(|(name, version)| {
+        let schema = details.extension_schemas.get(name).map_or("public", String::as_str);
+        format!("({}, {}, {})", literal(name), literal(version), literal(schema))
+    });
+    let rows: Vec<String> = rows.collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!(
+        "SELECT format('CREATE EXTENSION IF NOT EXISTS %I WITH SCHEMA %I VERSION %L CASCADE', n, s, v)
+         FROM (VALUES {}) x (n, v, s) JOIN pg_available_extensions a ON a.name = n AND a.default_version <> v \\gexec\n",
+        rows.join(", ")
+    )
 }

@@ -1,59 +1,45 @@
 //! The copy: `pg_dump`'s own archive, compressed, and proven by reading all of it back through `pg_restore`.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 
 use super::Postgres;
-use super::catalog::{Server, observe};
-use super::properties::Properties;
+use super::catalog::observe;
+use super::details::Details;
+use super::fill::usual_jobs;
+use super::folder;
+use super::meter::metered;
 use super::reach::Reach;
-use super::{stall, standby};
+use super::{proof, stall, standby, survey};
 use crate::model::artifact::{Artifact, FileEntry};
+use crate::model::event::Level;
+use crate::model::text::chain;
 use crate::resources::{ResourceError, Result, Slot, rows};
 use crate::system::context::Context;
 use crate::system::disk::{At, Staged};
 
 /// The first version whose `pg_dump` has zstd of its own.
 const OWN_ZSTD: u32 = 16;
-/// zstd's level, by `pg_dump` and by guard alike: nearly the size of 6 at a multiple of its speed.
-const LEVEL: i32 = 3;
+/// zstd's level, by `pg_dump` and by guard alike: on what databases hold, no larger than 3 and nearly twice as fast.
+pub(super) const LEVEL: i32 = 1;
+/// The smallest database, in bytes on the server, that is dumped in several jobs unasked.
+const LARGE: u64 = 32 * 1024 * 1024;
 /// What every archive of `pg_dump` begins with.
 const MAGIC: &[u8] = b"PGDMP";
-
-/// What a restore has to know beside the archive.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Details {
-    pub(super) database: String,
-    pub(super) server: Server,
-    /// The `pg_dump` that wrote the archive.
-    pub(super) dump_version: String,
-    pub(super) properties: Properties,
-    /// Extensions and their versions.
-    pub(super) extensions: BTreeMap<String, String>,
-    /// Roles that must exist where the archive is restored.
-    pub(super) roles: Vec<String>,
-    pub(super) taken_at: DateTime<Utc>,
-}
-
-impl Details {
-    /// The details of an artifact.
-    pub(super) fn of(artifact: &Artifact) -> Result<Self> {
-        serde_json::from_value(artifact.details.clone()).map_err(|error| ResourceError {
-            copy_is_bad: true,
-            ..ResourceError::because("could not read what the manifest says about the database", error)
-        })
-    }
-}
 
 /// The major version in a text like `17.6` or `18beta1`.
 pub(super) fn major(version: &str) -> u32 {
     let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().unwrap_or_default()
+}
+
+/// Whether a `pg_restore` cannot fill a database of this server: from 17 on it sets `transaction_timeout`, new in 17.
+pub(super) fn is_too_new(version: &str, server: u32) -> bool {
+    major(version) >= 17 && server < 170_000
 }
 
 pub(super) fn capture(of: &Postgres, slot: &Slot, cx: &Context) -> Result<Artifact> {
@@ -78,37 +64,73 @@ pub(super) fn copy(
     let taken_at = made_at.unwrap_or_else(|| cx.clock.now());
     let database = &reach.database;
     let own_zstd = major(&dump_version) >= OWN_ZSTD;
-    let (catalog, entry) = observe(reach, database, cx, |snapshot| {
-        if !own_zstd {
-            return dump(reach, snapshot, false, slot, cx);
-        }
-        match dump(reach, snapshot, true, slot, cx) {
-            Err(error) if lacks_zstd(&error) => dump(reach, snapshot, false, slot, cx),
-            other => other,
-        }
-    })?;
-    let fingerprint = catalog.fingerprint();
-    let details = Details {
-        database: name.to_owned(),
-        server: catalog.server,
-        dump_version: dump_version.clone(),
-        properties: catalog.properties,
-        extensions: catalog.extensions,
-        roles: catalog.roles,
-        taken_at,
+    // Several jobs write a directory as it is; what is to be encrypted goes through guard.
+    let jobs = if own_zstd && !slot.is_sealed() {
+        jobs(of, reach, cx)
+    } else {
+        1
     };
-    let details = serde_json::to_value(&details)
-        .map_err(|error| ResourceError::because("could not describe the database", error))?;
+    let (catalog, written) = observe(reach, database, cx, |snapshot| {
+        if jobs > 1 {
+            match folder::dump(reach, snapshot, jobs, slot, cx) {
+                Err(error) if folder::is_worth_one_job(&error) => cx.note(
+                    Level::Detail,
+                    format!("{}: dumping in one job: {}", of.name, chain(&error)),
+                ),
+                other => return other.map(Written::Folder),
+            }
+        }
+        let packed = own_zstd.then(|| dump(reach, snapshot, true, slot, cx));
+        match packed {
+            Some(Err(error)) if lacks_zstd(&error) => dump(reach, snapshot, false, slot, cx),
+            Some(packed) => packed,
+            None => dump(reach, snapshot, false, slot, cx),
+        }
+        .map(Written::Stream)
+    })?;
+    let files = match written {
+        Written::Folder(found) => {
+            found.agree(&catalog.counts)?;
+            found.files
+        }
+        Written::Stream(entry) => vec![entry],
+    };
+    let fingerprint = catalog.fingerprint();
+    let details = Details::from_catalog(catalog, name, &dump_version, taken_at).written()?;
     Ok(Artifact {
         resource: of.name.clone(),
+        project: None,
         kind: "postgres".to_owned(),
         summary: rows::summary(name, &fingerprint),
         fingerprint,
-        files: vec![entry],
+        files,
         details,
         not_kept: Vec::new(),
         tools: vec![("pg_dump".to_owned(), dump_version)],
     })
+}
+
+/// What a dump has left in the slot.
+enum Written {
+    Stream(FileEntry),
+    Folder(proof::Found),
+}
+
+/// In how many jobs the database is dumped: several where it is large, and in a container only where that has room.
+fn jobs(of: &Postgres, reach: &Reach, cx: &Context) -> u32 {
+    if let Some(jobs) = of.jobs {
+        return jobs;
+    }
+    let script = "SELECT to_jsonb(pg_database_size(current_database()));";
+    let size: Option<u64> = reach
+        .rows(&reach.database, script, cx)
+        .ok()
+        .and_then(|mut found| found.pop());
+    let Some(size) = size.filter(|size| *size >= LARGE) else {
+        return 1;
+    };
+    let has_room = reach.container().is_none() || survey::free(reach, "/tmp", cx).is_some_and(|free| free > size);
+    if has_room { usual_jobs() } else { 1 }
 }
 
 fn lacks_zstd(error: &ResourceError) -> bool {
@@ -139,33 +161,47 @@ fn dump(reach: &Reach, snapshot: &str, packed: bool, slot: &Slot, cx: &Context) 
     let call = reach.program("pg_dump", false, &args);
     let mut staged = slot.stage(name)?;
     let what = format!("dump {}", reach.database);
-    let mut done = 0;
     let mut begin: Vec<u8> = Vec::new();
-    let mut told = |bytes: &[u8]| {
-        done += bytes.len() as u64;
-        if begin.len() < MAGIC.len() {
-            begin.extend(bytes.iter().take(MAGIC.len() - begin.len()));
+    metered(reach, &what, true, cx, |metered| {
+        let mut done = 0;
+        let mut told = |bytes: &[u8]| {
+            done += bytes.len() as u64;
+            if begin.len() < MAGIC.len() {
+                begin.extend(bytes.iter().take(MAGIC.len() - begin.len()));
+            }
+            if !metered.load(Ordering::SeqCst) {
+                cx.progress(&what, done, None);
+            }
+        };
+        if packed {
+            stall::pull(&call, &reach.database, reach.stall, cx, &mut |bytes: &[u8]| {
+                told(bytes);
+                staged.write_all(bytes)
+            })?;
+        } else {
+            let mut encoder = encoder(&mut staged).at("compress", Path::new(name))?;
+            stall::pull(&call, &reach.database, reach.stall, cx, &mut |bytes: &[u8]| {
+                told(bytes);
+                encoder.write_all(bytes)
+            })?;
+            encoder.finish().at("compress", Path::new(name))?;
         }
-        cx.progress(&what, done, None);
-    };
-    if packed {
-        stall::pull(&call, &reach.database, reach.stall, cx, &mut |bytes: &[u8]| {
-            told(bytes);
-            staged.write_all(bytes)
-        })?;
-    } else {
-        let mut encoder = encoder(&mut staged).at("compress", Path::new(name))?;
-        stall::pull(&call, &reach.database, reach.stall, cx, &mut |bytes: &[u8]| {
-            told(bytes);
-            encoder.write_all(bytes)
-        })?;
-        encoder.finish().at("compress", Path::new(name))?;
-    }
+        if !metered.load(Ordering::SeqCst) {
+            cx.progress(&what, done, Some(done));
+        }
+        Ok(())
+    })?;
     if begin != MAGIC {
         return Err(ResourceError::new("pg_dump wrote no archive"));
     }
-    prove(reach, &staged, name, cx)?;
-    slot.keep(staged, name)
+    if !slot.is_sealed() {
+        prove(reach, staged.path(), name, cx)?;
+        return slot.keep(staged, name);
+    }
+    let entry = slot.keep(staged, name)?;
+    let work = tempfile::tempdir_in(&cx.scratch).at("make a directory in", &cx.scratch)?;
+    prove(reach, &slot.unsealed(&entry, work.path())?, name, cx)?;
+    Ok(entry)
 }
 
 fn encoder(staged: &mut Staged) -> io::Result<zstd::Encoder<'static, &mut Staged>> {
@@ -177,10 +213,10 @@ fn encoder(staged: &mut Staged) -> io::Result<zstd::Encoder<'static, &mut Staged
 }
 
 /// Reads the archive to its last byte: the list of its contents alone is sound in a file that was cut in half.
-fn prove(reach: &Reach, staged: &Staged, name: &str, cx: &Context) -> Result<()> {
+fn prove(reach: &Reach, path: &Path, name: &str, cx: &Context) -> Result<()> {
     let call = reach.program("pg_restore", true, &["-f", "/dev/null"]);
     let what = format!("prove {}", reach.database);
-    let mut feed = |writer: &mut dyn Write| pour(staged.path(), name, writer, &what, cx);
+    let mut feed = |writer: &mut dyn Write| pour(path, name, writer, &what, cx);
     cx.push(&call, &mut feed)
         .map_err(|error| ResourceError::because("the dump cannot be read back", error))?;
     Ok(())

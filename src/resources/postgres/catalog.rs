@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::content::CONTENT;
 use super::properties::{PROPERTIES, Properties};
 use super::reach::Reach;
 use super::schema;
+use super::surroundings::{SURROUNDINGS, Surroundings};
 use super::trouble::{Trouble, explained, is_locked_out};
 use crate::model::fingerprint::Fingerprint;
 use crate::resources::rows::Rows;
@@ -26,16 +28,21 @@ enum Line {
         id: String,
     },
     Server(Server),
+    Surroundings(Surroundings),
     Database(Box<Properties>),
     Extension {
         name: String,
         version: String,
+        schema: String,
     },
     Roles {
         names: Vec<String>,
     },
     Rows {
         table: String,
+        /// The table's number; 0 where a dump may leave rows out.
+        #[serde(default)]
+        oid: u32,
         columns: String,
         rows: u64,
         digest: String,
@@ -64,10 +71,14 @@ pub(super) struct Server {
 pub(super) struct Catalog {
     pub(super) server: Server,
     pub(super) properties: Properties,
+    pub(super) surroundings: Surroundings,
     pub(super) extensions: BTreeMap<String, String>,
+    pub(super) extension_schemas: BTreeMap<String, String>,
     /// Roles that own something in it or hold a right on it.
     pub(super) roles: Vec<String>,
     pub(super) tables: BTreeMap<String, Rows>,
+    /// The tables of which a dump holds every row, by number: name and rows.
+    pub(super) counts: BTreeMap<u32, (String, u64)>,
     sequences: BTreeMap<String, String>,
     /// SHA-256 of the schema as `pg_dump` tells it.
     schema: String,
@@ -87,35 +98,11 @@ const SERVER: &str = r"
 SELECT jsonb_build_object('is', 'server', 'version', current_setting('server_version'),
   'number', current_setting('server_version_num')::int, 'size', pg_database_size(current_database()),
   'system_identifier', :known::text);
-SELECT jsonb_build_object('is', 'extension', 'name', extname, 'version', extversion) FROM pg_extension;
+SELECT jsonb_build_object('is', 'extension', 'name', extname, 'version', extversion, 'schema', extnamespace::regnamespace) FROM pg_extension;
 SELECT jsonb_build_object('is', 'roles', 'names', coalesce((SELECT jsonb_agg(DISTINCT r.rolname)
   FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid
   WHERE s.refclassid = 'pg_authid'::regclass AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
 ), '[]'));
-";
-
-/// Rows that belong to an extension are its own affair, but for the tables that it has marked as the user's.
-const CONTENT: &str = r"
-SELECT format('SELECT jsonb_build_object(''is'', ''rows'', ''table'', %L, ''columns'', %L, ''rows'', count(*), '
-  '''digest'', coalesce(sum(hashtextextended((guarded.*)::text, 0)), 0)::text) FROM ONLY %I.%I AS guarded',
-  CASE n.nspname WHEN 'public' THEN quote_ident(c.relname) ELSE format('%I.%I', n.nspname, c.relname) END,
-  (SELECT hashtextextended(coalesce(string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ',' ORDER BY a.attnum), ''), 0)
-   FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
-  n.nspname, c.relname)
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast'
-  AND (NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
-    OR EXISTS (SELECT FROM pg_extension e WHERE c.oid = ANY (e.extconfig)))
-ORDER BY n.nspname, c.relname \gexec
-SELECT format('SELECT jsonb_build_object(''is'', ''sequence'', ''name'', %L, ''value'', last_value || CASE WHEN is_called THEN '' used'' ELSE '' next'' END) FROM %I.%I',
-  CASE n.nspname WHEN 'public' THEN quote_ident(c.relname) ELSE format('%I.%I', n.nspname, c.relname) END, n.nspname, c.relname)
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
-  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
-ORDER BY n.nspname, c.relname \gexec
-SELECT jsonb_build_object('is', 'rows', 'table', '(large objects)', 'columns', '', 'rows', count(*),
-  'digest', coalesce(sum(hashtextextended(oid || ' ' || encode(sha256(lo_get(oid)), 'hex'), 0)), 0)::text)
-FROM pg_largeobject_metadata HAVING count(*) > 0;
 ";
 
 /// Looks at a database in one snapshot, and lets `work` use the same snapshot meanwhile, by its id.
@@ -127,7 +114,7 @@ pub(super) fn observe<T>(
 ) -> Result<(Catalog, T)> {
     let script = format!(
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n\
-         SELECT jsonb_build_object('is', 'snapshot', 'id', pg_export_snapshot());\n{IDENTIFIER}{SERVER}{PROPERTIES}{CONTENT}"
+         SELECT jsonb_build_object('is', 'snapshot', 'id', pg_export_snapshot());\n{IDENTIFIER}{SERVER}{SURROUNDINGS}{PROPERTIES}{CONTENT}"
     );
     let script = reach.script(&script);
     let call = reach.psql(database);
@@ -241,17 +228,23 @@ impl Catalog {
         match line {
             Line::Snapshot { .. } => {}
             Line::Server(server) => self.server = server,
+            Line::Surroundings(surroundings) => self.surroundings = surroundings,
             Line::Database(properties) => self.properties = *properties,
-            Line::Extension { name, version } => {
+            Line::Extension { name, version, schema } => {
+                self.extension_schemas.insert(name.clone(), schema);
                 self.extensions.insert(name, version);
             }
             Line::Roles { names } => self.roles = names,
             Line::Rows {
                 table,
+                oid,
                 columns,
                 rows,
                 digest,
             } => {
+                if oid != 0 {
+                    self.counts.insert(oid, (table.clone(), rows));
+                }
                 let rows = Rows {
                     count: rows,
                     columns,

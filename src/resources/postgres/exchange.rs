@@ -15,10 +15,11 @@ use crate::system::context::Context;
 const TRIES: u32 = 4;
 
 /// One swap: `incoming` becomes `live`, and what is `live` becomes `outgoing`.
-pub(super) struct Swap<'a> {
-    pub(super) live: &'a str,
-    pub(super) incoming: &'a str,
-    pub(super) outgoing: &'a str,
+#[derive(Debug, Clone)]
+pub(super) struct Swap {
+    pub(super) live: String,
+    pub(super) incoming: String,
+    pub(super) outgoing: String,
 }
 
 /// Lets clients in, as they were before a swap that was cut off.
@@ -33,32 +34,46 @@ pub(super) struct Standing {
     comments: Vec<(String, Option<String>)>,
 }
 
-impl Swap<'_> {
-    /// Swaps, or leaves everything as it was and clients let in.
-    pub(super) fn make(&self, reach: &Reach, maintenance: &str, cx: &Context) -> Result<()> {
-        // A swap that has begun is ended: a signal is obeyed after it.
-        let cx = &cx.unstoppable();
-        let script = self.script(&self.standing(reach, maintenance, cx)?, cx);
-        let mut tries = 1;
-        let swapped = loop {
-            match reach.run(maintenance, &script, cx) {
-                Err(error) if is_in_use(&error) && tries < TRIES => cx.clock.sleep(Duration::from_millis(100)),
-                other => break other,
-            }
-            tries += 1;
-        };
-        swapped.map(|_| ()).inspect_err(|_| {
-            // The renames stand or fall together, so whichever is live now is let in.
-            if let Err(error) = open(reach, maintenance, self.live, cx) {
-                let text = format!("clients are still kept out of {}: {error}", self.live);
+/// Swaps them all in one transaction, or leaves everything as it was and clients let in.
+pub(super) fn make_all(swaps: &[Swap], reach: &Reach, maintenance: &str, cx: &Context) -> Result<()> {
+    // A swap that has begun is ended: a signal is obeyed after it.
+    let cx = &cx.unstoppable();
+    let (mut fences, mut exchanges) = (String::new(), String::new());
+    for swap in swaps {
+        let standing = swap.standing(reach, maintenance, cx)?;
+        fences.push_str(&swap.fence());
+        exchanges.push_str(&swap.exchange(&standing, cx));
+    }
+    // One session does it all: each statement less is time for which clients are shut out.
+    let script = format!("{fences}BEGIN;\n{exchanges}COMMIT;");
+    let mut tries = 1;
+    let swapped = loop {
+        match reach.run(maintenance, &script, cx) {
+            Err(error) if is_in_use(&error) && tries < TRIES => cx.clock.sleep(Duration::from_millis(100)),
+            other => break other,
+        }
+        tries += 1;
+    };
+    swapped.map(|_| ()).inspect_err(|_| {
+        // The renames stand or fall together, so whichever is live now is let in.
+        for swap in swaps {
+            if let Err(error) = open(reach, maintenance, &swap.live, cx) {
+                let text = format!("clients are still kept out of {}: {error}", swap.live);
                 cx.note(Level::Error, text);
             }
-        })
+        }
+    })
+}
+
+impl Swap {
+    /// Swaps, or leaves everything as it was and clients let in.
+    pub(super) fn make(&self, reach: &Reach, maintenance: &str, cx: &Context) -> Result<()> {
+        make_all(std::slice::from_ref(self), reach, maintenance, cx)
     }
 
     /// What stands in the way, and the comments of both databases.
     pub(super) fn standing(&self, reach: &Reach, maintenance: &str, cx: &Context) -> Result<Standing> {
-        let (live, incoming) = (literal(self.live), literal(self.incoming));
+        let (live, incoming) = (literal(&self.live), literal(&self.incoming));
         let script = format!(
             "SELECT jsonb_build_object(
               'prepared', (SELECT coalesce(jsonb_agg(gid), '[]') FROM pg_prepared_xacts WHERE database IN ({live}, {incoming})),
@@ -82,8 +97,19 @@ impl Swap<'_> {
         Ok(standing)
     }
 
-    /// One session does it all: each statement less is time for which clients are shut out.
-    fn script(&self, standing: &Standing, cx: &Context) -> String {
+    /// Keeps clients out.
+    fn fence(&self) -> String {
+        format!(
+            "ALTER DATABASE {} ALLOW_CONNECTIONS false;
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {} AND pid <> pg_backend_pid();
+",
+            ident(&self.live),
+            literal(&self.live)
+        )
+    }
+
+    /// Both renames, for a transaction; whoever is live then is let in.
+    fn exchange(&self, standing: &Standing, cx: &Context) -> String {
         let comment = |name: &str| {
             let found = standing.comments.iter().find(|(known, _)| known == name);
             found.and_then(|(_, comment)| comment.as_deref()).unwrap_or_default()
@@ -99,22 +125,18 @@ impl Swap<'_> {
             "[guard {}: put aside {} UTC by a swap; `DROP DATABASE {}` removes it for good] {}",
             cx.token(),
             cx.clock.now().format("%Y-%m-%d %H:%M:%S"),
-            ident(self.outgoing),
-            comment(self.live)
+            ident(&self.outgoing),
+            comment(&self.live)
         );
-        let (live, incoming, outgoing) = (ident(self.live), ident(self.incoming), ident(self.outgoing));
+        let (live, incoming, outgoing) = (ident(&self.live), ident(&self.incoming), ident(&self.outgoing));
         format!(
-            "ALTER DATABASE {live} ALLOW_CONNECTIONS false;
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {name} AND pid <> pg_backend_pid();
-BEGIN;
-ALTER DATABASE {live} RENAME TO {outgoing};
+            "ALTER DATABASE {live} RENAME TO {outgoing};
 ALTER DATABASE {incoming} RENAME TO {live};
 ALTER DATABASE {live} ALLOW_CONNECTIONS true;
 COMMENT ON DATABASE {live} IS {unmarked};
 COMMENT ON DATABASE {outgoing} IS {marked};
-COMMIT;",
-            name = literal(self.live),
-            unmarked = text(unmarked(comment(self.incoming))),
+",
+            unmarked = text(unmarked(comment(&self.incoming))),
             marked = literal(&marked),
         )
     }

@@ -67,7 +67,12 @@ pub(super) fn hold(of: &Postgres, holder: &str, cx: &Context) -> Result<Held> {
     let reach = Reach::open(of, cx)?;
     // A session that stays in `template1` would keep everybody from making databases, and one in the database itself would
     // not survive the swap: where there is no third, there is no such lock.
-    if reach.maintenance(cx)? != DATABASE {
+    let place = match reach.maintenance(cx) {
+        // Who restores in place may be allowed into no other database.
+        Err(_) if of.in_place => return Ok(Held::Nothing),
+        other => other?,
+    };
+    if place != DATABASE {
         return Ok(Held::Nothing);
     }
     let released = Arc::new(AtomicBool::new(false));

@@ -5,25 +5,40 @@ mod agree;
 mod capture;
 mod carry;
 mod catalog;
+mod clients;
+mod content;
+mod details;
 mod exchange;
+mod fill;
+mod folder;
 mod hold;
+mod in_place;
+mod inside;
+mod meter;
+mod migrations;
 mod prepare;
+mod proof;
 mod properties;
 mod reach;
+mod removal;
+mod risks;
 mod schema;
 mod session;
+mod settings;
 mod sql;
 mod stall;
 mod standby;
+mod surroundings;
 mod survey;
 mod swap;
 mod target;
+mod together;
 mod trouble;
 
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Built, Held, Kind, Resource, ResourceError, Result, Site, Slot, Survey};
+use super::{Held, Kind, Resource, ResourceError, Result, Slot, Survey};
 use crate::model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::foreign::Material;
@@ -31,7 +46,6 @@ use crate::model::name::ResourceName;
 use crate::model::plan::StageName;
 use crate::model::policy::DataRestore;
 use crate::model::secret::Secret;
-use crate::model::section::Section;
 use crate::system::context::Context;
 use carry::CarryOver;
 use reach::Reach;
@@ -42,14 +56,8 @@ pub(super) const KIND: Kind = Kind {
     about: "a PostgreSQL database, in a compose service or at a URL",
     captured_in: StageName::Databases,
     restored_in: StageName::Data,
-    build,
+    build: settings::build,
 };
-
-/// How long a dump waits for a lock, unless `lock_wait` says otherwise.
-const LOCK_WAIT: Duration = Duration::from_secs(30);
-
-/// How long a dump may be silent, unless `stall` says otherwise.
-const STALL: Duration = Duration::from_mins(5);
 
 /// One database.
 #[derive(Debug, Clone)]
@@ -63,8 +71,12 @@ struct Postgres {
     stall: Duration,
     any_server: bool,
     carry_over: CarryOver,
+    jobs: Option<u32>,
     standby: standby::Standby,
+    standby_load: u32,
     proof: standby::Proof,
+    in_place: bool,
+    migrations: Option<migrations::Migrations>,
 }
 
 /// Where the server is.
@@ -76,63 +88,6 @@ enum Way {
     Url(Secret),
     /// Where libpq's own variables say.
     Environment,
-}
-
-fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
-    let service = section.word("service");
-    let url = section.secret("url");
-    let database = section.text("database");
-    let user = section.text("user");
-    let password_env = section.text("password_env");
-    let lock_wait = section.duration("lock_wait");
-    let stall = section.duration("stall");
-    let servers = [("same", false), ("any", true)];
-    let any_server = section.choice("server", &servers).unwrap_or_default();
-    let carry_over = CarryOver::of(section);
-    let (standby, proof) = standby::wishes(section);
-    if let Some(Err(why)) = url.as_ref().map(|url| target::Target::of_url(url.expose())) {
-        section.problem("url", why, None);
-        return None;
-    }
-    let way = match (service, url) {
-        (Some(_), Some(_)) => {
-            section.problem(
-                "url",
-                "cannot stand beside `service`: one way to the server is enough",
-                None,
-            );
-            return None;
-        }
-        (Some(service), None) => {
-            let Some(compose) = &site.compose else {
-                section.problem("service", "needs a Compose project, and there is none", None);
-                return None;
-            };
-            let project = compose.project.clone();
-            Way::Service { service, project }
-        }
-        (None, Some(url)) => Way::Url(url),
-        (None, None) if section.has("service") || section.has("url") => return None,
-        (None, None) if database.is_none() => {
-            let hint = "set `service` for a compose service, or `url`".to_owned();
-            section.problem("service", "is missing, and so is `url`", Some(hint));
-            return None;
-        }
-        (None, None) => Way::Environment,
-    };
-    Some(Box::new(Postgres {
-        name,
-        way,
-        database,
-        user,
-        password_env,
-        lock_wait: lock_wait.unwrap_or(LOCK_WAIT),
-        stall: stall.unwrap_or(STALL),
-        any_server,
-        carry_over,
-        standby,
-        proof,
-    }))
 }
 
 impl Resource for Postgres {
@@ -151,7 +106,15 @@ impl Resource for Postgres {
     }
 
     fn capture(&self, slot: &Slot, cx: &Context) -> Result<Artifact> {
-        capture::capture(self, slot, cx)
+        let Some(wish) = &self.migrations else {
+            return capture::capture(self, slot, cx);
+        };
+        let artifact = if wish.is_schema_only() {
+            migrations::capture_schema(self, slot, cx)
+        } else {
+            capture::capture(self, slot, cx)
+        };
+        migrations::recorded(self, wish, artifact?, cx)
     }
 
     fn adopt(&self, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact> {
@@ -159,57 +122,70 @@ impl Resource for Postgres {
     }
 
     fn prepare(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Prepared> {
-        prepare::prepare(self, artifact, slot, data, cx)
-    }
-
-    fn restore(&self, prepared: &Prepared, artifact: &Artifact, _: &Slot, cx: &Context) -> Result<Displaced> {
-        swap::restore(self, prepared, artifact, cx)
-    }
-
-    fn is_compared(&self, displaced: &Displaced) -> bool {
-        swap::compared(displaced)
-    }
-
-    fn carried(&self, displaced: &Displaced) -> Option<CarriedOver> {
-        swap::carried(displaced)
-    }
-
-    fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
-        capture::Details::of(artifact)?;
-        match self.fingerprint(cx) {
-            Ok(now) => {
-                let differences = now.differences(&artifact.fingerprint);
-                Ok(if differences.is_empty() {
-                    Live::Matches
-                } else {
-                    Live::Differs(differences)
-                })
-            }
-            Err(error) if trouble::is_no_database(&error) => Ok(Live::Differs(vec!["database".to_owned()])),
-            Err(error) => {
-                let cause = error
-                    .source
-                    .as_ref()
-                    .map(|cause| format!(": {cause}"))
-                    .unwrap_or_default();
-                Ok(Live::Unknown(format!("{error}{cause}")))
-            }
+        match &self.migrations {
+            Some(wish) => migrations::prepare(self, wish, artifact, data, cx),
+            None if self.in_place => in_place::prepare(self, artifact, slot, data, cx),
+            None => prepare::prepare(self, artifact, slot, data, cx),
         }
     }
 
+    fn restore(&self, prepared: &Prepared, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Displaced> {
+        self.restore_beside(prepared, artifact, slot, &[], cx)
+    }
+
+    fn restore_beside(
+        &self,
+        prepared: &Prepared,
+        artifact: &Artifact,
+        slot: &Slot,
+        beside: &[&Prepared],
+        cx: &Context,
+    ) -> Result<Displaced> {
+        match &self.migrations {
+            Some(wish) => migrations::restore(self, wish, prepared, artifact, cx),
+            None if self.in_place => in_place::restore(self, prepared, artifact, slot, cx),
+            None => swap::restore(self, prepared, artifact, beside, cx),
+        }
+    }
+
+    fn agrees(&self, artifact: &Artifact, cx: &Context) -> Result<()> {
+        let reach = Reach::open(self, cx)?;
+        let details = details::Details::of(artifact)?;
+        // Who restores in place may be allowed into no other database.
+        let asked = if self.in_place {
+            reach.database.as_str()
+        } else {
+            reach.maintenance(cx)?
+        };
+        agree::agree(&reach, asked, &details, cx)
+    }
+
+    fn settle(&self, cx: &Context) -> Result<()> {
+        folder::settle(self, cx)
+    }
+
+    fn is_compared(&self, displaced: &Displaced) -> bool {
+        swap::compared(displaced) || migrations::is(displaced)
+    }
+
+    fn carried(&self, displaced: &Displaced) -> Option<CarriedOver> {
+        migrations::carried(displaced).or_else(|| swap::carried(displaced))
+    }
+
+    fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
+        prepare::check(self, artifact, cx)
+    }
+
     fn undo(&self, displaced: &Displaced, cx: &Context) -> Result<Displaced> {
-        swap::undo(self, displaced, cx)
+        match displaced {
+            of_migrations if migrations::is(of_migrations) => Err(migrations::undo()),
+            there if in_place::is(there) => in_place::undo(self, there, cx),
+            aside => swap::undo(self, aside, cx),
+        }
     }
 
     fn price(&self, artifact: &Artifact, cx: &Context) -> Result<Vec<String>> {
-        let details = capture::Details::of(artifact)?;
-        let now = self.fingerprint(cx)?;
-        Ok(super::rows::price(
-            &artifact.fingerprint,
-            &now,
-            details.taken_at,
-            cx.clock.now(),
-        ))
+        prepare::price(self, artifact, cx)
     }
 
     fn holds_rows(&self, displaced: &Displaced) -> bool {
@@ -223,18 +199,39 @@ impl Resource for Postgres {
     }
 
     fn rehearse(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
+        let has_rows = !self
+            .migrations
+            .as_ref()
+            .is_some_and(migrations::Migrations::is_schema_only);
+        if self.in_place || !has_rows {
+            return self.prove(artifact, slot, cx);
+        }
         standby::rehearse(self, artifact, slot, cx)
     }
 
     fn stand_down(&self, cx: &Context) -> Result<()> {
+        if self.in_place {
+            return Ok(());
+        }
         standby::stand_down(self, cx)
     }
 
     fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {
-        swap::forget(self, displaced, cx)
+        match displaced {
+            of_migrations if migrations::is(of_migrations) => Ok(()),
+            there if in_place::is(there) => in_place::forget(there),
+            aside => swap::forget(self, aside, cx),
+        }
+    }
+
+    fn weigh(&self, displaced: &Displaced, cx: &Context) -> Result<Option<u64>> {
+        swap::weigh(self, displaced, cx)
     }
 
     fn discard(&self, prepared: &Prepared, cx: &Context) -> Result<()> {
+        if self.in_place || self.migrations.is_some() {
+            return Ok(());
+        }
         swap::discard(self, prepared, cx)
     }
 

@@ -1,24 +1,23 @@
 //! The staged restore: a side database of the backup's own locale, owner and rights, filled and compared, live one untouched.
 
-use std::io::Write;
-
 use serde::{Deserialize, Serialize};
 
 use super::Postgres;
-use super::agree::agree;
-use super::capture::{Details, pour};
+use super::agree::{agree, older_extensions};
 use super::carry;
-use super::catalog::{Catalog, observe};
+use super::catalog::{Catalog, IDENTIFIER, observe};
+use super::details::Details;
+use super::fill::fill;
 use super::reach::Reach;
 use super::sql::{Aside, ident, literal};
 use super::standby;
-use super::trouble::{explained, is_no_database};
-use crate::model::artifact::{Artifact, Prepared, Work};
+use super::trouble::{is_locked_out, is_no_database};
+use crate::model::artifact::{Artifact, Live, Prepared, Work};
 use crate::model::event::Level;
 use crate::model::fingerprint::Fingerprint;
 use crate::model::policy::DataRestore;
 use crate::model::text::sanitised;
-use crate::resources::{ResourceError, Result, Slot, rows};
+use crate::resources::{Resource, ResourceError, Result, Slot, rows};
 use crate::system::context::Context;
 
 /// What the swap has to know.
@@ -33,6 +32,32 @@ pub(super) struct Staging {
     /// The side database's number, where it was compared with the manifest and closed afterwards: it is still the same then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) compared: Option<String>,
+    /// The cluster and the user, where the cluster is known: databases of one are swapped in one transaction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) together: Option<String>,
+}
+
+/// Ends the sessions that shut everybody out of a table and do nothing any more, as a release leaves them that was ended in
+/// the middle of a transaction: what they had not committed is nobody's data. Says whether there were any.
+fn end_forgotten(of: &Postgres, reach: &Reach, cx: &Context) -> Result<bool> {
+    // The offset keeps the planner from asking for the end of a session before it has looked which one it is.
+    let script = "SELECT to_jsonb(format('pid %s: %s', pid, left(query, 80))) FROM (
+            SELECT a.pid, a.query FROM pg_stat_activity a
+            WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.state LIKE 'idle in transaction%'
+            AND EXISTS (SELECT FROM pg_locks l
+                WHERE l.pid = a.pid AND l.granted AND l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock')
+            OFFSET 0
+        ) forgotten WHERE pg_terminate_backend(pid);";
+    let ended: Vec<String> = reach.rows(&reach.database, script, cx)?;
+    for session in &ended {
+        let session = sanitised(session);
+        let note = format!(
+            "{}: ended a session that held a lock in a transaction it had left open: {session}",
+            of.name
+        );
+        cx.note(Level::Warn, note);
+    }
+    Ok(!ended.is_empty())
 }
 
 pub(super) fn prepare(
@@ -44,7 +69,11 @@ pub(super) fn prepare(
 ) -> Result<Prepared> {
     let details = Details::of(artifact)?;
     let reach = Reach::open(of, cx)?;
-    let now = match look(&reach, &reach.database, cx) {
+    let mut seen = look(&reach, &reach.database, cx);
+    if seen.as_ref().is_err_and(is_locked_out) && end_forgotten(of, &reach, cx)? {
+        seen = look(&reach, &reach.database, cx);
+    }
+    let now = match seen {
         Ok(now) => Some(now),
         Err(error) if is_no_database(&error) => None,
         Err(error) => return Err(error),
@@ -62,6 +91,7 @@ pub(super) fn prepare(
         side: Aside::Side.name(&reach.database, &cx.token()),
         failed: Aside::Failed.name(&reach.database, &cx.token()),
         compared: None,
+        together: None,
     };
     let empty = Fingerprint::default();
     let mut price = rows::price(
@@ -72,6 +102,7 @@ pub(super) fn prepare(
     );
     if work.is_needed() {
         let maintenance = reach.maintenance(cx)?;
+        staging.together = cluster(&reach, maintenance, cx)?;
         let mut is_exact = standby::is_ready(&reach, maintenance, &staging.side, artifact, cx)?;
         if !is_exact {
             agree(&reach, maintenance, &details, cx)?;
@@ -106,6 +137,13 @@ pub(super) fn prepare(
     })
 }
 
+/// The cluster's identifier and the user, where the user may know it.
+fn cluster(reach: &Reach, maintenance: &str, cx: &Context) -> Result<Option<String>> {
+    let script = format!("{IDENTIFIER}SELECT to_jsonb(:known || ' ' || current_user);");
+    let known: Vec<Option<String>> = reach.rows(maintenance, &script, cx)?;
+    Ok(known.into_iter().next().flatten())
+}
+
 /// Lets nobody into the side database any more, and returns its number.
 fn close(reach: &Reach, maintenance: &str, side: &str, cx: &Context) -> Result<Option<String>> {
     let script = format!("ALTER DATABASE {} ALLOW_CONNECTIONS false;", ident(side));
@@ -120,6 +158,38 @@ pub(super) fn number(reach: &Reach, maintenance: &str, name: &str, cx: &Context)
         literal(name)
     );
     Ok(reach.rows(maintenance, &script, cx)?.pop())
+}
+
+/// How the live database compares with a copy.
+pub(super) fn check(of: &Postgres, artifact: &Artifact, cx: &Context) -> Result<Live> {
+    Details::of(artifact)?;
+    match of.fingerprint(cx) {
+        Ok(now) => {
+            let differences = now.differences(&artifact.fingerprint);
+            Ok(if differences.is_empty() {
+                Live::Matches
+            } else {
+                Live::Differs(differences)
+            })
+        }
+        Err(error) if is_no_database(&error) => Ok(Live::Differs(vec!["database".to_owned()])),
+        Err(error) => {
+            let cause = error.source.as_ref().map(|cause| format!(": {cause}"));
+            Ok(Live::Unknown(format!("{error}{}", cause.unwrap_or_default())))
+        }
+    }
+}
+
+/// What going back to a copy would cost now.
+pub(super) fn price(of: &Postgres, artifact: &Artifact, cx: &Context) -> Result<Vec<String>> {
+    let details = Details::of(artifact)?;
+    let now = of.fingerprint(cx)?;
+    Ok(rows::price(
+        &artifact.fingerprint,
+        &now,
+        details.taken_at,
+        cx.clock.now(),
+    ))
 }
 
 pub(super) fn look(reach: &Reach, database: &str, cx: &Context) -> Result<Catalog> {
@@ -138,10 +208,14 @@ pub(super) fn stage(
     cx: &Context,
 ) -> Result<bool> {
     drop_own(reach, maintenance, side, Aside::Side, cx)?;
-    reach.run(maintenance, &details.properties.creation(side), cx)?;
-    let filled = fill(reach, side, artifact, slot, cx)
+    let filled = reach
+        .run(maintenance, &details.properties.creation(side), cx)
+        .and_then(|_| reach.run(side, &older_extensions(details), cx))
+        .and_then(|_| fill(reach, side, artifact, slot, cx))
+        // A restored database has no statistics, and without them the first queries after the swap would be planned blindly.
+        .and_then(|()| reach.run(side, "ANALYZE;", cx))
         // Only now: a setting like `default_transaction_read_only` would hinder the filling.
-        .and_then(|()| reach.run(maintenance, &details.properties.application(side), cx))
+        .and_then(|_| reach.run(maintenance, &details.properties.application(side), cx))
         .and_then(|_| compare(reach, side, artifact, details, cx));
     if filled.is_err()
         && let Err(error) = drop_own(reach, maintenance, side, Aside::Side, &cx.unstoppable())
@@ -150,27 +224,6 @@ pub(super) fn stage(
         cx.note(Level::Warn, format!("the side database {side} is still there: {error}"));
     }
     filled
-}
-
-fn fill(reach: &Reach, side: &str, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
-    slot.compare(artifact)?;
-    let lost = || ResourceError::bad_copy("the manifest lists no dump");
-    let entry = artifact.files.first().ok_or_else(lost)?;
-    let path = slot.path_of(entry).ok_or_else(lost)?;
-    let connection = reach.connection(side);
-    let args = [
-        "--exit-on-error",
-        "--single-transaction",
-        "--no-password",
-        "-d",
-        &connection,
-    ];
-    let call = reach.program("pg_restore", true, &args);
-    let what = format!("restore {}", reach.database);
-    let mut feed = |writer: &mut dyn Write| pour(&path, &entry.path, writer, &what, cx);
-    cx.push(&call, &mut feed).map_err(|error| explained(error, side))?;
-    // A restored database has no statistics, and without them the first queries after the swap would be planned blindly.
-    reach.run(side, "ANALYZE;", cx).map(|_| ())
 }
 
 /// Compares the side database with the manifest before anyone relies on it.
@@ -223,9 +276,11 @@ pub(super) fn drop_own(reach: &Reach, maintenance: &str, name: &str, aside: Asid
     if !reach.databases(maintenance, cx)?.iter().any(|known| known == name) {
         return Ok(());
     }
-    // Sessions that an earlier try left in it would block the drop.
+    // Sessions that an earlier try left in it would block the drop. One whose drop was cut off, as on a full disk, is invalid
+    // (-2): it can be dropped, and nothing else.
     let script = format!(
-        "ALTER DATABASE {0} ALLOW_CONNECTIONS false;
+        "SELECT format('ALTER DATABASE %I ALLOW_CONNECTIONS false', datname) FROM pg_database
+           WHERE datname = {1} AND datconnlimit <> -2 \\gexec
          SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {1};
          SELECT pg_sleep(0.2) FROM pg_stat_activity WHERE datname = {1} LIMIT 1;
          DROP DATABASE IF EXISTS {0};",

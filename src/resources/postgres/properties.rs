@@ -99,14 +99,15 @@ impl Properties {
         if self.tablespace != "pg_default" {
             sql.push(format!(" TABLESPACE {}", ident(&self.tablespace)));
         }
-        sql.push(format!(" CONNECTION LIMIT {};\n", self.limit));
+        sql.push(";\n".to_owned());
         sql.concat()
     }
 
-    /// The statements that give a fresh database its rights, settings and comment.
+    /// The statements that give a fresh database its rights, settings, limit and comment. The limit comes only now: it may be
+    /// lower than the number of sessions that fill it.
     pub(super) fn application(&self, name: &str) -> String {
         let database = ident(name);
-        let mut sql = Vec::new();
+        let mut sql = vec![format!("ALTER DATABASE {database} CONNECTION LIMIT {};\n", self.limit)];
         if let Some(rights) = &self.rights {
             sql.push(format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC;\n"));
             sql.push(format!(

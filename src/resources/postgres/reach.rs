@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use super::fill::{Load, usual_jobs};
 use super::sql::conninfo;
 use super::target::Target;
 use super::trouble::{Trouble, explained};
@@ -34,6 +35,8 @@ pub(super) struct Reach {
     pub(super) stall: Duration,
     /// Whether a backup of another cluster may be restored.
     pub(super) any_server: bool,
+    /// How a database is filled.
+    pub(super) load: Load,
 }
 
 impl Reach {
@@ -95,6 +98,7 @@ impl Reach {
             lock_wait: of.lock_wait.as_millis(),
             stall: of.stall,
             any_server: of.any_server,
+            load: Load::full(of.jobs.unwrap_or_else(usual_jobs)),
         })
     }
 

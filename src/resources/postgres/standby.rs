@@ -1,9 +1,12 @@
 //! The rehearsal of a restore: the copy loaded into a side database and compared, which proves it; and that database kept
 //! beside the live one while the release is watched, so that a rollback has nothing to load.
 
+use std::time::Duration;
+
 use super::Postgres;
 use super::agree::agree;
-use super::capture::Details;
+use super::details::Details;
+use super::fill::Load;
 use super::prepare::{drop_own, stage};
 use super::reach::Reach;
 use super::sql::{Aside, ident, literal};
@@ -12,19 +15,23 @@ use crate::model::artifact::Artifact;
 use crate::model::event::Level;
 use crate::model::name::RunKind;
 use crate::model::section::Section;
-use crate::model::text::bytes;
+use crate::model::text::{bytes, duration};
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
 
-/// The largest database that `auto` keeps a standby of: loading it takes a minute or so.
+/// The largest database that `auto` keeps a standby of.
 const MOST: u64 = 1_000_000_000;
+/// How much longer than the dump the load is taken to be: it is done in one job, and builds the indexes anew.
+const LOAD: u32 = 3;
+/// What a load may cost under `auto`: the deployment waits for it, and the server works beside its own.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Whether a database of the copy stands by, `standby`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Standby {
     #[default]
     Never,
-    /// Where the database is small, and the server's disk is seen to have room for three of it.
+    /// Where the database is small, the server's disk is seen to have room for three of it, and the load is soon over.
     Auto,
     Always,
 }
@@ -98,6 +105,13 @@ pub(super) fn after_capture(
     let details = Details::of(artifact)?;
     agree(reach, maintenance, &details, cx)?;
     cx.note(Level::Detail, format!("{}: rehearsing the restore", of.name));
+    // The server has others to serve: one job, and not all the time where that was asked for.
+    let mut reach = reach.clone();
+    reach.load = Load {
+        jobs: 1,
+        share: of.standby_load,
+    };
+    let reach = &reach;
     let is_exact = stage(reach, maintenance, &side, artifact, slot, &details, cx)?;
     if !stays || !is_exact {
         return drop_own(reach, maintenance, &side, Aside::Side, cx);
@@ -125,21 +139,37 @@ fn stays(of: &Postgres, reach: &Reach, artifact: &Artifact, cx: &Context) -> Res
         Standby::Never => Ok(false),
         Standby::Always => Ok(true),
         Standby::Auto => {
-            let size = Details::of(artifact)?.server.size;
-            let free = survey::room(reach, cx);
-            let has_room = free.is_some_and(|free| free >= size.saturating_mul(3));
-            if size <= MOST && !has_room {
-                let seen = free.map_or_else(|| "cannot be seen".to_owned(), |free| format!("is {}", bytes(free)));
-                cx.note(
-                    Level::Info,
-                    format!(
-                        "{}: nothing stands by, since the free space of the server's disk {seen}",
-                        of.name
-                    ),
-                );
+            let why = hindrance(of, reach, &Details::of(artifact)?, cx);
+            if let Some(why) = &why {
+                let note = format!("{}: nothing stands by (`standby = \"auto\"`): {why}", of.name);
+                cx.note(Level::Info, note);
             }
-            Ok(size <= MOST && has_room)
+            Ok(why.is_none())
         }
+    }
+}
+
+/// Why no standby is to be kept, where none is.
+fn hindrance(of: &Postgres, reach: &Reach, details: &Details, cx: &Context) -> Option<String> {
+    let size = details.server.size;
+    if size > MOST {
+        return Some(format!("the database has {}, more than {}", bytes(size), bytes(MOST)));
+    }
+    let dumped = (cx.clock.now() - details.taken_at).to_std().unwrap_or_default();
+    let load = dumped * LOAD * 100 / of.standby_load;
+    if load > PATIENCE {
+        return Some(format!(
+            "the dump took {}, so the load is estimated at {}",
+            duration(dumped),
+            duration(load)
+        ));
+    }
+    match survey::room(reach, cx) {
+        None => Some("the free space of the server's disk cannot be seen".to_owned()),
+        Some(free) if free < size.saturating_mul(3) => {
+            Some(format!("the free space of the server's disk is {}", bytes(free)))
+        }
+        Some(_) => None,
     }
 }
 

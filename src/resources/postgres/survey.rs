@@ -2,10 +2,8 @@
 
 use serde::Deserialize;
 
-use super::capture::major;
 use super::reach::Reach;
-use super::trouble::explained;
-use super::{Postgres, catalog};
+use super::{Postgres, catalog, clients, in_place, migrations, risks};
 use crate::model::text::bytes;
 use crate::resources::{ResourceError, Result, Survey};
 use crate::system::context::Context;
@@ -39,7 +37,7 @@ SELECT jsonb_build_object('version', current_setting('server_version'), 'number'
   'prepared', (SELECT coalesce(jsonb_agg(gid), '[]') FROM pg_prepared_xacts WHERE database = d.datname),
   'slots', (SELECT coalesce(jsonb_agg(slot_name), '[]') FROM pg_replication_slots WHERE database = d.datname),
   'subscriptions', (SELECT coalesce(jsonb_agg(subname), '[]') FROM pg_subscription WHERE subdbid = d.oid),
-  'directory', :directory::text)
+  'directory', coalesce(nullif(pg_tablespace_location(d.dattablespace), ''), :directory::text))
 FROM pg_database d, pg_roles r WHERE d.datname = current_database() AND r.rolname = current_user;
 ";
 
@@ -73,8 +71,15 @@ fn look(of: &Postgres, cx: &Context, survey: &mut Survey) -> Result<()> {
     ));
     survey.copy_bytes = Some(told.size);
     survey.side_bytes = Some(told.size.saturating_mul(6) / 5);
-    ask_programs(&reach, &told, cx, survey)?;
-    ask_standing(&told, survey);
+    clients::ask(&reach, told.number, &told.version, cx, survey)?;
+    risks::ask(&reach, cx, survey)?;
+    ask_standing(&told, of.in_place || of.migrations.is_some(), survey);
+    if let Some(wish) = &of.migrations {
+        return migrations::survey(of, wish, cx, survey);
+    }
+    if of.in_place {
+        return in_place::survey(&reach, cx, survey);
+    }
     if let Err(error) = reach.maintenance(cx) {
         survey.refuse(
             format!("neither `postgres` nor `template1` can be entered, from which databases are swapped: {error}"),
@@ -91,31 +96,16 @@ fn look(of: &Postgres, cx: &Context, survey: &mut Survey) -> Result<()> {
     Ok(())
 }
 
-fn ask_programs(reach: &Reach, told: &Told, cx: &Context, survey: &mut Survey) -> Result<()> {
-    for program in ["pg_dump", "pg_restore"] {
-        let call = reach.program(program, false, &["--version"]);
-        cx.output(&call).map_err(|error| explained(error, &reach.database))?;
-        let version = reach.version(program, cx)?;
-        let (ours, theirs) = (major(&version), told.number / 10_000);
-        if ours < theirs {
-            survey.refuse(
-                format!("{program} {version} is older than the server, {}", told.version),
-                format!(
-                    "install the client programs of Postgres {theirs}, or use `service` to run the container's own"
-                ),
-            );
-        }
-        survey.fact(format!("{program} {version}"));
-    }
-    Ok(())
-}
-
-fn ask_standing(told: &Told, survey: &mut Survey) {
+fn ask_standing(told: &Told, renames_nothing: bool, survey: &mut Survey) {
     if told.recovery {
         survey.refuse(
             "the server is a replica in recovery, and cannot be restored",
             "name the primary server",
         );
+    }
+    if renames_nothing {
+        // What follows is only in the way of renames.
+        return;
     }
     if !told.may_swap {
         survey.refuse(
@@ -123,7 +113,7 @@ fn ask_standing(told: &Told, survey: &mut Survey) {
                 "the user {:?} may not make and rename databases here, so nothing could be put back",
                 told.user
             ),
-            "use a superuser, or the database's owner with CREATEDB",
+            "use a superuser, or the database's owner with CREATEDB; where nobody may, as on some managed servers: `in_place = true`",
         );
     }
     for gid in &told.prepared {
@@ -173,7 +163,7 @@ pub(super) fn room(reach: &Reach, cx: &Context) -> Option<u64> {
     free(reach, told.first()?.directory.as_deref()?, cx)
 }
 
-fn free(reach: &Reach, directory: &str, cx: &Context) -> Option<u64> {
+pub(super) fn free(reach: &Reach, directory: &str, cx: &Context) -> Option<u64> {
     if reach.container().is_some() {
         let output = cx
             .output(&reach.program("df", false, &["-P", "-k", "--", directory]))
@@ -184,7 +174,14 @@ fn free(reach: &Reach, directory: &str, cx: &Context) -> Option<u64> {
     }
     // A server on this host may still live in a container of which only the port is seen: then the path is not here.
     let path = std::path::Path::new(directory);
-    if reach.is_local() && disk::exists(&path.join("PG_VERSION")).unwrap_or(false) {
+    // A tablespace has a directory for each version that uses it.
+    let entries = disk::list(path).unwrap_or_default();
+    let is_here = |entry: &std::path::PathBuf| {
+        entry
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("PG_"))
+    };
+    if reach.is_local() && entries.iter().any(is_here) {
         return disk::free_bytes(path).ok();
     }
     None

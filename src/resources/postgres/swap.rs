@@ -9,6 +9,7 @@ use super::exchange::{Swap, open};
 use super::prepare::{Staging, drop_own, number};
 use super::reach::Reach;
 use super::sql::{Aside, ident, literal, turned};
+use super::together::Seat;
 use crate::model::artifact::{Artifact, CarriedOver, Displaced, Prepared, Work};
 use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
@@ -28,13 +29,21 @@ struct Kept {
     carried: Option<Carried>,
 }
 
-pub(super) fn restore(of: &Postgres, prepared: &Prepared, artifact: &Artifact, cx: &Context) -> Result<Displaced> {
+/// Swaps in what was prepared, together with those of the same cluster in `beside`.
+pub(super) fn restore(
+    of: &Postgres,
+    prepared: &Prepared,
+    artifact: &Artifact,
+    beside: &[&Prepared],
+    cx: &Context,
+) -> Result<Displaced> {
     if !matches!(prepared.work, Work::Changed(_)) {
         return Ok(nothing(of));
     }
     let staging: Staging = serde_json::from_value(prepared.details.clone())
         .map_err(|error| ResourceError::because("could not read what was prepared", error))?;
     let Staging { live, side, failed, .. } = &staging;
+    let seat = seat(&staging, beside, cx);
     let reach = Reach::open(of, cx)?;
     let maintenance = reach.maintenance(cx)?;
     let names = reach.databases(maintenance, cx)?;
@@ -52,14 +61,20 @@ pub(super) fn restore(of: &Postgres, prepared: &Prepared, artifact: &Artifact, c
         (true, true, _) => {
             let outgoing = numbered(u32::try_from(taken.len()).unwrap_or_default() + 1);
             let swap = Swap {
-                live,
-                incoming: side,
-                outgoing: &outgoing,
+                live: live.clone(),
+                incoming: side.clone(),
+                outgoing: outgoing.clone(),
             };
             // What blocks the swap would also hide rows from those who carry them over.
             swap.standing(&reach, maintenance, cx)?;
             let carried = before_swap(of, &reach, maintenance, &staging, artifact, cx);
-            let swapped = carried.and_then(|carried| swap.make(&reach, maintenance, cx).map(|()| carried));
+            let swapped = carried.and_then(|carried| {
+                let made = match &seat {
+                    Some(seat) => seat.swap(&swap, &reach, maintenance, cx),
+                    None => swap.make(&reach, maintenance, cx),
+                };
+                made.map(|()| carried)
+            });
             let carried = swapped.inspect_err(|_| {
                 // The fence is for a swap that did not come; whoever is live is let in.
                 let _told = open(&reach, maintenance, live, &cx.unstoppable());
@@ -72,12 +87,14 @@ pub(super) fn restore(of: &Postgres, prepared: &Prepared, artifact: &Artifact, c
             let script = format!("ALTER DATABASE {} RENAME TO {};", ident(side), ident(live));
             reach.run(maintenance, &script, cx)?;
             open(&reach, maintenance, live, cx)?;
+            seat.iter().for_each(Seat::pass);
             last.map_or_else(|| Ok(nothing(of)), |last| aside(of, live, last, false, None))
         }
         (false, true, last) => {
             open(&reach, maintenance, live, cx)?;
             match last {
                 Some(last) => {
+                    seat.iter().for_each(Seat::pass);
                     let compared = is_compared(&reach, maintenance, &staging, cx)?;
                     aside(of, live, last, compared, carried_before(of, cx)?)
                 }
@@ -86,6 +103,18 @@ pub(super) fn restore(of: &Postgres, prepared: &Prepared, artifact: &Artifact, c
         }
         (false, false, _) => Err(not_staged(side)),
     }
+}
+
+/// The place of a database among those of the same cluster that are put back at the same time; none where it is alone.
+fn seat(staging: &Staging, beside: &[&Prepared], cx: &Context) -> Option<Seat> {
+    let key = staging.together.as_ref()?;
+    let others = beside.iter().filter_map(|prepared| {
+        let other: Staging = serde_json::from_value(prepared.details.clone()).ok()?;
+        (other.together.as_ref() == Some(key) && other.live != staging.live).then_some(other.live)
+    });
+    let others: Vec<String> = others.collect();
+    let key = format!("{key} {}", cx.token());
+    (!others.is_empty()).then(|| Seat::take(&key, &staging.live, others))
 }
 
 /// Whether the database that was compared is the live one.
@@ -117,9 +146,9 @@ pub(super) fn undo(of: &Postgres, displaced: &Displaced, cx: &Context) -> Result
     match (there(&incoming), there(&live), there(&outgoing)) {
         (true, true, false) => {
             let swap = Swap {
-                live: &live,
-                incoming: &incoming,
-                outgoing: &outgoing,
+                live: live.clone(),
+                incoming,
+                outgoing: outgoing.clone(),
             };
             swap.make(&reach, maintenance, cx)?;
             aside(of, &live, &outgoing, false, None)
@@ -168,6 +197,21 @@ pub(super) fn forget(of: &Postgres, displaced: &Displaced, cx: &Context) -> Resu
         return Err(ResourceError::new(what).with_hint("drop the slots by hand once nobody needs them"));
     }
     drop_own(&reach, maintenance, &aside, kind, cx)
+}
+
+/// Bytes that the database that was put aside takes.
+pub(super) fn weigh(of: &Postgres, displaced: &Displaced, cx: &Context) -> Result<Option<u64>> {
+    let Some(aside) = kept(displaced) else {
+        return Ok(None);
+    };
+    let reach = Reach::open(of, cx)?;
+    let maintenance = reach.maintenance(cx)?;
+    let script = format!(
+        "SELECT pg_database_size(oid) FROM pg_database WHERE datname = {};",
+        literal(&aside)
+    );
+    let sizes: Vec<u64> = reach.rows(maintenance, &script, cx)?;
+    Ok(sizes.first().copied())
 }
 
 pub(super) fn discard(of: &Postgres, prepared: &Prepared, cx: &Context) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Which database is meant: a `postgres://` URL taken apart as libpq does, its password apart from the rest.
 
 use crate::model::secret::Secret;
+use crate::resources::escapes::decoded;
 
 /// A connection as libpq's parameters, without any password.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -90,27 +91,6 @@ impl Target {
             .find(|(known, _)| known == key)
             .map(|(_, value)| value.as_str())
     }
-}
-
-fn decoded(text: &str) -> Result<String, String> {
-    let mut bytes = Vec::new();
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
-        let (Some(high), Some(low)) = (digit(rest.next()), digit(rest.next())) else {
-            return Err("a `%` must be followed by two hexadecimal digits; a `%` itself is written %25".to_owned());
-        };
-        bytes.push(u8::try_from(high * 16 + low).unwrap_or_default());
-    }
-    let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 once decoded".to_owned())?;
-    if text.contains('\0') {
-        return Err("it holds a NUL".to_owned());
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

@@ -140,7 +140,12 @@ impl Resource for Sqlite {
         let connection = copy::open(&self.path)?;
         let mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0));
         let journal_mode = mode.map_err(|error| copy::failed("read", &self.path, error))?;
-        let directory = slot.directory();
+        // A copy that is to be encrypted is nowhere in the backup as it is, not even for a moment.
+        let directory = if slot.is_sealed() {
+            cx.scratch.clone()
+        } else {
+            slot.directory()
+        };
         disk::create_private_dir(&directory)?;
         let work = tempfile::Builder::new().prefix(".guard-").tempdir_in(&directory);
         let work = work.at("make a directory in", &directory)?;
@@ -170,6 +175,7 @@ impl Resource for Sqlite {
         });
         Ok(Artifact {
             resource: self.name.clone(),
+            project: None,
             kind: KIND.key.to_owned(),
             summary: rows::summary(&shown, &fingerprint),
             fingerprint,
@@ -205,12 +211,9 @@ impl Resource for Sqlite {
         if work.is_needed() {
             slot.compare(artifact)?;
             let lost = || ResourceError::bad_copy("the manifest lists no copy of the database");
-            let copy = artifact
-                .files
-                .first()
-                .and_then(|entry| slot.path_of(entry))
-                .ok_or_else(lost)?;
-            swap::stage(&copy, &places, &details.journal_mode)?;
+            let mut copy = slot.read(artifact.files.first().ok_or_else(lost)?)?;
+            swap::stage(&mut copy, &places, &details.journal_mode)?;
+            copy.finish()?;
         }
         let details = serde_json::to_value(&places)
             .map_err(|error| ResourceError::because("could not describe the staged file", error))?;
@@ -257,6 +260,10 @@ impl Resource for Sqlite {
             details.taken_at,
             cx.clock.now(),
         ))
+    }
+
+    fn weigh(&self, displaced: &Displaced, _: &Context) -> Result<Option<u64>> {
+        swap::weigh(displaced)
     }
 
     fn forget(&self, displaced: &Displaced, _: &Context) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The swap of a database file together with its journals, by exchange, and safe to repeat from any state.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
@@ -83,13 +83,12 @@ fn remove_set(path: &Path) -> Result<()> {
 }
 
 /// Copies the backup beside the live file, with the live file's owner and mode, and proves it there.
-pub(super) fn stage(copy: &Path, places: &Places, journal_mode: &str) -> Result<()> {
+pub(super) fn stage(copy: &mut dyn Read, places: &Places, journal_mode: &str) -> Result<()> {
     remove_set(&places.side)?;
     let mut staged = Staged::beside(&places.side)?;
-    let mut from = File::open(copy).at("open", copy)?;
     let mut buffer = vec![0; 256 * 1024];
     loop {
-        match from.read(&mut buffer).at("read", copy)? {
+        match copy.read(&mut buffer).at("read the copy for", &places.side)? {
             0 => break,
             count => staged.write(buffer.get(..count).unwrap_or_default())?,
         }
@@ -251,6 +250,14 @@ pub(super) fn forget(displaced: &Displaced) -> Result<()> {
     // Only a name that guard gives is removed.
     turned(&aside)?;
     remove_set(&aside)
+}
+
+/// Bytes that what was put aside takes.
+pub(super) fn weigh(displaced: &Displaced) -> Result<Option<u64>> {
+    let Some(Kept { aside, .. }) = kept(displaced)? else {
+        return Ok(None);
+    };
+    Ok(Some(disk::weight(&aside)?))
 }
 
 pub(super) fn discard(places: &Places) -> Result<()> {

@@ -194,7 +194,7 @@ pub(super) fn copy(path: &Path, live: &Path, slot: &Slot, level: i32, cx: &Conte
         mtime: (own.mtime.0, 0),
         ..own
     };
-    let mut copy = Copy::begin(slot, level, Precision::Seconds, cx)?;
+    let mut copy = Copy::begin(slot, level, Precision::Seconds, None, cx)?;
     copy.lose("sub-second times and attributes, which such an archive does not carry".to_owned());
     let mut met = Met::default();
     let mut is_begun = false;

@@ -16,13 +16,13 @@ fn bad(message: impl Into<String>) -> io::Error {
 }
 
 /// Writes entries one after the other.
-pub(super) struct Writer<W: Write> {
+pub(in crate::resources) struct Writer<W: Write> {
     out: W,
     written: u64,
 }
 
 impl<W: Write> Writer<W> {
-    pub(super) fn new(out: W) -> Self {
+    pub(in crate::resources) fn new(out: W) -> Self {
         Self { out, written: 0 }
     }
 
@@ -57,7 +57,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes an entry; `data` gives exactly `node.size` bytes for a regular file and is not read for others.
-    pub(super) fn append(&mut self, node: &Node, data: &mut dyn Read) -> io::Result<()> {
+    pub(in crate::resources) fn append(&mut self, node: &Node, data: &mut dyn Read) -> io::Result<()> {
         let mut records = Vec::new();
         if node.mtime.1 != 0 || node.mtime.0 < 0 {
             record(&mut records, b"mtime", decimal(node.mtime).as_bytes());
@@ -107,7 +107,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes the end of the archive and gives back what it was written to.
-    pub(super) fn finish(mut self) -> io::Result<W> {
+    pub(in crate::resources) fn finish(mut self) -> io::Result<W> {
         self.put(&[0; 1024])?;
         Ok(self.out)
     }
@@ -239,7 +239,7 @@ pub(super) fn read(input: impl Read, mut take: impl FnMut(Node, &mut dyn Read) -
 }
 
 /// The path below the root that an archive's name means. Anything that could lead elsewhere is refused, not repaired.
-pub(super) fn inside(name: &[u8]) -> io::Result<Vec<u8>> {
+pub(in crate::resources) fn inside(name: &[u8]) -> io::Result<Vec<u8>> {
     let refused = || {
         bad(format!(
             "the name {:?} leads out of the volume",

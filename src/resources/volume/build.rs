@@ -70,5 +70,6 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
         through_engine,
         project: site.compose.as_ref().map(|compose| compose.project.clone()),
         found: OnceLock::new(),
+        bytes: OnceLock::new(),
     }))
 }

@@ -13,6 +13,7 @@ use super::walk::{self, Met, walk};
 use crate::model::artifact::FileEntry;
 use crate::model::fingerprint::Fingerprint;
 use crate::resources::names::escaped;
+use crate::resources::progress::Progress;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
 use crate::system::disk::{At, Digest, Staged};
@@ -27,11 +28,12 @@ pub(super) const ATTEMPTS: u32 = 3;
 pub(super) const LISTED: usize = 100;
 
 /// What a copy came to.
-pub(super) struct Copied {
-    pub(super) files: Vec<FileEntry>,
+pub(in crate::resources) struct Copied {
+    pub(in crate::resources) files: Vec<FileEntry>,
     pub(super) fingerprint: Fingerprint,
-    pub(super) entries: u64,
-    pub(super) content_bytes: u64,
+    pub(super) coarse: Option<Fingerprint>,
+    pub(in crate::resources) entries: u64,
+    pub(in crate::resources) content_bytes: u64,
     pub(super) tar_bytes: u64,
     pub(super) not_kept: Vec<String>,
     /// Files that were never still.
@@ -45,7 +47,7 @@ pub(super) struct Copy<'c> {
     portrait: Portrait,
     not_kept: Vec<String>,
     unlisted: u64,
-    what: String,
+    progress: Progress<'c>,
     cx: &'c Context,
 }
 
@@ -64,17 +66,23 @@ pub(super) fn encoder(slot: &Slot, name: &str, level: i32) -> Result<zstd::Encod
 }
 
 impl<'c> Copy<'c> {
-    pub(super) fn begin(slot: &Slot, level: i32, precision: Precision, cx: &'c Context) -> Result<Self> {
+    /// `expected`: how many bytes the files will have, as far as is known.
+    pub(super) fn begin(
+        slot: &Slot,
+        level: i32,
+        precision: Precision,
+        expected: Option<u64>,
+        cx: &'c Context,
+    ) -> Result<Self> {
+        let directory = slot.directory();
+        let name = directory.file_name().unwrap_or_default().to_string_lossy();
         Ok(Self {
             archive: Writer::new(encoder(slot, ARCHIVE, level)?),
             index: encoder(slot, INDEX, level)?,
-            portrait: Portrait::new(precision),
+            portrait: Portrait::of_copy(precision),
             not_kept: Vec::new(),
             unlisted: 0,
-            what: format!(
-                "copy {}",
-                slot.directory().file_name().unwrap_or_default().to_string_lossy()
-            ),
+            progress: Progress::new(format!("copy {name}"), expected, cx),
             cx,
         })
     }
@@ -101,22 +109,17 @@ impl<'c> Copy<'c> {
 
     /// Writes an entry; a later one of the same path replaces it.
     pub(super) fn write(&mut self, node: &Node, data: &mut dyn Read) -> io::Result<()> {
-        let before = self.archive.written();
         let mut exact = Exact {
             input: data,
             left: node.size,
             digest: Digest::default(),
+            progress: &mut self.progress,
             cx: self.cx,
         };
         self.archive.append(node, &mut exact)?;
         let sha256 = (node.shape == Shape::File).then(|| exact.digest.hex());
         serde_json::to_writer(&mut self.index, &node.line(sha256.as_deref()))?;
-        self.index.write_all(b"\n")?;
-        let written = self.archive.written();
-        if written >> 26 != before >> 26 {
-            self.cx.progress(&self.what, written, None);
-        }
-        Ok(())
+        self.index.write_all(b"\n")
     }
 
     /// Ends archive and index and puts them into the slot.
@@ -129,9 +132,11 @@ impl<'c> Copy<'c> {
         if self.unlisted > 0 {
             self.not_kept.push(format!("and {} more of these", self.unlisted));
         }
+        let (fingerprint, coarse) = self.portrait.finish_both();
         Ok(Copied {
             files: vec![slot.keep(archive, ARCHIVE)?, slot.keep(index, INDEX)?],
-            fingerprint: self.portrait.finish(),
+            fingerprint,
+            coarse,
             entries,
             content_bytes,
             tar_bytes,
@@ -143,14 +148,15 @@ impl<'c> Copy<'c> {
 
 /// Gives exactly so many bytes: an archive's header is written before the data, and a file may change in between. What is
 /// missing is zeros; whoever asks for this compares the file before and after.
-struct Exact<'d> {
+struct Exact<'d, 'c> {
     input: &'d mut dyn Read,
     left: u64,
     digest: Digest,
-    cx: &'d Context,
+    progress: &'d mut Progress<'c>,
+    cx: &'c Context,
 }
 
-impl Read for Exact<'_> {
+impl Read for Exact<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.cx.stop.is_asked() {
             return Err(io::Error::other("guard was asked to stop"));
@@ -166,16 +172,23 @@ impl Read for Exact<'_> {
         }
         self.digest.update(part.get(..count).unwrap_or_default());
         self.left -= count as u64;
+        self.progress.add(count as u64);
         Ok(count)
     }
 }
 
-/// Copies the tree at `root` into the slot.
+/// Copies the tree at `root`, whose files have about `expected` bytes, into the slot.
 ///
 /// # Errors
 /// Something cannot be read, the copy cannot be written, or guard was asked to stop.
-pub(super) fn copy_directory(root: &Path, slot: &Slot, level: i32, cx: &Context) -> Result<Copied> {
-    let mut copy = Copy::begin(slot, level, Precision::Nanoseconds, cx)?;
+pub(super) fn copy_directory(
+    root: &Path,
+    slot: &Slot,
+    level: i32,
+    expected: Option<u64>,
+    cx: &Context,
+) -> Result<Copied> {
+    let mut copy = Copy::begin(slot, level, Precision::Nanoseconds, expected, cx)?;
     let mut restless: Vec<(Node, PathBuf)> = Vec::new();
     walk(root, true, cx, |met| match met {
         Met::Lost(sentence) => {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::archive::Writer;
+use super::chunks::{self, Form};
 use super::inside::{self, Look};
 use super::place::{Place, Reach};
 use super::record::Details;
@@ -14,6 +15,7 @@ use super::unpack;
 use crate::model::artifact::Artifact;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
+use crate::system::disk;
 use crate::system::docker::{Inside, explained};
 
 /// What can move entries in a volume.
@@ -94,6 +96,14 @@ impl<'c> Hand<'c> {
         }
     }
 
+    /// Bytes that what lies aside takes; `None` where only the engine sees it.
+    pub(super) fn weigh(&self, name: &str) -> Result<Option<u64>> {
+        match self {
+            Self::Here(live) => Ok(Some(disk::weight(&Aside::new(live, name).entries())?)),
+            Self::There(..) => Ok(None),
+        }
+    }
+
     /// Where displaced entries lie, for people.
     pub(super) fn shown(&self, name: &str) -> String {
         match self {
@@ -134,6 +144,25 @@ fn understood<T: for<'de> serde::Deserialize<'de>>(answer: &[u8]) -> Result<T> {
     serde_json::from_value(value.get_mut("told").map(Value::take).unwrap_or_default()).map_err(unclear)
 }
 
+/// The digest by which a copy is known to what was staged from it.
+///
+/// # Errors
+/// The manifest lists no archive and no index.
+pub(super) fn mark<'a>(artifact: &'a Artifact, details: &Details) -> Result<&'a str> {
+    match details.form {
+        Form::Archive => Ok(&unpack::listed(artifact)?.sha256),
+        Form::Chunks => chunks::mark(artifact),
+    }
+}
+
+/// Reads every entry of a copy, in whatever form it is.
+fn read(artifact: &Artifact, slot: &Slot, details: &Details, take: &mut chunks::Take<'_>) -> Result<()> {
+    match details.form {
+        Form::Archive => unpack::read(artifact, slot, details, take),
+        Form::Chunks => chunks::read_entries(artifact, slot, details.entries, take),
+    }
+}
+
 /// Hands the copy's entries to guard in the container, and seals what it made of them when the whole copy was sound.
 fn stage_there(
     volume: &str,
@@ -146,7 +175,7 @@ fn stage_there(
     let mut done = 0;
     let mut feed = |pipe: &mut dyn io::Write| {
         let mut writer = Writer::new(pipe);
-        let read = unpack::read(artifact, slot, details, |node, data| {
+        let read = read(artifact, slot, details, &mut |node, data| {
             if cx.stop.is_asked() {
                 return Err(io::Error::new(io::ErrorKind::Interrupted, "guard was asked to stop"));
             }
@@ -184,7 +213,7 @@ fn stage_there(
     let own: Own = understood(&answer.stdout)?;
     let own = serde_json::to_string(&own)
         .map_err(|error| ResourceError::because("could not tell the volume's own entry", error))?;
-    let copy = &unpack::listed(artifact)?.sha256;
+    let copy = mark(artifact, details)?;
     let sealed = cx.output(&inside.call(&["seal", name, copy, &own], true, cx));
     sealed.map(drop).map_err(|error| failed(volume, error))
 }

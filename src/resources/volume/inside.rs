@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::archive;
 use super::aside::is_ours;
 use super::node::{Node, Shape};
+use super::place;
 use super::stage::Stage;
 use super::swap::{Aside, Own, Seen, Side};
 use crate::resources::{ResourceError, Result};
@@ -23,6 +24,9 @@ pub(super) struct Look {
     pub(super) free: u64,
     /// What lies aside, by name.
     pub(super) asides: BTreeMap<String, Seen>,
+    /// The database whose data directory is in it.
+    #[serde(default)]
+    pub(super) database: Option<String>,
 }
 
 /// Looks at what lies aside in a live tree.
@@ -46,6 +50,8 @@ pub(super) fn look(live: &Path) -> Result<Look> {
     Ok(Look {
         free: disk::free_bytes(live)?,
         asides,
+        // What cannot be looked at here tells for itself when it is copied.
+        database: place::database_in(live, 2).ok().flatten().map(str::to_owned),
     })
 }
 

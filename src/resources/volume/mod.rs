@@ -1,19 +1,19 @@
 //! Volumes and directories: copied as one archive, staged inside the live tree, and exchanged entry by entry.
 
 mod adopt;
-mod archive;
+pub(super) mod archive;
 mod aside;
 mod build;
 mod capture;
-mod chunks;
+pub(super) mod chunks;
 mod halt;
 mod hand;
 mod inside;
-mod node;
+pub(super) mod node;
 mod place;
-mod record;
+pub(super) mod record;
 mod stage;
-mod stream;
+pub(super) mod stream;
 mod survey;
 mod swap;
 mod unpack;
@@ -58,6 +58,8 @@ pub(super) struct Volume {
     project: Option<String>,
     /// What containers mount, once it was found.
     found: OnceLock<String>,
+    /// What its files came to when they were last counted.
+    bytes: OnceLock<u64>,
 }
 
 impl Resource for Volume {
@@ -82,7 +84,7 @@ impl Resource for Volume {
     fn capture(&self, slot: &Slot, cx: &Context) -> Result<Artifact> {
         let place = self.find(cx)?;
         if let Some(database) = self.live_database(&place, cx)? {
-            return Err(survey::refused_database(&place, database));
+            return Err(survey::refused_database(&place, &database));
         }
         let (form, packed, copied) = self.copy(&place, slot, cx)?;
         let precision = if place.directory().is_some() {
@@ -123,7 +125,7 @@ impl Resource for Volume {
             details,
             price,
         };
-        let parts = Self::differences(&place, artifact, details.precision, cx)?;
+        let parts = Self::differences(&place, artifact, &details, cx)?;
         if parts.is_empty() {
             return Ok(prepared(Work::Unchanged, Value::Null, Vec::new()));
         }
@@ -136,11 +138,12 @@ impl Resource for Volume {
         }
         let hand = Hand::of(&place, cx)?;
         let look = hand.look()?;
-        if details.form == Form::Chunks {
-            return self.prepare_chunks(parts, artifact, slot, &details, (&place, &hand, &look), cx);
+        // Single entries are exchanged where the tree is seen; a volume behind an engine is put back whole.
+        if let (Form::Chunks, Some(live)) = (details.form, place.directory()) {
+            return self.prepare_chunks(parts, (artifact, slot), &details, (live, &place), (&hand, &look), cx);
         }
         survey::room(&place, look.free, details.content_bytes)?;
-        let copy = &unpack::listed(artifact)?.sha256;
+        let copy = hand::mark(artifact, &details)?;
         let (mut serial, mut name) = (1, aside::name(&cx.token(), 1));
         // A state that was live must not be staged over: a further restore in the same run takes a further directory.
         while look
@@ -177,7 +180,7 @@ impl Resource for Volume {
         let details = details(artifact)?;
         let live = self
             .find(cx)
-            .and_then(|place| Self::differences(&place, artifact, details.precision, cx));
+            .and_then(|place| Self::differences(&place, artifact, &details, cx));
         Ok(match live {
             Ok(parts) if parts.is_empty() => Live::Matches,
             Ok(parts) => Live::Differs(parts),
@@ -190,6 +193,15 @@ impl Resource for Volume {
             return Ok(displaced.clone());
         }
         self.swap(&Spot::of(&displaced.details)?, None, cx)
+    }
+
+    fn weigh(&self, displaced: &Displaced, cx: &Context) -> Result<Option<u64>> {
+        let spot = Spot::of(&displaced.details)?;
+        // Behind the engine it would take a container to look.
+        if spot.volume.is_some() {
+            return Ok(None);
+        }
+        spot.hand(cx)?.weigh(&spot.aside)
     }
 
     fn settle(&self, cx: &Context) -> Result<()> {

@@ -10,7 +10,7 @@ use crate::system::disk::Digest;
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(in crate::resources) enum Shape {
     /// A directory.
     Directory,
     /// A regular file.
@@ -25,23 +25,23 @@ pub(super) enum Shape {
 
 /// One entry of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Node {
+pub(in crate::resources) struct Node {
     /// Path below the root, `/` between components; empty for the root itself.
-    pub(super) path: Vec<u8>,
+    pub(in crate::resources) path: Vec<u8>,
     /// What it is.
-    pub(super) shape: Shape,
+    pub(in crate::resources) shape: Shape,
     /// Permissions, with setuid, setgid and sticky.
-    pub(super) mode: u32,
+    pub(in crate::resources) mode: u32,
     /// Owner.
-    pub(super) uid: u32,
+    pub(in crate::resources) uid: u32,
     /// Group.
-    pub(super) gid: u32,
+    pub(in crate::resources) gid: u32,
     /// Bytes of a regular file; else 0.
-    pub(super) size: u64,
+    pub(in crate::resources) size: u64,
     /// Modification time: whole seconds since 1970, which may be negative, and nanoseconds.
-    pub(super) mtime: (i64, u32),
+    pub(in crate::resources) mtime: (i64, u32),
     /// Extended attributes.
-    pub(super) xattrs: Vec<(String, Vec<u8>)>,
+    pub(in crate::resources) xattrs: Vec<(String, Vec<u8>)>,
 }
 
 /// How finely modification times are compared: an engine's own copy knows only seconds.
@@ -139,6 +139,8 @@ pub(super) struct Portrait {
     tops: BTreeMap<Vec<u8>, Digest>,
     entries: u64,
     bytes: u64,
+    /// The same tree as an engine's own copy would show it.
+    coarse: Option<Box<Portrait>>,
 }
 
 impl Portrait {
@@ -149,11 +151,24 @@ impl Portrait {
             tops: BTreeMap::new(),
             entries: 0,
             bytes: 0,
+            coarse: None,
+        }
+    }
+
+    /// A portrait for a copy, which may be compared later with what an engine tells.
+    pub(super) fn of_copy(precision: Precision) -> Self {
+        let is_fine = precision == Precision::Nanoseconds;
+        Self {
+            coarse: is_fine.then(|| Box::new(Self::new(Precision::Seconds))),
+            ..Self::new(precision)
         }
     }
 
     /// Takes the next entry.
     pub(super) fn take(&mut self, node: &Node) {
+        if let Some(coarse) = &mut self.coarse {
+            coarse.take(node);
+        }
         self.entries += 1;
         self.bytes += node.size;
         node.digest_into(&mut self.whole, self.precision);
@@ -167,6 +182,12 @@ impl Portrait {
     /// Entries taken, and the bytes of their files.
     pub(super) fn counts(&self) -> (u64, u64) {
         (self.entries, self.bytes)
+    }
+
+    /// The fingerprint of all that was taken, and where it is a finer one, the one that an engine's own copy would show.
+    pub(super) fn finish_both(mut self) -> (Fingerprint, Option<Fingerprint>) {
+        let coarse = self.coarse.take().map(|coarse| coarse.finish());
+        (self.finish(), coarse)
     }
 
     /// The fingerprint of all that was taken.

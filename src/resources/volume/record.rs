@@ -6,29 +6,52 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::capture::Copied;
 use super::chunks::{Form, Packed};
 use super::halt::Mode;
 use super::hand::Hand;
 use super::node::Precision;
 use super::swap::Side;
 use crate::model::artifact::Artifact;
+use crate::model::fingerprint::Fingerprint;
 use crate::resources::names::{escaped, unescaped};
 use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
 
 /// What the artifact says of itself.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Details {
-    pub(super) source: String,
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(in crate::resources) struct Details {
+    pub(in crate::resources) source: String,
     pub(super) mode: Mode,
     pub(super) precision: Precision,
-    pub(super) entries: u64,
+    pub(in crate::resources) entries: u64,
     pub(super) content_bytes: u64,
     pub(super) tar_bytes: u64,
     #[serde(default)]
     pub(super) form: Form,
     #[serde(default)]
     pub(super) packed: Packed,
+    /// The fingerprint in whole seconds, where the copy's own is finer: by it the copy is compared with a volume that is
+    /// reached only through the engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) coarse: Option<Fingerprint>,
+}
+
+impl Details {
+    /// The description of entries that are no volume, in chunks.
+    pub(in crate::resources) fn of_entries(source: String, copied: &Copied, packed: Packed) -> Self {
+        Self {
+            source,
+            mode: Mode::Live,
+            precision: Precision::Seconds,
+            entries: copied.entries,
+            content_bytes: copied.content_bytes,
+            tar_bytes: 0,
+            form: Form::Chunks,
+            packed,
+            coarse: None,
+        }
+    }
 }
 
 /// Where something was staged or displaced.

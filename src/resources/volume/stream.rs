@@ -9,8 +9,10 @@ use super::node::{Node, Portrait, Precision, Shape};
 use crate::model::fingerprint::Fingerprint;
 use crate::resources::names::escaped;
 use crate::resources::{ResourceError, Result, Slot};
+use crate::system::call::Call;
 use crate::system::context::Context;
 use crate::system::docker::Carrier;
+use crate::system::processes::CallError;
 
 fn bad(message: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, message.into())
@@ -117,16 +119,18 @@ fn below(name: &[u8]) -> io::Result<Vec<u8>> {
     super::archive::inside(&[&b"."[..], if rest.is_empty() { b"/" } else { rest }].concat())
 }
 
-/// Runs `docker cp` and hands its tar to `work`, which runs beside it.
-fn with_tar<T: Send>(volume: &str, cx: &Context, work: impl FnOnce(PipeReader) -> Result<T> + Send) -> Result<T> {
-    let failed =
-        |error| ResourceError::because(format!("could not read the volume {volume} through the engine"), error);
-    let carrier = Carrier::of_volume(cx, volume)
-        .map_err(|error| ResourceError::because(format!("could not reach into the volume {volume}"), error))?;
+/// Runs a call and hands what it writes to `work`, which runs beside it. Where `work` gives up, its failure is the one that is
+/// told.
+pub(in crate::resources) fn piped<T: Send>(
+    call: &Call,
+    failed: impl FnOnce(CallError) -> ResourceError,
+    cx: &Context,
+    work: impl FnOnce(PipeReader) -> Result<T> + Send,
+) -> Result<T> {
     let (reader, mut writer) = io::pipe().map_err(|error| ResourceError::because("could not make a pipe", error))?;
     std::thread::scope(|scope| {
         let worker = scope.spawn(move || work(reader));
-        let pulled = cx.pull(&carrier.pack(), &mut |bytes| writer.write_all(bytes));
+        let pulled = cx.pull(call, &mut |bytes| writer.write_all(bytes));
         drop(writer);
         let outcome = worker
             .join()
@@ -140,13 +144,28 @@ fn with_tar<T: Send>(volume: &str, cx: &Context, work: impl FnOnce(PipeReader) -
     })
 }
 
-/// Copies a volume through the engine into the slot.
+/// Runs `docker cp` and hands its tar to `work`.
+fn with_tar<T: Send>(volume: &str, cx: &Context, work: impl FnOnce(PipeReader) -> Result<T> + Send) -> Result<T> {
+    let failed =
+        |error| ResourceError::because(format!("could not read the volume {volume} through the engine"), error);
+    let carrier = Carrier::of_volume(cx, volume)
+        .map_err(|error| ResourceError::because(format!("could not reach into the volume {volume}"), error))?;
+    piped(&carrier.pack(), failed, cx, work)
+}
+
+/// Copies a volume, whose files have about `expected` bytes, through the engine into the slot.
 ///
 /// # Errors
 /// The engine does not answer, breaks off, or the copy cannot be written.
-pub(super) fn copy_volume(volume: &str, slot: &Slot, level: i32, cx: &Context) -> Result<Copied> {
+pub(super) fn copy_volume(
+    volume: &str,
+    slot: &Slot,
+    level: i32,
+    expected: Option<u64>,
+    cx: &Context,
+) -> Result<Copied> {
     with_tar(volume, cx, |tar| {
-        let mut copy = Copy::begin(slot, level, Precision::Seconds, cx)?;
+        let mut copy = Copy::begin(slot, level, Precision::Seconds, expected, cx)?;
         let mut lost =
             vec!["sub-second times, attributes and sockets, which the engine's own copy does not carry".to_owned()];
         read(tar, |node, data| copy.take(&node, data), |sentence| lost.push(sentence)).map_err(|error| {

@@ -38,7 +38,7 @@ pub(super) fn survey(volume: &Volume, cx: &Context) -> Survey {
         }
     };
     match volume.live_database(&place, cx) {
-        Ok(Some(database)) => refuse(&mut survey, &refused_database(&place, database)),
+        Ok(Some(database)) => refuse(&mut survey, &refused_database(&place, &database)),
         Err(error) => refuse(&mut survey, &error),
         Ok(None) => {}
     }
@@ -63,6 +63,8 @@ pub(super) fn survey(volume: &Volume, cx: &Context) -> Survey {
         Ok((_, (entries, bytes))) => {
             let size = text::bytes(bytes);
             survey.fact(format!("{}: {} entries, {size}", place.shown, text::count(entries)));
+            // Counted once: the copy that may follow tells by it what is left.
+            let _known = volume.bytes.set(bytes);
             survey.copy_bytes = Some(bytes);
             survey.side_bytes = Some(bytes);
             if let Err(error) = room(&place, look.free, bytes) {

@@ -1,6 +1,5 @@
 //! Reads a copy back: its digest is checked in the pass that uses it, and its manifest bounds what comes out.
 
-use std::fs::File;
 use std::io::{self, BufReader, Read};
 
 use super::archive;
@@ -10,33 +9,19 @@ use super::record::Details;
 use super::stage::Stage;
 use super::swap::{Aside, Own};
 use crate::model::artifact::{Artifact, FileEntry};
+use crate::resources::progress::Progress;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
-use crate::system::disk::{At, Digest};
-
-struct Digested {
-    file: File,
-    digest: Digest,
-}
-
-impl Read for Digested {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read(buffer)?;
-        self.digest.update(buffer.get(..count).unwrap_or_default());
-        Ok(count)
-    }
-}
+use crate::system::disk::At;
 
 /// The archive as the manifest lists it.
 ///
 /// # Errors
 /// The manifest lists none.
 pub(super) fn listed(artifact: &Artifact) -> Result<&FileEntry> {
-    let found = artifact
-        .files
-        .iter()
-        .find(|file| file.path.rsplit('/').next() == Some(ARCHIVE));
-    found.ok_or_else(|| ResourceError::bad_copy(format!("the manifest of {} lists no {ARCHIVE}", artifact.resource)))
+    artifact
+        .file(ARCHIVE)
+        .ok_or_else(|| ResourceError::bad_copy(format!("the manifest of {} lists no {ARCHIVE}", artifact.resource)))
 }
 
 /// Reads every entry of the archive, then says that the file was the one of the manifest, to its last byte.
@@ -50,12 +35,6 @@ pub(super) fn read(
     mut take: impl FnMut(Node, &mut dyn Read) -> io::Result<()>,
 ) -> Result<()> {
     let entry = listed(artifact)?;
-    let path = slot.path_of(entry).ok_or_else(|| {
-        ResourceError::bad_copy(format!(
-            "the manifest lists {:?}, which leads out of the backup",
-            entry.path
-        ))
-    })?;
     let spoiled = |error: io::Error| {
         let is_ours = matches!(
             error.kind(),
@@ -64,20 +43,13 @@ pub(super) fn read(
                 | io::ErrorKind::PermissionDenied
                 | io::ErrorKind::Interrupted
         );
-        let what = format!("could not unpack {}", path.display());
+        let what = format!("could not unpack {}", entry.path);
         ResourceError {
             copy_is_bad: !is_ours,
             ..ResourceError::because(what, error)
         }
     };
-    let file = File::open(&path).at("open", &path).map_err(|error| ResourceError {
-        copy_is_bad: true,
-        ..error.into()
-    })?;
-    let input = Digested {
-        file,
-        digest: Digest::default(),
-    };
+    let input = slot.read(entry)?;
     let decoder = zstd::Decoder::with_buffer(BufReader::with_capacity(256 * 1024, input)).map_err(spoiled)?;
     let mut bounded = decoder.take(details.tar_bytes);
     let mut entries = 0;
@@ -90,18 +62,12 @@ pub(super) fn read(
     let left = bounded.limit();
     let mut rest = bounded.into_inner().finish();
     io::copy(&mut rest, &mut io::sink()).map_err(spoiled)?;
-    let digest = rest.into_inner().digest;
-    if digest.hex() != entry.sha256 || digest.bytes() != entry.bytes {
-        return Err(ResourceError::bad_copy(format!(
-            "{} is damaged: its SHA-256 is not the manifest's",
-            path.display()
-        )));
-    }
+    rest.into_inner().finish()?;
     // A file that was read again stands in the archive twice, so there may be more entries than the tree had.
     if left != 0 || entries < details.entries {
         return Err(ResourceError::bad_copy(format!(
             "{} holds less than its manifest says",
-            path.display()
+            entry.path
         )));
     }
     Ok(())
@@ -125,18 +91,15 @@ pub(super) fn stage(artifact: &Artifact, slot: &Slot, details: &Details, aside: 
     let place = aside.clear()?;
     let staged = (|| {
         let mut stage = Stage::new(&place).at("open", &place)?;
-        let mut done = 0;
+        let what = format!("stage {}", artifact.resource);
+        let mut progress = Progress::new(what, Some(details.content_bytes), cx);
         read(artifact, slot, details, |node, data| {
             if cx.stop.is_asked() {
                 return Err(io::Error::new(io::ErrorKind::Interrupted, "guard was asked to stop"));
             }
-            done += node.size;
+            let bytes = node.size;
             stage.make(node, data)?;
-            cx.progress(
-                &format!("stage {}", artifact.resource),
-                done,
-                Some(details.content_bytes),
-            );
+            progress.add(bytes);
             Ok(())
         })?;
         let own = stage.finish().map_err(|error| ResourceError {

@@ -1,5 +1,7 @@
 //! The acts of a volume that several promises share: finding it, looking at it, copying it, swapping it.
 
+use std::path::Path;
+
 use super::chunks::{self, Form, Packed};
 use super::halt::{Halt, Mode};
 use super::hand::Hand;
@@ -37,10 +39,22 @@ impl Volume {
     pub(super) fn differences(
         place: &Place,
         artifact: &Artifact,
-        precision: Precision,
+        details: &Details,
         cx: &Context,
     ) -> Result<Vec<String>> {
-        let mut parts = Self::portrait(place, precision, cx)?.differences(&artifact.fingerprint);
+        let is_finer = details.precision == Precision::Nanoseconds && place.directory().is_none();
+        let wanted = if is_finer {
+            details.coarse.as_ref().ok_or_else(|| {
+                ResourceError::new(format!(
+                    "the copy of {} knows no times in whole seconds, by which the {} could be compared",
+                    artifact.resource, place.shown
+                ))
+                .with_hint("run guard where the volume's directory is, or unpack the copy by hand with scripts/unpack")
+            })?
+        } else {
+            &artifact.fingerprint
+        };
+        let mut parts = Self::portrait(place, details.precision, cx)?.differences(wanted);
         let look = Hand::of(place, cx)?.look()?;
         for serial in 1.. {
             let seen = look.asides.get(&aside::name(&cx.token(), serial));
@@ -55,11 +69,19 @@ impl Volume {
     }
 
     /// The database that would be copied while it writes, where that is so.
-    pub(super) fn live_database(&self, place: &Place, cx: &Context) -> Result<Option<&'static str>> {
-        let Some(directory) = place.directory().filter(|_| self.mode == Mode::Live) else {
+    pub(super) fn live_database(&self, place: &Place, cx: &Context) -> Result<Option<String>> {
+        if self.mode != Mode::Live {
             return Ok(None);
+        }
+        let found = match place.directory() {
+            Some(directory) => place::database_in(directory, 2)?.map(str::to_owned),
+            // Where guard's program does not run beside the volume, the survey has said so.
+            None => Hand::of(place, cx)
+                .and_then(|hand| hand.look())
+                .ok()
+                .and_then(|look| look.database),
         };
-        let Some(database) = place::database_in(directory, 2)? else {
+        let Some(database) = found else {
             return Ok(None);
         };
         // A directory may have users that no engine knows of; a volume has not.
@@ -82,16 +104,32 @@ impl Volume {
         if before.is_some_and(|details| details.form == Form::Chunks) {
             return Ok(Form::Chunks);
         }
-        let (_, (_, bytes)) = walk::portrait(live, Precision::Seconds, cx)?;
-        Ok(if bytes < chunks::LARGE {
+        Ok(if self.counted(live, cx)? < chunks::LARGE {
             Form::Archive
         } else {
             Form::Chunks
         })
     }
 
+    /// Bytes in the files of a live directory, counted where nobody did yet.
+    fn counted(&self, live: &std::path::Path, cx: &Context) -> Result<u64> {
+        if let Some(bytes) = self.bytes.get() {
+            return Ok(*bytes);
+        }
+        let (_, (_, bytes)) = walk::portrait(live, Precision::Seconds, cx)?;
+        Ok(*self.bytes.get_or_init(|| bytes))
+    }
+
+    /// How many bytes a copy will have to read, as far as that is known or cheap to know; an estimate, for what is shown.
+    fn expected(&self, place: &Place, slot: &Slot, cx: &Context) -> Option<u64> {
+        let earlier = || Some(details(slot.earlier()?.1).ok()?.content_bytes);
+        let known = self.bytes.get().copied().or_else(earlier);
+        known.or_else(|| place.directory().and_then(|live| self.counted(live, cx).ok()))
+    }
+
     pub(super) fn copy(&self, place: &Place, slot: &Slot, cx: &Context) -> Result<(Form, Packed, capture::Copied)> {
         let form = self.form(place, slot, cx)?;
+        let expected = self.expected(place, slot, cx);
         let mut packed = Packed::default();
         let users = if self.mode == Mode::Live {
             Vec::new()
@@ -101,13 +139,13 @@ impl Volume {
         let halt = Halt::of(&users, self.mode, &self.name, cx)?;
         let copied = match &place.reach {
             Reach::Directory(path) if form == Form::Chunks => {
-                chunks::copy_directory(path, slot, self.level, self.force_read, cx).map(|(copied, found)| {
+                chunks::copy_directory(path, slot, self.level, self.force_read, expected, cx).map(|(copied, found)| {
                     packed = found;
                     copied
                 })
             }
-            Reach::Directory(path) => capture::copy_directory(path, slot, self.level, cx),
-            Reach::Engine(volume) => stream::copy_volume(volume, slot, self.level, cx),
+            Reach::Directory(path) => capture::copy_directory(path, slot, self.level, expected, cx),
+            Reach::Engine(volume) => stream::copy_volume(volume, slot, self.level, expected, cx),
         };
         let woken = halt.release();
         let mut copied = copied?;
@@ -152,12 +190,14 @@ impl Volume {
             tar_bytes: copied.tar_bytes,
             form,
             packed,
+            coarse: copied.coarse,
         };
         let details = serde_json::to_value(&details)
             .map_err(|error| ResourceError::because("could not describe the copy", error))?;
         let size = text::bytes(copied.content_bytes);
         Ok(Artifact {
             resource: self.name.clone(),
+            project: None,
             kind: KIND.key.to_owned(),
             fingerprint: copied.fingerprint,
             files: copied.files,
@@ -176,19 +216,12 @@ impl Volume {
     pub(super) fn prepare_chunks(
         &self,
         parts: Vec<String>,
-        artifact: &Artifact,
-        slot: &Slot,
+        (artifact, slot): (&Artifact, &Slot),
         details: &Details,
-        (place, hand, look): (&Place, &Hand<'_>, &Look),
+        (live, place): (&Path, &Place),
+        (hand, look): (&Hand<'_>, &Look),
         cx: &Context,
     ) -> Result<Prepared> {
-        let Some(live) = place.directory() else {
-            return Err(ResourceError::new(format!(
-                "the copy of {} is in chunks, and the {} is reached only through the engine",
-                self.name, place.shown
-            ))
-            .with_hint("run guard where the volume's directory is, or unpack the copy by hand with scripts/unpack"));
-        };
         let mut serial = 1;
         // A state that was live must not be staged over: a further restore in the same run takes a further directory.
         while look

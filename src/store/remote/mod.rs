@@ -1,48 +1,21 @@
 //! Copies of backups in S3-compatible storage: files by their content, manifests last; what is there is never overwritten.
 //!
-//! Below the prefix, `files/<sha256>` holds the content of files, once for all backups, and `backups/<timestamp>/` a manifest
-//! and a verdict. guard never deletes there.
+//! Below the prefix, each installation of guard has a place of its own, named by the id of its key, so that two hosts never
+//! meet: `about.json` says whose it is, `files/<sha256>` holds the content of files, once for all its backups, and
+//! `backups/<timestamp>/` a manifest and a verdict. guard never deletes there.
 
-mod bucket;
-mod http;
-mod parts;
-mod sign;
 mod transfer;
 
+use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
-use self::http::Bucket;
-pub use self::sign::Credentials;
 use super::StoreError;
 use crate::model::artifact::FileEntry;
 use crate::model::name::Timestamp;
+use crate::model::text;
 use crate::system::context::Context;
-use crate::system::disk::DiskError;
-
-/// Why a copy elsewhere cannot be made or read.
-#[derive(Debug, thiserror::Error)]
-#[error("{what}: {why}")]
-pub struct RemoteError {
-    /// What could not be done.
-    pub what: String,
-    /// Why.
-    pub why: String,
-}
-
-impl RemoteError {
-    pub(super) fn new(what: impl Into<String>, why: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            why: why.into(),
-        }
-    }
-}
-
-impl From<DiskError> for RemoteError {
-    fn from(error: DiskError) -> Self {
-        Self::new(error.to_string(), error.source.to_string())
-    }
-}
+use crate::system::s3::Bucket;
+pub use crate::system::s3::{Address, Credentials, Patience, RemoteError};
 
 impl From<StoreError> for RemoteError {
     fn from(error: StoreError) -> Self {
@@ -52,53 +25,8 @@ impl From<StoreError> for RemoteError {
 
 type Result<T> = std::result::Result<T, RemoteError>;
 
-/// Where copies are: `s3://BUCKET/PREFIX` at an endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
-    /// The bucket.
-    pub bucket: String,
-    /// What all keys begin with; empty or ending with `/`.
-    pub prefix: String,
-    /// Scheme, host and port.
-    pub endpoint: url::Url,
-    /// The region, which is part of a signature.
-    pub region: String,
-}
-
-impl Address {
-    /// The address in an `s3://` URL; without an endpoint, Amazon's own of the region.
-    ///
-    /// # Errors
-    /// A sentence about what is wrong with it.
-    pub fn of(url: &str, endpoint: Option<&str>, region: Option<&str>) -> std::result::Result<Self, String> {
-        let rest = url.strip_prefix("s3://").ok_or("it does not begin with s3://")?;
-        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
-        if !(3..=63).contains(&bucket.len()) || !bucket.chars().all(is_name) {
-            return Err(format!("{bucket:?} is no name of a bucket"));
-        }
-        let prefix = prefix.trim_matches('/');
-        if prefix.split('/').any(|part| part == "." || part == "..") {
-            return Err("its prefix leads elsewhere".to_owned());
-        }
-        let region = region.unwrap_or("us-east-1").to_owned();
-        let standard = format!("https://s3.{region}.amazonaws.com");
-        let endpoint = url::Url::parse(endpoint.unwrap_or(&standard)).map_err(|error| error.to_string())?;
-        if !matches!(endpoint.scheme(), "http" | "https") || endpoint.host_str().is_none() {
-            return Err("the endpoint is no http or https address".to_owned());
-        }
-        Ok(Self {
-            bucket: bucket.to_owned(),
-            prefix: if prefix.is_empty() {
-                String::new()
-            } else {
-                format!("{prefix}/")
-            },
-            endpoint,
-            region,
-        })
-    }
-}
+/// Says whose a place is.
+const ABOUT: &str = "about.json";
 
 /// What a copy came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -112,7 +40,28 @@ pub struct Copied {
 /// A place for copies.
 pub struct Remote {
     bucket: Bucket,
+    /// Of all installations.
+    above: String,
+    /// Of this one.
     prefix: String,
+    about: About,
+}
+
+/// Whose copies are in a place; for people, and proven by nothing.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct About {
+    /// The id of the key that seals them, which is the place's name.
+    pub key: String,
+    /// The project.
+    pub project: String,
+    /// The host.
+    pub host: String,
+}
+
+impl std::fmt::Display for About {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} on {} (key {})", self.project, self.host, self.key)
+    }
 }
 
 impl Remote {
@@ -120,32 +69,19 @@ impl Remote {
     ///
     /// # Errors
     /// TLS cannot be made ready.
-    pub fn open(address: &Address, who: Credentials, runtime: Handle, cx: &Context) -> Result<Self> {
-        // Another part of the process may have chosen already; both are the same provider.
-        let _chosen = rustls::crypto::ring::default_provider().install_default();
-        cx.redaction.learn(who.secret_key.expose());
-        let mut builder = reqwest::Client::builder()
-            .http1_only()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none());
-        if address.endpoint.scheme() == "http" {
-            // Without TLS there is nothing to trust, and a host without a certificate store can still ask.
-            builder = builder.tls_certs_only(std::iter::empty());
-        }
-        let client = builder
-            .build()
-            .map_err(|error| RemoteError::new("could not make ready for TLS", error.to_string()))?;
+    pub fn open(
+        address: &Address,
+        about: About,
+        who: Credentials,
+        patience: Patience,
+        runtime: Handle,
+        cx: &Context,
+    ) -> Result<Self> {
         Ok(Self {
-            bucket: Bucket {
-                client,
-                endpoint: address.endpoint.clone(),
-                name: address.bucket.clone(),
-                region: address.region.clone(),
-                who,
-                runtime,
-                cx: cx.clone(),
-            },
-            prefix: address.prefix.clone(),
+            bucket: Bucket::open(address, who, runtime, cx)?.with(patience),
+            prefix: format!("{}{}/", address.prefix, about.key),
+            above: address.prefix.clone(),
+            about,
         })
     }
 
@@ -155,6 +91,34 @@ impl Remote {
 
     fn of(&self, timestamp: &Timestamp, name: &str) -> String {
         format!("{}backups/{timestamp}/{name}", self.prefix)
+    }
+
+    /// Writes down whose this place is, where nobody has.
+    fn introduce(&self) -> Result<()> {
+        let text = serde_json::to_vec(&self.about)
+            .map_err(|error| RemoteError::new("could not write JSON", error.to_string()))?;
+        self.bucket
+            .put(&format!("{}{ABOUT}", self.prefix), &text, true)
+            .map(drop)
+    }
+
+    /// The other installations that have copies below the same prefix.
+    ///
+    /// # Errors
+    /// The storage cannot be asked.
+    pub fn others(&self) -> Result<Vec<About>> {
+        let mut found = Vec::new();
+        for name in self.bucket.names(&self.above)? {
+            let text = self.bucket.get(&format!("{}{name}/{ABOUT}", self.above))?;
+            let about = text.and_then(|text| serde_json::from_slice::<About>(&text).ok());
+            let is_known = |about: &About| about.key == name && name != self.about.key;
+            found.extend(about.filter(is_known).map(|about| About {
+                project: text::sanitised(&about.project),
+                host: text::sanitised(&about.host),
+                key: text::sanitised(&about.key),
+            }));
+        }
+        Ok(found)
     }
 
     /// The backups that are there, by their names alone.

@@ -9,7 +9,7 @@ use crate::model::artifact::FileEntry;
 use crate::model::event::Level;
 use crate::model::name::Timestamp;
 use crate::store::draft::TAG;
-use crate::store::listing::Backup;
+use crate::store::listing::{Backup, is_draft};
 use crate::store::{Store, StoreError, manifest, sums, verdict, verify};
 use crate::system::context::Context;
 use crate::system::disk::{self, Staged};
@@ -53,6 +53,17 @@ impl Store {
     /// The storage cannot be asked, refuses, or holds another backup of this name; or a file of the backup is not sound.
     pub fn copy_to(&self, remote: &Remote, backup: &Backup) -> Result<Copied> {
         let mut copied = Copied::default();
+        let timestamp = backup.timestamp();
+        let text = disk::read_optional(&backup.directory.join(manifest::FILE))?.unwrap_or_default();
+        let key = remote.of(timestamp, manifest::FILE);
+        // A manifest that this key sealed for this name is the same backup, before it was compressed again.
+        let is_ours = |text: &[u8]| manifest::open(text, timestamp, &self.key).is_ok();
+        if let Some(there) = remote.bucket.get(&key)?
+            && there != text
+            && is_ours(&there)
+        {
+            return Ok(copied);
+        }
         for entry in entries(&backup.manifest) {
             let key = remote.file(entry);
             if remote.bucket.length(&key)? == Some(entry.bytes) {
@@ -77,7 +88,7 @@ impl Store {
                 let mut begun = |id: &str| noted = self.note_upload(&key, Some(id));
                 remote
                     .bucket
-                    .put_parts(&key, &file, entry.bytes, part, known.as_deref(), &mut begun)?;
+                    .put_parts(&key, &file, entry.bytes, part, known.as_deref(), &[], &mut begun)?;
                 noted?;
                 self.note_upload(&key, None)?;
             }
@@ -90,11 +101,10 @@ impl Store {
             copied.files += 1;
             copied.bytes += entry.bytes;
         }
-        let timestamp = backup.timestamp();
-        let text = disk::read_optional(&backup.directory.join(manifest::FILE))?.unwrap_or_default();
-        let key = remote.of(timestamp, manifest::FILE);
-        if !remote.bucket.put(&key, &text, true)? && remote.bucket.get(&key)?.as_deref() != Some(text.as_slice()) {
-            let why = "another backup of this name is there; use a prefix of its own for each project and host";
+        remote.introduce()?;
+        let is_there = !remote.bucket.put(&key, &text, true)?;
+        if is_there && !remote.bucket.get(&key)?.as_deref().is_some_and(is_ours) {
+            let why = "another backup of this name is there, sealed by the same key";
             return Err(RemoteError::new(format!("could not write {key}"), why));
         }
         if let Some(text) = disk::read_optional(&backup.directory.join(verdict::FILE))? {
@@ -113,6 +123,8 @@ impl Store {
         match self.get(timestamp) {
             Ok(_) => return Err(RemoteError::new(what, "it is here already")),
             Err(StoreError::NotFound { .. }) => {}
+            // Begun before and cut off: what has come already is not asked for again.
+            Err(StoreError::NoManifest { .. }) if is_draft(&self.directory.join(timestamp.as_str()))? => {}
             Err(error) => return Err(error.into()),
         }
         let text = remote.bucket.get(&remote.of(timestamp, manifest::FILE))?;
@@ -120,7 +132,7 @@ impl Store {
         let manifest = manifest::open(&text, timestamp, &self.key)
             .map_err(|error| RemoteError::new(what.clone(), error.to_string()))?;
         let directory = self.directory.join(timestamp.as_str());
-        disk::create_new_dir(&directory)?;
+        disk::create_private_dir(&directory)?;
         disk::write_whole(
             &directory.join(TAG),
             b"guard began to fetch this backup and has not completed it\n",
@@ -134,6 +146,9 @@ impl Store {
             let around =
                 around.ok_or_else(|| RemoteError::new(what.clone(), format!("{} leads out of it", entry.path)))?;
             disk::create_private_dir(around)?;
+            if verify::look(&directory, entry).is_ok() && disk::sha256_file(&place)?.1 == entry.sha256 {
+                continue;
+            }
             let mut staged = Staged::beside(&place)?;
             let length = entry.bytes;
             let mut to = || -> Result<Box<dyn std::io::Write>> {

@@ -9,7 +9,9 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 pub use staged::{Digest, Staged, remove_strays, set_mode, sha256_file, sha256_hex, sibling};
-pub use tree::{exchange, exchange_unsynced, move_new, move_new_unsynced, remove_tree, replace, sync_directory};
+pub use tree::{
+    exchange, exchange_unsynced, move_new, move_new_unsynced, remove_tree, replace, sync_directory, weight,
+};
 
 /// A file operation that failed, with the path it was about.
 #[derive(Debug, thiserror::Error)]

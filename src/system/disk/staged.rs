@@ -1,13 +1,17 @@
-//! A file that is being written beside its place, digest running along, and takes it in one rename.
+//! A file that is being written beside its place, encrypted where that is asked, digest running along; it takes its place in
+//! one rename.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use age::stream::StreamWriter;
 use sha2::{Digest as _, Sha256};
 
 use super::{At, DiskError, sync_directory};
+use crate::system::cipher::Cipher;
 
 /// A running SHA-256 and the count of bytes that went through it.
 #[derive(Clone, Default)]
@@ -73,6 +77,35 @@ pub fn sha256_file(path: &Path) -> Result<(u64, String), DiskError> {
 pub struct Staged {
     file: tempfile::NamedTempFile,
     digest: Digest,
+    seal: Option<Seal>,
+}
+
+/// What is written, on its way through the encryption.
+struct Seal {
+    stream: StreamWriter<Sealed>,
+    sealed: Sealed,
+}
+
+/// Bytes that are encrypted and wait to be written.
+#[derive(Clone, Default)]
+struct Sealed(Arc<Mutex<Vec<u8>>>);
+
+impl Sealed {
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Write for Sealed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Staged {
@@ -94,7 +127,33 @@ impl Staged {
         Ok(Self {
             file,
             digest: Digest::default(),
+            seal: None,
         })
+    }
+
+    /// The same, encrypted from its first byte on: nothing of what is written is on the disk as it was given. Length and
+    /// digest are those of what lies there.
+    ///
+    /// # Errors
+    /// There is nobody to encrypt for, or it cannot be written.
+    pub fn sealed(mut self, cipher: &Cipher) -> Result<Self, DiskError> {
+        let sealed = Sealed::default();
+        let stream = cipher.writer(sealed.clone()).at("encrypt", self.file.path())?;
+        self.seal = Some(Seal { stream, sealed });
+        Ok(self)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.digest.update(bytes);
+        Ok(())
+    }
+
+    /// Writes what the encryption still holds, and that this was all.
+    fn end(&mut self) -> io::Result<()> {
+        let Some(seal) = self.seal.take() else { return Ok(()) };
+        seal.stream.finish()?;
+        self.put(&seal.sealed.take())
     }
 
     /// Appends bytes.
@@ -127,7 +186,8 @@ impl Staged {
     ///
     /// # Errors
     /// Where any part of that fails; what was in the place before is there then. A failed sync is never tried again.
-    pub fn replace(self, place: &Path) -> Result<(u64, String), DiskError> {
+    pub fn replace(mut self, place: &Path) -> Result<(u64, String), DiskError> {
+        self.end().at("write", place)?;
         self.file.as_file().sync_all().at("sync", place)?;
         let digest = (self.digest.bytes(), self.digest.hex());
         self.file
@@ -142,7 +202,8 @@ impl Staged {
     ///
     /// # Errors
     /// Where the place is taken, or any part of that fails.
-    pub fn place_new(self, place: &Path) -> Result<(u64, String), DiskError> {
+    pub fn place_new(mut self, place: &Path) -> Result<(u64, String), DiskError> {
+        self.end().at("write", place)?;
         self.file.as_file().sync_all().at("sync", place)?;
         let digest = (self.digest.bytes(), self.digest.hex());
         self.file
@@ -156,6 +217,12 @@ impl Staged {
 
 impl Write for Staged {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(seal) = &mut self.seal {
+            seal.stream.write_all(bytes)?;
+            let sealed = seal.sealed.take();
+            self.put(&sealed)?;
+            return Ok(bytes.len());
+        }
         let count = self.file.write(bytes)?;
         self.digest.update(bytes.get(..count).unwrap_or_default());
         Ok(count)

@@ -1,6 +1,8 @@
 //! Moving and removing whole trees: by rename, never across file systems, and through the trash.
 
 use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -72,6 +74,21 @@ pub fn replace(from: &Path, to: &Path) -> Result<(), DiskError> {
 pub fn move_new(from: &Path, to: &Path) -> Result<(), DiskError> {
     move_new_unsynced(from, to)?;
     sync_parents(from, to)
+}
+
+/// Bytes that a file, or a directory with all that is below it, takes on disk.
+///
+/// # Errors
+/// Where something cannot be looked at; it may not be there.
+pub fn weight(path: &Path) -> Result<u64, DiskError> {
+    let mut sum = 0;
+    for entry in walkdir::WalkDir::new(path) {
+        let metadata = entry.and_then(|entry| entry.metadata());
+        let metadata = metadata.map_err(io::Error::from).at("look at", path)?;
+        // In units of 512 bytes, whatever the blocks of the file system are.
+        sum += metadata.blocks() * 512;
+    }
+    Ok(sum)
 }
 
 /// Removes a tree through a trash directory beside it: after the rename the tree is gone for every reader, and what an

@@ -78,6 +78,9 @@ impl Inside {
         if changes {
             call = call.args(["--name", &self.name()]);
         }
+        // The engine's copies name owners by the host's numbers. Where an engine shifts those of containers, only a container
+        // that it does not do this to can give entries such owners.
+        call = call.args(["--userns", "host"]);
         call = call.args([
             "--network",
             "none",
@@ -173,6 +176,12 @@ fn libraries(program: &Path, cx: &Context) -> Result<BTreeMap<String, PathBuf>, 
 
 fn archive(program: &[u8], libraries: &BTreeMap<String, PathBuf>) -> std::io::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
+    // An engine that shifts user ids leaves a directory that no archive names to the host's root, and shut.
+    let mut directory = tar::Header::new_gnu();
+    directory.set_entry_type(tar::EntryType::Directory);
+    directory.set_size(0);
+    directory.set_mode(0o755);
+    archive.append_data(&mut directory, "lib/", std::io::empty())?;
     let mut add = |name: &str, bytes: &[u8]| {
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);

@@ -6,6 +6,7 @@ mod engine;
 mod health;
 mod inside;
 mod pin;
+mod place;
 mod recorded;
 mod usage;
 
@@ -17,6 +18,8 @@ pub use engine::{
 pub use health::time_to_health;
 pub use inside::{COMMAND, Inside, MOUNT};
 pub use pin::{PIN_LABEL, Pin, pin, tag, unpin, untag};
+pub use place::Engine;
+pub(in crate::system) use place::led;
 pub use recorded::{Recorded, RecordedContainer};
 pub use usage::{containers_using, is_on_this_host, volumes_matching};
 
@@ -64,10 +67,19 @@ pub fn explained(error: CallError) -> DockerError {
         return error.into();
     };
     let text = stderr.to_lowercase();
-    if text.contains("permission denied") {
+    if text.contains("permission denied while trying to connect") || text.contains("connect: permission denied") {
         DockerError::Unreachable(
             "permission denied on its socket; add the user to the group `docker`, or run guard as root".to_owned(),
         )
+    } else if let Some(address) = text
+        .split("docker daemon at ")
+        .nth(1)
+        .filter(|rest| !rest.starts_with("unix:"))
+    {
+        let address = address.split(". ").next().unwrap_or_default().trim();
+        DockerError::Unreachable(format!(
+            "nothing answers at {address}; check DOCKER_HOST and `docker context ls`"
+        ))
     } else if text.contains("cannot connect to the docker daemon") || text.contains("is the docker daemon running") {
         DockerError::Unreachable("it is not running; `systemctl start docker` starts it".to_owned())
     } else if text.contains("connection refused") || text.contains("no such host") || text.contains("i/o timeout") {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Compose, Container, DockerError, containers_of};
 use crate::system::context::Context;
-use crate::system::disk::{self, DiskError};
+use crate::system::disk::{self, DiskError, sha256_hex};
 
 /// What a project was like: what a start has to bring back, and, as much, what it must leave stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +63,10 @@ impl Container {
 }
 
 fn note_of(project: &str, cx: &Context) -> PathBuf {
-    cx.scratch.join(format!("before-stop-{project}.json"))
+    // Two engines may have projects of one name.
+    let engine = cx.engine.as_ref().map(|engine| sha256_hex(engine.name().as_bytes()));
+    let engine = engine.as_ref().and_then(|digest| digest.get(..8)).unwrap_or("here");
+    cx.scratch.join(format!("before-stop-{project}-{engine}.json"))
 }
 
 impl Recorded {

@@ -99,7 +99,7 @@ impl Context {
         if output.status.success() {
             return Ok(output);
         }
-        let call = self.redaction.clean(&call.to_string());
+        let call = call.shown(&self.redaction);
         Err(CallError::Exit {
             call,
             exit: output.exit(),
@@ -108,7 +108,7 @@ impl Context {
     }
 
     fn run(&self, call: &Call, sink: Sink<'_>, feed: Option<Feed<'_>>) -> Result<Output, CallError> {
-        let shown = self.redaction.clean(&call.to_string());
+        let shown = call.shown(&self.redaction);
         let data = |source| CallError::Data {
             call: shown.clone(),
             source,
@@ -207,6 +207,7 @@ impl Context {
             Input::Inherited => expression,
         };
         expression = expression.dir(directory);
+        expression = crate::system::docker::led(self.engine.as_deref(), expression);
         for name in &call.removed {
             expression = expression.env_remove(name);
         }

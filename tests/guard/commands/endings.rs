@@ -53,7 +53,7 @@ fn fault_f2_a_deploy_command_that_a_signal_ends_is_20() {
 }
 
 #[test]
-fn fault_f4_a_deploy_command_that_takes_too_long_is_20_and_is_ended() {
+fn fault_f4_f5_a_deploy_command_that_takes_too_long_and_ignores_sigterm_is_20_and_survivors_are_listed() {
     let project = Embedded::new();
     let before = project.everything();
     let words = [
@@ -63,9 +63,16 @@ fn fault_f4_a_deploy_command_that_takes_too_long_is_20_and_is_ended() {
         "--",
         "./deploy.sh",
         "all",
-        "trap '' TERM; sleep 3600 & wait; sleep 3600",
+        "(setsid sh -c 'echo $$ > ../daemon; exec sleep 600' > /dev/null 2>&1 &)",
+        "trap '' TERM; echo $$ > ../stubborn; sleep 3600 & wait; sleep 3600",
     ];
-    project.guard().run(&words).expect(20).says("time");
+    let ran = project.guard().run(&words);
+    let daemon = project.sh("cat ../daemon; kill $(cat ../daemon)");
+    // Whoever ignores SIGTERM is killed; whoever has left the group of the command is named.
+    let stubborn = project.sh("cat ../stubborn");
+    assert!(!std::path::Path::new("/proc").join(stubborn.trim()).exists());
+    let ran = ran.expect(20).says("time");
+    ran.says(&format!("has left running: sleep (pid {})", daemon.trim()));
     assert_eq!(project.everything(), before);
 }
 
@@ -120,7 +127,7 @@ fn a_deploy_command_that_failed_and_changed_nothing_is_24() {
 }
 
 #[test]
-fn fault_l14_a_restore_that_cannot_succeed_is_30_and_a_resume_finishes_it_once_it_can() {
+fn fault_l14_i10_a_restore_that_cannot_succeed_is_30_and_a_resume_finishes_it_once_it_can() {
     let project = Embedded::new();
     let before = project.everything();
     // The file cannot be replaced, renamed or removed, by root neither.
@@ -128,7 +135,12 @@ fn fault_l14_a_restore_that_cannot_succeed_is_30_and_a_resume_finishes_it_once_i
         .guard()
         .run(&["deploy", "--", "./deploy.sh", "all", "sick", "chattr +i conf/app.conf"])
         .expect(30);
-    ran.says("guard resume").says("mixed");
+    ran.says("guard resume").says("mixed").says("Operation not permitted");
+    // What could not be replaced is whole, and nothing half-written lies beside it.
+    assert_eq!(
+        project.sh("cat conf/app.conf; ls -A conf"),
+        "mode=bad version=2\napp.conf\n"
+    );
     project
         .guard()
         .run(&["deploy", "--", "./deploy.sh", "all"])

@@ -1,7 +1,7 @@
 //! What may reach a watcher, and what must not: CI systems that clean up, a binary that is replaced, pipes, locks, terminals.
 
 use std::collections::BTreeSet;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::support::embedded::{Embedded, until};
@@ -55,14 +55,14 @@ fn send(signal: &str, pid: u32) {
         .status();
 }
 
-/// The steps of a runner that cancels a job: SIGINT to the shell, a while, SIGTERM to the shell, a while, then SIGKILL for the
-/// whole tree, and for every process that carries the job's mark.
-fn cancel(shell: u32, mark: &str, patience: Duration) {
+/// The steps of GitHub's runner when a job is cancelled, or its time is over: SIGINT to the shell, 7.5 s, SIGTERM to the shell,
+/// 2.5 s, then SIGKILL for the whole tree, and for every process that carries the job's mark.
+fn cancel(shell: u32, mark: &str, [first, second]: [Duration; 2]) {
     send("-INT", shell);
-    std::thread::sleep(patience * 3);
+    std::thread::sleep(first);
     let below = tree(shell);
     send("-TERM", shell);
-    std::thread::sleep(patience);
+    std::thread::sleep(second);
     for pid in below.into_iter().chain(tree(shell)) {
         send("-KILL", pid);
     }
@@ -73,36 +73,90 @@ fn cancel(shell: u32, mark: &str, patience: Duration) {
     }
 }
 
+/// A step of a job: guard below the runner's shell, which runs this script. All of it carries the mark.
+fn step(project: &Embedded, script: &str, mark: &str, words: &[&str]) -> Child {
+    let (name, value) = mark.split_once('=').unwrap();
+    let guard = project
+        .guard()
+        .env(name, value)
+        .env("CI", "true")
+        .env("GITHUB_ACTIONS", "true");
+    let guard = guard.command(words);
+    let mut shell = Command::new("bash");
+    shell.args(["--noprofile", "--norc", "-e", "-o", "pipefail", "-c", script, "bash"]);
+    shell
+        .arg(guard.get_program())
+        .args(guard.get_args())
+        .current_dir(project.directory());
+    for (name, value) in guard.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    shell.spawn().unwrap()
+}
+
+fn mark_of(project: &Embedded, number: usize) -> String {
+    format!("RUNNER_TRACKING_ID=github_{}_{number}", project.root().display())
+}
+
+/// GitHub's own pauses.
+const EXACTLY: [Duration; 2] = [Duration::from_millis(7500), Duration::from_millis(2500)];
+/// Too short for guard to do anything by itself between two signals.
+const HASTILY: [Duration; 2] = [Duration::from_millis(450), Duration::from_millis(150)];
+
+#[test]
+fn fault_e8_a_job_that_is_cancelled_with_githubs_own_pauses_ends_in_the_old_state() {
+    for (number, script) in ["\"$@\"; true", "exec \"$@\""].into_iter().enumerate() {
+        let project = Embedded::patient("");
+        let before = project.everything();
+        let mark = mark_of(&project, number);
+        let words = ["deploy", "--", "./deploy.sh", "all", "echo > ../reached; sleep 3600"];
+        let mut shell = step(&project, script, &mark, &words);
+        let watched = Watched::of(&project, &mut shell).unwrap();
+        until(|| project.root().join("reached").exists());
+        cancel(shell.id(), &mark, EXACTLY);
+        shell.wait().unwrap();
+        watched.until_ended();
+        // guard has heard of it in time, or its watcher has finished it.
+        let code = watched.exit_code();
+        assert!([20, 23].contains(&code), "{code}: {}", watched.log());
+        assert_eq!(project.everything(), before);
+    }
+}
+
+#[test]
+fn fault_j12_a_job_whose_time_runs_out_during_the_watch_is_23_and_the_old_state_is_there() {
+    let project = Embedded::patient("");
+    let before = project.everything();
+    let mark = mark_of(&project, 0);
+    let words = ["deploy", "--monitor-duration", "1h", "--", "./deploy.sh", "all"];
+    let mut shell = step(&project, "\"$@\"; true", &mark, &words);
+    let watched = Watched::of(&project, &mut shell).unwrap();
+    project.until_journal_says("begun\":{\"step\":\"watch\"", &mut shell);
+    // Time to hear of it, and none to go all the way back.
+    cancel(shell.id(), &mark, [HASTILY[0], Duration::from_millis(1500)]);
+    shell.wait().unwrap();
+    // Whoever is left has an hour to watch, and does not: the end of the job is a wish to stop.
+    until(|| watched.run.join("result.json").exists());
+    watched.until_ended();
+    assert_eq!(watched.exit_code(), 23, "{}", watched.log());
+    assert_eq!(project.everything(), before);
+}
+
 #[test]
 fn fault_e8_e9_a_job_that_is_cancelled_as_runners_do_is_finished_by_the_watcher() {
     for (number, script) in ["\"$@\"; true", "exec \"$@\""].into_iter().enumerate() {
         let project = Embedded::and("[services]\nstop = [[\"sleep\", \"2\"]]\nstart = [\"true\"]");
         let before = project.everything();
-        let mark = format!("RUNNER_TRACKING_ID=github_{}_{number}", project.root().display());
-        let (name, value) = mark.split_once('=').unwrap();
-        let guard = project
-            .guard()
-            .env(name, value)
-            .env("CI", "true")
-            .env("GITHUB_ACTIONS", "true");
-        let guard = guard.command(&["deploy", "--", "./deploy.sh", "all", "echo > ../reached; sleep 3600"]);
-        let mut shell = Command::new("bash");
-        shell.args(["--noprofile", "--norc", "-e", "-o", "pipefail", "-c", script, "bash"]);
-        shell
-            .arg(guard.get_program())
-            .args(guard.get_args())
-            .current_dir(project.directory());
-        for (name, value) in guard.get_envs() {
-            match value {
-                Some(value) => shell.env(name, value),
-                None => shell.env_remove(name),
-            };
-        }
-        shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut shell = shell.spawn().unwrap();
+        let mark = mark_of(&project, number);
+        let words = ["deploy", "--", "./deploy.sh", "all", "echo > ../reached; sleep 3600"];
+        let mut shell = step(&project, script, &mark, &words);
         let watched = Watched::of(&project, &mut shell).unwrap();
         until(|| project.root().join("reached").exists());
-        cancel(shell.id(), &mark, Duration::from_millis(150));
+        cancel(shell.id(), &mark, HASTILY);
         shell.wait().unwrap();
         watched.until_ended();
         let result = json(&watched.run.join("result.json"));

@@ -30,9 +30,10 @@ fn killed_at(project: &Embedded, words: &[&str], says: &str) -> Watched {
 }
 
 fn assert_finished_by_watcher(project: &Embedded, watched: &Watched, code: i64) {
+    let ended = watched.exit_code();
     let result = json(&watched.run.join("result.json"));
     let shown = format!("{}\n{}\n{result:#}", watched.log(), watched.journal());
-    assert_eq!(watched.exit_code(), code, "{shown}");
+    assert_eq!(ended, code, "{shown}");
     assert_eq!(result["finished_by"], "watcher", "{shown}");
     project.guard().run(&["resume"]).expect(0).says("nothing is unfinished");
     let history = project.guard().run(&["history"]).expect(0);
@@ -117,10 +118,12 @@ fn fault_a13_a_watcher_that_is_killed_as_well_leaves_the_run_to_people() {
     let words = ["deploy", "--", "./deploy.sh", "all", "exit 7"];
     let mut guard = project.guard().start(&words);
     let watched = Watched::of(&project, &mut guard).unwrap();
-    until(|| watched.journal().contains("begun\":{\"step\":\"quiesce\""));
+    let says = |text: &str| watched.journal().contains(text);
+    until(|| says("begun\":{\"step\":\"quiesce\"") || guard.try_wait().unwrap().is_some());
+    assert!(says("begun\":{\"step\":\"quiesce\""), "{}", watched.journal());
     guard.kill().unwrap();
     guard.wait().unwrap();
-    until(|| watched.journal().contains("\"reopened\""));
+    until(|| says("\"reopened\""));
     project.sh(&format!("kill -9 {}", watched.watcher));
     watched.until_ended();
     project
@@ -210,4 +213,26 @@ fn nobody_watches_where_nobody_is_wanted() {
         guard.run(&["deploy", flag, "--", "./deploy.sh", "all"]).expect(0);
         assert!(!project.newest_run().join("watcher.log").exists(), "{flag} {variable}");
     }
+}
+
+#[test]
+fn fault_a5_a_guard_that_is_killed_while_its_watcher_reports_for_work_is_stood_in_for() {
+    let project = slow();
+    let before = project.everything();
+    let mut guard = project
+        .guard()
+        .start(&["deploy", "--no-watcher", "--", "./deploy.sh", "all", "sleep 60"]);
+    until(|| project.root().join("project/code.txt").exists() && project.sh("cat code.txt") == "code 2\n");
+    let pid = guard.id().to_string();
+    guard.kill().unwrap();
+    guard.wait().unwrap();
+    let run = project.newest_run();
+    // The watcher begins, and nobody is left to read that it is ready.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let words = ["__watch", run.to_str().unwrap(), &pid, "1", "away"];
+    let mut watcher = project.guard().command(&words).stdout(writer).spawn().unwrap();
+    end(&mut watcher);
+    assert_eq!(json(&run.join("result.json"))["exit_code"], 20);
+    assert_eq!(project.everything(), before);
 }

@@ -5,10 +5,13 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
+use guard::system::environment::Environment;
+use guard::system::supervisor::Supervisor;
 use serde_json::Value;
 
 use super::looking::result;
 use crate::probes::free_port;
+use crate::probes::server::{Server, answer};
 use crate::support::embedded::{Embedded, end, signal, until};
 
 #[test]
@@ -157,4 +160,46 @@ fn a_watch_until_stopped_is_measured_shown_and_told() {
         .run(&["watch", "--listen", "0.0.0.0:1"])
         .expect(2)
         .says("could be reached from elsewhere");
+}
+
+#[test]
+fn fault_j6_a_server_that_flaps_is_found_though_no_outage_lasts() {
+    let began = std::sync::Arc::new(std::sync::Mutex::new(None::<std::time::Instant>));
+    let root = std::sync::Arc::new(std::sync::OnceLock::<std::path::PathBuf>::new());
+    let (clock, place) = (began, root.clone());
+    // Well for 3 s and down for 6 s, from the deployment on.
+    let server = Server::answering(move |_| {
+        let is_deployed = place.get().is_some_and(|root| root.join("deploys.log").exists());
+        let mut clock = clock.lock().unwrap();
+        let since = is_deployed.then(|| clock.get_or_insert_with(std::time::Instant::now).elapsed().as_secs());
+        match since {
+            Some(seconds) if seconds % 9 >= 3 => answer("503 Service Unavailable", "", "again"),
+            _ => answer("200 OK", "", "fine"),
+        }
+    });
+    let project = Embedded::with(&format!(
+        "[resources.config]\nkind = \"files\"\npaths = [\"conf/**\"]\n\n[probes.web]\nkind = \"http\"\nurl = \"{}\"\n\n\
+         [monitor]\nduration = \"5m\"\ninterval = \"250ms\"\ngate = \"20s\"\nerror_threshold = \"100%\"\n",
+        server.url("/")
+    ));
+    root.set(project.root().to_owned()).unwrap();
+    // The server goes on flapping after the way back, so that may be found well or not.
+    let ran = project.guard().run(&["deploy", "--", "./deploy.sh", "all"]);
+    assert!(matches!(ran.code, Some(22 | 32)), "{ran:?}");
+    let told = crate::support::watched::json(&project.newest_run().join("result.json"));
+    assert_eq!(told["failure"]["finding"]["cause"], "flapping", "{told:#}");
+}
+
+#[test]
+fn a_supervisor_that_does_not_listen_holds_up_nothing() {
+    let room = tempfile::tempdir().unwrap();
+    let path = room.path().join("notify");
+    let _deaf = UnixDatagram::bind(&path).unwrap();
+    let variables = [("NOTIFY_SOCKET".to_owned(), path.to_str().unwrap().to_owned())];
+    let supervisor = Supervisor::of(&Environment::of_pairs(variables));
+    // More than any queue takes; this never came back once.
+    for _ in 0..100_000 {
+        supervisor.alive();
+    }
+    supervisor.stopping();
 }

@@ -47,15 +47,18 @@ pub(super) fn shop() -> Project {
     project
 }
 
-fn read(project: &Project, text: &str) -> Settings {
-    let document = Document {
+fn document(text: &str) -> Document {
+    Document {
         source: Source {
             name: "guard.toml".to_owned(),
             text: text.to_owned(),
         },
         mode: None,
-    };
-    Settings::of_document(&project.request(), project.root(), &document)
+    }
+}
+
+fn read(project: &Project, text: &str) -> Settings {
+    Settings::of_document(&project.request(), project.root(), &document(text))
         .unwrap_or_else(|problems| panic!("{}in\n{text}", super::told(&problems)))
 }
 
@@ -224,6 +227,10 @@ services:
   exporter:
     image: postgres-exporter
     environment: {POSTGRES_PASSWORD: neverCANARY}
+  third-db:
+    image: mariadb:11
+    environment: {MARIADB_ROOT_PASSWORD: neverCANARY, MARIADB_DATABASE: kiosk}
+    volumes: ["kiosk:/var/lib/mysql"]
   legacy:
     image: mysql:8
     volumes: ["mysql:/var/lib/mysql"]
@@ -236,7 +243,7 @@ services:
     image: caddy
     ports: ["8088:80"]
     volumes: ["shared.v1:/data"]
-volumes: {own: , mysql: , shared.v1: {external: true, name: shared}}
+volumes: {own: , kiosk: , mysql: , shared.v1: {external: true, name: shared}}
 "#,
     )
     .unwrap();
@@ -249,6 +256,7 @@ volumes: {own: , mysql: , shared.v1: {external: true, name: shared}}
         [
             ("main-db", "postgres"),
             ("other-db", "postgres"),
+            ("third-db", "mariadb"),
             ("uploads", "volume"),
             ("mysql", "volume"),
             ("shared.v1", "volume"),
@@ -265,6 +273,7 @@ volumes: {own: , mysql: , shared.v1: {external: true, name: shared}}
         &text,
         &[
             "database = \"geo\"",
+            "database = \"kiosk\"",
             "paths = [\".env.production\", \"conf/**\"]",
             "url = \"http://127.0.0.1:4000/api/health?deep=1\"",
             "url = \"http://127.0.0.1:8088/\"",
@@ -276,4 +285,26 @@ volumes: {own: , mysql: , shared.v1: {external: true, name: shared}}
     let mut problems = Vec::new();
     let database = settings.resources[1].read(&mut problems, |section| section.text("database"));
     assert_eq!(database.as_deref(), Some("we\"ird${name}"));
+}
+
+#[test]
+fn what_is_offered_in_comments_is_valid_without_them() {
+    let project = Project::bare();
+    let text = render(&look(&context(&project)));
+    let offered: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# "))
+        .filter(|line| line.starts_with('[') || line.contains(" = "))
+        .collect();
+    let whole = offered.join("\n").replace("${DB_PASSWORD}", "x");
+    let whole = whole.replace("${SLACK_WEBHOOK}", "https://hooks.example.net/x");
+    // As it stands it encrypts for nobody, and that is said before anything is copied.
+    let problems = Settings::of_document(&project.request(), project.root(), &document(&whole));
+    holds(
+        &super::told(&problems.expect_err("nobody has this key")),
+        &["recipient"],
+    );
+    let (_, recipient) = guard::system::cipher::new_identity();
+    let settings = read(&project, &whole.replace("age1...", &recipient));
+    assert_eq!((settings.resources.len(), settings.probes.len()), (1, 1));
 }

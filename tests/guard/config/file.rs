@@ -128,6 +128,62 @@ fn fault_k10_a_file_that_everyone_may_write_to_is_refused() {
 }
 
 #[test]
+fn fault_m10_root_does_not_follow_a_stranger_s_settings() {
+    let project = Project::new(FINE);
+    let file = project.path("guard.toml");
+    let directory = file.parent().unwrap().to_owned();
+    // Who is not root is a stranger to root already.
+    let owner = if rustix::process::geteuid().is_root() {
+        65_534
+    } else {
+        rustix::process::geteuid().as_raw()
+    };
+    let is_refused = |more: &[(&str, &str)], is_root: bool| {
+        let mut request =
+            more.iter()
+                .chain(&[("GUARD_STATE_DIR", "state")])
+                .fold(project.request(), |mut request, (name, value)| {
+                    let known = request
+                        .environment
+                        .texts()
+                        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+                    let known: Vec<(String, String)> =
+                        known.chain([((*name).to_owned(), (*value).to_owned())]).collect();
+                    request.environment = guard::system::environment::Environment::of_pairs(known);
+                    request
+                });
+        request.is_root = is_root;
+        Settings::of_file(&request)
+            .map(drop)
+            .map_err(|problems| super::told(&problems))
+    };
+    for path in [&file, &directory] {
+        std::os::unix::fs::chown(path, Some(owner), Some(owner)).unwrap();
+        let told = is_refused(&[], true).expect_err("a stranger's");
+        holds(
+            &told,
+            &[
+                &format!("belongs to user {owner}"),
+                &format!("GUARD_TRUSTED_UIDS={owner}"),
+            ],
+        );
+        assert_eq!(is_refused(&[], false), Ok(()));
+        assert_eq!(is_refused(&[("SUDO_UID", &owner.to_string())], true), Ok(()));
+        assert_eq!(
+            is_refused(&[("GUARD_TRUSTED_UIDS", &format!("1, {owner}"))], true),
+            Ok(())
+        );
+        assert!(is_refused(&[("GUARD_TRUSTED_UIDS", "1,2")], true).is_err());
+        let told = is_refused(&[("GUARD_TRUSTED_UIDS", "ops")], true).expect_err("no number");
+        holds(&told, &["GUARD_TRUSTED_UIDS", "\"ops\" is no user's number"]);
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(path, Some(0), Some(0)).unwrap();
+            assert_eq!(is_refused(&[], true), Ok(()));
+        }
+    }
+}
+
+#[test]
 fn a_secret_in_a_file_that_others_may_read_is_worth_a_warning() {
     let literal = "verify = \"none\"\n[notify]\nslack_webhook_url = \"https://hooks.example/CANARY99\"\n\
                    [resources.db]\nkind = \"postgres\"\nurl = \"postgres://app:literalCANARY@db/app\"\n";

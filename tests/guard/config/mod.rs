@@ -17,7 +17,9 @@ use guard::model::setting::Problem;
 use guard::system::environment::Environment;
 
 /// The kinds that the tests know.
-pub const RESOURCES: &[&str] = &["postgres", "sqlite", "volume", "git", "compose", "files", "images"];
+pub const RESOURCES: &[&str] = &[
+    "postgres", "mariadb", "mysql", "sqlite", "volume", "s3", "git", "compose", "files", "images",
+];
 /// The kinds that the tests know.
 pub const PROBES: &[&str] = &[
     "http",

@@ -156,7 +156,7 @@ fn kinds_are_known_by_name() {
         &refusal,
         &[
             "guard.toml:3:8: `resources.a.kind`: there is no kind \"postgress\" (did you mean `postgres`?)",
-            "guard.toml:4:1: `resources.b`: `kind` is missing (known kinds: postgres, sqlite,",
+            "guard.toml:4:1: `resources.b`: `kind` is missing (known kinds: postgres, mariadb,",
             "guard.toml:7:8: `probes.c.kind`: expected a string, found a number",
         ],
     );

@@ -3,6 +3,7 @@
 mod ci;
 mod commands;
 mod links;
+mod lock;
 mod yaml;
 
 use std::path::{Path, PathBuf};

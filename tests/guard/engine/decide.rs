@@ -6,9 +6,10 @@ use guard::engine::history::History;
 use guard::model::artifact::{Displaced, Prepared, Work};
 use guard::model::fact::{Actor, Deployed, Ending, Fact, Failure, Record, Turn, Yield};
 use guard::model::health::Tally;
+use guard::model::intervention::{Choice, Intervention, Via};
 use guard::model::name::{ResourceName, RunId, RunKind, Timestamp};
 use guard::model::plan::{Action, Plan, Stage, StageName, Step};
-use guard::model::policy::{OnFailure, Policy};
+use guard::model::policy::{OnFailure, OnInconclusive, Policy};
 use serde_json::Value;
 
 fn resource() -> ResourceName {
@@ -183,6 +184,7 @@ fn the_way_ahead_is_walked_in_order_and_ends_deployed() {
         Yield::Watched {
             tally: Tally::default(),
             inconclusive: None,
+            person: None,
         },
     );
     assert_eq!(next(&journal), "close Deployed");
@@ -389,6 +391,7 @@ fn a_watch_without_evidence_leaves_the_release_unless_told_otherwise() {
     let inconclusive = Yield::Watched {
         tally: Tally::default(),
         inconclusive: Some("too few".into()),
+        person: None,
     };
     let mut journal = deploy();
     journal
@@ -397,6 +400,67 @@ fn a_watch_without_evidence_leaves_the_release_unless_told_otherwise() {
         .done(Action::Verify, Yield::Nothing);
     journal.done(Action::Watch, inconclusive);
     assert_eq!(next(&journal), "close Inconclusive");
+}
+
+#[test]
+fn what_a_person_decides_during_the_watch_is_done_whatever_the_policy_says() {
+    let by = |choice| Intervention {
+        choice,
+        by: "ada@build-1".into(),
+        at: DateTime::UNIX_EPOCH,
+        via: Via::Key,
+        reason: None,
+    };
+    let policy = Policy {
+        on_failure: OnFailure::Hold,
+        on_interrupt: OnFailure::Hold,
+        on_inconclusive: OnInconclusive::Rollback,
+        ..Policy::default()
+    };
+    let watched = || {
+        let mut journal = Journal::of(plan(RunKind::Deploy, policy.clone()));
+        journal
+            .deployed()
+            .done(Action::Gate, Yield::Nothing)
+            .done(Action::Verify, Yield::Nothing);
+        journal
+    };
+    for action in [Action::Gate, Action::Watch] {
+        let mut journal = watched();
+        if action == Action::Gate {
+            journal = Journal::of(plan(RunKind::Deploy, policy.clone()));
+            journal.deployed();
+        }
+        let step = Step::of(action).id;
+        journal.add(Fact::Begun { step: step.clone() }).add(Fact::Failed {
+            step,
+            failure: Failure {
+                person: Some(Box::new(by(Choice::Rollback))),
+                ..Failure::new("ada decided")
+            },
+        });
+        assert_eq!(next(&journal), "turn Decided");
+        journal.add(Fact::Turned { why: Turn::Decided });
+        assert_eq!(
+            next(&journal),
+            "evidence",
+            "`--no-rollback` is about every reason but a person's own"
+        );
+    }
+    let left = |inconclusive: Option<&str>, choice| Yield::Watched {
+        tally: Tally::default(),
+        inconclusive: inconclusive.map(str::to_owned),
+        person: Some(Box::new(by(choice))),
+    };
+    let mut held = watched();
+    held.done(Action::Watch, left(Some("held"), Choice::Hold));
+    assert_eq!(next(&held), "close Inconclusive");
+    let mut accepted = watched();
+    accepted.done(Action::Watch, left(None, Choice::Accept));
+    assert_eq!(next(&accepted), "close Deployed");
+    let mut doubtful = watched();
+    doubtful.done(Action::Watch, left(Some("a probe failed"), Choice::Accept));
+    assert_eq!(next(&doubtful), "close Inconclusive");
 }
 
 #[test]
@@ -437,6 +501,7 @@ fn fault_a11_a_release_that_had_passed_is_asked_again_after_a_resume() {
             Yield::Watched {
                 tally: Tally::default(),
                 inconclusive: None,
+                person: None,
             },
         );
     assert_eq!(next(&journal), "close Deployed");

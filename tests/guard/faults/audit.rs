@@ -98,11 +98,19 @@ fn audit(project: &Embedded, calls: &[Call]) -> Vec<String> {
     let run = project.newest_run();
     let (journal, records) = (run.join(guard::journal::FILE), read(&run).unwrap());
     let mut auditor = Auditor::default();
-    let (mut written, mut turned) = (0, false);
+    let (mut written, mut turned, mut is_named) = (0, false, false);
     for call in calls {
+        // A new journal can be found after a power loss before its first record says anything.
+        is_named |= call.name == "fsync" && call.path == run;
+        is_named &= call.name != "openat" || call.path != journal;
         let is_record = call.path == journal && call.name == "pwrite64";
         if is_record {
             let fact = &records[written].fact;
+            if written == 0 && !is_named {
+                auditor
+                    .wrong
+                    .push("the journal's name was not durable when its first record was written".to_owned());
+            }
             written += 1;
             if auditor.unsynced.contains(&journal) {
                 auditor.wrong.push(format!(

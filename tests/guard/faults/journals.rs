@@ -55,6 +55,30 @@ fn fault_l5_every_journal_that_was_ever_written_is_read() {
     assert_eq!(there, expected.len(), "a journal that nobody expects anything of");
 }
 
+#[test]
+fn fault_l1_what_is_written_behind_a_torn_tail_is_read() {
+    let scene = tempfile::tempdir().unwrap();
+    let path = scene.path().join(guard::journal::FILE);
+    let sound = journal_of(&plain(RunKind::Deploy, Fate::GateFails, &KINDS[1..2]));
+    let step = guard::model::plan::Step::of(guard::model::plan::Action::Start).id;
+    // Shorter than the record that takes its place, and longer.
+    for torn in [5, 5000] {
+        let tail = "{\"v\":1,\"sum\":\"0123456789abcdef\",\"record\":{\"seq\":"
+            .bytes()
+            .chain(std::iter::repeat(b'x'));
+        let tail: Vec<u8> = tail.take(torn).collect();
+        std::fs::write(&path, [&sound[..], &tail].concat()).unwrap();
+        let (mut journal, mut records) = guard::journal::Journal::open(scene.path()).unwrap();
+        let fact = guard::model::fact::Fact::Begun { step: step.clone() };
+        records.push(journal.append(fact, chrono::Utc::now()).unwrap());
+        assert_eq!(
+            guard::journal::read(scene.path()).unwrap(),
+            records,
+            "{torn} bytes of a torn tail"
+        );
+    }
+}
+
 /// Writes the journals of the current format. Only for a new format, under new names: what is there is never changed.
 #[test]
 #[ignore = "writes fixtures; see its comment"]

@@ -1,9 +1,16 @@
 //! guard under the tracer: every call by which it changes a file is counted, and any of them can be the last, or fail.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::time::Instant;
 
+use crate::figures::{is_full, wanted};
 use crate::support::embedded::Embedded;
 
 /// The tracer, compiled once.
@@ -45,8 +52,27 @@ pub struct Call {
     pub to: PathBuf,
 }
 
-/// Runs guard in the project under the tracer; what it did, and how it ended.
+/// A program that may look into guard: as root, or as what its own namespace takes for root.
+pub fn privileged(program: &str) -> Command {
+    if rustix::process::geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", program]);
+    command
+}
+
+/// Runs guard in the project under the tracer; what it did, and how it ended. No watcher goes on for it.
 pub fn traced(project: &Embedded, blow: Blow<'_>, words: &[&str]) -> (Vec<Call>, Output) {
+    traced_as(project, blow, words, "1")
+}
+
+/// The same with a watcher, which the tracer lets alone.
+pub fn traced_with_watcher(project: &Embedded, blow: Blow<'_>, words: &[&str]) -> (Vec<Call>, Output) {
+    traced_as(project, blow, words, "")
+}
+
+fn traced_as(project: &Embedded, blow: Blow<'_>, words: &[&str], without_watcher: &str) -> (Vec<Call>, Output) {
     let log = project.root().join("calls");
     let mode = match blow {
         Blow::None => vec!["count".to_owned()],
@@ -61,7 +87,7 @@ pub fn traced(project: &Embedded, blow: Blow<'_>, words: &[&str]) -> (Vec<Call>,
             .to_vec(),
     };
     let guard = project.guard().command(words);
-    let mut command = Command::new(tracer());
+    let mut command = privileged(tracer().to_str().unwrap());
     command
         .arg(&log)
         .args(mode)
@@ -75,7 +101,7 @@ pub fn traced(project: &Embedded, blow: Blow<'_>, words: &[&str]) -> (Vec<Call>,
             None => command.env_remove(name),
         };
     }
-    command.env("GUARD_NO_WATCHER", "1");
+    command.env("GUARD_NO_WATCHER", without_watcher);
     let output = command.output().unwrap();
     let text = std::fs::read_to_string(&log).unwrap_or_default();
     let calls = text.lines().map(|line| {
@@ -91,7 +117,7 @@ pub fn traced(project: &Embedded, blow: Blow<'_>, words: &[&str]) -> (Vec<Call>,
 }
 
 /// The journeys that are struck.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Journey {
     /// A deployment that changes everything and fails.
     FailingDeploy,
@@ -130,17 +156,106 @@ impl Journey {
     }
 }
 
-/// Does something for each of these on all processors.
-pub fn for_each<T: Sync>(all: &[T], act: impl Fn(&T) + Sync) {
-    let next = std::sync::atomic::AtomicUsize::new(0);
+/// A project that a journey can begin in again and again: made once, and put back in the same place from a copy.
+struct Scene {
+    project: Embedded,
+    old: crate::killed::State,
+    deployments: usize,
+    kept: tempfile::TempDir,
+}
+
+impl Scene {
+    fn of(journey: Journey) -> Self {
+        let (project, old, deployments) = journey.begin();
+        let kept = tempfile::tempdir().unwrap();
+        let scene = Self {
+            project,
+            old,
+            deployments,
+            kept,
+        };
+        Self::copy(scene.project.root(), scene.kept.path());
+        scene
+    }
+
+    fn copy(from: &Path, to: &Path) {
+        let copied = Command::new("cp")
+            .arg("-a")
+            .arg(from.join("."))
+            .arg(to)
+            .output()
+            .unwrap();
+        assert!(copied.status.success(), "{copied:?}");
+    }
+
+    fn put_back(&self) {
+        // What a case has left running may still write here for a moment.
+        let mut tries = 0;
+        while std::fs::read_dir(self.project.root()).unwrap().next().is_some() {
+            let line = "cd .. && find . -mindepth 1 -maxdepth 1 -exec rm -rf {} +";
+            let removed = Command::new("sh")
+                .args(["-c", line])
+                .current_dir(self.project.directory())
+                .output();
+            tries += 1;
+            assert!(tries < 50, "it cannot be emptied: {removed:?}");
+        }
+        Self::copy(self.kept.path(), self.project.root());
+    }
+}
+
+thread_local! {
+    static SCENES: RefCell<BTreeMap<Journey, Rc<Scene>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+impl Journey {
+    /// As [`Journey::begin`], in a place that the next call uses again: the project, the old state, and how many deployments
+    /// there were.
+    pub fn again(self, act: impl FnOnce(&Embedded, &crate::killed::State, usize)) {
+        let known = SCENES.with_borrow(|scenes| scenes.get(&self).cloned());
+        let scene = if let Some(scene) = known {
+            scene.put_back();
+            scene
+        } else {
+            let scene = Rc::new(Scene::of(self));
+            SCENES.with_borrow_mut(|scenes| scenes.insert(self, scene.clone()));
+            scene
+        };
+        act(&scene.project, &scene.old, scene.deployments);
+    }
+}
+
+/// Tries each of these cases, several at once, and says now and then how far it has come. A case that fails does not keep the
+/// others from being tried; all that failed are told at the end, by their numbers.
+pub fn for_each<T: Sync>(what: &str, all: &[(u32, T)], act: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    let failed = Mutex::new(Vec::new());
+    let begun = Instant::now();
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    let workers = wanted("GUARD_FAULTS_WORKERS", u64::try_from(workers).unwrap());
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
-                while let Some(one) = all.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
-                    act(one);
+                loop {
+                    let done = next.fetch_add(1, Ordering::Relaxed);
+                    let Some((number, one)) = all.get(done) else { break };
+                    if std::panic::catch_unwind(AssertUnwindSafe(|| act(one))).is_err() {
+                        failed.lock().unwrap().push(*number);
+                    }
+                    if is_full() && (done + 1).is_multiple_of(20) {
+                        let (all, failed) = (all.len(), failed.lock().unwrap());
+                        let minutes = begun.elapsed().as_secs() / 60;
+                        eprintln!("[{what}] {} of {all} after {minutes} min; failed: {failed:?}", done + 1);
+                    }
                 }
             });
         }
     });
+    let failed = failed.into_inner().unwrap();
+    assert!(
+        failed.is_empty(),
+        "{what}: {} of {} cases failed, these: {failed:?}; GUARD_FAULTS_ONLY=N repeats one",
+        failed.len(),
+        all.len()
+    );
 }

@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use guard::model::health::{Answer, Class, Outcome};
 use guard::probes::Expectation;
+use rcgen::{CertificateParams, DnType, KeyPair, date_time_ymd};
 use serde_json::{Value, json};
 
 use super::server::Server;
+use super::tls::authority;
 use super::{build, free_port, read};
 use crate::support::Scene;
 
@@ -26,17 +28,14 @@ impl Drop for Redis {
 
 impl Redis {
     fn start(scene: &Scene, args: &[&str]) -> Self {
+        Self::start_at("--port", scene, args)
+    }
+
+    /// The same with the port's option: `--tls-port` for TLS.
+    fn start_at(option: &str, scene: &Scene, args: &[&str]) -> Self {
         let port = free_port();
         let child = Command::new("redis-server")
-            .args([
-                "--port",
-                &port.to_string(),
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--dir",
-            ])
+            .args([option, &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
             .arg(scene.root())
             .args(args)
             .stdout(Stdio::null())
@@ -163,4 +162,100 @@ fn a_server_that_loads_or_lies_is_not_well() {
     });
     let answer = ask(silent.port, &scene, json!({"timeout": "300ms"}));
     assert_eq!(answer.class, Some(Class::TimeoutRead));
+}
+
+#[test]
+fn fault_j5_a_server_behind_tls_is_asked_and_its_certificate_held_against_what_is_trusted() {
+    let scene = Scene::new();
+    let authority = authority();
+    let write = |name: &str, text: String| std::fs::write(scene.project().join(name), text).unwrap();
+    let issue = |name: &str, host: &str, until: i32| {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+        // OpenSSL takes a certificate that is called as its issuer for one that signed itself.
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(until, 1, 1);
+        let certificate = params.signed_by(&key, &authority).unwrap();
+        write(&format!("{name}.pem"), certificate.pem());
+        write(&format!("{name}.key"), key.serialize_pem());
+    };
+    write("ca.pem", authority.as_ref().pem());
+    issue("server", "localhost", 2090);
+    issue("expired", "localhost", 2021);
+    issue("client", "probe", 2090);
+    let file = |name: &str| scene.project().join(name).display().to_string();
+    let start = |name: &str, clients: &str| {
+        let files = [
+            file(&format!("{name}.pem")),
+            file(&format!("{name}.key")),
+            file("ca.pem"),
+        ];
+        let args = [
+            "--port",
+            "0",
+            "--tls-cert-file",
+            &files[0],
+            "--tls-key-file",
+            &files[1],
+            "--tls-ca-cert-file",
+            &files[2],
+            "--tls-auth-clients",
+            clients,
+            "--user",
+            "probe",
+            "on",
+            ">CANARYacl-77",
+            "+ping",
+            "+info",
+        ];
+        Redis::start_at("--tls-port", &scene, &args)
+    };
+    let ask = |server: &Redis, more: Value| {
+        let mut settings =
+            json!({"address": format!("rediss://localhost:{}", server.port), "timeout": "20s", "ca_file": "ca.pem"});
+        settings
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let probe = build("redis", &settings).unwrap();
+        assert!(probe.describe().contains("by TLS"));
+        read(probe.as_ref(), &Expectation::default(), &scene.cx)
+    };
+    let server = start("server", "no");
+    assert_eq!(ask(&server, json!({})), Answer::ok("PONG, master"));
+    write("password", "CANARYacl-77".to_owned());
+    let account = json!({"address": format!("rediss://probe@localhost:{}", server.port), "password_file": "password"});
+    assert_eq!(ask(&server, account), Answer::ok("PONG, master"));
+    let plain = json!({"address": format!("localhost:{}", server.port), "tls": true});
+    assert_eq!(ask(&server, plain), Answer::ok("PONG, master"));
+    let other = ask(&server, json!({"server_name": "cache.example"}));
+    assert_eq!(other.class, Some(Class::TlsName), "{other:?}");
+    let expired = ask(&start("expired", "no"), json!({}));
+    assert_eq!(expired.class, Some(Class::TlsExpired), "{expired:?}");
+    write("ca.pem", super::tls::authority().as_ref().pem());
+    let unknown = ask(&server, json!({}));
+    assert_eq!(
+        unknown.class,
+        Some(Class::TlsUntrusted),
+        "a file that changed is read again: {unknown:?}"
+    );
+    write("ca.pem", authority.as_ref().pem());
+    // A server that wants to know its clients.
+    let strict = start("server", "yes");
+    assert_eq!(ask(&strict, json!({})).outcome, Outcome::Failed);
+    let known = json!({"cert_file": "client.pem", "key_file": "client.key"});
+    assert_eq!(ask(&strict, known), Answer::ok("PONG, master"));
+    // No TLS at all where it is wanted, and the other way round.
+    let bare = Redis::start(&scene, &[]);
+    assert_eq!(ask(&bare, json!({})).outcome, Outcome::Failed);
+    for wrong in [
+        json!({"address": "rediss://probe:secret@localhost:1"}),
+        json!({"address": "rediss://localhost", "tls": false}),
+        json!({"ca_file": "ca.pem"}),
+        json!({"tls": true, "cert_file": "client.pem"}),
+        json!({"tls": true, "server_name": "not a name"}),
+    ] {
+        assert!(build("redis", &wrong).is_err(), "{wrong}");
+    }
 }

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use guard::model::health::{Answer, Class, Outcome};
 use guard::probes::Expectation;
+use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 
 use super::server::Server;
+use super::tls::{accepting, authority};
 use super::{build, free_port, read};
 use crate::support::Scene;
 
@@ -55,4 +57,42 @@ fn a_port_that_is_not_there_is_told() {
     for wrong in ["127.0.0.1", "127.0.0.1:", ":80", "host:0", "host:70000"] {
         assert!(build("tcp", &json!({"address": wrong})).is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn a_port_behind_tls_is_asked_and_answers() {
+    let scene = Scene::new();
+    let authority = authority();
+    std::fs::write(scene.project().join("ca.pem"), authority.as_ref().pem()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = certificate.signed_by(&key, &authority).unwrap();
+    let server = accepting(&certificate, &key, |mut stream| {
+        let mut asked = [0; 6];
+        if stream.read_exact(&mut asked).is_ok() && &asked == b"PING\r\n" {
+            let _sent = stream.write_all(b"+PONG\r\n");
+        }
+    });
+    let ask = |more: Value| {
+        let mut settings = json!({"address": format!("localhost:{}", server.port), "tls": true, "send": "PING\r\n", "expect": "+PONG"});
+        settings
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        read(
+            build("tcp", &settings).unwrap().as_ref(),
+            &Expectation::default(),
+            &scene.cx,
+        )
+    };
+    assert_eq!(ask(json!({"ca_file": "ca.pem"})), Answer::ok("answered as expected"));
+    let unknown = ask(json!({}));
+    let has_no_store = unknown.class == Some(Class::NoData) && unknown.note.contains("ca-certificates");
+    assert!(
+        unknown.class == Some(Class::TlsUntrusted) || has_no_store,
+        "{unknown:?}"
+    );
+    let other = ask(json!({"ca_file": "ca.pem", "server_name": "example.org"}));
+    assert_eq!(other.class, Some(Class::TlsName));
+    assert_eq!(ask(json!({"ca_file": "none.pem"})).class, Some(Class::NoData));
 }

@@ -13,7 +13,7 @@ use super::records::{Journal, deployed, opened, walked_back, watch_failure};
 use guard::model::plan::Action;
 use guard::report::style::Form;
 
-const TURNS: [Turn; 8] = [
+const TURNS: [Turn; 9] = [
     Turn::BackupFailed,
     Turn::DeployFailed,
     Turn::DeployUnknown,
@@ -22,6 +22,7 @@ const TURNS: [Turn; 8] = [
     Turn::Inconclusive,
     Turn::Interrupted,
     Turn::Asked,
+    Turn::Decided,
 ];
 
 fn every_ending() -> Vec<Ending> {
@@ -62,6 +63,7 @@ fn the_codes_are_those_that_are_promised() {
         (Ending::RolledBack(Turn::WatchFailed), 22, "old, verified"),
         (Ending::RolledBack(Turn::Inconclusive), 22, "old, verified"),
         (Ending::RolledBack(Turn::Interrupted), 23, "old, verified"),
+        (Ending::RolledBack(Turn::Decided), 23, "old, verified"),
         (Ending::NothingToUndo(Turn::DeployFailed), 24, "old, verified"),
         (Ending::Stuck(Turn::WatchFailed), 30, "mixed"),
         (Ending::Withheld(Turn::VerifyFailed), 31, "new, failed"),

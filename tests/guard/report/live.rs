@@ -6,6 +6,7 @@ use std::time::Duration;
 use console::measure_text_width;
 use guard::model::event::Event;
 use guard::model::health::{Outcome, Tally};
+use guard::model::standing::Standing;
 use guard::report::pace::Work;
 use guard::report::panel::{Brush, Panel, Strip};
 use guard::report::style::Form;
@@ -42,6 +43,23 @@ fn watching() -> Panel {
         strips: vec![backend, database],
         ..Panel::default()
     }
+}
+
+/// The same with what the rule knows of it, what happened last, and keys.
+fn judged() -> Panel {
+    let mut panel = watching();
+    panel.strips[0].standing = Some(Standing {
+        probe: "backend".parse().unwrap(),
+        known: 60,
+        failed: 5,
+        limit: 0.1,
+        latency: Some(0.0234),
+        usual: Some(0.02),
+    });
+    panel.happened("15:30:40 backend: 503".into());
+    panel.happened("15:30:43 backend is well again after 3.0 s".into());
+    panel.keys = Some("keys: r roll back, a accept, h hold".into());
+    panel
 }
 
 fn working() -> Panel {
@@ -103,6 +121,77 @@ fn the_panels_at_forty_columns() {
 }
 
 #[test]
+fn a_watch_is_shown_with_limits_latency_events_and_keys() {
+    assert_eq!(
+        judged().lines(80, 20, PLAIN),
+        [
+            "▸ Step 4: watch 1 min",
+            "  ████░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░ 60s / 600s, 9 min left",
+            "  117 checks, 5 failures (4.27%), 3 unknown",
+            "  probe               answers                in a row       failed   now/before",
+            "  backend             ▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁✗✗ failed x2     8.3/10%     23/20 ms",
+            "  database-primary-w… ▁▁▁▁▁▁▁▁▁?▁▁▁▁▁▁▁▁▁▁▁▁ ok x57           0.0%            -",
+            "  15:30:40 backend: 503",
+            "  15:30:43 backend is well again after 3.0 s",
+            "  keys: r roll back, a accept, h hold",
+        ]
+    );
+    assert_eq!(
+        judged().lines(40, 20, ASCII),
+        [
+            "> Step 4: watch 1 min",
+            "  #------------- 60s / 600s, 9 min left",
+            "  117 checks, 5 failures (4.27%), 3 un~",
+            "  backend   ..............xx failed x2",
+            "    failed 8.3/10%, takes 23/20 ms",
+            "  database~ ...?............ ok x57",
+            "  15:30:40 backend: 503",
+            "  15:30:43 backend is well again after~",
+            "  keys: r roll back, a accept, h hold",
+        ]
+    );
+    let low = judged().lines(80, 5, PLAIN);
+    assert_eq!((low.len(), low[4].trim()), (5, "keys: r roll back, a accept, h hold"));
+}
+
+#[test]
+fn a_release_that_is_waited_for_has_a_countdown() {
+    let mut panel = Panel {
+        gate: Some((12.0, 60.0)),
+        ..Panel::default()
+    };
+    assert_eq!(
+        panel.lines(80, 20, ASCII),
+        ["  ########-------------------------------- 12s / 60s, 48 s left to come up"]
+    );
+    panel.gate = Some((70.0, 60.0));
+    assert!(panel.lines(40, 20, ASCII)[0].contains("70s / 60s"));
+}
+
+#[test]
+fn what_happens_to_a_probe_is_told_when_it_changes() {
+    let mut strip = Strip::new("web");
+    let mut told = Vec::new();
+    let outcomes = [
+        Outcome::Ok,
+        Outcome::Failed,
+        Outcome::Failed,
+        Outcome::Unknown,
+        Outcome::Unknown,
+        Outcome::Ok,
+    ];
+    for (seconds, outcome) in (0_u32..).zip(outcomes) {
+        told.extend(strip.take(&super::records::reading(seconds.into(), outcome)));
+    }
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(
+        told[0].contains("web: ") && told[1].contains("cannot be seen"),
+        "{told:?}"
+    );
+    assert!(told[2].contains("is well again after"), "{told:?}");
+}
+
+#[test]
 fn no_line_reaches_the_edge_at_any_width_and_rows_are_limited() {
     let coloured = Brush {
         unicode: true,
@@ -114,6 +203,7 @@ fn no_line_reaches_the_edge_at_any_width_and_rows_are_limited() {
                 .lines(columns, 20, brush)
                 .iter()
                 .chain(&working().lines(columns, 20, brush))
+                .chain(&judged().lines(columns, 20, brush))
             {
                 assert!(measure_text_width(line) < columns.max(2), "{columns}: {line:?}");
             }

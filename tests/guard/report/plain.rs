@@ -57,6 +57,7 @@ fn quiet_says_what_is_wrong_and_how_it_ended() {
             Yield::Watched {
                 tally: tally(),
                 inconclusive: None,
+                person: None,
             },
         )
         .closed(630, Ending::Deployed);
@@ -126,6 +127,7 @@ fn the_progress_line_comes_every_thirty_seconds_and_at_the_end() {
         Yield::Watched {
             tally: tally(),
             inconclusive: None,
+            person: None,
         },
     );
     events.splice(0..0, facts.into_iter().map(|fact| (0.0, fact)));

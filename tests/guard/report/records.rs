@@ -154,6 +154,7 @@ pub fn opened(kind: RunKind) -> Journal {
 pub fn artifact(resource: &str, bytes: u64, summary: &str) -> Artifact {
     Artifact {
         resource: name(resource),
+        project: None,
         kind: "postgres".into(),
         fingerprint: Fingerprint::default(),
         files: vec![FileEntry {

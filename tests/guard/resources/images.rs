@@ -1,6 +1,8 @@
 //! The images of a project's services, on the real engine.
 
-use guard::model::artifact::Live;
+use std::os::unix::fs::MetadataExt;
+
+use guard::model::artifact::{Artifact, Live};
 use guard::model::policy::DataRestore;
 use guard::resources::{Resource, Slot};
 use guard::services::Services;
@@ -85,6 +87,13 @@ impl Stack {
             &format!("label={}", self.project.label()),
         ]);
         listed.lines().any(|id| id == self.first)
+    }
+
+    /// Removes the first image with all that holds it, as a person does who wants room.
+    fn forget_first(&self) {
+        self.project.prune(&["container", "prune"]);
+        docker(&["rmi", "--force", &self.first]);
+        assert!(!self.is_in_engine());
     }
 
     /// Captures, deploys a second release over the first one, so that only the pin holds the first.
@@ -184,6 +193,23 @@ fn a_pin_without_its_container_is_still_a_name() {
 }
 
 #[test]
+fn fault_h10_a_tag_that_has_moved_goes_back_to_the_image_that_ran() {
+    let stack = Stack::superseded(&[]);
+    // Moved once more, by hand, and to an image that was never deployed.
+    stack.dockerfile("three");
+    stack.project.compose(&["build", "--quiet"]);
+    let third = stack.id();
+    assert!(third != stack.first && stack.project.states() == ["App running"]);
+    stack.restore().unwrap();
+    let runs = docker(&["inspect", "-f", "{{.Image}}", &stack.project.container("App")]);
+    assert_eq!(
+        (stack.id(), runs),
+        (stack.first.clone(), stack.first.clone()),
+        "the tag and what runs, by the image's id"
+    );
+}
+
+#[test]
 fn fault_h11_an_image_that_nothing_holds_is_gone_and_said_to_be() {
     let stack = Stack::superseded(&[]);
     stack.project.prune(&["container", "prune"]);
@@ -192,8 +218,100 @@ fn fault_h11_an_image_that_nothing_holds_is_gone_and_said_to_be() {
     let running = stack.observe();
     let error = stack.restore().unwrap_err();
     assert!(error.to_string().contains("not in the engine any more"), "{error}");
-    assert!(error.hint.unwrap().contains("save = true"));
+    assert!(error.hint.unwrap().contains("save = \"always\""));
     assert_eq!(stack.observe(), running, "production is as it was");
+}
+
+/// The bytes of the files of a copy that no other backup has as well.
+fn own_bytes(slot: &Slot, artifact: &Artifact) -> u64 {
+    let own = artifact.files.iter().filter_map(|file| {
+        let metadata = std::fs::metadata(slot.path_of(file)?).unwrap();
+        (metadata.nlink() == 1).then_some(metadata.len())
+    });
+    own.sum()
+}
+
+#[test]
+fn saved_images_are_stored_once_for_all_backups() {
+    let stack = Stack::start(&["save"]);
+    let cx = &stack.scene.cx;
+    let capture = |number: u32, before: Option<&(Slot, Artifact)>| {
+        let backup = stack.scene.root().join(format!("backup-{number}"));
+        std::fs::create_dir(&backup).unwrap();
+        let mut slot = Slot::new(&backup, stack.resource.name());
+        if let Some((earlier, artifact)) = before {
+            slot = slot.after(earlier.directory().parent().unwrap(), artifact.clone());
+        }
+        let artifact = stack.resource.capture(&slot, cx).unwrap();
+        stack.resource.prove(&artifact, &slot, cx).unwrap();
+        (slot, artifact)
+    };
+    let first = capture(1, None);
+    let whole: u64 = first.1.bytes();
+    assert!(whole > 10_000_000, "{whole}");
+    stack.spoil_live();
+    let second = capture(2, Some(&first));
+    let new = own_bytes(&second.0, &second.1);
+    assert!(
+        new < whole / 20,
+        "{new} of {whole} bytes are new for another layer on the same base"
+    );
+    let third = capture(3, Some(&second));
+    assert!(third.1.summary.contains("saved before"), "{}", third.1.summary);
+    // Each is whole without the others.
+    std::fs::remove_dir_all(first.0.directory()).unwrap();
+    std::fs::remove_dir_all(third.0.directory()).unwrap();
+    stack.resource.prove(&second.1, &second.0, cx).unwrap();
+}
+
+#[test]
+fn fault_f14_what_a_deploy_command_removed_is_had_again_or_told_at_once() {
+    let stack = Stack::superseded(&["save"]);
+    let slot = Slot::new(&stack.scene.backup(), stack.resource.name());
+    let artifact = artifact_again(&slot);
+    let cx = &stack.scene.cx;
+    assert!(stack.resource.secure(&artifact, &slot, cx).unwrap().is_empty());
+    stack.forget_first();
+    let told = stack.resource.secure(&artifact, &slot, cx).unwrap();
+    assert!(told[0].contains("App") && told[0].contains("had again"), "{told:?}");
+    stack.project.prune(&["image", "prune", "--all"]);
+    assert!(stack.is_in_engine(), "it is pinned again");
+    stack.restore().unwrap();
+
+    let stack = Stack::superseded(&[]);
+    let slot = Slot::new(&stack.scene.backup(), stack.resource.name());
+    stack.forget_first();
+    let error = stack
+        .resource
+        .secure(&artifact_again(&slot), &slot, &stack.scene.cx)
+        .unwrap_err();
+    assert!(error.to_string().contains("not in the engine any more"), "{error}");
+}
+
+#[test]
+fn only_images_that_no_registry_has_are_saved_where_that_is_asked() {
+    let stack = Stack::start(&[]);
+    let resource = stack.project.resource_of("images", "images", &[("save", "only-here")]);
+    let slot = Slot::new(&stack.scene.backup(), resource.name());
+    let artifact = resource.capture(&slot, &stack.scene.cx).unwrap();
+    assert!(artifact.summary.contains("1 image saved"), "{}", artifact.summary);
+    assert!(artifact.bytes() > 10_000_000);
+}
+
+#[test]
+fn a_saved_copy_that_is_damaged_is_not_loaded() {
+    let stack = Stack::superseded(&["save"]);
+    let slot = Slot::new(&stack.scene.backup(), stack.resource.name());
+    let artifact = artifact_again(&slot);
+    let pack = artifact.files.iter().find(|file| file.path.contains("/data-")).unwrap();
+    let path = slot.path_of(pack).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    stack.forget_first();
+    let error = stack.restore().unwrap_err();
+    assert!(error.copy_is_bad, "{error:?}");
 }
 
 #[test]

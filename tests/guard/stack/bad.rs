@@ -17,7 +17,7 @@ impl Stage {
     fn fail(&self, args: &[&str]) -> (State, crate::support::program::Ran) {
         let wayside = self.shop.directory().join(".git/wayside");
         std::fs::create_dir_all(&wayside).unwrap();
-        self.settle("6s", &WAYSIDE.replace("@DIR@", &wayside.display().to_string()));
+        self.settle(&WAYSIDE.replace("@DIR@", &wayside.display().to_string()));
         std::thread::scope(|scope| {
             let running = scope.spawn(|| self.guard().run(args));
             let begun = Instant::now();
@@ -34,7 +34,7 @@ impl Stage {
 
 /// Deploys a bad release, and holds guard to its promises. `volatile` are the parts that go on changing by themselves.
 fn is_walked_back(version: &str, codes: &[i32], volatile: &[&str]) {
-    let stage = Stage::open("6s");
+    let stage = Stage::open();
     let before = stage.state();
     let traffic = Traffic::begin(&stage.shop.url(""));
     let command = ["deploy", "--data-restore", "always", "--", "./deploy.sh", version];
@@ -53,11 +53,14 @@ fn is_walked_back(version: &str, codes: &[i32], volatile: &[&str]) {
         way_back(&stage)
     );
 
-    // The failed state is kept: it can be looked at again, and left again. The probes do not see what is wrong with each.
+    // The failed state is kept: it can be looked at again, and left again. The probes do not see what is wrong with each,
+    // and where they do, they need not wait long.
+    stage.gate("3s");
     let undone = stage.guard().run(&["rollback", "--undo", "--yes"]);
-    let is_unseen = matches!(version, "impostor" | "errors") && undone.code == Some(0);
+    let is_unseen = matches!(version, "impostor" | "errors" | "replica") && undone.code == Some(0);
     undone.expect(if is_unseen { 0 } else { 32 });
     same(&format!("the undo of {version}"), &stage.state(), &failed, volatile);
+    stage.settle("");
     stage.guard().run(&["rollback", "--undo", "--yes"]).expect(0);
     same(
         &format!("the undo of the undo of {version}"),
@@ -91,6 +94,11 @@ fn crash() {
 #[test]
 fn errors() {
     is_walked_back("errors", &[21, 22], &[]);
+}
+
+#[test]
+fn replica() {
+    is_walked_back("replica", &[21, 22], &[]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::{Stage, same};
 
 #[test]
 fn a_good_release_stays() {
-    let stage = Stage::open("20s");
+    let stage = Stage::open();
     let traffic = Traffic::begin(&stage.shop.url(""));
     let ran = stage.guard().run(&["deploy", "--", "./deploy.sh", "v2"]).expect(0);
     let count = traffic.count();
@@ -20,7 +20,8 @@ fn a_good_release_stays() {
 
 #[test]
 fn a_release_that_starts_slowly_stays() {
-    let stage = Stage::open("30s");
+    let stage = Stage::open();
+    stage.gate("40s");
     stage
         .guard()
         .run(&["deploy", "--", "./deploy.sh", "slow-start"])
@@ -43,7 +44,7 @@ fn nothing_has_to_be_set() {
 
 #[test]
 fn a_deploy_command_that_fails_is_undone() {
-    let stage = Stage::open("20s");
+    let stage = Stage::open();
     let before = stage.state();
     let always = ["deploy", "--data-restore", "always", "--"];
     let ran = stage
@@ -70,8 +71,8 @@ fn a_deploy_command_that_fails_is_undone() {
 
 #[test]
 fn a_release_that_dies_under_watch_is_walked_back() {
-    let stage = Stage::open("20s");
-    stage.settle("20s", "");
+    let stage = Stage::open();
+    stage.settle("");
     let before = stage.state();
     let always = [
         "deploy",

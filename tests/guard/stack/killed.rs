@@ -109,7 +109,7 @@ impl Stage {
 
 #[test]
 fn a_deployment_that_is_killed_is_finished() {
-    let stage = Stage::open("4s");
+    let stage = Stage::open();
     let mut dice = Dice::thrown("deployments");
     let marks = stage.shop.directory().join(".git/marks");
     let script = format!("echo begun >> {}; exec ./deploy.sh migrate", marks.display());
@@ -141,7 +141,7 @@ fn a_deployment_that_is_killed_is_finished() {
 
 #[test]
 fn a_rollback_that_is_killed_is_finished() {
-    let stage = Stage::open("4s");
+    let stage = Stage::open();
     let mut dice = Dice::thrown("rollbacks");
     let old = stage.state();
     let deploy = ["deploy", "--no-rollback", "--", "./deploy.sh", "migrate"];

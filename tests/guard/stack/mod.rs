@@ -2,6 +2,7 @@
 
 mod bad;
 mod choices;
+mod cleaned;
 mod good;
 mod killed;
 mod secrets;
@@ -15,7 +16,7 @@ use crate::support::program::Program;
 use crate::support::shop::Shop;
 
 /// How many shops run at the same time: each has four containers, and builds.
-const SHOPS: usize = 2;
+const SHOPS: usize = 3;
 static FREE: (Mutex<usize>, Condvar) = (Mutex::new(SHOPS), Condvar::new());
 
 /// The leave to run a shop; given back when it is dropped.
@@ -51,10 +52,10 @@ struct Stage {
 }
 
 impl Stage {
-    /// A well shop with settings; an unwell release is dead on arrival after this long (`6s`).
-    fn open(gate: &str) -> Self {
+    /// A well shop with settings.
+    fn open() -> Self {
         let stage = Self::bare();
-        stage.settle(gate, "");
+        stage.settle("");
         stage
     }
 
@@ -67,13 +68,19 @@ impl Stage {
         }
     }
 
+    /// Gives a release another time to get well, until the settings are written again.
+    fn gate(&self, time: &str) {
+        self.shop
+            .sh(&format!("sed -i 's/^gate = .*/gate = \"{time}\"/' guard.toml"));
+    }
+
     /// Writes the settings, with something more at their end; git does not see them.
-    fn settle(&self, gate: &str, more: &str) {
+    fn settle(&self, more: &str) {
         let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/stack/guard.toml");
         let url = self.shop.url("");
         let port = url.rsplit(':').next().unwrap();
         let text = std::fs::read_to_string(fixture).unwrap();
-        let text = text.replace("@PORT@", port).replace("@GATE@", gate);
+        let text = text.replace("@PORT@", port);
         std::fs::write(self.shop.directory().join("guard.toml"), format!("{text}\n{more}")).unwrap();
         self.shop
             .sh("mkdir -p .git/info && echo guard.toml > .git/info/exclude");

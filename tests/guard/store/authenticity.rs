@@ -222,7 +222,7 @@ fn a_manifest_of_a_newer_guard_is_refused_by_its_schema() {
     )
     .unwrap();
     let error = store.get(sealed.timestamp()).unwrap_err();
-    assert!(matches!(error, StoreError::Newer { found: 4, ours: 1, .. }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 4, ours: 2, .. }), "{error}");
 }
 
 #[test]

@@ -62,6 +62,7 @@ pub fn artifact(directory: &Path, name: &str, kind: &str, files: &[(&str, &[u8])
         .map(|(name, bytes)| slot.keep_bytes(bytes, name).unwrap())
         .collect();
     Artifact {
+        project: None,
         resource,
         kind: kind.to_owned(),
         fingerprint: Fingerprint::default(),

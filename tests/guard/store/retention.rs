@@ -26,6 +26,7 @@ fn listed(generation: u64, days: i64, known_good: Knowledge) -> Listed {
             command: Vec::new(),
             git: None,
             settings: None,
+            recipients: Vec::new(),
             artifacts: Vec::new(),
         },
     })

@@ -56,9 +56,33 @@ impl Cluster {
 
     /// The same, with lines for its configuration.
     pub fn start_with(settings: &str) -> Self {
+        let cluster = Self::anywhere();
+        let major = cluster
+            .bin
+            .parent()
+            .unwrap()
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .into_owned();
+        super::template::copied(&format!("postgres-{major}"), &cluster.data(), || cluster.init());
+        cluster.configure(settings);
+        cluster
+    }
+
+    /// A cluster that shares no identifier with any other one; the rest are copies of one cluster.
+    pub fn stranger() -> Self {
+        let cluster = Self::anywhere();
+        cluster.init();
+        cluster.configure("");
+        cluster
+    }
+
+    /// The place and the port of a cluster.
+    fn anywhere() -> Self {
         let root = tempfile::Builder::new()
             .prefix("guard-cluster-")
-            .tempdir_in("/tmp")
+            .tempdir_in(super::template::memory())
             .unwrap();
         let bin = binaries();
         let chown = Command::new("chown").arg("postgres").arg(root.path()).output().unwrap();
@@ -66,8 +90,11 @@ impl Cluster {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let cluster = Self { root, bin, port };
-        let mut init = as_server(&cluster.bin.join("initdb"));
+        Self { root, bin, port }
+    }
+
+    fn init(&self) {
+        let mut init = as_server(&self.bin.join("initdb"));
         init.args([
             "--username=boss",
             "--encoding=UTF8",
@@ -75,29 +102,32 @@ impl Cluster {
             "--no-sync",
             "--auth-local=trust",
         ]);
-        init.args(["--auth-host=scram-sha-256", "-D"]).arg(cluster.data());
-        let secret = cluster.root.path().join("password");
+        init.args(["--auth-host=scram-sha-256", "-D"]).arg(self.data());
+        let secret = self.root.path().join("password");
         std::fs::write(&secret, PASSWORD).unwrap();
         init.arg("--pwfile").arg(&secret).current_dir("/");
         succeeded(&init.output().unwrap());
         std::fs::remove_file(&secret).unwrap();
+    }
+
+    fn configure(&self, settings: &str) {
         let config = format!(
-            "port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\nfsync = off\n\
+            "port = {}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\nfsync = off\n\
              max_prepared_transactions = 5\nwal_level = logical\nshared_buffers = 32MB\n{settings}\n",
-            cluster.root.path().display()
+            self.port,
+            self.root.path().display()
         );
-        let path = cluster.data().join("postgresql.conf");
+        let path = self.data().join("postgresql.conf");
         let old = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, old + &config).unwrap();
-        cluster.up();
-        cluster
+        self.up();
     }
 
     /// A replica of the cluster that follows it, on a socket and a port of its own.
     pub fn replica(&self) -> Self {
         let root = tempfile::Builder::new()
             .prefix("guard-cluster-")
-            .tempdir_in("/tmp")
+            .tempdir_in(super::template::memory())
             .unwrap();
         let chown = Command::new("chown").arg("postgres").arg(root.path()).output().unwrap();
         drop(chown);
@@ -152,6 +182,25 @@ impl Cluster {
     /// Stops the server at once.
     pub fn down(&self) {
         succeeded(&self.control(&["-w", "-m", "immediate", "stop"]));
+    }
+
+    /// One of the cluster's own programs, past Debian's wrappers.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.bin.join(name)
+    }
+
+    /// A directory beside the cluster's data, which the server may use.
+    pub fn directory(&self, name: &str) -> PathBuf {
+        let path = self.root.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        Self::own(&path);
+        path
+    }
+
+    /// Gives a directory to the server's user.
+    pub fn own(path: &Path) {
+        let chown = Command::new("chown").arg("postgres").arg(path).output().unwrap();
+        drop(chown);
     }
 
     /// A URL with the password.

@@ -74,6 +74,13 @@ impl Embedded {
         Self::with(&format!("{SETTINGS}\n{more}"))
     }
 
+    /// The same with time enough for a busy machine, whose programs take long to start.
+    pub fn patient(more: &str) -> Self {
+        let settings = SETTINGS.replace("gate = \"300ms\"", "gate = \"20s\"");
+        let settings = settings.replace("duration = \"400ms\"", "duration = \"1s\"");
+        Self::with(&format!("{settings}\n{more}"))
+    }
+
     /// The same with a part of its settings replaced.
     pub fn but(old: &str, new: &str) -> Self {
         assert!(SETTINGS.contains(old), "{old:?} is not in the settings");

@@ -3,10 +3,15 @@
 pub mod cluster;
 pub mod compose;
 pub mod embedded;
+pub mod engine;
 pub mod kinds;
+pub mod mariadb;
 pub mod program;
 pub mod project;
+pub mod registry;
 pub mod shop;
+pub mod storage;
+mod template;
 pub mod watched;
 
 use std::path::{Path, PathBuf};

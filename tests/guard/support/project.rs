@@ -110,19 +110,19 @@ impl Project {
 
     /// The resource of this kind over the project, with these flags set in its table.
     pub fn resource(&self, key: &str, name: &str, flags: &[&str]) -> Box<dyn Resource> {
-        let flag = |name: &&str| {
-            (
-                (*name).to_owned(),
-                (
-                    0..0,
-                    Item {
-                        value: Value::Flag(true),
-                        at: 0..0,
-                    },
-                ),
-            )
-        };
-        let entries: BTreeMap<_, _> = flags.iter().map(flag).collect();
+        let flags = flags.iter().map(|flag| ((*flag).to_owned(), Value::Flag(true)));
+        self.built(key, name, flags.collect())
+    }
+
+    /// The same with these words in its table.
+    pub fn resource_of(&self, key: &str, name: &str, words: &[(&str, &str)]) -> Box<dyn Resource> {
+        let word = |(key, word): &(&str, &str)| ((*key).to_owned(), Value::Text((*word).to_owned()));
+        self.built(key, name, words.iter().map(word).collect())
+    }
+
+    fn built(&self, key: &str, name: &str, values: Vec<(String, Value)>) -> Box<dyn Resource> {
+        let at_nowhere = |(key, value)| (key, (0..0, Item { value, at: 0..0 }));
+        let entries: BTreeMap<_, _> = values.into_iter().map(at_nowhere).collect();
         let source = Source::default();
         let mut problems = Vec::new();
         let table = Item {

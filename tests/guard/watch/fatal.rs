@@ -8,7 +8,7 @@ use guard::probes::Expectation;
 use guard::watch::Judge;
 
 use super::name;
-use crate::probes::project::{IMAGE, Project};
+use crate::probes::project::{IMAGE, Project, docker};
 use crate::probes::{build, build_for, free_port, read};
 use crate::support::Scene;
 
@@ -22,9 +22,8 @@ impl Drop for Server {
     }
 }
 
-/// Watches a real server by the second; sends it a signal once the gate has been open for a second; the seconds from
-/// there to the verdict.
-fn seconds_until_bad(signal: &str) -> (f64, String) {
+/// Watches a real server process by the second; sends it a signal; the seconds from there to the verdict.
+fn process_until_bad(signal: &str) -> (f64, String) {
     let port = free_port();
     let scene = Scene::new();
     let server = Server(
@@ -36,6 +35,41 @@ fn seconds_until_bad(signal: &str) -> (f64, String) {
             .spawn()
             .expect("python3"),
     );
+    let strike = || {
+        let sent = Command::new("kill")
+            .args([signal, &server.0.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    };
+    seconds_until_bad(&scene, port, strike)
+}
+
+/// The same with a server in a container, and `docker kill` or `docker pause`.
+fn container_until_bad(what: &str, verb: &str) -> (f64, String) {
+    let scene = Scene::new();
+    let mut project = Project::new(&scene, what);
+    let serve = ["python3", "-m", "http.server", "--directory", "/mnt", "80"];
+    let words = ["--publish", "127.0.0.1::80", "guard-test/app-base"];
+    let id = project.run("web", &[words.as_slice(), &serve].concat());
+    let port = docker(&["port", &id, "80/tcp"])
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let found = seconds_until_bad(&scene, port, || {
+        docker(&[verb, &id]);
+    });
+    if verb == "pause" {
+        docker(&["unpause", &id]);
+    }
+    found
+}
+
+/// Watches a real server by the second; strikes it once the gate has been open for a second; the seconds from there to
+/// the verdict.
+fn seconds_until_bad(scene: &Scene, port: u16, strike: impl Fn()) -> (f64, String) {
     let probe = build("http", &serde_json::json!({"url": format!("http://127.0.0.1:{port}/")})).expect("built");
     let probe: std::sync::Arc<dyn guard::probes::Probe> = probe.into();
     // The readings after the signal are dated two minutes later: an outage in the first minute would be excused for 30 s.
@@ -82,22 +116,19 @@ fn seconds_until_bad(signal: &str) -> (f64, String) {
             shift = 120.0;
             // Between two probes, where the wait for the next one is part of the time.
             std::thread::sleep(Duration::from_millis(100));
-            let sent = Command::new("kill")
-                .args([signal, &server.0.id().to_string()])
-                .status()
-                .unwrap();
-            assert!(sent.success());
+            strike();
             signalled = Some(Instant::now());
         }
         assert!(turn < 60, "the server's end was not seen");
     }
 }
 
-/// Does it once, or as often as `GUARD_REAL_TRIALS` says, eight at a time, and prints how long it took.
-fn repeated(what: &str, once: impl Fn(usize) -> (f64, String) + Sync) -> Vec<String> {
+/// Does it once, or as often as `GUARD_REAL_TRIALS` says, so many at a time, and prints how long it took. The engine does one
+/// thing after the other, and containers that restart for ever keep it busy: of those there are fewer at a time.
+fn repeated(what: &str, at_once: usize, once: impl Fn(usize) -> (f64, String) + Sync) -> Vec<String> {
     let trials: usize = std::env::var("GUARD_REAL_TRIALS").map_or(1, |text| text.parse().unwrap());
     let mut all = Vec::new();
-    for batch in (0..trials).collect::<Vec<_>>().chunks(8) {
+    for batch in (0..trials).collect::<Vec<_>>().chunks(at_once) {
         std::thread::scope(|scope| {
             let once = &once;
             let running: Vec<_> = batch.iter().map(|number| scope.spawn(move || once(*number))).collect();
@@ -107,10 +138,11 @@ fn repeated(what: &str, once: impl Fn(usize) -> (f64, String) + Sync) -> Vec<Str
     all.sort_by(|one, other| one.0.total_cmp(&other.0));
     let at = |percent: usize| all[(all.len() * percent / 100).min(all.len() - 1)].0;
     eprintln!(
-        "{what}: {} trials, {:.1} / {:.1} / {:.1} s (median, 95 %, slowest): {}",
+        "{what}: {} trials, {:.1} / {:.1} / {:.1} / {:.1} s (median, 95 %, 99 %, slowest): {}",
         all.len(),
         at(50),
         at(95),
+        at(99),
         at(100),
         all[0].1
     );
@@ -119,17 +151,33 @@ fn repeated(what: &str, once: impl Fn(usize) -> (f64, String) + Sync) -> Vec<Str
 
 #[test]
 fn a_killed_server_is_found() {
-    for sentence in repeated("M1 kill -9", |_| seconds_until_bad("-KILL")) {
+    for sentence in repeated("M1 a process, kill -9", 10, |_| process_until_bad("-KILL")) {
         assert!(sentence.contains("connection refused"), "{sentence}");
     }
 }
 
 #[test]
 fn a_hanging_server_is_found() {
-    for sentence in repeated("M2 SIGSTOP", |_| seconds_until_bad("-STOP")) {
+    for sentence in repeated("M2 a process, SIGSTOP", 10, |_| process_until_bad("-STOP")) {
         // Its queue takes a few connections more; the ones after that do not even get so far.
         let is_silent = sentence.contains("no answer within") || sentence.contains("no connection within");
         assert!(is_silent, "{sentence}");
+    }
+}
+
+#[test]
+fn a_container_that_is_killed_or_paused_is_found() {
+    for sentence in repeated("M1 a container, docker kill", 5, |number| {
+        container_until_bad(&format!("killed-{number}"), "kill")
+    }) {
+        // Whose connection is just being carried over when it goes is told as broken.
+        let is_gone = sentence.contains("connection refused") || sentence.contains("the connection was broken");
+        assert!(is_gone, "{sentence}");
+    }
+    for sentence in repeated("M2 a container, docker pause", 5, |number| {
+        container_until_bad(&format!("paused-{number}"), "pause")
+    }) {
+        assert!(sentence.contains("no answer within"), "{sentence}");
     }
 }
 
@@ -169,12 +217,12 @@ fn seconds_until_dead(what: &str, restart: &str) -> (f64, String) {
 
 #[test]
 fn a_container_that_ends_at_its_start_is_found() {
-    for sentence in repeated("M9 ended at its start", |number| {
+    for sentence in repeated("M9 a container, ended at its start", 5, |number| {
         seconds_until_dead(&format!("ends-{number}"), "no")
     }) {
         assert_eq!(sentence, "web: app exited with code 7");
     }
-    for sentence in repeated("M9 restarts at its start", |number| {
+    for sentence in repeated("M9 a container, restarts at its start", 2, |number| {
         seconds_until_dead(&format!("loops-{number}"), "always")
     }) {
         assert!(

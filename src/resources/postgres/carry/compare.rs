@@ -54,10 +54,9 @@ impl Pair {
             let one = self.failed.as_ref().or(self.restored.as_ref());
             return one.map(|table| table.columns.iter().collect()).unwrap_or_default();
         };
+        let known: BTreeSet<&str> = restored.columns.iter().map(|column| column.name.as_str()).collect();
         let columns = failed.columns.iter();
-        columns
-            .filter(|column| restored.column(&column.name).is_some())
-            .collect()
+        columns.filter(|column| known.contains(column.name.as_str())).collect()
     }
 
     /// The columns of the restored table of which the failed one knows nothing, but for computed ones.

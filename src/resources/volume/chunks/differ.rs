@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::super::capture::INDEX;
 use super::super::node::{Node, Shape};
 use super::super::walk::{Met, attributes, walk};
 use super::cut::name;
 use super::index::{Line, Lines, Seen, is_within, order};
+use super::read;
 use super::store::open_file;
-use crate::resources::{ResourceError, Result};
+use crate::model::artifact::Artifact;
+use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
 use crate::system::disk::At;
 
@@ -46,13 +47,18 @@ fn unread(error: io::Error) -> ResourceError {
     ResourceError::because("could not read the index of the copy", error)
 }
 
-/// Compares the tree at `live` with the copy in this directory, which was begun at this second.
+/// Compares the tree at `live` with a copy, which was begun at this second.
 ///
 /// # Errors
 /// One of the two cannot be read, or guard was asked to stop.
-pub(super) fn differ(live: &Path, copy: &Path, begun: i64, cx: &Context) -> Result<Difference> {
+pub(super) fn differ(
+    live: &Path,
+    (artifact, slot): (&Artifact, &Slot),
+    begun: i64,
+    cx: &Context,
+) -> Result<Difference> {
     let mut search = Search {
-        lines: Lines::open(&copy.join(INDEX)).map_err(unread)?,
+        lines: read::index(artifact, slot).map_err(unread)?,
         found: Difference::default(),
         covered: None,
         fetched: HashSet::new(),

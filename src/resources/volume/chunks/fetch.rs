@@ -1,16 +1,16 @@
 //! What an earlier copy offers to a new one: chunks that need not be stored again, and files that need not be read again.
 
-use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 
-use super::super::capture::{ATTEMPTS, INDEX, not_copied};
+use super::super::capture::{ATTEMPTS, not_copied};
 use super::super::node::Shape;
 use super::super::record::Details;
 use super::super::walk;
 use super::Form;
-use super::cut::{Name, name};
 use super::index::{Chunk, Line, Lines, Seen, order};
-use super::pack::{Block, file_name, number_of};
+use super::names::Names;
+use super::pack::{Block, number_of};
 use super::read;
 use super::store::{Taker, open_file};
 use crate::model::artifact::{Artifact, FileEntry};
@@ -30,11 +30,11 @@ const SLACK: u64 = 32 * 1024 * 1024;
 /// An earlier copy, found sound; or none.
 #[derive(Default)]
 pub(super) struct Earlier {
-    slot: PathBuf,
+    /// Where it is.
+    theirs: Option<(Slot, Artifact)>,
     packs: Vec<(u32, FileEntry)>,
     pub(super) blocks: Vec<Block>,
     begun: i64,
-    is_there: bool,
 }
 
 fn spoiled(error: std::io::Error) -> ResourceError {
@@ -47,7 +47,9 @@ impl Earlier {
         let Some((backup, artifact)) = slot.earlier() else {
             return Ok(Self::default());
         };
-        let Ok(details) = serde_json::from_value::<Details>(artifact.details.clone()) else {
+        // A kind whose copy is not only chunks has their description beside its own.
+        let told = artifact.details.get("saved").unwrap_or(&artifact.details);
+        let Ok(details) = serde_json::from_value::<Details>(told.clone()) else {
             return Ok(Self::default());
         };
         let packs = packs_of(artifact);
@@ -55,44 +57,38 @@ impl Earlier {
         if details.form != Form::Chunks || is_bloated || packs.len() >= PACKS {
             return Ok(Self::default());
         }
-        let theirs = Slot::new(backup, &artifact.resource);
+        let theirs = slot.beside(backup, &artifact.resource);
+        let anew = |level, why: String| {
+            cx.note(level, format!("{} is stored anew, since {why}", artifact.resource));
+            Ok(Self::default())
+        };
         if let Err(error) = theirs.compare(artifact) {
-            let what = format!(
-                "{} is stored anew, since an earlier copy is damaged: {error}",
-                artifact.resource
-            );
-            cx.note(Level::Warn, what);
-            return Ok(Self::default());
+            return anew(Level::Warn, format!("an earlier copy is damaged: {error}"));
+        }
+        // Packs are shared that were encrypted in earlier runs, whose own identities are gone.
+        if let Some(error) = artifact.files.iter().find_map(|entry| theirs.seek(entry).err()) {
+            return anew(Level::Info, format!("an earlier copy cannot be read here: {error}"));
         }
         Ok(Self {
-            blocks: read::blocks(&theirs.directory()).map_err(spoiled)?,
-            slot: theirs.directory(),
+            blocks: read::blocks(artifact, &theirs).map_err(spoiled)?,
+            theirs: Some((theirs, artifact.clone())),
             packs,
             begun: details.packed.begun,
-            is_there: true,
         })
     }
 
     /// What it knows: for a walk that compares entry by entry, and by the names of chunks. `force`: nothing is taken to be
     /// unchanged.
-    pub(super) fn known(&self, force: bool) -> Result<(Known, HashMap<Name, Chunk>)> {
-        let mut chunks = HashMap::new();
+    pub(super) fn known(&self, force: bool) -> Result<(Known, Names)> {
         let mut known = Known {
             lines: None,
             current: None,
             before: self.begun - TICK,
         };
-        if self.is_there {
-            let index = self.slot.join(INDEX);
-            let mut lines = Lines::open(&index).map_err(spoiled)?;
-            while let Some(line) = lines.next().map_err(spoiled)? {
-                chunks.extend(line.chunks.into_iter().map(|chunk| (chunk.name, chunk)));
-            }
-            if !force {
-                known.lines = Some(Lines::open(&index).map_err(spoiled)?);
-            }
+        if let Some((slot, artifact)) = self.theirs.as_ref().filter(|_| !force) {
+            known.lines = Some(read::index(artifact, slot).map_err(spoiled)?);
         }
-        Ok((known, chunks))
+        Ok((known, Names::after(self.theirs.clone())))
     }
 
     /// The number of the next pack.
@@ -109,14 +105,17 @@ impl Earlier {
     pub(super) fn link(&self, used: &[bool], slot: &Slot) -> Result<Vec<FileEntry>> {
         let needed = self.needed(used);
         let mut files = Vec::new();
-        for (number, entry) in self.packs.iter().filter(|(number, _)| needed.contains(number)) {
-            let name = file_name(*number);
+        let Some((theirs, _)) = &self.theirs else {
+            return Ok(files);
+        };
+        for (_, entry) in self.packs.iter().filter(|(number, _)| needed.contains(number)) {
+            let name = entry.path.rsplit('/').next().unwrap_or_default();
             disk::create_private_dir(&slot.directory())?;
-            let place = slot.directory().join(&name);
+            let place = slot.directory().join(name);
             if disk::exists(&place)? {
                 disk::remove_file(&place)?;
             }
-            share(&self.slot.join(&name), &place).at("link", &place)?;
+            share(&theirs.directory().join(name), &place).at("link", &place)?;
             files.push(entry.clone());
         }
         if !files.is_empty() {
@@ -143,7 +142,7 @@ impl Earlier {
 }
 
 /// Links a file, or copies it where the file system has no further names to give.
-fn share(from: &Path, to: &Path) -> std::io::Result<()> {
+pub(in crate::resources) fn share(from: &Path, to: &Path) -> std::io::Result<()> {
     use std::io::ErrorKind;
     match std::fs::hard_link(from, to) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) => Err(error),
@@ -156,9 +155,9 @@ fn share(from: &Path, to: &Path) -> std::io::Result<()> {
 }
 
 /// The packs that a manifest lists, by their numbers.
-fn packs_of(artifact: &Artifact) -> Vec<(u32, FileEntry)> {
+pub(super) fn packs_of(artifact: &Artifact) -> Vec<(u32, FileEntry)> {
     let numbered = artifact.files.iter().filter_map(|entry| {
-        let number = number_of(entry.path.rsplit('/').next()?)?;
+        let number = number_of(entry.name())?;
         Some((number, entry.clone()))
     });
     numbered.collect()
@@ -224,20 +223,7 @@ pub(super) fn read_still(line: &mut Line, path: &Path, taker: &mut Taker<'_>, cx
         line.node = walk::node(line.node.path.clone(), Shape::File, &before, xattrs);
         line.seen = Seen::of(&before);
         line.chunks.clear();
-        let (known, gatherer) = (&mut taker.known, taker.gatherer.as_mut());
-        let Some(gatherer) = gatherer else { return Ok(None) };
-        let read = taker.cutter.cut(&mut file, &mut |content| {
-            if cx.stop.is_asked() {
-                return Err(std::io::Error::other("guard was asked to stop"));
-            }
-            let name = name(content);
-            let chunk = match known.get(&name) {
-                Some(chunk) => *chunk,
-                None => *known.entry(name).or_insert(gatherer.take(content, name)?),
-            };
-            line.chunks.push(chunk);
-            Ok(())
-        });
+        let read = taker.cut(&mut file, &mut line.chunks);
         line.node.size = read.map_err(|error| not_copied(path, error))?;
         let after = file.metadata().at("look at", path)?;
         let is_still = Seen::of(&after) == line.seen && after.len() == before.len() && line.node.size == after.len();

@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::fs::{File, Metadata};
-use std::io::{self, BufRead, BufReader, Write};
+use std::fs::Metadata;
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -188,15 +187,15 @@ pub(super) fn is_within(path: &[u8], above: &[u8]) -> bool {
 
 /// Reads an index line by line.
 pub(super) struct Lines {
-    input: BufReader<zstd::Decoder<'static, BufReader<File>>>,
+    input: BufReader<zstd::Decoder<'static, BufReader<Box<dyn Read + Send>>>>,
     text: String,
     peeked: Option<Line>,
 }
 
 impl Lines {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(super) fn of(input: Box<dyn Read + Send>) -> io::Result<Self> {
         Ok(Self {
-            input: BufReader::with_capacity(256 * 1024, zstd::Decoder::new(File::open(path)?)?),
+            input: BufReader::with_capacity(256 * 1024, zstd::Decoder::new(input)?),
             text: String::new(),
             peeked: None,
         })

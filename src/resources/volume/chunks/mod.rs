@@ -9,19 +9,25 @@
 mod attire;
 mod cut;
 mod differ;
+mod entries;
 mod fetch;
 mod index;
+mod names;
 mod pack;
 mod patch;
 mod put_back;
 mod read;
+mod staging;
 mod store;
 
 use serde::{Deserialize, Serialize};
 
+pub(in crate::resources) use entries::{Keeper, Take, copy_entries, copy_marked, read as read_entries};
+pub(in crate::resources) use fetch::share;
 pub(super) use patch::seen;
+pub(in crate::resources) use put_back::mark;
 pub(super) use put_back::{prepare, swap_back, swap_in};
-pub(super) use read::prove;
+pub(in crate::resources) use read::prove;
 pub(super) use store::copy_directory;
 
 /// Bytes of content from which a copy is made in chunks, where nobody says otherwise: below it a whole archive costs less
@@ -31,7 +37,7 @@ pub(super) const LARGE: u64 = 256 * 1024 * 1024;
 /// The form of a copy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Form {
+pub(in crate::resources) enum Form {
     /// One tar through zstd, which those two read alone.
     #[default]
     Archive,
@@ -41,11 +47,11 @@ pub(super) enum Form {
 
 /// What the manifest says of a copy in chunks, beside what it says of every copy.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Packed {
+pub(in crate::resources) struct Packed {
     /// When the tree began to be read, in seconds since 1970.
     pub(super) begun: i64,
     /// Bytes of content in all blocks of all packs, also of those that only other backups need.
     pub(super) bytes: u64,
     /// Bytes of content that this copy stored anew.
-    pub(super) stored: u64,
+    pub(in crate::resources) stored: u64,
 }

@@ -1,19 +1,18 @@
 //! Reads a copy in chunks: each chunk is compared with its name before anyone gets it.
 
-use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 
 use super::super::capture::INDEX;
 use super::super::node::Shape;
 use super::cut::name;
+use super::fetch::packs_of;
 use super::index::{Chunk, Line, Lines};
-use super::pack::{Block, LONGEST, file_name};
+use super::pack::{Block, LONGEST};
 use super::store::BLOCKS;
-use crate::model::artifact::Artifact;
+use crate::model::artifact::{Artifact, FileEntry};
 use crate::resources::{ResourceError, Result, Slot};
+use crate::system::cipher::ReadSeek;
 use crate::system::context::Context;
 
 /// So many blocks are kept unpacked: neighbours in a tree are neighbours in blocks.
@@ -25,25 +24,51 @@ fn bad(what: &str) -> io::Error {
 
 /// The packs of a copy.
 pub(super) struct Source {
-    directory: PathBuf,
+    slot: Slot,
+    packs: HashMap<u32, FileEntry>,
     blocks: Vec<Block>,
     /// The pack that was opened last.
-    open: Option<(u32, File)>,
+    open: Option<(u32, Box<dyn ReadSeek>)>,
     kept: VecDeque<(u32, Vec<u8>)>,
 }
 
-/// The list of blocks in this directory.
-pub(super) fn blocks(directory: &Path) -> io::Result<Vec<Block>> {
-    let file = File::open(directory.join(BLOCKS))?;
-    let lines = BufReader::new(zstd::Decoder::new(file)?).lines();
+/// A file of a copy, as an I/O error where it cannot be opened: `PermissionDenied` where nothing here decrypts it.
+fn opened(artifact: &Artifact, slot: &Slot, name: &str) -> io::Result<Box<dyn ReadSeek>> {
+    let entry = artifact
+        .file(name)
+        .ok_or_else(|| bad(&format!("the manifest lists no {name}")))?;
+    slot.seek(entry).map_err(closed)
+}
+
+fn closed(error: ResourceError) -> io::Error {
+    let kind = match error
+        .source
+        .as_ref()
+        .and_then(|cause| cause.downcast_ref::<io::Error>())
+    {
+        Some(cause) => cause.kind(),
+        None => io::ErrorKind::InvalidData,
+    };
+    io::Error::new(kind, error)
+}
+
+/// The list of blocks of a copy.
+pub(super) fn blocks(artifact: &Artifact, slot: &Slot) -> io::Result<Vec<Block>> {
+    let lines = BufReader::new(zstd::Decoder::new(opened(artifact, slot, BLOCKS)?)?).lines();
     lines.map(|line| Ok(serde_json::from_str(&line?)?)).collect()
 }
 
+/// The index of a copy.
+pub(super) fn index(artifact: &Artifact, slot: &Slot) -> io::Result<Lines> {
+    Lines::of(Box::new(opened(artifact, slot, INDEX)?))
+}
+
 impl Source {
-    pub(super) fn open(directory: &Path) -> io::Result<Self> {
+    pub(super) fn open(artifact: &Artifact, slot: &Slot) -> io::Result<Self> {
         Ok(Self {
-            blocks: blocks(directory)?,
-            directory: directory.to_owned(),
+            blocks: blocks(artifact, slot)?,
+            packs: packs_of(artifact).into_iter().collect(),
+            slot: slot.clone(),
             open: None,
             kept: VecDeque::new(),
         })
@@ -55,12 +80,16 @@ impl Source {
         let block = block.ok_or_else(|| bad("the index names a block that is none"))?;
         let file = match self.open.take() {
             Some((pack, file)) if pack == block.pack => file,
-            _ => File::open(self.directory.join(file_name(block.pack)))?,
+            _ => {
+                let entry = self.packs.get(&block.pack).ok_or_else(|| bad("a pack is not listed"))?;
+                self.slot.seek(entry).map_err(closed)?
+            }
         };
         let (_, file) = self.open.insert((block.pack, file));
         let size = |count: u32| usize::try_from(count).map_err(io::Error::other);
         let mut packed = vec![0; size(block.bytes)?];
-        file.read_exact_at(&mut packed, block.offset)?;
+        file.seek(io::SeekFrom::Start(block.offset))?;
+        file.read_exact(&mut packed)?;
         let content = zstd::bulk::decompress(&packed, size(block.length)?);
         content.map_err(|_| bad("a block does not unpack"))
     }
@@ -133,14 +162,13 @@ impl Read for Content<'_> {
 ///
 /// # Errors
 /// The copy is not whole (`copy_is_bad`), or guard was asked to stop.
-pub(in super::super) fn prove(artifact: &Artifact, slot: &Slot, entries: u64, cx: &Context) -> Result<()> {
-    let directory = slot.directory();
-    let spoiled = |error| ResourceError {
-        copy_is_bad: true,
+pub(in crate::resources) fn prove(artifact: &Artifact, slot: &Slot, entries: u64, cx: &Context) -> Result<()> {
+    let spoiled = |error: io::Error| ResourceError {
+        copy_is_bad: error.kind() != io::ErrorKind::PermissionDenied,
         ..ResourceError::because(format!("the copy of {} is not whole", artifact.resource), error)
     };
-    let mut source = Source::open(&directory).map_err(spoiled)?;
-    let mut lines = Lines::open(&directory.join(INDEX)).map_err(spoiled)?;
+    let mut source = Source::open(artifact, slot).map_err(spoiled)?;
+    let mut lines = index(artifact, slot).map_err(spoiled)?;
     let mut count = 0;
     while let Some(line) = lines.next().map_err(spoiled)? {
         if cx.stop.is_asked() {

@@ -11,12 +11,14 @@ use super::super::capture::{Copied, INDEX, LISTED, encoder, not_copied};
 use super::super::node::{Node, Portrait, Precision, Shape};
 use super::super::walk::{Met, attributes, walk};
 use super::Packed;
-use super::cut::{Cutter, Name};
+use super::cut::Cutter;
 use super::fetch::{Earlier, Known, read_still};
-use super::index::{Chunk, Line, Seen};
+use super::index::{Line, Seen};
+use super::names::Names;
 use super::pack::{Block, Gatherer, Pack, Written, file_name};
 use crate::model::artifact::FileEntry;
 use crate::resources::names::escaped;
+use crate::resources::progress::Progress;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
 use crate::system::disk::{self, At};
@@ -26,7 +28,7 @@ pub(super) const BLOCKS: &str = "blocks.jsonl.zst";
 
 /// What a walk makes: the index and the fingerprint as it goes, and chunks for the compressors.
 pub(super) struct Taker<'t> {
-    pub(super) known: HashMap<Name, Chunk>,
+    pub(super) known: Names,
     pub(super) gatherer: Option<Gatherer>,
     pub(super) cutter: Cutter,
     index: zstd::Encoder<'static, disk::Staged>,
@@ -36,9 +38,8 @@ pub(super) struct Taker<'t> {
     restless: Vec<String>,
     /// Numbers of earlier blocks that are needed still.
     used: Vec<bool>,
-    what: String,
-    done: u64,
-    cx: &'t Context,
+    pub(super) progress: Progress<'t>,
+    pub(super) cx: &'t Context,
 }
 
 impl Taker<'_> {
@@ -51,17 +52,12 @@ impl Taker<'_> {
     }
 
     /// Takes an entry, met for the first and only time.
-    fn take(&mut self, line: &Line) -> Result<()> {
+    pub(super) fn take(&mut self, line: &Line) -> Result<()> {
         self.portrait.take(&line.node);
         for chunk in &line.chunks {
             if let Some(used) = usize::try_from(chunk.block).ok().and_then(|at| self.used.get_mut(at)) {
                 *used = true;
             }
-        }
-        let before = self.done;
-        self.done += line.node.size;
-        if self.done >> 26 != before >> 26 {
-            self.cx.progress(&self.what, self.done, None);
         }
         let written = line.write(&mut self.index);
         written.map_err(|error| ResourceError::because("could not write the index of the copy", error))
@@ -71,6 +67,7 @@ impl Taker<'_> {
     fn take_file(&mut self, mut line: Line, path: &Path, known: &mut Known) -> Result<()> {
         if let Some(chunks) = known.unchanged(&line) {
             line.chunks = chunks;
+            self.progress.add(line.node.size);
             return self.take(&line);
         }
         match read_still(&mut line, path, self, self.cx)? {
@@ -83,7 +80,8 @@ impl Taker<'_> {
     }
 }
 
-/// Copies the tree at `root` into the slot, beside an earlier copy where the slot knows one.
+/// Copies the tree at `root`, whose files have about `expected` bytes, into the slot, beside an earlier copy where the
+/// slot knows one.
 ///
 /// # Errors
 /// Something cannot be read, the copy cannot be written, or guard was asked to stop.
@@ -92,7 +90,22 @@ pub(in super::super) fn copy_directory(
     slot: &Slot,
     level: i32,
     force: bool,
+    expected: Option<u64>,
     cx: &Context,
+) -> Result<(Copied, Packed)> {
+    packed(slot, level, (force, expected), root, cx, |taker, known| {
+        go_through(root, taker, known, cx)
+    })
+}
+
+/// Makes a copy of what `gather` takes, about `expected` bytes; `what` is named where it cannot be written.
+pub(super) fn packed<'t>(
+    slot: &Slot,
+    level: i32,
+    (force, expected): (bool, Option<u64>),
+    what: &Path,
+    cx: &'t Context,
+    gather: impl FnOnce(Taker<'t>, &mut Known) -> Result<Taker<'t>>,
 ) -> Result<(Copied, Packed)> {
     let begun = cx.clock.now().timestamp();
     let earlier = Earlier::of(slot, cx)?;
@@ -102,40 +115,42 @@ pub(in super::super) fn copy_directory(
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let (to, from) = sync_channel(cores);
     let from = Mutex::new(from);
+    let directory = slot.directory();
+    let name = directory.file_name().unwrap_or_default().to_string_lossy();
     let taker = Taker {
         known: chunks,
         gatherer: Some(Gatherer::new(first, to, &pack)),
         cutter: Cutter::new(),
         index: encoder(slot, INDEX, 1)?,
-        portrait: Portrait::new(Precision::Nanoseconds),
+        portrait: Portrait::of_copy(Precision::Nanoseconds),
         not_kept: Vec::new(),
         unlisted: 0,
         restless: Vec::new(),
         used: vec![false; earlier.blocks.len()],
-        what: format!(
-            "copy {}",
-            slot.directory().file_name().unwrap_or_default().to_string_lossy()
-        ),
-        done: 0,
+        progress: Progress::new(format!("copy {name}"), expected, cx),
         cx,
     };
     let (walked, compressed) = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..cores)
             .map(|_| scope.spawn(|| pack.compress(&from, level)))
             .collect();
-        let walked = go_through(root, taker, &mut known, cx);
+        let walked = gather(taker, &mut known).and_then(|mut taker| {
+            // Ended here, so that the compressors end.
+            let stored = taker.gatherer.take().map_or(Ok(0), Gatherer::end);
+            Ok((taker, stored.map_err(|error| not_copied(what, error))?))
+        });
         let ended = workers.into_iter().map(std::thread::ScopedJoinHandle::join);
         let ended = ended.map(|ended| ended.unwrap_or_else(|_| Err(std::io::Error::other("a compressor panicked"))));
         let compressed: std::io::Result<()> = ended.collect();
         (walked, compressed)
     });
     // Where a compressor failed, the walk only says that nobody takes what it gathers.
-    compressed.map_err(|error| not_copied(root, error))?;
+    compressed.map_err(|error| not_copied(what, error))?;
     let (taker, stored) = walked?;
     finish(taker, stored, pack, &earlier, begun, slot)
 }
 
-fn go_through<'t>(root: &Path, mut taker: Taker<'t>, known: &mut Known, cx: &Context) -> Result<(Taker<'t>, u64)> {
+fn go_through<'t>(root: &Path, mut taker: Taker<'t>, known: &mut Known, cx: &Context) -> Result<Taker<'t>> {
     walk(root, false, cx, |met| match met {
         Met::Lost(sentence) => {
             taker.lose(sentence);
@@ -158,9 +173,7 @@ fn go_through<'t>(root: &Path, mut taker: Taker<'t>, known: &mut Known, cx: &Con
             }
         }
     })?;
-    // Ended here, so that the compressors end.
-    let stored = taker.gatherer.take().map_or(Ok(0), Gatherer::end);
-    Ok((taker, stored.map_err(|error| not_copied(root, error))?))
+    Ok(taker)
 }
 
 /// The line of a live entry, without its content; attributes are read only where nothing else says what they are.
@@ -235,9 +248,11 @@ fn finish(
         stored,
         bytes: stored + earlier.bytes_of(&taker.used),
     };
+    let (fingerprint, coarse) = taker.portrait.finish_both();
     let copied = Copied {
         files,
-        fingerprint: taker.portrait.finish(),
+        fingerprint,
+        coarse,
         entries,
         content_bytes,
         tar_bytes: 0,

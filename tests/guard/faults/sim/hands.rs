@@ -147,6 +147,7 @@ impl Hands<'_> {
         }
         Ok(Yield::Captured(Artifact {
             resource: name.clone(),
+            project: None,
             kind: "simulated".to_owned(),
             fingerprint: Fingerprint::default(),
             files: Vec::new(),
@@ -233,6 +234,7 @@ impl Hands<'_> {
         Ok(Yield::Watched {
             tally: Tally::default(),
             inconclusive: (self.scenario.fate == Fate::Inconclusive).then(|| "too few".to_owned()),
+            person: None,
         })
     }
 

@@ -51,6 +51,8 @@ pub struct Oracle {
     pub truths: Vec<Truth>,
     /// How often the deploy command was begun.
     pub deploys: u32,
+    /// Whether the run was cut off and somebody goes on with it: whoever wanted the deploy command is gone.
+    pub is_resumed: bool,
     /// What was found wrong.
     pub wrong: Vec<String>,
 }
@@ -168,6 +170,9 @@ impl Oracle {
     /// The deploy command is about to begin.
     pub fn sees_deploy(&mut self, disk: &Disk) {
         self.deploys += 1;
+        if self.is_resumed {
+            self.say("a resumed run went ahead to the deploy command".to_owned());
+        }
         if self.deploys > 1 {
             self.say("the deploy command runs twice".to_owned());
         }
@@ -250,7 +255,7 @@ impl Oracle {
             // What stopped half-way must be resumable, which the next call shows.
             30 | 33 => true,
             31 => !is_swapped,
-            32 => is_back && is_kept && (!self.is_old_well || self.is_disturbed || !is_up),
+            32 => is_back && is_kept && (!self.is_old_well || self.is_disturbed || (!is_up && !is_swapped)),
             34 => !is_swapped && all(|truth| &truth.after) && self.deploys == 1,
             _ => false,
         };

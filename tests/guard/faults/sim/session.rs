@@ -137,6 +137,7 @@ fn begin(world: &Shared, guard: u32, scenario: &Scenario) -> u8 {
     {
         let mut world = world.lock();
         world.oracle.run = run.to_string();
+        world.oracle.is_resumed = false;
         world.oracle.backup = plan.backup.to_string();
         let made = world.touch(guard, Touch::Create(&place));
         if made.is_err() {
@@ -243,6 +244,7 @@ fn resume(world: &Shared, guard: u32, scenario: &Scenario) -> u8 {
     if ledger.append(&Fact::Reopened { actor: actor(guard) }).is_err() {
         return ExitCode::CUT_OFF.number();
     }
+    world.lock().oracle.is_resumed = true;
     finish(&mut ledger, world, guard, scenario)
 }
 

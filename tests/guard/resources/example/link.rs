@@ -105,6 +105,7 @@ impl Resource for Link {
         let file = slot.keep_bytes(target.as_os_str().as_encoded_bytes(), "target")?;
         Ok(Artifact {
             resource: self.name.clone(),
+            project: None,
             kind: KIND.key.to_owned(),
             fingerprint: self.fingerprint(cx)?,
             files: vec![file],

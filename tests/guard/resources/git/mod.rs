@@ -1,5 +1,6 @@
 //! Git work trees: the promises, in every shape of HEAD.
 
+mod bundles;
 mod faults;
 
 use std::fs;

@@ -153,7 +153,12 @@ fn fault_g10_g11_g17_what_would_block_a_swap_is_refused() {
         .url("shop")
         .replace(&format!("boss:{ENCODED}"), "poor:poorest%20of%20all");
     let poor = build("postgres", &[("url", &url)], &alone(&scene));
-    assert!(refusal(&poor.survey(&scene.cx)).contains("\"poor\" may not make and rename"));
+    let told = poor.survey(&scene.cx).obstacles;
+    let is_told = |what: &str| told.iter().any(|found| found.refuses && found.what.contains(what));
+    assert!(
+        is_told("\"poor\" may not make and rename") && is_told("belongs to the role boss"),
+        "{told:?}"
+    );
     assert!(resource.survey(&scene.cx).obstacles.is_empty());
 }
 

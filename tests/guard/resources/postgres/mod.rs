@@ -3,10 +3,16 @@
 mod carry;
 mod cut_off;
 mod faults;
+mod hazards;
+mod held;
+mod jobs;
+mod managed;
+mod migrations;
 mod promises;
 mod servers;
 mod standby;
 mod swap;
+mod together;
 
 use guard::resources::{Resource, Site, Slot};
 

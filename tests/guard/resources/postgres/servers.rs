@@ -93,7 +93,7 @@ fn fault_g18_a_replica_is_refused() {
 
 #[test]
 fn fault_g19_a_backup_of_another_cluster_is_refused() {
-    let (staging, production) = (Cluster::start(), Cluster::start());
+    let (staging, production) = (Cluster::stranger(), Cluster::start());
     for cluster in [&staging, &production] {
         cluster.create("shop", "CREATE TABLE t (id int PRIMARY KEY);");
     }

@@ -3,13 +3,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use guard::model::policy::DataRestore;
+use guard::model::setting::Value;
 use guard::resources::Resource;
 
 use super::{EVERYTHING, SPOIL, alone, slot};
 use crate::support::Scene;
 use crate::support::cluster::Cluster;
-use crate::support::embedded::Embedded;
-use crate::support::kinds::build;
+use crate::support::embedded::{Embedded, until};
+use crate::support::kinds::{build, text, try_build_of};
 
 fn by_url(cluster: &Cluster, scene: &Scene, key: &str, value: &str) -> Box<dyn Resource> {
     build(
@@ -84,6 +85,40 @@ fn what_stands_by_is_swapped_in_without_a_load() {
     resource.stand_down(&scene.cx).unwrap();
     resource.stand_down(&scene.cx).unwrap();
     assert_eq!(cluster.databases(), ["shop", "shopping__guard_20200101_000000_deploy"]);
+}
+
+#[test]
+fn what_would_cost_too_much_does_not_stand_by_unasked() {
+    let cluster = Cluster::start();
+    cluster.create("shop", "CREATE TABLE t (id int PRIMARY KEY);");
+    let url = cluster.url("shop");
+    let standing = |scene: &Scene, standby: &str, load: i64| {
+        let keys = [
+            ("url", text(&url)),
+            ("standby", text(standby)),
+            ("standby_load", Value::Whole(load)),
+        ];
+        let resource = try_build_of("postgres", &keys, &alone(scene)).unwrap_or_else(|problems| panic!("{problems:?}"));
+        resource
+            .capture(&slot(scene, resource.as_ref()), &scene.cx)
+            .expect("a copy");
+        let count = cluster.databases().len() - 1;
+        resource.stand_down(&scene.cx).unwrap();
+        count
+    };
+    assert_eq!(standing(&Scene::new(), "auto", 100), 1);
+    // At a hundredth of the server's time the load is estimated at three hundred times the dump, which waits here.
+    let dump_waits = || {
+        std::thread::scope(|scope| {
+            let lock = "BEGIN; LOCK TABLE t; SELECT pg_sleep(1); COMMIT;";
+            scope.spawn(|| cluster.sql("shop", lock));
+            let held = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted";
+            until(|| cluster.sql("shop", held) != "0");
+            standing(&Scene::new(), "auto", 1)
+        })
+    };
+    assert_eq!(dump_waits(), 0);
+    assert_eq!(cluster.databases(), ["shop"]);
 }
 
 #[test]

@@ -264,6 +264,59 @@ fn both_ways_into_a_volume_see_the_same_and_finish_each_others_work() {
     subject.resource.forget(&displaced, &scene.cx).unwrap();
 }
 
+/// A copy that was made where the directory is seen goes back to the same volume, seen only through the engine.
+fn goes_back_through_the_engine(form: &str) {
+    let scene = remote();
+    let subject = Engine::new(&scene, &THROUGH);
+    let root = subject.root();
+    tree::plant(&root);
+    let keys = [("volume", text("minio_data")), ("form", text(form))];
+    let local = build("volume", &scene.project(), Some(&subject.project), &keys);
+    let slot = Slot::new(&scene.backup(), local.name());
+    let artifact = local.capture(&slot, &scene.cx).unwrap();
+    assert!(artifact.files.iter().any(|file| file.path.contains("/data-")) == (form == "chunks"));
+    let before = tree::observe(&root);
+    let cx = &scene.cx;
+    assert_eq!(subject.resource.check(&artifact, cx).unwrap(), Live::Matches);
+    let idle = subject
+        .resource
+        .prepare(&artifact, &slot, DataRestore::Auto, cx)
+        .unwrap();
+    assert!(!idle.work.is_needed(), "{idle:?}");
+    tree::spoil(&root);
+    let failed = tree::observe(&root);
+    for _ in 0..2 {
+        subject
+            .resource
+            .prepare(&artifact, &slot, DataRestore::Auto, cx)
+            .unwrap();
+    }
+    let staged = subject
+        .resource
+        .prepare(&artifact, &slot, DataRestore::Auto, cx)
+        .unwrap();
+    assert_eq!(tree::observe(&root), failed, "staging does not touch what is live");
+    let displaced = subject.resource.restore(&staged, &artifact, &slot, cx).unwrap();
+    assert_eq!(tree::observe(&root), before);
+    assert_eq!(subject.resource.check(&artifact, cx).unwrap(), Live::Matches);
+    assert_eq!(local.check(&artifact, cx).unwrap(), Live::Matches);
+    let undone = subject.resource.undo(&displaced, cx).unwrap();
+    assert_eq!(tree::observe(&root), failed);
+    subject.resource.undo(&undone, cx).unwrap();
+    assert_eq!(tree::observe(&root), before);
+    subject.resource.forget(&undone, cx).unwrap();
+}
+
+#[test]
+fn a_copy_in_chunks_goes_back_to_a_volume_that_only_the_engine_reaches() {
+    goes_back_through_the_engine("chunks");
+}
+
+#[test]
+fn a_copy_with_nanoseconds_goes_back_to_a_volume_that_only_the_engine_reaches() {
+    goes_back_through_the_engine("archive");
+}
+
 #[test]
 fn fault_h20_what_a_killed_guard_left_working_in_a_volume_is_ended_before_anything_else_is_done_there() {
     let scene = remote();
@@ -324,6 +377,40 @@ fn fault_h8_a_volume_that_is_missing_or_mounted_from_elsewhere_is_named() {
         survey.obstacles[0].refuses && survey.obstacles[0].what.contains("nfs"),
         "{survey:?}"
     );
+}
+
+#[test]
+fn fault_h6_a_database_is_seen_in_a_volume_that_only_the_engine_reaches() {
+    let scene = remote();
+    let subject = Engine::new(&scene, &THROUGH);
+    std::fs::create_dir_all(subject.root().join("cluster/17")).unwrap();
+    std::fs::write(subject.root().join("cluster/17/PG_VERSION"), "17\n").unwrap();
+    let slot = Slot::new(&scene.backup(), subject.resource.name());
+    subject.resource.capture(&slot, &scene.cx).expect("nobody uses it");
+    let user = subject.container("sleep 600");
+    let error = subject.resource.capture(&slot, &scene.cx).unwrap_err();
+    assert!(error.to_string().contains("Postgres"), "{error}");
+    tree::run("docker", &["rm", "--force", &user]);
+}
+
+#[test]
+fn fault_h8_an_empty_volume_comes_back_empty() {
+    for keys in [&[][..], &THROUGH[..]] {
+        let scene = remote();
+        let subject = Engine::new(&scene, keys);
+        let slot = Slot::new(&scene.backup(), subject.resource.name());
+        let artifact = subject.resource.capture(&slot, &scene.cx).unwrap();
+        std::fs::write(subject.root().join("new"), "new").unwrap();
+        let staged = subject
+            .resource
+            .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
+            .unwrap();
+        let displaced = subject.resource.restore(&staged, &artifact, &slot, &scene.cx).unwrap();
+        assert!(!subject.root().join("new").exists());
+        assert_eq!(subject.resource.check(&artifact, &scene.cx).unwrap(), Live::Matches);
+        subject.resource.undo(&displaced, &scene.cx).unwrap();
+        assert_eq!(std::fs::read_to_string(subject.root().join("new")).unwrap(), "new");
+    }
 }
 
 #[test]

@@ -114,15 +114,31 @@ fn fault_m3_no_archive_leads_out_of_the_volume() {
         assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1, "{name}");
         assert_eq!(subject.observe(), live, "{name}");
     }
+    let aside = subject.root.join(format!(".guard-{}", scene.cx.token()));
+    assert!(!aside.exists(), "what was staged of them is gone");
+}
+
+#[test]
+fn fault_m4_a_copy_that_unpacks_without_end_is_cut_off_where_its_manifest_says() {
+    let scene = Scene::new();
+    let subject = super::Directory::new(&scene);
+    let (slot, artifact) = subject.capture(&scene);
+    super::tree::spoil(&subject.root);
+    let live = subject.observe();
     let bomb = [
-        root(),
+        entry(EntryType::Directory, b"./", b"", b""),
         entry(EntryType::Regular, b"./zeros", b"", &vec![0; 50_000_000]),
         vec![0; 1024],
     ]
     .concat();
     refused(&scene, &slot, &artifact, &bomb, "a bomb", 100_000);
-    let aside = subject.root.join(format!(".guard-{}", scene.cx.token()));
-    assert!(!aside.exists(), "what was staged of them is gone");
+    assert_eq!(subject.observe(), live);
+    // The very same archive is taken where the manifest lists its length: it was the length that kept it out.
+    let resource = build("volume", &scene.project(), None, &[("path", text("objects"))]);
+    let forged = forge(&slot, &artifact, &bomb, bomb.len() as u64);
+    resource
+        .prepare(&forged, &slot, DataRestore::Always, &scene.cx)
+        .unwrap();
 }
 
 /// The archive replaced by this tar, its digests forged to fit.
@@ -135,6 +151,18 @@ fn refused(
     bytes: u64,
 ) {
     let resource = build("volume", &scene.project(), None, &[("path", text("objects"))]);
+    let forged = forge(slot, artifact, tar, bytes);
+    let error = resource.prepare(&forged, slot, DataRestore::Always, &scene.cx);
+    let error = error.map(|_| ()).expect_err(name);
+    assert!(error.copy_is_bad, "{name}: {error:?}");
+}
+
+fn forge(
+    slot: &Slot,
+    artifact: &guard::model::artifact::Artifact,
+    tar: &[u8],
+    bytes: u64,
+) -> guard::model::artifact::Artifact {
     let path = slot.directory().join("data.tar.zst");
     let mut encoder = zstd::Encoder::new(std::fs::File::create(&path).unwrap(), 1).unwrap();
     encoder.write_all(tar).unwrap();
@@ -150,7 +178,5 @@ fn refused(
     }
     forged.details["tar_bytes"] = bytes.into();
     forged.details["entries"] = 1.into();
-    let error = resource.prepare(&forged, slot, DataRestore::Always, &scene.cx);
-    let error = error.map(|_| ()).expect_err(name);
-    assert!(error.copy_is_bad, "{name}: {error:?}");
+    forged
 }

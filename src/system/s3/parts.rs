@@ -7,14 +7,16 @@ use super::http::{Ask, Bucket, all, complaint};
 use super::{RemoteError, Result};
 
 impl Bucket {
-    /// Puts a large file in parts; an upload that was cut off goes on where it was.
-    pub(super) fn put_parts(
+    /// Puts a large file in parts, with these headers; an upload that was cut off goes on where it was.
+    #[expect(clippy::too_many_arguments, reason = "each is a thing of its own")]
+    pub(crate) fn put_parts(
         &self,
         key: &str,
         file: &File,
         length: u64,
         part: u64,
         known: Option<&str>,
+        headers: &[(String, String)],
         begun: &mut dyn FnMut(&str),
     ) -> Result<()> {
         let what = format!("write {key}");
@@ -40,6 +42,10 @@ impl Bucket {
                 method: "POST",
                 key,
                 query: vec![("uploads", String::new())],
+                headers: headers
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), value.clone()))
+                    .collect(),
                 ..Ask::default()
             };
             let answer = self.answer(&what, &ask)?;

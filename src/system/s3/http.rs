@@ -11,17 +11,13 @@ use super::{RemoteError, Result};
 use crate::system::context::Context;
 use crate::system::disk::sha256_hex;
 
-/// A request is tried so often.
-const TRIES: u32 = 3;
-/// How long an answer may take that holds little.
-const LITTLE: Duration = Duration::from_secs(30);
 /// What a body is taken to need at least, in bytes for a second.
 const SLOWEST: u64 = 100_000;
 /// No answer that is text is longer.
 pub(super) const LONGEST: u64 = 64 * 1024 * 1024;
 
-/// A bucket.
-pub(super) struct Bucket {
+/// A bucket. Its calls block, and have to be made outside of the runtime that they use.
+pub struct Bucket {
     pub(super) client: Client,
     /// Scheme, host and port.
     pub(super) endpoint: url::Url,
@@ -30,6 +26,39 @@ pub(super) struct Bucket {
     pub(super) who: Credentials,
     pub(super) runtime: Handle,
     pub(super) cx: Context,
+    pub(super) patience: Patience,
+    /// When it ends, by the clock that only goes forward.
+    pub(super) until: Option<Duration>,
+}
+
+/// How long a storage is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// So often is a request tried that may pass.
+    pub tries: u32,
+    /// How long an answer may take that holds little; what is longer gets time by its length beside it.
+    pub answer: Duration,
+    /// All requests together.
+    pub whole: Option<Duration>,
+}
+
+impl Patience {
+    /// Of a person who asked for it.
+    pub const ASKED: Self = Self {
+        tries: 3,
+        answer: Duration::from_secs(30),
+        whole: None,
+    };
+
+    /// At the end of a run, where nobody waits for the copy: a storage that does not answer costs one answer's time.
+    #[must_use]
+    pub const fn after_run(whole: Duration) -> Self {
+        Self {
+            tries: 1,
+            answer: Duration::from_secs(10),
+            whole: Some(whole),
+        }
+    }
 }
 
 /// A request without its signature.
@@ -40,6 +69,8 @@ pub(super) struct Ask<'a> {
     pub(super) query: Vec<(&'a str, String)>,
     pub(super) body: &'a [u8],
     pub(super) only_new: bool,
+    /// Further headers, by their names in lower case; they are signed.
+    pub(super) headers: Vec<(&'a str, String)>,
     /// Bytes that the answer may have, for its deadline.
     pub(super) expects: u64,
 }
@@ -69,6 +100,7 @@ impl Bucket {
             path: &path,
             query: &ask.query,
             sha256: &sha256,
+            headers: &ask.headers,
         };
         let headers = sign::headers(&request, &self.who, &self.region, self.cx.clock.now());
         let mut address = format!("{}://{host}{path}", self.endpoint.scheme());
@@ -84,11 +116,17 @@ impl Bucket {
             call = call.header("if-none-match", "*");
         }
         let most = ask.expects.max(ask.body.len() as u64) / SLOWEST;
-        call = call.timeout(LITTLE + Duration::from_secs(most));
+        let time = self.patience.answer + Duration::from_secs(most);
+        call = call.timeout(self.left().map_or(time, |left| time.min(left)));
         if matches!(ask.method, "PUT" | "POST") {
             call = call.body(ask.body.to_vec());
         }
         call.send().await
+    }
+
+    /// What is left of the patience for everything.
+    fn left(&self) -> Option<Duration> {
+        Some(self.until?.saturating_sub(self.cx.clock.steady()))
     }
 
     /// Tries until there is an answer that says something; `None`: there is no such thing.
@@ -100,10 +138,17 @@ impl Bucket {
         let mut tries = 0;
         loop {
             tries += 1;
+            if let Some(whole) = self.patience.whole.filter(|_| self.left() == Some(Duration::ZERO)) {
+                let why = format!(
+                    "{} are over, in which all of it had to be copied",
+                    crate::model::text::duration(whole)
+                );
+                return Err(RemoteError::new(format!("could not {what}"), why));
+            }
             match once() {
                 Ok(value) => return Ok(value),
                 Err((why, may_pass)) => {
-                    if !may_pass || tries == TRIES || self.cx.stop.is_asked() {
+                    if !may_pass || tries >= self.patience.tries || self.cx.stop.is_asked() {
                         return Err(RemoteError::new(
                             format!("could not {what}"),
                             self.cx.redaction.clean(&why),

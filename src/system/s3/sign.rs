@@ -29,6 +29,8 @@ pub(super) struct Request<'r> {
     pub(super) query: &'r [(&'r str, String)],
     /// Of the body.
     pub(super) sha256: &'r str,
+    /// Further headers, by their names in lower case.
+    pub(super) headers: &'r [(&'r str, String)],
 }
 
 /// Everything but letters, digits and `-._~` as `%XX`; `/` stays where it is a path.
@@ -74,22 +76,27 @@ pub(super) fn headers(
     who: &Credentials,
     region: &str,
     now: DateTime<Utc>,
-) -> Vec<(&'static str, String)> {
+) -> Vec<(String, String)> {
     let (day, moment) = (
         now.format("%Y%m%d").to_string(),
         now.format("%Y%m%dT%H%M%SZ").to_string(),
     );
     let mut signed = vec![
-        ("host", request.host.to_owned()),
-        ("x-amz-content-sha256", request.sha256.to_owned()),
-        ("x-amz-date", moment.clone()),
+        ("host".to_owned(), request.host.to_owned()),
+        ("x-amz-content-sha256".to_owned(), request.sha256.to_owned()),
+        ("x-amz-date".to_owned(), moment.clone()),
     ];
     if let Some(token) = &who.session_token {
-        signed.push(("x-amz-security-token", token.expose().to_owned()));
+        signed.push(("x-amz-security-token".to_owned(), token.expose().to_owned()));
     }
-    let names: Vec<&str> = signed.iter().map(|(name, _)| *name).collect();
+    let further = request.headers.iter();
+    signed.extend(further.map(|(name, value)| ((*name).to_owned(), value.clone())));
+    signed.sort();
+    let names: Vec<&str> = signed.iter().map(|(name, _)| name.as_str()).collect();
     let names = names.join(";");
-    let lines = signed.iter().map(|(name, value)| format!("{name}:{value}\n"));
+    // A value is signed with its spaces made one.
+    let plain = |value: &str| value.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines = signed.iter().map(|(name, value)| format!("{name}:{}\n", plain(value)));
     let canonical = [
         request.method,
         request.path,
@@ -112,7 +119,7 @@ pub(super) fn headers(
     let access_key = &who.access_key;
     let authorization =
         format!("AWS4-HMAC-SHA256 Credential={access_key}/{scope}, SignedHeaders={names}, Signature={signature}");
-    signed.retain(|(name, _)| *name != "host");
-    signed.push(("authorization", authorization));
+    signed.retain(|(name, _)| name != "host");
+    signed.push(("authorization".to_owned(), authorization));
     signed
 }

@@ -10,7 +10,7 @@ use crate::system::disk::Digest;
 
 impl Bucket {
     /// Puts a small object; `false`: `only_new` was asked for and it is there already.
-    pub(super) fn put(&self, key: &str, body: &[u8], only_new: bool) -> Result<bool> {
+    pub(crate) fn put(&self, key: &str, body: &[u8], only_new: bool) -> Result<bool> {
         let ask = Ask {
             method: "PUT",
             key,
@@ -30,7 +30,7 @@ impl Bucket {
     }
 
     /// The length of an object; `None`: there is none.
-    pub(super) fn length(&self, key: &str) -> Result<Option<u64>> {
+    pub(crate) fn length(&self, key: &str) -> Result<Option<u64>> {
         let ask = Ask {
             method: "HEAD",
             key,
@@ -54,7 +54,7 @@ impl Bucket {
     }
 
     /// A small object whole; `None`: there is none.
-    pub(super) fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+    pub(crate) fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
         let ask = Ask {
             method: "GET",
             key,
@@ -62,11 +62,17 @@ impl Bucket {
             ..Ask::default()
         };
         let answer = self.answer(&format!("read {key}"), &ask)?;
+        if String::from_utf8_lossy(&answer.text).contains("<Code>NoSuchBucket</Code>") && !answer.status.is_success() {
+            return Err(RemoteError::new(
+                format!("could not read {key}"),
+                complaint(answer.status, &answer.text),
+            ));
+        }
         Ok(answer.status.is_success().then_some(answer.text))
     }
 
     /// Writes an object of this length into a file; its digest and length are those that are listed, or it is an error.
-    pub(super) fn fetch(
+    pub(crate) fn fetch(
         &self,
         key: &str,
         length: u64,
@@ -112,7 +118,7 @@ impl Bucket {
     }
 
     /// The names below a prefix that ends with `/`, up to the next `/`.
-    pub(super) fn names(&self, prefix: &str) -> Result<Vec<String>> {
+    pub(crate) fn names(&self, prefix: &str) -> Result<Vec<String>> {
         let mut found = Vec::new();
         let mut token: Option<String> = None;
         loop {

@@ -1,0 +1,113 @@
+//! `guard decide`: ends a watch that is going on in another terminal, as a person wants it.
+
+use std::time::Duration;
+
+use super::keys::person;
+use super::refusal::{Outcome, Refusal};
+use super::request::Decide;
+use super::resume::open_run;
+use super::setup::Desk;
+use super::workbench::Bench;
+use crate::engine::crew::{INTERVENTION, leave};
+use crate::engine::history::{History, Progress};
+use crate::journal::Run;
+use crate::model::event::Level;
+use crate::model::exit::ExitCode;
+use crate::model::fact::Yield;
+use crate::model::intervention::{Choice, Intervention, Via};
+use crate::model::plan::{Action, Step};
+use crate::system::disk;
+use crate::system::lock::Lock;
+
+/// How long the watch may take to take the decision up: it looks several times a second.
+const PATIENCE: Duration = Duration::from_secs(15);
+const TICK: Duration = Duration::from_millis(50);
+
+/// Leaves the decision, and waits until the watch has taken it up.
+///
+/// # Errors
+/// Nothing is watched, or the watch ended by itself before.
+pub(super) fn decide(asked: &Decide, bench: &Bench, desk: &Desk) -> Outcome {
+    let choice = match asked.choice.as_str() {
+        "rollback" => Choice::Rollback,
+        "accept" => Choice::Accept,
+        _ => Choice::Hold,
+    };
+    let nothing = |why: String| Refusal::new(ExitCode::REFUSED, "there is nothing to decide").because(why);
+    let Some(run) = open_run(&bench.runs)? else {
+        return Err(nothing("no run is going on".to_owned()).next(
+            "to go back to the state before the last deployment",
+            format!("{} rollback", desk.style.program),
+        ));
+    };
+    let lock = bench.state.join("lock");
+    let holder = Lock::holder(&lock).map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
+    if holder.is_none() {
+        let refusal = Refusal::new(ExitCode::UNFINISHED, format!("nobody is at work on the run {}", run.id));
+        return Err(refusal.next("to finish it", format!("{} resume", desk.style.program)));
+    }
+    let history = history(&run)?;
+    let (gate, watch) = (Step::of(Action::Gate).id, Step::of(Action::Watch).id);
+    let is_begun = |id| matches!(history.step(id).map(|step| &step.progress), Some(Progress::Begun));
+    let is_watched = history.turned().is_none() && (is_begun(&gate) || is_begun(&watch));
+    if !is_watched {
+        let why = format!(
+            "the run {} is not waiting for its release, nor watching it, at the moment",
+            run.id
+        );
+        return Err(nothing(why).next("to see where it is", format!("{} status", desk.style.program)));
+    }
+    if choice == Choice::Accept && is_begun(&gate) {
+        return Err(nothing(
+            "the release has not come up yet, so it cannot be accepted".to_owned(),
+        ));
+    }
+    let intervention = Intervention {
+        choice,
+        by: person(bench),
+        at: bench.cx.clock.now(),
+        via: Via::Command,
+        reason: asked.reason.as_deref().map(|reason| bench.cx.redaction.clean(reason)),
+    };
+    leave(&intervention, &run.directory).map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
+    let begun = bench.cx.clock.steady();
+    while bench.cx.clock.steady().saturating_sub(begun) < PATIENCE {
+        let history = self::history(&run)?;
+        if taken_up(&history) {
+            let what = match choice {
+                Choice::Rollback => "goes back",
+                Choice::Accept => "keeps the release",
+                Choice::Hold => "leaves the release as it is",
+            };
+            bench.cx.note(Level::Info, format!("the run {} {what}", run.id));
+            return Ok(ExitCode::DONE);
+        }
+        if history.turned().is_some() || history.closed().is_some() {
+            break;
+        }
+        bench.cx.clock.sleep(TICK);
+    }
+    // A run that comes back to this file later would be surprised.
+    let _optional = disk::remove_file(&run.directory.join(INTERVENTION));
+    Err(
+        nothing("the watch ended, or stood still, before it heard of this".to_owned())
+            .next("to see what came of it", format!("{} status", desk.style.program)),
+    )
+}
+
+/// Whether a step of the run has ended by a person's decision.
+fn taken_up(history: &History) -> bool {
+    [Action::Gate, Action::Watch].into_iter().any(|action| {
+        match history.step(&Step::of(action).id).map(|step| &step.progress) {
+            Some(Progress::Done(Yield::Watched { person, .. })) => person.is_some(),
+            Some(Progress::Failed(failure)) => failure.person.is_some(),
+            _ => false,
+        }
+    })
+}
+
+fn history(run: &Run) -> Result<History, Refusal> {
+    let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::REFUSED, error);
+    let records = run.read().map_err(|error| refused(&error))?;
+    History::of(&records).map_err(|error| refused(&error))
+}

@@ -1,0 +1,72 @@
+//! What rollbacks have put aside and guard still keeps, with its size and its age: it takes room until retention removes it.
+
+use chrono::{DateTime, Utc};
+
+use super::retention::FORGOTTEN;
+use super::workbench::{Bench, Owned};
+use crate::engine::history::History;
+use crate::journal::Run;
+use crate::model::name::{ResourceName, RunId, Timestamp};
+use crate::model::text;
+use crate::system::disk;
+
+/// A state that a run has put aside.
+#[derive(serde::Serialize)]
+pub(super) struct Kept {
+    /// The run.
+    pub run: RunId,
+    /// When it was begun.
+    pub at: DateTime<Utc>,
+    /// Of what.
+    pub resource: ResourceName,
+    /// Where it is, for people.
+    pub places: Vec<String>,
+    /// What it takes, where that can be told.
+    pub bytes: Option<u64>,
+    /// The backup with which it goes.
+    pub backup: Timestamp,
+}
+
+impl Kept {
+    /// The state in a line.
+    pub(super) fn sentence(&self) -> String {
+        let size = self.bytes.map_or_else(|| "size unknown".to_owned(), text::bytes);
+        format!(
+            "{}, {size}, since {} (goes with backup {})",
+            self.places.join(", "),
+            self.at.format("%Y-%m-%d %H:%M UTC"),
+            self.backup
+        )
+    }
+}
+
+/// All that is kept, the newest first.
+pub(super) fn all(runs: &[Run], resources: &[Owned], bench: &Bench) -> Vec<Kept> {
+    runs.iter().flat_map(|run| of_run(run, resources, bench)).collect()
+}
+
+fn of_run(run: &Run, resources: &[Owned], bench: &Bench) -> Vec<Kept> {
+    if disk::exists(&run.directory.join(FORGOTTEN)).unwrap_or(false) {
+        return Vec::new();
+    }
+    let Some(history) = run.read().ok().and_then(|records| History::of(&records).ok()) else {
+        return Vec::new();
+    };
+    let there = history.displaced().filter(|displaced| !displaced.details.is_null());
+    let kept = there.map(|displaced| {
+        let owner = resources
+            .iter()
+            .find(|owned| owned.resource.name() == &displaced.resource);
+        // What cannot be weighed, as a database whose server is down, is listed all the same.
+        let bytes = owner.and_then(|owned| owned.resource.weigh(displaced, &bench.cx).ok().flatten());
+        Kept {
+            run: run.id.clone(),
+            at: history.turned_at().unwrap_or_else(|| history.opened()),
+            resource: displaced.resource.clone(),
+            places: displaced.kept_as.clone(),
+            bytes,
+            backup: history.plan().backup.clone(),
+        }
+    });
+    kept.collect()
+}

@@ -1,0 +1,71 @@
+//! `[projects.NAME]`: further Compose projects that the same deployment changes, perhaps on other engines.
+
+use std::path::{Path, PathBuf};
+
+use super::parts::ComposeSettings;
+use super::project::{self, ComposeVariables};
+use crate::model::name::ResourceName;
+use crate::model::section::Section;
+use crate::system::docker::Engine;
+use crate::system::environment::Environment;
+
+/// A further project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FurtherProject {
+    /// Its name in the settings.
+    pub name: ResourceName,
+    /// Its directory, absolute.
+    pub directory: PathBuf,
+    /// Its files and its name.
+    pub compose: ComposeSettings,
+    /// Its engine, where it is another one than that of the environment.
+    pub engine: Option<Engine>,
+}
+
+/// Reads all of them, in the order of their names.
+pub(super) fn projects(section: &mut Section<'_>, directory: &Path, environment: &Environment) -> Vec<FurtherProject> {
+    let mut all = Vec::new();
+    for key in section.keys() {
+        let name = match key.parse::<ResourceName>() {
+            Ok(name) => name,
+            Err(error) => {
+                section.problem(&key, error.to_string(), None);
+                continue;
+            }
+        };
+        let found = section.section(&key, |inner| {
+            let place = inner
+                .path("directory")
+                .map_or(directory.to_owned(), |path| directory.join(path));
+            let (host, context) = (inner.word("host"), inner.word("context"));
+            if host.is_some() && context.is_some() {
+                inner.problem(
+                    "context",
+                    "stands beside `host`; an engine is named by one of the two",
+                    None,
+                );
+            }
+            let engine = host.map(Engine::Host).or(context.map(Engine::Context));
+            // `COMPOSE_FILE` and its like name the project of the file's own directory, and no other.
+            let variables = ComposeVariables::of_directory(&place, environment);
+            let compose = project::compose(inner, &place, &variables, false);
+            if compose.is_none() && inner.keys().is_empty() {
+                inner.problem(
+                    "files",
+                    format!("there is no compose file in {}", place.display()),
+                    Some("name it by `files`, or its directory by `directory`".to_owned()),
+                );
+            }
+            compose.map(|compose| (place, compose, engine))
+        });
+        if let Some((directory, compose, engine)) = found {
+            all.push(FurtherProject {
+                name,
+                directory,
+                compose,
+                engine,
+            });
+        }
+    }
+    all
+}

@@ -1,0 +1,105 @@
+//! Which release guard has left, and whether it is still the one that is live: somebody may have deployed by hand meanwhile.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::Crew;
+use crate::engine::history::History;
+use crate::model::artifact::{Prepared, Work};
+use crate::model::event::Level;
+use crate::model::name::ResourceName;
+use crate::model::policy::OnFailure;
+use crate::resources::Resource;
+use crate::system::context::Context;
+use crate::system::disk;
+
+/// The file in the run's directory: each resource that can tell, with the release that was live of it.
+const LEFT: &str = "left.json";
+
+/// Which release is live, by resource and its parts.
+pub type Left = BTreeMap<ResourceName, BTreeMap<String, String>>;
+
+/// Says that nobody looked whether another release is live by now. It holds no way back: that has to be open on bad days.
+pub fn not_known(why: &dyn std::fmt::Display, cx: &Context) {
+    let note = format!("whether somebody has deployed since is not known: {why}");
+    cx.note(Level::Warn, note);
+}
+
+/// What a run has left; `None` where it left nothing, or where what it left cannot be read, which is told.
+#[must_use]
+pub fn left_by(run: &Path, cx: &Context) -> Option<Left> {
+    let bytes = disk::read_optional(&run.join(LEFT));
+    let bytes = bytes.map_err(|error| not_known(&error, cx)).ok().flatten()?;
+    let left = serde_json::from_slice(&bytes);
+    left.map_err(|error| not_known(&format!("{LEFT}: {error}"), cx)).ok()
+}
+
+/// In what a resource is not as guard left it, in words. Only a part that is there then and now can be another: one that has
+/// died is what a way back is for, and nobody's deployment.
+#[must_use]
+pub fn drift(resource: &dyn Resource, left: &Left, cx: &Context) -> Option<String> {
+    let name = resource.name();
+    let then = left.get(name)?;
+    // What cannot be told now has not been found to be another, and is not called the same either.
+    let now = resource.live_release(cx);
+    let now = now.map_err(|error| not_known(&format!("{name}: {error}"), cx)).ok()?;
+    let others: Vec<String> = then
+        .iter()
+        .filter_map(|(part, before)| Some((part, before, now.get(part)?)))
+        .filter(|(_, before, now)| before != now)
+        .map(|(part, before, now)| format!("{part} is {now}, and guard left {before}"))
+        .collect();
+    (!others.is_empty()).then(|| format!("{name}: {}", others.join("; ")))
+}
+
+impl Crew {
+    /// Writes down which release is live. What was written down earlier in the run stays, unless `anew`.
+    pub fn keep_left(&self, anew: bool, cx: &Context) {
+        let path = cx.scratch.join(LEFT);
+        let unseen = |why: &dyn std::fmt::Display| {
+            let note = format!("a deployment by hand would not be noticed: {why}");
+            cx.note(Level::Warn, note);
+        };
+        match disk::exists(&path) {
+            _ if cx.run.is_none() => return,
+            Ok(is_there) if is_there && !anew => return,
+            Ok(_) => {}
+            Err(error) => return unseen(&error),
+        }
+        let told = |resource: &dyn Resource| {
+            let release = resource.live_release(cx).map_err(|error| unseen(&error)).ok()?;
+            (!release.is_empty()).then_some(release)
+        };
+        let left: Left = self
+            .resources
+            .iter()
+            .filter_map(|(name, resource)| Some((name.clone(), told(resource.as_ref())?)))
+            .collect();
+        match serde_json::to_vec(&left).map(|bytes| disk::write_whole(&path, &bytes)) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => unseen(&error),
+            Err(error) => unseen(&error),
+        }
+    }
+
+    /// What the policy makes of a resource that somebody else has deployed since the release was let through its gate: to put
+    /// it back would undo their work, and perhaps their repair.
+    pub(super) fn withheld_for_drift(&self, name: &ResourceName, history: &History, cx: &Context) -> Option<Prepared> {
+        let left = left_by(&cx.scratch, cx)?;
+        let why = drift(self.resources.get(name)?.as_ref(), &left, cx)?;
+        let why = format!("somebody has deployed since: {why}");
+        if history.plan().policy.on_drift == OnFailure::Rollback {
+            cx.note(
+                Level::Warn,
+                format!("{why}; it is put back all the same, as the policy says"),
+            );
+            return None;
+        }
+        Some(Prepared {
+            resource: name.clone(),
+            work: Work::Withheld(why),
+            details: serde_json::Value::Null,
+            price: Vec::new(),
+        })
+    }
+}

@@ -1,0 +1,55 @@
+//! The kinds of resources that there are, and how each is made from its table. Register a kind here.
+
+use std::path::PathBuf;
+
+use super::{Resource, compose, files, git, images, mariadb, objects, postgres, sqlite, volume};
+use crate::model::name::ResourceName;
+use crate::model::plan::StageName;
+use crate::model::section::Section;
+use crate::system::docker::Compose;
+
+/// All kinds, in the order in which `guard init` offers them. To add one: a file here, and its line in this list.
+pub const KINDS: &[Kind] = &[
+    postgres::KIND,
+    mariadb::KIND,
+    mariadb::MYSQL,
+    sqlite::KIND,
+    volume::KIND,
+    objects::KIND,
+    git::KIND,
+    files::KIND,
+    compose::KIND,
+    images::KIND,
+];
+
+/// What all resources of a project share.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// The project's directory, absolute.
+    pub directory: PathBuf,
+    /// The Compose project, where there is one.
+    pub compose: Option<Compose>,
+}
+
+/// What a kind makes of its table in `guard.toml`.
+pub type Built = Option<Box<dyn Resource>>;
+
+/// A kind of resource.
+pub struct Kind {
+    /// As in `kind = "postgres"`.
+    pub key: &'static str,
+    /// One line for `guard init` and the docs.
+    pub about: &'static str,
+    /// The stage ahead in which it is captured.
+    pub captured_in: StageName,
+    /// The stage back in which it is restored.
+    pub restored_in: StageName,
+    /// Reads the kind's own keys from its table. Problems are told to the section; `None` where there are any.
+    pub build: fn(ResourceName, &mut Section<'_>, &Site) -> Built,
+}
+
+/// The kind of this key.
+#[must_use]
+pub fn kind(key: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.key == key)
+}

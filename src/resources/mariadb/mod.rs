@@ -1,0 +1,212 @@
+//! MariaDB and MySQL databases: dumped by the server's own tools, loaded into a schema beside the live one, and swapped in
+//! by one `RENAME TABLE` of all tables.
+
+mod capture;
+mod code;
+mod prepare;
+mod reach;
+mod reading;
+mod survey;
+mod swap;
+mod target;
+mod trouble;
+
+use std::time::Duration;
+
+use super::{Built, Kind, Resource, Result, Site, Slot, Survey};
+use crate::model::artifact::{Artifact, Displaced, Live, Prepared};
+use crate::model::fingerprint::Fingerprint;
+use crate::model::name::ResourceName;
+use crate::model::plan::StageName;
+use crate::model::policy::DataRestore;
+use crate::model::secret::Secret;
+use crate::model::section::Section;
+use crate::system::context::Context;
+use reach::Reach;
+
+/// The kind's entry in the list of kinds.
+pub(super) const KIND: Kind = Kind {
+    key: "mariadb",
+    about: "a MariaDB database, in a compose service or at a URL",
+    captured_in: StageName::Databases,
+    restored_in: StageName::Data,
+    build: |name, section, site| build(&MARIADB, name, section, site),
+};
+
+/// The same for MySQL, whose programs have other names.
+pub(super) const MYSQL: Kind = Kind {
+    key: "mysql",
+    about: "a MySQL database, in a compose service or at a URL",
+    captured_in: StageName::Databases,
+    restored_in: StageName::Data,
+    build: |name, section, site| build(&OF_MYSQL, name, section, site),
+};
+
+/// The names of one product's programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Product {
+    key: &'static str,
+    client: &'static str,
+    dump: &'static str,
+}
+
+const MARIADB: Product = Product {
+    key: "mariadb",
+    client: "mariadb",
+    dump: "mariadb-dump",
+};
+const OF_MYSQL: Product = Product {
+    key: "mysql",
+    client: "mysql",
+    dump: "mysqldump",
+};
+
+/// How long is waited for a lock, unless `lock_wait` says otherwise.
+const LOCK_WAIT: Duration = Duration::from_secs(30);
+
+/// How long a dump may be silent, unless `stall` says otherwise.
+const STALL: Duration = Duration::from_mins(5);
+
+/// One database.
+#[derive(Debug, Clone)]
+struct MariaDb {
+    name: ResourceName,
+    product: &'static Product,
+    way: Way,
+    database: Option<String>,
+    user: Option<String>,
+    password_env: Option<String>,
+    lock_wait: Duration,
+    stall: Duration,
+}
+
+/// Where the server is.
+#[derive(Debug, Clone)]
+enum Way {
+    /// In the container of a compose service.
+    Service { service: String, project: String },
+    /// At a URL, which may hold a password.
+    Url(Secret),
+}
+
+fn build(product: &'static Product, name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
+    let service = section.word("service");
+    let url = section.secret("url");
+    let database = section.text("database");
+    let user = section.text("user");
+    let password_env = section.text("password_env");
+    let lock_wait = section.duration("lock_wait");
+    let stall = section.duration("stall");
+    if let Some(Err(why)) = url.as_ref().map(|url| target::Target::of_url(url.expose())) {
+        section.problem("url", why, None);
+        return None;
+    }
+    let way = match (service, url) {
+        (Some(_), Some(_)) => {
+            let why = "cannot stand beside `service`: one way to the server is enough";
+            section.problem("url", why, None);
+            return None;
+        }
+        (Some(service), None) => {
+            let Some(compose) = &site.compose else {
+                section.problem("service", "needs a Compose project, and there is none", None);
+                return None;
+            };
+            let project = compose.project.clone();
+            Way::Service { service, project }
+        }
+        (None, Some(url)) => Way::Url(url),
+        (None, None) if section.has("service") || section.has("url") => return None,
+        (None, None) => {
+            let hint = "set `service` for a compose service, or `url`".to_owned();
+            section.problem("service", "is missing, and so is `url`", Some(hint));
+            return None;
+        }
+    };
+    Some(Box::new(MariaDb {
+        name,
+        product,
+        way,
+        database,
+        user,
+        password_env,
+        lock_wait: lock_wait.unwrap_or(LOCK_WAIT),
+        stall: stall.unwrap_or(STALL),
+    }))
+}
+
+impl Resource for MariaDb {
+    fn name(&self) -> &ResourceName {
+        &self.name
+    }
+
+    fn survey(&self, cx: &Context) -> Survey {
+        survey::survey(self, cx)
+    }
+
+    fn fingerprint(&self, cx: &Context) -> Result<Fingerprint> {
+        let reach = Reach::open(self, cx)?;
+        let seen = reading::observe(&reach, &reach.database, cx)?;
+        Ok(seen.ok_or_else(|| trouble::no_database(&reach.database))?.print)
+    }
+
+    fn capture(&self, slot: &Slot, cx: &Context) -> Result<Artifact> {
+        capture::capture(self, slot, cx)
+    }
+
+    fn prove(&self, artifact: &Artifact, slot: &Slot, _: &Context) -> Result<()> {
+        slot.compare(artifact)?;
+        capture::prove(artifact, slot)
+    }
+
+    fn rehearse(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
+        prepare::rehearse(self, artifact, slot, cx)
+    }
+
+    fn prepare(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Prepared> {
+        prepare::prepare(self, artifact, slot, data, cx)
+    }
+
+    fn restore(&self, prepared: &Prepared, _: &Artifact, _: &Slot, cx: &Context) -> Result<Displaced> {
+        swap::restore(self, prepared, cx)
+    }
+
+    fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
+        capture::Details::of(artifact)?;
+        let seen = Reach::open(self, cx).and_then(|reach| reading::observe(&reach, &reach.database, cx));
+        Ok(match seen {
+            Ok(None) => Live::Differs(vec!["database".to_owned()]),
+            Ok(Some(seen)) => match seen.print.differences(&artifact.fingerprint) {
+                same if same.is_empty() => Live::Matches,
+                differences => Live::Differs(differences),
+            },
+            Err(error) => Live::Unknown(trouble::whole(&error)),
+        })
+    }
+
+    fn undo(&self, displaced: &Displaced, cx: &Context) -> Result<Displaced> {
+        swap::undo(self, displaced, cx)
+    }
+
+    fn price(&self, artifact: &Artifact, cx: &Context) -> Result<Vec<String>> {
+        let details = capture::Details::of(artifact)?;
+        let now = self.fingerprint(cx)?;
+        let today = cx.clock.now();
+        Ok(super::rows::price(&artifact.fingerprint, &now, details.taken_at, today))
+    }
+
+    fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {
+        swap::forget(self, displaced, cx)
+    }
+
+    fn discard(&self, prepared: &Prepared, cx: &Context) -> Result<()> {
+        swap::discard(self, prepared, cx)
+    }
+
+    fn needs_running(&self) -> Vec<String> {
+        match &self.way {
+            Way::Service { service, .. } => vec![service.clone()],
+            Way::Url(_) => Vec::new(),
+        }
+    }
+}

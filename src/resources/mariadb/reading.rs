@@ -1,0 +1,166 @@
+//! What is in a database: its tables' schema, the rows of each by digests, its views, triggers, routines and events.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use regex::bytes::Regex;
+
+use super::code;
+use super::reach::{Reach, ident, literal};
+use super::trouble::explained;
+use crate::model::fingerprint::Fingerprint;
+use crate::resources::Result;
+use crate::resources::rows::Rows;
+use crate::system::context::Context;
+use crate::system::disk::{Digest, sha256_hex};
+
+/// Everything that a look at a database finds.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Seen {
+    pub(super) tables: Vec<String>,
+    pub(super) charset: String,
+    pub(super) collation: String,
+    /// The script that makes its views, triggers, routines and events.
+    pub(super) code: Vec<u8>,
+    pub(super) print: Fingerprint,
+}
+
+/// A condition that holds for one schema, exactly as it is written: the server's own comparison knows no capitals.
+pub(super) fn within(column: &str, schema: &str) -> String {
+    let schema = literal(schema);
+    format!("{column} = {schema} AND BINARY {column} = {schema}")
+}
+
+/// The character set and collation of a schema; `None` where there is no such schema.
+pub(super) fn standard(reach: &Reach, schema: &str, cx: &Context) -> Result<Option<(String, String)>> {
+    let script = format!(
+        "SELECT JSON_ARRAY(DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME) FROM information_schema.SCHEMATA WHERE {};",
+        within("SCHEMA_NAME", schema)
+    );
+    Ok(reach.rows(&script, cx)?.pop())
+}
+
+/// The names of the tables of a schema that are of one of these types, but for guard's own, and where their numbering is.
+fn listed(reach: &Reach, schema: &str, is_view: bool, cx: &Context) -> Result<Vec<(String, Option<u64>)>> {
+    let types = if is_view {
+        "'VIEW'"
+    } else {
+        "'BASE TABLE', 'SYSTEM VERSIONED'"
+    };
+    let own: Vec<String> = code::OWN.iter().map(|name| literal(name)).collect();
+    let script = format!(
+        "SELECT JSON_ARRAY(TABLE_NAME, AUTO_INCREMENT) FROM information_schema.TABLES \
+         WHERE {} AND TABLE_TYPE IN ({types}) AND TABLE_NAME NOT IN ({}) ORDER BY TABLE_NAME;",
+        within("TABLE_SCHEMA", schema),
+        own.join(", ")
+    );
+    reach.rows(&script, cx)
+}
+
+/// The names of a schema's tables, or of its views; guard's own are not among them.
+pub(super) fn names(reach: &Reach, schema: &str, is_view: bool, cx: &Context) -> Result<Vec<String>> {
+    Ok(listed(reach, schema, is_view, cx)?
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect())
+}
+
+/// Looks at a database; `None` where there is none.
+pub(super) fn observe(reach: &Reach, schema: &str, cx: &Context) -> Result<Option<Seen>> {
+    let Some((charset, collation)) = standard(reach, schema, cx)? else {
+        return Ok(None);
+    };
+    let listed = listed(reach, schema, false, cx)?;
+    let tables: Vec<String> = listed.iter().map(|(name, _)| name.clone()).collect();
+    let code = code::script(reach, schema, cx)?;
+    let mut print = Fingerprint::default()
+        .with("schema", shape(reach, schema, &tables, cx)?)
+        .with("code", sha256_hex(&code))
+        .with("database", format!("{charset} {collation}"));
+    for (name, rows) in rows(reach, schema, &tables, cx)? {
+        print = print.with(format!("table {name}"), rows.to_string());
+    }
+    for (name, next) in listed {
+        if let Some(next) = next {
+            print = print.with(format!("sequence {name}"), next.to_string());
+        }
+    }
+    Ok(Some(Seen {
+        tables,
+        charset,
+        collation,
+        code,
+        print,
+    }))
+}
+
+/// A digest of the tables' definitions, as the dump program words them, without where their numbering is.
+fn shape(reach: &Reach, schema: &str, tables: &[String], cx: &Context) -> Result<String> {
+    static NUMBERING: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^(\) .*?) AUTO_INCREMENT=\d+").ok());
+    let mut digest = Digest::default();
+    // Without a list of tables the dump program would take all, views among them.
+    if !tables.is_empty() {
+        let flags = [
+            "--no-data",
+            "--skip-triggers",
+            "--skip-comments",
+            "--skip-add-drop-table",
+            "--single-transaction",
+        ];
+        let output = cx.output(&reach.dump(&flags, schema, tables));
+        let output = output.map_err(|error| explained(error, schema))?;
+        for line in output.stdout.split_inclusive(|byte| *byte == b'\n') {
+            let is_setting = line.starts_with(b"/*") || line.starts_with(b"SET ");
+            if is_setting {
+                continue;
+            }
+            match NUMBERING.as_ref() {
+                Some(form) => digest.update(&form.replace(line, b"$1".as_slice())),
+                None => digest.update(line),
+            }
+        }
+    }
+    Ok(digest.hex())
+}
+
+/// Counts and digests the rows of all tables in one snapshot. The digest of a table is the sum of its rows' digests, so that
+/// their order does not matter.
+fn rows(reach: &Reach, schema: &str, tables: &[String], cx: &Context) -> Result<BTreeMap<String, Rows>> {
+    let script = format!(
+        "SELECT JSON_ARRAY(TABLE_NAME, COLUMN_NAME, COLUMN_TYPE) FROM information_schema.COLUMNS WHERE {} \
+         ORDER BY TABLE_NAME, ORDINAL_POSITION;",
+        within("TABLE_SCHEMA", schema)
+    );
+    let mut columns: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+    for (table, column, form) in reach.rows::<(String, String, String)>(&script, cx)? {
+        columns.entry(table).or_default().push((column, form));
+    }
+    let mut script = "START TRANSACTION WITH CONSISTENT SNAPSHOT;\n".to_owned();
+    for table in tables {
+        let known = columns.get(table).map(Vec::as_slice).unwrap_or_default();
+        // A value's own digest first: a row of large values would be longer than the server hands about.
+        let parts: Vec<String> = known
+            .iter()
+            .map(|(column, _)| format!("IFNULL(MD5({}), '-')", ident(column)))
+            .collect();
+        let digest = format!("CONV(LEFT(MD5(CONCAT_WS(',', {})), 15), 16, 10)", parts.join(", "));
+        // Writing to a String cannot fail.
+        let _never = writeln!(
+            script,
+            "SELECT JSON_ARRAY({}, COUNT(*), CAST(IFNULL(SUM(CAST({digest} AS UNSIGNED)), 0) AS CHAR)) FROM {}.{};",
+            literal(table),
+            ident(schema),
+            ident(table)
+        );
+    }
+    script.push_str("COMMIT;\n");
+    let found: Vec<(String, u64, String)> = reach.rows(&script, cx)?;
+    let counted = found.into_iter().map(|(table, count, digest)| {
+        let known = columns.get(&table).map(Vec::as_slice).unwrap_or_default();
+        let text: Vec<String> = known.iter().map(|(name, form)| format!("{name} {form}\n")).collect();
+        let columns = sha256_hex(text.concat().as_bytes()).chars().take(16).collect();
+        (table, Rows { count, columns, digest })
+    });
+    Ok(counted.collect())
+}

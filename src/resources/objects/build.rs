@@ -1,0 +1,61 @@
+//! Reads the keys of objects in a storage from their table in `guard.toml`.
+
+use super::{Objects, Who};
+use crate::model::name::ResourceName;
+use crate::model::plan::StageName;
+use crate::model::section::Section;
+use crate::resources::{Built, Kind, Site};
+use crate::system::s3::Address;
+
+/// `kind = "s3"`.
+pub(in crate::resources) const KIND: Kind = Kind {
+    key: "s3",
+    about: "objects in S3-compatible storage, by prefix: through the server and not through its files",
+    captured_in: StageName::Volumes,
+    restored_in: StageName::Data,
+    build,
+};
+
+/// The keys: `url`, `endpoint` and `region`, where the objects are; `access_key_env` and `secret_key_env`, or
+/// `access_key_file` and `secret_key_file`, who asks; `service`, the Compose service of the server itself; `writers`, the
+/// services that write there.
+fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
+    let url = section.required_text("url");
+    let (endpoint, region) = (section.text("endpoint"), section.text("region"));
+    let service = section.word("service");
+    let writers = section.texts("writers").unwrap_or_default();
+    let mut who = |part: &str, usual: &str| {
+        let (variable, file) = (format!("{part}_env"), format!("{part}_file"));
+        let (named, path) = (section.word(&variable), section.path(&file));
+        if named.is_some() && path.is_some() {
+            section.problem(
+                &file,
+                format!("stands beside `{variable}`; one of the two says it"),
+                None,
+            );
+        }
+        match path {
+            Some(path) => Who::File(site.directory.join(path)),
+            None => Who::Variable(named.unwrap_or_else(|| usual.to_owned())),
+        }
+    };
+    let who = (
+        who("access_key", "AWS_ACCESS_KEY_ID"),
+        who("secret_key", "AWS_SECRET_ACCESS_KEY"),
+    );
+    let address = match Address::of(&url?, endpoint.as_deref(), region.as_deref()) {
+        Ok(address) => address,
+        Err(why) => {
+            section.problem("url", why, Some("s3://BUCKET/PREFIX, at `endpoint`".to_owned()));
+            return None;
+        }
+    };
+    Some(Box::new(Objects {
+        name,
+        address,
+        who,
+        service,
+        writers,
+        runtime: std::sync::OnceLock::new(),
+    }))
+}

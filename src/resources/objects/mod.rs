@@ -1,0 +1,244 @@
+//! Objects in S3-compatible storage: copied and put back through the server, for servers whose files must not be touched.
+
+mod build;
+mod capture;
+mod reach;
+mod record;
+mod stage;
+mod swap;
+
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+pub(super) use self::build::KIND;
+use self::reach::Who;
+use self::record::{ASIDE, PutBack, Side, Spot, details};
+use super::volume::chunks;
+use super::{Resource, Result, Slot, Survey};
+use crate::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
+use crate::model::fingerprint::Fingerprint;
+use crate::model::name::ResourceName;
+use crate::model::policy::DataRestore;
+use crate::model::text;
+use crate::system::context::Context;
+use crate::system::s3::{Address, Bucket};
+
+/// The largest object that a storage copies in one request.
+const LARGEST: u64 = 5 * 1024 * 1024 * 1024;
+
+/// Objects below a prefix.
+pub(super) struct Objects {
+    name: ResourceName,
+    address: Address,
+    /// Where the two halves of the credentials stand.
+    who: (Who, Who),
+    /// The Compose service of the server itself.
+    service: Option<String>,
+    /// The services that write there.
+    writers: Vec<String>,
+    /// The threads that talk to the storage, from the first question on.
+    runtime: OnceLock<Option<Runtime>>,
+}
+
+impl Drop for Objects {
+    fn drop(&mut self) {
+        reach::end(&mut self.runtime);
+    }
+}
+
+impl Objects {
+    /// Where this run stages a copy.
+    fn aside(&self, artifact: &Artifact, cx: &Context) -> Result<String> {
+        let mark = chunks::mark(artifact)?;
+        let mark = mark.get(..8).unwrap_or(mark);
+        Ok(format!("{}{ASIDE}{}-{mark}/", self.address.prefix, cx.token()))
+    }
+
+    fn now(&self, bucket: &Bucket, cx: &Context) -> Result<Fingerprint> {
+        Ok(self.portrait(&self.live(bucket)?, &PutBack::read(&self.name, cx)?))
+    }
+
+    fn nothing(&self) -> Displaced {
+        Displaced {
+            resource: self.name.clone(),
+            details: Value::Null,
+            kept_as: Vec::new(),
+        }
+    }
+
+    fn displaced(&self, spot: &Spot) -> Result<Displaced> {
+        let back = Spot {
+            aside: spot.aside.clone(),
+            to: spot.to.other(),
+        };
+        Ok(Displaced {
+            resource: self.name.clone(),
+            details: back.value()?,
+            kept_as: vec![format!("objects below {}", self.aside_shown(&spot.aside))],
+        })
+    }
+}
+
+impl Resource for Objects {
+    fn name(&self) -> &ResourceName {
+        &self.name
+    }
+
+    fn survey(&self, cx: &Context) -> Survey {
+        let mut survey = Survey::default();
+        let listed = self.bucket(cx).and_then(|bucket| self.live(&bucket));
+        let objects = match listed {
+            Ok(objects) => objects,
+            Err(error) => {
+                let advice =
+                    "see that `endpoint` is reached from this host, and that the credentials may list, read and write";
+                survey.refuse(
+                    cx.redaction.clean(&text::chain(&error)),
+                    error.hint.unwrap_or(advice.to_owned()),
+                );
+                return survey;
+            }
+        };
+        let bytes = objects.iter().map(|object| object.size).sum();
+        survey.fact(format!(
+            "{}: {}, {}",
+            self.shown(),
+            text::plural(objects.len() as u64, "object"),
+            text::bytes(bytes)
+        ));
+        survey.copy_bytes = Some(bytes);
+        if let Some(object) = objects.iter().find(|object| object.size > LARGEST) {
+            survey.refuse(
+                format!(
+                    "{} is over 5 GB, which no storage copies in one request",
+                    capture::shown(&object.key)
+                ),
+                "leave it out by a prefix of its own, or copy the server's volume instead",
+            );
+        }
+        survey
+    }
+
+    fn fingerprint(&self, cx: &Context) -> Result<Fingerprint> {
+        self.now(&self.bucket(cx)?, cx)
+    }
+
+    fn capture(&self, slot: &Slot, cx: &Context) -> Result<Artifact> {
+        self.copied(slot, cx)
+    }
+
+    fn prove(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
+        slot.compare(artifact)?;
+        chunks::prove(artifact, slot, details(artifact)?.saved.entries, cx)
+    }
+
+    fn prepare(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Prepared> {
+        let prepared = |work, details, price| Prepared {
+            resource: self.name.clone(),
+            work,
+            details,
+            price,
+        };
+        let bucket = self.bucket(cx)?;
+        let parts = self.now(&bucket, cx)?.differences(&artifact.fingerprint);
+        if parts.is_empty() {
+            return Ok(prepared(Work::Unchanged, Value::Null, Vec::new()));
+        }
+        if data == DataRestore::Never {
+            let left = Work::Left("the policy leaves data as it is".to_owned());
+            return Ok(prepared(left, Value::Null, Vec::new()));
+        }
+        let aside = self.aside(artifact, cx)?;
+        let difference = self.stage(&bucket, (artifact, slot), &aside, cx)?;
+        if difference.fetched.is_empty() && difference.surplus.is_empty() {
+            // Only the storage's marks differ, and content says more than a mark.
+            return Ok(prepared(Work::Unchanged, Value::Null, Vec::new()));
+        }
+        let mut price = Vec::new();
+        for (count, what, keys) in [
+            (
+                difference.fetched.len(),
+                "put back",
+                stage::some(difference.fetched.iter().cloned()),
+            ),
+            (
+                difference.surplus.len(),
+                "put aside",
+                stage::some(difference.surplus.iter().cloned()),
+            ),
+        ] {
+            if count > 0 {
+                price.push(format!("{} {what}: {keys}", text::plural(count as u64, "object")));
+            }
+        }
+        let place = Spot { aside, to: Side::After };
+        Ok(prepared(Work::Changed(parts), place.value()?, price))
+    }
+
+    fn restore(&self, prepared: &Prepared, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Displaced> {
+        if !prepared.work.is_needed() {
+            return Ok(self.nothing());
+        }
+        let place = Spot::of(&prepared.details)?;
+        let bucket = self.bucket(cx)?;
+        if !Self::is_used(&bucket, &place.aside)? {
+            // Once more, now that nobody writes: what came to differ since is staged as well.
+            let found = self.stage(&bucket, (artifact, slot), &place.aside, &cx.unstoppable())?;
+            Self::plan(&bucket, &place.aside, &found)?;
+        }
+        self.swap(&bucket, &place)?;
+        self.note_marks(&bucket, &place.aside, (artifact, slot), cx)?;
+        self.displaced(&place)
+    }
+
+    fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
+        details(artifact)?;
+        let now = self.bucket(cx).and_then(|bucket| self.now(&bucket, cx));
+        Ok(match now.map(|now| now.differences(&artifact.fingerprint)) {
+            Ok(parts) if parts.is_empty() => Live::Matches,
+            Ok(parts) => Live::Differs(parts),
+            Err(error) => Live::Unknown(cx.redaction.clean(&text::chain(&error))),
+        })
+    }
+
+    fn undo(&self, displaced: &Displaced, cx: &Context) -> Result<Displaced> {
+        if displaced.details.is_null() {
+            return Ok(displaced.clone());
+        }
+        let spot = Spot::of(&displaced.details)?;
+        self.swap(&self.bucket(cx)?, &spot)?;
+        self.displaced(&spot)
+    }
+
+    fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {
+        if displaced.details.is_null() {
+            return Ok(());
+        }
+        self.remove(&self.bucket(cx)?, &Spot::of(&displaced.details)?.aside)
+    }
+
+    fn discard(&self, prepared: &Prepared, cx: &Context) -> Result<()> {
+        if prepared.details.is_null() {
+            return Ok(());
+        }
+        let (spot, bucket) = (Spot::of(&prepared.details)?, self.bucket(cx)?);
+        if Self::is_used(&bucket, &spot.aside)? {
+            return Ok(());
+        }
+        self.remove(&bucket, &spot.aside)
+    }
+
+    fn needs_running(&self) -> Vec<String> {
+        self.service.iter().cloned().collect()
+    }
+
+    fn replaces(&self, prepared: &Prepared) -> Vec<String> {
+        if prepared.work.is_needed() {
+            self.writers.clone()
+        } else {
+            Vec::new()
+        }
+    }
+}

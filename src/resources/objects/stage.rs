@@ -1,0 +1,158 @@
+//! What differs between live objects and a copy, staged beside them in the bucket.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read, Seek, Write};
+
+use super::Objects;
+use super::capture::{MARK, key_of, shown};
+use super::reach::refused;
+use super::record::{PutBack, Side, details};
+use crate::model::artifact::Artifact;
+use crate::resources::volume::chunks;
+use crate::resources::{ResourceError, Result, Slot};
+use crate::system::context::Context;
+use crate::system::s3::{Bucket, Object, RemoteError};
+
+/// What has to be exchanged so that the live objects become the copy.
+#[derive(Debug, Default)]
+pub(super) struct Difference {
+    /// Keys that come from the copy.
+    pub(super) fetched: BTreeSet<String>,
+    /// Keys that the copy does not know.
+    pub(super) surplus: BTreeSet<String>,
+}
+
+/// How far two contents are the same.
+fn is_same(one: &mut dyn Read, other: &mut dyn Read) -> io::Result<bool> {
+    let (mut left, mut right) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
+    loop {
+        let count = fill(one, &mut left)?;
+        if fill(other, &mut right)? != count || left.get(..count) != right.get(..count) {
+            return Ok(false);
+        }
+        if count == 0 {
+            return Ok(true);
+        }
+    }
+}
+
+fn fill(from: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(room) = buffer.get_mut(filled..).filter(|room| !room.is_empty()) {
+        match from.read(room)? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    Ok(filled)
+}
+
+fn untold(error: RemoteError) -> io::Error {
+    io::Error::other(error)
+}
+
+impl Objects {
+    /// Compares the live objects with the copy, and stages below `aside` what is to be fetched and is not there yet.
+    ///
+    /// # Errors
+    /// The copy is not sound (`copy_is_bad`), the storage refuses, or guard was asked to stop.
+    pub(super) fn stage(
+        &self,
+        bucket: &Bucket,
+        (artifact, slot): (&Artifact, &Slot),
+        aside: &str,
+        cx: &Context,
+    ) -> Result<Difference> {
+        let details = details(artifact)?;
+        let put_back = PutBack::read(&self.name, cx)?;
+        let live = self.live(bucket)?;
+        let by_key: BTreeMap<&str, &Object> = live.iter().map(|object| (self.short(&object.key), object)).collect();
+        let place = format!("{aside}{}/", Side::After.word());
+        let staged = bucket.list(&place).map_err(refused)?;
+        let staged: BTreeMap<&str, u64> = staged
+            .iter()
+            .filter_map(|object| Some((object.key.strip_prefix(&place)?, object.size)))
+            .collect();
+        let mut difference = Difference {
+            surplus: by_key.keys().map(|key| (*key).to_owned()).collect(),
+            ..Difference::default()
+        };
+        let mut done = 0;
+        let what = format!("stage {}", self.name);
+        chunks::read_entries(artifact, slot, details.saved.entries, &mut |node, content| {
+            let key = key_of(&node.path);
+            let key =
+                key.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the index names what is no key"))?;
+            if cx.stop.is_asked() {
+                return Err(io::Error::new(io::ErrorKind::Interrupted, "guard was asked to stop"));
+            }
+            difference.surplus.remove(&key);
+            let (mark, headers): (Vec<_>, Vec<_>) = node.xattrs.into_iter().partition(|(name, _)| name == MARK);
+            let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+            let mark = mark
+                .into_iter()
+                .map(|(_, bytes)| text(bytes))
+                .next()
+                .unwrap_or_default();
+            let known = by_key.get(key.as_str()).filter(|object| object.size == node.size);
+            if known.is_some_and(|object| put_back.meant(&key, &object.etag) == mark) {
+                return Ok(());
+            }
+            let is_staged = staged.get(key.as_str()) == Some(&node.size);
+            if !is_staged {
+                let mut spool = spooled(content, cx)?;
+                // The same content may have another mark, as when it came in parts; its headers are taken to be as they were.
+                if let Some(object) = known
+                    && let Some((_, mut now)) = bucket.open_object(object).map_err(untold)?
+                    && is_same(&mut spool, &mut now)?
+                {
+                    return Ok(());
+                }
+                let headers: Vec<(String, String)> =
+                    headers.into_iter().map(|(name, value)| (name, text(value))).collect();
+                bucket
+                    .put_object(&format!("{place}{key}"), &headers, &spool, node.size)
+                    .map_err(untold)?;
+            }
+            done += node.size;
+            cx.progress(&what, done, None);
+            difference.fetched.insert(key);
+            Ok(())
+        })
+        .map_err(|error| ResourceError::because(format!("could not stage the objects of {}", self.name), error))?;
+        Ok(difference)
+    }
+}
+
+impl Objects {
+    /// The keys of a copy, each with its length and the mark by which the copy knows it.
+    pub(super) fn marks(artifact: &Artifact, slot: &Slot) -> Result<BTreeMap<String, (u64, String)>> {
+        let mut marks = BTreeMap::new();
+        chunks::read_entries(artifact, slot, details(artifact)?.saved.entries, &mut |node, _| {
+            let mark = node.xattrs.into_iter().find(|(name, _)| name == MARK);
+            let mark = mark.map(|(_, bytes)| String::from_utf8_lossy(&bytes).into_owned());
+            marks.extend(key_of(&node.path).map(|key| (key, (node.size, mark.unwrap_or_default()))));
+            Ok(())
+        })?;
+        Ok(marks)
+    }
+}
+
+/// Content in a nameless file of the run.
+fn spooled(content: &mut dyn Read, cx: &Context) -> io::Result<std::fs::File> {
+    let mut file = tempfile::tempfile_in(&cx.scratch)?;
+    io::copy(content, &mut file)?;
+    file.flush()?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// Some keys, for people.
+pub(super) fn some(keys: impl Iterator<Item = String>) -> String {
+    let mut named: Vec<String> = keys.take(4).map(|key| shown(&key)).collect();
+    if named.len() == 4 {
+        named.pop();
+        named.push("…".to_owned());
+    }
+    named.join(", ")
+}

@@ -1,0 +1,220 @@
+//! Exchanges objects with what lies aside in the same bucket, so that a cut leaves nothing that a repeat does not finish.
+//!
+//! Before the first object moves, it is written down in the bucket which objects are exchanged, and by which mark each was
+//! live. One that is live by that mark still has not been exchanged; it is copied aside before anything takes its place.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use super::Objects;
+use super::reach::refused;
+use super::record::{PutBack, Side, Spot};
+use super::stage::Difference;
+use crate::model::artifact::Artifact;
+use crate::resources::{ResourceError, Result, Slot};
+use crate::system::context::Context;
+use crate::system::s3::{Bucket, Object};
+
+/// The record's name below the prefix aside.
+const PLAN: &str = "plan.json";
+/// So many objects are exchanged side by side.
+const HANDS: usize = 8;
+
+/// What is written down in the bucket.
+#[derive(Debug, Serialize, Deserialize)]
+struct Plan {
+    /// The side that is live, or is becoming so.
+    to: Side,
+    /// Whether it is wholly so.
+    done: bool,
+    items: Vec<Item>,
+}
+
+/// An object that is exchanged.
+#[derive(Debug, Serialize, Deserialize)]
+struct Item {
+    /// Below the prefix.
+    key: String,
+    /// Whether each side has it.
+    before: bool,
+    after: bool,
+    /// What was live when the exchange began.
+    live: Option<Object>,
+}
+
+impl Item {
+    fn has(&self, side: Side) -> bool {
+        match side {
+            Side::Before => self.before,
+            Side::After => self.after,
+        }
+    }
+}
+
+fn read(bucket: &Bucket, aside: &str) -> Result<Option<Plan>> {
+    let Some(text) = bucket.get(&format!("{aside}{PLAN}")).map_err(refused)? else {
+        return Ok(None);
+    };
+    serde_json::from_slice(&text)
+        .map(Some)
+        .map_err(|error| ResourceError::because(format!("could not understand {aside}{PLAN}"), error))
+}
+
+fn write(bucket: &Bucket, aside: &str, plan: &Plan) -> Result<()> {
+    let text = serde_json::to_vec(plan)
+        .map_err(|error| ResourceError::because("could not write down an exchange of objects", error))?;
+    let written = bucket.put(&format!("{aside}{PLAN}"), &text, false);
+    written.map(drop).map_err(refused)
+}
+
+/// Does something for all items, some side by side; the first failure is told.
+fn each<T: Sync>(items: &[T], act: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<()> {
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            act(item)?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let hands: Vec<_> = (0..HANDS.min(items.len())).map(|_| scope.spawn(work)).collect();
+        let lost = |_| Err(ResourceError::new("a bug in guard: exchanging an object panicked"));
+        let done = hands.into_iter().map(|hand| hand.join().unwrap_or_else(lost));
+        done.collect::<Vec<_>>().into_iter().collect()
+    })
+}
+
+impl Objects {
+    /// Whether a state that was live once may lie there.
+    pub(super) fn is_used(bucket: &Bucket, aside: &str) -> Result<bool> {
+        Ok(read(bucket, aside)?.is_some())
+    }
+
+    /// Writes down what is to be exchanged, where nothing is yet.
+    pub(super) fn plan(bucket: &Bucket, aside: &str, difference: &Difference) -> Result<()> {
+        let item = |key: &String, after| Item {
+            key: key.clone(),
+            before: false,
+            after,
+            live: None,
+        };
+        let fetched = difference.fetched.iter().map(|key| item(key, true));
+        let surplus = difference.surplus.iter().map(|key| item(key, false));
+        let plan = Plan {
+            to: Side::Before,
+            done: true,
+            items: fetched.chain(surplus).collect(),
+        };
+        write(bucket, aside, &plan)
+    }
+
+    /// Makes this side live, and keeps what was. Safe to repeat; an exchange that was cut off is finished.
+    ///
+    /// # Errors
+    /// What is needed is not there any more, or the storage refuses; a repeat goes on.
+    pub(super) fn swap(&self, bucket: &Bucket, spot: &Spot) -> Result<()> {
+        let missing = || ResourceError::new(format!("{} is not there any more", self.aside_shown(&spot.aside)));
+        let mut plan = read(bucket, &spot.aside)?.ok_or_else(missing)?;
+        if !plan.done {
+            self.exchange(bucket, &spot.aside, &mut plan)?;
+        }
+        if plan.to == spot.to {
+            return Ok(());
+        }
+        let live = self.live(bucket)?;
+        for item in &mut plan.items {
+            let key = format!("{}{}", self.address.prefix, item.key);
+            let found = live.binary_search_by(|object| object.key.cmp(&key)).ok();
+            item.live = found.and_then(|at| live.get(at)).cloned();
+            match spot.to.other() {
+                Side::Before => item.before = item.live.is_some(),
+                Side::After => item.after = item.live.is_some(),
+            }
+        }
+        (plan.to, plan.done) = (spot.to, false);
+        write(bucket, &spot.aside, &plan)?;
+        self.exchange(bucket, &spot.aside, &mut plan)
+    }
+
+    fn exchange(&self, bucket: &Bucket, aside: &str, plan: &mut Plan) -> Result<()> {
+        let (to, other) = (plan.to, plan.to.other());
+        each(&plan.items, |item| {
+            let key = format!("{}{}", self.address.prefix, item.key);
+            let lies = |side: Side| format!("{aside}{}/{}", side.word(), item.key);
+            let now = bucket.look(&key).map_err(refused)?;
+            match &item.live {
+                Some(live) if now.as_ref() == Some(live) => {
+                    bucket.copy_object(&key, live.size, &lies(other)).map_err(refused)?;
+                    let kept = bucket.look(&lies(other)).map_err(refused)?;
+                    if kept.is_none_or(|kept| kept.size != live.size) {
+                        return Err(ResourceError::new(format!("the storage did not keep {key} aside")));
+                    }
+                }
+                Some(_) => {}
+                None => bucket.remove_object(&lies(other)).map_err(refused)?,
+            }
+            if item.has(to) {
+                let size = bucket.look(&lies(to)).map_err(refused)?.map(|object| object.size);
+                let gone = || ResourceError::new(format!("{} is not there any more", lies(to)));
+                bucket
+                    .copy_object(&lies(to), size.ok_or_else(gone)?, &key)
+                    .map_err(refused)
+            } else if now.is_some() {
+                bucket.remove_object(&key).map_err(refused)
+            } else {
+                Ok(())
+            }
+        })?;
+        plan.done = true;
+        write(bucket, aside, plan)
+    }
+
+    /// Notes the marks that the objects got which were put back from below this prefix.
+    pub(super) fn note_marks(
+        &self,
+        bucket: &Bucket,
+        aside: &str,
+        (artifact, slot): (&Artifact, &Slot),
+        cx: &Context,
+    ) -> Result<()> {
+        let plan = read(bucket, aside)?;
+        let items = plan.iter().flat_map(|plan| &plan.items);
+        let fetched: BTreeSet<&str> = items.filter(|item| item.after).map(|item| item.key.as_str()).collect();
+        let meant = Self::marks(artifact, slot)?;
+        let mut put_back = PutBack::read(&self.name, cx)?;
+        for object in self.live(bucket)? {
+            let key = self.short(&object.key);
+            if let Some((size, mark)) = meant.get(key).filter(|_| fetched.contains(key))
+                && *size == object.size
+                && *mark != object.etag
+            {
+                put_back.note(key, &object.etag, mark);
+            }
+        }
+        put_back.write(&self.name, cx)
+    }
+
+    /// Removes what lies aside.
+    ///
+    /// # Errors
+    /// An exchange is not finished, so that parts of the live state lie there; or the storage refuses.
+    pub(super) fn remove(&self, bucket: &Bucket, aside: &str) -> Result<()> {
+        if read(bucket, aside)?.is_some_and(|plan| !plan.done) {
+            return Err(ResourceError::new(format!(
+                "an exchange in {} is not finished: parts of the live state lie there",
+                self.aside_shown(aside)
+            ))
+            .with_hint("`guard resume` finishes it"));
+        }
+        // The record goes first: what is left then is nobody's state.
+        bucket.remove_object(&format!("{aside}{PLAN}")).map_err(refused)?;
+        let left = bucket.list(aside).map_err(refused)?;
+        each(&left, |object| bucket.remove_object(&object.key).map_err(refused))
+    }
+
+    pub(super) fn aside_shown(&self, aside: &str) -> String {
+        format!("s3://{}/{aside}", self.address.bucket)
+    }
+}

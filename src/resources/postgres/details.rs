@@ -1,0 +1,63 @@
+//! What the manifest says of a database beside its files: all that a restore has to know.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::catalog::{Catalog, Server};
+use super::properties::Properties;
+use super::surroundings::Surroundings;
+use crate::model::artifact::Artifact;
+use crate::resources::{ResourceError, Result};
+
+/// What a restore has to know beside the archive.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Details {
+    pub(super) database: String,
+    pub(super) server: Server,
+    /// The `pg_dump` that wrote the archive.
+    pub(super) dump_version: String,
+    pub(super) properties: Properties,
+    /// Extensions and their versions.
+    pub(super) extensions: BTreeMap<String, String>,
+    /// Extensions and their schemas.
+    #[serde(default)]
+    pub(super) extension_schemas: BTreeMap<String, String>,
+    /// Roles that must exist where the archive is restored.
+    pub(super) roles: Vec<String>,
+    /// What the database relies on beside its extensions.
+    #[serde(default)]
+    pub(super) surroundings: Surroundings,
+    pub(super) taken_at: DateTime<Utc>,
+}
+
+impl Details {
+    /// What a catalog says of the database that it was read from.
+    pub(super) fn from_catalog(catalog: Catalog, database: &str, dump_version: &str, taken_at: DateTime<Utc>) -> Self {
+        Self {
+            database: database.to_owned(),
+            server: catalog.server,
+            dump_version: dump_version.to_owned(),
+            properties: catalog.properties,
+            extensions: catalog.extensions,
+            extension_schemas: catalog.extension_schemas,
+            roles: catalog.roles,
+            surroundings: catalog.surroundings,
+            taken_at,
+        }
+    }
+
+    /// The same as an artifact holds it.
+    pub(super) fn written(&self) -> Result<serde_json::Value> {
+        serde_json::to_value(self).map_err(|error| ResourceError::because("could not describe the database", error))
+    }
+
+    /// The details of an artifact.
+    pub(super) fn of(artifact: &Artifact) -> Result<Self> {
+        serde_json::from_value(artifact.details.clone()).map_err(|error| ResourceError {
+            copy_is_bad: true,
+            ..ResourceError::because("could not read what the manifest says about the database", error)
+        })
+    }
+}

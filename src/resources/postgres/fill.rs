@@ -1,0 +1,245 @@
+//! Filling a database from a copy: in several jobs where the archive can be read at any place, else as a stream, which can be
+//! held back so that the server has time for others.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use super::capture::pour;
+use super::details::Details;
+use super::inside::Inside;
+use super::reach::Reach;
+use super::trouble::explained;
+use crate::model::artifact::Artifact;
+use crate::model::event::Level;
+use crate::model::text::chain;
+use crate::resources::{ResourceError, Result, Slot};
+use crate::system::context::Context;
+use crate::system::disk::{self, At};
+
+/// The smallest archive, in bytes, that is worth several jobs, and unpacking where guard has packed it.
+const LARGE: u64 = 8 * 1024 * 1024;
+/// Pauses shorter than this are put together.
+const SHORTEST: Duration = Duration::from_millis(5);
+
+/// Jobs where nobody says how many: as many as there are processors, and not more than a server will bear unasked.
+pub(super) fn usual_jobs() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(cores.min(4)).unwrap_or(1)
+}
+
+/// How a database is filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Load {
+    /// Jobs side by side; 1 loads all in one transaction.
+    pub(super) jobs: u32,
+    /// The share of the time, in percent, for which the server is given something to do; under 100 there is one job.
+    pub(super) share: u32,
+}
+
+impl Load {
+    /// As fast as these jobs can.
+    pub(super) fn full(jobs: u32) -> Self {
+        Self { jobs, share: 100 }
+    }
+}
+
+/// Fills the database `side` from a copy. What it leaves after an error is of no use.
+pub(super) fn fill(reach: &Reach, side: &str, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
+    let load = reach.load;
+    let (slot, artifact) = &slot.thawed(artifact, &cx.scratch)?;
+    let artifact: &Artifact = artifact;
+    slot.compare(artifact)?;
+    let lost = || ResourceError::bad_copy("the manifest lists no dump");
+    let entry = artifact.files.first().ok_or_else(lost)?;
+    let path = slot.path_of(entry).ok_or_else(lost)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let connection = reach.connection(side);
+    let filling = Filling {
+        reach,
+        side,
+        connection,
+        what: format!("restore {}", reach.database),
+        load,
+        cx,
+    };
+    if name == "toc.dat" {
+        let directory = path.parent().ok_or_else(lost)?;
+        return filling.of_directory(directory);
+    }
+    let is_worth_it = load.jobs > 1 && load.share == 100 && entry.bytes >= LARGE && reach.container().is_none();
+    if is_worth_it && !is_packed(&name) {
+        return filling.in_jobs(&path.to_string_lossy());
+    }
+    let home = slot.directory();
+    if is_worth_it && disk::free_bytes(&home)? > Details::of(artifact)?.server.size {
+        match filling.unpack(&path, &name, &home) {
+            Ok(unpacked) => return filling.in_jobs(&unpacked.path().to_string_lossy()),
+            Err(error) => cx.note(
+                Level::Detail,
+                format!("the dump is restored as a stream: {}", chain(&error)),
+            ),
+        }
+    }
+    filling.as_stream(&path, &name)
+}
+
+fn is_packed(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|end| end == "zst")
+}
+
+struct Filling<'a> {
+    reach: &'a Reach,
+    side: &'a str,
+    connection: String,
+    what: String,
+    load: Load,
+    cx: &'a Context,
+}
+
+impl Filling<'_> {
+    fn explained(&self, error: crate::system::processes::CallError) -> ResourceError {
+        explained(error, self.side)
+    }
+
+    /// `pg_restore` reads an archive that lies where it runs, with several sessions.
+    fn in_jobs(&self, archive: &str) -> Result<()> {
+        let jobs = self.load.jobs.to_string();
+        let how: &[&str] = if self.load.jobs > 1 {
+            &["-j", &jobs]
+        } else {
+            &["--single-transaction"]
+        };
+        let args = [
+            &["--exit-on-error", "--no-password", "-d", &self.connection],
+            how,
+            &["--", archive],
+        ]
+        .concat();
+        let call = self.reach.program("pg_restore", false, &args);
+        let filled = self.cx.output(&call);
+        filled.map(|_| ()).map_err(|error| self.explained(error))
+    }
+
+    /// The archive goes through a pipe, in one transaction.
+    fn as_stream(&self, path: &Path, name: &str) -> Result<()> {
+        let args = [
+            "--exit-on-error",
+            "--single-transaction",
+            "--no-password",
+            "-d",
+            &self.connection,
+        ];
+        let call = self.reach.program("pg_restore", true, &args);
+        let mut feed = |writer: &mut dyn Write| {
+            let mut paced = Paced::new(writer, self.load.share, self.cx);
+            pour(path, name, &mut paced, &self.what, self.cx)
+        };
+        let pushed = self.cx.push(&call, &mut feed);
+        pushed.map(|_| ()).map_err(|error| self.explained(error))
+    }
+
+    fn of_directory(&self, directory: &Path) -> Result<()> {
+        if self.reach.container().is_none() {
+            return self.of_place(&directory.to_string_lossy());
+        }
+        let inside = Inside::make(self.reach, self.cx)?;
+        let given = inside.give(self.reach, directory, self.cx);
+        let filled = given.and_then(|()| self.of_place(&inside.path));
+        let removed = inside.remove(self.reach, &self.cx.unstoppable());
+        filled.and(removed)
+    }
+
+    /// A directory that lies where the programs run.
+    fn of_place(&self, place: &str) -> Result<()> {
+        if self.load.share == 100 {
+            return self.in_jobs(place);
+        }
+        // A directory cannot go through a pipe; what it says to the server can.
+        let script = self.reach.program("pg_restore", false, &["-f", "-", "--", place]);
+        let (reader, mut writer) =
+            io::pipe().map_err(|error| ResourceError::because("could not make a pipe", error))?;
+        let connection = self.connection.as_str();
+        let flags = [
+            "-X",
+            "-q",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "--no-password",
+            "--single-transaction",
+        ];
+        let args = [&flags[..], &["-o", "/dev/null", "-f", "-", "-d", connection]].concat();
+        let call = self.reach.program("psql", true, &args);
+        std::thread::scope(|scope| {
+            let teller = scope.spawn(move || {
+                // Moved in, so that the reader sees the end.
+                let told = self.cx.pull(&script, &mut |bytes| writer.write_all(bytes));
+                drop(writer);
+                told
+            });
+            let mut feed = |writer: &mut dyn Write| {
+                let mut paced = Paced::new(writer, self.load.share, self.cx);
+                io::copy(&mut { &reader }, &mut paced).map(|_| ())
+            };
+            let pushed = self.cx.push(&call, &mut feed);
+            drop(reader);
+            let told = teller.join().unwrap_or_else(|_| {
+                Err(crate::system::processes::CallError::Data {
+                    call: "pg_restore".to_owned(),
+                    source: io::Error::other("a reader panicked"),
+                })
+            });
+            pushed.map_err(|error| self.explained(error))?;
+            told.map(|_| ()).map_err(|error| self.explained(error))
+        })
+    }
+
+    /// The archive as `pg_dump` wrote it, in a file that vanishes.
+    fn unpack(&self, path: &Path, name: &str, home: &Path) -> Result<tempfile::NamedTempFile> {
+        let mut file = tempfile::Builder::new()
+            .prefix(".guard-")
+            .suffix(".tmp")
+            .tempfile_in(home)
+            .at("create a file in", home)?;
+        pour(path, name, file.as_file_mut(), &self.what, self.cx).at("unpack", path)?;
+        Ok(file)
+    }
+}
+
+/// A writer that rests for as long as it takes to write, or longer, so that the reader is busy for a share of the time only.
+struct Paced<'a> {
+    writer: &'a mut dyn Write,
+    share: u32,
+    owed: Duration,
+    cx: &'a Context,
+}
+
+impl<'a> Paced<'a> {
+    fn new(writer: &'a mut dyn Write, share: u32, cx: &'a Context) -> Self {
+        Self {
+            writer,
+            share: share.clamp(1, 100),
+            owed: Duration::ZERO,
+            cx,
+        }
+    }
+}
+
+impl Write for Paced<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.share == 100 {
+            return self.writer.write(bytes);
+        }
+        let begun = self.cx.clock.steady();
+        let count = self.writer.write(bytes)?;
+        self.owed += (self.cx.clock.steady().saturating_sub(begun)) * (100 - self.share) / self.share;
+        if self.owed >= SHORTEST {
+            self.cx.clock.sleep(std::mem::take(&mut self.owed));
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}

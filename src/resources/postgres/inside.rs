@@ -1,0 +1,97 @@
+//! A directory in the server's container, for an archive that several jobs write or read there.
+
+use std::io::{self, PipeReader, Write};
+use std::path::{Component, Path};
+
+use super::reach::Reach;
+use super::trouble::explained;
+use crate::resources::{ResourceError, Result};
+use crate::system::context::Context;
+use crate::system::disk::{self, At, sha256_hex};
+
+/// A directory in a container, of a name that follows from the run.
+pub(super) struct Inside {
+    pub(super) path: String,
+}
+
+impl Inside {
+    /// Where it is, whether it is there or not.
+    pub(super) fn of(reach: &Reach, cx: &Context) -> Self {
+        let digest = sha256_hex(reach.database.as_bytes());
+        Self {
+            path: format!("/tmp/guard-{}-{}", cx.token(), digest.get(..8).unwrap_or_default()),
+        }
+    }
+
+    /// Makes it, empty, and nobody else's.
+    pub(super) fn make(reach: &Reach, cx: &Context) -> Result<Self> {
+        let inside = Self::of(reach, cx);
+        inside.remove(reach, cx)?;
+        let call = reach.program("mkdir", false, &["-m", "700", "--", &inside.path]);
+        cx.output(&call).map_err(|error| explained(error, &reach.database))?;
+        Ok(inside)
+    }
+
+    /// Removes it; one that is not there is removed already.
+    pub(super) fn remove(&self, reach: &Reach, cx: &Context) -> Result<()> {
+        let call = reach.program("rm", false, &["-rf", "--", &self.path]);
+        cx.output(&call)
+            .map(|_| ())
+            .map_err(|error| explained(error, &reach.database))
+    }
+
+    /// Brings its files here.
+    pub(super) fn fetch(&self, reach: &Reach, here: &Path, cx: &Context) -> Result<()> {
+        disk::create_private_dir(here)?;
+        let call = reach.program("tar", false, &["-C", &self.path, "-cf", "-", "."]);
+        let (reader, mut writer) =
+            io::pipe().map_err(|error| ResourceError::because("could not make a pipe", error))?;
+        std::thread::scope(|scope| {
+            let reading = scope.spawn(move || unpack(reader, here));
+            let pulled = cx.pull(&call, &mut |bytes| writer.write_all(bytes));
+            drop(writer);
+            let unpacked = reading
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("a reader panicked")));
+            unpacked.at("unpack into", here)?;
+            pulled.map(|_| ()).map_err(|error| explained(error, &reach.database))
+        })
+    }
+
+    /// Takes the files of a copy in.
+    pub(super) fn give(&self, reach: &Reach, directory: &Path, cx: &Context) -> Result<()> {
+        let call = reach.program("tar", true, &["-C", &self.path, "-xf", "-"]);
+        let files = disk::list(directory)?;
+        let mut feed = |writer: &mut dyn Write| {
+            let mut archive = tar::Builder::new(writer);
+            for file in &files {
+                archive.append_path_with_name(file, file.file_name().unwrap_or_default())?;
+            }
+            archive.finish()
+        };
+        let pushed = cx.push(&call, &mut feed);
+        pushed.map(|_| ()).map_err(|error| explained(error, &reach.database))
+    }
+}
+
+/// Unpacks plain files that lie side by side, and nothing else.
+fn unpack(reader: PipeReader, here: &Path) -> io::Result<()> {
+    let mut archive = tar::Archive::new(reader);
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let path = entry.path()?.into_owned();
+        let mut parts = path.components().filter(|part| *part != Component::CurDir);
+        let (Some(Component::Normal(name)), None) = (parts.next(), parts.next()) else {
+            return Err(io::Error::other(
+                "the container's archive names something that pg_dump does not write",
+            ));
+        };
+        let mut file = disk::create_private_file(&here.join(name)).map_err(io::Error::other)?;
+        io::copy(&mut entry, &mut file)?;
+    }
+    // The end of the archive is read too, so that the program can end.
+    io::copy(&mut archive.into_inner(), &mut io::sink()).map(|_| ())
+}

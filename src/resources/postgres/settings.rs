@@ -1,0 +1,88 @@
+//! The settings of one database.
+
+use std::time::Duration;
+
+use super::carry::CarryOver;
+use super::{Postgres, Way, in_place, migrations, standby, target};
+use crate::model::name::ResourceName;
+use crate::model::section::Section;
+use crate::resources::{Built, Site};
+
+/// How long a dump waits for a lock, unless `lock_wait` says otherwise.
+const LOCK_WAIT: Duration = Duration::from_secs(30);
+
+/// How long a dump may be silent, unless `stall` says otherwise.
+const STALL: Duration = Duration::from_mins(5);
+
+/// Reads the table of one database.
+pub(super) fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
+    let service = section.word("service");
+    let (url, direct) = (section.secret("url"), section.secret("direct_url"));
+    let database = section.text("database");
+    let user = section.text("user");
+    let password_env = section.text("password_env");
+    let lock_wait = section.duration("lock_wait");
+    let stall = section.duration("stall");
+    let servers = [("same", false), ("any", true)];
+    let any_server = section.choice("server", &servers).unwrap_or_default();
+    let carry_over = CarryOver::of(section);
+    let jobs = section.whole("jobs", 1..=64).and_then(|jobs| u32::try_from(jobs).ok());
+    let (standby, proof) = standby::wishes(section);
+    let standby_load = section
+        .whole("standby_load", 1..=100)
+        .and_then(|share| u32::try_from(share).ok());
+    let in_place = in_place::wish(section);
+    let migrations = migrations::wish(section);
+    for (key, url) in [("url", &url), ("direct_url", &direct)] {
+        if let Some(Err(why)) = url.as_ref().map(|url| target::Target::of_url(url.expose())) {
+            section.problem(key, why, None);
+            return None;
+        }
+    }
+    // guard goes past a pooler; `url` may stay what the application is given.
+    let url = direct.or(url);
+    let way = match (service, url) {
+        (Some(_), Some(_)) => {
+            section.problem(
+                "url",
+                "cannot stand beside `service`: one way to the server is enough",
+                None,
+            );
+            return None;
+        }
+        (Some(service), None) => {
+            let Some(compose) = &site.compose else {
+                section.problem("service", "needs a Compose project, and there is none", None);
+                return None;
+            };
+            let project = compose.project.clone();
+            Way::Service { service, project }
+        }
+        (None, Some(url)) => Way::Url(url),
+        (None, None) if section.has("service") || section.has("url") => return None,
+        (None, None) if database.is_none() => {
+            let hint = "set `service` for a compose service, or `url`".to_owned();
+            section.problem("service", "is missing, and so is `url`", Some(hint));
+            return None;
+        }
+        (None, None) => Way::Environment,
+    };
+    Some(Box::new(Postgres {
+        name,
+        way,
+        database,
+        user,
+        password_env,
+        lock_wait: lock_wait.unwrap_or(LOCK_WAIT),
+        stall: stall.unwrap_or(STALL),
+        any_server,
+        carry_over,
+        // What is restored in place is read as a stream.
+        jobs: if in_place { Some(1) } else { jobs },
+        standby,
+        standby_load: standby_load.unwrap_or(100),
+        proof,
+        in_place,
+        migrations,
+    }))
+}
