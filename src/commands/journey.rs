@@ -29,6 +29,9 @@ use crate::report::incident::incident;
 use crate::report::result::Outcome as Told;
 use crate::system::disk;
 
+/// What has become of a run, for machines.
+const RESULT: &str = "result.json";
+
 /// A run that is about to begin.
 pub(super) struct Departure {
     /// What it will do.
@@ -179,6 +182,14 @@ fn journal_lost(error: &LedgerError, ledger: &Ledger, desk: &Desk) -> Refusal {
     }
 }
 
+/// Whether a run has said what became of it: a guard that is killed behind its last record has not.
+///
+/// # Errors
+/// The run's directory cannot be read.
+pub(super) fn is_told(run: &Run) -> Result<bool, Refusal> {
+    disk::exists(&run.directory.join(RESULT)).map_err(|error| Refusal::of_error(ExitCode::CUT_OFF, &error))
+}
+
 /// `result.json` for every run, `incident.md` for one that failed, and what a CI system wants to know; the run has the last
 /// word of the program, unless another one follows it.
 ///
@@ -202,7 +213,7 @@ pub(super) fn write_reports(
     let told = Told::of(&records, is_bad.then_some(path.as_path()), &desk.style.program);
     let value = told.to_value(&bench.cx.redaction);
     let clean = bench.cx.redaction.clean(&serde_json::to_string_pretty(&value)?);
-    disk::write_whole(&run.directory.join("result.json"), clean.as_bytes())?;
+    disk::write_whole(&run.directory.join(RESULT), clean.as_bytes())?;
     if let Some(system) = &desk.style.ci {
         ci::publish(system, &told, &text)?;
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::everywhere;
-use super::journey::finish;
+use super::journey::{finish, is_told};
 use super::keys;
 use super::locks;
 use super::luggage::{Luggage, Place};
@@ -35,6 +35,9 @@ const MOMENT: Duration = Duration::from_secs(5);
 pub(super) fn resume(bench: Bench, desk: &Desk) -> Outcome {
     let lock = session::begin(&bench, "guard resume")?;
     let Some(run) = open_run(&bench.runs)? else {
+        if let Some(run) = untold(&bench)? {
+            return tell_run(&run, &as_begun(bench, &run, desk)?, desk);
+        }
         drop(lock);
         // A release that gives the project another name has another state.
         if let Some(outcome) = everywhere::resume_of(&bench.settings.directory, &bench.wish.flags, desk) {
@@ -76,11 +79,34 @@ fn refuse_lost_journal(bench: &Bench, desk: &Desk) -> Result<(), Refusal> {
         ))
 }
 
+/// The newest run, where it is over and was cut off before it had said so.
+fn untold(bench: &Bench) -> Result<Option<Run>, Refusal> {
+    let newest = bench
+        .runs
+        .newest()
+        .map_err(|error| Refusal::of_error(ExitCode::CUT_OFF, &error))?;
+    let Some(run) = newest else { return Ok(None) };
+    Ok((matches!(state_of(&run)?, State::Closed(_)) && !is_told(&run)?).then_some(run))
+}
+
 /// Finishes this run with the bench of its beginning. Whoever calls holds the lock.
 ///
 /// # Errors
 /// The run cannot be understood or continued.
 pub(super) fn finish_run(run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
+    take_up(run, true, bench, desk)
+}
+
+/// Does what a run that is over has left behind its last record: clears up, and writes its reports. Whoever calls holds the
+/// lock.
+///
+/// # Errors
+/// The run cannot be understood.
+pub(super) fn tell_run(run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
+    take_up(run, false, bench, desk)
+}
+
+fn take_up(run: &Run, goes_on: bool, bench: &Bench, desk: &Desk) -> Outcome {
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::CUT_OFF, error);
     let (journal, records) = Journal::open(&run.directory).map_err(|error| refused(&error))?;
     if let Some(why) = strangeness(&run.id, &records, &bench.actor) {
@@ -91,7 +117,12 @@ pub(super) fn finish_run(run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
     }
     desk.reporter.recall(&records);
     let history = History::of(&records).map_err(|error| refused(&error))?;
-    bench.cx.note(Level::Info, found(&history));
+    let found = if goes_on {
+        found(&history)
+    } else {
+        format!("found {run}: it was over, and had not said so yet", run = run.id)
+    };
+    bench.cx.note(Level::Info, found);
     silence(run, &history, bench);
     standby::welcome(run);
     keys::mend_terminal(run);
@@ -112,11 +143,12 @@ pub(super) fn finish_run(run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
     let crew = bench.crew(cx, resources, undoing, seal)?;
     let ledger = Ledger::reopen(Box::new(journal), &records, herald.voice(), bench.cx.clock.clone());
     let mut ledger = ledger.map_err(|error| refused(&error))?;
-    ledger
-        .append(&Fact::Reopened {
-            actor: bench.actor.clone(),
-        })
-        .map_err(|error| refused(&error))?;
+    if goes_on {
+        let actor = bench.actor.clone();
+        ledger
+            .append(&Fact::Reopened { actor })
+            .map_err(|error| refused(&error))?;
+    }
     finish(&mut ledger, &crew, run, &herald, bench, desk)
 }
 

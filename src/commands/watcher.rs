@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::flags::Flags;
+use super::journey::is_told;
 use super::keys;
 use super::locks;
 use super::luggage::{Luggage, Place};
@@ -152,7 +153,7 @@ fn go_on(run: &Run, luggage: &Luggage, desk: &Desk) -> Outcome {
     let begun = desk.clock.steady();
     let doing = format!("the watcher of {}", run.id);
     let _lock = loop {
-        if !is_ours(run)? {
+        if left_by(run)?.is_none() {
             return Ok(ExitCode::DONE);
         }
         let since = desk.clock.now().format("%Y-%m-%d %H:%M:%S UTC").to_string();
@@ -167,13 +168,14 @@ fn go_on(run: &Run, luggage: &Luggage, desk: &Desk) -> Outcome {
         }
     };
     // Between the look and the lock somebody may have finished it.
-    if !is_ours(run)? {
+    let Some(left) = left_by(run)? else {
         return Ok(ExitCode::DONE);
-    }
-    voice.note(
-        Level::Warn,
-        format!("guard is gone, and {} is not over: its watcher goes on", run.id),
-    );
+    };
+    let what = match left {
+        Left::Run => "is not over: its watcher goes on",
+        Left::Word => "is over without a word: its watcher writes the report",
+    };
+    voice.note(Level::Warn, format!("guard is gone, and {} {what}", run.id));
     let place = Place {
         directory: &luggage.directory,
         state_dir,
@@ -186,13 +188,28 @@ fn go_on(run: &Run, luggage: &Luggage, desk: &Desk) -> Outcome {
         wait_timeout: PATIENCE,
     };
     let _targets = locks::targets(&bench, &doing)?;
-    resume::finish_run(run, &bench, desk)
+    match left {
+        Left::Run => resume::finish_run(run, &bench, desk),
+        Left::Word => resume::tell_run(run, &bench, desk),
+    }
 }
 
-/// Whether there is something to go on with.
-fn is_ours(run: &Run) -> Result<bool, Refusal> {
+/// What a guard that is gone has left undone.
+#[derive(Clone, Copy)]
+enum Left {
+    /// The run.
+    Run,
+    /// Only what comes behind its last record.
+    Word,
+}
+
+fn left_by(run: &Run) -> Result<Option<Left>, Refusal> {
     let state = run
         .state()
         .map_err(|error| Refusal::of_error(ExitCode::CUT_OFF, &error))?;
-    Ok(state == State::Open && !standby::is_dismissed(run))
+    Ok(match state {
+        State::Open if !standby::is_dismissed(run) => Some(Left::Run),
+        State::Closed(_) if !is_told(run)? => Some(Left::Word),
+        _ => None,
+    })
 }

@@ -81,9 +81,9 @@ pub enum Class {
     Exit,
     /// The command could not be started.
     Spawn,
-    /// A container has ended, or is restarted again and again: there is nothing to wait for.
+    /// A container has ended, is restarting or has just been restarted: if it goes on so, there is nothing to wait for.
     Container,
-    /// A container runs and is not well: its health check fails, or it was restarted.
+    /// A container runs and is not well: its health check fails, or has not passed yet.
     Unhealthy,
     /// The query failed.
     Query,

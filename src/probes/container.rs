@@ -256,7 +256,8 @@ fn unwell(container: &Container, expectation: &Expectation, has_restarted: bool)
         ));
     }
     if has_restarted {
-        return Some(Answer::failed(Class::Unhealthy, format!("{service} was restarted")));
+        // It has ended as well, and was started again before anybody looked.
+        return Some(Answer::failed(Class::Container, format!("{service} was restarted")));
     }
     match container.health.as_deref() {
         Some("unhealthy") => Some(Answer::failed(Class::Unhealthy, format!("{service} is unhealthy"))),

@@ -197,6 +197,8 @@ fn fault_h2_an_engine_that_dies_during_a_copy_leaves_no_backup() {
     Read::read_exact(&mut std::fs::File::open("/dev/urandom").unwrap(), &mut content).unwrap();
     let mut scene = Scene::new(&[], &[some("a", 0), ("large".to_owned(), 0, content)]);
     let said = std::fs::File::create(scene.root.path().join("said")).unwrap();
+    // Five seconds for the large file, however fast this machine is.
+    scene.engine.slow_to(30_000_000);
     let mut guard = scene.guard().command(&["backup"]).stderr(said).spawn().unwrap();
     let copied = || {
         let found = walkdir::WalkDir::new(scene.state().join("backups"))
@@ -225,6 +227,7 @@ fn fault_h2_an_engine_that_dies_during_a_copy_leaves_no_backup() {
         listed.stdout
     );
     scene.engine.up();
+    scene.engine.slow_to(u64::MAX);
     scene.guard().run(&["backup"]).expect(0);
     scene.guard().run(&["verify", &scene.backup()]).expect(0);
     scene.is_old();

@@ -236,3 +236,36 @@ fn fault_a5_a_guard_that_is_killed_while_its_watcher_reports_for_work_is_stood_i
     assert_eq!(json(&run.join("result.json"))["exit_code"], 20);
     assert_eq!(project.everything(), before);
 }
+
+#[test]
+fn a_run_that_is_killed_behind_its_last_record_has_its_report_all_the_same() {
+    let off = "off = [[\"sh\", \"-c\", \"test -e ../told || { echo > ../telling; sleep 3600; }\"]]";
+    let held = ["--no-rollback", "--", "./deploy.sh", "sick", "exit 3"];
+    for flag in ["--watcher", "--no-watcher"] {
+        let project = Embedded::and(&format!("[maintenance]\non = [\"true\"]\n{off}"));
+        let flags: &[&str] = if flag == "--watcher" { &[] } else { &[flag] };
+        let mut guard = project.guard().start(&[&["deploy"], flags, &held].concat());
+        let watched = (flag == "--watcher").then(|| Watched::of(&project, &mut guard).unwrap());
+        // The journal is closed by now.
+        until(|| project.root().join("telling").exists());
+        let run = project.newest_run();
+        project.sh("echo > ../told");
+        guard.kill().unwrap();
+        guard.wait().unwrap();
+        assert!(std::fs::read_to_string(run.join("journal.jsonl")).unwrap().contains("\"closed\""));
+        match watched {
+            Some(watched) => {
+                watched.until_ended();
+                assert_eq!(watched.exit_code(), 31, "{}", watched.log());
+            }
+            None => {
+                assert!(!run.join("result.json").exists());
+                project.guard().run(&["resume"]).expect(31).says("it was over");
+                assert_eq!(json(&run.join("result.json"))["exit_code"], 31);
+            }
+        }
+        assert!(run.join("incident.md").exists());
+        assert!(!std::fs::read_to_string(run.join("journal.jsonl")).unwrap().contains("reopened"));
+        project.guard().run(&["resume"]).expect(0).says("nothing is unfinished");
+    }
+}

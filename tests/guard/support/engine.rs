@@ -1,21 +1,20 @@
 //! A Docker Engine of a test's own: it listens on a port, and what it stores is in a file system that the test does not see,
 //! as on another host. It can be killed and started again.
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::embedded::until;
 use super::program::Program;
+use super::relay::Relay;
 
 /// The engine; gone with all that it holds when it is dropped.
 pub struct Engine {
     root: tempfile::TempDir,
-    /// Its port on 127.0.0.1.
-    port: u16,
+    /// Through which it is reached, as over a network.
+    relay: Relay,
     options: Vec<String>,
     /// Holds the mounts that only the engine sees.
     keeper: Child,
@@ -66,11 +65,10 @@ impl Engine {
         let mut ready = [0; 6];
         keeper.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        relay(listener, at.join("socket"));
+        let relay = Relay::begin(listener, at.join("socket"));
         let mut engine = Self {
             root: root_directory,
-            port,
+            relay,
             options: options.iter().map(|option| (*option).to_owned()).collect(),
             keeper,
             daemon: None,
@@ -141,6 +139,11 @@ impl Engine {
         Some(text.trim().to_owned())
     }
 
+    /// Lets no answer of it come faster than so many bytes a second.
+    pub fn slow_to(&self, speed: u64) {
+        self.relay.slow_to(speed);
+    }
+
     /// Kills it with -9. Its containers may go on.
     pub fn kill(&mut self) {
         if let (Some(pid), Some(mut daemon)) = (self.pid("pid"), self.daemon.take()) {
@@ -156,7 +159,7 @@ impl Engine {
 
     /// What `DOCKER_HOST` is to be.
     pub fn host(&self) -> String {
-        format!("tcp://127.0.0.1:{}", self.port)
+        format!("tcp://127.0.0.1:{}", self.relay.port())
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -272,25 +275,4 @@ impl Drop for Engine {
         let _gone = self.keeper.wait();
         let _removed = root("rm").arg("-rf").arg(self.root.path().join("exec")).status();
     }
-}
-
-/// Hands connections on to a socket, each way by a thread; they end with the process.
-fn relay(listener: TcpListener, socket: PathBuf) {
-    std::thread::spawn(move || {
-        for outer in listener.incoming() {
-            let (Ok(outer), Ok(inner)) = (outer, UnixStream::connect(&socket)) else {
-                continue;
-            };
-            let (mut there, mut back) = (outer.try_clone().unwrap(), outer);
-            let (mut in_there, mut in_back) = (inner.try_clone().unwrap(), inner);
-            std::thread::spawn(move || {
-                let _ended: io::Result<u64> = io::copy(&mut there, &mut in_there);
-                let _shut = in_there.shutdown(Shutdown::Write);
-            });
-            std::thread::spawn(move || {
-                let _ended: io::Result<u64> = io::copy(&mut in_back, &mut back);
-                let _shut: io::Result<()> = TcpStream::shutdown(&back, Shutdown::Write);
-            });
-        }
-    });
 }

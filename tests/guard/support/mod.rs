@@ -9,6 +9,7 @@ pub mod mariadb;
 pub mod program;
 pub mod project;
 pub mod registry;
+mod relay;
 pub mod shop;
 pub mod storage;
 mod template;
