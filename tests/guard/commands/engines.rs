@@ -193,12 +193,12 @@ fn until_said(scene: &Scene, text: &str, child: &mut std::process::Child) {
 #[test]
 fn fault_h2_an_engine_that_dies_during_a_copy_leaves_no_backup() {
     // Nothing that compresses.
-    let mut content = vec![0; 150_000_000];
+    let mut content = vec![0; 40_000_000];
     Read::read_exact(&mut std::fs::File::open("/dev/urandom").unwrap(), &mut content).unwrap();
     let mut scene = Scene::new(&[], &[some("a", 0), ("large".to_owned(), 0, content)]);
     let said = std::fs::File::create(scene.root.path().join("said")).unwrap();
-    // Five seconds for the large file, however fast this machine is.
-    scene.engine.slow_to(30_000_000);
+    // Four seconds for the large file, however fast this machine is.
+    scene.engine.slow_to(10_000_000);
     let mut guard = scene.guard().command(&["backup"]).stderr(said).spawn().unwrap();
     let copied = || {
         let found = walkdir::WalkDir::new(scene.state().join("backups"))

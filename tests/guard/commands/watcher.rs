@@ -238,7 +238,7 @@ fn fault_a5_a_guard_that_is_killed_while_its_watcher_reports_for_work_is_stood_i
 }
 
 #[test]
-fn a_run_that_is_killed_behind_its_last_record_has_its_report_all_the_same() {
+fn fault_a15_a_run_that_is_killed_behind_its_last_record_has_its_report_all_the_same() {
     let off = "off = [[\"sh\", \"-c\", \"test -e ../told || { echo > ../telling; sleep 3600; }\"]]";
     let held = ["--no-rollback", "--", "./deploy.sh", "sick", "exit 3"];
     for flag in ["--watcher", "--no-watcher"] {
@@ -252,20 +252,25 @@ fn a_run_that_is_killed_behind_its_last_record_has_its_report_all_the_same() {
         project.sh("echo > ../told");
         guard.kill().unwrap();
         guard.wait().unwrap();
-        assert!(std::fs::read_to_string(run.join("journal.jsonl")).unwrap().contains("\"closed\""));
-        match watched {
-            Some(watched) => {
-                watched.until_ended();
-                assert_eq!(watched.exit_code(), 31, "{}", watched.log());
-            }
-            None => {
-                assert!(!run.join("result.json").exists());
-                project.guard().run(&["resume"]).expect(31).says("it was over");
-                assert_eq!(json(&run.join("result.json"))["exit_code"], 31);
-            }
+        assert!(
+            std::fs::read_to_string(run.join("journal.jsonl"))
+                .unwrap()
+                .contains("\"closed\"")
+        );
+        if let Some(watched) = watched {
+            watched.until_ended();
+            assert_eq!(watched.exit_code(), 31, "{}", watched.log());
+        } else {
+            assert!(!run.join("result.json").exists());
+            project.guard().run(&["resume"]).expect(31).says("it was over");
+            assert_eq!(json(&run.join("result.json"))["exit_code"], 31);
         }
         assert!(run.join("incident.md").exists());
-        assert!(!std::fs::read_to_string(run.join("journal.jsonl")).unwrap().contains("reopened"));
+        assert!(
+            !std::fs::read_to_string(run.join("journal.jsonl"))
+                .unwrap()
+                .contains("reopened")
+        );
         project.guard().run(&["resume"]).expect(0).says("nothing is unfinished");
     }
 }
