@@ -60,6 +60,7 @@ impl Server {
         ]);
         install
             .arg(format!("--datadir={}", self.data().display()))
+            .arg(format!("--tmpdir={}", self.root.path().display()))
             .current_dir("/");
         succeeded(&install.output().expect("scripts/setup installs MariaDB"));
     }
@@ -89,6 +90,8 @@ impl Server {
         command.arg(format!("--datadir={}", self.data().display()));
         command.arg(format!("--socket={}", self.socket().display()));
         command.arg(format!("--pid-file={}", self.root.path().join("pid").display()));
+        // Its own: in a directory for all of them, a server that starts removes what another one is working with.
+        command.arg(format!("--tmpdir={}", self.root.path().display()));
         command
             .current_dir("/")
             .stdin(Stdio::null())
