@@ -92,6 +92,8 @@ const MIGRATION: &str = "ALTER TABLE users ADD COLUMN mail text; INSERT INTO use
 fn strike_postmaster(cluster: &Cluster, (step, is_good): Phase, comes_back: bool) {
     cluster.sql("postgres", "DROP DATABASE IF EXISTS shop;");
     cluster.create("shop", "CREATE TABLE users (id serial PRIMARY KEY, name text); INSERT INTO users (name) SELECT 'user ' || n FROM generate_series(1, 20000) n;");
+    // A sequence is logged some numbers ahead, and goes on behind them where its server was killed before a checkpoint.
+    cluster.sql("shop", "CHECKPOINT;");
     let url = cluster.url("shop");
     let project = Embedded::with(&format!(
         "[resources.db]\nkind = \"postgres\"\nurl = \"{url}\"\n[resources.code]\nkind = \"git\"\n\
