@@ -20,3 +20,8 @@ attempt() {
   "$@" || failed="$failed $name"
   printf '[phase] %s: %s s\n' "$name" "$((SECONDS - start))" >&2
 }
+
+# failed_tests LOG: the names of the tests that failed, as the lists behind the results have them.
+failed_tests() {
+  awk '/^failures:$/ { on = 1 } on && /^    [a-z_0-9:]+$/ { print $1 } /^test result:/ { on = 0 }' "$1" | sort -u
+}

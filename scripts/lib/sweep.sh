@@ -4,10 +4,18 @@
 # A shop that nobody takes down is asked for its health all the time, and costs a third of a processor. Only what is named
 # after a process that is gone is removed: another test run may be at work.
 sweep() {
-  local name
-  left_behind container -a | while read -r name; do docker container rm -fv "$name"; done
-  left_behind network | while read -r name; do docker network rm "$name"; done
-  left_behind volume | while read -r name; do docker volume rm "$name"; done
+  remove "container rm -fv" container -a
+  remove "network rm" network
+  remove "volume rm" volume
+}
+
+# remove HOW KIND [OPTION]: removes these; one that cannot be removed costs time, and is no reason not to test.
+remove() {
+  local name how
+  read -ra how <<<"$1"
+  left_behind "${@:2}" | while read -r name; do
+    docker "${how[@]}" "$name" || echo "[sweep] $name stays" >&2
+  done
 }
 
 # left_behind KIND [OPTION]: the names of these.
