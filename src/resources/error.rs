@@ -2,6 +2,9 @@
 
 use crate::system::disk::DiskError;
 
+/// What an act on a resource returns.
+pub type Result<T> = std::result::Result<T, ResourceError>;
+
 /// Why an act on a resource failed: a chain of causes, and what to do where that is known.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]

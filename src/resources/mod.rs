@@ -26,7 +26,7 @@ pub mod volume;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub use error::ResourceError;
+pub use error::{ResourceError, Result};
 pub use held::{Held, Hold};
 pub use kind::{Built, KINDS, Kind, Site, kind};
 pub use placed::Placed;
@@ -39,9 +39,6 @@ use crate::model::foreign::Material;
 use crate::model::name::ResourceName;
 use crate::model::policy::DataRestore;
 use crate::system::context::Context;
-
-/// What an act on a resource returns.
-pub type Result<T> = std::result::Result<T, ResourceError>;
 
 /// A thing with state. Its acts block; the engine gives each a thread of its own.
 ///
@@ -111,8 +108,7 @@ pub trait Resource: Send + Sync {
         Ok(())
     }
 
-    /// Removes what a capture of this run left standing by, when the run is over and it was not swapped in. What is gone
-    /// already is fine.
+    /// Removes what a capture of this run left standing by, once the run is over and did without it. Safe to repeat.
     ///
     /// # Errors
     /// It is there and cannot be removed.
@@ -206,6 +202,15 @@ pub trait Resource: Send + Sync {
     /// What was displaced is not there any more, or the swap failed.
     fn undo(&self, displaced: &Displaced, cx: &Context) -> Result<Displaced>;
 
+    /// The same while those in `beside` are swapped back by threads of their own, for what has to be exchanged together.
+    ///
+    /// # Errors
+    /// As [`Resource::undo`]; or one of those that go together has failed.
+    fn undo_beside(&self, displaced: &Displaced, beside: &[&Displaced], cx: &Context) -> Result<Displaced> {
+        let _ = beside;
+        self.undo(displaced, cx)
+    }
+
     /// What going back to this copy would cost now, each a sentence: `discards 3 rows in users since 14:00:07`. Only reads.
     ///
     /// # Errors
@@ -249,8 +254,7 @@ pub trait Resource: Send + Sync {
         Ok(())
     }
 
-    /// Lets go of what a copy holds outside of its backup, as a pinned image, when the backup is deleted. What is gone
-    /// already is fine.
+    /// Lets go of what a copy holds outside of its backup, as a pinned image, when that is deleted. Safe to repeat.
     ///
     /// # Errors
     /// It is there and cannot be let go.
@@ -268,8 +272,7 @@ pub trait Resource: Send + Sync {
         Ok(())
     }
 
-    /// Keeps guards on any host from this resource for as long as what is returned lives; `holder` is what they are told, at
-    /// most 63 bytes of it.
+    /// Keeps guards on any host from this resource while what is returned lives; they are told 63 bytes of `holder`.
     ///
     /// # Errors
     /// It cannot be asked.

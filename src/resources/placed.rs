@@ -127,6 +127,10 @@ impl Resource for Placed {
         self.inner.undo(displaced, &self.there(cx))
     }
 
+    fn undo_beside(&self, displaced: &Displaced, beside: &[&Displaced], cx: &Context) -> Result<Displaced> {
+        self.inner.undo_beside(displaced, beside, &self.there(cx))
+    }
+
     fn price(&self, artifact: &Artifact, cx: &Context) -> Result<Vec<String>> {
         self.inner.price(artifact, &self.there(cx))
     }

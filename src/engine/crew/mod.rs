@@ -115,7 +115,7 @@ impl Acts for Crew {
             Action::Quiesce => self.quiesce(history, &cx),
             Action::Recheck(name) => self.recheck(name, history, &cx),
             Action::Restore(name) => self.restore(name, history, &cx),
-            Action::Undo(name) => self.undo(name, &cx),
+            Action::Undo(name) => self.undo(name, history, &cx),
             Action::Start => self.start(history, &cx),
             Action::Prove => self.prove(history, &cx),
         }

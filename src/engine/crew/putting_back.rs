@@ -243,7 +243,7 @@ impl Crew {
     }
 
     /// Swaps back what the rollback before this run displaced.
-    pub(super) fn undo(&self, name: &ResourceName, cx: &Context) -> Result<Yield, Failure> {
+    pub(super) fn undo(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Yield, Failure> {
         let resource = self.resource(name)?;
         self.reach(resource, cx)?;
         let Some(displaced) = self.undoing.iter().find(|displaced| &displaced.resource == name) else {
@@ -252,8 +252,12 @@ impl Crew {
                 ..Failure::new(format!("the run before displaced nothing of `{name}`"))
             });
         };
+        let others = self.undoing.iter().filter(|other| &other.resource != name);
+        let beside: Vec<&Displaced> = others
+            .filter(|other| !history.displaced().any(|done| done.resource == other.resource))
+            .collect();
         resource
-            .undo(displaced, cx)
+            .undo_beside(displaced, &beside, cx)
             .map(Yield::Displaced)
             .map_err(|error| failed(&error, cx))
     }

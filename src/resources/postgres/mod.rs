@@ -177,10 +177,14 @@ impl Resource for Postgres {
     }
 
     fn undo(&self, displaced: &Displaced, cx: &Context) -> Result<Displaced> {
+        self.undo_beside(displaced, &[], cx)
+    }
+
+    fn undo_beside(&self, displaced: &Displaced, beside: &[&Displaced], cx: &Context) -> Result<Displaced> {
         match displaced {
             of_migrations if migrations::is(of_migrations) => Err(migrations::undo()),
             there if in_place::is(there) => in_place::undo(self, there, cx),
-            aside => swap::undo(self, aside, cx),
+            aside => swap::undo(self, aside, beside, cx),
         }
     }
 

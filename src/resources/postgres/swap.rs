@@ -27,6 +27,9 @@ struct Kept {
     /// The rows that were taken along.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     carried: Option<Carried>,
+    /// The cluster and the user, as [`Staging`] has them: what was displaced together comes back together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    together: Option<String>,
 }
 
 /// Swaps in what was prepared, together with those of the same cluster in `beside`.
@@ -42,8 +45,20 @@ pub(super) fn restore(
     }
     let staging: Staging = serde_json::from_value(prepared.details.clone())
         .map_err(|error| ResourceError::because("could not read what was prepared", error))?;
-    let Staging { live, side, failed, .. } = &staging;
-    let seat = seat(&staging, beside, cx);
+    let (live, side, failed) = (&staging.live, &staging.side, &staging.failed);
+    let together = &staging.together;
+    let others = beside.iter().filter_map(|prepared| {
+        let other: Staging = serde_json::from_value(prepared.details.clone()).ok()?;
+        Some((other.together, other.live))
+    });
+    let seat = Seat::among(together.as_deref(), live, others, cx);
+    let kept = |aside: &str, compared, carried| Kept {
+        live: live.clone(),
+        aside: aside.to_owned(),
+        compared,
+        carried,
+        together: together.clone(),
+    };
     let reach = Reach::open(of, cx)?;
     let maintenance = reach.maintenance(cx)?;
     let names = reach.databases(maintenance, cx)?;
@@ -80,7 +95,7 @@ pub(super) fn restore(
                 let _told = open(&reach, maintenance, live, &cx.unstoppable());
             })?;
             let compared = is_compared(&reach, maintenance, &staging, cx)?;
-            aside(of, live, &outgoing, compared, carried)
+            aside(of, &kept(&outgoing, compared, carried))
         }
         // Nothing is live, as when the release dropped it: there is nothing to put aside but what an earlier swap did.
         (true, false, last) => {
@@ -88,7 +103,7 @@ pub(super) fn restore(
             reach.run(maintenance, &script, cx)?;
             open(&reach, maintenance, live, cx)?;
             seat.iter().for_each(Seat::pass);
-            last.map_or_else(|| Ok(nothing(of)), |last| aside(of, live, last, false, None))
+            last.map_or_else(|| Ok(nothing(of)), |last| aside(of, &kept(last, false, None)))
         }
         (false, true, last) => {
             open(&reach, maintenance, live, cx)?;
@@ -96,25 +111,13 @@ pub(super) fn restore(
                 Some(last) => {
                     seat.iter().for_each(Seat::pass);
                     let compared = is_compared(&reach, maintenance, &staging, cx)?;
-                    aside(of, live, last, compared, carried_before(of, cx)?)
+                    aside(of, &kept(last, compared, carried_before(of, cx)?))
                 }
                 None => Err(not_staged(side)),
             }
         }
         (false, false, _) => Err(not_staged(side)),
     }
-}
-
-/// The place of a database among those of the same cluster that are put back at the same time; none where it is alone.
-fn seat(staging: &Staging, beside: &[&Prepared], cx: &Context) -> Option<Seat> {
-    let key = staging.together.as_ref()?;
-    let others = beside.iter().filter_map(|prepared| {
-        let other: Staging = serde_json::from_value(prepared.details.clone()).ok()?;
-        (other.together.as_ref() == Some(key) && other.live != staging.live).then_some(other.live)
-    });
-    let others: Vec<String> = others.collect();
-    let key = format!("{key} {}", cx.token());
-    (!others.is_empty()).then(|| Seat::take(&key, &staging.live, others))
 }
 
 /// Whether the database that was compared is the live one.
@@ -130,12 +133,28 @@ fn not_staged(side: &str) -> ResourceError {
     .with_hint("`guard rollback` stages it again")
 }
 
-pub(super) fn undo(of: &Postgres, displaced: &Displaced, cx: &Context) -> Result<Displaced> {
+/// Swaps back what was put aside, together with those of the same cluster in `beside`.
+pub(super) fn undo(of: &Postgres, displaced: &Displaced, beside: &[&Displaced], cx: &Context) -> Result<Displaced> {
     let Some(Kept {
-        live, aside: incoming, ..
+        live,
+        aside: incoming,
+        together,
+        ..
     }) = read(displaced)?
     else {
         return Ok(displaced.clone());
+    };
+    let others = beside.iter().filter_map(|displaced| {
+        let other = read(displaced).ok()??;
+        Some((other.together, other.live))
+    });
+    let seat = Seat::among(together.as_deref(), &live, others, cx);
+    let kept = |aside: &str| Kept {
+        live: live.clone(),
+        aside: aside.to_owned(),
+        compared: false,
+        carried: None,
+        together: together.clone(),
     };
     let outgoing =
         turned(&incoming).ok_or_else(|| ResourceError::new(format!("{incoming:?} is not a name that guard gives")))?;
@@ -150,13 +169,17 @@ pub(super) fn undo(of: &Postgres, displaced: &Displaced, cx: &Context) -> Result
                 incoming,
                 outgoing: outgoing.clone(),
             };
-            swap.make(&reach, maintenance, cx)?;
-            aside(of, &live, &outgoing, false, None)
+            match &seat {
+                Some(seat) => seat.swap(&swap, &reach, maintenance, cx)?,
+                None => swap.make(&reach, maintenance, cx)?,
+            }
+            aside(of, &kept(&outgoing))
         }
         (true, false, _) => {
             let script = format!("ALTER DATABASE {} RENAME TO {};", ident(&incoming), ident(&live));
             reach.run(maintenance, &script, cx)?;
             open(&reach, maintenance, &live, cx)?;
+            seat.iter().for_each(Seat::pass);
             Ok(nothing(of))
         }
         (true, true, true) => {
@@ -165,7 +188,8 @@ pub(super) fn undo(of: &Postgres, displaced: &Displaced, cx: &Context) -> Result
         }
         (false, true, true) => {
             open(&reach, maintenance, &live, cx)?;
-            aside(of, &live, &outgoing, false, None)
+            seat.iter().for_each(Seat::pass);
+            aside(of, &kept(&outgoing))
         }
         (false, ..) => Err(ResourceError::new(format!(
             "{incoming}, which was put aside, is not there any more"
@@ -257,19 +281,15 @@ fn nothing(of: &Postgres) -> Displaced {
     }
 }
 
-fn aside(of: &Postgres, live: &str, aside: &str, compared: bool, carried: Option<Carried>) -> Result<Displaced> {
-    let rest = carried.iter().filter_map(|carried| carried.directory.as_ref());
+fn aside(of: &Postgres, kept: &Kept) -> Result<Displaced> {
+    let rest = kept.carried.iter().filter_map(|carried| carried.directory.as_ref());
     let rest = rest.map(|directory| format!("files in {}", directory.display()));
-    let kept_as = std::iter::once(format!("database {aside}")).chain(rest).collect();
-    let details = Kept {
-        live: live.to_owned(),
-        aside: aside.to_owned(),
-        compared,
-        carried,
-    };
+    let kept_as = std::iter::once(format!("database {}", kept.aside))
+        .chain(rest)
+        .collect();
     Ok(Displaced {
         resource: of.name.clone(),
-        details: serde_json::to_value(&details)
+        details: serde_json::to_value(kept)
             .map_err(|error| ResourceError::because("could not describe what was put aside", error))?,
         kept_as,
     })

@@ -1,4 +1,5 @@
-//! Databases of one cluster that are put back in one run: their swaps wait for each other, and are one transaction.
+//! Databases of one cluster that are put back, or back again, in one run: their swaps wait for each other, and are one
+//! transaction.
 //!
 //! Each database is put back by a thread of its own. The last one to be ready swaps for all; one that fails before lets none
 //! be swapped. What a killed guard leaves is all old or all new, and each finds its own state when it is tried again.
@@ -52,9 +53,25 @@ pub(super) struct Seat {
 }
 
 impl Seat {
+    /// The place of the live database `name` among those of the same cluster that are exchanged at the same time; `others`
+    /// are clusters and live databases. None where it is alone, or nobody knows which cluster it is of.
+    pub(super) fn among(
+        cluster: Option<&str>,
+        name: &str,
+        others: impl Iterator<Item = (Option<String>, String)>,
+        cx: &Context,
+    ) -> Option<Self> {
+        let cluster = cluster?;
+        let others: Vec<String> = others
+            .filter(|(of, other)| of.as_deref() == Some(cluster) && other != name)
+            .map(|(_, other)| other)
+            .collect();
+        (!others.is_empty()).then(|| Self::take(&format!("{cluster} {}", cx.token()), name, others))
+    }
+
     /// Takes part; `key` is the same for all that belong together, `name` is this one's live database, `others` are those of
     /// the ones who are to come.
-    pub(super) fn take(key: &str, name: &str, others: Vec<String>) -> Self {
+    fn take(key: &str, name: &str, others: Vec<String>) -> Self {
         let mut meetings = meetings();
         let meeting = meetings.entry(key.to_owned()).or_default();
         if meeting.left.contains(name) {

@@ -4,7 +4,8 @@ use std::io::Write;
 
 use reqwest::StatusCode;
 
-use super::http::{Ask, Bucket, LONGEST, all, complaint, told};
+use super::answers::{Complaint, Listing, xml};
+use super::http::{Ask, Bucket, LONGEST, complaint, told};
 use super::{RemoteError, Result};
 use crate::system::disk::Digest;
 
@@ -62,7 +63,8 @@ impl Bucket {
             ..Ask::default()
         };
         let answer = self.answer(&format!("read {key}"), &ask)?;
-        if String::from_utf8_lossy(&answer.text).contains("<Code>NoSuchBucket</Code>") && !answer.status.is_success() {
+        let is_of_bucket = || xml(&answer.text).is_ok_and(|said: Complaint| said.code == "NoSuchBucket");
+        if !answer.status.is_success() && is_of_bucket() {
             return Err(RemoteError::new(
                 format!("could not read {key}"),
                 complaint(answer.status, &answer.text),
@@ -120,13 +122,29 @@ impl Bucket {
     /// The names below a prefix that ends with `/`, up to the next `/`.
     pub(crate) fn names(&self, prefix: &str) -> Result<Vec<String>> {
         let mut found = Vec::new();
+        self.pages(&[("delimiter", "/"), ("prefix", prefix)], &mut |page| {
+            let names = page.common_prefixes.into_iter();
+            found.extend(names.filter_map(|name| {
+                let name = name.prefix.strip_prefix(prefix)?;
+                Some(name.trim_end_matches('/').to_owned())
+            }));
+        })?;
+        Ok(found)
+    }
+
+    /// Lists, page by page. Names come as in an address, where the storage can do that: XML cannot say every byte.
+    pub(super) fn pages(&self, query: &[(&'static str, &str)], take: &mut dyn FnMut(Listing)) -> Result<()> {
+        let below = query
+            .iter()
+            .find(|(name, _)| *name == "prefix")
+            .map_or("", |(_, prefix)| prefix);
+        let what = format!("list {}/{below}", self.name);
+        let refused = |why: String| RemoteError::new(format!("could not {what}"), why);
         let mut token: Option<String> = None;
         loop {
-            let mut query = vec![
-                ("list-type", "2".to_owned()),
-                ("delimiter", "/".to_owned()),
-                ("prefix", prefix.to_owned()),
-            ];
+            let mut query: Vec<(&str, String)> =
+                query.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+            query.extend([("list-type", "2".to_owned()), ("encoding-type", "url".to_owned())]);
             query.extend(token.take().map(|token| ("continuation-token", token)));
             let ask = Ask {
                 method: "GET",
@@ -134,23 +152,15 @@ impl Bucket {
                 expects: LONGEST,
                 ..Ask::default()
             };
-            let answer = self.answer(&format!("list {prefix}"), &ask)?;
+            let answer = self.answer(&what, &ask)?;
             if !answer.status.is_success() {
-                return Err(RemoteError::new(
-                    format!("could not list {prefix}"),
-                    complaint(answer.status, &answer.text),
-                ));
+                return Err(refused(complaint(answer.status, &answer.text)));
             }
-            let text = String::from_utf8_lossy(&answer.text).into_owned();
-            let names = all(&text, "<CommonPrefixes>\\s*<Prefix>([^<]*)</Prefix>");
-            found.extend(
-                names
-                    .iter()
-                    .filter_map(|name| Some(name.strip_prefix(prefix)?.trim_end_matches('/').to_owned())),
-            );
-            token = all(&text, "<NextContinuationToken>([^<]*)<").pop();
+            let (page, next) = Listing::read(&answer.text).map_err(refused)?;
+            take(page);
+            token = next;
             if token.is_none() {
-                return Ok(found);
+                return Ok(());
             }
         }
     }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use regex::Regex;
 use reqwest::{Client, Response, StatusCode};
 use tokio::runtime::Handle;
 
+use super::answers::{Complaint, xml};
 use super::sign::{self, Credentials, Request};
 use super::{RemoteError, Result};
 use crate::system::context::Context;
@@ -194,17 +194,6 @@ impl Bucket {
     }
 }
 
-/// What a pattern's first group matches, wherever it does.
-pub(super) fn all(text: &str, pattern: &str) -> Vec<String> {
-    let Ok(pattern) = Regex::new(&format!("(?s){pattern}")) else {
-        return Vec::new();
-    };
-    let found = pattern
-        .captures_iter(text)
-        .filter_map(|found| Some(found.get(1)?.as_str().to_owned()));
-    found.collect()
-}
-
 pub(super) fn told(error: &reqwest::Error) -> String {
     let mut text = if error.is_timeout() {
         "no answer in time".to_owned()
@@ -219,12 +208,16 @@ pub(super) fn told(error: &reqwest::Error) -> String {
     text
 }
 
+/// What an answer that is no success says, where it says it as S3 does.
 pub(super) fn complaint(status: StatusCode, text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    let said = ["Code", "Message"]
+    let said: Complaint = xml(text).unwrap_or_default();
+    let said = [said.code, said.message];
+    let said: Vec<&str> = said
         .iter()
-        .filter_map(|name| all(&text, &format!("<{name}>([^<]*)</{name}>")).pop());
-    let said = crate::model::text::sanitised(&said.collect::<Vec<_>>().join(": "));
+        .map(String::as_str)
+        .filter(|part| !part.is_empty())
+        .collect();
+    let said = crate::model::text::sanitised(&said.join(": "));
     let said = if said.is_empty() {
         String::new()
     } else {

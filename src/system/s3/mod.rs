@@ -1,5 +1,6 @@
 //! S3-compatible storage: one small client, for copies of backups and for objects that are a resource.
 
+mod answers;
 mod bucket;
 mod http;
 mod objects;

@@ -7,7 +7,8 @@ use std::io::{self, Read};
 use reqwest::{Response, StatusCode};
 use tokio::runtime::Handle;
 
-use super::http::{Ask, Bucket, LONGEST, all, complaint, told};
+use super::answers::is_error;
+use super::http::{Ask, Bucket, complaint, told};
 use super::{RemoteError, Result, sign};
 
 /// What an object is known by.
@@ -68,24 +69,7 @@ fn header(response: &Response, name: &str) -> Option<String> {
 
 /// The mark without its quotes, as a listing or a header has it.
 fn bare(etag: &str) -> String {
-    etag.replace("&quot;", "\"").trim().trim_matches('"').to_owned()
-}
-
-/// Text of an answer as it was meant.
-fn plain(text: &str) -> String {
-    let mut plain = text.to_owned();
-    for (code, meant) in [
-        ("&lt;", "<"),
-        ("&gt;", ">"),
-        ("&quot;", "\""),
-        ("&apos;", "'"),
-        ("&#39;", "'"),
-        ("&#34;", "\""),
-    ] {
-        plain = plain.replace(code, meant);
-    }
-    // Last, so that what it gives is not read again.
-    plain.replace("&amp;", "&")
+    etag.trim().trim_matches('"').to_owned()
 }
 
 impl Bucket {
@@ -95,42 +79,13 @@ impl Bucket {
     /// The storage cannot be asked, or its answer not understood.
     pub fn list(&self, prefix: &str) -> Result<Vec<Object>> {
         let mut found = Vec::new();
-        let mut token: Option<String> = None;
-        loop {
-            let mut query = vec![("list-type", "2".to_owned()), ("prefix", prefix.to_owned())];
-            query.extend(token.take().map(|token| ("continuation-token", token)));
-            let ask = Ask {
-                method: "GET",
-                query,
-                expects: LONGEST,
-                ..Ask::default()
-            };
-            let what = format!("list {}/{prefix}", self.name);
-            let answer = self.answer(&what, &ask)?;
-            let refused = |why: String| RemoteError::new(format!("could not {what}"), why);
-            if !answer.status.is_success() {
-                return Err(refused(complaint(answer.status, &answer.text)));
-            }
-            let text = String::from_utf8_lossy(&answer.text).into_owned();
-            for part in all(&text, "<Contents>(.*?)</Contents>") {
-                let one = |name: &str| all(&part, &format!("<{name}>([^<]*)</{name}>")).pop();
-                let (key, size) = (one("Key"), one("Size").and_then(|size| size.parse().ok()));
-                let (Some(key), Some(size)) = (key, size) else {
-                    return Err(refused("an entry has no key or no size".to_owned()));
-                };
-                found.push(Object {
-                    key: plain(&key),
-                    size,
-                    etag: one("ETag").map(|etag| bare(&etag)).unwrap_or_default(),
-                });
-            }
-            token = all(&text, "<NextContinuationToken>([^<]*)<")
-                .pop()
-                .map(|token| plain(&token));
-            if token.is_none() {
-                break;
-            }
-        }
+        self.pages(&[("prefix", prefix)], &mut |page| {
+            found.extend(page.contents.into_iter().map(|entry| Object {
+                key: entry.key,
+                size: entry.size,
+                etag: entry.etag.map(|etag| bare(&etag)).unwrap_or_default(),
+            }));
+        })?;
         let mut marked = Vec::new();
         for object in found {
             if object.etag.is_empty() {
@@ -265,7 +220,7 @@ impl Bucket {
         };
         let answer = self.answer(&what, &ask)?;
         // A copy that fails after it began is told in an answer that says 200.
-        if answer.status.is_success() && !answer.text.windows(6).any(|word| word == b"<Error") {
+        if answer.status.is_success() && !is_error(&answer.text) {
             return Ok(());
         }
         Err(RemoteError::new(

@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use super::http::{Ask, Bucket, all, complaint};
+use super::answers::{Begun, Parts, is_error, read, xml};
+use super::http::{Ask, Bucket, complaint};
 use super::{RemoteError, Result};
 
 impl Bucket {
@@ -49,20 +50,21 @@ impl Bucket {
                 ..Ask::default()
             };
             let answer = self.answer(&what, &ask)?;
-            let found = all(&String::from_utf8_lossy(&answer.text), "<UploadId>([^<]*)</UploadId>").pop();
-            let refused = || RemoteError::new(format!("could not {what}"), complaint(answer.status, &answer.text));
-            found.ok_or_else(refused)?
+            if !answer.status.is_success() {
+                let why = complaint(answer.status, &answer.text);
+                return Err(RemoteError::new(format!("could not {what}"), why));
+            }
+            read::<Begun>(&what, &answer.text)?.upload_id
         };
         begun(&id);
-        let text = there
-            .map(|answer| String::from_utf8_lossy(&answer.text).into_owned())
-            .unwrap_or_default();
+        // A list that cannot be read is none: then all parts are put again.
+        let there: Parts = there.and_then(|answer| xml(&answer.text).ok()).unwrap_or_default();
         let mut etags = Vec::new();
         for number in 1..=length.div_ceil(part) {
             let from = (number - 1) * part;
             let count = part.min(length - from);
-            if let Some(etag) = held(&text, number, count) {
-                etags.push((number, etag));
+            if let Some(etag) = there.held(number, count) {
+                etags.push((number, etag.to_owned()));
                 continue;
             }
             if self.cx.stop.is_asked() {
@@ -92,7 +94,7 @@ impl Bucket {
             self.cx.progress(&format!("copy {key}"), from + count, Some(length));
         }
         let parts = etags.iter().map(|(number, etag)| {
-            let etag = etag.replace('"', "&quot;");
+            let etag = quick_xml::escape::escape(etag);
             format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>")
         });
         let body = format!(
@@ -107,7 +109,7 @@ impl Bucket {
             ..Ask::default()
         };
         let answer = self.answer(&what, &ask)?;
-        if answer.status.is_success() && !answer.text.windows(6).any(|word| word == b"<Error") {
+        if answer.status.is_success() && !is_error(&answer.text) {
             Ok(())
         } else {
             Err(RemoteError::new(
@@ -116,16 +118,4 @@ impl Bucket {
             ))
         }
     }
-}
-
-/// The tag of a part that an upload holds already, of this length.
-fn held(text: &str, number: u64, count: u64) -> Option<String> {
-    all(text, "<Part>(.*?)</Part>").into_iter().find_map(|part| {
-        let one = |name: &str| all(&part, &format!("<{name}>([^<]*)</{name}>")).pop();
-        let is_it = one("PartNumber")? == number.to_string() && one("Size")? == count.to_string();
-        is_it
-            .then(|| one("ETag"))
-            .flatten()
-            .map(|etag| etag.replace("&quot;", "\""))
-    })
 }

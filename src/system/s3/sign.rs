@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::Sha256;
 
 use crate::model::secret::Secret;
@@ -33,14 +34,14 @@ pub(super) struct Request<'r> {
     pub(super) headers: &'r [(&'r str, String)],
 }
 
+/// What stays as it is in an address, beside letters and digits.
+const PLAIN: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// The same in a path.
+const PATH: AsciiSet = PLAIN.remove(b'/');
+
 /// Everything but letters, digits and `-._~` as `%XX`; `/` stays where it is a path.
 pub(super) fn encoded(text: &str, is_path: bool) -> String {
-    let byte = |byte: u8| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-        b'/' if is_path => "/".to_owned(),
-        other => format!("%{other:02X}"),
-    };
-    text.bytes().map(byte).collect()
+    utf8_percent_encode(text, if is_path { &PATH } else { &PLAIN }).to_string()
 }
 
 /// The query as it stands in the address, sorted as it is signed.

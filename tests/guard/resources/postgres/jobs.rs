@@ -111,10 +111,10 @@ fn a_large_dump_of_version_15_is_restored_in_jobs() {
         "shop",
         "CREATE TABLE one AS SELECT n AS id, md5(n::text) || md5((n * 7)::text) AS words FROM generate_series(1, 200000) n;
          CREATE TABLE two AS SELECT * FROM one; ALTER TABLE one ADD PRIMARY KEY (id); ALTER TABLE two ADD FOREIGN KEY (id) REFERENCES one;
-         ALTER DATABASE shop CONNECTION LIMIT 3;",
+         ALTER DATABASE shop CONNECTION LIMIT 4;",
     );
     let scene = Scene::new();
-    let resource = with(&[("url", &cluster.url("shop"))], &[("jobs", 2)], &alone(&scene));
+    let resource = with(&[("url", &cluster.url("shop"))], &[("jobs", 3)], &alone(&scene));
     let slot = slot(&scene, resource.as_ref());
     let artifact = resource.capture(&slot, &scene.cx).unwrap();
     assert!(artifact.files[0].path.ends_with("dump.pgc.zst") && artifact.files[0].bytes > 8 * 1024 * 1024);

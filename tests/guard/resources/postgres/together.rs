@@ -1,6 +1,6 @@
 //! Databases of one cluster that go back in one run: all of them in one transaction, or none.
 
-use guard::model::artifact::{Artifact, Prepared};
+use guard::model::artifact::{Artifact, Displaced, Prepared};
 use guard::model::policy::DataRestore;
 use guard::resources::{Resource, Slot};
 
@@ -52,7 +52,8 @@ fn transaction(cluster: &Cluster, database: &str) -> String {
     )
 }
 
-fn restore_all(ones: &[One], scene: &Scene) -> Vec<bool> {
+/// Puts them back side by side; what each displaced, where it was put back.
+fn restore_all(ones: &[One], scene: &Scene) -> Vec<Option<Displaced>> {
     std::thread::scope(|scope| {
         let threads: Vec<_> = ones
             .iter()
@@ -62,12 +63,37 @@ fn restore_all(ones: &[One], scene: &Scene) -> Vec<bool> {
                 scope.spawn(move || {
                     one.resource
                         .restore_beside(&one.prepared, &one.artifact, &one.slot, &beside, &scene.cx)
-                        .is_ok()
+                        .ok()
                 })
             })
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     })
+}
+
+/// The same for their undo.
+fn undo_all(ones: &[One], displaced: &[Displaced], scene: &Scene) -> Vec<Option<Displaced>> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = ones
+            .iter()
+            .zip(displaced)
+            .map(|(one, own)| {
+                let beside: Vec<&Displaced> = displaced.iter().filter(|other| !std::ptr::eq(*other, own)).collect();
+                scope.spawn(move || one.resource.undo_beside(own, &beside, &scene.cx).ok())
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+fn all(made: Vec<Option<Displaced>>) -> Vec<Displaced> {
+    made.into_iter()
+        .map(|displaced| displaced.expect("it was swapped"))
+        .collect()
+}
+
+fn none(made: &[Option<Displaced>]) -> bool {
+    made.iter().all(Option::is_none)
 }
 
 #[test]
@@ -78,7 +104,7 @@ fn databases_of_one_cluster_are_swapped_in_one_transaction() {
         .map(|(database, standby)| one(&cluster, &scene, database, standby));
     // What is in the way of one is in the way of all.
     cluster.sql("books", "BEGIN; INSERT INTO t VALUES (7); PREPARE TRANSACTION 'open';");
-    assert_eq!(restore_all(&ones, &scene), [false, false, false]);
+    assert!(none(&restore_all(&ones, &scene)));
     for database in ["shop", "books", "users"] {
         assert_eq!(
             cluster.sql(database, "SELECT count(*) FROM t"),
@@ -87,14 +113,30 @@ fn databases_of_one_cluster_are_swapped_in_one_transaction() {
         );
     }
     cluster.sql("books", "ROLLBACK PREPARED 'open';");
-    assert_eq!(restore_all(&ones, &scene), [true, true, true]);
+    all(restore_all(&ones, &scene));
     for database in ["shop", "books", "users"] {
         assert_eq!(cluster.sql(database, "SELECT count(*) FROM t"), "1");
         assert_eq!(transaction(&cluster, database), transaction(&cluster, "shop"));
     }
     // Again, as after a crash: each finds what was done.
-    assert_eq!(restore_all(&ones, &scene), [true, true, true]);
+    let displaced = all(restore_all(&ones, &scene));
     assert_eq!(cluster.sql("books", "SELECT count(*) FROM t"), "1");
+    undone_together(&cluster, &scene, &ones, &displaced);
+}
+
+/// The failed state comes back in one transaction as well, or nothing of it does; and so does the undo of that.
+fn undone_together(cluster: &Cluster, scene: &Scene, ones: &[One], displaced: &[Displaced]) {
+    cluster.sql("users", "BEGIN; INSERT INTO t VALUES (9); PREPARE TRANSACTION 'open';");
+    assert!(none(&undo_all(ones, displaced, scene)));
+    cluster.sql("users", "ROLLBACK PREPARED 'open';");
+    let mut displaced = displaced.to_vec();
+    for rows in ["0", "1"] {
+        displaced = all(undo_all(ones, &displaced, scene));
+        for database in ["shop", "books", "users"] {
+            assert_eq!(cluster.sql(database, "SELECT count(*) FROM t"), rows);
+            assert_eq!(transaction(cluster, database), transaction(cluster, "shop"));
+        }
+    }
 }
 
 #[test]
@@ -146,6 +188,11 @@ fn a_whole_run_puts_two_databases_back_in_one_transaction() {
         .expect(21);
     for database in ["shop", "books"] {
         assert_eq!(cluster.sql(database, "SELECT * FROM t"), "1");
+    }
+    assert_eq!(transaction(&cluster, "shop"), transaction(&cluster, "books"));
+    project.guard().run(&["rollback", "--undo", "--yes"]).expect(0);
+    for database in ["shop", "books"] {
+        assert_eq!(cluster.sql(database, "SELECT count(bad) FROM t"), "0");
     }
     assert_eq!(transaction(&cluster, "shop"), transaction(&cluster, "books"));
     // The newest backup is of this cluster; seen from another one `guard check` says so.
