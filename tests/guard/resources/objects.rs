@@ -44,6 +44,7 @@ impl Bucket {
         bucket.put("a.txt", b"a");
         bucket.put("b.txt", b"b");
         bucket.put("sub/odd name & <more>.txt", b"odd");
+        bucket.put("sub/50% + one%2Bhalf.txt", b"odd as well");
         bucket.put("sub/deep/er/c.txt", &vec![7; 300_000]);
         bucket.put("empty", b"");
         bucket.storage.put(
@@ -62,6 +63,8 @@ impl Bucket {
 
     fn put(&self, key: &str, content: &[u8]) {
         let key = key
+            .replace('%', "%25")
+            .replace('+', "%2B")
             .replace(' ', "%20")
             .replace('&', "%26")
             .replace('<', "%3C")
