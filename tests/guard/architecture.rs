@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The rungs, lowest first. Rooms on one rung do not know each other.
 pub const LADDER: [&[&str]; 6] = [
@@ -164,4 +165,39 @@ fn a_resource_of_a_further_project_keeps_every_promise() {
     // A promise that is not handed on would be kept at the wrong engine, by its default.
     let lost: Vec<_> = promised.difference(&kept).collect();
     assert!(promised.len() > 20 && lost.is_empty(), "{lost:?}");
+}
+
+/// `scripts/faults --full planted` takes a long time and is run seldom; whether it could be run is known at once.
+#[test]
+fn every_safeguard_that_can_be_taken_out_is_where_it_is_looked_for() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let bugs = fs::read_to_string(root.join("fixtures/planted/bugs.txt")).unwrap();
+    let bugs: Vec<&str> = bugs
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect();
+    assert!(bugs.len() >= 25, "{}", bugs.len());
+    for line in bugs {
+        let parts: Vec<&str> = line.split('@').map(str::trim).collect();
+        let [name, file, change, tests] = parts[..] else {
+            panic!("{line}")
+        };
+        let change = change.replace("PLANTED", "is_out");
+        let path = root.join(file);
+        let changed = Command::new("sed").args(["-E", &change]).arg(&path).output().unwrap();
+        assert!(
+            changed.status.success(),
+            "{name}: {}",
+            String::from_utf8_lossy(&changed.stderr)
+        );
+        let changed = String::from_utf8(changed.stdout).unwrap();
+        assert!(
+            changed != fs::read_to_string(&path).unwrap(),
+            "{name}: {file} has no such place any more"
+        );
+        assert!(
+            changed.contains("is_out") && !tests.is_empty(),
+            "{name}: nobody is asked whether it is out"
+        );
+    }
 }

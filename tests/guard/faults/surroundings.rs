@@ -32,6 +32,8 @@ fn fault_d3_the_lock_is_free_when_its_holder_was_killed() {
     until(|| take().is_ok());
     let milliseconds = killed.elapsed().as_millis();
     holder.wait().unwrap();
+    // The lock is free, and what its holder left is still in everybody's way but that of who finishes it.
+    guard.run(&["backup"]).expect(13).says("is not finished");
     guard.run(&["resume"]).expect(20);
     reached(
         "R11",
