@@ -11,7 +11,7 @@ use super::intervening::left;
 use super::pauses::Pauses;
 use crate::model::event::{Event, Level};
 use crate::model::fact::Failure;
-use crate::model::health::{Answer, Outcome, Reading, Rule, Verdict};
+use crate::model::health::{Answer, Class, Outcome, Reading, Rule, Verdict};
 use crate::model::intervention::{Choice, Intervention};
 use crate::model::standing::Phase;
 use crate::probes::{Expectation, Probe};
@@ -228,7 +228,11 @@ impl Observation {
             (lane.probe.clone(), sender.clone(), cx.clone(), self.expectation.clone());
         tokio::spawn(async move {
             let (at, asked) = (cx.clock.now(), cx.clock.steady());
-            let Answer { outcome, class, note } = probe.read(&expectation, &cx).await;
+            let (asking, there) = (probe.clone(), cx.clone());
+            // A task of its own: a probe that panics has to be counted as answered, or its round would never end.
+            let answer = tokio::spawn(async move { asking.read(&expectation, &there).await }).await;
+            let broken = |_| Answer::unknown(Class::NoData, "the probe itself broke off");
+            let Answer { outcome, class, note } = answer.unwrap_or_else(broken);
             let latency = cx.clock.steady().saturating_sub(asked);
             let t = asked.saturating_sub(begun).as_secs_f64();
             let reading = Reading {

@@ -195,7 +195,7 @@ pub(super) fn copy_directory(
             copy.lose(sentence);
             Ok(())
         }
-        Met::Node(node, path) => {
+        Met::Node(node, path, _) => {
             if node.path.is_empty() && !node.xattrs.is_empty() {
                 copy.lose("attributes of the directory itself".to_owned());
             }

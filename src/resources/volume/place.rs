@@ -196,11 +196,8 @@ pub(super) fn database_in(directory: &Path, depth: u32) -> Result<Option<&'stati
     if depth == 0 {
         return Ok(None);
     }
-    for path in disk::list(directory)? {
-        if path.is_dir()
-            && !path.is_symlink()
-            && let Some(database) = database_in(&path, depth - 1)?
-        {
+    for path in disk::directories(directory)? {
+        if let Some(database) = database_in(&path, depth - 1)? {
             return Ok(Some(database));
         }
     }

@@ -20,8 +20,8 @@ use crate::system::disk::At;
 
 /// What is met on the way through a tree.
 pub(super) enum Met<'p> {
-    /// An entry that can be kept, and where it is.
-    Node(Node, &'p Path),
+    /// An entry that can be kept, where it is, and what the file system says of it.
+    Node(Node, &'p Path, &'p Metadata),
     /// Something that cannot be kept, as a sentence.
     Lost(String),
 }
@@ -88,7 +88,7 @@ pub(super) fn walk(
                 )))?;
             }
         }
-        take(Met::Node(node(below, shape, &metadata, xattrs), path))?;
+        take(Met::Node(node(below, shape, &metadata, xattrs), path, &metadata))?;
     }
     Ok(())
 }
@@ -190,7 +190,7 @@ pub(super) fn attributes(path: &Path) -> Result<(Attributes, Vec<Vec<u8>>)> {
 pub(super) fn portrait(root: &Path, precision: Precision, cx: &Context) -> Result<(Fingerprint, (u64, u64))> {
     let mut portrait = Portrait::new(precision);
     walk(root, false, cx, |met| {
-        if let Met::Node(node, _) = met {
+        if let Met::Node(node, ..) = met {
             portrait.take(&node);
         }
         Ok(())

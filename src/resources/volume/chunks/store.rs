@@ -1,7 +1,7 @@
 //! Copies a live tree into the slot in chunks; what an earlier copy holds is linked, and what it has seen is not read again.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Mutex;
@@ -156,10 +156,8 @@ fn go_through<'t>(root: &Path, mut taker: Taker<'t>, known: &mut Known, cx: &Con
             taker.lose(sentence);
             Ok(())
         }
-        Met::Node(node, path) => {
-            let Some((line, lost)) = line_of(node, path, known)? else {
-                return Ok(());
-            };
+        Met::Node(node, path, metadata) => {
+            let (line, lost) = line_of(node, path, metadata, known)?;
             for name in lost {
                 taker.lose(format!("attribute {} of {}", escaped(&name), escaped(&line.node.path)));
             }
@@ -177,15 +175,10 @@ fn go_through<'t>(root: &Path, mut taker: Taker<'t>, known: &mut Known, cx: &Con
 }
 
 /// The line of a live entry, without its content; attributes are read only where nothing else says what they are.
-fn line_of(node: Node, path: &Path, known: &mut Known) -> Result<Option<(Line, Vec<Vec<u8>>)>> {
-    let metadata = match std::fs::symlink_metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).at("look at", path)?,
-    };
+fn line_of(node: Node, path: &Path, metadata: &Metadata, known: &mut Known) -> Result<(Line, Vec<Vec<u8>>)> {
     let mut line = Line {
         node,
-        seen: Seen::of(&metadata),
+        seen: Seen::of(metadata),
         chunks: Vec::new(),
     };
     known.advance(&line.node.path)?;
@@ -195,7 +188,7 @@ fn line_of(node: Node, path: &Path, known: &mut Known) -> Result<Option<(Line, V
     } else if !matches!(line.node.shape, Shape::Hardlink(_)) {
         (line.node.xattrs, lost) = attributes(path)?;
     }
-    Ok(Some((line, lost)))
+    Ok((line, lost))
 }
 
 fn finish(
