@@ -1,29 +1,24 @@
 //! Starts programs, feeds them, reads them, and ends them: the one place that does.
 
+mod ending;
 mod outcome;
 mod reading;
 mod tree;
 
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
-use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 pub use outcome::{CallError, Output, exit_words};
 
 use super::call::{ACT, Call, Input};
 use super::context::Context;
 use reading::read;
-use tree::tree;
 
 /// How many bytes of a program's standard error are kept for messages: its end.
 const STDERR_KEPT: usize = 16 * 1024;
 /// How many bytes of standard output `output` keeps in memory.
 const STDOUT_KEPT: usize = 64 * 1024 * 1024;
-/// How long a program has between SIGTERM and SIGKILL.
-const GRACE: Duration = Duration::from_secs(10);
-const TICK: Duration = Duration::from_millis(50);
 
 /// Takes what a program writes, piece by piece; an error ends the program.
 pub type Sink<'a> = &'a mut (dyn FnMut(&[u8]) -> io::Result<()> + Send);
@@ -147,6 +142,7 @@ impl Context {
         let broken = AtomicBool::new(false);
         let clock = self.clock.as_ref();
         std::thread::scope(|scope| {
+            let _leash = self.leash(&handle, call, &ended);
             let out = scope.spawn(|| read(&stdout_reader, &ended, &broken, clock, sink));
             let err = scope.spawn(|| {
                 let mut kept = Vec::new();
@@ -224,77 +220,5 @@ impl Context {
             command.process_group(0);
             Ok(())
         })
-    }
-
-    fn wait(
-        &self,
-        handle: &duct::Handle,
-        call: &Call,
-        shown: &str,
-        broken: &AtomicBool,
-    ) -> Result<ExitStatus, CallError> {
-        let begun = self.clock.steady();
-        loop {
-            let waited = handle.wait_timeout(TICK);
-            match waited {
-                Ok(Some(output)) => return Ok(output.status),
-                Ok(None) => {}
-                Err(source) => {
-                    return Err(CallError::Start {
-                        call: shown.to_owned(),
-                        source,
-                    });
-                }
-            }
-            let late = call
-                .timeout
-                .filter(|limit| self.clock.steady().saturating_sub(begun) > *limit);
-            let ending = if let Some(after) = late {
-                CallError::TimedOut {
-                    call: shown.to_owned(),
-                    after,
-                }
-            } else if self.stop.is_asked() {
-                CallError::Stopped { call: shown.to_owned() }
-            } else if broken.load(Ordering::SeqCst) {
-                // The sink or the feed failed; its error is told by `run`.
-                CallError::Stopped { call: shown.to_owned() }
-            } else {
-                continue;
-            };
-            self.end(handle, call);
-            return Err(ending);
-        }
-    }
-
-    /// Ends a program and what it started: SIGTERM, a grace, SIGKILL.
-    fn end(&self, handle: &duct::Handle, call: &Call) {
-        use rustix::process::Signal;
-        let roots = handle.pids();
-        let send = |signal: Signal| {
-            for pid in &roots {
-                let Some(pid) = i32::try_from(*pid).ok().and_then(rustix::process::Pid::from_raw) else {
-                    continue;
-                };
-                // A process that is gone by now is what is wanted.
-                if call.shares_group {
-                    for process in tree(pid) {
-                        let _gone = rustix::process::kill_process(process, signal);
-                    }
-                } else {
-                    let _gone = rustix::process::kill_process_group(pid, signal);
-                }
-            }
-        };
-        send(Signal::TERM);
-        let begun = self.clock.steady();
-        let grace = call.grace.unwrap_or(GRACE);
-        while self.clock.steady().saturating_sub(begun) < grace && self.stop.times() < 2 {
-            if matches!(handle.wait_timeout(TICK), Ok(Some(_)) | Err(_)) {
-                return;
-            }
-        }
-        send(Signal::KILL);
-        let _reaped = handle.wait_timeout(GRACE);
     }
 }

@@ -1,14 +1,17 @@
-//! A probe that panics: it has said nothing, and it is asked again.
+//! What panics within guard: a probe, which has said nothing and is asked again; and a call, which leaves no program behind.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use guard::engine::crew::{Errands, Lookout};
 use guard::model::health::{Answer, Rule, Verdict};
 use guard::model::name::ProbeName;
 use guard::probes::{Expectation, Probe};
+use guard::system::call::Call;
+use guard::system::clock::{Clock, MachineClock};
 use guard::system::context::Context;
 
 use crate::support::Scene;
@@ -63,4 +66,66 @@ fn fault_a12_a_probe_that_panics_has_said_nothing_and_is_asked_again() {
     assert!(asked > 10, "{asked}: it was not asked any more");
     assert_ne!(verdict, Verdict::Healthy, "{tally:?}");
     assert!(tally.unknown > 8, "{tally:?}: each is a reading that says nothing");
+}
+
+/// A clock that panics once, at its third question of the thread that made it.
+struct Treacherous {
+    real: Arc<dyn Clock>,
+    owner: std::thread::ThreadId,
+    asked: AtomicU32,
+}
+
+impl Clock for Treacherous {
+    fn now(&self) -> DateTime<Utc> {
+        self.real.now()
+    }
+
+    fn steady(&self) -> Duration {
+        if std::thread::current().id() == self.owner {
+            let asked = self.asked.fetch_add(1, Ordering::SeqCst);
+            assert!(asked != 2, "this clock panics, as the test wants it to");
+        }
+        self.real.steady()
+    }
+
+    fn asleep(&self) -> Duration {
+        self.real.asleep()
+    }
+
+    fn sleep(&self, span: Duration) {
+        self.real.sleep(span);
+    }
+}
+
+#[test]
+fn fault_a12_a_panic_leaves_no_program_behind_that_would_go_on_against_the_way_back() {
+    let mut scene = Scene::new();
+    scene.cx.clock = Arc::new(Treacherous {
+        real: MachineClock::start(),
+        owner: std::thread::current().id(),
+        asked: AtomicU32::new(0),
+    });
+    let (begun, over) = (scene.root().join("begun"), scene.root().join("over"));
+    let script = format!("echo $$ >{}; sleep 20; touch {}", begun.display(), over.display());
+    for call in [
+        Call::new("sh").args(["-c", &script]),
+        Call::new("sh").args(["-c", &script]).in_our_group(),
+    ] {
+        let call = call.timeout(Duration::from_mins(10));
+        let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| scene.cx.outcome(&call)));
+        if let Ok(pid) = std::fs::read_to_string(&begun) {
+            let there = std::path::Path::new("/proc").join(pid.trim());
+            let state = std::fs::read_to_string(there.join("stat")).unwrap_or_default();
+            assert!(state.is_empty() || state.contains(") Z "), "it goes on: {state}");
+        }
+        assert!(
+            ran.is_err() && !over.exists(),
+            "the clock has panicked, and the program did not go on to its end"
+        );
+        scene.cx.clock = Arc::new(Treacherous {
+            real: MachineClock::start(),
+            owner: std::thread::current().id(),
+            asked: AtomicU32::new(0),
+        });
+    }
 }
