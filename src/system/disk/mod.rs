@@ -112,7 +112,7 @@ pub fn is_real_directory(path: &Path) -> Result<bool, DiskError> {
 /// # Errors
 /// Where it cannot be read for another reason.
 pub fn list(directory: &Path) -> Result<Vec<PathBuf>, DiskError> {
-    listed(directory, |_| true)
+    listed(directory, |_| Ok(true))
 }
 
 /// The same, of directories alone; links are not followed. Most file systems tell the type with the name, so that a million
@@ -121,10 +121,14 @@ pub fn list(directory: &Path) -> Result<Vec<PathBuf>, DiskError> {
 /// # Errors
 /// As for [`list`].
 pub fn directories(directory: &Path) -> Result<Vec<PathBuf>, DiskError> {
-    listed(directory, |entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+    listed(directory, |entry| match entry.file_type() {
+        Ok(kind) => Ok(kind.is_dir()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    })
 }
 
-fn listed(directory: &Path, is_wanted: impl Fn(&fs::DirEntry) -> bool) -> Result<Vec<PathBuf>, DiskError> {
+fn listed(directory: &Path, is_wanted: impl Fn(&fs::DirEntry) -> io::Result<bool>) -> Result<Vec<PathBuf>, DiskError> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -133,7 +137,7 @@ fn listed(directory: &Path, is_wanted: impl Fn(&fs::DirEntry) -> bool) -> Result
     let mut paths = Vec::new();
     for entry in entries {
         let entry = entry.at("read the directory", directory)?;
-        if is_wanted(&entry) {
+        if is_wanted(&entry).at("look at", &entry.path())? {
             paths.push(entry.path());
         }
     }

@@ -1,7 +1,8 @@
 //! What panics within guard: a probe, which has said nothing and is asked again; and a call, which leaves no program behind.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -68,11 +69,23 @@ fn fault_a12_a_probe_that_panics_has_said_nothing_and_is_asked_again() {
     assert!(tally.unknown > 8, "{tally:?}: each is a reading that says nothing");
 }
 
-/// A clock that panics once, at its third question of the thread that made it.
+/// A clock that panics once: when the thread that made it asks, and this file has been written.
 struct Treacherous {
     real: Arc<dyn Clock>,
     owner: std::thread::ThreadId,
-    asked: AtomicU32,
+    file: PathBuf,
+    is_over: AtomicBool,
+}
+
+impl Treacherous {
+    fn until(file: &Path) -> Arc<Self> {
+        Arc::new(Self {
+            real: MachineClock::start(),
+            owner: std::thread::current().id(),
+            file: file.to_owned(),
+            is_over: AtomicBool::new(false),
+        })
+    }
 }
 
 impl Clock for Treacherous {
@@ -81,9 +94,12 @@ impl Clock for Treacherous {
     }
 
     fn steady(&self) -> Duration {
-        if std::thread::current().id() == self.owner {
-            let asked = self.asked.fetch_add(1, Ordering::SeqCst);
-            assert!(asked != 2, "this clock panics, as the test wants it to");
+        let is_written = || std::fs::read_to_string(&self.file).is_ok_and(|text| text.ends_with('\n'));
+        if std::thread::current().id() == self.owner && is_written() {
+            assert!(
+                self.is_over.swap(true, Ordering::SeqCst),
+                "this clock panics, as the test wants it to"
+            );
         }
         self.real.steady()
     }
@@ -100,32 +116,21 @@ impl Clock for Treacherous {
 #[test]
 fn fault_a12_a_panic_leaves_no_program_behind_that_would_go_on_against_the_way_back() {
     let mut scene = Scene::new();
-    scene.cx.clock = Arc::new(Treacherous {
-        real: MachineClock::start(),
-        owner: std::thread::current().id(),
-        asked: AtomicU32::new(0),
-    });
-    let (begun, over) = (scene.root().join("begun"), scene.root().join("over"));
-    let script = format!("echo $$ >{}; sleep 20; touch {}", begun.display(), over.display());
-    for call in [
-        Call::new("sh").args(["-c", &script]),
-        Call::new("sh").args(["-c", &script]).in_our_group(),
-    ] {
-        let call = call.timeout(Duration::from_mins(10));
+    for shares_group in [false, true] {
+        let place = |name: &str| scene.root().join(format!("{name}-{shares_group}"));
+        let (begun, over) = (place("begun"), place("over"));
+        let script = format!("echo $$ >{}; sleep 20; touch {}", begun.display(), over.display());
+        let call = Call::new("sh").args(["-c", &script]).timeout(Duration::from_mins(10));
+        let call = if shares_group { call.in_our_group() } else { call };
+        scene.cx.clock = Treacherous::until(&begun);
         let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| scene.cx.outcome(&call)));
-        if let Ok(pid) = std::fs::read_to_string(&begun) {
-            let there = std::path::Path::new("/proc").join(pid.trim());
-            let state = std::fs::read_to_string(there.join("stat")).unwrap_or_default();
-            assert!(state.is_empty() || state.contains(") Z "), "it goes on: {state}");
-        }
+        let pid = std::fs::read_to_string(&begun).unwrap();
+        let stat = Path::new("/proc").join(pid.trim()).join("stat");
+        let state = std::fs::read_to_string(stat).unwrap_or_default();
+        assert!(state.is_empty() || state.contains(") Z "), "it goes on: {state}");
         assert!(
             ran.is_err() && !over.exists(),
             "the clock has panicked, and the program did not go on to its end"
         );
-        scene.cx.clock = Arc::new(Treacherous {
-            real: MachineClock::start(),
-            owner: std::thread::current().id(),
-            asked: AtomicU32::new(0),
-        });
     }
 }
