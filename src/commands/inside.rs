@@ -1,5 +1,7 @@
 //! `guard inside`: an act in a volume that no directory of the host shows, by guard in a container beside it; not for people.
 
+use std::path::Path;
+
 use super::refusal::{Outcome, Refusal};
 use super::request::Inside;
 use super::setup::Desk;
@@ -11,8 +13,11 @@ use crate::resources::volume;
 /// # Errors
 /// It failed, or the words mean nothing.
 pub(super) fn inside(asked: &Inside, desk: &Desk) -> Outcome {
-    let told = volume::inside(&asked.words, &mut std::io::stdin().lock());
-    let told = told.map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
-    desk.reporter.data(told);
+    let cx = desk.context(Path::new("/"));
+    let input = Box::new(std::io::stdin());
+    let told = volume::inside(&asked.words, input, &mut std::io::stdout().lock(), &cx);
+    if let Some(told) = told.map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))? {
+        desk.reporter.data(told);
+    }
     Ok(ExitCode::DONE)
 }

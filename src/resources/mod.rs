@@ -76,10 +76,8 @@ pub trait Resource: Send + Sync {
     /// This kind takes no such part, or the part is not sound (`copy_is_bad`).
     fn adopt(&self, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact> {
         let _ = (material, slot, cx);
-        Err(ResourceError::new(format!(
-            "{} takes nothing from a backup made by hand",
-            self.name()
-        )))
+        let what = format!("{} takes nothing from a backup made by hand", self.name());
+        Err(ResourceError::new(what))
     }
 
     /// Reads the whole copy, and says that it is sound and is what the manifest lists. Production is not touched.
@@ -125,6 +123,11 @@ pub trait Resource: Send + Sync {
     fn secure(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Vec<String>> {
         let _ = (artifact, slot, cx);
         Ok(Vec::new())
+    }
+
+    /// Whether [`Resource::prepare`] itself compares the copy with its manifest; else that is done before it.
+    fn compares_copies(&self) -> bool {
+        false
     }
 
     /// Stages the copy beside the live resource, so that the swap is short; production is not touched. Says whether there
@@ -233,13 +236,11 @@ pub trait Resource: Send + Sync {
     /// What was displaced is not there any more, or the rows cannot be read or written.
     fn salvage(&self, displaced: &Displaced, tables: &[String], into: &Path, cx: &Context) -> Result<Vec<String>> {
         let _ = (displaced, tables, into, cx);
-        Err(ResourceError::new(format!(
-            "{} keeps no rows that could be salvaged",
-            self.name()
-        )))
+        let what = format!("{} keeps no rows that could be salvaged", self.name());
+        Err(ResourceError::new(what))
     }
 
-    /// Removes for good what a restore displaced, when retention says so. What is gone already is fine.
+    /// Removes what a restore displaced, when retention says so. What is gone already is fine.
     ///
     /// # Errors
     /// It is there and cannot be removed.
@@ -286,8 +287,7 @@ pub trait Resource: Send + Sync {
         Vec::new()
     }
 
-    /// The compose services whose containers going back replaces or removes: until then they are the failed release, and
-    /// may still write, so they are stopped first.
+    /// The compose services whose containers going back replaces: until then they may still write, so they are stopped.
     fn replaces(&self, prepared: &Prepared) -> Vec<String> {
         let _ = prepared;
         Vec::new()

@@ -103,6 +103,10 @@ impl Resource for Placed {
             .restore_beside(prepared, artifact, slot, beside, &self.there(cx))
     }
 
+    fn compares_copies(&self) -> bool {
+        self.inner.compares_copies()
+    }
+
     fn is_compared(&self, displaced: &Displaced) -> bool {
         self.inner.is_compared(displaced)
     }

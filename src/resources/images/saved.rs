@@ -75,7 +75,7 @@ pub(super) fn save(ids: &BTreeSet<String>, slot: &Slot, cx: &Context) -> Result<
     let failed = |error| ResourceError::because("could not save the images", explained(error));
     // By their ids and not by names: a load must not name anything.
     let call = docker().arg("save").args(ids);
-    let (copied, packed) = piped(&call, failed, cx, |tar| {
+    let (copied, packed) = piped(&call, None, failed, cx, |tar| {
         let mut tar = Some(tar);
         let mut hand_over = |take: &mut Take<'_>| {
             let tar = tar

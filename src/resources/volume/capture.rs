@@ -1,13 +1,11 @@
 //! Copies a live tree into the backup: one archive and one index, digests running along.
 
-use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
-
 use super::archive::Writer;
+use super::chunks::{self, Parcel};
 use super::node::{Node, Portrait, Precision, Shape};
 use super::walk::{self, Met, walk};
 use crate::model::artifact::FileEntry;
@@ -31,7 +29,6 @@ pub(super) const LISTED: usize = 100;
 pub(in crate::resources) struct Copied {
     pub(in crate::resources) files: Vec<FileEntry>,
     pub(super) fingerprint: Fingerprint,
-    pub(super) coarse: Option<Fingerprint>,
     pub(in crate::resources) entries: u64,
     pub(in crate::resources) content_bytes: u64,
     pub(super) tar_bytes: u64,
@@ -79,7 +76,7 @@ impl<'c> Copy<'c> {
         Ok(Self {
             archive: Writer::new(encoder(slot, ARCHIVE, level)?),
             index: encoder(slot, INDEX, level)?,
-            portrait: Portrait::of_copy(precision),
+            portrait: Portrait::new(precision),
             not_kept: Vec::new(),
             unlisted: 0,
             progress: Progress::new(format!("copy {name}"), expected, cx),
@@ -132,11 +129,10 @@ impl<'c> Copy<'c> {
         if self.unlisted > 0 {
             self.not_kept.push(format!("and {} more of these", self.unlisted));
         }
-        let (fingerprint, coarse) = self.portrait.finish_both();
+        let fingerprint = self.portrait.finish();
         Ok(Copied {
             files: vec![slot.keep(archive, ARCHIVE)?, slot.keep(index, INDEX)?],
             fingerprint,
-            coarse,
             entries,
             content_bytes,
             tar_bytes,
@@ -228,6 +224,40 @@ pub(super) fn copy_directory(
     Ok(copied)
 }
 
+/// Copies what comes out of a container, about `expected` bytes, into the slot.
+///
+/// # Errors
+/// It is cut off, the copy cannot be written, or guard was asked to stop.
+pub(super) fn copy_parcels(
+    input: impl Read,
+    slot: &Slot,
+    level: i32,
+    expected: Option<u64>,
+    cx: &Context,
+) -> Result<Copied> {
+    let mut copy = Copy::begin(slot, level, Precision::Nanoseconds, expected, cx)?;
+    let mut restless = Vec::new();
+    let unwritten = |error| not_copied(&slot.directory(), error);
+    chunks::receive(input, &mut |parcel| match parcel {
+        Parcel::Lost(sentence) => {
+            copy.lose(sentence);
+            Ok(())
+        }
+        Parcel::Entry(line) | Parcel::Known(line) => copy.take(&line.node, &mut io::empty()).map_err(unwritten),
+        // A later entry of an archive replaces an earlier one of the same path.
+        Parcel::File(line, data) => copy.write(&line.node, data).map_err(unwritten),
+        Parcel::Kept(line, is_still) => {
+            if !is_still {
+                restless.push(escaped(&line.node.path));
+            }
+            copy.note(&line.node);
+            Ok(())
+        }
+    })?;
+    let copied = copy.finish(slot)?;
+    Ok(Copied { restless, ..copied })
+}
+
 pub(super) fn not_copied(path: &Path, error: io::Error) -> ResourceError {
     let full = matches!(
         error.kind(),
@@ -243,12 +273,8 @@ pub(super) fn not_copied(path: &Path, error: io::Error) -> ResourceError {
 
 /// Copies a file; whether it was still meanwhile. One that is gone by now is passed over.
 fn read_once(copy: &mut Copy<'_>, met: &Node, path: &Path, is_first: bool) -> Result<bool> {
-    // Should a pipe have taken the file's place, opening it must not wait for a writer.
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match openat(CWD, path, flags, Mode::empty()) {
-        Ok(file) => File::from(file),
-        Err(rustix::io::Errno::NOENT) => return Ok(true),
-        Err(error) => return Err(error).at("open", path)?,
+    let Some(file) = walk::open_file(path)? else {
+        return Ok(true);
     };
     let before = file.metadata().at("look at", path)?;
     if !before.is_file() {

@@ -1,19 +1,22 @@
 //! What guard does in a container beside a volume that no directory of this host shows: the same acts, on `/volume`.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::archive;
 use super::aside::is_ours;
-use super::node::{Node, Shape};
-use super::place;
+use super::chunks::{self, Extent, Host, Known, Lines};
+use super::frames::{Kind, put};
+use super::node::{Node, Precision, Shape};
 use super::stage::Stage;
-use super::swap::{Aside, Own, Seen, Side};
+use super::swap::{self, Aside, Own, Side};
+use super::{archive, place, survey, walk};
+use crate::model::fingerprint::Fingerprint;
 use crate::resources::{ResourceError, Result};
+use crate::system::context::Context;
 use crate::system::disk::{self, At};
 use crate::system::docker::MOUNT;
 
@@ -23,7 +26,7 @@ pub(super) struct Look {
     /// Bytes that are free.
     pub(super) free: u64,
     /// What lies aside, by name.
-    pub(super) asides: BTreeMap<String, Seen>,
+    pub(super) asides: BTreeMap<String, swap::Seen>,
     /// The database whose data directory is in it.
     #[serde(default)]
     pub(super) database: Option<String>,
@@ -55,17 +58,65 @@ pub(super) fn look(live: &Path) -> Result<Look> {
     })
 }
 
-/// Does an act in the volume at `/volume`. `libraries` alone is asked on the host: it tells what the program is linked with.
+/// What a volume looks like.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Seen {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) entries: u64,
+    /// Bytes in its files.
+    pub(super) bytes: u64,
+}
+
+/// What is to be done with what differs from a copy in chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// Staged.
+    Stage,
+    /// Looked at once more, and exchanged.
+    Swap,
+}
+
+impl Wish {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Stage => "stage",
+            Self::Swap => "swap",
+        }
+    }
+}
+
+/// Does an act in the volume at `/volume`. Acts that hand on much write it to `out`; the others return what they tell.
+/// `libraries` alone is asked on the host: it tells what the program is linked with.
 ///
 /// # Errors
 /// The words mean nothing, or the act failed; it may be done again.
-pub fn inside(words: &[String], input: &mut dyn Read) -> Result<String> {
+pub fn inside(
+    words: &[String],
+    mut input: Box<dyn Read + Send>,
+    out: &mut dyn Write,
+    cx: &Context,
+) -> Result<Option<String>> {
     let live = Path::new(MOUNT);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let told = match words.as_slice() {
-        ["libraries"] => return libraries(),
+        ["libraries"] => return libraries().map(Some),
         ["look"] => serde_json::to_value(look(live)?),
-        ["stage", name] => serde_json::to_value(stage(&named(live, name)?, input)?),
+        ["portrait", precision @ ("nanoseconds" | "seconds")] => {
+            let fine = *precision == Precision::Nanoseconds.word();
+            let precision = if fine {
+                Precision::Nanoseconds
+            } else {
+                Precision::Seconds
+            };
+            let (fingerprint, (entries, bytes)) = walk::portrait(live, precision, cx)?;
+            serde_json::to_value(Seen {
+                fingerprint,
+                entries,
+                bytes,
+            })
+        }
+        ["pack"] => return pack(live, input, out, cx).map(|()| None),
+        ["stage", name] => serde_json::to_value(stage(&named(live, name)?, &mut input)?),
         ["seal", name, copy, own] => {
             let own: Own = serde_json::from_str(own)
                 .map_err(|error| ResourceError::because("could not understand the volume's own entry", error))?;
@@ -73,8 +124,30 @@ pub fn inside(words: &[String], input: &mut dyn Read) -> Result<String> {
             Ok(Value::Null)
         }
         ["swap", name, side @ ("before" | "after")] => {
-            let side = if *side == "before" { Side::Before } else { Side::After };
-            named(live, name)?.swap(side)?;
+            named(live, name)?.swap(side_of(side))?;
+            Ok(Value::Null)
+        }
+        ["patch", wish @ ("stage" | "swap"), name, copy, begun] => {
+            named(live, name)?;
+            let begun = begun
+                .parse()
+                .map_err(|error| ResourceError::because("could not understand a time", error))?;
+            let mut host = Host::new(input, out, (*copy).to_owned(), begun);
+            let extent = if *wish == Wish::Stage.word() {
+                let free = disk::free_bytes(live)?;
+                let room = |bytes| survey::room("volume", free, bytes);
+                chunks::prepare(&mut host, (live, name), &room, cx)?
+            } else {
+                chunks::swap_in(&mut host, live, name, cx)?;
+                Extent::default()
+            };
+            let told = signed(&serde_json::to_value(extent).map_err(untold)?);
+            let said = put(out, Kind::Told, told.as_bytes()).and_then(|()| out.flush());
+            return said.map(|()| None).map_err(untold);
+        }
+        ["patch-back", name, side @ ("before" | "after")] => {
+            named(live, name)?;
+            chunks::swap_back(live, name, side_of(side))?;
             Ok(Value::Null)
         }
         ["remove", name] => {
@@ -87,8 +160,36 @@ pub fn inside(words: &[String], input: &mut dyn Read) -> Result<String> {
             ));
         }
     };
-    let told = told.map_err(|error| ResourceError::because("could not tell what was found", error))?;
-    Ok(json!({ "version": env!("CARGO_PKG_VERSION"), "told": told }).to_string())
+    told.map(|told| Some(signed(&told))).map_err(untold)
+}
+
+fn untold(error: impl std::error::Error + Send + Sync + 'static) -> ResourceError {
+    ResourceError::because("could not tell what was found", error)
+}
+
+/// What is told, with the version of who tells it.
+fn signed(told: &Value) -> String {
+    json!({ "version": env!("CARGO_PKG_VERSION"), "told": told }).to_string()
+}
+
+fn side_of(word: &str) -> Side {
+    if word == Side::Before.word() {
+        Side::Before
+    } else {
+        Side::After
+    }
+}
+
+/// Hands on the tree. The first line of `input` says when an earlier copy was begun, and its index follows; or `null`.
+fn pack(root: &Path, input: Box<dyn Read + Send>, out: &mut dyn Write, cx: &Context) -> Result<()> {
+    let unclear = |error| ResourceError::because("could not understand what is known of an earlier copy", error);
+    let mut input = BufReader::new(input);
+    let mut line = String::new();
+    input.read_line(&mut line).map_err(unclear)?;
+    let begun: Option<i64> = serde_json::from_str(&line).map_err(|error| unclear(error.into()))?;
+    let lines = begun.map(|_| Lines::of(Box::new(input))).transpose().map_err(unclear)?;
+    let mut out = BufWriter::with_capacity(256 * 1024, out);
+    chunks::send(root, Known::of(lines, begun.unwrap_or_default()), &mut out, cx)
 }
 
 fn named(live: &Path, name: &str) -> Result<Aside> {

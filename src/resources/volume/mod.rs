@@ -6,11 +6,14 @@ mod aside;
 mod build;
 mod capture;
 pub(super) mod chunks;
+mod far;
+mod frames;
 mod halt;
 mod hand;
 mod inside;
 pub(super) mod node;
 mod place;
+mod preparing;
 pub(super) mod record;
 mod stage;
 pub(super) mod stream;
@@ -33,9 +36,9 @@ use self::hand::Hand;
 use self::node::Precision;
 use self::place::Target;
 use self::record::{Spot, details};
-use self::swap::{Seen, Side};
+use self::swap::Seen;
 use super::{Resource, ResourceError, Result, Slot, Survey};
-use crate::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
+use crate::model::artifact::{Artifact, Displaced, Live, Prepared};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::foreign::{Material, Part};
 use crate::model::name::ResourceName;
@@ -73,12 +76,8 @@ impl Resource for Volume {
 
     fn fingerprint(&self, cx: &Context) -> Result<Fingerprint> {
         let place = self.find(cx)?;
-        let precision = if place.directory().is_some() {
-            Precision::Nanoseconds
-        } else {
-            Precision::Seconds
-        };
-        Self::portrait(&place, precision, cx)
+        let (fingerprint, _) = Hand::of(&place, cx)?.portrait(Precision::Nanoseconds, cx)?;
+        Ok(fingerprint)
     }
 
     fn capture(&self, slot: &Slot, cx: &Context) -> Result<Artifact> {
@@ -87,12 +86,7 @@ impl Resource for Volume {
             return Err(survey::refused_database(&place, &database));
         }
         let (form, packed, copied) = self.copy(&place, slot, cx)?;
-        let precision = if place.directory().is_some() {
-            Precision::Nanoseconds
-        } else {
-            Precision::Seconds
-        };
-        self.artifact(&place, precision, (form, packed), copied)
+        self.artifact(&place, Precision::Nanoseconds, (form, packed), copied)
     }
 
     fn adopt(&self, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact> {
@@ -116,53 +110,26 @@ impl Resource for Volume {
         }
     }
 
+    fn compares_copies(&self) -> bool {
+        true
+    }
+
     fn prepare(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Prepared> {
-        let details = details(artifact)?;
-        let place = self.find(cx)?;
-        let prepared = |work, details, price| Prepared {
-            resource: self.name.clone(),
-            work,
-            details,
-            price,
-        };
-        let parts = Self::differences(&place, artifact, &details, cx)?;
-        if parts.is_empty() {
-            return Ok(prepared(Work::Unchanged, Value::Null, Vec::new()));
-        }
-        if data == DataRestore::Never {
-            return Ok(prepared(
-                Work::Left("the policy leaves data as it is".to_owned()),
-                Value::Null,
-                Vec::new(),
-            ));
-        }
-        let hand = Hand::of(&place, cx)?;
-        let look = hand.look()?;
-        // Single entries are exchanged where the tree is seen; a volume behind an engine is put back whole.
-        if let (Form::Chunks, Some(live)) = (details.form, place.directory()) {
-            return self.prepare_chunks(parts, (artifact, slot), &details, (live, &place), (&hand, &look), cx);
-        }
-        survey::room(&place, look.free, details.content_bytes)?;
-        let copy = hand::mark(artifact, &details)?;
-        let (mut serial, mut name) = (1, aside::name(&cx.token(), 1));
-        // A state that was live must not be staged over: a further restore in the same run takes a further directory.
-        while look
-            .asides
-            .get(&name)
-            .is_some_and(|seen| !seen.holds(copy) && seen.is_used())
+        // To read every byte of a copy takes longer than to put back some files of it, and nothing that is staged counts
+        // before both are done.
+        let (compared, prepared) = std::thread::scope(|scope| {
+            let compared = scope.spawn(|| slot.compare(artifact));
+            let prepared = self.stage(artifact, slot, data, cx);
+            let panicked = |_| Err(ResourceError::new("the reader of a copy panicked"));
+            (compared.join().unwrap_or_else(panicked), prepared)
+        });
+        if compared.is_err()
+            && let Ok(prepared) = &prepared
         {
-            serial += 1;
-            name = aside::name(&cx.token(), serial);
+            // What is left now is removed by the next attempt.
+            let _later = self.discard(prepared, cx);
         }
-        if !look.asides.get(&name).is_some_and(|seen| seen.holds(copy)) {
-            hand.stage(&name, artifact, slot, &details, cx)?;
-        }
-        let staged = Spot::at(&hand, name, Side::After);
-        let price = vec![format!(
-            "what was written to the {} since the backup is put aside",
-            place.shown
-        )];
-        Ok(prepared(Work::Changed(parts), staged.value()?, price))
+        compared.and(prepared)
     }
 
     fn restore(&self, prepared: &Prepared, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Displaced> {

@@ -44,7 +44,7 @@ pub(in crate::resources) struct Node {
     pub(in crate::resources) xattrs: Vec<(String, Vec<u8>)>,
 }
 
-/// How finely modification times are compared: an engine's own copy knows only seconds.
+/// How finely modification times are compared: an archive that was made by hand knows only seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Precision {
@@ -52,6 +52,16 @@ pub(super) enum Precision {
     Nanoseconds,
     /// As a plain tar tells them.
     Seconds,
+}
+
+impl Precision {
+    /// As an act's word.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Nanoseconds => "nanoseconds",
+            Self::Seconds => "seconds",
+        }
+    }
 }
 
 /// A line of the index: what the archive holds under one path. A later line of the same path replaces an earlier one.
@@ -139,8 +149,6 @@ pub(super) struct Portrait {
     tops: BTreeMap<Vec<u8>, Digest>,
     entries: u64,
     bytes: u64,
-    /// The same tree as an engine's own copy would show it.
-    coarse: Option<Box<Portrait>>,
 }
 
 impl Portrait {
@@ -151,24 +159,11 @@ impl Portrait {
             tops: BTreeMap::new(),
             entries: 0,
             bytes: 0,
-            coarse: None,
-        }
-    }
-
-    /// A portrait for a copy, which may be compared later with what an engine tells.
-    pub(super) fn of_copy(precision: Precision) -> Self {
-        let is_fine = precision == Precision::Nanoseconds;
-        Self {
-            coarse: is_fine.then(|| Box::new(Self::new(Precision::Seconds))),
-            ..Self::new(precision)
         }
     }
 
     /// Takes the next entry.
     pub(super) fn take(&mut self, node: &Node) {
-        if let Some(coarse) = &mut self.coarse {
-            coarse.take(node);
-        }
         self.entries += 1;
         self.bytes += node.size;
         node.digest_into(&mut self.whole, self.precision);
@@ -182,12 +177,6 @@ impl Portrait {
     /// Entries taken, and the bytes of their files.
     pub(super) fn counts(&self) -> (u64, u64) {
         (self.entries, self.bytes)
-    }
-
-    /// The fingerprint of all that was taken, and where it is a finer one, the one that an engine's own copy would show.
-    pub(super) fn finish_both(mut self) -> (Fingerprint, Option<Fingerprint>) {
-        let coarse = self.coarse.take().map(|coarse| coarse.finish());
-        (self.finish(), coarse)
     }
 
     /// The fingerprint of all that was taken.

@@ -13,7 +13,6 @@ use super::hand::Hand;
 use super::node::Precision;
 use super::swap::Side;
 use crate::model::artifact::Artifact;
-use crate::model::fingerprint::Fingerprint;
 use crate::resources::names::{escaped, unescaped};
 use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
@@ -31,10 +30,6 @@ pub(in crate::resources) struct Details {
     pub(super) form: Form,
     #[serde(default)]
     pub(super) packed: Packed,
-    /// The fingerprint in whole seconds, where the copy's own is finer: by it the copy is compared with a volume that is
-    /// reached only through the engine.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) coarse: Option<Fingerprint>,
 }
 
 impl Details {
@@ -49,7 +44,6 @@ impl Details {
             tar_bytes: 0,
             form: Form::Chunks,
             packed,
-            coarse: None,
         }
     }
 }
@@ -76,7 +70,7 @@ impl Spot {
     pub(super) fn at(hand: &Hand<'_>, aside: String, to: Side) -> Self {
         let (live, volume) = match hand {
             Hand::Here(live) => (escaped(live.as_os_str().as_bytes()), None),
-            Hand::There(volume, ..) => (String::new(), Some(volume.clone())),
+            Hand::There(far) => (String::new(), Some(far.volume.clone())),
         };
         Self {
             live,

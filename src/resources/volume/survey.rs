@@ -1,10 +1,10 @@
 //! What `guard check` says of a volume.
 
+use super::Volume;
 use super::halt::Mode;
 use super::hand::Hand;
 use super::node::Precision;
-use super::place::{self, Place, Reach};
-use super::{Volume, stream, walk};
+use super::place::{self, Place};
 use crate::model::text;
 use crate::resources::{ResourceError, Result, Survey};
 use crate::system::context::Context;
@@ -30,8 +30,12 @@ pub(super) fn survey(volume: &Volume, cx: &Context) -> Survey {
         }
     };
     // Where the volume is reached through the engine, this proves that guard's program runs beside it.
-    let look = match Hand::of(&place, cx).and_then(|hand| hand.look()) {
-        Ok(look) => look,
+    let found = Hand::of(&place, cx).and_then(|hand| {
+        let look = hand.look()?;
+        Ok((hand, look))
+    });
+    let (hand, look) = match found {
+        Ok(found) => found,
         Err(error) => {
             refuse(&mut survey, &error);
             return survey;
@@ -52,14 +56,10 @@ pub(super) fn survey(volume: &Volume, cx: &Context) -> Survey {
             "set `mode = \"stop\"`, or use the database's own kind",
         );
     }
-    let seen = match &place.reach {
-        Reach::Directory(live) => walk::portrait(live, Precision::Nanoseconds, cx),
-        Reach::Engine(volume) => {
-            survey.fact(format!("the {} is reached through the engine", place.shown));
-            stream::portrait(volume, cx)
-        }
-    };
-    match seen {
+    if place.directory().is_none() {
+        survey.fact(format!("the {} is reached through the engine", place.shown));
+    }
+    match hand.portrait(Precision::Nanoseconds, cx) {
         Ok((_, (entries, bytes))) => {
             let size = text::bytes(bytes);
             survey.fact(format!("{}: {} entries, {size}", place.shown, text::count(entries)));
@@ -67,7 +67,7 @@ pub(super) fn survey(volume: &Volume, cx: &Context) -> Survey {
             let _known = volume.bytes.set(bytes);
             survey.copy_bytes = Some(bytes);
             survey.side_bytes = Some(bytes);
-            if let Err(error) = room(&place, look.free, bytes) {
+            if let Err(error) = room(&place.shown, look.free, bytes) {
                 refuse(&mut survey, &error);
             }
         }
@@ -122,14 +122,13 @@ pub(super) fn refused_adoption(place: &Place) -> ResourceError {
 ///
 /// # Errors
 /// It does not.
-pub(super) fn room(place: &Place, free: u64, bytes: u64) -> Result<()> {
+pub(super) fn room(shown: &str, free: u64, bytes: u64) -> Result<()> {
     if free >= bytes.saturating_add(RESERVE) {
         return Ok(());
     }
     let (needed, free) = (text::bytes(bytes), text::bytes(free));
     Err(ResourceError::new(format!(
-        "the {} has {free} free, and staging the copy beside the live tree takes {needed}",
-        place.shown
+        "the {shown} has {free} free, and staging the copy beside the live tree takes {needed}"
     ))
     .with_hint("free some space on that disk, and run the same command again"))
 }

@@ -1,13 +1,13 @@
 //! Reads a live tree, in a fixed order, without following a link or leaving its file system.
 
 use std::collections::HashMap;
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-use rustix::fs::{lgetxattr, llistxattr};
+use rustix::fs::{CWD, Mode, OFlags, lgetxattr, llistxattr, openat};
 use walkdir::WalkDir;
 
 use super::aside::is_ours;
@@ -181,6 +181,16 @@ pub(super) fn attributes(path: &Path) -> Result<(Attributes, Vec<Vec<u8>>)> {
         kept.push((text.to_owned(), value));
     }
     Ok((kept, foreign))
+}
+
+/// Opens a file for reading, never waiting for a pipe that took its place.
+pub(super) fn open_file(path: &Path) -> Result<Option<File>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match openat(CWD, path, flags, Mode::empty()) {
+        Ok(file) => Ok(Some(File::from(file))),
+        Err(rustix::io::Errno::NOENT) => Ok(None),
+        Err(error) => Err(error).at("open", path)?,
+    }
 }
 
 /// The fingerprint of a live tree, with its entries and bytes. Contents are not read.

@@ -1,19 +1,15 @@
 //! The acts of a volume that several promises share: finding it, looking at it, copying it, swapping it.
 
-use std::path::Path;
-
 use super::chunks::{self, Form, Packed};
 use super::halt::{Halt, Mode};
 use super::hand::Hand;
-use super::inside::Look;
 use super::node::Precision;
-use super::place::{self, Place, Reach, Target};
+use super::place::{self, Place, Target};
 use super::record::{Details, Spot, details};
-use super::swap::{Seen, Side};
-use super::{KIND, Volume, aside, capture, stream, survey, walk};
-use crate::model::artifact::{Artifact, Displaced, Prepared, Work};
+use super::swap::Seen;
+use super::{KIND, Volume, aside, capture};
+use crate::model::artifact::{Artifact, Displaced};
 use crate::model::event::Level;
-use crate::model::fingerprint::Fingerprint;
 use crate::model::text;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
@@ -27,14 +23,6 @@ impl Volume {
         Ok(place)
     }
 
-    pub(super) fn portrait(place: &Place, precision: Precision, cx: &Context) -> Result<Fingerprint> {
-        match &place.reach {
-            Reach::Directory(path) => walk::portrait(path, precision, cx),
-            Reach::Engine(volume) => stream::portrait(volume, cx),
-        }
-        .map(|(fingerprint, _)| fingerprint)
-    }
-
     /// The parts in which the live volume differs from a copy; a swap that this run began and did not finish counts.
     pub(super) fn differences(
         place: &Place,
@@ -42,20 +30,10 @@ impl Volume {
         details: &Details,
         cx: &Context,
     ) -> Result<Vec<String>> {
-        let is_finer = details.precision == Precision::Nanoseconds && place.directory().is_none();
-        let wanted = if is_finer {
-            details.coarse.as_ref().ok_or_else(|| {
-                ResourceError::new(format!(
-                    "the copy of {} knows no times in whole seconds, by which the {} could be compared",
-                    artifact.resource, place.shown
-                ))
-                .with_hint("run guard where the volume's directory is, or unpack the copy by hand with scripts/unpack")
-            })?
-        } else {
-            &artifact.fingerprint
-        };
-        let mut parts = Self::portrait(place, details.precision, cx)?.differences(wanted);
-        let look = Hand::of(place, cx)?.look()?;
+        let hand = Hand::of(place, cx)?;
+        let (now, _) = hand.portrait(details.precision, cx)?;
+        let mut parts = now.differences(&artifact.fingerprint);
+        let look = hand.look()?;
         for serial in 1.. {
             let seen = look.asides.get(&aside::name(&cx.token(), serial));
             if seen.is_some_and(Seen::is_unfinished) {
@@ -94,9 +72,6 @@ impl Volume {
 
     /// The form that a copy takes: the one that is set, or that of what is there already, or what its size asks for.
     fn form(&self, place: &Place, slot: &Slot, cx: &Context) -> Result<Form> {
-        let Some(live) = place.directory() else {
-            return Ok(Form::Archive);
-        };
         if let Some(form) = self.form {
             return Ok(form);
         }
@@ -104,19 +79,19 @@ impl Volume {
         if before.is_some_and(|details| details.form == Form::Chunks) {
             return Ok(Form::Chunks);
         }
-        Ok(if self.counted(live, cx)? < chunks::LARGE {
+        Ok(if self.counted(place, cx)? < chunks::LARGE {
             Form::Archive
         } else {
             Form::Chunks
         })
     }
 
-    /// Bytes in the files of a live directory, counted where nobody did yet.
-    fn counted(&self, live: &std::path::Path, cx: &Context) -> Result<u64> {
+    /// Bytes in the files of the live volume, counted where nobody did yet.
+    fn counted(&self, place: &Place, cx: &Context) -> Result<u64> {
         if let Some(bytes) = self.bytes.get() {
             return Ok(*bytes);
         }
-        let (_, (_, bytes)) = walk::portrait(live, Precision::Seconds, cx)?;
+        let (_, (_, bytes)) = Hand::of(place, cx)?.portrait(Precision::Seconds, cx)?;
         Ok(*self.bytes.get_or_init(|| bytes))
     }
 
@@ -124,31 +99,22 @@ impl Volume {
     fn expected(&self, place: &Place, slot: &Slot, cx: &Context) -> Option<u64> {
         let earlier = || Some(details(slot.earlier()?.1).ok()?.content_bytes);
         let known = self.bytes.get().copied().or_else(earlier);
-        known.or_else(|| place.directory().and_then(|live| self.counted(live, cx).ok()))
+        known.or_else(|| self.counted(place, cx).ok())
     }
 
     pub(super) fn copy(&self, place: &Place, slot: &Slot, cx: &Context) -> Result<(Form, Packed, capture::Copied)> {
         let form = self.form(place, slot, cx)?;
         let expected = self.expected(place, slot, cx);
-        let mut packed = Packed::default();
         let users = if self.mode == Mode::Live {
             Vec::new()
         } else {
             place.users(cx)?
         };
         let halt = Halt::of(&users, self.mode, &self.name, cx)?;
-        let copied = match &place.reach {
-            Reach::Directory(path) if form == Form::Chunks => {
-                chunks::copy_directory(path, slot, self.level, self.force_read, expected, cx).map(|(copied, found)| {
-                    packed = found;
-                    copied
-                })
-            }
-            Reach::Directory(path) => capture::copy_directory(path, slot, self.level, expected, cx),
-            Reach::Engine(volume) => stream::copy_volume(volume, slot, self.level, expected, cx),
-        };
+        let hand = Hand::of(place, cx)?;
+        let copied = hand.copy(form, slot, self.level, (self.force_read, expected), cx);
         let woken = halt.release();
-        let mut copied = copied?;
+        let (mut copied, packed) = copied?;
         woken?;
         if let Some(first) = copied.restless.first() {
             if self.mode != Mode::Live {
@@ -190,7 +156,6 @@ impl Volume {
             tar_bytes: copied.tar_bytes,
             form,
             packed,
-            coarse: copied.coarse,
         };
         let details = serde_json::to_value(&details)
             .map_err(|error| ResourceError::because("could not describe the copy", error))?;
@@ -212,40 +177,6 @@ impl Volume {
         })
     }
 
-    /// Stages what differs from a copy in chunks.
-    pub(super) fn prepare_chunks(
-        &self,
-        parts: Vec<String>,
-        (artifact, slot): (&Artifact, &Slot),
-        details: &Details,
-        (live, place): (&Path, &Place),
-        (hand, look): (&Hand<'_>, &Look),
-        cx: &Context,
-    ) -> Result<Prepared> {
-        let mut serial = 1;
-        // A state that was live must not be staged over: a further restore in the same run takes a further directory.
-        while look
-            .asides
-            .get(&aside::name(&cx.token(), serial))
-            .is_some_and(Seen::is_used)
-        {
-            serial += 1;
-        }
-        let aside = aside::name(&cx.token(), serial);
-        let room = |bytes| survey::room(place, look.free, bytes);
-        let extent = chunks::prepare(artifact, slot, details, (live, &aside), &room, cx)?;
-        let staged = Spot {
-            form: Form::Chunks,
-            ..Spot::at(hand, aside, Side::After)
-        };
-        Ok(Prepared {
-            resource: self.name.clone(),
-            work: Work::Changed(parts),
-            details: staged.value()?,
-            price: vec![extent],
-        })
-    }
-
     pub(super) fn swap(&self, spot: &Spot, from: Option<(&Artifact, &Slot)>, cx: &Context) -> Result<Displaced> {
         let hand = spot.hand(cx)?;
         if let (Target::Volume(_), Ok(place)) = (&self.target, self.find(cx))
@@ -261,12 +192,12 @@ impl Volume {
                 ),
             );
         }
-        match (&hand, spot.form, from) {
-            (Hand::Here(live), Form::Chunks, Some((artifact, copy))) => {
-                chunks::swap_in(artifact, copy, &details(artifact)?, live, &spot.aside, cx)?;
+        match (spot.form, from) {
+            (Form::Chunks, Some((artifact, copy))) => {
+                hand.swap_changed(&spot.aside, (artifact, copy), &details(artifact)?, cx)?;
             }
-            (Hand::Here(live), Form::Chunks, None) => chunks::swap_back(live, &spot.aside, spot.to)?,
-            _ => hand.swap(&spot.aside, spot.to)?,
+            (Form::Chunks, None) => hand.swap_back_changed(&spot.aside, spot.to)?,
+            (Form::Archive, _) => hand.swap(&spot.aside, spot.to)?,
         }
         let back = Spot {
             form: spot.form,

@@ -1,6 +1,5 @@
 //! The Docker engine and Compose, through their own command lines: contexts, hosts and credentials work as the user set them.
 
-mod carrier;
 mod compose;
 mod engine;
 mod health;
@@ -10,7 +9,6 @@ mod place;
 mod recorded;
 mod usage;
 
-pub use carrier::{Carrier, remove_left_carriers};
 pub use compose::{Compose, MAINTAINED_COMPOSE};
 pub use engine::{
     Container, Image, Mount, Volume, container_by_service, containers_of, exec, image, volume, volumes_of,

@@ -131,7 +131,7 @@ fn fault_h16_h18_a_volume_of_an_engine_on_another_host_goes_back_through_it() {
         "{}",
         checked.stdout
     );
-    // Only the release's own command uploads anything: an upload may run a program of the container it goes to.
+    // Only the release's own command asks for archives: an upload may run a program of the container it goes to.
     let (address, asked) = overheard(&scene.engine.host());
     let ours = scene.bad_release()[4].replace("docker cp", &format!("docker --host {} cp", scene.engine.host()));
     let ran = scene
@@ -147,11 +147,8 @@ fn fault_h16_h18_a_volume_of_an_engine_on_another_host_goes_back_through_it() {
             .filter(|line| line.starts_with(method) && line.contains(part));
         found.count()
     };
-    assert!(
-        of_kind("POST ", "/containers/create") > 2 && of_kind("GET ", "/archive") > 0,
-        "{asked:#?}"
-    );
-    assert_eq!(of_kind("PUT ", "/archive"), 0, "{asked:#?}");
+    assert!(of_kind("POST ", "/containers/create") > 2, "{asked:#?}");
+    assert_eq!(of_kind("", "/archive"), 0, "{asked:#?}");
     // What was taken of one engine is of no use to another.
     let other = Program::new(&scene.root.path().join("project"), &scene.state()).env("GUARD_NO_WATCHER", "1");
     let refused = other.env("DOCKER_HOST", "tcp://127.0.0.1:9").run(&[

@@ -6,13 +6,11 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::super::node::{Node, Shape};
-use super::super::walk::{Met, attributes, walk};
+use super::super::walk::{Met, attributes, open_file, walk};
 use super::cut::name;
 use super::index::{Line, Lines, Seen, is_within, order};
-use super::read;
-use super::store::open_file;
-use crate::model::artifact::Artifact;
-use crate::resources::{ResourceError, Result, Slot};
+use super::origin::Origin;
+use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
 use crate::system::disk::At;
 
@@ -48,23 +46,18 @@ fn unread(error: io::Error) -> ResourceError {
     ResourceError::because("could not read the index of the copy", error)
 }
 
-/// Compares the tree at `live` with a copy, which was begun at this second.
+/// Compares the tree at `live` with a copy.
 ///
 /// # Errors
 /// One of the two cannot be read, or guard was asked to stop.
-pub(super) fn differ(
-    live: &Path,
-    (artifact, slot): (&Artifact, &Slot),
-    begun: i64,
-    cx: &Context,
-) -> Result<Difference> {
+pub(super) fn differ(live: &Path, origin: &mut dyn Origin, cx: &Context) -> Result<Difference> {
     let mut search = Search {
-        lines: read::index(artifact, slot).map_err(unread)?,
+        lines: origin.lines().map_err(unread)?,
         found: Difference::default(),
         covered: None,
         fetched: HashSet::new(),
         open: Vec::new(),
-        before: begun - 2,
+        before: origin.begun() - 2,
         live,
     };
     walk(live, false, cx, |met| match met {

@@ -6,7 +6,7 @@ use super::super::capture::Copied;
 use super::super::node::{Node, Shape};
 use super::Packed;
 use super::cut::name;
-use super::fetch::Known;
+use super::fetch::{Earlier, Known};
 use super::index::{Line, Seen};
 use super::read::Source;
 use super::store::{Taker, packed};
@@ -27,10 +27,19 @@ pub(in crate::resources) fn copy_entries(
     hand_over: &mut dyn FnMut(&mut Take<'_>) -> Result<()>,
     cx: &Context,
 ) -> Result<(Copied, Packed)> {
-    packed(slot, level, (true, None), &slot.directory(), cx, |mut taker, _| {
-        hand_over(&mut |node, content| take(&mut taker, node, Seen::default(), content))?;
-        Ok(taker)
-    })
+    let earlier = Earlier::of(slot, cx)?;
+    packed(
+        &earlier,
+        slot,
+        level,
+        (true, None),
+        &slot.directory(),
+        cx,
+        |mut taker, _| {
+            hand_over(&mut |node, content| take(&mut taker, node, Seen::default(), content))?;
+            Ok(taker)
+        },
+    )
 }
 
 fn take(taker: &mut Taker<'_>, node: Node, seen: Seen, content: &mut dyn Read) -> io::Result<()> {
@@ -166,12 +175,21 @@ pub(in crate::resources) fn copy_marked(
     hand_over: &mut dyn FnMut(&mut Keeper<'_, '_>) -> Result<()>,
     cx: &Context,
 ) -> Result<(Copied, Packed)> {
-    packed(slot, level, (false, None), &slot.directory(), cx, |mut taker, known| {
-        let mut keeper = Keeper {
-            taker: &mut taker,
-            known,
-        };
-        hand_over(&mut keeper)?;
-        Ok(taker)
-    })
+    let earlier = Earlier::of(slot, cx)?;
+    packed(
+        &earlier,
+        slot,
+        level,
+        (false, None),
+        &slot.directory(),
+        cx,
+        |mut taker, known| {
+            let mut keeper = Keeper {
+                taker: &mut taker,
+                known,
+            };
+            hand_over(&mut keeper)?;
+            Ok(taker)
+        },
+    )
 }

@@ -1,6 +1,8 @@
 //! What an earlier copy offers to a new one: chunks that need not be stored again, and files that need not be read again.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use super::super::capture::{ATTEMPTS, not_copied};
@@ -12,7 +14,6 @@ use super::index::{Chunk, Line, Lines, Seen, order};
 use super::names::Names;
 use super::pack::{Block, number_of};
 use super::read;
-use super::store::{Taker, open_file};
 use crate::model::artifact::{Artifact, FileEntry};
 use crate::model::event::Level;
 use crate::resources::{ResourceError, Result, Slot};
@@ -29,7 +30,7 @@ const SLACK: u64 = 32 * 1024 * 1024;
 
 /// An earlier copy, found sound; or none.
 #[derive(Default)]
-pub(super) struct Earlier {
+pub(in super::super) struct Earlier {
     /// Where it is.
     theirs: Option<(Slot, Artifact)>,
     packs: Vec<(u32, FileEntry)>,
@@ -43,7 +44,7 @@ fn spoiled(error: std::io::Error) -> ResourceError {
 
 impl Earlier {
     /// The earlier copy that the slot knows, where it is in chunks, sound, and still worth to build on.
-    pub(super) fn of(slot: &Slot, cx: &Context) -> Result<Self> {
+    pub(in super::super) fn of(slot: &Slot, cx: &Context) -> Result<Self> {
         let Some((backup, artifact)) = slot.earlier() else {
             return Ok(Self::default());
         };
@@ -80,15 +81,18 @@ impl Earlier {
     /// What it knows: for a walk that compares entry by entry, and by the names of chunks. `force`: nothing is taken to be
     /// unchanged.
     pub(super) fn known(&self, force: bool) -> Result<(Known, Names)> {
-        let mut known = Known {
-            lines: None,
-            current: None,
-            before: self.begun - TICK,
+        let index = self.index(force)?;
+        let lines = index.map(|(_, index)| Lines::of(index)).transpose().map_err(spoiled)?;
+        Ok((Known::of(lines, self.begun), Names::after(self.theirs.clone())))
+    }
+
+    /// Its index as it lies in the backup, and when its tree began to be read; `None` where nothing is to be taken for
+    /// unchanged.
+    pub(in super::super) fn index(&self, force: bool) -> Result<Option<(i64, Box<dyn Read + Send>)>> {
+        let Some((slot, artifact)) = self.theirs.as_ref().filter(|_| !force) else {
+            return Ok(None);
         };
-        if let Some((slot, artifact)) = self.theirs.as_ref().filter(|_| !force) {
-            known.lines = Some(read::index(artifact, slot).map_err(spoiled)?);
-        }
-        Ok((known, Names::after(self.theirs.clone())))
+        Ok(Some((self.begun, read::packed_index(artifact, slot).map_err(spoiled)?)))
     }
 
     /// The number of the next pack.
@@ -164,7 +168,7 @@ pub(super) fn packs_of(artifact: &Artifact) -> Vec<(u32, FileEntry)> {
 }
 
 /// An earlier index, read along with a walk.
-pub(super) struct Known {
+pub(in super::super) struct Known {
     lines: Option<Lines>,
     current: Option<Line>,
     /// What changed last before this second cannot have changed unseen since.
@@ -172,6 +176,15 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// What these lines say, of a tree that began to be read in this second; nothing is known where there are none.
+    pub(in super::super) fn of(lines: Option<Lines>, begun: i64) -> Self {
+        Self {
+            lines,
+            current: None,
+            before: begun - TICK,
+        }
+    }
+
     /// Goes on to this path.
     pub(super) fn advance(&mut self, path: &[u8]) -> Result<()> {
         self.current = None;
@@ -206,13 +219,19 @@ impl Known {
     }
 }
 
-/// Reads a file until it was still meanwhile, so often and no more. Whether it was; `None`: it is gone.
-pub(super) fn read_still(line: &mut Line, path: &Path, taker: &mut Taker<'_>, cx: &Context) -> Result<Option<bool>> {
+/// Reads a file by `read`, which tells its length, until it was still meanwhile, so often and no more. Whether it was; `None`:
+/// it is gone.
+pub(super) fn read_still(
+    line: &mut Line,
+    path: &Path,
+    cx: &Context,
+    read: &mut dyn FnMut(&mut Line, &mut File) -> io::Result<()>,
+) -> Result<Option<bool>> {
     for attempt in 0..=ATTEMPTS {
         if attempt > 0 {
             cx.clock.sleep(std::time::Duration::from_millis(50) * attempt);
         }
-        let Some(mut file) = open_file(path)? else {
+        let Some(mut file) = walk::open_file(path)? else {
             return Ok(None);
         };
         let before = file.metadata().at("look at", path)?;
@@ -222,9 +241,7 @@ pub(super) fn read_still(line: &mut Line, path: &Path, taker: &mut Taker<'_>, cx
         let xattrs = std::mem::take(&mut line.node.xattrs);
         line.node = walk::node(line.node.path.clone(), Shape::File, &before, xattrs);
         line.seen = Seen::of(&before);
-        line.chunks.clear();
-        let read = taker.cut(&mut file, &mut line.chunks);
-        line.node.size = read.map_err(|error| not_copied(path, error))?;
+        read(line, &mut file).map_err(|error| not_copied(path, error))?;
         let after = file.metadata().at("look at", path)?;
         let is_still = Seen::of(&after) == line.seen && after.len() == before.len() && line.node.size == after.len();
         if is_still {

@@ -42,8 +42,8 @@ impl Seen {
 
 /// An entry with its content.
 #[derive(Debug, Clone)]
-pub(super) struct Line {
-    pub(super) node: Node,
+pub(in super::super) struct Line {
+    pub(in super::super) node: Node,
     pub(super) seen: Seen,
     pub(super) chunks: Vec<Chunk>,
 }
@@ -126,7 +126,8 @@ impl Line {
         to.write_all(b"\n")
     }
 
-    fn read(text: &str) -> io::Result<Self> {
+    /// Reads a line.
+    pub(super) fn of_text(text: &str) -> io::Result<Self> {
         let raw: Raw<'_> = serde_json::from_str(text)?;
         let plain = |text: &str| unescaped(text).ok_or_else(|| bad("a name with half an escape"));
         let link = raw.link.as_deref().map(plain).transpose()?.unwrap_or_default();
@@ -186,14 +187,14 @@ pub(super) fn is_within(path: &[u8], above: &[u8]) -> bool {
 }
 
 /// Reads an index line by line.
-pub(super) struct Lines {
+pub(in super::super) struct Lines {
     input: BufReader<zstd::Decoder<'static, BufReader<Box<dyn Read + Send>>>>,
     text: String,
     peeked: Option<Line>,
 }
 
 impl Lines {
-    pub(super) fn of(input: Box<dyn Read + Send>) -> io::Result<Self> {
+    pub(in super::super) fn of(input: Box<dyn Read + Send>) -> io::Result<Self> {
         Ok(Self {
             input: BufReader::with_capacity(256 * 1024, zstd::Decoder::new(input)?),
             text: String::new(),
@@ -210,7 +211,7 @@ impl Lines {
         if self.input.read_line(&mut self.text)? == 0 {
             return Ok(None);
         }
-        Line::read(&self.text).map(Some)
+        Line::of_text(&self.text).map(Some)
     }
 
     /// The next line where it is not behind this path in the order of a walk; one that is stays.

@@ -13,7 +13,9 @@ mod entries;
 mod fetch;
 mod index;
 mod names;
+mod origin;
 mod pack;
+mod parcel;
 mod patch;
 mod put_back;
 mod read;
@@ -24,11 +26,16 @@ use serde::{Deserialize, Serialize};
 
 pub(in crate::resources) use entries::{Keeper, Take, copy_entries, copy_marked, read as read_entries};
 pub(in crate::resources) use fetch::share;
+pub(super) use fetch::{Earlier, Known};
+pub(super) use index::Lines;
+pub(super) use origin::{Backup, Host, send_wanted, wanted_path};
+pub(super) use parcel::{Parcel, receive, send};
 pub(super) use patch::seen;
 pub(in crate::resources) use put_back::mark;
-pub(super) use put_back::{prepare, swap_back, swap_in};
+pub(super) use put_back::{Extent, prepare, swap_back, swap_in};
+pub(super) use read::packed_index;
 pub(in crate::resources) use read::prove;
-pub(super) use store::copy_directory;
+pub(super) use store::{copy_directory, copy_parcels};
 
 /// Bytes of content from which a copy is made in chunks, where nobody says otherwise: below it a whole archive costs less
 /// than a look at what is known already.

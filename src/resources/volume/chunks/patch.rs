@@ -114,7 +114,7 @@ impl Tree {
 }
 
 /// The directory aside in a live tree, as the place of single entries.
-pub(super) struct Patch {
+pub(in super::super) struct Patch {
     pub(super) live: PathBuf,
     pub(super) directory: PathBuf,
 }

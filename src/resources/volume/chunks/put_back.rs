@@ -4,18 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::super::capture::INDEX;
-use super::super::record::Details;
 use super::super::swap::{Aside, Side};
 use super::attire::Attire;
 use super::differ::{Difference, differ};
 use super::index::is_within;
+use super::origin::Origin;
 use super::patch::{Patch, State};
-use super::staging::stage;
 use crate::model::artifact::Artifact;
-use crate::model::text;
 use crate::resources::names::escaped;
-use crate::resources::{ResourceError, Result, Slot};
+use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
 
 /// The digest by which a copy is known to what was staged from it.
@@ -29,34 +29,38 @@ pub(in crate::resources) fn mark(artifact: &Artifact) -> Result<&str> {
     Ok(&found.sha256)
 }
 
+/// What was staged.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(in super::super) struct Extent {
+    /// Entries that come from the copy.
+    pub(in super::super) fetched: u64,
+    /// Entries that the copy does not know.
+    pub(in super::super) surplus: u64,
+}
+
 /// Stages what differs in the directory aside of this name. Says what that is.
 ///
 /// # Errors
 /// The copy is bad, there is no `room` for what differs, or it cannot be staged.
 pub(in super::super) fn prepare(
-    artifact: &Artifact,
-    slot: &Slot,
-    details: &Details,
+    origin: &mut dyn Origin,
     (live, aside): (&Path, &str),
     room: &dyn Fn(u64) -> Result<()>,
     cx: &Context,
-) -> Result<String> {
+) -> Result<Extent> {
     let patch = Patch::new(live, aside);
-    let difference = differ(live, (artifact, slot), details.packed.begun, cx)?;
+    let difference = differ(live, origin, cx)?;
     room(difference.bytes)?;
-    stage_anew(&patch, &difference, artifact, slot, cx)?;
-    record(&patch, &difference, mark(artifact)?)?;
-    let (fetched, surplus) = (difference.fetched.len() as u64, difference.surplus.len() as u64);
-    Ok(format!(
-        "{} of {} entries are put back, and {} put aside; the others stay as they are",
-        text::count(fetched),
-        text::count(details.entries),
-        text::count(surplus)
-    ))
+    stage_anew(&patch, &difference, origin, cx)?;
+    record(&patch, &difference, origin.mark())?;
+    Ok(Extent {
+        fetched: difference.fetched.len() as u64,
+        surplus: difference.surplus.len() as u64,
+    })
 }
 
 /// Empties the directory aside and stages everything.
-fn stage_anew(patch: &Patch, difference: &Difference, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
+fn stage_anew(patch: &Patch, difference: &Difference, origin: &mut dyn Origin, cx: &Context) -> Result<()> {
     let name = patch
         .directory
         .file_name()
@@ -65,7 +69,7 @@ fn stage_anew(patch: &Patch, difference: &Difference, artifact: &Artifact, slot:
         .into_owned();
     let aside = Aside::new(&patch.live, &name);
     aside.clear()?;
-    let staged = stage(patch, &difference.fetched, Some(difference.bytes), artifact, slot, cx);
+    let staged = origin.stage(patch, &difference.fetched, Some(difference.bytes), cx);
     if staged.is_err() {
         // The first failure is the one to tell; what cannot be removed now is removed by the next attempt.
         let _later = aside.remove();
@@ -97,20 +101,13 @@ fn record(patch: &Patch, difference: &Difference, copy: &str) -> Result<()> {
 ///
 /// # Errors
 /// Something is missing or cannot be moved; a repeat goes on.
-pub(in super::super) fn swap_in(
-    artifact: &Artifact,
-    slot: &Slot,
-    details: &Details,
-    live: &Path,
-    aside: &str,
-    cx: &Context,
-) -> Result<()> {
+pub(in super::super) fn swap_in(origin: &mut dyn Origin, live: &Path, aside: &str, cx: &Context) -> Result<()> {
     let patch = Patch::new(live, aside);
     let missing = || ResourceError::new(format!("{} is not there any more", patch.directory.display()));
     let state = patch.state()?.ok_or_else(missing)?;
     if !state.used {
         let cx = &cx.unstoppable();
-        let difference = differ(live, (artifact, slot), details.packed.begun, cx)?;
+        let difference = differ(live, origin, cx)?;
         let staged: BTreeSet<Vec<u8>> = state
             .items
             .iter()
@@ -123,7 +120,7 @@ pub(in super::super) fn swap_in(
             .filter(|path| !staged.contains(*path))
             .cloned()
             .collect();
-        let is_same = state.copy == mark(artifact)?;
+        let is_same = state.copy == origin.mark();
         let has_links = state.has_links || difference.has_links;
         let overlaps = |path: &Vec<u8>| {
             staged
@@ -131,11 +128,11 @@ pub(in super::super) fn swap_in(
                 .any(|other| is_within(path, other) || is_within(other, path))
         };
         if !is_same || (has_links && !missing.is_empty()) || missing.iter().any(overlaps) {
-            stage_anew(&patch, &difference, artifact, slot, cx)?;
+            stage_anew(&patch, &difference, origin, cx)?;
         } else if !missing.is_empty() {
-            stage(&patch, &missing, None, artifact, slot, cx)?;
+            origin.stage(&patch, &missing, None, cx)?;
         }
-        record(&patch, &difference, mark(artifact)?)?;
+        record(&patch, &difference, origin.mark())?;
     }
     patch.swap(Side::After)
 }

@@ -60,7 +60,12 @@ pub(super) fn blocks(artifact: &Artifact, slot: &Slot) -> io::Result<Vec<Block>>
 
 /// The index of a copy.
 pub(super) fn index(artifact: &Artifact, slot: &Slot) -> io::Result<Lines> {
-    Lines::of(Box::new(opened(artifact, slot, INDEX)?))
+    Lines::of(packed_index(artifact, slot)?)
+}
+
+/// The index of a copy as it lies in the backup, compressed.
+pub(in super::super) fn packed_index(artifact: &Artifact, slot: &Slot) -> io::Result<Box<dyn Read + Send>> {
+    Ok(Box::new(opened(artifact, slot, INDEX)?))
 }
 
 impl Source {

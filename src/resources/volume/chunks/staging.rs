@@ -2,8 +2,8 @@
 //! further names of files.
 
 use std::collections::HashSet;
-use std::io;
-use std::path::Path;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -12,14 +12,14 @@ use super::super::node::{Node, Shape};
 use super::super::stage::Stage;
 use super::super::walk;
 use super::differ::os;
-use super::index::{Line, is_within, order};
+use super::index::{Line, Lines, is_within, order};
 use super::patch::Patch;
 use super::read::{self, Source};
 use crate::model::artifact::Artifact;
 use crate::resources::progress::Progress;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
-use crate::system::disk::{self, At};
+use crate::system::disk;
 
 /// Files go to a worker in batches of about so much content: neighbours lie in the same blocks, and a block is unpacked once
 /// for each batch.
@@ -111,7 +111,7 @@ pub(super) fn stage(
         ..ResourceError::because(format!("could not stage {} whole", artifact.resource), error)
     };
     let place = patch.entries();
-    let mut tree = Stage::new(&place).at("open", &place)?;
+    let mut builder = Builder::new(patch).map_err(spoiled)?;
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let workers = workers.clamp(1, WORKERS);
     let (to, from) = sync_channel(workers);
@@ -131,87 +131,160 @@ pub(super) fn stage(
     let mut progress = Progress::new(format!("stage {}", artifact.resource), bytes, cx);
     let (planned, made) = std::thread::scope(|scope| {
         let hands: Vec<_> = (0..workers).map(|_| scope.spawn(|| work.make_files())).collect();
-        let planned = plan(wanted, &mut tree, batch, &work, &mut progress, cx);
+        let planned = plan(wanted, &mut builder, batch, &work, &mut progress, cx);
         let made = hands.into_iter().map(std::thread::ScopedJoinHandle::join);
         let made = made.map(|made| made.unwrap_or_else(|_| Err(io::Error::other("a worker panicked"))));
         (planned, made.collect::<io::Result<()>>())
     });
     made.map_err(spoiled)?;
     progress.add(work.done.swap(0, Ordering::Relaxed));
-    for line in planned? {
-        further_name(&mut tree, &line, patch).map_err(spoiled)?;
-    }
-    tree.finish().map(drop).map_err(spoiled)
+    planned?;
+    builder.finish().map_err(spoiled)
 }
 
-/// Makes directories and what has no content, and hands files to the workers. Returns the further names of files.
-fn plan(
+/// Goes through the lines of an index that are wanted, or lie in what is; both are in the order of a walk.
+pub(super) fn select(
+    lines: &mut Lines,
     wanted: &[Vec<u8>],
-    tree: &mut Stage,
-    mut batch: Batch,
-    work: &Work<'_>,
-    progress: &mut Progress<'_>,
-    cx: &Context,
-) -> Result<Vec<Line>> {
-    let unread = |error: io::Error| ResourceError {
-        copy_is_bad: error.kind() != io::ErrorKind::PermissionDenied,
-        ..ResourceError::because(format!("could not read the index of {}", work.artifact.resource), error)
-    };
-    let unmade = |error| ResourceError::because(format!("could not stage {} whole", work.artifact.resource), error);
-    let mut lines = read::index(work.artifact, work.slot).map_err(unread)?;
-    let metadata = std::fs::symlink_metadata(work.place).at("look at", work.place)?;
-    let own = walk::node(Vec::new(), Shape::Directory, &metadata, Vec::new());
-    tree.make(own.clone(), &mut io::empty()).map_err(unmade)?;
+    take: &mut dyn FnMut(Line) -> io::Result<()>,
+) -> io::Result<()> {
     let mut wanted = wanted.iter().peekable();
-    let mut made: HashSet<Vec<u8>> = HashSet::new();
-    let mut further = Vec::new();
-    while let Some(line) = lines.next().map_err(unread)? {
+    while let Some(line) = lines.next()? {
         let here = &line.node.path;
         while wanted
             .next_if(|item| order(item, here).is_lt() && !is_within(here, item))
             .is_some()
         {}
         let Some(item) = wanted.peek() else { break };
-        if work.has_failed.load(Ordering::Relaxed) {
-            break;
+        if is_within(here, item) {
+            take(line)?;
         }
-        if !is_within(here, item) {
-            continue;
+    }
+    Ok(())
+}
+
+/// Makes directories and what has no content, and hands files to the workers.
+fn plan(
+    wanted: &[Vec<u8>],
+    builder: &mut Builder<'_>,
+    mut batch: Batch,
+    work: &Work<'_>,
+    progress: &mut Progress<'_>,
+    cx: &Context,
+) -> Result<()> {
+    let unread = |error: io::Error| ResourceError {
+        copy_is_bad: !matches!(
+            error.kind(),
+            io::ErrorKind::PermissionDenied | io::ErrorKind::Interrupted
+        ),
+        ..ResourceError::because(format!("could not read the index of {}", work.artifact.resource), error)
+    };
+    let mut lines = read::index(work.artifact, work.slot).map_err(unread)?;
+    let mut unmade = None;
+    let selected = select(&mut lines, wanted, &mut |line| {
+        if work.has_failed.load(Ordering::Relaxed) {
+            return Ok(());
         }
         if cx.stop.is_asked() {
             work.has_failed.store(true, Ordering::Relaxed);
-            return Err(ResourceError::new("stopped because guard was asked to stop"));
+            return Err(io::Error::new(io::ErrorKind::Interrupted, "guard was asked to stop"));
         }
-        for (end, _) in item.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
-            let above = item.get(..end).unwrap_or_default();
-            if made.insert(above.to_owned()) && !disk::exists(&work.place.join(os(above)))? {
-                let around = Node {
-                    path: above.to_owned(),
-                    mode: 0o700,
-                    ..own.clone()
-                };
-                tree.make(around, &mut io::empty()).map_err(unmade)?;
-            }
-        }
-        match line.node.shape {
-            Shape::File => batch.take(line),
-            Shape::Hardlink(_) => further.push(line),
-            Shape::Directory | Shape::Symlink(_) | Shape::Fifo => {
-                tree.make(line.node, &mut io::empty()).map_err(unmade)?;
-            }
+        let made = match line.node.shape {
+            Shape::File => builder.around(&line.node.path).map(|()| batch.take(line)),
+            _ => builder.make(line.node, &mut io::empty()),
+        };
+        if let Err(error) = made {
+            work.has_failed.store(true, Ordering::Relaxed);
+            unmade.get_or_insert(error);
         }
         progress.add(work.done.swap(0, Ordering::Relaxed));
-    }
+        Ok(())
+    });
     batch.send();
-    Ok(further)
+    if let Some(error) = unmade {
+        let what = format!("could not stage {} whole", work.artifact.resource);
+        return Err(ResourceError::because(what, error));
+    }
+    selected.map_err(unread)
 }
 
-fn further_name(tree: &mut Stage, line: &Line, patch: &Patch) -> io::Result<()> {
-    if let Shape::Hardlink(target) = &line.node.shape
+/// Makes single entries in the directory aside, each in the directories that it lies in.
+pub(super) struct Builder<'p> {
+    patch: &'p Patch,
+    place: PathBuf,
+    tree: Stage,
+    /// What a directory has of its own that only stands around an entry.
+    around: Node,
+    /// Directories that were made or looked for.
+    known: HashSet<Vec<u8>>,
+    /// Further names of files: made last, when the files are there.
+    further: Vec<Node>,
+}
+
+impl<'p> Builder<'p> {
+    pub(super) fn new(patch: &'p Patch) -> io::Result<Self> {
+        let place = patch.entries();
+        let mut tree = Stage::new(&place)?;
+        let metadata = std::fs::symlink_metadata(&place)?;
+        let own = walk::node(Vec::new(), Shape::Directory, &metadata, Vec::new());
+        tree.make(own.clone(), &mut io::empty())?;
+        Ok(Self {
+            patch,
+            place,
+            tree,
+            around: Node { mode: 0o700, ..own },
+            known: HashSet::new(),
+            further: Vec::new(),
+        })
+    }
+
+    /// Makes the directories around a path that are missing.
+    pub(super) fn around(&mut self, path: &[u8]) -> io::Result<()> {
+        for (end, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+            let above = path.get(..end).unwrap_or_default();
+            if self.known.contains(above) {
+                continue;
+            }
+            self.known.insert(above.to_owned());
+            if !disk::exists(&self.place.join(os(above))).map_err(io::Error::other)? {
+                let around = Node {
+                    path: above.to_owned(),
+                    ..self.around.clone()
+                };
+                self.tree.make(around, &mut io::empty())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes an entry.
+    pub(super) fn make(&mut self, node: Node, data: &mut dyn Read) -> io::Result<()> {
+        self.around(&node.path)?;
+        if matches!(node.shape, Shape::Hardlink(_)) {
+            self.further.push(node);
+            return Ok(());
+        }
+        if node.shape == Shape::Directory {
+            self.known.insert(node.path.clone());
+        }
+        self.tree.make(node, data)
+    }
+
+    /// Makes the further names of files, gives the directories what is theirs, and makes all durable.
+    pub(super) fn finish(mut self) -> io::Result<()> {
+        for node in std::mem::take(&mut self.further) {
+            further_name(&mut self.tree, &node, self.patch)?;
+        }
+        self.tree.finish().map(drop)
+    }
+}
+
+fn further_name(tree: &mut Stage, node: &Node, patch: &Patch) -> io::Result<()> {
+    if let Shape::Hardlink(target) = &node.shape
         && !disk::exists(&patch.entries().join(os(target))).map_err(io::Error::other)?
     {
         // The file itself is as it was and stays.
-        return tree.link(&patch.live.join(os(target)), &line.node.path);
+        return tree.link(&patch.live.join(os(target)), &node.path);
     }
-    tree.make(line.node.clone(), &mut io::empty())
+    tree.make(node.clone(), &mut io::empty())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::mpsc::sync_channel;
@@ -21,7 +21,7 @@ use crate::resources::names::escaped;
 use crate::resources::progress::Progress;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
-use crate::system::disk::{self, At};
+use crate::system::disk;
 
 /// The name of the list of blocks in the slot.
 pub(super) const BLOCKS: &str = "blocks.jsonl.zst";
@@ -35,7 +35,7 @@ pub(super) struct Taker<'t> {
     portrait: Portrait,
     not_kept: Vec<String>,
     unlisted: u64,
-    restless: Vec<String>,
+    pub(super) restless: Vec<String>,
     /// Numbers of earlier blocks that are needed still.
     used: Vec<bool>,
     pub(super) progress: Progress<'t>,
@@ -43,7 +43,7 @@ pub(super) struct Taker<'t> {
 }
 
 impl Taker<'_> {
-    fn lose(&mut self, sentence: String) {
+    pub(super) fn lose(&mut self, sentence: String) {
         if self.not_kept.len() < LISTED {
             self.not_kept.push(sentence);
         } else {
@@ -70,7 +70,13 @@ impl Taker<'_> {
             self.progress.add(line.node.size);
             return self.take(&line);
         }
-        match read_still(&mut line, path, self, self.cx)? {
+        let cx = self.cx;
+        let still = read_still(&mut line, path, cx, &mut |line: &mut Line, file: &mut File| {
+            line.chunks.clear();
+            line.node.size = self.cut(file, &mut line.chunks)?;
+            Ok(())
+        })?;
+        match still {
             Some(true) => {}
             Some(false) => self.restless.push(escaped(&line.node.path)),
             // Gone by now: passed over, as if it had gone before.
@@ -93,13 +99,42 @@ pub(in super::super) fn copy_directory(
     expected: Option<u64>,
     cx: &Context,
 ) -> Result<(Copied, Packed)> {
-    packed(slot, level, (force, expected), root, cx, |taker, known| {
+    let earlier = Earlier::of(slot, cx)?;
+    packed(&earlier, slot, level, (force, expected), root, cx, |taker, known| {
         go_through(root, taker, known, cx)
     })
 }
 
+/// Copies what comes out of a container; `earlier` is what guard in the container was told of.
+///
+/// # Errors
+/// As for [`copy_directory`].
+pub(in super::super) fn copy_parcels(
+    input: impl Read,
+    earlier: &Earlier,
+    slot: &Slot,
+    level: i32,
+    (force, expected): (bool, Option<u64>),
+    cx: &Context,
+) -> Result<(Copied, Packed)> {
+    let what = slot.directory();
+    packed(
+        earlier,
+        slot,
+        level,
+        (force, expected),
+        &what,
+        cx,
+        |mut taker, known| {
+            taker.receive(input, known, &what)?;
+            Ok(taker)
+        },
+    )
+}
+
 /// Makes a copy of what `gather` takes, about `expected` bytes; `what` is named where it cannot be written.
 pub(super) fn packed<'t>(
+    earlier: &Earlier,
     slot: &Slot,
     level: i32,
     (force, expected): (bool, Option<u64>),
@@ -108,7 +143,6 @@ pub(super) fn packed<'t>(
     gather: impl FnOnce(Taker<'t>, &mut Known) -> Result<Taker<'t>>,
 ) -> Result<(Copied, Packed)> {
     let begun = cx.clock.now().timestamp();
-    let earlier = Earlier::of(slot, cx)?;
     let (mut known, chunks) = earlier.known(force)?;
     let pack = Pack::new(earlier.next_pack(), slot.stage(&file_name(earlier.next_pack()))?);
     let first = u32::try_from(earlier.blocks.len()).unwrap_or(u32::MAX);
@@ -122,7 +156,7 @@ pub(super) fn packed<'t>(
         gatherer: Some(Gatherer::new(first, to, &pack)),
         cutter: Cutter::new(),
         index: encoder(slot, INDEX, 1)?,
-        portrait: Portrait::of_copy(Precision::Nanoseconds),
+        portrait: Portrait::new(Precision::Nanoseconds),
         not_kept: Vec::new(),
         unlisted: 0,
         restless: Vec::new(),
@@ -147,7 +181,7 @@ pub(super) fn packed<'t>(
     // Where a compressor failed, the walk only says that nobody takes what it gathers.
     compressed.map_err(|error| not_copied(what, error))?;
     let (taker, stored) = walked?;
-    finish(taker, stored, pack, &earlier, begun, slot)
+    finish(taker, stored, pack, earlier, begun, slot)
 }
 
 fn go_through<'t>(root: &Path, mut taker: Taker<'t>, known: &mut Known, cx: &Context) -> Result<Taker<'t>> {
@@ -158,11 +192,8 @@ fn go_through<'t>(root: &Path, mut taker: Taker<'t>, known: &mut Known, cx: &Con
         }
         Met::Node(node, path, metadata) => {
             let (line, lost) = line_of(node, path, metadata, known)?;
-            for name in lost {
-                taker.lose(format!("attribute {} of {}", escaped(&name), escaped(&line.node.path)));
-            }
-            if line.node.path.is_empty() && !line.node.xattrs.is_empty() {
-                taker.lose("attributes of the directory itself".to_owned());
+            for sentence in lost {
+                taker.lose(sentence);
             }
             if line.node.shape == Shape::File {
                 taker.take_file(line, path, known)
@@ -174,8 +205,9 @@ fn go_through<'t>(root: &Path, mut taker: Taker<'t>, known: &mut Known, cx: &Con
     Ok(taker)
 }
 
-/// The line of a live entry, without its content; attributes are read only where nothing else says what they are.
-fn line_of(node: Node, path: &Path, metadata: &Metadata, known: &mut Known) -> Result<(Line, Vec<Vec<u8>>)> {
+/// The line of a live entry, without its content, and sentences on what of it cannot be kept; attributes are read only where
+/// nothing else says what they are.
+pub(super) fn line_of(node: Node, path: &Path, metadata: &Metadata, known: &mut Known) -> Result<(Line, Vec<String>)> {
     let mut line = Line {
         node,
         seen: Seen::of(metadata),
@@ -186,7 +218,13 @@ fn line_of(node: Node, path: &Path, metadata: &Metadata, known: &mut Known) -> R
     if let Some(xattrs) = known.attributes(&line) {
         line.node.xattrs = xattrs;
     } else if !matches!(line.node.shape, Shape::Hardlink(_)) {
-        (line.node.xattrs, lost) = attributes(path)?;
+        let (kept, foreign) = attributes(path)?;
+        line.node.xattrs = kept;
+        let named = foreign.iter().map(|name| escaped(name));
+        lost.extend(named.map(|name| format!("attribute {name} of {}", escaped(&line.node.path))));
+    }
+    if line.node.path.is_empty() && !line.node.xattrs.is_empty() {
+        lost.push("attributes of the directory itself".to_owned());
     }
     Ok((line, lost))
 }
@@ -241,11 +279,10 @@ fn finish(
         stored,
         bytes: stored + earlier.bytes_of(&taker.used),
     };
-    let (fingerprint, coarse) = taker.portrait.finish_both();
+    let fingerprint = taker.portrait.finish();
     let copied = Copied {
         files,
         fingerprint,
-        coarse,
         entries,
         content_bytes,
         tar_bytes: 0,
@@ -253,15 +290,4 @@ fn finish(
         restless: taker.restless,
     };
     Ok((copied, packed))
-}
-
-/// Opens a file for reading, never waiting for a pipe that took its place.
-pub(super) fn open_file(path: &Path) -> Result<Option<File>> {
-    use rustix::fs::{CWD, Mode, OFlags, openat};
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    match openat(CWD, path, flags, Mode::empty()) {
-        Ok(file) => Ok(Some(File::from(file))),
-        Err(rustix::io::Errno::NOENT) => Ok(None),
-        Err(error) => Err(error).at("open", path)?,
-    }
 }

@@ -1,0 +1,293 @@
+//! A volume that only the engine reaches: what the host's side of guard says to the one in the container, and hears.
+
+use std::io::{self, BufRead, BufReader, PipeReader, Write};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::archive::Writer;
+use super::capture::{self, Copied};
+use super::chunks::{self, Extent, Form, Packed};
+use super::frames::{Frames, Kind, Pieces, put};
+use super::inside::{Look, Seen, Wish};
+use super::node::Precision;
+use super::record::Details;
+use super::stream::piped;
+use super::swap::Own;
+use super::unpack;
+use crate::model::artifact::Artifact;
+use crate::model::fingerprint::Fingerprint;
+use crate::resources::progress::Progress;
+use crate::resources::{ResourceError, Result, Slot};
+use crate::system::context::Context;
+use crate::system::docker::{Inside, explained};
+use crate::system::processes::CallError;
+
+/// How often guard on the host says that it is still there while it waits: by it, it learns that the other one is gone.
+const SIGN: Duration = Duration::from_millis(100);
+
+/// A volume, and guard in a container beside it.
+pub(super) struct Far<'c> {
+    pub(super) volume: String,
+    inside: Inside,
+    cx: &'c Context,
+}
+
+impl<'c> Far<'c> {
+    pub(super) fn of(volume: &str, cx: &'c Context) -> Result<Self> {
+        let inside = Inside::of_volume(cx, volume).map_err(|error| {
+            ResourceError::because(format!("could not reach into the volume {volume}"), error)
+                .with_hint("run guard on the engine's own host, or with an engine of the same kind of machine")
+        })?;
+        Ok(Self {
+            volume: volume.to_owned(),
+            inside,
+            cx,
+        })
+    }
+
+    fn failed(&self, error: CallError) -> ResourceError {
+        ResourceError::because(
+            format!("could not act inside of the volume {}", self.volume),
+            explained(error),
+        )
+    }
+
+    /// Ends what a killed guard may still be doing there.
+    fn clear(&self) -> Result<()> {
+        self.inside.clear(self.cx).map_err(|error| {
+            let what = format!("could not end what still works in the volume {}", self.volume);
+            ResourceError::because(what, error)
+        })
+    }
+
+    /// What lies aside in it.
+    pub(super) fn look(&self) -> Result<Look> {
+        let looked = self.cx.output(&self.inside.call(&["look"], false, self.cx));
+        understood(&looked.map_err(|error| self.failed(error))?.stdout)
+    }
+
+    /// The fingerprint of the volume, with its entries and the bytes of its files.
+    pub(super) fn portrait(&self, precision: Precision) -> Result<(Fingerprint, (u64, u64))> {
+        let call = self.inside.call(&["portrait", precision.word()], false, self.cx);
+        let told = self.cx.output(&call).map_err(|error| self.failed(error))?;
+        let seen: Seen = understood(&told.stdout)?;
+        Ok((seen.fingerprint, (seen.entries, seen.bytes)))
+    }
+
+    /// An act that changes something in the volume.
+    pub(super) fn act(&self, words: &[&str]) -> Result<()> {
+        self.clear()?;
+        let done = self.cx.output(&self.inside.call(words, true, self.cx));
+        done.map(drop).map_err(|error| self.failed(error))
+    }
+
+    /// Copies the volume, whose files have about `expected` bytes, into the slot. What an earlier copy in chunks has does not
+    /// come out of the container; `force`: all does.
+    pub(super) fn copy(
+        &self,
+        form: Form,
+        slot: &Slot,
+        level: i32,
+        (force, expected): (bool, Option<u64>),
+    ) -> Result<(Copied, Packed)> {
+        let cx = self.cx;
+        let earlier = match form {
+            Form::Chunks => chunks::Earlier::of(slot, cx)?,
+            Form::Archive => chunks::Earlier::default(),
+        };
+        let mut index = earlier.index(force)?;
+        let mut feed = |pipe: &mut dyn Write| {
+            let begun = index.as_ref().map(|(begun, _)| *begun);
+            serde_json::to_writer(&mut *pipe, &begun)?;
+            pipe.write_all(b"\n")?;
+            match &mut index {
+                Some((_, index)) => io::copy(index, pipe).map(drop),
+                None => Ok(()),
+            }
+        };
+        let call = self.inside.call(&["pack"], false, cx);
+        let failed = |error| self.failed(error);
+        piped(&call, Some(&mut feed), failed, cx, |parcels| {
+            let parcels = BufReader::with_capacity(256 * 1024, parcels);
+            match form {
+                Form::Chunks => chunks::copy_parcels(parcels, &earlier, slot, level, (force, expected), cx),
+                Form::Archive => {
+                    capture::copy_parcels(parcels, slot, level, expected, cx).map(|copied| (copied, Packed::default()))
+                }
+            }
+        })
+    }
+
+    /// Hands the archive's entries to guard in the container, and seals what it made of them when the whole was sound.
+    pub(super) fn stage(&self, name: &str, artifact: &Artifact, slot: &Slot, details: &Details) -> Result<()> {
+        self.clear()?;
+        let cx = self.cx;
+        let (mut unsound, mut is_gone) = (None, false);
+        let mut progress = Progress::new(format!("stage {}", artifact.resource), Some(details.content_bytes), cx);
+        let mut feed = |pipe: &mut dyn Write| {
+            let mut writer = Writer::new(pipe);
+            let read = unpack::read(artifact, slot, details, |node, data| {
+                if cx.stop.is_asked() {
+                    return Err(io::Error::new(io::ErrorKind::Interrupted, "guard was asked to stop"));
+                }
+                writer
+                    .append(&node, data)
+                    .inspect_err(|error| is_gone |= error.kind() == io::ErrorKind::BrokenPipe)?;
+                progress.add(node.size);
+                Ok(())
+            });
+            match read {
+                Ok(()) => writer.finish().map(drop),
+                // guard in the container gave up first, and says why.
+                Err(_) if is_gone => Err(io::ErrorKind::BrokenPipe.into()),
+                Err(error) => {
+                    unsound = Some(error);
+                    Err(io::Error::other("the copy could not be handed on"))
+                }
+            }
+        };
+        let answer = cx.push(&self.inside.call(&["stage", name], true, cx), &mut feed);
+        let answer = match (unsound, answer) {
+            (Some(error), _) => return Err(error),
+            (None, answer) => answer.map_err(|error| self.failed(error))?,
+        };
+        if is_gone {
+            return Err(ResourceError::new(format!(
+                "guard in the volume {} did not read the whole copy",
+                self.volume
+            )));
+        }
+        let own: Own = understood(&answer.stdout)?;
+        let own = serde_json::to_string(&own)
+            .map_err(|error| ResourceError::because("could not tell the volume's own entry", error))?;
+        let copy = &unpack::listed(artifact)?.sha256;
+        let sealed = cx.output(&self.inside.call(&["seal", name, copy, &own], true, cx));
+        sealed.map(drop).map_err(|error| self.failed(error))
+    }
+
+    /// Has what differs from a copy in chunks staged, or exchanged: guard in the container finds out what that is, and is sent
+    /// only that.
+    pub(super) fn patch(
+        &self,
+        wish: Wish,
+        name: &str,
+        (artifact, slot): (&Artifact, &Slot),
+        details: &Details,
+    ) -> Result<Extent> {
+        self.clear()?;
+        // An exchange must not be cut off by the first signal.
+        let cx = &match wish {
+            Wish::Stage => self.cx.clone(),
+            Wish::Swap => self.cx.unstoppable(),
+        };
+        let begun = details.packed.begun.to_string();
+        let words = ["patch", wish.word(), name, chunks::mark(artifact)?, begun.as_str()];
+        let call = self.inside.call(&words, true, cx);
+        let (to, wishes) = channel();
+        let mut unsound = None;
+        let mut progress = Progress::new(format!("stage {}", artifact.resource), None, cx);
+        let mut converse = move |pipe: &mut dyn Write| -> io::Result<()> {
+            send_index(artifact, slot, pipe)?;
+            while let Some(wanted) = awaited(&wishes, pipe)? {
+                let mut archived = io::BufWriter::with_capacity(
+                    256 * 1024,
+                    Pieces {
+                        to: &mut *pipe,
+                        kind: Kind::Data,
+                    },
+                );
+                let sent = chunks::send_wanted(artifact, slot, &wanted, &mut archived, &mut |bytes| {
+                    if cx.stop.is_asked() {
+                        return Err(io::Error::new(io::ErrorKind::Interrupted, "guard was asked to stop"));
+                    }
+                    progress.add(bytes);
+                    Ok(())
+                });
+                sent.and_then(|()| archived.flush())?;
+                drop(archived);
+                put(pipe, Kind::Sound, b"")?;
+                pipe.flush()?;
+            }
+            Ok(())
+        };
+        let mut feed = |pipe: &mut dyn Write| {
+            converse(pipe).inspect_err(|error| {
+                if error.kind() != io::ErrorKind::BrokenPipe {
+                    unsound = Some((error.kind(), error.to_string()));
+                }
+            })
+        };
+        let failed = |error| self.failed(error);
+        let told = piped(&call, Some(&mut feed), failed, cx, move |said| hear(said, &to));
+        let told = match unsound {
+            Some((kind, why)) => {
+                return Err(ResourceError {
+                    copy_is_bad: matches!(kind, io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof),
+                    ..ResourceError::new(format!("could not read the copy of {}: {why}", artifact.resource))
+                });
+            }
+            None => told?,
+        };
+        understood(&told)
+    }
+}
+
+fn send_index(artifact: &Artifact, slot: &Slot, pipe: &mut dyn Write) -> io::Result<()> {
+    let mut index = chunks::packed_index(artifact, slot)?;
+    let kind = Kind::Index;
+    io::copy(&mut index, &mut Pieces { to: &mut *pipe, kind })?;
+    put(pipe, Kind::IndexEnd, b"")?;
+    pipe.flush()
+}
+
+/// The next wish; while there is none, a sign of life goes out.
+fn awaited(wishes: &Receiver<Vec<Vec<u8>>>, pipe: &mut dyn Write) -> io::Result<Option<Vec<Vec<u8>>>> {
+    loop {
+        match wishes.recv_timeout(SIGN) {
+            Ok(wanted) => return Ok(Some(wanted)),
+            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            Err(RecvTimeoutError::Timeout) => {
+                put(pipe, Kind::Waiting, b"")?;
+                pipe.flush()?;
+            }
+        }
+    }
+}
+
+/// Hears what guard in the container says: wishes, and at the end what came of it.
+fn hear(said: PipeReader, to: &std::sync::mpsc::Sender<Vec<Vec<u8>>>) -> Result<Vec<u8>> {
+    let unclear = |error| ResourceError::because("could not understand what guard said inside of a volume", error);
+    let mut said = BufReader::new(said);
+    // An act that fails says nothing here, and why on its other output.
+    if said.fill_buf().map_err(unclear)?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut frames = Frames::new(said);
+    let mut wanted = Vec::new();
+    loop {
+        match frames.take() {
+            Ok((Kind::Wanted, path)) => wanted.push(chunks::wanted_path(&path).map_err(unclear)?),
+            Ok((Kind::End, _)) => {
+                // Where nobody hears it any more, the other side says why.
+                let _heard = to.send(std::mem::take(&mut wanted));
+            }
+            Ok((Kind::Told, told)) => return Ok(told),
+            Ok(_) => return Err(unclear(io::ErrorKind::InvalidData.into())),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Vec::new()),
+            Err(error) => return Err(unclear(error)),
+        }
+    }
+}
+
+fn understood<T: for<'de> serde::Deserialize<'de>>(answer: &[u8]) -> Result<T> {
+    let unclear = |error| ResourceError::because("could not understand what guard said inside of a volume", error);
+    let mut value: Value = serde_json::from_slice(answer).map_err(unclear)?;
+    if value.get("version").and_then(Value::as_str) != Some(env!("CARGO_PKG_VERSION")) {
+        return Err(ResourceError::new(
+            "the program `guard` on PATH is of another version than this guard",
+        ));
+    }
+    serde_json::from_value(value.get_mut("told").map(Value::take).unwrap_or_default()).map_err(unclear)
+}
