@@ -188,8 +188,7 @@ impl Met {
 pub(super) fn copy(path: &Path, live: &Path, slot: &Slot, level: i32, cx: &Context) -> Result<Copied> {
     let spoiled = |error| not_adopted(path, error);
     let root = Root::of(path, live)?;
-    let metadata = std::fs::symlink_metadata(live).at("look at", live)?;
-    let own = walk::node(Vec::new(), Shape::Directory, &metadata, Vec::new());
+    let own = walk::own_node(live)?;
     let own = Node {
         mtime: (own.mtime.0, 0),
         ..own

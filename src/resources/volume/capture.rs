@@ -1,11 +1,11 @@
 //! Copies a live tree into the backup: one archive and one index, digests running along.
 
 use std::io::{self, BufReader, Read, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::archive::Writer;
 use super::chunks::{self, Parcel};
+use super::compressed::Compressed;
 use super::node::{Node, Portrait, Precision, Shape};
 use super::walk::{self, Met, walk};
 use crate::model::artifact::FileEntry;
@@ -14,7 +14,7 @@ use crate::resources::names::escaped;
 use crate::resources::progress::Progress;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
-use crate::system::disk::{At, Digest, Staged};
+use crate::system::disk::Digest;
 
 /// The archive's name in the slot.
 pub(super) const ARCHIVE: &str = "data.tar.zst";
@@ -39,27 +39,13 @@ pub(in crate::resources) struct Copied {
 
 /// Archive and index, being written.
 pub(super) struct Copy<'c> {
-    archive: Writer<zstd::Encoder<'static, Staged>>,
-    index: zstd::Encoder<'static, Staged>,
+    archive: Writer<Compressed>,
+    index: Compressed,
     portrait: Portrait,
     not_kept: Vec<String>,
     unlisted: u64,
     progress: Progress<'c>,
     cx: &'c Context,
-}
-
-pub(super) fn encoder(slot: &Slot, name: &str, level: i32) -> Result<zstd::Encoder<'static, Staged>> {
-    let staged = slot.stage(name)?;
-    let compressed = |error| ResourceError::because("could not set up the compression", error);
-    let mut encoder = zstd::Encoder::new(staged, level).map_err(compressed)?;
-    encoder.include_checksum(true).map_err(compressed)?;
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    if cores > 1 {
-        encoder
-            .multithread(u32::try_from(cores).unwrap_or(1))
-            .map_err(compressed)?;
-    }
-    Ok(encoder)
 }
 
 impl<'c> Copy<'c> {
@@ -74,8 +60,8 @@ impl<'c> Copy<'c> {
         let directory = slot.directory();
         let name = directory.file_name().unwrap_or_default().to_string_lossy();
         Ok(Self {
-            archive: Writer::new(encoder(slot, ARCHIVE, level)?),
-            index: encoder(slot, INDEX, level)?,
+            archive: Writer::new(Compressed::new(slot, ARCHIVE, level)?),
+            index: Compressed::new(slot, INDEX, level)?,
             portrait: Portrait::new(precision),
             not_kept: Vec::new(),
             unlisted: 0,
@@ -124,7 +110,7 @@ impl<'c> Copy<'c> {
         let written = |error| ResourceError::because("could not write the copy", error);
         let (entries, content_bytes) = self.portrait.counts();
         let tar_bytes = self.archive.written() + 1024;
-        let archive = self.archive.finish().and_then(zstd::Encoder::finish).map_err(written)?;
+        let archive = self.archive.finish().and_then(Compressed::finish).map_err(written)?;
         let index = self.index.finish().map_err(written)?;
         if self.unlisted > 0 {
             self.not_kept.push(format!("and {} more of these", self.unlisted));
@@ -276,10 +262,9 @@ fn read_once(copy: &mut Copy<'_>, met: &Node, path: &Path, is_first: bool) -> Re
     let Some(file) = walk::open_file(path)? else {
         return Ok(true);
     };
-    let before = file.metadata().at("look at", path)?;
-    if !before.is_file() {
+    let Some(before) = walk::look_at_file(&file, path)? else {
         return Ok(false);
-    }
+    };
     let node = walk::node(met.path.clone(), Shape::File, &before, met.xattrs.clone());
     let mut data = BufReader::with_capacity(256 * 1024, &file);
     let result = if is_first {
@@ -288,7 +273,7 @@ fn read_once(copy: &mut Copy<'_>, met: &Node, path: &Path, is_first: bool) -> Re
         copy.write(&node, &mut data)
     };
     result.map_err(|error| not_copied(path, error))?;
-    let after = file.metadata().at("look at", path)?;
-    let seen = |metadata: &std::fs::Metadata| (metadata.size(), metadata.mtime(), metadata.mtime_nsec());
-    Ok(seen(&before) == seen(&after))
+    let after = walk::look_at_file(&file, path)?;
+    let seen = |stat: &rustix::fs::Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
+    Ok(after.is_some_and(|after| seen(&before) == seen(&after)))
 }

@@ -6,6 +6,7 @@ mod aside;
 mod build;
 mod capture;
 pub(super) mod chunks;
+mod compressed;
 mod far;
 mod frames;
 mod halt;

@@ -175,7 +175,7 @@ pub(super) fn dress(file: &File, node: &Node) -> io::Result<()> {
 /// Writes data, leaving a hole where a whole block is zero.
 fn fill(file: &mut File, data: &mut dyn Read) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
-    let mut length = 0_u64;
+    let (mut length, mut ends_in_hole) = (0_u64, false);
     loop {
         let mut filled = 0;
         while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -188,9 +188,11 @@ fn fill(file: &mut File, data: &mut dyn Read) -> io::Result<()> {
         }
         let block = buffer.get(..filled).unwrap_or_default();
         if block.is_empty() {
-            return file.set_len(length);
+            // A file system does much for a truncation, also for one that changes nothing.
+            return if ends_in_hole { file.set_len(length) } else { Ok(()) };
         }
-        if block.iter().all(|byte| *byte == 0) {
+        ends_in_hole = block.iter().all(|byte| *byte == 0);
+        if ends_in_hole {
             file.seek(SeekFrom::Current(i64::try_from(filled).unwrap_or_default()))?;
         } else {
             file.write_all(block)?;

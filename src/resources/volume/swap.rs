@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::aside::is_ours;
-use super::node::Shape;
 use super::{chunks, stage, walk};
 use crate::resources::names::{escaped, unescaped};
 use crate::resources::{ResourceError, Result};
@@ -178,13 +177,7 @@ impl Aside {
     }
 
     fn own(&self) -> Result<Own> {
-        let metadata = std::fs::symlink_metadata(&self.live).at("look at", &self.live)?;
-        Ok(Own::of(&walk::node(
-            Vec::new(),
-            Shape::Directory,
-            &metadata,
-            Vec::new(),
-        )))
+        Ok(Own::of(&walk::own_node(&self.live)?))
     }
 
     /// Makes this side live, and the other one lie aside. Safe to repeat; a swap that was cut off is finished first.

@@ -1,13 +1,13 @@
 //! Reads a live tree, in a fixed order, without following a link or leaving its file system.
 
 use std::collections::HashMap;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, lgetxattr, llistxattr, openat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, lgetxattr, llistxattr, lstat, openat, statat};
 use walkdir::WalkDir;
 
 use super::aside::is_ours;
@@ -21,7 +21,7 @@ use crate::system::disk::At;
 /// What is met on the way through a tree.
 pub(super) enum Met<'p> {
     /// An entry that can be kept, where it is, and what the file system says of it.
-    Node(Node, &'p Path, &'p Metadata),
+    Node(Node, &'p Path, &'p Stat),
     /// Something that cannot be kept, as a sentence.
     Lost(String),
 }
@@ -37,7 +37,9 @@ pub(super) fn walk(
     cx: &Context,
     mut take: impl FnMut(Met<'_>) -> Result<()>,
 ) -> Result<()> {
-    let device = std::fs::symlink_metadata(root).at("look at", root)?.dev();
+    let mut around = Around::default();
+    let device = around.look(root).at("look at", root)?.st_dev;
+    let above = root.as_os_str().len();
     let mut linked: HashMap<u64, Vec<u8>> = HashMap::new();
     let entries = WalkDir::new(root)
         .sort_by_file_name()
@@ -62,18 +64,20 @@ pub(super) fn walk(
             }
         };
         let path = entry.path();
-        let metadata = match std::fs::symlink_metadata(path) {
-            Ok(metadata) => metadata,
+        let stat = match around.look(path) {
+            Ok(stat) => stat,
             Err(error) if entry.depth() > 0 && is_gone(&error) => continue,
             Err(error) => return Err(error).at("look at", path)?,
         };
-        let below = path.strip_prefix(root).unwrap_or(path).as_os_str().as_bytes().to_vec();
-        if metadata.dev() != device {
+        // Every path begins with the root's, as it was given.
+        let below = path.as_os_str().as_bytes().get(above..).unwrap_or_default();
+        let below = below.strip_prefix(b"/").unwrap_or(below).to_vec();
+        if stat.st_dev != device {
             take(Met::Lost(format!("another file system mounted at {}", escaped(&below))))?;
             continue;
         }
-        let Some(shape) = shape(&metadata, path, &below, &mut linked)? else {
-            take(Met::Lost(format!("{} {}", noun(&metadata), escaped(&below))))?;
+        let Some(shape) = shape(&stat, path, &below, &mut linked)? else {
+            take(Met::Lost(format!("{} {}", noun(&stat), escaped(&below))))?;
             continue;
         };
         let mut xattrs = Vec::new();
@@ -88,7 +92,7 @@ pub(super) fn walk(
                 )))?;
             }
         }
-        take(Met::Node(node(below, shape, &metadata, xattrs), path, &metadata))?;
+        take(Met::Node(node(below, shape, &stat, xattrs), path, &stat))?;
     }
     Ok(())
 }
@@ -97,56 +101,79 @@ fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
 }
 
-/// The entry that this metadata describes.
-pub(super) fn node(path: Vec<u8>, shape: Shape, metadata: &Metadata, xattrs: Vec<(String, Vec<u8>)>) -> Node {
-    let size = if shape == Shape::File { metadata.size() } else { 0 };
+/// The directory that was opened last: what lies in it is found from there, and not from the root of all again.
+#[derive(Default)]
+struct Around {
+    path: PathBuf,
+    directory: Option<OwnedFd>,
+}
+
+impl Around {
+    /// What the file system says of an entry itself, and not of what a link leads to.
+    fn look(&mut self, path: &Path) -> io::Result<Stat> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Ok(lstat(path)?);
+        };
+        if self.directory.is_none() || self.path.as_os_str() != parent.as_os_str() {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let shown = if parent.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                parent
+            };
+            self.directory = Some(openat(CWD, shown, flags, Mode::empty())?);
+            parent.clone_into(&mut self.path);
+        }
+        match &self.directory {
+            Some(directory) => Ok(statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?),
+            None => Ok(lstat(path)?),
+        }
+    }
+}
+
+/// The entry that this describes.
+pub(super) fn node(path: Vec<u8>, shape: Shape, stat: &Stat, xattrs: Vec<(String, Vec<u8>)>) -> Node {
+    let size = u64::try_from(stat.st_size).unwrap_or_default();
     Node {
         path,
+        size: if shape == Shape::File { size } else { 0 },
         shape,
-        mode: metadata.mode() & 0o7777,
-        uid: metadata.uid(),
-        gid: metadata.gid(),
-        size,
-        mtime: (
-            metadata.mtime(),
-            u32::try_from(metadata.mtime_nsec()).unwrap_or_default(),
-        ),
+        mode: stat.st_mode & 0o7777,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        mtime: (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or_default()),
         xattrs,
     }
 }
 
-fn shape(metadata: &Metadata, path: &Path, below: &[u8], linked: &mut HashMap<u64, Vec<u8>>) -> Result<Option<Shape>> {
-    let kind = metadata.file_type();
-    Ok(if kind.is_dir() {
-        Some(Shape::Directory)
-    } else if kind.is_symlink() {
-        let target = std::fs::read_link(path).at("read the link", path)?;
-        Some(Shape::Symlink(target.as_os_str().as_bytes().to_vec()))
-    } else if kind.is_file() {
-        if metadata.nlink() < 2 {
-            return Ok(Some(Shape::File));
+fn shape(stat: &Stat, path: &Path, below: &[u8], linked: &mut HashMap<u64, Vec<u8>>) -> Result<Option<Shape>> {
+    Ok(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => Some(Shape::Directory),
+        FileType::Symlink => {
+            let target = std::fs::read_link(path).at("read the link", path)?;
+            Some(Shape::Symlink(target.as_os_str().as_bytes().to_vec()))
         }
-        let first = linked.entry(metadata.ino()).or_insert_with(|| below.to_owned());
-        Some(if first == below {
-            Shape::File
-        } else {
-            Shape::Hardlink(first.clone())
-        })
-    } else if kind.is_fifo() {
-        Some(Shape::Fifo)
-    } else {
-        None
+        FileType::RegularFile => {
+            if stat.st_nlink < 2 {
+                return Ok(Some(Shape::File));
+            }
+            let first = linked.entry(stat.st_ino).or_insert_with(|| below.to_owned());
+            Some(if first == below {
+                Shape::File
+            } else {
+                Shape::Hardlink(first.clone())
+            })
+        }
+        FileType::Fifo => Some(Shape::Fifo),
+        _ => None,
     })
 }
 
-fn noun(metadata: &Metadata) -> &'static str {
-    let kind = metadata.file_type();
-    if kind.is_socket() {
-        "socket"
-    } else if kind.is_block_device() || kind.is_char_device() {
-        "device"
-    } else {
-        "entry of an unknown type"
+fn noun(stat: &Stat) -> &'static str {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Socket => "socket",
+        FileType::BlockDevice | FileType::CharacterDevice => "device",
+        _ => "entry of an unknown type",
     }
 }
 
@@ -191,6 +218,19 @@ pub(super) fn open_file(path: &Path) -> Result<Option<File>> {
         Err(rustix::io::Errno::NOENT) => Ok(None),
         Err(error) => Err(error).at("open", path)?,
     }
+}
+
+/// What the file system says of an open file; `None` where it is no file.
+pub(super) fn look_at_file(file: &File, path: &Path) -> Result<Option<Stat>> {
+    let stat = fstat(file).map_err(io::Error::from).at("look at", path)?;
+    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    Ok(is_file.then_some(stat))
+}
+
+/// The entry of a directory itself, without attributes.
+pub(super) fn own_node(directory: &Path) -> Result<Node> {
+    let stat = lstat(directory).map_err(io::Error::from).at("look at", directory)?;
+    Ok(node(Vec::new(), Shape::Directory, &stat, Vec::new()))
 }
 
 /// The fingerprint of a live tree, with its entries and bytes. Contents are not read.

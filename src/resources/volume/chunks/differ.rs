@@ -1,9 +1,10 @@
 //! What differs between a live tree and a copy, entry by entry: nothing is read where nothing can have changed.
 
 use std::collections::HashSet;
-use std::fs::Metadata;
 use std::io::{self, Read};
 use std::path::Path;
+
+use rustix::fs::Stat;
 
 use super::super::node::{Node, Shape};
 use super::super::walk::{Met, attributes, open_file, walk};
@@ -61,7 +62,7 @@ pub(super) fn differ(live: &Path, origin: &mut dyn Origin, cx: &Context) -> Resu
         live,
     };
     walk(live, false, cx, |met| match met {
-        Met::Node(node, path, metadata) => search.meet(&node, path, metadata),
+        Met::Node(node, path, stat) => search.meet(&node, path, stat),
         Met::Lost(_) => Ok(()),
     })?;
     while let Some(line) = search.lines.next().map_err(unread)? {
@@ -99,7 +100,7 @@ impl Search<'_> {
         self.found.fetched.push(path.clone());
     }
 
-    fn meet(&mut self, node: &Node, path: &Path, metadata: &Metadata) -> Result<()> {
+    fn meet(&mut self, node: &Node, path: &Path, stat: &Stat) -> Result<()> {
         let mut line = None;
         while let Some(next) = self.lines.next_up_to(&node.path).map_err(unread)? {
             if order(&next.node.path, &node.path).is_eq() {
@@ -122,24 +123,24 @@ impl Search<'_> {
             }
             let own = |node: &Node| (node.mode, node.uid, node.gid, node.mtime);
             let is_same = own(node) == own(&line.node);
-            let is_seen = self.is_seen(&line, metadata);
+            let is_seen = self.is_seen(&line, stat);
             if !is_same || (!is_seen && !node.path.is_empty() && attributes(path)?.0 != line.node.xattrs) {
                 self.found.dressed.push(line.node.clone());
             }
             self.open.push(line.node);
             return Ok(());
         }
-        if !self.is_same(node, &line, path, metadata)? {
+        if !self.is_same(node, &line, path, stat)? {
             self.fetch(&line);
         }
         Ok(())
     }
 
-    fn is_seen(&self, line: &Line, metadata: &Metadata) -> bool {
-        Seen::of(metadata) == line.seen && line.seen.changed.0 < self.before && line.node.mtime.0 < self.before
+    fn is_seen(&self, line: &Line, stat: &Stat) -> bool {
+        Seen::of(stat) == line.seen && line.seen.changed.0 < self.before && line.node.mtime.0 < self.before
     }
 
-    fn is_same(&self, node: &Node, line: &Line, path: &Path, metadata: &Metadata) -> Result<bool> {
+    fn is_same(&self, node: &Node, line: &Line, path: &Path, stat: &Stat) -> Result<bool> {
         let wanted = &line.node;
         if node.shape != wanted.shape || node.uid != wanted.uid || node.gid != wanted.gid {
             return Ok(false);
@@ -154,7 +155,7 @@ impl Search<'_> {
         if node.mode != wanted.mode || node.size != wanted.size || node.mtime != wanted.mtime {
             return Ok(false);
         }
-        if self.is_seen(line, metadata) {
+        if self.is_seen(line, stat) {
             return Ok(true);
         }
         Ok(attributes(path)?.0 == wanted.xattrs && has_content(line, path)?)

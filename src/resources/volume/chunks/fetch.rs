@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use rustix::fs::Stat;
+
 use super::super::capture::{ATTEMPTS, not_copied};
 use super::super::node::Shape;
 use super::super::record::Details;
@@ -234,17 +236,16 @@ pub(super) fn read_still(
         let Some(mut file) = walk::open_file(path)? else {
             return Ok(None);
         };
-        let before = file.metadata().at("look at", path)?;
-        if !before.is_file() {
+        let Some(before) = walk::look_at_file(&file, path)? else {
             return Ok(None);
-        }
+        };
         let xattrs = std::mem::take(&mut line.node.xattrs);
         line.node = walk::node(line.node.path.clone(), Shape::File, &before, xattrs);
         line.seen = Seen::of(&before);
         read(line, &mut file).map_err(|error| not_copied(path, error))?;
-        let after = file.metadata().at("look at", path)?;
-        let is_still = Seen::of(&after) == line.seen && after.len() == before.len() && line.node.size == after.len();
-        if is_still {
+        let after = walk::look_at_file(&file, path)?;
+        let is_same = |after: Stat| Seen::of(&after) == line.seen && after.st_size == before.st_size;
+        if after.is_some_and(is_same) && u64::try_from(before.st_size) == Ok(line.node.size) {
             return Ok(Some(true));
         }
     }

@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::fs::Metadata;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::fs::MetadataExt;
 
+use rustix::fs::Stat;
 use serde::{Deserialize, Serialize};
 
 use super::super::node::{Node, Shape};
@@ -32,10 +31,10 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn of(metadata: &Metadata) -> Self {
+    pub(super) fn of(stat: &Stat) -> Self {
         Self {
-            inode: metadata.ino(),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            inode: stat.st_ino,
+            changed: (stat.st_ctime, i64::try_from(stat.st_ctime_nsec).unwrap_or_default()),
         }
     }
 }

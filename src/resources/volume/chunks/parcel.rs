@@ -51,8 +51,8 @@ fn text(line: &Line) -> io::Result<Vec<u8>> {
 pub(in super::super) fn send(root: &Path, mut known: Known, out: &mut dyn Write, cx: &Context) -> Result<()> {
     walk(root, false, cx, |met| match met {
         Met::Lost(sentence) => put(out, Kind::Lost, sentence.as_bytes()).map_err(unsent),
-        Met::Node(node, path, metadata) => {
-            let (line, lost) = line_of(node, path, metadata, &mut known)?;
+        Met::Node(node, path, stat) => {
+            let (line, lost) = line_of(node, path, stat, &mut known)?;
             for sentence in lost {
                 put(out, Kind::Lost, sentence.as_bytes()).map_err(unsent)?;
             }

@@ -225,8 +225,7 @@ impl<'p> Builder<'p> {
     pub(super) fn new(patch: &'p Patch) -> io::Result<Self> {
         let place = patch.entries();
         let mut tree = Stage::new(&place)?;
-        let metadata = std::fs::symlink_metadata(&place)?;
-        let own = walk::node(Vec::new(), Shape::Directory, &metadata, Vec::new());
+        let own = walk::own_node(&place).map_err(io::Error::other)?;
         tree.make(own.clone(), &mut io::empty())?;
         Ok(Self {
             patch,

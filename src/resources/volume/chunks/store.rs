@@ -1,13 +1,16 @@
 //! Copies a live tree into the slot in chunks; what an earlier copy holds is linked, and what it has seen is not read again.
 
 use std::collections::HashMap;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::mpsc::sync_channel;
 
-use super::super::capture::{Copied, INDEX, LISTED, encoder, not_copied};
+use rustix::fs::Stat;
+
+use super::super::capture::{Copied, INDEX, LISTED, not_copied};
+use super::super::compressed::Compressed;
 use super::super::node::{Node, Portrait, Precision, Shape};
 use super::super::walk::{Met, attributes, walk};
 use super::Packed;
@@ -21,7 +24,6 @@ use crate::resources::names::escaped;
 use crate::resources::progress::Progress;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
-use crate::system::disk;
 
 /// The name of the list of blocks in the slot.
 pub(super) const BLOCKS: &str = "blocks.jsonl.zst";
@@ -31,7 +33,7 @@ pub(super) struct Taker<'t> {
     pub(super) known: Names,
     pub(super) gatherer: Option<Gatherer>,
     pub(super) cutter: Cutter,
-    index: zstd::Encoder<'static, disk::Staged>,
+    index: Compressed,
     portrait: Portrait,
     not_kept: Vec<String>,
     unlisted: u64,
@@ -155,7 +157,7 @@ pub(super) fn packed<'t>(
         known: chunks,
         gatherer: Some(Gatherer::new(first, to, &pack)),
         cutter: Cutter::new(),
-        index: encoder(slot, INDEX, 1)?,
+        index: Compressed::new(slot, INDEX, 1)?,
         portrait: Portrait::new(Precision::Nanoseconds),
         not_kept: Vec::new(),
         unlisted: 0,
@@ -190,8 +192,8 @@ fn go_through<'t>(root: &Path, mut taker: Taker<'t>, known: &mut Known, cx: &Con
             taker.lose(sentence);
             Ok(())
         }
-        Met::Node(node, path, metadata) => {
-            let (line, lost) = line_of(node, path, metadata, known)?;
+        Met::Node(node, path, stat) => {
+            let (line, lost) = line_of(node, path, stat, known)?;
             for sentence in lost {
                 taker.lose(sentence);
             }
@@ -207,10 +209,10 @@ fn go_through<'t>(root: &Path, mut taker: Taker<'t>, known: &mut Known, cx: &Con
 
 /// The line of a live entry, without its content, and sentences on what of it cannot be kept; attributes are read only where
 /// nothing else says what they are.
-pub(super) fn line_of(node: Node, path: &Path, metadata: &Metadata, known: &mut Known) -> Result<(Line, Vec<String>)> {
+pub(super) fn line_of(node: Node, path: &Path, stat: &Stat, known: &mut Known) -> Result<(Line, Vec<String>)> {
     let mut line = Line {
         node,
-        seen: Seen::of(metadata),
+        seen: Seen::of(stat),
         chunks: Vec::new(),
     };
     known.advance(&line.node.path)?;
@@ -260,7 +262,7 @@ fn finish(
     let first = u32::try_from(blocks.len()).unwrap_or(u32::MAX);
     blocks.extend((first..).map_while(|id| placed.get(&id)).map(|block| Some(*block)));
     let index = taker.index.finish().map_err(written)?;
-    let mut list = encoder(slot, BLOCKS, 3)?;
+    let mut list = Compressed::new(slot, BLOCKS, 3)?;
     for block in &blocks {
         // A block that nobody needs keeps its number, and has no place.
         let block = block.unwrap_or(Block {
