@@ -89,6 +89,8 @@ fn fault_a12_a_panic_at_any_point_is_70_and_what_it_leaves_is_finished() {
         let (mut points, _) = chosen(count, everyday);
         let (among_first, _) = chosen(u32::try_from(first.len()).unwrap(), everyday);
         points.extend(among_first.iter().filter_map(|number| first.get(*number as usize - 1)));
+        points.sort_unstable();
+        points.dedup();
         let numbered: Vec<(u32, u32)> = points.iter().map(|at| (*at, *at)).collect();
         for_each("A12", &numbered, |at| strike(journey, *at, &ended, &survived));
         all += count;
