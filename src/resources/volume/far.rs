@@ -1,20 +1,20 @@
 //! A volume that only the engine reaches: what the host's side of guard says to the one in the container, and hears.
 
-use std::io::{self, BufRead, BufReader, PipeReader, Write};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::io::{self, BufReader, Write};
+use std::sync::mpsc::channel;
 
 use serde_json::Value;
 
 use super::archive::Writer;
 use super::capture::{self, Copied};
 use super::chunks::{self, Extent, Form, Packed};
-use super::frames::{Frames, Kind, Pieces, put};
+use super::frames::{Kind, Pieces, put};
 use super::inside::{Look, Seen, Wish};
 use super::node::Precision;
 use super::record::Details;
 use super::stream::piped;
 use super::swap::Own;
+use super::talk::{awaited, hear, send_index};
 use super::unpack;
 use crate::model::artifact::Artifact;
 use crate::model::fingerprint::Fingerprint;
@@ -23,9 +23,6 @@ use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
 use crate::system::docker::{Inside, explained};
 use crate::system::processes::CallError;
-
-/// How often guard on the host says that it is still there while it waits: by it, it learns that the other one is gone.
-const SIGN: Duration = Duration::from_millis(100);
 
 /// A volume, and guard in a container beside it.
 pub(super) struct Far<'c> {
@@ -109,15 +106,21 @@ impl<'c> Far<'c> {
         };
         let call = self.inside.call(&["pack"], false, cx);
         let failed = |error| self.failed(error);
-        piped(&call, Some(&mut feed), failed, cx, |parcels| {
+        let copied = piped(&call, Some(&mut feed), failed, cx, |parcels| {
             let parcels = BufReader::with_capacity(256 * 1024, parcels);
-            match form {
+            let copied = match form {
                 Form::Chunks => chunks::copy_parcels(parcels, &earlier, slot, level, (force, expected), cx),
                 Form::Archive => {
                     capture::copy_parcels(parcels, slot, level, expected, cx).map(|copied| (copied, Packed::default()))
                 }
+            };
+            match copied {
+                // Why it was cut off, the other side says.
+                Err(error) if is_cut_off(&error) => Ok(Err(error)),
+                copied => copied.map(Ok),
             }
-        })
+        });
+        copied?
     }
 
     /// Hands the archive's entries to guard in the container, and seals what it made of them when the whole was sound.
@@ -234,51 +237,12 @@ impl<'c> Far<'c> {
     }
 }
 
-fn send_index(artifact: &Artifact, slot: &Slot, pipe: &mut dyn Write) -> io::Result<()> {
-    let mut index = chunks::packed_index(artifact, slot)?;
-    let kind = Kind::Index;
-    io::copy(&mut index, &mut Pieces { to: &mut *pipe, kind })?;
-    put(pipe, Kind::IndexEnd, b"")?;
-    pipe.flush()
-}
-
-/// The next wish; while there is none, a sign of life goes out.
-fn awaited(wishes: &Receiver<Vec<Vec<u8>>>, pipe: &mut dyn Write) -> io::Result<Option<Vec<Vec<u8>>>> {
-    loop {
-        match wishes.recv_timeout(SIGN) {
-            Ok(wanted) => return Ok(Some(wanted)),
-            Err(RecvTimeoutError::Disconnected) => return Ok(None),
-            Err(RecvTimeoutError::Timeout) => {
-                put(pipe, Kind::Waiting, b"")?;
-                pipe.flush()?;
-            }
-        }
-    }
-}
-
-/// Hears what guard in the container says: wishes, and at the end what came of it.
-fn hear(said: PipeReader, to: &std::sync::mpsc::Sender<Vec<Vec<u8>>>) -> Result<Vec<u8>> {
-    let unclear = |error| ResourceError::because("could not understand what guard said inside of a volume", error);
-    let mut said = BufReader::new(said);
-    // An act that fails says nothing here, and why on its other output.
-    if said.fill_buf().map_err(unclear)?.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut frames = Frames::new(said);
-    let mut wanted = Vec::new();
-    loop {
-        match frames.take() {
-            Ok((Kind::Wanted, path)) => wanted.push(chunks::wanted_path(&path).map_err(unclear)?),
-            Ok((Kind::End, _)) => {
-                // Where nobody hears it any more, the other side says why.
-                let _heard = to.send(std::mem::take(&mut wanted));
-            }
-            Ok((Kind::Told, told)) => return Ok(told),
-            Ok(_) => return Err(unclear(io::ErrorKind::InvalidData.into())),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Vec::new()),
-            Err(error) => return Err(unclear(error)),
-        }
-    }
+fn is_cut_off(error: &ResourceError) -> bool {
+    let cause = error
+        .source
+        .as_ref()
+        .and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::UnexpectedEof)
 }
 
 fn understood<T: for<'de> serde::Deserialize<'de>>(answer: &[u8]) -> Result<T> {

@@ -20,6 +20,7 @@ mod stage;
 pub(super) mod stream;
 mod survey;
 mod swap;
+mod talk;
 mod unpack;
 mod walk;
 mod work;

@@ -329,6 +329,42 @@ fn fault_b16_a_file_that_is_written_to_meanwhile_is_told_of_through_the_engine_t
 }
 
 #[test]
+fn a_container_that_ends_in_the_middle_of_a_copy_is_told_as_such() {
+    for form in ["archive", "chunks"] {
+        let scene = remote();
+        let subject = Engine::new(&scene, &through(form));
+        let file = std::fs::File::create(subject.root().join("large")).unwrap();
+        file.set_len(20_000_000_000).unwrap();
+        let label = format!("label=guard.run={}", scene.cx.token());
+        let killer = std::thread::spawn(move || {
+            for _ in 0..600 {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                let words = [
+                    "ps",
+                    "--filter",
+                    &label,
+                    "--format",
+                    "{{.ID}} {{.Command}}",
+                    "--no-trunc",
+                ];
+                let running = tree::run("docker", &words);
+                if let Some(line) = running.lines().find(|line| line.contains("pack")) {
+                    tree::run("docker", &["kill", line.split(' ').next().unwrap()]);
+                    return;
+                }
+            }
+        });
+        let slot = Slot::new(&scene.backup(), subject.resource.name());
+        let error = subject.resource.capture(&slot, &scene.cx).map(drop).unwrap_err();
+        killer.join().unwrap();
+        assert!(
+            error.to_string().contains("could not act inside of the volume"),
+            "{form}: {error:?}"
+        );
+    }
+}
+
+#[test]
 fn a_bad_copy_in_chunks_is_not_put_back_through_the_engine() {
     let scene = remote();
     let subject = Engine::new(&scene, &through("chunks"));
