@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use guard::engine::crew::{Errands, Lookout};
-use guard::model::health::{Answer, Rule, Verdict};
+use guard::model::health::{Answer, Verdict};
 use guard::model::name::ProbeName;
 use guard::probes::{Expectation, Probe};
 use guard::system::call::Call;
 use guard::system::clock::{Clock, MachineClock};
 use guard::system::context::Context;
 
+use super::lookout;
 use crate::support::Scene;
 
 /// Breaks off from its third reading on.
@@ -48,20 +48,7 @@ fn fault_a12_a_probe_that_panics_has_said_nothing_and_is_asked_again() {
         asked: AtomicU32::new(0),
     });
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let lookout = Lookout {
-        probes: vec![probe.clone()],
-        rule: Rule {
-            window: Duration::from_secs(2),
-            interval: Duration::from_millis(100),
-            min_samples: 5,
-            ..Rule::default()
-        },
-        rules: Vec::new(),
-        project: None,
-        runtime: runtime.handle().clone(),
-        errands: Errands::default(),
-        hears: false,
-    };
+    let lookout = lookout(probe.clone(), &runtime);
     let (verdict, tally) = lookout.watch(&scene.cx).unwrap();
     let asked = probe.asked.load(Ordering::SeqCst);
     assert!(asked > 10, "{asked}: it was not asked any more");

@@ -4,3 +4,28 @@ mod broken;
 mod decide;
 mod pauses;
 mod unknown;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use guard::engine::crew::{Errands, Lookout};
+use guard::model::health::Rule;
+use guard::probes::Probe;
+
+/// Two seconds of a watch by one probe, ten times a second.
+fn lookout(probe: Arc<dyn Probe>, runtime: &tokio::runtime::Runtime) -> Lookout {
+    Lookout {
+        probes: vec![probe],
+        rule: Rule {
+            window: Duration::from_secs(2),
+            interval: Duration::from_millis(100),
+            min_samples: 5,
+            ..Rule::default()
+        },
+        rules: Vec::new(),
+        project: None,
+        runtime: runtime.handle().clone(),
+        errands: Errands::default(),
+        hears: false,
+    }
+}

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use guard::engine::crew::{Errands, Lookout, WATCHES, replay, watches};
+use guard::engine::crew::{WATCHES, replay, watches};
 use guard::model::event::{Audience, Event, Voice};
-use guard::model::health::{Answer, Rule, Verdict};
+use guard::model::health::{Answer, Verdict};
 use guard::model::name::ProbeName;
 use guard::probes::{Expectation, Probe};
 use guard::system::clock::{Clock, MachineClock};
 use guard::system::context::Context;
 
+use super::lookout;
 use crate::support::Scene;
 
 /// The machine's clock, with what a machine's clock can do: sleep, and be set.
@@ -97,20 +98,7 @@ fn watch(happens: impl Fn(&Odd) + Send + Sync + 'static) -> (u32, Vec<String>, u
         then: Box::new(move || happens(&clock)),
     });
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let lookout = Lookout {
-        probes: vec![probe.clone()],
-        rule: Rule {
-            window: Duration::from_secs(2),
-            interval: Duration::from_millis(100),
-            min_samples: 5,
-            ..Rule::default()
-        },
-        rules: Vec::new(),
-        project: None,
-        runtime: runtime.handle().clone(),
-        errands: Errands::default(),
-        hears: false,
-    };
+    let lookout = lookout(probe.clone(), &runtime);
     let (verdict, tally) = lookout.watch(&scene.cx).unwrap();
     assert_eq!(verdict, Verdict::Healthy, "{tally:?}");
     // The same verdict from what was kept, with what was seen before the pause left out.
