@@ -1,5 +1,7 @@
 //! `guard delete` and `guard prune`: backups that are not wanted any more.
 
+use serde_json::json;
+
 use super::choosing::{choose, store_refusal};
 use super::prompt::confirm;
 use super::refusal::{Outcome, Refusal};
@@ -61,13 +63,20 @@ fn refusal(error: &StoreError, desk: &Desk) -> Refusal {
 pub(super) fn prune(asked: &Prune, bench: &Bench, desk: &Desk) -> Outcome {
     let _lock = session::begin(bench, "guard prune")?;
     let removals = retention::removals(bench);
-    for removal in &removals {
-        if asked.dry_run {
-            bench.cx.note(
-                Level::Info,
-                format!("would remove {}: {}", removal.timestamp, retention::reason(removal)),
-            );
-        } else {
+    if asked.dry_run {
+        let told = removals.iter().map(|removal| {
+            let (timestamp, reason) = (&removal.timestamp, retention::reason(removal));
+            (timestamp.to_string(), reason)
+        });
+        if desk.style.json {
+            let told = told.map(|(timestamp, reason)| json!({ "timestamp": timestamp, "reason": reason }));
+            return Ok(desk.answer(json!({ "would_remove": told.collect::<Vec<_>>() })));
+        }
+        // One text: of thousands of notes, those that nobody reads in time are dropped.
+        let lines = told.map(|(timestamp, reason)| format!("would remove {timestamp}: {reason}\n"));
+        desk.reporter.data(lines.collect::<String>());
+    } else {
+        for removal in &removals {
             retention::remove(removal, bench);
         }
     }

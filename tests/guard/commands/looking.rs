@@ -148,7 +148,18 @@ fn retention_keeps_what_it_was_told_to() {
         .run(&["prune", "--dry-run"]);
     assert_eq!(project.backups(), before);
     project.sh("sed -i 's/^keep = 2/keep = 1/' guard.toml");
-    project.guard().run(&["prune", "--dry-run"]).expect(0).says(&before[1]);
+    let would = project.guard().run(&["prune", "--dry-run"]).expect(0);
+    assert!(would.stdout.contains(&before[1]), "{}", would.everything());
+    let would = project
+        .guard()
+        .run(&["--output", "json", "prune", "--dry-run"])
+        .expect(0);
+    let would: serde_json::Value = serde_json::from_str(would.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        would["result"]["would_remove"][0]["timestamp"],
+        before[1].as_str(),
+        "{would}"
+    );
     assert_eq!(project.backups(), before);
     project.guard().run(&["prune"]).expect(0).says(&before[1]);
     assert_eq!(project.backups(), before[..1]);
