@@ -137,6 +137,10 @@ fn every_file_says_what_it_is_for() {
 }
 
 #[test]
+#[expect(
+    clippy::print_stdout,
+    reason = "what it shows is for the reader of a failed or watched run"
+)]
 fn the_longest_files_are_shown() {
     let mut files: Vec<(usize, PathBuf)> = sources("src")
         .into_iter()
