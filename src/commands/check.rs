@@ -23,7 +23,7 @@ use crate::watch;
 /// Something is in the way.
 pub(super) fn check(_: &Check, bench: &Bench, desk: &Desk) -> Outcome {
     let resources = bench.resources()?;
-    let mut report = look(bench, &resources, None);
+    let mut report = look(bench, &resources, None, true);
     if resources.is_empty() {
         report.refuse(
             "resources",
@@ -68,7 +68,16 @@ pub(super) fn check(_: &Check, bench: &Bench, desk: &Desk) -> Outcome {
         desk.reporter.data(format!("\n{}", origins.render(width_of_stdout())));
     }
     if is_open {
-        bench.cx.note(Level::Info, "the way back is open");
+        if report.untried.is_empty() {
+            bench.cx.note(Level::Info, "the way back is open");
+        } else {
+            let names: Vec<&str> = report.untried.iter().map(|(about, _)| about.as_str()).collect();
+            let text = format!(
+                "nothing is in the way, and {} was never restored yet: the next backup tries it before anything is deployed",
+                names.join(", ")
+            );
+            bench.cx.note(Level::Warn, text);
+        }
         return Ok(ExitCode::DONE);
     }
     Err(refusal(&report))
@@ -85,9 +94,10 @@ fn value(report: &Report, effective: &[Effective]) -> Value {
         json!({ "about": finding.about, "what": obstacle.what, "advice": obstacle.advice, "refuses": obstacle.refuses })
     });
     let mut value = json!({
-        "way_back": if report.refusals().next().is_none() { "open" } else { "closed" },
+        "way_back": way_back(report),
         "facts": facts.collect::<Vec<_>>(),
         "findings": findings.collect::<Vec<_>>(),
+        "untried": report.untried.iter().map(|(about, untried)| json!({ "about": about, "what": untried })).collect::<Vec<_>>(),
     });
     if let (Some(map), false) = (value.as_object_mut(), effective.is_empty()) {
         let settings = effective
@@ -98,10 +108,22 @@ fn value(report: &Report, effective: &[Effective]) -> Value {
     value
 }
 
+/// Whether the way back is open: `untried` where nothing is in the way and something was never restored yet.
+fn way_back(report: &Report) -> &'static str {
+    match report.refusals().next() {
+        Some(_) => "closed",
+        None if report.untried.is_empty() => "open",
+        None => "untried",
+    }
+}
+
 fn table(report: &Report) -> String {
     let mut table = Table::new(["", "about", "finding", "what to do"]);
     for (about, fact) in &report.facts {
         table = table.row(["ok", about, fact, ""]);
+    }
+    for (about, untried) in &report.untried {
+        table = table.row(["!", about, untried, "guard backup"]);
     }
     for finding in &report.findings {
         let mark = if finding.obstacle.refuses { "NO" } else { "!" };
@@ -139,7 +161,7 @@ pub(super) fn refuse_obstacles(
     bench.probes()?;
     bench.targets()?;
     bench.rules()?;
-    let report = look(bench, resources, command);
+    let report = look(bench, resources, command, false);
     for (about, fact) in &report.facts {
         bench.cx.note(Level::Detail, format!("{about}: {fact}"));
     }

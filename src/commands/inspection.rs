@@ -25,6 +25,8 @@ pub(super) struct Finding {
 pub(super) struct Report {
     pub(super) findings: Vec<Finding>,
     pub(super) facts: Vec<(String, String)>,
+    /// What no restore has proven yet, and of which resource.
+    pub(super) untried: Vec<(String, String)>,
     pub(super) copy_bytes: u64,
     pub(super) side_bytes: u64,
 }
@@ -62,6 +64,8 @@ impl Report {
             }));
         self.facts
             .extend(survey.facts.into_iter().map(|fact| (about.to_owned(), fact)));
+        self.untried
+            .extend(survey.untried.into_iter().map(|untried| (about.to_owned(), untried)));
         self.copy_bytes += survey.copy_bytes.unwrap_or_default();
         self.side_bytes += survey.side_bytes.unwrap_or_default();
     }
@@ -71,8 +75,8 @@ impl Report {
     }
 }
 
-/// Looks at everything; production is only read.
-pub(super) fn look(bench: &Bench, resources: &[Owned], command: Option<&[String]>) -> Report {
+/// Looks at everything; production is only read. `tries`: what no backup has proven yet is tried beside it.
+pub(super) fn look(bench: &Bench, resources: &[Owned], command: Option<&[String]>, tries: bool) -> Report {
     let mut report = Report::default();
     report.fact("state", bench.state.display().to_string());
     match bench.store.exposures() {
@@ -100,7 +104,7 @@ pub(super) fn look(bench: &Bench, resources: &[Owned], command: Option<&[String]
     std::thread::scope(|scope| {
         let surveys: Vec<_> = resources
             .iter()
-            .map(|owned| (owned, scope.spawn(|| survey(bench, owned))))
+            .map(|owned| (owned, scope.spawn(|| survey(bench, owned, tries))))
             .collect();
         for (owned, survey) in surveys {
             let name = owned.resource.name().as_str();
@@ -127,7 +131,7 @@ pub(super) fn look(bench: &Bench, resources: &[Owned], command: Option<&[String]
 }
 
 /// The resource's own survey, and whether its newest copy could be put back.
-fn survey(bench: &Bench, owned: &Owned) -> Survey {
+fn survey(bench: &Bench, owned: &Owned, tries: bool) -> Survey {
     let mut survey = owned.resource.survey(&bench.cx);
     // What keeps a resource from being looked at at all is told already.
     if survey.obstacles.iter().any(|obstacle| obstacle.refuses) {
@@ -146,6 +150,10 @@ fn survey(bench: &Bench, owned: &Owned) -> Survey {
             }
             _ => None,
         });
+    if tries {
+        let artifact = newest.as_ref().map(|(_, artifact)| artifact);
+        owned.resource.try_back(artifact, &bench.cx, &mut survey);
+    }
     if let Some((timestamp, artifact)) = newest
         && let Err(error) = owned.resource.agrees(&artifact, &bench.cx)
     {

@@ -57,6 +57,13 @@ pub trait Resource: Send + Sync {
     /// read. Empty: the way back is open.
     fn survey(&self, cx: &Context) -> Survey;
 
+    /// Tries beside what is live whether it would come up from a copy, as a restore would do it, where nothing proves that yet;
+    /// `newest` is its newest copy. `guard check` calls it once [`Resource::survey`] has found nothing in the way, and what it
+    /// finds is added there. What it makes it removes.
+    fn try_back(&self, newest: Option<&Artifact>, cx: &Context, survey: &mut Survey) {
+        let _ = (newest, cx, survey);
+    }
+
     /// What it is like now; cheap, and equal exactly when nothing has to be put back.
     ///
     /// # Errors

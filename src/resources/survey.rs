@@ -7,6 +7,8 @@ pub struct Survey {
     pub obstacles: Vec<Obstacle>,
     /// What is worth knowing: versions, sizes, modes.
     pub facts: Vec<String>,
+    /// What no restore has proven yet, a sentence: the way back is not called open then.
+    pub untried: Option<String>,
     /// Bytes that a copy may take, where it can be estimated.
     pub copy_bytes: Option<u64>,
     /// Bytes that a restore needs beside the live resource, where it can be estimated.
