@@ -23,10 +23,11 @@ const REGISTER: &str = ".elsewhere";
 
 /// Which code of several tells most urgently that a person is needed, the most urgent first. The others say that production
 /// is well.
-const URGENCY: [ExitCode; 11] = [
+const URGENCY: [ExitCode; 12] = [
     ExitCode::STUCK,
     ExitCode::CUT_OFF,
     ExitCode::BUG,
+    ExitCode::UNREADY,
     ExitCode::WITHHELD,
     ExitCode::RESTORED_UNHEALTHY,
     ExitCode::INCONCLUSIVE,

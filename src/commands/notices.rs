@@ -12,6 +12,7 @@ use crate::model::exit::ExitCode;
 use crate::model::fact::{Ending, Fact, Record, Turn};
 use crate::model::name::{RunId, RunKind};
 use crate::model::notice::{Notice, Occasion, Severity};
+use crate::model::policy::OnFailure;
 use crate::notify::Notifier;
 use crate::report::closing::{Closing, reason};
 use crate::report::course::Course;
@@ -151,7 +152,10 @@ impl Inner {
                     reason.iter().cloned().collect(),
                 );
             }
-            Fact::Turned { why } if *why != Turn::Asked && plan.kind != RunKind::Backup => {
+            // A release that is left where it is turns nowhere; the run's last words say so at once.
+            Fact::Turned { why, then }
+                if *why != Turn::Asked && *then != Some(OnFailure::Hold) && plan.kind != RunKind::Backup =>
+            {
                 let cause = course.cause().map(|mishap| mishap.failure.sentence());
                 let title = format!("{}: turning back", reason(*why));
                 self.tell(
@@ -213,7 +217,7 @@ fn weight(ending: Ending, kind: RunKind) -> Option<(Occasion, Severity)> {
         Ending::Untouched(Turn::Interrupted) if kind == RunKind::Backup => return None,
         Ending::Untouched(_) | Ending::Unprepared(_) => (Occasion::Untouched, Severity::Warning),
         Ending::Inconclusive | Ending::Abandoned => (Occasion::NeedsPerson, Severity::Warning),
-        Ending::Withheld(_) | Ending::RestoredUnhealthy(_) | Ending::Stuck(_) => {
+        Ending::Withheld(_) | Ending::Unready(_) | Ending::RestoredUnhealthy(_) | Ending::Stuck(_) => {
             (Occasion::NeedsPerson, Severity::Critical)
         }
     })

@@ -187,7 +187,7 @@ pub(super) fn open_run(runs: &Runs) -> Result<Option<Run>, Refusal> {
         .into_iter()
         .find(|run| !run.id.as_str().ends_with(RunKind::Backup.as_str()));
     let Some(newest) = newest else { return Ok(None) };
-    let is_stuck = matches!(state_of(&newest)?, State::Closed(Ending::Stuck(_)));
+    let is_stuck = matches!(state_of(&newest)?, State::Closed(Ending::Stuck(_) | Ending::Unready(_)));
     Ok(is_stuck.then_some(newest))
 }
 

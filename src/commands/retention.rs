@@ -34,7 +34,7 @@ pub(super) fn after(history: &History, ending: Ending, crew: &Crew, bench: &Benc
             }
         }
     }
-    if !matches!(ending, Ending::Stuck(_)) && history.plan().kind == RunKind::Deploy {
+    if !matches!(ending, Ending::Stuck(_) | Ending::Unready(_)) && history.plan().kind == RunKind::Deploy {
         for (name, resource) in &crew.resources {
             if let Err(error) = resource.stand_down(&crew.cx.unstoppable()) {
                 let note = format!("what stood by for {name} is still there: {error}");

@@ -167,7 +167,7 @@ pub(super) fn forget(bench: &Bench) {
     for run in &runs {
         let is_over = match run.state() {
             // What these left may still be put right, with the backup that they made.
-            Ok(State::Closed(Ending::Stuck(_) | Ending::Withheld(_) | Ending::Abandoned)) => {
+            Ok(State::Closed(Ending::Stuck(_) | Ending::Unready(_) | Ending::Withheld(_) | Ending::Abandoned)) => {
                 newest.as_ref() != Some(&run.id)
             }
             Ok(State::Empty | State::Closed(_)) => true,

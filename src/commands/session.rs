@@ -124,7 +124,7 @@ pub(super) fn close_harmless(run: &Run, bench: &Bench) -> Result<(), Refusal> {
     let mut facts = vec![Fact::Reopened {
         actor: bench.actor.clone(),
     }];
-    facts.extend(turned.is_none().then_some(Fact::Turned { why }));
+    facts.extend(turned.is_none().then_some(Fact::Turned { why, then: None }));
     facts.push(Fact::Closed {
         ending: Ending::Untouched(why),
     });
@@ -169,7 +169,7 @@ pub(super) fn pinned(bench: &Bench) -> Result<Vec<Timestamp>, Refusal> {
         .map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
     let is_open = |run: &&Run| {
         !matches!(run.state(), Ok(State::Empty | State::Closed(_)))
-            || matches!(run.state(), Ok(State::Closed(Ending::Stuck(_))))
+            || matches!(run.state(), Ok(State::Closed(Ending::Stuck(_) | Ending::Unready(_))))
             // A person has ended it half-way: the state before it may still be wanted, until something else is done.
             || (matches!(run.state(), Ok(State::Closed(Ending::Abandoned))) && is_newest(run, &list))
     };

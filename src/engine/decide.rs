@@ -108,7 +108,7 @@ fn back(history: &History, turn: Turn) -> Next<'_> {
     if plan.kind == RunKind::Backup || (plan.kind == RunKind::Deploy && !history.has_deploy_begun()) {
         return Next::Close(Ending::Untouched(turn));
     }
-    if held(history, turn) {
+    if history.response().or_else(|| response(history, turn)) == Some(OnFailure::Hold) {
         return Next::Close(Ending::Withheld(turn));
     }
     for stage in &plan.back {
@@ -135,6 +135,7 @@ fn back(history: &History, turn: Turn) -> Next<'_> {
                         // else.
                         (RunKind::Rollback, StageName::Prepare) if failure.permanent => Ending::Untouched(turn),
                         (RunKind::Rollback, StageName::Prepare) => Ending::Unprepared(turn),
+                        _ if !has_touched(history) => Ending::Unready(turn),
                         _ => Ending::Stuck(turn),
                     });
                 }
@@ -164,8 +165,34 @@ fn back(history: &History, turn: Turn) -> Next<'_> {
     })
 }
 
+/// What follows a turn, decided once: the loop writes it down beside the turn, and everybody who speaks of it repeats that.
+/// `None` where nothing was deployed, so that there is nothing to go back from.
+#[must_use]
+pub fn response(history: &History, turn: Turn) -> Option<OnFailure> {
+    if history.plan().kind == RunKind::Deploy && !history.has_deploy_begun() {
+        return None;
+    }
+    Some(if is_held(history, turn) {
+        OnFailure::Hold
+    } else {
+        OnFailure::Rollback
+    })
+}
+
+/// Whether the way back has begun to change anything: before that, production is what the release made of it.
+fn has_touched(history: &History) -> bool {
+    let mut steps = history.plan().back.iter().flat_map(|stage| &stage.steps);
+    steps.any(|step| {
+        let changes = matches!(
+            step.action,
+            Action::Quiesce | Action::Restore(_) | Action::Undo(_) | Action::Start
+        );
+        changes && history.step(&step.id).is_some()
+    })
+}
+
 /// Whether the policy leaves the failed state for a person.
-fn held(history: &History, turn: Turn) -> bool {
+fn is_held(history: &History, turn: Turn) -> bool {
     let policy = &history.plan().policy;
     let wish = match turn {
         Turn::Asked | Turn::Decided => OnFailure::Rollback,

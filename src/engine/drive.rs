@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::engine::decide::{Next, decide};
+use crate::engine::decide::{Next, decide, response};
 use crate::engine::history::History;
 use crate::engine::ledger::{Ledger, LedgerError};
 use crate::model::event::{Level, Voice};
@@ -75,9 +75,9 @@ pub fn drive(ledger: &mut Ledger, acts: &dyn Acts, stop: &Stop, voice: &Voice) -
         match decide(ledger.history()) {
             Next::Over(ending) => return Ok(Arrival::Closed(ending)),
             Next::Close(ending) => ledger.append(&Fact::Closed { ending })?,
-            Next::Turn(why) => ledger.append(&Fact::Turned { why })?,
+            Next::Turn(why) => ledger.append(&turned(ledger.history(), why))?,
             Next::Begin(..) if is_ahead && stop.is_asked() => {
-                ledger.append(&Fact::Turned { why: Turn::Interrupted })?;
+                ledger.append(&turned(ledger.history(), Turn::Interrupted))?;
             }
             Next::Begin(stage, _) if wants_pause(stop, at_turn, stage.name) => return Ok(Arrival::Paused),
             Next::Begin(stage, steps) => {
@@ -103,6 +103,14 @@ pub fn drive(ledger: &mut Ledger, acts: &dyn Acts, stop: &Stop, voice: &Voice) -
                 side_by_side(ledger, acts, &steps)?;
             }
         }
+    }
+}
+
+/// The turn, with what is decided to follow.
+fn turned(history: &History, why: Turn) -> Fact {
+    Fact::Turned {
+        why,
+        then: response(history, why),
     }
 }
 

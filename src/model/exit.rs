@@ -47,6 +47,8 @@ impl ExitCode {
     pub const INCONCLUSIVE: Self = Self(34);
     /// Production is as it was left: a person has ended an unfinished run as things were.
     pub const ABANDONED: Self = Self(35);
+    /// Production is new and failed: the way back could not be made ready, and nothing was put back.
+    pub const UNREADY: Self = Self(36);
     /// Production is untouched: the backup was not found or is damaged.
     pub const NO_BACKUP: Self = Self(40);
     /// Production is untouched: the backup or journal was made by a newer guard.
@@ -173,6 +175,11 @@ pub const TABLE: &[Meaning] = &[
         "`guard abort`: a person has ended an unfinished run as things were",
     ),
     row(
+        ExitCode::UNREADY,
+        "new, failed",
+        "the way back could not be made ready, so nothing was put back; `guard resume` tries again",
+    ),
+    row(
         ExitCode::NO_BACKUP,
         "untouched",
         "the backup was not found or is damaged",
@@ -209,6 +216,7 @@ impl Ending {
             Self::NothingToUndo(_) => ExitCode::NOTHING_TO_UNDO,
             Self::Withheld(_) => ExitCode::WITHHELD,
             Self::RestoredUnhealthy(_) => ExitCode::RESTORED_UNHEALTHY,
+            Self::Unready(_) => ExitCode::UNREADY,
             Self::Stuck(_) => ExitCode::STUCK,
             Self::Abandoned => ExitCode::ABANDONED,
         }
@@ -222,7 +230,7 @@ impl Ending {
             Self::Deployed => "new, verified",
             Self::Inconclusive => "new, unproven",
             Self::RolledBack(_) | Self::NothingToUndo(_) => "old, verified",
-            Self::Withheld(_) => "new, failed",
+            Self::Withheld(_) | Self::Unready(_) => "new, failed",
             Self::RestoredUnhealthy(_) => "old, unhealthy",
             Self::Stuck(_) => "mixed",
             Self::Abandoned => "as it was left",
@@ -251,6 +259,7 @@ impl Ending {
             | Self::NothingToUndo(turn)
             | Self::Withheld(turn)
             | Self::RestoredUnhealthy(turn)
+            | Self::Unready(turn)
             | Self::Stuck(turn) => Some(turn),
         }
     }

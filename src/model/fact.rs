@@ -8,6 +8,7 @@ use super::health::{Finding, Tally};
 use super::intervention::Intervention;
 use super::name::RunId;
 use super::plan::{Plan, StepId};
+use super::policy::OnFailure;
 
 /// One line of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,6 +59,9 @@ pub enum Fact {
     Turned {
         /// Why.
         why: Turn,
+        /// What was decided to follow; `None` in journals of before it was written down, and where nothing was deployed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        then: Option<OnFailure>,
     },
     /// A closed or cut-off run goes on, under this actor.
     Reopened {
@@ -262,6 +266,8 @@ pub enum Ending {
     Withheld(Turn),
     /// Old, and its probes do not pass.
     RestoredUnhealthy(Turn),
+    /// New and failed: the way back could not be made ready, and nothing was put back; it can be tried again.
+    Unready(Turn),
     /// Mixed: the rollback stopped half-way, and can be continued.
     Stuck(Turn),
     /// As it was left: a person has ended an unfinished run as things were.

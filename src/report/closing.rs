@@ -64,7 +64,7 @@ impl Closing {
     pub fn account(&self, course: &Course, ending: Ending) -> Account {
         let mut why = Vec::new();
         let failed = match (ending.turn(), course.cause(), course.obstacle()) {
-            (_, _, Some(obstacle)) if matches!(ending, Ending::Stuck(_)) => {
+            (_, _, Some(obstacle)) if matches!(ending, Ending::Stuck(_) | Ending::Unready(_)) => {
                 why.extend(reasons(obstacle));
                 if let Some(cause) = course.cause() {
                     why.push(format!(

@@ -181,7 +181,7 @@ impl Course {
                     failure: failure.clone(),
                 });
             }
-            Fact::Turned { why } => self.turned = Some((*why, record.at)),
+            Fact::Turned { why, .. } => self.turned = Some((*why, record.at)),
             Fact::Reopened { actor } => {
                 self.ended = None;
                 self.finisher = Some(actor.clone());

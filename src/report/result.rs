@@ -162,6 +162,7 @@ pub fn word(ending: Ending) -> &'static str {
         Ending::NothingToUndo(_) => "nothing-to-undo",
         Ending::Withheld(_) => "withheld",
         Ending::RestoredUnhealthy(_) => "restored-unhealthy",
+        Ending::Unready(_) => "unready",
         Ending::Stuck(_) => "stuck",
         Ending::Abandoned => "abandoned",
     }

@@ -103,6 +103,15 @@ pub(super) fn of_deploy(ending: Ending, kind: RunKind, backup: &str, again: Stri
             "to see what is kept",
             "status".to_owned(),
         ),
+        Ending::Unready(turn) => (
+            format!(
+                "{}; the way back to {backup} could not be made ready, so nothing was put back, and the failed release is \
+                 still there.",
+                reason(turn)
+            ),
+            "to try again to go back, once that is mended",
+            "resume".to_owned(),
+        ),
         Ending::Stuck(_) => (
             "The way back stopped half-way: a part of production is old, a part is new.".to_owned(),
             "to continue",

@@ -104,7 +104,7 @@ impl Narrator {
                 yields::lines(step, self.action(step), yields, took)
             }
             Fact::Failed { step, failure } => self.failed(step, failure),
-            Fact::Turned { why } => vec![self.turned(*why)],
+            Fact::Turned { why, then } => vec![Self::turned(*why, *then)],
             Fact::Reopened { actor } => {
                 self.announced.clear();
                 let process = format!("pid {} on {}", actor.pid, actor.host);
@@ -220,21 +220,12 @@ impl Narrator {
         lines
     }
 
-    fn turned(&self, why: Turn) -> Line {
-        let policy = self.course.opened.as_ref().map(|opened| &opened.plan.policy);
-        let holds = policy.is_some_and(|policy| {
-            let on = match why {
-                Turn::DeployUnknown => policy.on_unknown,
-                Turn::Interrupted => policy.on_interrupt,
-                _ => policy.on_failure,
-            };
-            on == OnFailure::Hold
-        });
+    fn turned(why: Turn, then: Option<OnFailure>) -> Line {
         match why {
             Turn::Asked => Line::new(Tone::Info, "Going back, as asked"),
             Turn::Decided => Line::new(Tone::Warn, format!("{}: turning back", reason(why))),
             Turn::BackupFailed => Line::new(Tone::Warn, format!("{}: nothing will be deployed", reason(why))),
-            _ if holds => Line::new(
+            _ if then == Some(OnFailure::Hold) => Line::new(
                 Tone::Warn,
                 format!("{}: the rollback is withheld, as was decided before", reason(why)),
             ),

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use crate::model::fact::{Actor, Ending, Fact, Failure, Record, Turn, Yield};
 use crate::model::name::RunId;
 use crate::model::plan::{Action, Plan, StageName, Step, StepId};
+use crate::model::policy::OnFailure;
 
 /// A record that cannot follow the ones before it: the journal is not guard's, or guard has a bug.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,7 @@ pub struct History {
     reopened: bool,
     steps: BTreeMap<StepId, StepHistory>,
     turned: Option<(Turn, DateTime<Utc>)>,
+    response: Option<OnFailure>,
     closed: Option<Ending>,
     next: u64,
 }
@@ -88,6 +90,7 @@ impl History {
             reopened: false,
             steps: BTreeMap::new(),
             turned: None,
+            response: None,
             closed: None,
             next: first.seq + 1,
         };
@@ -140,7 +143,10 @@ impl History {
                 _ => return impossible(format!("`{step}` was not begun")),
             },
             Fact::Turned { .. } if self.turned.is_some() => return impossible("the run has turned already".to_owned()),
-            Fact::Turned { why } => self.turned = Some((*why, record.at)),
+            Fact::Turned { why, then } => {
+                self.turned = Some((*why, record.at));
+                self.response = *then;
+            }
             Fact::Reopened { actor } => {
                 self.actor = actor.clone();
                 self.reopened = true;
@@ -226,6 +232,12 @@ impl History {
     #[must_use]
     pub fn turned(&self) -> Option<Turn> {
         self.turned.map(|(turn, _)| turn)
+    }
+
+    /// What was decided to follow the turn; `None` before it, and in journals of before that was written down.
+    #[must_use]
+    pub fn response(&self) -> Option<OnFailure> {
+        self.response
     }
 
     /// When it went back, where it did.

@@ -199,6 +199,7 @@ fn a_failure_before_the_deploy_command_leaves_production_untouched() {
     assert_eq!(next(&journal), "turn BackupFailed");
     journal.add(Fact::Turned {
         why: Turn::BackupFailed,
+        then: None,
     });
     assert_eq!(next(&journal), "close Untouched(BackupFailed)");
 }
@@ -234,7 +235,10 @@ fn a_run_that_was_cut_off_before_the_deploy_command_is_closed_untouched() {
     let mut journal = deploy();
     journal.begun(Action::Baseline).add(Fact::Reopened { actor: actor() });
     assert_eq!(next(&journal), "turn Interrupted");
-    journal.add(Fact::Turned { why: Turn::Interrupted });
+    journal.add(Fact::Turned {
+        why: Turn::Interrupted,
+        then: None,
+    });
     assert_eq!(next(&journal), "close Untouched(Interrupted)");
 }
 
@@ -255,7 +259,7 @@ fn the_way_back_is_walked_in_order_and_names_its_cause() {
         }
         journal.failed(action);
         assert_eq!(next(&journal), format!("turn {turn:?}"));
-        journal.add(Fact::Turned { why: turn });
+        journal.add(Fact::Turned { why: turn, then: None });
         assert_eq!(next(&journal), "evidence");
         journal.prepared(Work::Changed(vec!["schema".into()]));
         assert_eq!(next(&journal), "quiesce");
@@ -278,6 +282,7 @@ fn a_deployment_that_changed_nothing_stops_nothing() {
         .failed(Action::Deploy)
         .add(Fact::Turned {
             why: Turn::DeployFailed,
+            then: None,
         })
         .prepared(Work::Unchanged);
     assert_eq!(next(&journal), "prove");
@@ -288,7 +293,10 @@ fn a_deployment_that_changed_nothing_stops_nothing() {
 #[test]
 fn a_rollback_by_hand_that_cannot_be_made_ready_has_touched_nothing() {
     let mut journal = Journal::of(plan(RunKind::Rollback, Policy::default()));
-    journal.add(Fact::Turned { why: Turn::Asked });
+    journal.add(Fact::Turned {
+        why: Turn::Asked,
+        then: None,
+    });
     journal.done(Action::Evidence, Yield::Nothing);
     for _ in 0..3 {
         assert_eq!(next(&journal), "prepare/db");
@@ -297,7 +305,10 @@ fn a_rollback_by_hand_that_cannot_be_made_ready_has_touched_nothing() {
     assert_eq!(next(&journal), "close Unprepared(Asked)");
 
     let mut journal = Journal::of(plan(RunKind::Rollback, Policy::default()));
-    journal.add(Fact::Turned { why: Turn::Asked });
+    journal.add(Fact::Turned {
+        why: Turn::Asked,
+        then: None,
+    });
     journal.done(Action::Evidence, Yield::Nothing);
     journal.begun(Action::Prepare(resource())).add(Fact::Failed {
         step: Step::of(Action::Prepare(resource())).id,
@@ -314,6 +325,7 @@ fn a_step_back_is_tried_three_times_and_then_a_person_is_needed() {
     let mut journal = deploy();
     journal.deployed().failed(Action::Gate).add(Fact::Turned {
         why: Turn::VerifyFailed,
+        then: None,
     });
     journal.prepared(Work::Changed(Vec::new())).quiesced();
     for _ in 0..2 {
@@ -333,6 +345,41 @@ fn a_step_back_is_tried_three_times_and_then_a_person_is_needed() {
 }
 
 #[test]
+fn a_way_back_that_cannot_be_made_ready_leaves_the_release_and_is_not_called_half_way() {
+    let mut journal = deploy();
+    journal.deployed().failed(Action::Gate).add(Fact::Turned {
+        why: Turn::VerifyFailed,
+        then: Some(OnFailure::Rollback),
+    });
+    journal.done(Action::Evidence, Yield::Nothing);
+    for _ in 0..3 {
+        assert_eq!(next(&journal), "prepare/db");
+        journal.failed(Action::Prepare(resource()));
+    }
+    assert_eq!(next(&journal), "close Unready(VerifyFailed)");
+    journal
+        .add(Fact::Closed {
+            ending: Ending::Unready(Turn::VerifyFailed),
+        })
+        .add(Fact::Reopened { actor: actor() });
+    assert_eq!(next(&journal), "prepare/db", "a resume tries again");
+}
+
+#[test]
+fn what_was_decided_at_the_turn_is_what_is_done() {
+    let mut journal = deploy();
+    journal.deployed().failed(Action::Gate).add(Fact::Turned {
+        why: Turn::VerifyFailed,
+        then: Some(OnFailure::Hold),
+    });
+    assert_eq!(
+        next(&journal),
+        "close Withheld(VerifyFailed)",
+        "the policy alone would go back"
+    );
+}
+
+#[test]
 fn the_lack_of_evidence_does_not_keep_production_down() {
     let mut journal = deploy();
     journal
@@ -340,6 +387,7 @@ fn the_lack_of_evidence_does_not_keep_production_down() {
         .failed(Action::Gate)
         .add(Fact::Turned {
             why: Turn::VerifyFailed,
+            then: None,
         })
         .failed(Action::Evidence);
     assert_eq!(next(&journal), "prepare/db");
@@ -353,6 +401,7 @@ fn an_old_state_that_is_not_well_is_said_to_be_unhealthy() {
         .failed(Action::Gate)
         .add(Fact::Turned {
             why: Turn::VerifyFailed,
+            then: None,
         })
         .prepared(Work::Changed(Vec::new()));
     journal
@@ -372,12 +421,14 @@ fn no_rollback_withholds_and_so_does_the_data_policy() {
     let mut journal = Journal::of(plan(RunKind::Deploy, hold.clone()));
     journal.deployed().failed(Action::Gate).add(Fact::Turned {
         why: Turn::VerifyFailed,
+        then: None,
     });
     assert_eq!(next(&journal), "close Withheld(VerifyFailed)");
 
     let mut journal = deploy();
     journal.deployed().failed(Action::Gate).add(Fact::Turned {
         why: Turn::VerifyFailed,
+        then: None,
     });
     journal.prepared(Work::Withheld("rows were written".into()));
     assert_eq!(next(&journal), "close Withheld(VerifyFailed)");
@@ -440,7 +491,10 @@ fn what_a_person_decides_during_the_watch_is_done_whatever_the_policy_says() {
             },
         });
         assert_eq!(next(&journal), "turn Decided");
-        journal.add(Fact::Turned { why: Turn::Decided });
+        journal.add(Fact::Turned {
+            why: Turn::Decided,
+            then: None,
+        });
         assert_eq!(
             next(&journal),
             "evidence",
@@ -468,6 +522,7 @@ fn fault_a11_what_was_stopped_is_stopped_again_after_a_resume() {
     let mut journal = deploy();
     journal.deployed().failed(Action::Gate).add(Fact::Turned {
         why: Turn::VerifyFailed,
+        then: None,
     });
     journal
         .prepared(Work::Changed(vec!["schema".into()]))
@@ -522,6 +577,7 @@ fn fault_a11_work_that_was_found_late_is_not_looked_for_again() {
     let mut journal = deploy();
     journal.deployed().failed(Action::Gate).add(Fact::Turned {
         why: Turn::VerifyFailed,
+        then: None,
     });
     // It may be swapped in already, and would be found unchanged then.
     journal

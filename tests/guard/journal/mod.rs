@@ -79,6 +79,7 @@ pub fn facts(run: &RunId, host: &str) -> Vec<Fact> {
         },
         Fact::Turned {
             why: Turn::DeployFailed,
+            then: None,
         },
         Fact::Closed {
             ending: Ending::RolledBack(Turn::DeployFailed),

@@ -26,13 +26,14 @@ const TURNS: [Turn; 9] = [
 ];
 
 fn every_ending() -> Vec<Ending> {
-    let forms: [fn(Turn) -> Ending; 7] = [
+    let forms: [fn(Turn) -> Ending; 8] = [
         Ending::Untouched,
         Ending::Unprepared,
         Ending::RolledBack,
         Ending::NothingToUndo,
         Ending::Withheld,
         Ending::RestoredUnhealthy,
+        Ending::Unready,
         Ending::Stuck,
     ];
     let turned = forms.iter().flat_map(|form| TURNS.map(form));
@@ -70,6 +71,7 @@ fn the_codes_are_those_that_are_promised() {
         (Ending::RestoredUnhealthy(Turn::DeployFailed), 32, "old, unhealthy"),
         (Ending::Inconclusive, 34, "new, unproven"),
         (Ending::Abandoned, 35, "as it was left"),
+        (Ending::Unready(Turn::WatchFailed), 36, "new, failed"),
     ];
     for (ending, code, production) in promised {
         assert_eq!(ending.exit_code().number(), code, "{ending:?}");
@@ -79,7 +81,7 @@ fn the_codes_are_those_that_are_promised() {
     assert_eq!(
         numbers,
         [
-            0, 2, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 30, 31, 32, 33, 34, 35, 40, 41, 70
+            0, 2, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 30, 31, 32, 33, 34, 35, 36, 40, 41, 70
         ]
     );
 }

@@ -1,9 +1,10 @@
 //! Plain lines: exact, few, and nothing in them that a terminal would obey.
 
 use guard::model::event::{Event, Level};
-use guard::model::fact::{Ending, Turn, Yield};
+use guard::model::fact::{Ending, Fact, Turn, Yield};
 use guard::model::health::Tally;
 use guard::model::plan::Action;
+use guard::model::policy::OnFailure;
 use guard::report::style::{Form, Volume};
 
 use super::capture::{said, shown, style};
@@ -207,11 +208,11 @@ fn long_work_is_told_every_five_seconds() {
 
 #[test]
 fn a_withheld_rollback_is_not_called_a_way_back() {
-    let mut journal = deployed();
-    if let guard::model::fact::Fact::Opened { plan, .. } = &mut journal.0[0].fact {
-        plan.policy.on_failure = guard::model::policy::OnFailure::Hold;
-    }
-    let text = said(style(Form::Plain), journal.turned(40, Turn::VerifyFailed).events());
+    let held = Fact::Turned {
+        why: Turn::VerifyFailed,
+        then: Some(OnFailure::Hold),
+    };
+    let text = said(style(Form::Plain), deployed().and(40, held).events());
     assert!(
         text.ends_with("[WARN] The verification failed: the rollback is withheld, as was decided before\n"),
         "{text}"

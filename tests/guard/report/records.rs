@@ -76,7 +76,7 @@ impl Journal {
     }
 
     pub fn turned(self, seconds: i64, why: Turn) -> Self {
-        self.and(seconds, Fact::Turned { why })
+        self.and(seconds, Fact::Turned { why, then: None })
     }
 
     pub fn closed(self, seconds: i64, ending: Ending) -> Self {

@@ -254,7 +254,7 @@ impl Oracle {
             0 | 20..=24 => is_back && is_kept && is_up && self.is_old_well,
             // What stopped half-way must be resumable, which the next call shows.
             30 | 33 => true,
-            31 => !is_swapped,
+            31 | 36 => !is_swapped,
             32 => is_back && is_kept && (!self.is_old_well || self.is_disturbed || (!is_up && !is_swapped)),
             34 => !is_swapped && all(|truth| &truth.after) && self.deploys == 1,
             _ => false,

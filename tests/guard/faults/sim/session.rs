@@ -197,7 +197,7 @@ fn close(world: &Shared, guard: u32, run: &RunId, bytes: &[u8]) {
     let why = Turn::Interrupted;
     for fact in [
         Fact::Reopened { actor: actor(guard) },
-        Fact::Turned { why },
+        Fact::Turned { why, then: None },
         Fact::Closed {
             ending: Ending::Untouched(why),
         },
@@ -215,7 +215,7 @@ fn resume(world: &Shared, guard: u32, scenario: &Scenario) -> u8 {
             Err(code) => return code,
         };
         match state(&records) {
-            State::Open | State::Closed(Ending::Stuck(_)) => open = Some((run, bytes)),
+            State::Open | State::Closed(Ending::Stuck(_) | Ending::Unready(_)) => open = Some((run, bytes)),
             // It came to its end and could not say so any more.
             State::Closed(ending) => ended = ending.exit_code().number(),
             State::Empty => {}
