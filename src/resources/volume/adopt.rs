@@ -17,7 +17,7 @@ use super::walk;
 use crate::resources::names::escaped;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
-use crate::system::disk::{self, At};
+use crate::system::disk::{self, At, Dir};
 
 fn bad(message: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, message.into())
@@ -188,7 +188,7 @@ impl Met {
 pub(super) fn copy(path: &Path, live: &Path, slot: &Slot, level: i32, cx: &Context) -> Result<Copied> {
     let spoiled = |error| not_adopted(path, error);
     let root = Root::of(path, live)?;
-    let own = walk::own_node(live)?;
+    let own = walk::own_node(&Dir::open(live).at("open", live)?)?;
     let own = Node {
         mtime: (own.mtime.0, 0),
         ..own

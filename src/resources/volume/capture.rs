@@ -1,20 +1,20 @@
 //! Copies a live tree into the backup: one archive and one index, digests running along.
 
 use std::io::{self, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::archive::Writer;
 use super::chunks::{self, Parcel};
 use super::compressed::Compressed;
 use super::node::{Node, Portrait, Precision, Shape};
-use super::walk::{self, Met, walk};
+use super::walk::{self, Found, Met, walk};
 use crate::model::artifact::FileEntry;
 use crate::model::fingerprint::Fingerprint;
 use crate::resources::names::escaped;
 use crate::resources::progress::Progress;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
-use crate::system::disk::Digest;
+use crate::system::disk::{At, Digest, Dir};
 
 /// The archive's name in the slot.
 pub(super) const ARCHIVE: &str = "data.tar.zst";
@@ -164,31 +164,31 @@ impl Read for Exact<'_, '_> {
 /// # Errors
 /// Something cannot be read, the copy cannot be written, or guard was asked to stop.
 pub(super) fn copy_directory(
-    root: &Path,
+    root: &Dir,
     slot: &Slot,
     level: i32,
     expected: Option<u64>,
     cx: &Context,
 ) -> Result<Copied> {
     let mut copy = Copy::begin(slot, level, Precision::Nanoseconds, expected, cx)?;
-    let mut restless: Vec<(Node, PathBuf)> = Vec::new();
+    let mut restless: Vec<Node> = Vec::new();
     walk(root, true, cx, |met| match met {
-        Met::Lost(sentence) => {
+        Met::Stays(sentence) | Met::Lost(sentence) => {
             copy.lose(sentence);
             Ok(())
         }
-        Met::Node(node, path, _) => {
+        Met::Node(node, found, _) => {
             if node.path.is_empty() && !node.xattrs.is_empty() {
                 copy.lose("attributes of the directory itself".to_owned());
             }
             if node.shape == Shape::File {
-                if !read_once(&mut copy, &node, path, true)? {
-                    restless.push((node, path.to_owned()));
+                if !read_once(&mut copy, &node, found, true)? {
+                    restless.push(node);
                 }
                 return Ok(());
             }
             copy.take(&node, &mut io::empty())
-                .map_err(|error| not_copied(path, error))
+                .map_err(|error| not_copied(&found.shown(), error))
         }
     })?;
     for attempt in 1..=ATTEMPTS {
@@ -197,16 +197,21 @@ pub(super) fn copy_directory(
         }
         cx.clock.sleep(std::time::Duration::from_millis(50) * attempt);
         let mut still = Vec::new();
-        for (node, path) in restless {
+        for node in restless {
+            let (around, name) = match root.around(&node.path) {
+                Ok(around) => around,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error).at("open", &root.shown_at(&node.path))?,
+            };
             // A later entry of an archive replaces an earlier one of the same path, for guard and for any tar.
-            if !read_once(&mut copy, &node, &path, false)? {
-                still.push((node, path));
+            if !read_once(&mut copy, &node, &Found::new(&around, name), false)? {
+                still.push(node);
             }
         }
         restless = still;
     }
     let mut copied = copy.finish(slot)?;
-    copied.restless = restless.into_iter().map(|(node, _)| escaped(&node.path)).collect();
+    copied.restless = restless.into_iter().map(|node| escaped(&node.path)).collect();
     Ok(copied)
 }
 
@@ -258,10 +263,11 @@ pub(super) fn not_copied(path: &Path, error: io::Error) -> ResourceError {
 }
 
 /// Copies a file; whether it was still meanwhile. One that is gone by now is passed over.
-fn read_once(copy: &mut Copy<'_>, met: &Node, path: &Path, is_first: bool) -> Result<bool> {
-    let Some(file) = walk::open_file(path)? else {
+fn read_once(copy: &mut Copy<'_>, met: &Node, found: &Found<'_>, is_first: bool) -> Result<bool> {
+    let Some(file) = found.open_file()? else {
         return Ok(true);
     };
+    let path = &found.shown();
     let Some(before) = walk::look_at_file(&file, path)? else {
         return Ok(false);
     };

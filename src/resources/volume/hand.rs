@@ -1,6 +1,6 @@
 //! Who reads a volume and moves entries in it: guard itself, where it sees the directory, or guard in a container beside it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::capture::{self, Copied};
 use super::chunks::{self, Backup, Extent, Form, Packed};
@@ -15,12 +15,12 @@ use crate::model::artifact::Artifact;
 use crate::model::fingerprint::Fingerprint;
 use crate::resources::{Result, Slot};
 use crate::system::context::Context;
-use crate::system::disk;
+use crate::system::disk::{self, At, Dir};
 
 /// What can read a volume and move entries in it.
 pub(super) enum Hand<'c> {
     /// guard itself, in this directory.
-    Here(PathBuf),
+    Here(Dir),
     /// guard in a container beside the volume.
     There(Far<'c>),
 }
@@ -28,9 +28,14 @@ pub(super) enum Hand<'c> {
 impl<'c> Hand<'c> {
     pub(super) fn of(place: &Place, cx: &'c Context) -> Result<Self> {
         match &place.reach {
-            Reach::Directory(path) => Ok(Self::Here(path.clone())),
+            Reach::Directory(path) => Self::here(path),
             Reach::Engine(volume) => Self::in_volume(volume, cx),
         }
+    }
+
+    /// guard itself, in the directory at this path, of which no part is a link.
+    pub(super) fn here(live: &Path) -> Result<Self> {
+        Ok(Self::Here(Dir::open(live).at("open", live)?))
     }
 
     pub(super) fn in_volume(volume: &str, cx: &'c Context) -> Result<Self> {
@@ -40,7 +45,7 @@ impl<'c> Hand<'c> {
     /// What lies aside in it.
     pub(super) fn look(&self) -> Result<Look> {
         match self {
-            Self::Here(live) => inside::look(live),
+            Self::Here(live) => inside::look(live.shown()),
             Self::There(far) => far.look(),
         }
     }
@@ -81,7 +86,7 @@ impl<'c> Hand<'c> {
         cx: &Context,
     ) -> Result<()> {
         match self {
-            Self::Here(live) => unpack::stage(artifact, slot, details, &Aside::new(live, name), cx),
+            Self::Here(live) => unpack::stage(artifact, slot, details, &Aside::new(live.shown(), name), cx),
             Self::There(far) => {
                 let staged = far.stage(name, artifact, slot, details);
                 if staged.is_err() {
@@ -105,7 +110,7 @@ impl<'c> Hand<'c> {
         match self {
             Self::Here(live) => {
                 let mut backup = Backup::of(artifact, slot, details.packed.begun)?;
-                chunks::prepare(&mut backup, (live, name), room, cx)
+                chunks::prepare(&mut backup, (live.shown(), name), room, cx)
             }
             Self::There(far) => far.patch(Wish::Stage, name, (artifact, slot), details),
         }
@@ -122,7 +127,7 @@ impl<'c> Hand<'c> {
         match self {
             Self::Here(live) => {
                 let mut backup = Backup::of(artifact, slot, details.packed.begun)?;
-                chunks::swap_in(&mut backup, live, name, cx)
+                chunks::swap_in(&mut backup, live.shown(), name, cx)
             }
             Self::There(far) => far.patch(Wish::Swap, name, (artifact, slot), details).map(drop),
         }
@@ -131,7 +136,7 @@ impl<'c> Hand<'c> {
     /// Makes this side of single entries live.
     pub(super) fn swap_back_changed(&self, name: &str, to: Side) -> Result<()> {
         match self {
-            Self::Here(live) => chunks::swap_back(live, name, to),
+            Self::Here(live) => chunks::swap_back(live.shown(), name, to),
             Self::There(far) => far.act(&["patch-back", name, to.word()]),
         }
     }
@@ -139,7 +144,7 @@ impl<'c> Hand<'c> {
     /// Makes this side of what lies aside live.
     pub(super) fn swap(&self, name: &str, to: Side) -> Result<()> {
         match self {
-            Self::Here(live) => Aside::new(live, name).swap(to),
+            Self::Here(live) => Aside::new(live.shown(), name).swap(to),
             Self::There(far) => far.act(&["swap", name, to.word()]),
         }
     }
@@ -147,7 +152,7 @@ impl<'c> Hand<'c> {
     /// Removes what lies aside.
     pub(super) fn remove(&self, name: &str) -> Result<()> {
         match self {
-            Self::Here(live) => Aside::new(live, name).remove(),
+            Self::Here(live) => Aside::new(live.shown(), name).remove(),
             Self::There(far) => far.act(&["remove", name]),
         }
     }
@@ -155,7 +160,7 @@ impl<'c> Hand<'c> {
     /// Bytes that what lies aside takes; `None` where only the engine sees it.
     pub(super) fn weigh(&self, name: &str) -> Result<Option<u64>> {
         match self {
-            Self::Here(live) => Ok(Some(disk::weight(&Aside::new(live, name).entries())?)),
+            Self::Here(live) => Ok(Some(disk::weight(&Aside::new(live.shown(), name).entries())?)),
             Self::There(..) => Ok(None),
         }
     }
@@ -163,7 +168,7 @@ impl<'c> Hand<'c> {
     /// Where displaced entries lie, for people.
     pub(super) fn shown(&self, name: &str) -> String {
         match self {
-            Self::Here(live) => format!("directory {}", Aside::new(live, name).entries().display()),
+            Self::Here(live) => format!("directory {}", Aside::new(live.shown(), name).entries().display()),
             Self::There(far) => {
                 let entries = Aside::new(Path::new(""), name).entries();
                 format!("directory {} in the volume {}", entries.display(), far.volume)

@@ -17,7 +17,7 @@ use super::{archive, place, survey, walk};
 use crate::model::fingerprint::Fingerprint;
 use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
-use crate::system::disk::{self, At};
+use crate::system::disk::{self, At, Dir};
 use crate::system::docker::MOUNT;
 
 /// What there is in a volume besides its content.
@@ -108,7 +108,7 @@ pub fn inside(
             } else {
                 Precision::Seconds
             };
-            let (fingerprint, (entries, bytes)) = walk::portrait(live, precision, cx)?;
+            let (fingerprint, (entries, bytes)) = walk::portrait(&opened(live)?, precision, cx)?;
             serde_json::to_value(Seen {
                 fingerprint,
                 entries,
@@ -163,6 +163,10 @@ pub fn inside(
     told.map(|told| Some(signed(&told))).map_err(untold)
 }
 
+fn opened(live: &Path) -> Result<Dir> {
+    Ok(Dir::open(live).at("open", live)?)
+}
+
 fn untold(error: impl std::error::Error + Send + Sync + 'static) -> ResourceError {
     ResourceError::because("could not tell what was found", error)
 }
@@ -189,7 +193,12 @@ fn pack(root: &Path, input: Box<dyn Read + Send>, out: &mut dyn Write, cx: &Cont
     let begun: Option<i64> = serde_json::from_str(&line).map_err(|error| unclear(error.into()))?;
     let lines = begun.map(|_| Lines::of(Box::new(input))).transpose().map_err(unclear)?;
     let mut out = BufWriter::with_capacity(256 * 1024, out);
-    chunks::send(root, Known::of(lines, begun.unwrap_or_default()), &mut out, cx)
+    chunks::send(
+        &opened(root)?,
+        Known::of(lines, begun.unwrap_or_default()),
+        &mut out,
+        cx,
+    )
 }
 
 fn named(live: &Path, name: &str) -> Result<Aside> {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -69,7 +70,7 @@ impl Spot {
     /// Where it is, under this name.
     pub(super) fn at(hand: &Hand<'_>, aside: String, to: Side) -> Self {
         let (live, volume) = match hand {
-            Hand::Here(live) => (escaped(live.as_os_str().as_bytes()), None),
+            Hand::Here(live) => (escaped(live.shown().as_os_str().as_bytes()), None),
             Hand::There(far) => (String::new(), Some(far.volume.clone())),
         };
         Self {
@@ -87,7 +88,7 @@ impl Spot {
             return Hand::in_volume(volume, cx);
         }
         let live = unescaped(&self.live).ok_or_else(|| ResourceError::new("a recorded path is malformed"))?;
-        Ok(Hand::Here(OsString::from_vec(live).into()))
+        Hand::here(Path::new(&OsString::from_vec(live)))
     }
 
     pub(super) fn of(details: &Value) -> Result<Self> {

@@ -17,7 +17,7 @@ use super::aside::is_ours;
 use super::{chunks, stage, walk};
 use crate::resources::names::{escaped, unescaped};
 use crate::resources::{ResourceError, Result};
-use crate::system::disk::{self, At};
+use crate::system::disk::{self, At, Dir};
 
 /// Whose state is live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,7 +177,9 @@ impl Aside {
     }
 
     fn own(&self) -> Result<Own> {
-        Ok(Own::of(&walk::own_node(&self.live)?))
+        Ok(Own::of(&walk::own_node(
+            &Dir::open(&self.live).at("open", &self.live)?,
+        )?))
     }
 
     /// Makes this side live, and the other one lie aside. Safe to repeat; a swap that was cut off is finished first.

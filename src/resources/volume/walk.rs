@@ -1,14 +1,14 @@
 //! Reads a live tree, in a fixed order, without following a link or leaving its file system.
 
 use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, lgetxattr, llistxattr, lstat, openat, statat};
-use walkdir::WalkDir;
+use rustix::fs::{FileType, Stat, fstat, lgetxattr, llistxattr, readlinkat};
 
 use super::aside::is_ours;
 use super::node::{Node, Portrait, Precision, Shape};
@@ -16,14 +16,123 @@ use crate::model::fingerprint::Fingerprint;
 use crate::resources::names::escaped;
 use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
-use crate::system::disk::At;
+use crate::system::disk::{self, At, Dir, Object};
 
 /// What is met on the way through a tree.
 pub(super) enum Met<'p> {
     /// An entry that can be kept, where it is, and what the file system says of it.
-    Node(Node, &'p Path, &'p Stat),
-    /// Something that cannot be kept, as a sentence.
+    Node(Node, &'p Found<'p>, &'p Stat),
+    /// An entry that cannot be kept, as a sentence: it stays where it is whatever goes back.
+    Stays(String),
+    /// A part of an entry that cannot be kept, as a sentence.
     Lost(String),
+}
+
+/// Where an entry is: in an open directory, under a name.
+pub(super) struct Found<'p> {
+    around: &'p Dir,
+    name: &'p [u8],
+}
+
+impl<'p> Found<'p> {
+    pub(super) fn new(around: &'p Dir, name: &'p [u8]) -> Self {
+        Self { around, name }
+    }
+
+    /// For people.
+    pub(super) fn shown(&self) -> PathBuf {
+        if self.name == b"." {
+            self.around.shown().to_owned()
+        } else {
+            self.around.shown_at(self.name)
+        }
+    }
+
+    /// Opens a file for reading, never waiting for a pipe that took its place; `None`: it is gone.
+    pub(super) fn open_file(&self) -> Result<Option<File>> {
+        match self.around.file(self.name) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if is_gone(&error) => Ok(None),
+            Err(error) => Err(error).at("open", &self.shown())?,
+        }
+    }
+
+    /// The attributes that can be put back as they are: the user's own, capabilities, access lists. The others belong to the
+    /// host's security policy.
+    pub(super) fn attributes(&self) -> Result<(Attributes, Vec<Vec<u8>>)> {
+        attributes(&self.around.held(self.name), &self.shown())
+    }
+}
+
+/// So many directories stay open on the way down; one that lies above is opened again on the way up.
+const OPEN: usize = 100;
+
+/// A directory that a walk is in.
+struct Level {
+    /// `None`: to be opened again.
+    dir: Option<Rc<Dir>>,
+    object: Object,
+    /// Below the root.
+    path: Vec<u8>,
+    names: std::vec::IntoIter<OsString>,
+}
+
+/// An entry that comes next: the directory that it is in, its name, and its path below the root.
+type Next = (Rc<Dir>, OsString, Vec<u8>);
+
+/// A walk that is under way.
+struct Walk<'w> {
+    root: &'w Dir,
+    levels: Vec<Level>,
+}
+
+impl Walk<'_> {
+    fn enter(&mut self, dir: Dir, path: Vec<u8>) -> io::Result<()> {
+        let object = dir.object()?;
+        let names = dir.names()?.into_iter();
+        self.levels.push(Level {
+            dir: Some(Rc::new(dir)),
+            object,
+            path,
+            names,
+        });
+        if let Some(above) = self.levels.len().checked_sub(OPEN)
+            && let Some(level) = self.levels.get_mut(above)
+        {
+            level.dir = None;
+        }
+        Ok(())
+    }
+
+    /// The next entry.
+    fn next(&mut self) -> io::Result<Option<Next>> {
+        while let Some(level) = self.levels.last_mut() {
+            let Some(name) = level.names.next() else {
+                self.levels.pop();
+                continue;
+            };
+            let dir = if let Some(dir) = &level.dir {
+                Rc::clone(dir)
+            } else {
+                let dir = self.root.dir(&level.path)?;
+                if dir.object()? != level.object {
+                    return Err(io::Error::other("it was moved while it was read"));
+                }
+                Rc::clone(level.dir.insert(Rc::new(dir)))
+            };
+            let path = joined(&level.path, name.as_bytes());
+            return Ok(Some((dir, name, path)));
+        }
+        Ok(None)
+    }
+}
+
+fn joined(above: &[u8], name: &[u8]) -> Vec<u8> {
+    if above.is_empty() {
+        name.to_vec()
+    } else {
+        [above, b"/", name].concat()
+    }
 }
 
 /// Goes through the tree at `root`, itself first, then depth first with sorted names. What vanishes on the way is passed
@@ -32,103 +141,112 @@ pub(super) enum Met<'p> {
 /// # Errors
 /// Something cannot be read, `take` fails, or guard was asked to stop.
 pub(super) fn walk(
-    root: &Path,
+    root: &Dir,
     with_xattrs: bool,
     cx: &Context,
     mut take: impl FnMut(Met<'_>) -> Result<()>,
 ) -> Result<()> {
-    let mut around = Around::default();
-    let device = around.look(root).at("look at", root)?.st_dev;
-    let above = root.as_os_str().len();
+    let shown = root.shown();
+    let own = root.stat().at("look at", shown)?;
+    let device = own.st_dev;
     let mut linked: HashMap<u64, Vec<u8>> = HashMap::new();
-    let entries = WalkDir::new(root)
-        .sort_by_file_name()
-        .same_file_system(true)
-        .into_iter()
-        .filter_entry(|entry| entry.depth() != 1 || !is_ours(entry.file_name()));
-    for entry in entries {
+    // A mounted file looks like any other to a plain look.
+    let has_mounts = has_mounts_below(root);
+    let met = |found: &Found<'_>, path, shape, stat: &Stat, take: &mut dyn FnMut(Met<'_>) -> Result<()>| {
+        meet(found, path, shape, stat, with_xattrs, take)
+    };
+    met(&Found::new(root, b"."), Vec::new(), Shape::Directory, &own, &mut take)?;
+    let mut walk = Walk {
+        root,
+        levels: Vec::new(),
+    };
+    let top = root.again().at("open", shown)?;
+    walk.enter(top, Vec::new()).at("read the directory", shown)?;
+    while let Some((dir, name, path)) = walk.next().at("read", shown)? {
         if cx.stop.is_asked() {
             return Err(ResourceError::new(format!(
                 "reading {} was stopped because guard was asked to stop",
-                root.display()
+                shown.display()
             )));
         }
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) if error.depth() > 0 && error.io_error().is_some_and(is_gone) => continue,
-            Err(error) => {
-                return Err(ResourceError::because(
-                    format!("could not read {}", root.display()),
-                    error,
-                ));
-            }
-        };
-        let path = entry.path();
-        let stat = match around.look(path) {
-            Ok(stat) => stat,
-            Err(error) if entry.depth() > 0 && is_gone(&error) => continue,
-            Err(error) => return Err(error).at("look at", path)?,
-        };
-        // Every path begins with the root's, as it was given.
-        let below = path.as_os_str().as_bytes().get(above..).unwrap_or_default();
-        let below = below.strip_prefix(b"/").unwrap_or(below).to_vec();
-        if stat.st_dev != device {
-            take(Met::Lost(format!("another file system mounted at {}", escaped(&below))))?;
-            continue;
-        }
-        let Some(shape) = shape(&stat, path, &below, &mut linked)? else {
-            take(Met::Lost(format!("{} {}", noun(&stat), escaped(&below))))?;
+        let name = name.as_bytes();
+        let found = Found::new(&dir, name);
+        let Some(stat) = dir.look(name).at("look at", &found.shown())? else {
             continue;
         };
-        let mut xattrs = Vec::new();
-        if with_xattrs && !matches!(shape, Shape::Hardlink(_)) {
-            let (kept, lost) = attributes(path)?;
-            xattrs = kept;
-            for name in lost {
-                take(Met::Lost(format!(
-                    "attribute {} of {}",
-                    escaped(&name),
-                    escaped(&below)
-                )))?;
-            }
+        if walk.levels.len() == 1 && is_ours(OsStr::from_bytes(name)) {
+            continue;
         }
-        take(Met::Node(node(below, shape, &stat, xattrs), path, &stat))?;
+        let stays = Met::Stays;
+        let is_mount = has_mounts && dir.is_mount(name).at("look at", &found.shown())?;
+        if stat.st_dev != device || is_mount {
+            take(stays(format!("another file system mounted at {}", escaped(&path))))?;
+            continue;
+        }
+        let shape = match shape(&stat, &found, &path, &mut linked) {
+            Ok(shape) => shape,
+            Err(error) if is_gone(&error) => continue,
+            Err(error) => return Err(error).at("read the link", &found.shown())?,
+        };
+        let Some(shape) = shape else {
+            take(stays(format!("{} {}", noun(&stat), escaped(&path))))?;
+            continue;
+        };
+        if shape != Shape::Directory {
+            met(&found, path, shape, &stat, &mut take)?;
+            continue;
+        }
+        let below = match dir.dir(name) {
+            Ok(below) => below,
+            Err(error) if is_gone(&error) => continue,
+            Err(error) if disk::is_elsewhere(&error) => {
+                take(stays(format!("another file system mounted at {}", escaped(&path))))?;
+                continue;
+            }
+            Err(error) => return Err(error).at("open", &found.shown())?,
+        };
+        met(&found, path.clone(), shape, &stat, &mut take)?;
+        walk.enter(below, path).at("read the directory", &found.shown())?;
     }
     Ok(())
 }
 
-fn is_gone(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound
-}
-
-/// The directory that was opened last: what lies in it is found from there, and not from the root of all again.
-#[derive(Default)]
-struct Around {
-    path: PathBuf,
-    directory: Option<OwnedFd>,
-}
-
-impl Around {
-    /// What the file system says of an entry itself, and not of what a link leads to.
-    fn look(&mut self, path: &Path) -> io::Result<Stat> {
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-            return Ok(lstat(path)?);
-        };
-        if self.directory.is_none() || self.path.as_os_str() != parent.as_os_str() {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let shown = if parent.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                parent
-            };
-            self.directory = Some(openat(CWD, shown, flags, Mode::empty())?);
-            parent.clone_into(&mut self.path);
-        }
-        match &self.directory {
-            Some(directory) => Ok(statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?),
-            None => Ok(lstat(path)?),
+fn meet(
+    found: &Found<'_>,
+    path: Vec<u8>,
+    shape: Shape,
+    stat: &Stat,
+    with_xattrs: bool,
+    take: &mut dyn FnMut(Met<'_>) -> Result<()>,
+) -> Result<()> {
+    let mut xattrs = Vec::new();
+    if with_xattrs && !matches!(shape, Shape::Hardlink(_)) {
+        let (kept, lost) = found.attributes()?;
+        xattrs = kept;
+        for name in lost {
+            take(Met::Lost(format!("attribute {} of {}", escaped(&name), escaped(&path))))?;
         }
     }
+    take(Met::Node(node(path, shape, stat, xattrs), found, stat))
+}
+
+/// Whether anything is mounted somewhere below a directory, as far as the kernel tells.
+fn has_mounts_below(root: &Dir) -> bool {
+    let (Ok(here), Ok(mounts)) = (root.now_at(), std::fs::read_to_string("/proc/self/mountinfo")) else {
+        return true;
+    };
+    let here = here.to_string_lossy().into_owned();
+    // Spaces and their like are written in octal there: such a path is taken for one that may have mounts.
+    let is_plain = !here.contains([' ', '\t', '\n', '\\']) && !here.contains(char::REPLACEMENT_CHARACTER);
+    let within = format!("{}/", here.trim_end_matches('/'));
+    !is_plain
+        || mounts
+            .lines()
+            .any(|line| line.split(' ').nth(4).is_some_and(|at| at.starts_with(&within)))
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
 }
 
 /// The entry that this describes.
@@ -146,12 +264,17 @@ pub(super) fn node(path: Vec<u8>, shape: Shape, stat: &Stat, xattrs: Vec<(String
     }
 }
 
-fn shape(stat: &Stat, path: &Path, below: &[u8], linked: &mut HashMap<u64, Vec<u8>>) -> Result<Option<Shape>> {
+fn shape(
+    stat: &Stat,
+    found: &Found<'_>,
+    below: &[u8],
+    linked: &mut HashMap<u64, Vec<u8>>,
+) -> io::Result<Option<Shape>> {
     Ok(match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => Some(Shape::Directory),
         FileType::Symlink => {
-            let target = std::fs::read_link(path).at("read the link", path)?;
-            Some(Shape::Symlink(target.as_os_str().as_bytes().to_vec()))
+            let target = readlinkat(found.around, found.name, Vec::new())?;
+            Some(Shape::Symlink(target.into_bytes()))
         }
         FileType::RegularFile => {
             if stat.st_nlink < 2 {
@@ -180,14 +303,13 @@ fn noun(stat: &Stat) -> &'static str {
 /// Names and values.
 pub(super) type Attributes = Vec<(String, Vec<u8>)>;
 
-/// The attributes that can be put back as they are: the user's own, capabilities, access lists. The others belong to the
-/// host's security policy.
-pub(super) fn attributes(path: &Path) -> Result<(Attributes, Vec<Vec<u8>>)> {
+/// Reads attributes by a path that leads through an open directory; `shown` is where that is, for people.
+fn attributes(path: &Path, shown: &Path) -> Result<(Attributes, Vec<Vec<u8>>)> {
     let mut list = vec![0_u8; 64 * 1024];
     let length = match llistxattr(path, &mut list[..]) {
         Ok(length) => length,
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOENT) => return Ok((Vec::new(), Vec::new())),
-        Err(error) => return Err(error).at("list the attributes of", path)?,
+        Err(error) => return Err(error).at("list the attributes of", shown)?,
     };
     let (mut kept, mut foreign) = (Vec::new(), Vec::new());
     let names = list.get(..length).unwrap_or_default().split(|byte| *byte == 0);
@@ -203,21 +325,11 @@ pub(super) fn attributes(path: &Path) -> Result<(Attributes, Vec<Vec<u8>>)> {
         match lgetxattr(path, text, &mut value[..]) {
             Ok(length) => value.truncate(length),
             Err(rustix::io::Errno::NODATA | rustix::io::Errno::NOENT) => continue,
-            Err(error) => return Err(error).at("read an attribute of", path)?,
+            Err(error) => return Err(error).at("read an attribute of", shown)?,
         }
         kept.push((text.to_owned(), value));
     }
     Ok((kept, foreign))
-}
-
-/// Opens a file for reading, never waiting for a pipe that took its place.
-pub(super) fn open_file(path: &Path) -> Result<Option<File>> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    match openat(CWD, path, flags, Mode::empty()) {
-        Ok(file) => Ok(Some(File::from(file))),
-        Err(rustix::io::Errno::NOENT) => Ok(None),
-        Err(error) => Err(error).at("open", path)?,
-    }
 }
 
 /// What the file system says of an open file; `None` where it is no file.
@@ -228,8 +340,8 @@ pub(super) fn look_at_file(file: &File, path: &Path) -> Result<Option<Stat>> {
 }
 
 /// The entry of a directory itself, without attributes.
-pub(super) fn own_node(directory: &Path) -> Result<Node> {
-    let stat = lstat(directory).map_err(io::Error::from).at("look at", directory)?;
+pub(super) fn own_node(directory: &Dir) -> Result<Node> {
+    let stat = directory.stat().at("look at", directory.shown())?;
     Ok(node(Vec::new(), Shape::Directory, &stat, Vec::new()))
 }
 
@@ -237,7 +349,7 @@ pub(super) fn own_node(directory: &Path) -> Result<Node> {
 ///
 /// # Errors
 /// It cannot be read, or guard was asked to stop.
-pub(super) fn portrait(root: &Path, precision: Precision, cx: &Context) -> Result<(Fingerprint, (u64, u64))> {
+pub(super) fn portrait(root: &Dir, precision: Precision, cx: &Context) -> Result<(Fingerprint, (u64, u64))> {
     let mut portrait = Portrait::new(precision);
     walk(root, false, cx, |met| {
         if let Met::Node(node, ..) = met {

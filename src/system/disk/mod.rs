@@ -1,5 +1,6 @@
 //! Files: written whole or not at all, private, on disk before anyone believes it. Only ENOENT means absent.
 
+mod dir;
 mod staged;
 mod tree;
 
@@ -8,6 +9,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+pub use dir::{Dir, Object, is_elsewhere};
 pub use staged::{Digest, Staged, remove_strays, set_mode, sha256_file, sha256_hex, sibling};
 pub use tree::{
     exchange, exchange_unsynced, move_new, move_new_unsynced, remove_tree, replace, sync_directory, weight,

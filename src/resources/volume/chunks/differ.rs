@@ -2,18 +2,17 @@
 
 use std::collections::HashSet;
 use std::io::{self, Read};
-use std::path::Path;
 
 use rustix::fs::Stat;
 
 use super::super::node::{Node, Shape};
-use super::super::walk::{Met, attributes, open_file, walk};
+use super::super::walk::{Found, Met, walk};
 use super::cut::name;
 use super::index::{Line, Lines, Seen, is_within, order};
 use super::origin::Origin;
 use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
-use crate::system::disk::At;
+use crate::system::disk::{At, Dir};
 
 /// What has to be exchanged so that a live tree becomes the copy.
 #[derive(Debug, Default)]
@@ -40,7 +39,7 @@ struct Search<'s> {
     open: Vec<Node>,
     /// What changed last before this second cannot have changed unseen since the copy.
     before: i64,
-    live: &'s Path,
+    live: &'s Dir,
 }
 
 fn unread(error: io::Error) -> ResourceError {
@@ -51,7 +50,7 @@ fn unread(error: io::Error) -> ResourceError {
 ///
 /// # Errors
 /// One of the two cannot be read, or guard was asked to stop.
-pub(super) fn differ(live: &Path, origin: &mut dyn Origin, cx: &Context) -> Result<Difference> {
+pub(super) fn differ(live: &Dir, origin: &mut dyn Origin, cx: &Context) -> Result<Difference> {
     let mut search = Search {
         lines: origin.lines().map_err(unread)?,
         found: Difference::default(),
@@ -62,8 +61,8 @@ pub(super) fn differ(live: &Path, origin: &mut dyn Origin, cx: &Context) -> Resu
         live,
     };
     walk(live, false, cx, |met| match met {
-        Met::Node(node, path, stat) => search.meet(&node, path, stat),
-        Met::Lost(_) => Ok(()),
+        Met::Node(node, found, stat) => search.meet(&node, found, stat),
+        Met::Stays(..) | Met::Lost(_) => Ok(()),
     })?;
     while let Some(line) = search.lines.next().map_err(unread)? {
         search.fetch(&line);
@@ -100,7 +99,7 @@ impl Search<'_> {
         self.found.fetched.push(path.clone());
     }
 
-    fn meet(&mut self, node: &Node, path: &Path, stat: &Stat) -> Result<()> {
+    fn meet(&mut self, node: &Node, found: &Found<'_>, stat: &Stat) -> Result<()> {
         let mut line = None;
         while let Some(next) = self.lines.next_up_to(&node.path).map_err(unread)? {
             if order(&next.node.path, &node.path).is_eq() {
@@ -124,13 +123,13 @@ impl Search<'_> {
             let own = |node: &Node| (node.mode, node.uid, node.gid, node.mtime);
             let is_same = own(node) == own(&line.node);
             let is_seen = self.is_seen(&line, stat);
-            if !is_same || (!is_seen && !node.path.is_empty() && attributes(path)?.0 != line.node.xattrs) {
+            if !is_same || (!is_seen && !node.path.is_empty() && found.attributes()?.0 != line.node.xattrs) {
                 self.found.dressed.push(line.node.clone());
             }
             self.open.push(line.node);
             return Ok(());
         }
-        if !self.is_same(node, &line, path, stat)? {
+        if !self.is_same(node, &line, found, stat)? {
             self.fetch(&line);
         }
         Ok(())
@@ -140,7 +139,7 @@ impl Search<'_> {
         Seen::of(stat) == line.seen && line.seen.changed.0 < self.before && line.node.mtime.0 < self.before
     }
 
-    fn is_same(&self, node: &Node, line: &Line, path: &Path, stat: &Stat) -> Result<bool> {
+    fn is_same(&self, node: &Node, line: &Line, found: &Found<'_>, stat: &Stat) -> Result<bool> {
         let wanted = &line.node;
         if node.shape != wanted.shape || node.uid != wanted.uid || node.gid != wanted.gid {
             return Ok(false);
@@ -158,7 +157,7 @@ impl Search<'_> {
         if self.is_seen(line, stat) {
             return Ok(true);
         }
-        Ok(attributes(path)?.0 == wanted.xattrs && has_content(line, path)?)
+        Ok(found.attributes()?.0 == wanted.xattrs && has_content(line, found)?)
     }
 
     fn is_fetched(&self, path: &[u8]) -> bool {
@@ -168,8 +167,14 @@ impl Search<'_> {
             .filter(|(_, byte)| **byte == b'/')
             .map(|(end, _)| end);
         let mut prefixes = ends.chain([path.len()]).filter_map(|end| path.get(..end));
-        prefixes.any(|prefix| self.fetched.contains(prefix))
-            || !crate::system::disk::exists(&self.live.join(os(path))).unwrap_or(true)
+        prefixes.any(|prefix| self.fetched.contains(prefix)) || !self.is_there(path)
+    }
+
+    fn is_there(&self, path: &[u8]) -> bool {
+        match self.live.around(path) {
+            Ok((around, name)) => !matches!(around.look(name), Ok(None)),
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        }
     }
 }
 
@@ -178,8 +183,8 @@ pub(super) fn os(path: &[u8]) -> &std::ffi::OsStr {
 }
 
 /// Whether a live file has the content of a line.
-fn has_content(line: &Line, path: &Path) -> Result<bool> {
-    let Some(mut file) = open_file(path)? else {
+fn has_content(line: &Line, found: &Found<'_>) -> Result<bool> {
+    let Some(mut file) = found.open_file()? else {
         return Ok(false);
     };
     let mut buffer = Vec::new();
@@ -188,7 +193,7 @@ fn has_content(line: &Line, path: &Path) -> Result<bool> {
         let read = (&mut file)
             .take(u64::from(chunk.length))
             .read_to_end(&mut buffer)
-            .at("read", path)?;
+            .at("read", &found.shown())?;
         if u32::try_from(read) != Ok(chunk.length) || name(&buffer) != chunk.name {
             return Ok(false);
         }

@@ -225,15 +225,16 @@ impl Known {
 /// it is gone.
 pub(super) fn read_still(
     line: &mut Line,
-    path: &Path,
+    found: &walk::Found<'_>,
     cx: &Context,
     read: &mut dyn FnMut(&mut Line, &mut File) -> io::Result<()>,
 ) -> Result<Option<bool>> {
+    let path = &found.shown();
     for attempt in 0..=ATTEMPTS {
         if attempt > 0 {
             cx.clock.sleep(std::time::Duration::from_millis(50) * attempt);
         }
-        let Some(mut file) = walk::open_file(path)? else {
+        let Some(mut file) = found.open_file()? else {
             return Ok(None);
         };
         let Some(before) = walk::look_at_file(&file, path)? else {

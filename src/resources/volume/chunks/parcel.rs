@@ -7,13 +7,14 @@ use std::path::Path;
 use super::super::capture::not_copied;
 use super::super::frames::{Frames, Kind, Pieces, put};
 use super::super::node::Shape;
-use super::super::walk::{Met, walk};
+use super::super::walk::{Found, Met, walk};
 use super::fetch::{Known, read_still};
 use super::index::Line;
 use super::store::{Taker, line_of};
 use crate::resources::names::escaped;
 use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
+use crate::system::disk::Dir;
 
 /// What comes out of a container, in the order of a walk.
 pub(in super::super) enum Parcel<'p> {
@@ -48,11 +49,11 @@ fn text(line: &Line) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// It cannot be read, or nobody takes it.
-pub(in super::super) fn send(root: &Path, mut known: Known, out: &mut dyn Write, cx: &Context) -> Result<()> {
+pub(in super::super) fn send(root: &Dir, mut known: Known, out: &mut dyn Write, cx: &Context) -> Result<()> {
     walk(root, false, cx, |met| match met {
-        Met::Lost(sentence) => put(out, Kind::Lost, sentence.as_bytes()).map_err(unsent),
-        Met::Node(node, path, stat) => {
-            let (line, lost) = line_of(node, path, stat, &mut known)?;
+        Met::Stays(sentence) | Met::Lost(sentence) => put(out, Kind::Lost, sentence.as_bytes()).map_err(unsent),
+        Met::Node(node, found, stat) => {
+            let (line, lost) = line_of(node, found, stat, &mut known)?;
             for sentence in lost {
                 put(out, Kind::Lost, sentence.as_bytes()).map_err(unsent)?;
             }
@@ -62,15 +63,15 @@ pub(in super::super) fn send(root: &Path, mut known: Known, out: &mut dyn Write,
             if known.unchanged(&line).is_some() {
                 return put(out, Kind::Known, &text(&line).map_err(unsent)?).map_err(unsent);
             }
-            send_file(line, path, out, cx)
+            send_file(line, found, out, cx)
         }
     })?;
     put(out, Kind::End, b"").and_then(|()| out.flush()).map_err(unsent)
 }
 
-fn send_file(mut line: Line, path: &Path, out: &mut dyn Write, cx: &Context) -> Result<()> {
+fn send_file(mut line: Line, found: &Found<'_>, out: &mut dyn Write, cx: &Context) -> Result<()> {
     let mut is_begun = false;
-    let still = read_still(&mut line, path, cx, &mut |line: &mut Line, file: &mut File| {
+    let still = read_still(&mut line, found, cx, &mut |line: &mut Line, file: &mut File| {
         is_begun = true;
         put(out, Kind::File, &text(line)?)?;
         let kind = Kind::Data;

@@ -17,6 +17,7 @@ use crate::model::artifact::Artifact;
 use crate::resources::names::escaped;
 use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
+use crate::system::disk::{At, Dir};
 
 /// The digest by which a copy is known to what was staged from it.
 ///
@@ -49,7 +50,7 @@ pub(in super::super) fn prepare(
     cx: &Context,
 ) -> Result<Extent> {
     let patch = Patch::new(live, aside);
-    let difference = differ(live, origin, cx)?;
+    let difference = differ(&Dir::open(live).at("open", live)?, origin, cx)?;
     room(difference.bytes)?;
     stage_anew(&patch, &difference, origin, cx)?;
     record(&patch, &difference, origin.mark())?;
@@ -107,7 +108,7 @@ pub(in super::super) fn swap_in(origin: &mut dyn Origin, live: &Path, aside: &st
     let state = patch.state()?.ok_or_else(missing)?;
     if !state.used {
         let cx = &cx.unstoppable();
-        let difference = differ(live, origin, cx)?;
+        let difference = differ(&Dir::open(live).at("open", live)?, origin, cx)?;
         let staged: BTreeSet<Vec<u8>> = state
             .items
             .iter()

@@ -19,7 +19,7 @@ use crate::model::artifact::Artifact;
 use crate::resources::progress::Progress;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
-use crate::system::disk;
+use crate::system::disk::{self, Dir};
 
 /// Files go to a worker in batches of about so much content: neighbours lie in the same blocks, and a block is unpacked once
 /// for each batch.
@@ -225,7 +225,7 @@ impl<'p> Builder<'p> {
     pub(super) fn new(patch: &'p Patch) -> io::Result<Self> {
         let place = patch.entries();
         let mut tree = Stage::new(&place)?;
-        let own = walk::own_node(&place).map_err(io::Error::other)?;
+        let own = walk::own_node(&Dir::open(&place)?).map_err(io::Error::other)?;
         tree.make(own.clone(), &mut io::empty())?;
         Ok(Self {
             patch,

@@ -12,7 +12,7 @@ use rustix::fs::Stat;
 use super::super::capture::{Copied, INDEX, LISTED, not_copied};
 use super::super::compressed::Compressed;
 use super::super::node::{Node, Portrait, Precision, Shape};
-use super::super::walk::{Met, attributes, walk};
+use super::super::walk::{Found, Met, walk};
 use super::Packed;
 use super::cut::Cutter;
 use super::fetch::{Earlier, Known, read_still};
@@ -24,6 +24,7 @@ use crate::resources::names::escaped;
 use crate::resources::progress::Progress;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
+use crate::system::disk::Dir;
 
 /// The name of the list of blocks in the slot.
 pub(super) const BLOCKS: &str = "blocks.jsonl.zst";
@@ -66,14 +67,14 @@ impl Taker<'_> {
     }
 
     /// Takes a file: by what is known of it, or by reading it.
-    fn take_file(&mut self, mut line: Line, path: &Path, known: &mut Known) -> Result<()> {
+    fn take_file(&mut self, mut line: Line, found: &Found<'_>, known: &mut Known) -> Result<()> {
         if let Some(chunks) = known.unchanged(&line) {
             line.chunks = chunks;
             self.progress.add(line.node.size);
             return self.take(&line);
         }
         let cx = self.cx;
-        let still = read_still(&mut line, path, cx, &mut |line: &mut Line, file: &mut File| {
+        let still = read_still(&mut line, found, cx, &mut |line: &mut Line, file: &mut File| {
             line.chunks.clear();
             line.node.size = self.cut(file, &mut line.chunks)?;
             Ok(())
@@ -94,7 +95,7 @@ impl Taker<'_> {
 /// # Errors
 /// Something cannot be read, the copy cannot be written, or guard was asked to stop.
 pub(in super::super) fn copy_directory(
-    root: &Path,
+    root: &Dir,
     slot: &Slot,
     level: i32,
     force: bool,
@@ -102,9 +103,15 @@ pub(in super::super) fn copy_directory(
     cx: &Context,
 ) -> Result<(Copied, Packed)> {
     let earlier = Earlier::of(slot, cx)?;
-    packed(&earlier, slot, level, (force, expected), root, cx, |taker, known| {
-        go_through(root, taker, known, cx)
-    })
+    packed(
+        &earlier,
+        slot,
+        level,
+        (force, expected),
+        root.shown(),
+        cx,
+        |taker, known| go_through(root, taker, known, cx),
+    )
 }
 
 /// Copies what comes out of a container; `earlier` is what guard in the container was told of.
@@ -186,19 +193,19 @@ pub(super) fn packed<'t>(
     finish(taker, stored, pack, earlier, begun, slot)
 }
 
-fn go_through<'t>(root: &Path, mut taker: Taker<'t>, known: &mut Known, cx: &Context) -> Result<Taker<'t>> {
+fn go_through<'t>(root: &Dir, mut taker: Taker<'t>, known: &mut Known, cx: &Context) -> Result<Taker<'t>> {
     walk(root, false, cx, |met| match met {
-        Met::Lost(sentence) => {
+        Met::Stays(sentence) | Met::Lost(sentence) => {
             taker.lose(sentence);
             Ok(())
         }
-        Met::Node(node, path, stat) => {
-            let (line, lost) = line_of(node, path, stat, known)?;
+        Met::Node(node, found, stat) => {
+            let (line, lost) = line_of(node, found, stat, known)?;
             for sentence in lost {
                 taker.lose(sentence);
             }
             if line.node.shape == Shape::File {
-                taker.take_file(line, path, known)
+                taker.take_file(line, found, known)
             } else {
                 taker.take(&line)
             }
@@ -209,7 +216,7 @@ fn go_through<'t>(root: &Path, mut taker: Taker<'t>, known: &mut Known, cx: &Con
 
 /// The line of a live entry, without its content, and sentences on what of it cannot be kept; attributes are read only where
 /// nothing else says what they are.
-pub(super) fn line_of(node: Node, path: &Path, stat: &Stat, known: &mut Known) -> Result<(Line, Vec<String>)> {
+pub(super) fn line_of(node: Node, found: &Found<'_>, stat: &Stat, known: &mut Known) -> Result<(Line, Vec<String>)> {
     let mut line = Line {
         node,
         seen: Seen::of(stat),
@@ -220,7 +227,7 @@ pub(super) fn line_of(node: Node, path: &Path, stat: &Stat, known: &mut Known) -
     if let Some(xattrs) = known.attributes(&line) {
         line.node.xattrs = xattrs;
     } else if !matches!(line.node.shape, Shape::Hardlink(_)) {
-        let (kept, foreign) = attributes(path)?;
+        let (kept, foreign) = found.attributes()?;
         line.node.xattrs = kept;
         let named = foreign.iter().map(|name| escaped(name));
         lost.extend(named.map(|name| format!("attribute {name} of {}", escaped(&line.node.path))));
