@@ -17,6 +17,7 @@ pub mod processes;
 pub mod runtime;
 pub mod s3;
 pub mod secrets;
+pub mod servers;
 pub mod signals;
 pub mod stop;
 pub mod supervisor;

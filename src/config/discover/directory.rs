@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::io::Read;
 
-use super::found::{Found, Names};
+use super::found::{Found, Names, quoted};
 use super::shown;
 use crate::system::context::Context;
 use crate::system::disk;
+use crate::system::servers::{Need, Server};
 
 /// Configuration files that are gathered while the rest is looked at.
 #[derive(Debug, Default)]
@@ -89,6 +90,39 @@ pub(super) fn git(cx: &Context, names: &mut Names, notes: &mut Vec<String>) -> O
             None
         }
     }
+}
+
+/// The data directories of servers, which are no plain directories; each a sentence. Those that are taken up are left out.
+pub(super) fn of_servers(cx: &Context, taken: &[Found]) -> Vec<String> {
+    let is_taken = |path: &str| {
+        let value = quoted(path);
+        let mut entries = taken.iter().flat_map(|found| &found.entries);
+        entries.any(|entry| entry.key == "path" && entry.value == value)
+    };
+    let mut notes = Vec::new();
+    let places = disk::directories(&cx.directory).unwrap_or_default();
+    for place in places.iter().filter(|place| !place.join(".git").exists()) {
+        let Ok(Some((server, directory))) = Server::in_directory(place, 2) else {
+            continue;
+        };
+        let inside = shown(&directory, &cx.directory);
+        let is_own_kind = |found: &Found| match server.need {
+            Need::Kind("mariadb") => matches!(found.kind, "mariadb" | "mysql"),
+            Need::Kind(kind) => found.kind == kind,
+            Need::Stop | Need::Nothing(_) => false,
+        };
+        if taken.iter().any(is_own_kind) {
+            continue;
+        }
+        if server.is_torn_by_a_live_copy() && !is_taken(&inside) && !is_taken(&shown(place, &cx.directory)) {
+            notes.push(format!(
+                "{inside} is a data directory of {}: {}",
+                server.name,
+                server.advice()
+            ));
+        }
+    }
+    notes
 }
 
 /// Directories down to which databases are looked for, and entries after which the search ends.

@@ -78,6 +78,7 @@ pub fn look(cx: &Context) -> Discovery {
         .resources
         .extend(directory::git(cx, &mut names, &mut discovery.notes));
     discovery.resources.extend(configuration.into_found(&mut names));
+    discovery.notes.extend(directory::of_servers(cx, &discovery.resources));
     discovery.resources.append(&mut tail);
     discovery
 }

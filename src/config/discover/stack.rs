@@ -11,6 +11,7 @@ use super::directory::Configuration;
 use super::found::{Found, Names};
 use super::resolved::{Mount, Project, Published, Service};
 use crate::system::context::Context;
+use crate::system::servers;
 
 /// Takes up everything that the services show.
 pub(super) fn take_up(
@@ -80,32 +81,22 @@ fn volume(name: String, source: &str, service: &str, definition: &Service, proje
         about.push_str(" It is external: others may use it too.");
     }
     let found = Found::new(name, "volume", about).text("volume", source, "the volume as the compose file names it");
-    if is_live_database(definition) {
-        return found.text(
-            "mode",
-            "pause",
-            "a database's files copied while it writes are no copy: it is paused for that time",
-        );
-    }
-    found
+    held_by(found, servers::Server::of_image(definition.image_name()))
 }
 
-/// Databases that guard knows only as files.
-fn is_live_database(service: &Service) -> bool {
-    let image = service.image_name().to_ascii_lowercase();
-    [
-        "mysql",
-        "mariadb",
-        "mongo",
-        "clickhouse",
-        "elasticsearch",
-        "opensearch",
-        "influxdb",
-        "couchdb",
-        "neo4j",
-    ]
-    .iter()
-    .any(|word| image.contains(word))
+/// The same, held still while it is copied where a server writes to it.
+fn held_by(found: Found, server: Option<&servers::Server>) -> Found {
+    match server.filter(|server| server.is_torn_by_a_live_copy()) {
+        Some(server) => found.text(
+            "mode",
+            "stop",
+            format!(
+                "{}: what it has open or in memory is in no copy, so it is stopped for that time",
+                server.name
+            ),
+        ),
+        None => found,
+    }
 }
 
 #[expect(
@@ -142,14 +133,20 @@ fn bind(
     let inside = inside.display().to_string();
     let is_configuration = mount.read_only || path.is_file() || mount.target.starts_with("/etc/");
     if !is_configuration {
-        discovery.resources.push(
-            Found::new(
-                names.give(&inside.replace('/', "-")),
-                "volume",
-                format!("The directory {inside}, mounted by {service}."),
-            )
-            .text("path", &inside, "from this directory"),
-        );
+        let found = Found::new(
+            names.give(&inside.replace('/', "-")),
+            "volume",
+            format!("The directory {inside}, mounted by {service}."),
+        )
+        .text("path", &inside, "from this directory");
+        let by_image = servers::Server::of_image(definition.image_name());
+        let by_content = || {
+            servers::Server::in_directory(path, 2)
+                .ok()
+                .flatten()
+                .map(|(server, _)| server)
+        };
+        discovery.resources.push(held_by(found, by_image.or_else(by_content)));
         return;
     }
     configuration.add(if path.is_dir() { format!("{inside}/**") } else { inside });

@@ -54,7 +54,10 @@ pub(super) fn look(live: &Path) -> Result<Look> {
         free: disk::free_bytes(live)?,
         asides,
         // What cannot be looked at here tells for itself when it is copied.
-        database: place::database_in(live, 2).ok().flatten().map(str::to_owned),
+        database: place::database_in(live)
+            .ok()
+            .flatten()
+            .map(|server| server.name.to_owned()),
     })
 }
 

@@ -84,8 +84,8 @@ impl Resource for Volume {
 
     fn capture(&self, slot: &Slot, cx: &Context) -> Result<Artifact> {
         let place = self.find(cx)?;
-        if let Some(database) = self.live_database(&place, cx)? {
-            return Err(survey::refused_database(&place, &database));
+        if let Some(why) = self.torn(&place, cx)? {
+            return Err(why);
         }
         let (form, packed, copied) = self.copy(&place, slot, cx)?;
         self.artifact(&place, Precision::Nanoseconds, (form, packed), copied)

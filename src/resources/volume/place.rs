@@ -8,6 +8,7 @@ use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
 use crate::system::disk;
 use crate::system::docker::{self, Container};
+use crate::system::servers::Server;
 
 /// What the settings name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,33 +174,11 @@ fn real_name(project: Option<&str>, key: &str, cx: &Context) -> Result<String> {
         .with_hint(near.unwrap_or_else(|| "`docker volume ls` lists those that it has".to_owned())))
 }
 
-/// Files by which a database's data directory is known, and whose it is.
-const SIGNS: [(&str, &str); 6] = [
-    ("PG_VERSION", "Postgres"),
-    ("ibdata1", "MySQL or MariaDB"),
-    ("WiredTiger", "MongoDB"),
-    ("member/wal", "etcd"),
-    ("pg_wal", "Postgres"),
-    ("aria_log_control", "MariaDB"),
-];
-
-/// The database whose data directory this is, or holds within two levels.
+/// The server whose data directory this is, or holds within two levels, where a copy taken while it runs would be none.
 ///
 /// # Errors
 /// It cannot be read.
-pub(super) fn database_in(directory: &Path, depth: u32) -> Result<Option<&'static str>> {
-    for (sign, database) in SIGNS {
-        if disk::exists(&directory.join(sign)).unwrap_or(false) {
-            return Ok(Some(database));
-        }
-    }
-    if depth == 0 {
-        return Ok(None);
-    }
-    for path in disk::directories(directory)? {
-        if let Some(database) = database_in(&path, depth - 1)? {
-            return Ok(Some(database));
-        }
-    }
-    Ok(None)
+pub(super) fn database_in(directory: &Path) -> Result<Option<&'static Server>> {
+    let found = Server::in_directory(directory, 2)?.map(|(server, _)| server);
+    Ok(found.filter(|server| server.is_torn_by_a_live_copy()))
 }

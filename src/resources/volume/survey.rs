@@ -8,6 +8,7 @@ use super::place::{self, Place};
 use crate::model::text;
 use crate::resources::{ResourceError, Result, Survey};
 use crate::system::context::Context;
+use crate::system::servers::{Need, Server, User};
 
 /// What stays free on a disk when a copy is staged on it.
 const RESERVE: u64 = 64 * 1024 * 1024;
@@ -41,20 +42,20 @@ pub(super) fn survey(volume: &Volume, cx: &Context) -> Survey {
             return survey;
         }
     };
-    match volume.live_database(&place, cx) {
-        Ok(Some(database)) => refuse(&mut survey, &refused_database(&place, &database)),
-        Err(error) => refuse(&mut survey, &error),
-        Ok(None) => {}
-    }
-    let holds_database = |live| matches!(place::database_in(live, 2), Ok(Some(_)));
-    if volume.mode == Mode::Pause && place.directory().is_some_and(holds_database) {
-        survey.warn(
-            format!(
-                "the {} holds a database, which a pause leaves as a power cut would",
-                place.shown
-            ),
-            "set `mode = \"stop\"`, or use the database's own kind",
-        );
+    match volume.torn(&place, cx) {
+        Ok(Some(error)) | Err(error) => refuse(&mut survey, &error),
+        Ok(None) => {
+            let server = place.directory().map(place::database_in);
+            if let (Mode::Pause, Some(Ok(Some(server)))) = (volume.mode, server) {
+                survey.warn(
+                    format!(
+                        "the {} holds the data of {}, which a pause leaves as a power cut would",
+                        place.shown, server.name
+                    ),
+                    server.advice(),
+                );
+            }
+        }
     }
     if place.directory().is_none() {
         survey.fact(format!("the {} is reached through the engine", place.shown));
@@ -100,13 +101,37 @@ fn told(error: &ResourceError) -> String {
     text
 }
 
-/// Says that a database's files would be copied while it writes.
-pub(super) fn refused_database(place: &Place, database: &str) -> ResourceError {
-    ResourceError::new(format!(
-        "the {} is a data directory of {database} and may be in use: its files copied one after the other would not fit together",
-        place.shown
-    ))
-    .with_hint("use the database's own kind (`kind = \"postgres\"`), or set `mode = \"stop\"`")
+/// Says that a server's files would be copied while it writes, or without what it keeps in memory.
+pub(super) fn refused_database(place: &Place, server: &Server) -> ResourceError {
+    let (shown, name) = (&place.shown, server.name);
+    let what = if server.is_in_memory {
+        format!(
+            "the {shown} is a data directory of {name} and may be in use: what was written since it last saved is only in its \
+             memory, and would be lost"
+        )
+    } else {
+        format!(
+            "the {shown} is a data directory of {name} and may be in use: its files copied one after the other would not fit \
+             together"
+        )
+    };
+    ResourceError::new(what).with_hint(server.advice())
+}
+
+/// Says that nobody would hold a server still that runs outside of any container.
+pub(super) fn refused_user(place: &Place, server: &Server, user: &User, mode: Mode) -> ResourceError {
+    let mode = if mode == Mode::Stop { "stop" } else { "pause" };
+    let what = format!(
+        "the {} is a data directory of {}, and the process {} ({}) uses it: `mode = {mode:?}` holds only containers",
+        place.shown, server.name, user.pid, user.name
+    );
+    let advice = match server.need {
+        Need::Kind(kind) => {
+            format!("use the database's own kind (`kind = {kind:?}`), or stop it before the deployment")
+        }
+        Need::Stop | Need::Nothing(_) => "stop it before the deployment, or run it in a container".to_owned(),
+    };
+    ResourceError::new(what).with_hint(advice)
 }
 
 /// Says that an archive made by hand cannot be taken over for a volume that no directory shows.

@@ -7,13 +7,14 @@ use super::node::Precision;
 use super::place::{self, Place, Target};
 use super::record::{Details, Spot, details};
 use super::swap::Seen;
-use super::{KIND, Volume, aside, capture};
+use super::{KIND, Volume, aside, capture, survey};
 use crate::model::artifact::{Artifact, Displaced};
 use crate::model::event::Level;
 use crate::model::text;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
 use crate::system::docker::Container;
+use crate::system::servers::{self, Server, User};
 
 impl Volume {
     pub(super) fn find(&self, cx: &Context) -> Result<Place> {
@@ -46,28 +47,61 @@ impl Volume {
         Ok(parts)
     }
 
-    /// The database that would be copied while it writes, where that is so.
-    pub(super) fn live_database(&self, place: &Place, cx: &Context) -> Result<Option<String>> {
-        if self.mode != Mode::Live {
-            return Ok(None);
-        }
+    /// Why a copy of a server's data directory would be none, where that is so: it writes meanwhile, or it keeps in memory what
+    /// is not in its files yet.
+    pub(super) fn torn(&self, place: &Place, cx: &Context) -> Result<Option<ResourceError>> {
         let found = match place.directory() {
-            Some(directory) => place::database_in(directory, 2)?.map(str::to_owned),
+            Some(directory) => place::database_in(directory)?,
             // Where guard's program does not run beside the volume, the survey has said so.
             None => Hand::of(place, cx)
                 .and_then(|hand| hand.look())
                 .ok()
-                .and_then(|look| look.database),
+                .and_then(|look| Server::named(look.database.as_deref()?)),
         };
-        let Some(database) = found else {
-            return Ok(None);
+        let running: Vec<Container> = match (&self.target, self.mode) {
+            // A directory may have users that no engine knows of; a volume has not.
+            (Target::Path(_), Mode::Live) if found.is_some() => Vec::new(),
+            _ => place.users(cx)?.into_iter().filter(Container::is_running).collect(),
         };
-        // A directory may have users that no engine knows of; a volume has not.
-        let is_used = match &self.target {
-            Target::Path(_) => true,
-            Target::Volume(_) => place.users(cx)?.iter().any(Container::is_running),
+        let host_users = || match (&self.target, place.directory()) {
+            (Target::Path(_), Some(directory)) => servers::users_of(directory),
+            _ => Vec::new(),
         };
-        Ok(is_used.then_some(database))
+        let Some(server) = found else {
+            if self.mode == Mode::Stop {
+                return Ok(None);
+            }
+            // What it keeps in memory may never have been in a file here.
+            let in_memory = |server: &&Server| server.is_in_memory;
+            let contained = running.iter().find_map(|user| {
+                let server = Server::of_image(&user.image_name).filter(in_memory)?;
+                let mount = user.mounts.iter().find(|mount| mount.source == place.source)?;
+                (mount.target.ends_with("/data") || mount.target.starts_with("/var/lib/")).then_some(server)
+            });
+            let server = contained.or_else(|| {
+                let users = host_users();
+                users
+                    .iter()
+                    .find_map(|user| Server::of_process(&user.name).filter(in_memory))
+            });
+            return Ok(server.map(|server| survey::refused_database(place, server)));
+        };
+        match self.mode {
+            Mode::Live => {
+                let is_used = matches!(self.target, Target::Path(_)) || !running.is_empty();
+                Ok(is_used.then(|| survey::refused_database(place, server)))
+            }
+            Mode::Pause if server.is_in_memory && !running.is_empty() => {
+                Ok(Some(survey::refused_database(place, server)))
+            }
+            // Only containers are held.
+            Mode::Pause | Mode::Stop if running.is_empty() => {
+                let is_its_own = |user: &User| user.has_open || Server::of_process(&user.name).is_some();
+                let user = host_users().into_iter().find(is_its_own);
+                Ok(user.map(|user| survey::refused_user(place, server, &user, self.mode)))
+            }
+            Mode::Pause | Mode::Stop => Ok(None),
+        }
     }
 
     /// The form that a copy takes: the one that is set, or that of what is there already, or what its size asks for.

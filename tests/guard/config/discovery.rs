@@ -279,7 +279,7 @@ volumes: {own: , kiosk: , mysql: , shared.v1: {external: true, name: shared}}
             "url = \"http://127.0.0.1:8088/\"",
             "[resources.\"shared.v1\"]",
             "It is external",
-            "mode = \"pause\"",
+            "mode = \"stop\"",
         ],
     );
     let mut problems = Vec::new();
