@@ -18,6 +18,11 @@ needed_packages() {
   have debootstrap || echo debootstrap
   have shellcheck || echo shellcheck
   have redis-server || echo redis-server
+  have getfacl || echo acl
+  have getfattr || echo attr
+  have rsync || echo rsync
+  have mkfs.btrfs || echo btrfs-progs
+  have mkfs.xfs || echo xfsprogs
   have docker-registry || echo docker-registry
   have psql || echo postgresql-client
   have mariadbd || echo mariadb-server

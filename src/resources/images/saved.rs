@@ -156,6 +156,7 @@ fn read(input: impl Read, take: &mut Take<'_>) -> io::Result<()> {
             size,
             mtime: (0, 0),
             xattrs: Vec::new(),
+            flags: 0,
         };
         take(node, &mut entry)?;
     }

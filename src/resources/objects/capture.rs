@@ -50,6 +50,7 @@ fn node(key: &str, object: &Object) -> Node {
         size: object.size,
         mtime: (0, 0),
         xattrs: Vec::new(),
+        flags: 0,
     }
 }
 

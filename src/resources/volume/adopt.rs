@@ -109,6 +109,7 @@ impl Root {
             gid: number(header.gid()?)?,
             mtime: (i64::try_from(header.mtime()?).unwrap_or_default(), 0),
             xattrs: Vec::new(),
+            flags: 0,
         }))
     }
 }
@@ -141,6 +142,8 @@ impl Met {
             .filter(|above| !self.0.contains_key(&key(above)));
         let above = above.map(|above| Node {
             path: above.to_owned(),
+            xattrs: Vec::new(),
+            flags: 0,
             ..root.clone()
         });
         above.collect()

@@ -8,6 +8,8 @@ use super::node::{Node, Shape};
 
 /// The longest extension record that is believed: a name, or the attributes of one entry.
 const EXTENSION_LIMIT: u64 = 4 * 1024 * 1024;
+/// The PAX key of the flags that `chattr` sets, as the kernel numbers them; other tars pass over it.
+const FLAGS: &[u8] = b"GUARD.flags";
 /// What a tar can hold of a name in its header proper.
 const NAME: usize = 100;
 
@@ -64,6 +66,9 @@ impl<W: Write> Writer<W> {
         }
         for (name, value) in &node.xattrs {
             record(&mut records, format!("SCHILY.xattr.{name}").as_bytes(), value);
+        }
+        if node.flags != 0 {
+            record(&mut records, FLAGS, node.flags.to_string().as_bytes());
         }
         if !records.is_empty() {
             self.extension(EntryType::XHeader, b"././@PaxHeader", &records)?;
@@ -220,6 +225,7 @@ pub(super) fn read(input: impl Read, mut take: impl FnMut(Node, &mut dyn Read) -
             gid: number(header.gid()?)?,
             mtime: (i64::try_from(header.mtime()?).unwrap_or_default(), 0),
             xattrs: Vec::new(),
+            flags: 0,
         };
         let extension = pax.take().unwrap_or_default();
         for (key, value) in records(&extension)? {
@@ -229,6 +235,10 @@ pub(super) fn read(input: impl Read, mut take: impl FnMut(Node, &mut dyn Read) -
             } else if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
                 let name = std::str::from_utf8(name).map_err(|_| bad("an attribute whose name is not text"))?;
                 node.xattrs.push((name.to_owned(), value.to_owned()));
+            } else if key == FLAGS {
+                let text = std::str::from_utf8(value).ok();
+                let number = text.and_then(|text| text.parse().ok());
+                node.flags = number.ok_or_else(|| bad("flags that are no number"))?;
             } else {
                 return Err(bad("a PAX record that guard does not write"));
             }

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::archive::Writer;
 use super::chunks::{self, Parcel};
 use super::compressed::Compressed;
+use super::features;
 use super::node::{Node, Portrait, Precision, Shape};
 use super::walk::{self, Found, Met, walk};
 use crate::model::artifact::FileEntry;
@@ -178,9 +179,6 @@ pub(super) fn copy_directory(
             Ok(())
         }
         Met::Node(node, found, _) => {
-            if node.path.is_empty() && !node.xattrs.is_empty() {
-                copy.lose("attributes of the directory itself".to_owned());
-            }
             if node.shape == Shape::File {
                 if !read_once(&mut copy, &node, found, true)? {
                     restless.push(node);
@@ -271,7 +269,8 @@ fn read_once(copy: &mut Copy<'_>, met: &Node, found: &Found<'_>, is_first: bool)
     let Some(before) = walk::look_at_file(&file, path)? else {
         return Ok(false);
     };
-    let node = walk::node(met.path.clone(), Shape::File, &before, met.xattrs.clone());
+    let (had, _) = features::of_open(&file, path)?;
+    let node = walk::node(met.path.clone(), Shape::File, &before, had);
     let mut data = BufReader::with_capacity(256 * 1024, &file);
     let result = if is_first {
         copy.take(&node, &mut data)

@@ -15,6 +15,7 @@ use super::stage::Stage;
 use super::swap::{self, Aside, Own, Side};
 use super::{archive, place, survey, walk};
 use crate::model::fingerprint::Fingerprint;
+use crate::resources::names::{escaped, unescaped};
 use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
 use crate::system::disk::{self, At, Dir};
@@ -251,12 +252,29 @@ impl Own {
             gid: node.gid,
             seconds: node.mtime.0,
             nanoseconds: node.mtime.1,
+            features: Some((
+                node.xattrs
+                    .iter()
+                    .map(|(name, value)| (name.clone(), escaped(value)))
+                    .collect(),
+                node.flags,
+            )),
         }
     }
 
-    /// As an entry.
-    pub(super) fn node(self) -> Node {
-        Node {
+    /// As the entry of this directory, which keeps the attributes that it has where nobody noted others.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub(super) fn node(&self, live: &Path) -> Result<Node> {
+        let (xattrs, flags) = if let Some((xattrs, flags)) = &self.features {
+            let plain = |(name, value): &(String, String)| Some((name.clone(), unescaped(value)?));
+            (xattrs.iter().filter_map(plain).collect(), *flags)
+        } else {
+            let had = walk::own_node(&Dir::open(live).at("open", live)?)?;
+            (had.xattrs, had.flags)
+        };
+        Ok(Node {
             path: Vec::new(),
             shape: Shape::Directory,
             mode: self.mode,
@@ -264,7 +282,8 @@ impl Own {
             gid: self.gid,
             size: 0,
             mtime: (self.seconds, self.nanoseconds),
-            xattrs: Vec::new(),
-        }
+            xattrs,
+            flags,
+        })
     }
 }

@@ -8,6 +8,7 @@ mod capture;
 pub(super) mod chunks;
 mod compressed;
 mod far;
+pub(super) mod features;
 mod frames;
 mod halt;
 mod hand;

@@ -42,6 +42,8 @@ pub(in crate::resources) struct Node {
     pub(in crate::resources) mtime: (i64, u32),
     /// Extended attributes.
     pub(in crate::resources) xattrs: Vec<(String, Vec<u8>)>,
+    /// Flags of the inode that `chattr` sets.
+    pub(in crate::resources) flags: u32,
 }
 
 /// How finely modification times are compared: an archive that was made by hand knows only seconds.

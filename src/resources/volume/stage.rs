@@ -1,16 +1,19 @@
 //! Builds a tree from an archive in a fresh directory: through open directories, never through a link, nothing overwritten
 //! that was not made here.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chownat, fchmod,
-    fchown, fsetxattr, fstat, futimens, linkat, mkdirat, mknodat, openat, symlinkat, syncfs, utimensat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chownat, fchmod, fchown, fstat,
+    futimens, linkat, mkdirat, mknodat, openat, symlinkat, syncfs, utimensat,
 };
 
+use super::features;
 use super::node::{Node, Shape};
 
 /// A tree being built.
@@ -32,6 +35,8 @@ impl Stage {
     pub(super) fn new(root: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let root = openat(CWD, root, flags, Mode::empty())?;
+        // What is made in it must not inherit the access list of the directory that it stands in.
+        features::set_attributes(&root, &Vec::new())?;
         let open = (Vec::new(), root.try_clone()?);
         Ok(Self {
             root,
@@ -94,6 +99,8 @@ impl Stage {
                     Err(error) => return Err(error.into()),
                 };
                 let mut file = File::from(file);
+                // Whether a file is written in place can be said only while it is empty.
+                features::set_flags(&file, features::unlocked(node.flags))?;
                 fill(&mut file, data)?;
                 return dress(&file, &node);
             }
@@ -112,6 +119,10 @@ impl Stage {
         if node.shape == Shape::Fifo {
             // A pipe that was just made here, in a directory nobody else can enter.
             rustix::fs::chmodat(directory, name, Mode::from(node.mode), AtFlags::empty())?;
+        }
+        if !node.xattrs.is_empty() {
+            let by_handle = format!("/proc/self/fd/{}", directory.as_raw_fd());
+            features::add_attributes(&Path::new(&by_handle).join(OsStr::from_bytes(name)), &node.xattrs)?;
         }
         Ok(utimensat(directory, name, &times(&node), AtFlags::SYMLINK_NOFOLLOW)?)
     }
@@ -161,15 +172,16 @@ fn times(node: &Node) -> Timestamps {
     }
 }
 
-/// Sets owner, mode, attributes and time: in this order, since a change of owner takes setuid bits and capabilities away.
+/// Sets owner, attributes, mode, time and flags: in this order, since a change of owner takes setuid bits and capabilities
+/// away, the mode lies over an access list, and a flag may forbid everything else. Attributes that the entry does not have are
+/// taken away.
 pub(super) fn dress(file: &File, node: &Node) -> io::Result<()> {
     let (owner, group) = ids(node);
     fchown(file, owner, group)?;
+    features::set_attributes(file, &node.xattrs)?;
     fchmod(file, Mode::from(node.mode))?;
-    for (name, value) in &node.xattrs {
-        fsetxattr(file, name.as_str(), value, XattrFlags::empty())?;
-    }
-    Ok(futimens(file, &times(node))?)
+    futimens(file, &times(node))?;
+    features::set_flags(file, features::unlocked(node.flags))
 }
 
 /// Writes data, leaving a hole where a whole block is zero.

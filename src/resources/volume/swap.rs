@@ -45,14 +45,17 @@ impl Side {
     }
 }
 
-/// Owner, mode and time of the volume's own directory, which cannot be exchanged and is set instead.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+/// What the volume's own directory has of its own: it cannot be exchanged, and is set instead.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Own {
     pub(super) mode: u32,
     pub(super) uid: u32,
     pub(super) gid: u32,
     pub(super) seconds: i64,
     pub(super) nanoseconds: u32,
+    /// Attributes, their values escaped, and flags; `None`: written by a guard that did not keep them.
+    #[serde(default)]
+    pub(super) features: Option<(Vec<(String, String)>, u32)>,
 }
 
 /// How it stands with what lies aside.
@@ -238,7 +241,8 @@ impl Aside {
         }
         disk::sync_directory(&aside)?;
         let directory = File::open(&self.live).at("open", &self.live)?;
-        stage::dress(&directory, &state.live.node()).at("set the owner and mode of", &self.live)?;
+        let own = state.live.node(&self.live)?;
+        stage::dress(&directory, &own).at("set the owner and mode of", &self.live)?;
         disk::sync_directory(&self.live)?;
         state.done = true;
         self.write(state)

@@ -8,9 +8,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::{FileType, Stat, fstat, lgetxattr, llistxattr, readlinkat};
+use rustix::fs::{FileType, Stat, fstat, readlinkat};
 
 use super::aside::is_ours;
+use super::features::{self, Features};
 use super::node::{Node, Portrait, Precision, Shape};
 use crate::model::fingerprint::Fingerprint;
 use crate::resources::names::escaped;
@@ -57,10 +58,9 @@ impl<'p> Found<'p> {
         }
     }
 
-    /// The attributes that can be put back as they are: the user's own, capabilities, access lists. The others belong to the
-    /// host's security policy.
-    pub(super) fn attributes(&self) -> Result<(Attributes, Vec<Vec<u8>>)> {
-        attributes(&self.around.held(self.name), &self.shown())
+    /// Its attributes and flags, and the names of attributes that cannot be kept.
+    pub(super) fn features(&self, shape: &Shape) -> Result<(Features, Vec<Vec<u8>>)> {
+        features::of(&self.around.held(self.name), &self.shown(), shape)
     }
 }
 
@@ -219,15 +219,15 @@ fn meet(
     with_xattrs: bool,
     take: &mut dyn FnMut(Met<'_>) -> Result<()>,
 ) -> Result<()> {
-    let mut xattrs = Vec::new();
+    let mut had = Features::default();
     if with_xattrs && !matches!(shape, Shape::Hardlink(_)) {
-        let (kept, lost) = found.attributes()?;
-        xattrs = kept;
+        let (kept, lost) = found.features(&shape)?;
+        had = kept;
         for name in lost {
             take(Met::Lost(format!("attribute {} of {}", escaped(&name), escaped(&path))))?;
         }
     }
-    take(Met::Node(node(path, shape, stat, xattrs), found, stat))
+    take(Met::Node(node(path, shape, stat, had), found, stat))
 }
 
 /// Whether anything is mounted somewhere below a directory, as far as the kernel tells.
@@ -250,7 +250,7 @@ fn is_gone(error: &io::Error) -> bool {
 }
 
 /// The entry that this describes.
-pub(super) fn node(path: Vec<u8>, shape: Shape, stat: &Stat, xattrs: Vec<(String, Vec<u8>)>) -> Node {
+pub(super) fn node(path: Vec<u8>, shape: Shape, stat: &Stat, features: Features) -> Node {
     let size = u64::try_from(stat.st_size).unwrap_or_default();
     Node {
         path,
@@ -260,7 +260,8 @@ pub(super) fn node(path: Vec<u8>, shape: Shape, stat: &Stat, xattrs: Vec<(String
         uid: stat.st_uid,
         gid: stat.st_gid,
         mtime: (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or_default()),
-        xattrs,
+        xattrs: features.xattrs,
+        flags: features.flags,
     }
 }
 
@@ -300,38 +301,6 @@ fn noun(stat: &Stat) -> &'static str {
     }
 }
 
-/// Names and values.
-pub(super) type Attributes = Vec<(String, Vec<u8>)>;
-
-/// Reads attributes by a path that leads through an open directory; `shown` is where that is, for people.
-fn attributes(path: &Path, shown: &Path) -> Result<(Attributes, Vec<Vec<u8>>)> {
-    let mut list = vec![0_u8; 64 * 1024];
-    let length = match llistxattr(path, &mut list[..]) {
-        Ok(length) => length,
-        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOENT) => return Ok((Vec::new(), Vec::new())),
-        Err(error) => return Err(error).at("list the attributes of", shown)?,
-    };
-    let (mut kept, mut foreign) = (Vec::new(), Vec::new());
-    let names = list.get(..length).unwrap_or_default().split(|byte| *byte == 0);
-    for name in names.filter(|name| !name.is_empty()) {
-        let text = std::str::from_utf8(name).ok().filter(|text| !text.contains('='));
-        let Some(text) = text.filter(|text| {
-            text.starts_with("user.") || text.starts_with("system.posix_acl_") || *text == "security.capability"
-        }) else {
-            foreign.push(name.to_owned());
-            continue;
-        };
-        let mut value = vec![0_u8; 64 * 1024];
-        match lgetxattr(path, text, &mut value[..]) {
-            Ok(length) => value.truncate(length),
-            Err(rustix::io::Errno::NODATA | rustix::io::Errno::NOENT) => continue,
-            Err(error) => return Err(error).at("read an attribute of", shown)?,
-        }
-        kept.push((text.to_owned(), value));
-    }
-    Ok((kept, foreign))
-}
-
 /// What the file system says of an open file; `None` where it is no file.
 pub(super) fn look_at_file(file: &File, path: &Path) -> Result<Option<Stat>> {
     let stat = fstat(file).map_err(io::Error::from).at("look at", path)?;
@@ -339,10 +308,12 @@ pub(super) fn look_at_file(file: &File, path: &Path) -> Result<Option<Stat>> {
     Ok(is_file.then_some(stat))
 }
 
-/// The entry of a directory itself, without attributes.
+/// The entry of a directory itself.
 pub(super) fn own_node(directory: &Dir) -> Result<Node> {
-    let stat = directory.stat().at("look at", directory.shown())?;
-    Ok(node(Vec::new(), Shape::Directory, &stat, Vec::new()))
+    let shown = directory.shown();
+    let stat = directory.stat().at("look at", shown)?;
+    let (had, _) = features::of_open(directory, shown)?;
+    Ok(node(Vec::new(), Shape::Directory, &stat, had))
 }
 
 /// The fingerprint of a live tree, with its entries and bytes. Contents are not read.

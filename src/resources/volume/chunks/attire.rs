@@ -13,6 +13,8 @@ pub(super) struct Attire {
     gid: u32,
     time: (i64, u32),
     xattrs: Vec<(String, String)>,
+    #[serde(default)]
+    flags: u32,
 }
 
 impl Attire {
@@ -27,15 +29,8 @@ impl Attire {
                 .iter()
                 .map(|(name, value)| (name.clone(), escaped(value)))
                 .collect(),
+            flags: node.flags,
         }
-    }
-
-    /// What the file system says of it; attributes stay.
-    pub(super) fn look(&mut self, stat: &rustix::fs::Stat) {
-        self.mode = stat.st_mode & 0o7777;
-        self.uid = stat.st_uid;
-        self.gid = stat.st_gid;
-        self.time = (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or_default());
     }
 
     pub(super) fn node(&self) -> Node {
@@ -49,6 +44,7 @@ impl Attire {
             size: 0,
             mtime: self.time,
             xattrs: self.xattrs.iter().filter_map(plain).collect(),
+            flags: self.flags,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 
 use rustix::fs::Stat;
 
+use super::super::features;
 use super::super::node::{Node, Shape};
 use super::super::walk::{Found, Met, walk};
 use super::cut::name;
@@ -123,7 +124,7 @@ impl Search<'_> {
             let own = |node: &Node| (node.mode, node.uid, node.gid, node.mtime);
             let is_same = own(node) == own(&line.node);
             let is_seen = self.is_seen(&line, stat);
-            if !is_same || (!is_seen && !node.path.is_empty() && found.attributes()?.0 != line.node.xattrs) {
+            if !is_same || (!is_seen && !has_features(node, &line, found)?) {
                 self.found.dressed.push(line.node.clone());
             }
             self.open.push(line.node);
@@ -157,7 +158,7 @@ impl Search<'_> {
         if self.is_seen(line, stat) {
             return Ok(true);
         }
-        Ok(found.attributes()?.0 == wanted.xattrs && has_content(line, found)?)
+        Ok(has_features(node, line, found)? && has_content(line, found)?)
     }
 
     fn is_fetched(&self, path: &[u8]) -> bool {
@@ -180,6 +181,15 @@ impl Search<'_> {
 
 pub(super) fn os(path: &[u8]) -> &std::ffi::OsStr {
     std::os::unix::ffi::OsStrExt::from_bytes(path)
+}
+
+/// Whether a live entry has the attributes and the flags of a line.
+fn has_features(node: &Node, line: &Line, found: &Found<'_>) -> Result<bool> {
+    let (had, _) = found.features(&node.shape)?;
+    // An older guard wrote them down in the order of the file system.
+    let mut wanted = line.node.xattrs.clone();
+    wanted.sort();
+    Ok(had.xattrs == wanted && features::unlocked(had.flags) == features::unlocked(line.node.flags))
 }
 
 /// Whether a live file has the content of a line.

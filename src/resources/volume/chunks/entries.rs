@@ -145,13 +145,13 @@ impl Keeper<'_, '_> {
             chunks: Vec::new(),
         };
         self.known.advance(&line.node.path)?;
-        let Some(attributes) = self.known.attributes(&line) else {
+        let Some(had) = self.known.features(&line) else {
             return Ok(false);
         };
         let Some(chunks) = self.known.unchanged(&line) else {
             return Ok(false);
         };
-        (line.node.xattrs, line.chunks) = (attributes, chunks);
+        (line.node.xattrs, line.chunks) = (had.xattrs, chunks);
         self.taker.progress.add(line.node.size);
         self.taker.take(&line).map(|()| true)
     }

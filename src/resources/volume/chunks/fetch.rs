@@ -8,6 +8,7 @@ use std::path::Path;
 use rustix::fs::Stat;
 
 use super::super::capture::{ATTEMPTS, not_copied};
+use super::super::features::{self, Features};
 use super::super::node::Shape;
 use super::super::record::Details;
 use super::super::walk;
@@ -208,9 +209,12 @@ impl Known {
         (is_old && is_same).then_some(before)
     }
 
-    /// The attributes of an entry that is as it was.
-    pub(super) fn attributes(&self, line: &Line) -> Option<walk::Attributes> {
-        self.same(line).map(|before| before.node.xattrs.clone())
+    /// The attributes and flags of an entry that is as it was.
+    pub(super) fn features(&self, line: &Line) -> Option<Features> {
+        self.same(line).map(|before| Features {
+            xattrs: before.node.xattrs.clone(),
+            flags: before.node.flags,
+        })
     }
 
     /// The chunks of a file that is as it was.
@@ -240,8 +244,8 @@ pub(super) fn read_still(
         let Some(before) = walk::look_at_file(&file, path)? else {
             return Ok(None);
         };
-        let xattrs = std::mem::take(&mut line.node.xattrs);
-        line.node = walk::node(line.node.path.clone(), Shape::File, &before, xattrs);
+        let (had, _) = features::of_open(&file, path)?;
+        line.node = walk::node(line.node.path.clone(), Shape::File, &before, had);
         line.seen = Seen::of(&before);
         read(line, &mut file).map_err(|error| not_copied(path, error))?;
         let after = walk::look_at_file(&file, path)?;
@@ -270,6 +274,7 @@ mod tests {
                 size: 3,
                 mtime: (modified, 5),
                 xattrs: Vec::new(),
+                flags: 0,
             },
             seen: Seen {
                 inode: 7,
@@ -291,7 +296,7 @@ mod tests {
                 current: Some(line.clone()),
                 before: begun - TICK,
             };
-            assert_eq!(known.attributes(&line).is_some(), is_known, "{line:?}");
+            assert_eq!(known.features(&line).is_some(), is_known, "{line:?}");
             assert_eq!(known.unchanged(&line).is_some(), is_known, "{line:?}");
         }
     }

@@ -62,9 +62,17 @@ struct Raw<'l> {
     link: Option<Cow<'l, str>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     xattrs: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "is_none")]
+    flags: u32,
     seen: Seen,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     chunks: Vec<(u32, u32, u32, Hex)>,
+}
+
+/// Whether there are no flags, as almost everywhere.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_none(flags: &u32) -> bool {
+    *flags == 0
 }
 
 /// A name in hexadecimal.
@@ -114,6 +122,7 @@ impl Line {
                 .iter()
                 .map(|(name, value)| (name.clone(), escaped(value)))
                 .collect(),
+            flags: node.flags,
             seen: self.seen,
             chunks: self
                 .chunks
@@ -156,6 +165,7 @@ impl Line {
                 size: raw.size,
                 mtime: raw.time,
                 xattrs,
+                flags: raw.flags,
             },
             seen: raw.seen,
             chunks: chunks.collect(),

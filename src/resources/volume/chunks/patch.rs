@@ -13,8 +13,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, fstat, mkdirat, openat, renameat_with, statat, syncfs};
 use serde::{Deserialize, Serialize};
 
+use super::super::node::Shape;
 use super::super::stage::dress;
 use super::super::swap::{Seen, Side};
+use super::super::{features, walk};
 use super::attire::Attire;
 use crate::resources::names::unescaped;
 use crate::resources::{ResourceError, Result};
@@ -201,9 +203,11 @@ impl Patch {
         for (path, (wanted, other)) in &mut state.dressed {
             std::mem::swap(wanted, other);
             let raw = plain(path)?;
-            let stat = live.directory(&raw, false).and_then(|directory| Ok(fstat(directory)?));
-            let stat = stat.at("look at", &self.live.join(super::differ::os(&raw)))?;
-            other.look(&stat);
+            let shown = self.live.join(super::differ::os(&raw));
+            let directory = live.directory(&raw, false).at("open", &shown)?;
+            let stat = fstat(directory).at("look at", &shown)?;
+            let (had, _) = features::of_open(directory, &shown)?;
+            *other = Attire::of(&walk::node(Vec::new(), Shape::Directory, &stat, had));
         }
         (state.to, state.done, state.used) = (to, false, true);
         self.write(&state)?;

@@ -224,16 +224,13 @@ pub(super) fn line_of(node: Node, found: &Found<'_>, stat: &Stat, known: &mut Kn
     };
     known.advance(&line.node.path)?;
     let mut lost = Vec::new();
-    if let Some(xattrs) = known.attributes(&line) {
-        line.node.xattrs = xattrs;
+    if let Some(had) = known.features(&line) {
+        (line.node.xattrs, line.node.flags) = (had.xattrs, had.flags);
     } else if !matches!(line.node.shape, Shape::Hardlink(_)) {
-        let (kept, foreign) = found.attributes()?;
-        line.node.xattrs = kept;
+        let (had, foreign) = found.features(&line.node.shape)?;
+        (line.node.xattrs, line.node.flags) = (had.xattrs, had.flags);
         let named = foreign.iter().map(|name| escaped(name));
         lost.extend(named.map(|name| format!("attribute {name} of {}", escaped(&line.node.path))));
-    }
-    if line.node.path.is_empty() && !line.node.xattrs.is_empty() {
-        lost.push("attributes of the directory itself".to_owned());
     }
     Ok((line, lost))
 }

@@ -220,3 +220,83 @@ fn a_directory_that_is_missing_or_none_is_refused() {
         assert!(survey.obstacles.iter().any(|one| one.refuses), "{path}: {survey:?}");
     }
 }
+
+/// What `getfacl`, `getfattr` and `lsattr` see of a tree.
+fn features(root: &std::path::Path) -> String {
+    let script = "cd \"$1\" && find . -name '.guard-*' -prune -o ! -type l -print0 | sort -z | xargs -0r getfacl -pn && \
+        find . -name '.guard-*' -prune -o ! -type l -print0 | sort -z | xargs -0r getfattr -hd -m - && \
+        find . -name '.guard-*' -prune -o \\( -type f -o -type d \\) -print0 | sort -z | xargs -0r lsattr -d | cut -c1-20,23-";
+    tree::run("sh", &["-c", script, "sh", root.to_str().unwrap()])
+}
+
+#[test]
+fn access_lists_attributes_and_flags_come_back_and_none_is_inherited() {
+    for form in ["archive", "chunks"] {
+        let scene = Scene::new();
+        let root = scene.project().join("objects");
+        std::fs::create_dir_all(root.join("sub/deep")).unwrap();
+        std::fs::create_dir(root.join("flagged")).unwrap();
+        for name in ["top", "sub/listed", "sub/plain", "sub/deep/marked", "flagged/inside"] {
+            std::fs::write(root.join(name), name).unwrap();
+        }
+        let at = |path: &str| root.join(path).to_str().unwrap().to_owned();
+        // Older entries do not have what the directory hands on to new ones.
+        tree::run("setfacl", &["-d", "-m", "u:1234:rwx", &at(""), &at("sub")]);
+        tree::run("setfacl", &["-m", "u:1235:r", &at("sub/listed")]);
+        tree::run(
+            "setfattr",
+            &[
+                "-n",
+                "user.note",
+                "-v",
+                "kept",
+                &at("sub/deep/marked"),
+                &at("sub"),
+                &at(""),
+            ],
+        );
+        tree::run("chattr", &["+d", &at("sub/plain"), &at("flagged")]);
+        let resource = build(
+            "volume",
+            &scene.project(),
+            None,
+            &[("path", text("objects")), ("form", text(form))],
+        );
+        let slot = Slot::new(&scene.backup(), resource.name());
+        let artifact = resource.capture(&slot, &scene.cx).unwrap();
+        assert_eq!(artifact.not_kept, [""; 0], "{form}");
+        let (before, listed) = (tree::observe(&root), features(&root));
+
+        let spoil = [
+            "rm -rf sub/deep flagged",
+            "setfacl -b -k sub/listed; setfacl -k .; setfacl -m u:9:rx .",
+            "chattr -d sub/plain; echo other > top; setfattr -x user.note sub; setfattr -n user.more -v x .",
+        ];
+        for words in spoil {
+            let script = format!("cd \"$1\" && {words}");
+            tree::run("sh", &["-c", &script, "sh", root.to_str().unwrap()]);
+        }
+        let (failed, failed_listed) = (tree::observe(&root), features(&root));
+        let prepared = resource
+            .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
+            .unwrap();
+        let displaced = resource.restore(&prepared, &artifact, &slot, &scene.cx).unwrap();
+        assert_eq!(
+            (tree::observe(&root), features(&root)),
+            (before.clone(), listed.clone()),
+            "{form}"
+        );
+        let undone = resource.undo(&displaced, &scene.cx).unwrap();
+        assert_eq!(
+            (tree::observe(&root), features(&root)),
+            (failed, failed_listed),
+            "{form}: an undo too"
+        );
+        resource.undo(&undone, &scene.cx).unwrap();
+        assert_eq!(
+            (tree::observe(&root), features(&root)),
+            (before, listed),
+            "{form}: and its undo"
+        );
+    }
+}
