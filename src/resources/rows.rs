@@ -32,6 +32,15 @@ impl fmt::Display for Rows {
 }
 
 impl Rows {
+    /// Counts the rows of another part of the same table in. Digests are sums, so they add up in any order.
+    pub(super) fn add(&mut self, part: &Self) {
+        self.count += part.count;
+        self.digest = match (self.digest.parse::<i128>(), part.digest.parse::<i128>()) {
+            (Ok(one), Ok(other)) => one.wrapping_add(other).to_string(),
+            _ => format!("{} {}", self.digest, part.digest),
+        };
+    }
+
     fn of_part(value: &str) -> Option<Self> {
         let (rows, rest) = value.split_once(" rows, columns ")?;
         let (columns, digest) = rest.split_once(", digest ")?;

@@ -11,7 +11,8 @@ use flate2::read::MultiGzDecoder;
 
 use super::Postgres;
 use super::capture::copy;
-use super::prepare::{drop_own, look};
+use super::catalog::look;
+use super::prepare::drop_own;
 use super::reach::Reach;
 use super::sql::Aside;
 use super::trouble::{explained, is_no_database};

@@ -45,8 +45,8 @@ pub(super) fn is_too_new(version: &str, server: u32) -> bool {
 pub(super) fn capture(of: &Postgres, slot: &Slot, cx: &Context) -> Result<Artifact> {
     let reach = Reach::open(of, cx)?;
     let name = reach.database.clone();
-    let artifact = copy(of, &reach, &name, None, slot, cx)?;
-    standby::after_capture(of, &reach, &artifact, slot, cx)?;
+    let mut artifact = copy(of, &reach, &name, None, slot, cx)?;
+    standby::after_capture(of, &reach, &mut artifact, slot, cx)?;
     Ok(artifact)
 }
 

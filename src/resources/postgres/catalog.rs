@@ -1,18 +1,18 @@
 //! What is in a database: its schema, its rows and sequences, seen in one snapshot that a dump can share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::content::CONTENT;
+use super::content::{CONTENT, HIDDEN};
 use super::properties::{PROPERTIES, Properties};
 use super::reach::Reach;
 use super::schema;
-use super::surroundings::{SURROUNDINGS, Surroundings};
-use super::trouble::{Trouble, explained, is_locked_out};
+use super::surroundings::{PATH, SURROUNDINGS, Surroundings};
+use super::trouble::{Trouble, explained, is_denied, is_locked_out};
 use crate::model::fingerprint::Fingerprint;
 use crate::resources::rows::Rows;
 use crate::resources::{ResourceError, Result};
@@ -51,6 +51,10 @@ enum Line {
         name: String,
         value: String,
     },
+    /// A part of the fingerprint that this user may not read.
+    Hidden {
+        part: String,
+    },
 }
 
 /// What the server says about itself and the database's size.
@@ -80,6 +84,8 @@ pub(super) struct Catalog {
     /// The tables of which a dump holds every row, by number: name and rows.
     pub(super) counts: BTreeMap<u32, (String, u64)>,
     sequences: BTreeMap<String, String>,
+    /// The parts of the fingerprint that could not be read.
+    hidden: BTreeSet<String>,
     /// SHA-256 of the schema as `pg_dump` tells it.
     schema: String,
 }
@@ -105,6 +111,17 @@ SELECT jsonb_build_object('is', 'roles', 'names', coalesce((SELECT jsonb_agg(DIS
 ), '[]'));
 ";
 
+/// Whether all of a database has to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Eye {
+    /// For a copy: what may not be read is an error.
+    Strict,
+    /// For a comparison: what may not be read is a part that differs.
+    Lenient,
+    /// For the shape alone: no rows are read.
+    Shape,
+}
+
 /// Looks at a database in one snapshot, and lets `work` use the same snapshot meanwhile, by its id.
 pub(super) fn observe<T>(
     reach: &Reach,
@@ -112,9 +129,44 @@ pub(super) fn observe<T>(
     cx: &Context,
     work: impl FnOnce(&str) -> Result<T>,
 ) -> Result<(Catalog, T)> {
+    observe_with(Eye::Strict, reach, database, cx, work)
+}
+
+/// Looks at what may be read of a database: a release may have made tables of another role, and the way back needs nothing
+/// from them.
+pub(super) fn look(reach: &Reach, database: &str, cx: &Context) -> Result<Catalog> {
+    observe_with(Eye::Lenient, reach, database, cx, |_| Ok(())).map(|(catalog, ())| catalog)
+}
+
+/// Looks at everything but rows and sequences.
+pub(super) fn shape(reach: &Reach, database: &str, cx: &Context) -> Result<Catalog> {
+    observe_with(Eye::Shape, reach, database, cx, |_| Ok(())).map(|(catalog, ())| catalog)
+}
+
+/// The schema's digest, without what is hidden from this user where that may be passed over.
+fn schema_of(eye: Eye, reach: &Reach, database: &str, snapshot: &str, cx: &Context) -> Result<String> {
+    match schema::digest(reach, database, snapshot, &[], cx) {
+        Err(error) if eye == Eye::Lenient && is_denied(&error) => {
+            let hidden: Vec<String> = reach.rows(database, HIDDEN, cx)?;
+            schema::digest(reach, database, snapshot, &hidden, cx)
+        }
+        other => other,
+    }
+}
+
+fn observe_with<T>(
+    eye: Eye,
+    reach: &Reach,
+    database: &str,
+    cx: &Context,
+    work: impl FnOnce(&str) -> Result<T>,
+) -> Result<(Catalog, T)> {
+    let lenient = eye == Eye::Lenient;
+    let content = if eye == Eye::Shape { "" } else { CONTENT };
     let script = format!(
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n\
-         SELECT jsonb_build_object('is', 'snapshot', 'id', pg_export_snapshot());\n{IDENTIFIER}{SERVER}{SURROUNDINGS}{PROPERTIES}{CONTENT}"
+         SELECT jsonb_build_object('is', 'snapshot', 'id', pg_export_snapshot());\n\
+         \\set lenient {lenient}\n{PATH}{IDENTIFIER}{SERVER}{SURROUNDINGS}{PROPERTIES}{content}"
     );
     let script = reach.script(&script);
     let call = reach.psql(database);
@@ -127,7 +179,7 @@ pub(super) fn observe<T>(
             hold(&call, &script, &found, wait, cx)
         });
         let worked = first_line(&lines).map(|id| {
-            let schema = schema::digest(reach, database, &id, cx)?;
+            let schema = schema_of(eye, reach, database, &id, cx)?;
             Ok((schema, work(&id)?))
         });
         if matches!(worked, Some(Ok(_))) {
@@ -250,7 +302,15 @@ impl Catalog {
                     columns,
                     digest,
                 };
-                self.tables.insert(table, rows);
+                match self.tables.get_mut(&table) {
+                    Some(whole) => whole.add(&rows),
+                    None => {
+                        self.tables.insert(table, rows);
+                    }
+                }
+            }
+            Line::Hidden { part } => {
+                self.hidden.insert(part);
             }
             Line::Sequence { name, value } => {
                 self.sequences.insert(name, value);
@@ -273,6 +333,9 @@ impl Catalog {
         }
         for (name, value) in &self.sequences {
             print = print.with(format!("sequence {name}"), value);
+        }
+        for part in &self.hidden {
+            print = print.with(part.clone(), "this user may not read it");
         }
         print
     }

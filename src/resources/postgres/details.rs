@@ -6,10 +6,13 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{Catalog, Server};
+use super::manner::Manner;
 use super::properties::Properties;
 use super::surroundings::Surroundings;
 use crate::model::artifact::Artifact;
+use crate::model::fingerprint::Fingerprint;
 use crate::resources::{ResourceError, Result};
+use crate::system::disk::sha256_hex;
 
 /// What a restore has to know beside the archive.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +33,21 @@ pub(super) struct Details {
     #[serde(default)]
     pub(super) surroundings: Surroundings,
     pub(super) taken_at: DateTime<Utc>,
+    /// In which manner it loads.
+    #[serde(default, skip_serializing_if = "Manner::is_plain")]
+    pub(super) manner: Manner,
+    /// What a load has proven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) loaded: Option<Loaded>,
+}
+
+/// That a copy of this shape was loaded with all its rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Loaded {
+    /// A digest of what was loaded by what: schema, extensions, the database's own properties, server, client programs.
+    pub(super) shape: String,
+    /// When.
+    pub(super) at: DateTime<Utc>,
 }
 
 impl Details {
@@ -45,7 +63,16 @@ impl Details {
             roles: catalog.roles,
             surroundings: catalog.surroundings,
             taken_at,
+            manner: Manner::default(),
+            loaded: None,
         }
+    }
+
+    /// What has to be the same for a load to prove another copy as well.
+    pub(super) fn shape(&self, print: &Fingerprint) -> String {
+        let parts = ["schema", "extensions", "database"].map(|part| print.part(part).unwrap_or_default());
+        let text = format!("{} {} {}", parts.join(" "), self.server.version, self.dump_version);
+        sha256_hex(text.as_bytes())
     }
 
     /// The same as an artifact holds it.

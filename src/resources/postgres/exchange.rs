@@ -65,6 +65,21 @@ pub(super) fn make_all(swaps: &[Swap], reach: &Reach, maintenance: &str, cx: &Co
     })
 }
 
+/// The statement that ends the sessions in a database, as far as this user may: what is left, as the server's own cleaning,
+/// makes way by itself, or a rename says that it is there.
+pub(super) fn eviction(database: &str) -> String {
+    // The offset keeps the planner from ending a session before it has looked which one it is.
+    format!(
+        "SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity WHERE datname = {} AND pid <> pg_backend_pid()
+  AND ((SELECT rolsuper FROM pg_roles WHERE rolname = current_user) OR {MAY_END}) OFFSET 0) evicted;\n",
+        literal(database)
+    )
+}
+
+/// Whether this user, who is no superuser, may end a session of `pg_stat_activity`.
+pub(super) const MAY_END: &str = "coalesce(NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.oid = usesysid) \
+    AND (pg_has_role(usesysid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE')), false)";
+
 impl Swap {
     /// Swaps, or leaves everything as it was and clients let in.
     pub(super) fn make(&self, reach: &Reach, maintenance: &str, cx: &Context) -> Result<()> {
@@ -100,11 +115,9 @@ impl Swap {
     /// Keeps clients out.
     fn fence(&self) -> String {
         format!(
-            "ALTER DATABASE {} ALLOW_CONNECTIONS false;
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {} AND pid <> pg_backend_pid();
-",
+            "ALTER DATABASE {} ALLOW_CONNECTIONS false;\n{}",
             ident(&self.live),
-            literal(&self.live)
+            eviction(&self.live)
         )
     }
 

@@ -1,19 +1,22 @@
 //! Filling a database from a copy: in several jobs where the archive can be read at any place, else as a stream, which can be
 //! held back so that the server has time for others.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
 use super::capture::pour;
 use super::details::Details;
 use super::inside::Inside;
+use super::manner::{Manner, rows_last};
 use super::reach::Reach;
+use super::sql::literal;
 use super::trouble::explained;
 use crate::model::artifact::Artifact;
 use crate::model::event::Level;
 use crate::model::text::chain;
 use crate::resources::{ResourceError, Result, Slot};
+use crate::system::call::Call;
 use crate::system::context::Context;
 use crate::system::disk::{self, At};
 
@@ -47,9 +50,22 @@ impl Load {
     }
 }
 
-/// Fills the database `side` from a copy. What it leaves after an error is of no use.
-pub(super) fn fill(reach: &Reach, side: &str, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
+/// What a dump empties `search_path` with.
+const EMPTIED: &str = "SELECT pg_catalog.set_config('search_path', '', false);";
+/// It stands within so many bytes.
+const HEAD: u64 = 64 * 1024;
+
+/// Fills the database `side` from a copy, in this manner. What it leaves after an error is of no use.
+pub(super) fn fill(
+    reach: &Reach,
+    side: &str,
+    artifact: &Artifact,
+    slot: &Slot,
+    manner: &Manner,
+    cx: &Context,
+) -> Result<()> {
     let load = reach.load;
+    let details = Details::of(artifact)?;
     let (slot, artifact) = &slot.thawed(artifact, &cx.scratch)?;
     let artifact: &Artifact = artifact;
     slot.compare(artifact)?;
@@ -57,7 +73,11 @@ pub(super) fn fill(reach: &Reach, side: &str, artifact: &Artifact, slot: &Slot, 
     let entry = artifact.files.first().ok_or_else(lost)?;
     let path = slot.path_of(entry).ok_or_else(lost)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let connection = reach.connection(side);
+    let mut connection = reach.connection(side);
+    // Event triggers are made before materialized views are filled, and one may forbid that.
+    if manner.rows_last || (details.surroundings.event_triggers > 0 && reach.may_all(cx)?) {
+        connection.push_str(" options='-c session_replication_role=replica'");
+    }
     let filling = Filling {
         reach,
         side,
@@ -66,6 +86,11 @@ pub(super) fn fill(reach: &Reach, side: &str, artifact: &Artifact, slot: &Slot, 
         load,
         cx,
     };
+    if !manner.is_plain() {
+        let path_of = details.surroundings.search_path.as_deref();
+        let at_hand = manner.at_hand.then(|| path_of.unwrap_or("public"));
+        return filling.adapted(&path, &name, manner, at_hand);
+    }
     if name == "toc.dat" {
         let directory = path.parent().ok_or_else(lost)?;
         return filling.of_directory(directory);
@@ -75,7 +100,7 @@ pub(super) fn fill(reach: &Reach, side: &str, artifact: &Artifact, slot: &Slot, 
         return filling.in_jobs(&path.to_string_lossy());
     }
     let home = slot.directory();
-    if is_worth_it && load.jobs >= MANY && disk::free_bytes(&home)? > Details::of(artifact)?.server.size {
+    if is_worth_it && load.jobs >= MANY && disk::free_bytes(&home)? > details.server.size {
         match filling.unpack(&path, &name, &home) {
             Ok(unpacked) => return filling.in_jobs(&unpacked.path().to_string_lossy()),
             Err(error) => cx.note(
@@ -159,32 +184,109 @@ impl Filling<'_> {
             return self.in_jobs(place);
         }
         // A directory cannot go through a pipe; what it says to the server can.
-        let script = self.reach.program("pg_restore", false, &["-f", "-", "--", place]);
+        let script = self
+            .reach
+            .program("pg_restore", false, &["--single-transaction", "-f", "-", "--", place]);
+        self.through_psql(&script, &mut |_| Ok(()), None)
+    }
+
+    /// Any archive as a script, in another order or with other schemas at hand, in one transaction.
+    fn adapted(&self, path: &Path, name: &str, manner: &Manner, at_hand: Option<&str>) -> Result<()> {
+        let directory = (name == "toc.dat").then(|| path.parent()).flatten();
+        let is_outside = self.reach.container().is_some();
+        let inside = if is_outside && (directory.is_some() || manner.rows_last) {
+            let inside = Inside::make(self.reach, self.cx)?;
+            if let Some(directory) = directory {
+                inside.give(self.reach, directory, self.cx)?;
+            }
+            Some(inside)
+        } else {
+            None
+        };
+        let place = directory.map(|directory| match &inside {
+            Some(inside) => inside.path.clone(),
+            None => directory.to_string_lossy().into_owned(),
+        });
+        let loaded = self.adapted_at(place.as_deref(), inside.as_ref(), path, name, manner, at_hand);
+        let removed = inside.map_or(Ok(()), |inside| inside.remove(self.reach, &self.cx.unstoppable()));
+        loaded.and(removed)
+    }
+
+    /// The same; `place` is where a directory lies for the programs.
+    fn adapted_at(
+        &self,
+        place: Option<&str>,
+        inside: Option<&Inside>,
+        path: &Path,
+        name: &str,
+        manner: &Manner,
+        at_hand: Option<&str>,
+    ) -> Result<()> {
+        let mut feed = |writer: &mut dyn Write| match place {
+            Some(_) => Ok(()),
+            None => pour(path, name, writer, &self.what, self.cx),
+        };
+        let call = |args: &[&str]| {
+            let place = place.iter().flat_map(|place| ["--", place]);
+            let args: Vec<&str> = args.iter().copied().chain(place).collect();
+            self.reach.program("pg_restore", true, &args)
+        };
+        let lists = tempfile::tempdir().at("make a directory in", &std::env::temp_dir())?;
+        let mut args = vec!["--single-transaction", "-f", "-"];
+        let list;
+        if manner.rows_last {
+            let listed = self
+                .cx
+                .push(&call(&["-l"]), &mut feed)
+                .map_err(|error| self.explained(error))?;
+            let here = lists.path().join("guard.list");
+            disk::write_whole(&here, rows_last(&listed.text()).as_bytes())?;
+            list = match inside {
+                Some(inside) => {
+                    inside.give(self.reach, lists.path(), self.cx)?;
+                    format!("{}/guard.list", inside.path)
+                }
+                None => here.to_string_lossy().into_owned(),
+            };
+            args.extend(["-L", &list]);
+        }
+        self.through_psql(&call(&args), &mut feed, at_hand)
+    }
+
+    /// Runs what `script` writes, given `feed` to read, as a script of psql; `at_hand`: the schemas in `search_path`, which the
+    /// script would empty.
+    fn through_psql(
+        &self,
+        script: &Call,
+        feed: &mut (dyn FnMut(&mut dyn Write) -> io::Result<()> + Send),
+        at_hand: Option<&str>,
+    ) -> Result<()> {
         let (reader, mut writer) =
             io::pipe().map_err(|error| ResourceError::because("could not make a pipe", error))?;
-        let connection = self.connection.as_str();
-        let flags = [
-            "-X",
-            "-q",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "--no-password",
-            "--single-transaction",
-        ];
-        let args = [&flags[..], &["-o", "/dev/null", "-f", "-", "-d", connection]].concat();
+        let flags = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "--no-password"];
+        let args = [
+            &flags[..],
+            &["-o", "/dev/null", "-f", "-", "-d", self.connection.as_str()],
+        ]
+        .concat();
         let call = self.reach.program("psql", true, &args);
         std::thread::scope(|scope| {
             let teller = scope.spawn(move || {
                 // Moved in, so that the reader sees the end.
-                let told = self.cx.pull(&script, &mut |bytes| writer.write_all(bytes));
+                let told = self.cx.converse(script, &mut |bytes| writer.write_all(bytes), feed);
                 drop(writer);
                 told
             });
-            let mut feed = |writer: &mut dyn Write| {
+            let mut sent = |writer: &mut dyn Write| {
                 let mut paced = Paced::new(writer, self.load.share, self.cx);
+                if let Some(path) = at_hand {
+                    let mut head = Vec::new();
+                    (&reader).take(HEAD).read_to_end(&mut head)?;
+                    paced.write_all(&with_path(head, path))?;
+                }
                 io::copy(&mut { &reader }, &mut paced).map(|_| ())
             };
-            let pushed = self.cx.push(&call, &mut feed);
+            let pushed = self.cx.push(&call, &mut sent);
             drop(reader);
             let told = teller.join().unwrap_or_else(|_| {
                 Err(crate::system::processes::CallError::Data {
@@ -207,6 +309,17 @@ impl Filling<'_> {
         pour(path, name, file.as_file_mut(), &self.what, self.cx).at("unpack", path)?;
         Ok(file)
     }
+}
+
+/// The beginning of a dump's script, with this `search_path` in the place of an empty one.
+fn with_path(head: Vec<u8>, path: &str) -> Vec<u8> {
+    let Some(at) = memchr::memmem::find(&head, EMPTIED.as_bytes()) else {
+        return head;
+    };
+    let (before, rest) = head.split_at(at);
+    let after = rest.get(EMPTIED.len()..).unwrap_or_default();
+    let set = format!("SELECT pg_catalog.set_config('search_path', {}, false);", literal(path));
+    [before, set.as_bytes(), after].concat()
 }
 
 /// A writer that rests for as long as it takes to write, or longer, so that the reader is busy for a share of the time only.

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::Postgres;
 use super::agree::agree;
 use super::capture::{copy, pour};
+use super::catalog::look;
 use super::details::Details;
-use super::prepare::look;
 use super::reach::Reach;
 use super::removal::{REMOVAL, taken};
 use super::trouble::explained;
@@ -34,7 +34,7 @@ struct Kept {
 /// Reads `in_place`, and says which other settings it excludes.
 pub(super) fn wish(section: &mut Section<'_>) -> bool {
     let wish = section.flag("in_place").unwrap_or_default();
-    for key in ["service", "carry_over", "standby", "proof"] {
+    for key in ["service", "carry_over", "standby", "proof", "proof_interval"] {
         if wish && section.has(key) {
             let why = "cannot stand beside `in_place`: nothing is made beside the live database then";
             section.problem(key, why, None);

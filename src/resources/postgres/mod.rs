@@ -14,6 +14,7 @@ mod folder;
 mod hold;
 mod in_place;
 mod inside;
+mod manner;
 mod meter;
 mod migrations;
 mod prepare;
@@ -33,6 +34,7 @@ mod survey;
 mod swap;
 mod target;
 mod together;
+mod trial;
 mod trouble;
 
 use std::path::Path;
@@ -75,6 +77,7 @@ struct Postgres {
     standby: standby::Standby,
     standby_load: u32,
     proof: standby::Proof,
+    proof_interval: Duration,
     in_place: bool,
     migrations: Option<migrations::Migrations>,
 }
@@ -99,10 +102,13 @@ impl Resource for Postgres {
         survey::survey(self, cx)
     }
 
+    fn try_back(&self, newest: Option<&Artifact>, cx: &Context, survey: &mut Survey) {
+        trial::try_back(self, newest, cx, survey);
+    }
+
     fn fingerprint(&self, cx: &Context) -> Result<Fingerprint> {
         let reach = Reach::open(self, cx)?;
-        let (catalog, ()) = catalog::observe(&reach, &reach.database, cx, |_| Ok(()))?;
-        Ok(catalog.fingerprint())
+        Ok(catalog::look(&reach, &reach.database, cx)?.fingerprint())
     }
 
     fn capture(&self, slot: &Slot, cx: &Context) -> Result<Artifact> {

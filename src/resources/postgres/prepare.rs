@@ -5,18 +5,21 @@ use serde::{Deserialize, Serialize};
 use super::Postgres;
 use super::agree::{agree, older_extensions};
 use super::carry;
-use super::catalog::{Catalog, IDENTIFIER, observe};
+pub(super) use super::catalog::look;
+use super::catalog::{Catalog, IDENTIFIER};
 use super::details::Details;
+use super::exchange::eviction;
 use super::fill::fill;
+use super::manner::Manner;
 use super::reach::Reach;
 use super::sql::{Aside, ident, literal};
 use super::standby;
-use super::trouble::{is_locked_out, is_no_database};
+use super::trouble::{is_locked_out, is_no_database, said};
 use crate::model::artifact::{Artifact, Live, Prepared, Work};
 use crate::model::event::Level;
 use crate::model::fingerprint::Fingerprint;
 use crate::model::policy::DataRestore;
-use crate::model::text::sanitised;
+use crate::model::text::{chain, sanitised};
 use crate::resources::{Resource, ResourceError, Result, Slot, rows};
 use crate::system::context::Context;
 
@@ -106,7 +109,7 @@ pub(super) fn prepare(
         let mut is_exact = standby::is_ready(&reach, maintenance, &staging.side, artifact, cx)?;
         if !is_exact {
             agree(&reach, maintenance, &details, cx)?;
-            is_exact = stage(&reach, maintenance, &staging.side, artifact, slot, &details, cx)?;
+            is_exact = stage(&reach, maintenance, &staging.side, artifact, slot, &details, cx)?.is_exact;
         }
         if now.is_some() {
             // Both databases are there now: what going back displaces can be told row by row.
@@ -192,12 +195,16 @@ pub(super) fn price(of: &Postgres, artifact: &Artifact, cx: &Context) -> Result<
     ))
 }
 
-pub(super) fn look(reach: &Reach, database: &str, cx: &Context) -> Result<Catalog> {
-    observe(reach, database, cx, |_| Ok(())).map(|(catalog, ())| catalog)
+/// What came of a load.
+pub(super) struct Staged {
+    /// False: it has all rows, and is told in other words than the manifest's.
+    pub(super) is_exact: bool,
+    /// The manner that it took.
+    pub(super) manner: Manner,
 }
 
-/// Makes and fills the side database; one that an earlier try left is made anew, since nobody knows how far it got. False:
-/// it has all rows, and is told in other words than the manifest's.
+/// Makes and fills the side database; one that an earlier try left is made anew, since nobody knows how far it got. Where the
+/// dump does not load as it is meant, another manner is tried.
 pub(super) fn stage(
     reach: &Reach,
     maintenance: &str,
@@ -206,24 +213,66 @@ pub(super) fn stage(
     slot: &Slot,
     details: &Details,
     cx: &Context,
-) -> Result<bool> {
-    drop_own(reach, maintenance, side, Aside::Side, cx)?;
-    let filled = reach
-        .run(maintenance, &details.properties.creation(side), cx)
-        .and_then(|_| reach.run(side, &older_extensions(details), cx))
-        .and_then(|_| fill(reach, side, artifact, slot, cx))
-        // A restored database has no statistics, and without them the first queries after the swap would be planned blindly.
-        .and_then(|()| reach.run(side, "ANALYZE;", cx))
+) -> Result<Staged> {
+    let staged = load(reach, maintenance, side, artifact, slot, details, cx).and_then(|manner| {
         // Only now: a setting like `default_transaction_read_only` would hinder the filling.
-        .and_then(|_| reach.run(maintenance, &details.properties.application(side), cx))
-        .and_then(|_| compare(reach, side, artifact, details, cx));
-    if filled.is_err()
+        reach.run(maintenance, &details.properties.application(side), cx)?;
+        let is_exact = compare(reach, side, artifact, details, cx)?;
+        Ok(Staged { is_exact, manner })
+    });
+    if staged.is_err()
         && let Err(error) = drop_own(reach, maintenance, side, Aside::Side, &cx.unstoppable())
     {
         // The failure itself matters more; the next try drops what is left.
         cx.note(Level::Warn, format!("the side database {side} is still there: {error}"));
     }
-    filled
+    staged
+}
+
+/// Makes the side database and loads the copy into it, in the first manner that succeeds.
+pub(super) fn load(
+    reach: &Reach,
+    maintenance: &str,
+    side: &str,
+    artifact: &Artifact,
+    slot: &Slot,
+    details: &Details,
+    cx: &Context,
+) -> Result<Manner> {
+    let mut manner = details.manner.clone();
+    loop {
+        drop_own(reach, maintenance, side, Aside::Side, cx)?;
+        let filled = reach
+            .run(maintenance, &details.properties.creation(side), cx)
+            .and_then(|_| reach.run(side, &older_extensions(details), cx))
+            .and_then(|_| fill(reach, side, artifact, slot, &manner, cx));
+        let Err(error) = filled else { break };
+        let may_all = || reach.may_all(cx).unwrap_or_default();
+        let Some(next) = manner.next(said(&error), may_all()) else {
+            return Err(error);
+        };
+        cx.note(
+            Level::Detail,
+            format!(
+                "{} does not load as it is dumped, so it is loaded {}: {}",
+                reach.database,
+                next.words(),
+                chain(&error)
+            ),
+        );
+        manner = next;
+    }
+    // A restored database has no statistics, and without them the first queries after the swap would be planned blindly. An
+    // expression that cannot be looked at without the application's settings is no reason to keep it down.
+    let path = details.surroundings.search_path.as_ref();
+    let path = path.map_or_else(String::new, |path| format!("SET search_path = pg_catalog, {path};"));
+    if let Err(error) = reach.run(side, &format!("{path} ANALYZE;"), cx) {
+        cx.note(
+            Level::Warn,
+            format!("{side}: not all statistics could be made: {}", chain(&error)),
+        );
+    }
+    Ok(manner)
 }
 
 /// Compares the side database with the manifest before anyone relies on it.
@@ -279,13 +328,13 @@ pub(super) fn drop_own(reach: &Reach, maintenance: &str, name: &str, aside: Asid
     // Sessions that an earlier try left in it would block the drop. One whose drop was cut off, as on a full disk, is invalid
     // (-2): it can be dropped, and nothing else.
     let script = format!(
-        "SELECT format('ALTER DATABASE %I ALLOW_CONNECTIONS false', datname) FROM pg_database
+        "SELECT format('ALTER DATABASE %I ALLOW_CONNECTIONS false IS_TEMPLATE false', datname) FROM pg_database
            WHERE datname = {1} AND datconnlimit <> -2 \\gexec
-         SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {1};
-         SELECT pg_sleep(0.2) FROM pg_stat_activity WHERE datname = {1} LIMIT 1;
+         {2}SELECT pg_sleep(0.2) FROM pg_stat_activity WHERE datname = {1} LIMIT 1;
          DROP DATABASE IF EXISTS {0};",
         ident(name),
-        literal(name)
+        literal(name),
+        eviction(name)
     );
     reach.run(maintenance, &script, cx).map(|_| ())
 }

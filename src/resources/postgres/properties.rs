@@ -18,7 +18,7 @@ SELECT jsonb_build_object('is', 'database', 'owner', pg_get_userbyid(d.datdba),
       'privilege', a.privilege_type, 'grantable', a.is_grantable)
       ORDER BY a.grantee <> 0, pg_get_userbyid(a.grantee), a.privilege_type) FROM aclexplode(d.datacl) a),
   'settings', coalesce((SELECT jsonb_agg(jsonb_build_object('role', CASE s.setrole WHEN 0 THEN NULL ELSE pg_get_userbyid(s.setrole) END,
-      'values', to_jsonb(s.setconfig)) ORDER BY s.setrole <> 0, pg_get_userbyid(s.setrole)) FROM pg_db_role_setting s WHERE s.setdatabase = d.oid), '[]'))
+      'values', to_jsonb(s.setconfig)) ORDER BY s.setrole <> 0, pg_get_userbyid(s.setrole)) FROM pg_db_role_setting s WHERE s.setdatabase = d.oid), '[]'), 'template', d.datistemplate)
 FROM pg_database d WHERE d.datname = current_database();
 ";
 
@@ -49,6 +49,9 @@ pub(super) struct Properties {
     /// `None`: the built-in rights.
     pub(super) rights: Option<Vec<Right>>,
     pub(super) settings: Vec<Setting>,
+    /// Whether others may copy it as a template. The last field, by [`Properties::digest`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) template: bool,
 }
 
 /// One right on the database.
@@ -73,7 +76,12 @@ impl Properties {
     /// A digest of all of them.
     pub(super) fn digest(&self) -> String {
         // A Debug form of plain data is as good as any other to compare by.
-        sha256_hex(format!("{self:?}").as_bytes())
+        let text = format!("{self:?}");
+        // Older backups know nothing of templates, and what is none has to look as they say.
+        let text = text
+            .strip_suffix(", template: false }")
+            .map_or(text.clone(), |rest| format!("{rest} }}"));
+        sha256_hex(text.as_bytes())
     }
 
     /// The statement that makes an empty database of this encoding, locale and owner.
@@ -108,6 +116,9 @@ impl Properties {
     pub(super) fn application(&self, name: &str) -> String {
         let database = ident(name);
         let mut sql = vec![format!("ALTER DATABASE {database} CONNECTION LIMIT {};\n", self.limit)];
+        if self.template {
+            sql.push(format!("ALTER DATABASE {database} IS_TEMPLATE true;\n"));
+        }
         if let Some(rights) = &self.rights {
             sql.push(format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC;\n"));
             sql.push(format!(

@@ -21,6 +21,10 @@ const PRELUDE: &str = "SET search_path = pg_catalog; SET timezone = 'UTC'; SET d
     SET row_security = off; SET standard_conforming_strings = on; SET statement_timeout = 0; \
     SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning;\n";
 
+/// Text goes over the line as UTF-8, but for a database that does not know what its bytes mean: those come as they are.
+const ENCODING: &str = "SELECT pg_catalog.set_config('client_encoding', \
+    CASE pg_catalog.getdatabaseencoding() WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END, false) AS guard_encoding \\gset\n";
+
 /// A way to a server, found for one act.
 #[derive(Debug, Clone)]
 pub(super) struct Reach {
@@ -122,7 +126,11 @@ impl Reach {
 
     /// A call of one of Postgres' programs; the password travels in its environment.
     pub(super) fn program(&self, program: &str, reads: bool, args: &[&str]) -> Call {
-        let mut env = vec![("PGCLIENTENCODING", "UTF8"), ("LC_ALL", "C")];
+        let mut env = vec![("LC_ALL", "C")];
+        if program == "psql" {
+            // What dumps and restores keeps to the database's own encoding: a conversion can fail, and none is needed.
+            env.push(("PGCLIENTENCODING", "UTF8"));
+        }
         if let Some(password) = &self.password {
             env.push(("PGPASSWORD", password.expose()));
         }
@@ -145,7 +153,7 @@ impl Reach {
 
     /// A script with what has to stand before it.
     pub(super) fn script(&self, body: &str) -> String {
-        format!("{PRELUDE}SET lock_timeout = {};\n{body}\n", self.lock_wait)
+        format!("{PRELUDE}{ENCODING}SET lock_timeout = {};\n{body}\n", self.lock_wait)
     }
 
     /// How long `pg_dump` waits for a lock.
@@ -179,6 +187,16 @@ impl Reach {
             }
         }
         self.run("template1", "SELECT 1;", cx).map(|_| "template1")
+    }
+
+    /// Whether the user is a superuser, who may turn triggers off.
+    pub(super) fn may_all(&self, cx: &Context) -> Result<bool> {
+        let script = "SELECT to_jsonb(rolsuper) FROM pg_roles WHERE rolname = current_user;";
+        let told: Vec<bool> = match self.rows("postgres", script, cx) {
+            Err(error) if super::trouble::is_no_database(&error) => self.rows("template1", script, cx)?,
+            other => other?,
+        };
+        Ok(told.first().copied().unwrap_or_default())
     }
 
     /// The names of all databases.

@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 
+use super::exchange::MAY_END;
 use super::reach::Reach;
 use crate::resources::{Result, Survey};
 use crate::system::context::Context;
@@ -24,6 +25,10 @@ enum Line {
     },
     /// Something that this user may not make anew.
     Beyond { what: String },
+    /// Something that this user may not read.
+    Unreadable { what: String, security: bool },
+    /// Sessions of others that a swap could not end.
+    Sessions { of: String, count: u64 },
     /// Text was sorted by another version of the system's rules.
     Collation {
         recorded: Option<String>,
@@ -53,6 +58,17 @@ SELECT jsonb_build_object('is', 'beyond', 'what', what) FROM (
       UNION ALL SELECT proowner, 'pg_proc'::regclass, oid FROM pg_proc WHERE oid >= 16384) o (owner, class, oid)
     WHERE NOT pg_has_role(o.owner, 'MEMBER') AND NOT EXISTS (SELECT FROM members WHERE classid = o.class AND objid = o.oid)
 ) x (what) WHERE NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user);
+SELECT jsonb_build_object('is', 'unreadable', 'what', c.oid::regclass, 'security', row_security_active(c.oid))
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'S') AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+  AND (NOT has_schema_privilege(n.oid, 'USAGE') OR NOT CASE c.relkind WHEN 'S' THEN has_sequence_privilege(c.oid, 'SELECT') ELSE has_table_privilege(c.oid, 'SELECT') END
+    OR row_security_active(c.oid))
+  AND (NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+    OR EXISTS (SELECT FROM pg_extension e WHERE c.oid = ANY (e.extconfig)))
+ORDER BY c.oid::regclass::text LIMIT 5;
+SELECT jsonb_build_object('is', 'sessions', 'of', usename, 'count', count(*)) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND usename IS NOT NULL
+  AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AND NOT :may_end GROUP BY usename;
 SELECT current_setting('server_version_num')::int >= 150000 AS knows \gset
 \if :knows
 SELECT jsonb_build_object('is', 'collation', 'recorded', datcollversion, 'actual', pg_database_collation_actual_version(oid))
@@ -62,7 +78,8 @@ FROM pg_database WHERE datname = current_database() AND datcollversion IS DISTIN
 
 /// Adds what is found to a survey.
 pub(super) fn ask(reach: &Reach, cx: &Context, survey: &mut Survey) -> Result<()> {
-    for line in reach.rows(&reach.database, QUESTION, cx)? {
+    let question = QUESTION.replace(":may_end", MAY_END);
+    for line in reach.rows(&reach.database, &question, cx)? {
         match line {
             Line::Extension { name, version, schema, standard, available } => {
                 let standard = standard.unwrap_or_else(|| "none".to_owned());
@@ -80,6 +97,18 @@ pub(super) fn ask(reach: &Reach, cx: &Context, survey: &mut Survey) -> Result<()
             Line::Beyond { what } => survey.refuse(
                 format!("{what}: this user may not make that anew, so a restore would fail"),
                 "use a superuser, or let the user be a member of the role that owns it",
+            ),
+            Line::Unreadable { what, security } if security => survey.refuse(
+                format!("row security hides rows of {what} from this user, so a copy would not have them"),
+                "use a superuser, a role with BYPASSRLS, or the owner of tables without FORCE ROW LEVEL SECURITY",
+            ),
+            Line::Unreadable { what, .. } => survey.refuse(
+                format!("this user may not read {what}, so it could not be copied"),
+                "GRANT SELECT on it, and USAGE on its schema, to the user; or use a superuser",
+            ),
+            Line::Sessions { of, count } => survey.warn(
+                format!("this user may not end the sessions of {of} ({count} now), and a swap waits until they are gone"),
+                "GRANT pg_signal_backend to the user; sessions of a superuser are ended by a superuser only",
             ),
             Line::Collation { recorded, actual } => survey.warn(
                 format!(

@@ -12,12 +12,20 @@ use crate::resources::Result;
 use crate::system::context::Context;
 use crate::system::disk::Digest;
 
-/// The SHA-256 of the schema in this snapshot.
-pub(super) fn digest(reach: &Reach, database: &str, snapshot: &str, cx: &Context) -> Result<String> {
+/// The SHA-256 of the schema in this snapshot, but for the tables in `without`, as `pg_dump` takes their names.
+pub(super) fn digest(
+    reach: &Reach,
+    database: &str,
+    snapshot: &str,
+    without: &[String],
+    cx: &Context,
+) -> Result<String> {
     let connection = reach.connection(database);
     let snapshot = format!("--snapshot={snapshot}");
     let wait = reach.wait_flag();
+    let without: Vec<String> = without.iter().map(|table| format!("--exclude-table={table}")).collect();
     let args = ["--schema-only", "--no-password", &snapshot, &wait, "-d", &connection];
+    let args: Vec<&str> = args.into_iter().chain(without.iter().map(String::as_str)).collect();
     let call = reach.program("pg_dump", false, &args);
     let mut digest = Digest::default();
     let mut rest = Vec::new();

@@ -14,6 +14,9 @@ const LOCK_WAIT: Duration = Duration::from_secs(30);
 /// How long a dump may be silent, unless `stall` says otherwise.
 const STALL: Duration = Duration::from_mins(5);
 
+/// How long a load proves the copies that follow it, unless `proof_interval` says otherwise.
+const PROOF_INTERVAL: Duration = Duration::from_hours(7 * 24);
+
 /// Reads the table of one database.
 pub(super) fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
     let service = section.word("service");
@@ -28,6 +31,7 @@ pub(super) fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) 
     let carry_over = CarryOver::of(section);
     let jobs = section.whole("jobs", 1..=64).and_then(|jobs| u32::try_from(jobs).ok());
     let (standby, proof) = standby::wishes(section);
+    let proof_interval = section.duration("proof_interval");
     let standby_load = section
         .whole("standby_load", 1..=100)
         .and_then(|share| u32::try_from(share).ok());
@@ -82,6 +86,7 @@ pub(super) fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) 
         standby,
         standby_load: standby_load.unwrap_or(100),
         proof,
+        proof_interval: proof_interval.unwrap_or(PROOF_INTERVAL),
         in_place,
         migrations,
     }))

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::Postgres;
 use super::agree::agree;
-use super::details::Details;
+use super::details::{Details, Loaded};
 use super::fill::Load;
 use super::prepare::{drop_own, stage};
 use super::reach::Reach;
 use super::sql::{Aside, ident, literal};
 use super::survey;
+use super::trouble::said;
 use crate::model::artifact::Artifact;
 use crate::model::event::Level;
 use crate::model::name::RunKind;
@@ -40,8 +41,11 @@ pub(super) enum Standby {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Proof {
     /// All of it is read back.
-    #[default]
     Read,
+    /// It is read back; and restored into a database of its own where nothing proves yet that such a copy loads: the first one,
+    /// the first of another schema, and one every `proof_interval`.
+    #[default]
+    Auto,
     /// It is restored into a database of its own, and compared.
     Restore,
 }
@@ -53,7 +57,11 @@ pub(super) fn wishes(section: &mut Section<'_>) -> (Standby, Proof) {
         ("auto", Standby::Auto),
         ("always", Standby::Always),
     ];
-    let proof = [("read", Proof::Read), ("restore", Proof::Restore)];
+    let proof = [
+        ("read", Proof::Read),
+        ("auto", Proof::Auto),
+        ("restore", Proof::Restore),
+    ];
     (
         section.choice("standby", &standby).unwrap_or_default(),
         section.choice("proof", &proof).unwrap_or_default(),
@@ -85,16 +93,35 @@ fn comment(reach: &Reach, maintenance: &str, database: &str, cx: &Context) -> Re
 pub(super) fn after_capture(
     of: &Postgres,
     reach: &Reach,
-    artifact: &Artifact,
+    artifact: &mut Artifact,
     slot: &Slot,
     cx: &Context,
 ) -> Result<()> {
+    if of.in_place {
+        // Nothing is made beside the live database then.
+        return Ok(());
+    }
+    let mut details = Details::of(artifact)?;
+    let shape = details.shape(&artifact.fingerprint);
+    let now = cx.clock.now();
+    let before = slot.earlier().and_then(|(_, earlier)| Details::of(earlier).ok());
+    let before = before.filter(|before| before.loaded.as_ref().is_some_and(|loaded| loaded.shape == shape));
+    let is_due = match of.proof {
+        Proof::Read => false,
+        Proof::Restore => true,
+        Proof::Auto => of.migrations.is_none() && !before.as_ref().is_some_and(|before| is_fresh(of, before, cx)),
+    };
+    if let Some(before) = before {
+        details.manner = before.manner;
+        details.loaded = before.loaded;
+        artifact.details = details.written()?;
+    }
     let is_deployment = cx
         .run
         .as_ref()
         .is_some_and(|run| run.as_str().ends_with(RunKind::Deploy.as_str()));
     let stays = is_deployment && stays(of, reach, artifact, cx)?;
-    if !stays && of.proof == Proof::Read {
+    if !stays && !is_due {
         return Ok(());
     }
     let maintenance = reach.maintenance(cx)?;
@@ -102,7 +129,6 @@ pub(super) fn after_capture(
     if is_deployment {
         drop_older(reach, maintenance, &side, cx)?;
     }
-    let details = Details::of(artifact)?;
     agree(reach, maintenance, &details, cx)?;
     cx.note(Level::Detail, format!("{}: rehearsing the restore", of.name));
     // The server has others to serve: one job, and not all the time where that was asked for.
@@ -112,8 +138,11 @@ pub(super) fn after_capture(
         share: of.standby_load,
     };
     let reach = &reach;
-    let is_exact = stage(reach, maintenance, &side, artifact, slot, &details, cx)?;
-    if !stays || !is_exact {
+    let staged = stage(reach, maintenance, &side, artifact, slot, &details, cx).map_err(unloadable)?;
+    details.manner = staged.manner;
+    details.loaded = Some(Loaded { shape, at: now });
+    artifact.details = details.written()?;
+    if !stays || !staged.is_exact {
         return drop_own(reach, maintenance, &side, Aside::Side, cx);
     }
     let marked = format!(
@@ -132,6 +161,34 @@ pub(super) fn after_capture(
         format!("{}: a restored copy stands by as database {side}", of.name),
     );
     Ok(())
+}
+
+/// Whether what was proven by a load is young enough to count.
+pub(super) fn is_fresh(of: &Postgres, details: &Details, cx: &Context) -> bool {
+    let age = details.loaded.as_ref().map(|loaded| cx.clock.now() - loaded.at);
+    age.and_then(|age| age.to_std().ok())
+        .is_some_and(|age| age < of.proof_interval)
+}
+
+/// What a load that failed says of the copy: that it would be no way back, and the server's own words why.
+pub(super) fn unloadable(error: ResourceError) -> ResourceError {
+    let said: Vec<&str> = said(&error)
+        .lines()
+        .filter_map(|line| line.split_once("ERROR:").or_else(|| line.split_once("DETAIL:")))
+        .map(|(_, words)| words.trim())
+        .collect();
+    let words = if said.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", said.join(" "))
+    };
+    ResourceError {
+        what: format!(
+            "what is live does not come up from a copy, so there would be no way back: {}{words}",
+            error.what
+        ),
+        ..error
+    }
 }
 
 fn stays(of: &Postgres, reach: &Reach, artifact: &Artifact, cx: &Context) -> Result<bool> {

@@ -22,7 +22,10 @@ SELECT jsonb_build_object('is', 'surroundings',
     || (SELECT coalesce(jsonb_object_agg(c.collname, c.collversion), '{}') FROM pg_collation c
       WHERE c.collversion IS NOT NULL AND c.oid IN (SELECT a.attcollation FROM pg_attribute a WHERE a.attrelid >= 16384)),
   'publications', (SELECT coalesce(jsonb_agg(p.pubname ORDER BY p.pubname), '[]') FROM pg_publication p),
-  'large_objects', (SELECT count(*) FROM pg_largeobject_metadata))
+  'large_objects', (SELECT count(*) FROM pg_largeobject_metadata),
+  'event_triggers', (SELECT count(*) FROM pg_event_trigger t
+    WHERE NOT EXISTS (SELECT FROM pg_depend m WHERE m.classid = 'pg_event_trigger'::regclass AND m.objid = t.oid AND m.deptype = 'e')),
+  'search_path', :path)
 FROM pg_database d WHERE d.datname = current_database();
 ";
 
@@ -37,7 +40,25 @@ pub(super) struct Surroundings {
     collations: BTreeMap<String, String>,
     publications: Vec<String>,
     large_objects: u64,
+    /// How many event triggers it has that belong to no extension.
+    #[serde(default)]
+    pub(super) event_triggers: u64,
+    /// The schemas in which the application looks for names, and behind them all others, as `SET search_path` takes them;
+    /// `None`: there are none, or an older guard did not ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) search_path: Option<String>,
 }
+
+/// Sets `path` to the literal of [`Surroundings::search_path`]: as the owner's sessions have it in this database.
+pub(super) const PATH: &str = r#"
+SELECT coalesce(quote_literal((SELECT string_agg(quote_ident(s.nspname), ', ' ORDER BY array_position(own.names, s.nspname::text), s.oid)
+  FROM pg_namespace s, (SELECT array_agg(CASE trim(e, ' "') WHEN '$user' THEN x.owner ELSE trim(e, ' "') END) AS names
+    FROM (SELECT pg_get_userbyid(d.datdba)::text AS owner, coalesce((SELECT substr(v, 13) FROM pg_db_role_setting r, unnest(r.setconfig) v
+        WHERE v LIKE 'search_path=%' AND (r.setdatabase = d.oid OR (r.setdatabase = 0 AND r.setrole = d.datdba))
+        ORDER BY r.setdatabase = 0, r.setrole <> d.datdba, r.setrole <> 0 LIMIT 1), '"$user", public') AS path
+      FROM pg_database d WHERE d.datname = current_database()) x, unnest(string_to_array(x.path, ',')) e) own
+  WHERE s.nspname !~ '^pg_' AND s.nspname <> 'information_schema')), 'NULL::text') AS path \gset
+"#;
 
 impl Surroundings {
     /// The statements that make a role.

@@ -97,6 +97,45 @@ const SIGNS: &[(&[&str], &str, &str)] = &[
         "commit or roll it back; `SELECT gid FROM pg_prepared_xacts` names it",
     ),
     (
+        &["permission denied to create extension"],
+        "an extension belongs to a superuser, and this user may not make it anew",
+        "use a superuser for guard; or, where the application does not use it, drop the extension",
+    ),
+    (
+        &["can only create extension in database"],
+        "an extension can be in one database of the server only, so it cannot be in a copy beside the live one",
+        "move pg_cron into `postgres`: cron.database_name = 'postgres', and cron.schedule_in_database() for its jobs",
+    ),
+    (
+        &["violates foreign key constraint"],
+        "rows break a foreign key, as an import with triggers off leaves them, so the key cannot be made anew",
+        "delete or complete those rows, or declare the key NOT VALID; as a superuser guard brings them back as they are",
+    ),
+    (
+        &["could not create unique index"],
+        "rows appear twice under a unique index, so it cannot be made anew",
+        "delete the surplus rows, then REINDEX; a newer collation of the system is the usual cause",
+    ),
+    (
+        &["violates check constraint", "violates not-null constraint"],
+        "rows break a check of their own table, so they cannot be loaded again",
+        "correct those rows, or declare the check NOT VALID",
+    ),
+    (
+        &["row-level security policy", "row security policy"],
+        "row security hides rows from this user, so a copy would not have them",
+        "use a superuser, a role with BYPASSRLS, or the owner of tables without FORCE ROW LEVEL SECURITY",
+    ),
+    (
+        &[
+            "must be able to set role",
+            "must be member of role",
+            "must be a member of",
+        ],
+        "something belongs to a role that this user is no member of, so it cannot be made anew",
+        "GRANT that role to the user, or use a superuser",
+    ),
+    (
         &[
             "permission denied",
             "must be owner",
@@ -162,6 +201,16 @@ pub(super) fn is_no_database(error: &ResourceError) -> bool {
 /// Whether an error says that somebody holds a lock.
 pub(super) fn is_locked_out(error: &ResourceError) -> bool {
     call_of(error).is_some_and(|error| printed(error).contains("lock timeout"))
+}
+
+/// Whether an error says that the user may not do something.
+pub(super) fn is_denied(error: &ResourceError) -> bool {
+    call_of(error).is_some_and(|error| printed(error).contains("permission denied"))
+}
+
+/// What a program printed of its failure; empty where it is another one.
+pub(super) fn said(error: &ResourceError) -> &str {
+    call_of(error).map_or("", printed)
 }
 
 /// Whether an error says that sessions are in the way of a rename, which trying again may cure.

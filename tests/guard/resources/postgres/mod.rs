@@ -6,6 +6,7 @@ mod faults;
 mod hazards;
 mod held;
 mod jobs;
+mod loads;
 mod managed;
 mod migrations;
 mod promises;
