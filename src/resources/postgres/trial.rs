@@ -68,7 +68,7 @@ pub(super) fn try_back(of: &Postgres, newest: Option<&Artifact>, cx: &Context, s
 fn trial(of: &Postgres, newest: Option<&Artifact>, cx: &Context) -> Result<Found> {
     let mut reach = Reach::open(of, cx)?;
     let catalog = catalog::shape(&reach, &reach.database, cx)?;
-    let size = catalog.server.size;
+    let held = catalog.server.size;
     let print = catalog.fingerprint();
     let dump_version = reach.version("pg_dump", cx)?;
     let now = Details::from_catalog(catalog, &reach.database, &dump_version, cx.clock.now());
@@ -89,7 +89,7 @@ fn trial(of: &Postgres, newest: Option<&Artifact>, cx: &Context) -> Result<Found
     // Two that look at the same time must not meet.
     let token = format!("check_{}", std::process::id());
     let side = Aside::Side.name(&reach.database, &token);
-    let is_small = size <= SMALL;
+    let is_small = held <= SMALL;
     let came = if is_small {
         let one_job = Postgres {
             jobs: Some(1),
@@ -119,7 +119,7 @@ fn trial(of: &Postgres, newest: Option<&Artifact>, cx: &Context) -> Result<Found
     Ok(if is_small {
         Found::CameUp
     } else {
-        Found::Shape(format!("{} of rows were never restored yet", bytes(size)))
+        Found::Shape(format!("{} of rows were never restored yet", bytes(held)))
     })
 }
 
