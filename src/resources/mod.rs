@@ -185,6 +185,15 @@ pub trait Resource: Send + Sync {
     /// The copy's own description cannot be read. A live resource that cannot be read is `Live::Unknown`.
     fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live>;
 
+    /// The same with the copy itself at hand: what a description cannot tell is compared with what the copy holds.
+    ///
+    /// # Errors
+    /// As for [`Resource::check`].
+    fn compare(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Live> {
+        let _ = slot;
+        self.check(artifact, cx)
+    }
+
     /// Which release is live, part by part, in words that differ exactly when another one is: by this somebody else's
     /// deployment is noticed. A part that does not run is left out: that it has died says nothing of who deployed. Empty
     /// where the kind cannot tell one release from another.

@@ -115,6 +115,10 @@ impl Resource for Placed {
         self.inner.carried(displaced)
     }
 
+    fn compare(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Live> {
+        self.inner.compare(artifact, slot, &self.there(cx))
+    }
+
     fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
         self.inner.check(artifact, &self.there(cx))
     }

@@ -75,7 +75,10 @@ impl Crew {
                 continue;
             };
             let artifact = self.artifact(name, history)?;
-            match resource.check(&artifact, cx).map_err(|error| failed(&error, cx))? {
+            match resource
+                .compare(&artifact, &self.slot(history, name), cx)
+                .map_err(|error| failed(&error, cx))?
+            {
                 Live::Differs(_) => {}
                 Live::Matches => {
                     let what = format!("the deploy command ended well, and {name} is as it was before it");

@@ -50,7 +50,7 @@ impl Crew {
         let artifact = self.artifact(name, history)?;
         match self
             .resource(name)?
-            .check(&artifact, cx)
+            .compare(&artifact, &self.slot(history, name), cx)
             .map_err(|error| failed(&error, cx))?
         {
             Live::Matches => Ok(vec![format!("{name} is as in backup {backup}")]),

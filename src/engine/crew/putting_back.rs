@@ -232,7 +232,10 @@ impl Crew {
             fingerprint: carried.map_or(artifact.fingerprint, |carried| carried.becomes),
             ..artifact
         };
-        match resource.check(&meant, cx).map_err(|error| failed(&error, cx))? {
+        match resource
+            .compare(&meant, &slot, cx)
+            .map_err(|error| failed(&error, cx))?
+        {
             Live::Matches => Ok(Yield::Displaced(displaced)),
             Live::Differs(parts) => Err(Failure::new(format!(
                 "{name} was put back and still differs in: {}",

@@ -12,6 +12,7 @@ use tar::{Archive, Entry, EntryType};
 
 use super::aside::is_ours;
 use super::capture::{Copied, Copy};
+use super::chunks::Seen;
 use super::node::{Node, Precision, Shape};
 use super::walk;
 use crate::resources::names::escaped;
@@ -221,11 +222,11 @@ pub(super) fn copy(path: &Path, live: &Path, slot: &Slot, level: i32, cx: &Conte
         }
         if !is_begun && !node.path.is_empty() {
             met.0.insert(key(&own.path), own.clone());
-            copy.write(&own, &mut io::empty()).map_err(spoiled)?;
+            copy.write(&own, Seen::default(), &mut io::empty()).map_err(spoiled)?;
         }
         is_begun = true;
         for above in met.missing(&node.path, &own) {
-            copy.write(&above, &mut io::empty()).map_err(spoiled)?;
+            copy.write(&above, Seen::default(), &mut io::empty()).map_err(spoiled)?;
             met.0.insert(key(&above.path), above);
         }
         let known = met.0.get(&key(&node.path));
@@ -240,11 +241,11 @@ pub(super) fn copy(path: &Path, live: &Path, slot: &Slot, level: i32, cx: &Conte
         {
             return Err(spoiled(bad(format!("{} is a link to no file", escaped(&node.path)))));
         }
-        copy.write(&node, &mut entry).map_err(spoiled)?;
+        copy.write(&node, Seen::default(), &mut entry).map_err(spoiled)?;
         met.0.insert(key(&node.path), node);
     }
     if !is_begun {
-        copy.write(&own, &mut io::empty()).map_err(spoiled)?;
+        copy.write(&own, Seen::default(), &mut io::empty()).map_err(spoiled)?;
         met.0.insert(key(&own.path), own);
     }
     for node in met.walked() {

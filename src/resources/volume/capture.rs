@@ -4,9 +4,10 @@ use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
 use super::archive::Writer;
-use super::chunks::{self, Parcel};
+use super::chunks::{self, Parcel, Seen};
 use super::compressed::Compressed;
 use super::features;
+use super::ground;
 use super::node::{Node, Portrait, Precision, Shape};
 use super::walk::{self, Found, Met, walk};
 use crate::model::artifact::FileEntry;
@@ -81,9 +82,9 @@ impl<'c> Copy<'c> {
     }
 
     /// Takes an entry that is met for the first time.
-    pub(super) fn take(&mut self, node: &Node, data: &mut dyn Read) -> io::Result<()> {
+    pub(super) fn take(&mut self, node: &Node, seen: Seen, data: &mut dyn Read) -> io::Result<()> {
         self.note(node);
-        self.write(node, data)
+        self.write(node, seen, data)
     }
 
     /// Takes an entry into the fingerprint.
@@ -92,7 +93,7 @@ impl<'c> Copy<'c> {
     }
 
     /// Writes an entry; a later one of the same path replaces it.
-    pub(super) fn write(&mut self, node: &Node, data: &mut dyn Read) -> io::Result<()> {
+    pub(super) fn write(&mut self, node: &Node, seen: Seen, data: &mut dyn Read) -> io::Result<()> {
         let mut exact = Exact {
             input: data,
             left: node.size,
@@ -102,7 +103,7 @@ impl<'c> Copy<'c> {
         };
         self.archive.append(node, &mut exact)?;
         let sha256 = (node.shape == Shape::File).then(|| exact.digest.hex());
-        serde_json::to_writer(&mut self.index, &node.line(sha256.as_deref()))?;
+        serde_json::to_writer(&mut self.index, &node.line(seen, sha256.as_deref()))?;
         self.index.write_all(b"\n")
     }
 
@@ -171,6 +172,7 @@ pub(super) fn copy_directory(
     expected: Option<u64>,
     cx: &Context,
 ) -> Result<Copied> {
+    ground::flush(root);
     let mut copy = Copy::begin(slot, level, Precision::Nanoseconds, expected, cx)?;
     let mut restless: Vec<Node> = Vec::new();
     walk(root, true, cx, |met| match met {
@@ -178,14 +180,14 @@ pub(super) fn copy_directory(
             copy.lose(sentence);
             Ok(())
         }
-        Met::Node(node, found, _) => {
+        Met::Node(node, found, stat) => {
             if node.shape == Shape::File {
                 if !read_once(&mut copy, &node, found, true)? {
                     restless.push(node);
                 }
                 return Ok(());
             }
-            copy.take(&node, &mut io::empty())
+            copy.take(&node, Seen::of(stat), &mut io::empty())
                 .map_err(|error| not_copied(&found.shown(), error))
         }
     })?;
@@ -232,9 +234,11 @@ pub(super) fn copy_parcels(
             copy.lose(sentence);
             Ok(())
         }
-        Parcel::Entry(line) | Parcel::Known(line) => copy.take(&line.node, &mut io::empty()).map_err(unwritten),
+        Parcel::Entry(line) | Parcel::Known(line) => {
+            copy.take(&line.node, line.seen, &mut io::empty()).map_err(unwritten)
+        }
         // A later entry of an archive replaces an earlier one of the same path.
-        Parcel::File(line, data) => copy.write(&line.node, data).map_err(unwritten),
+        Parcel::File(line, data) => copy.write(&line.node, line.seen, data).map_err(unwritten),
         Parcel::Kept(line, is_still) => {
             if !is_still {
                 restless.push(escaped(&line.node.path));
@@ -273,12 +277,12 @@ fn read_once(copy: &mut Copy<'_>, met: &Node, found: &Found<'_>, is_first: bool)
     let node = walk::node(met.path.clone(), Shape::File, &before, had);
     let mut data = BufReader::with_capacity(256 * 1024, &file);
     let result = if is_first {
-        copy.take(&node, &mut data)
+        copy.take(&node, Seen::of(&before), &mut data)
     } else {
-        copy.write(&node, &mut data)
+        copy.write(&node, Seen::of(&before), &mut data)
     };
     result.map_err(|error| not_copied(path, error))?;
     let after = walk::look_at_file(&file, path)?;
-    let seen = |stat: &rustix::fs::Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
+    let seen = |stat: &rustix::fs::Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec, Seen::of(stat));
     Ok(after.is_some_and(|after| seen(&before) == seen(&after)))
 }

@@ -1,13 +1,13 @@
 //! A volume that only the engine reaches: what the host's side of guard says to the one in the container, and hears.
 
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::sync::mpsc::channel;
 
 use serde_json::Value;
 
 use super::archive::Writer;
 use super::capture::{self, Copied};
-use super::chunks::{self, Extent, Form, Packed};
+use super::chunks::{self, Differences, Extent, Form, How, Packed};
 use super::frames::{Kind, Pieces, put};
 use super::inside::{Look, Seen, Wish};
 use super::node::Precision;
@@ -73,6 +73,29 @@ impl<'c> Far<'c> {
         Ok((seen.fingerprint, (seen.entries, seen.bytes)))
     }
 
+    /// In which parts the volume differs from a copy. `told`: as for `chunks::differences`.
+    pub(super) fn differences(
+        &self,
+        (artifact, slot): (&Artifact, &Slot),
+        form: Form,
+        (begun, precision): (i64, Precision),
+    ) -> Result<Differences> {
+        let begun = begun.to_string();
+        let words = ["differences", form.word(), precision.word(), begun.as_str()];
+        let call = self.inside.call(&words, false, self.cx);
+        let spoiled = |error| ResourceError::because("could not read the index of the copy", error);
+        let mut index = chunks::packed_index(artifact, slot).map_err(spoiled)?;
+        let mut feed = |pipe: &mut dyn Write| io::copy(&mut index, pipe).map(drop);
+        let failed = |error| self.failed(error);
+        let told = piped(&call, Some(&mut feed), failed, self.cx, |mut said| {
+            let mut told = Vec::new();
+            let unclear = |error| ResourceError::because("could not hear what guard said inside of a volume", error);
+            said.read_to_end(&mut told).map_err(unclear)?;
+            Ok(told)
+        })?;
+        understood(&told)
+    }
+
     /// An act that changes something in the volume.
     pub(super) fn act(&self, words: &[&str]) -> Result<()> {
         self.clear()?;
@@ -94,6 +117,12 @@ impl<'c> Far<'c> {
             Form::Chunks => chunks::Earlier::of(slot, cx)?,
             Form::Archive => chunks::Earlier::default(),
         };
+        let how = How {
+            force,
+            expected,
+            // Its clock is the one that the times in the volume are of.
+            begun: self.look()?.now,
+        };
         let mut index = earlier.index(force)?;
         let mut feed = |pipe: &mut dyn Write| {
             let begun = index.as_ref().map(|(begun, _)| *begun);
@@ -109,10 +138,9 @@ impl<'c> Far<'c> {
         let copied = piped(&call, Some(&mut feed), failed, cx, |parcels| {
             let parcels = BufReader::with_capacity(256 * 1024, parcels);
             let copied = match form {
-                Form::Chunks => chunks::copy_parcels(parcels, &earlier, slot, level, (force, expected), cx),
-                Form::Archive => {
-                    capture::copy_parcels(parcels, slot, level, expected, cx).map(|copied| (copied, Packed::default()))
-                }
+                Form::Chunks => chunks::copy_parcels(parcels, &earlier, slot, level, how, cx),
+                Form::Archive => capture::copy_parcels(parcels, slot, level, expected, cx)
+                    .map(|copied| (copied, Packed::begun(how.begun))),
             };
             match copied {
                 // Why it was cut off, the other side says.

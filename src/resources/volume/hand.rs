@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::capture::{self, Copied};
-use super::chunks::{self, Backup, Extent, Form, Packed};
+use super::chunks::{self, Backup, Differences, Extent, Form, Packed};
 use super::far::Far;
 use super::inside::{self, Look, Wish};
 use super::node::Precision;
@@ -13,7 +13,7 @@ use super::swap::{Aside, Side};
 use super::{unpack, walk};
 use crate::model::artifact::Artifact;
 use crate::model::fingerprint::Fingerprint;
-use crate::resources::{Result, Slot};
+use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
 use crate::system::disk::{self, At, Dir};
 
@@ -58,6 +58,24 @@ impl<'c> Hand<'c> {
         }
     }
 
+    /// In which parts the volume differs from a copy; what times do not tell is read.
+    pub(super) fn differences(
+        &self,
+        (artifact, slot): (&Artifact, &Slot),
+        details: &Details,
+        cx: &Context,
+    ) -> Result<Differences> {
+        let told = (details.packed.begun, details.precision);
+        match self {
+            Self::Here(live) => {
+                let spoiled = |error| ResourceError::because("could not read the index of the copy", error);
+                let index = chunks::packed_index(artifact, slot).map_err(spoiled)?;
+                chunks::differences(live, (details.form, index), told, cx)
+            }
+            Self::There(far) => far.differences((artifact, slot), details.form, told),
+        }
+    }
+
     /// Copies the volume, whose files have about `expected` bytes, into the slot. `force`: nothing is taken for unchanged.
     pub(super) fn copy(
         &self,
@@ -70,7 +88,8 @@ impl<'c> Hand<'c> {
         match (self, form) {
             (Self::Here(live), Form::Chunks) => chunks::copy_directory(live, slot, level, force, expected, cx),
             (Self::Here(live), Form::Archive) => {
-                capture::copy_directory(live, slot, level, expected, cx).map(|copied| (copied, Packed::default()))
+                let begun = cx.clock.now().timestamp();
+                capture::copy_directory(live, slot, level, expected, cx).map(|copied| (copied, Packed::begun(begun)))
             }
             (Self::There(far), _) => far.copy(form, slot, level, (force, expected)),
         }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::aside::is_ours;
-use super::chunks::{self, Extent, Host, Known, Lines};
+use super::chunks::{self, Extent, Form, Host, Known, Lines};
 use super::frames::{Kind, put};
 use super::node::{Node, Precision, Shape};
 use super::stage::Stage;
@@ -28,6 +28,8 @@ pub(super) struct Look {
     pub(super) free: u64,
     /// What lies aside, by name.
     pub(super) asides: BTreeMap<String, swap::Seen>,
+    /// The time there, in seconds since 1970; 0 where that is here.
+    pub(super) now: i64,
     /// The database whose data directory is in it.
     #[serde(default)]
     pub(super) database: Option<String>,
@@ -53,6 +55,7 @@ pub(super) fn look(live: &Path) -> Result<Look> {
     }
     Ok(Look {
         free: disk::free_bytes(live)?,
+        now: 0,
         asides,
         // What cannot be looked at here tells for itself when it is copied.
         database: place::database_in(live)
@@ -104,20 +107,37 @@ pub fn inside(
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let told = match words.as_slice() {
         ["libraries"] => return libraries().map(Some),
-        ["look"] => serde_json::to_value(look(live)?),
+        ["look"] => serde_json::to_value(Look {
+            now: cx.clock.now().timestamp(),
+            ..look(live)?
+        }),
         ["portrait", precision @ ("nanoseconds" | "seconds")] => {
-            let fine = *precision == Precision::Nanoseconds.word();
-            let precision = if fine {
-                Precision::Nanoseconds
-            } else {
-                Precision::Seconds
-            };
+            let precision = precision_of(precision);
             let (fingerprint, (entries, bytes)) = walk::portrait(&opened(live)?, precision, cx)?;
             serde_json::to_value(Seen {
                 fingerprint,
                 entries,
                 bytes,
             })
+        }
+        [
+            "differences",
+            form @ ("archive" | "chunks"),
+            precision @ ("nanoseconds" | "seconds"),
+            begun,
+        ] => {
+            let form = if *form == Form::Chunks.word() {
+                Form::Chunks
+            } else {
+                Form::Archive
+            };
+            let told = (time_of(begun)?, precision_of(precision));
+            serde_json::to_value(chunks::differences(
+                &Dir::open(live).at("open", live)?,
+                (form, input),
+                told,
+                cx,
+            )?)
         }
         ["pack"] => return pack(live, input, out, cx).map(|()| None),
         ["stage", name] => serde_json::to_value(stage(&named(live, name)?, &mut input)?),
@@ -133,9 +153,7 @@ pub fn inside(
         }
         ["patch", wish @ ("stage" | "swap"), name, copy, begun] => {
             named(live, name)?;
-            let begun = begun
-                .parse()
-                .map_err(|error| ResourceError::because("could not understand a time", error))?;
+            let begun = time_of(begun)?;
             let mut host = Host::new(input, out, (*copy).to_owned(), begun);
             let extent = if *wish == Wish::Stage.word() {
                 let free = disk::free_bytes(live)?;
@@ -178,6 +196,19 @@ fn untold(error: impl std::error::Error + Send + Sync + 'static) -> ResourceErro
 /// What is told, with the version of who tells it.
 fn signed(told: &Value) -> String {
     json!({ "version": env!("CARGO_PKG_VERSION"), "told": told }).to_string()
+}
+
+fn precision_of(word: &str) -> Precision {
+    if word == Precision::Nanoseconds.word() {
+        Precision::Nanoseconds
+    } else {
+        Precision::Seconds
+    }
+}
+
+fn time_of(word: &str) -> Result<i64> {
+    word.parse()
+        .map_err(|error| ResourceError::because("could not understand a time", error))
 }
 
 fn side_of(word: &str) -> Side {

@@ -10,6 +10,7 @@ mod compressed;
 mod far;
 pub(super) mod features;
 mod frames;
+mod ground;
 mod halt;
 mod hand;
 mod inside;
@@ -148,12 +149,31 @@ impl Resource for Volume {
 
     fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
         let details = details(artifact)?;
-        let live = self
-            .find(cx)
-            .and_then(|place| Self::differences(&place, artifact, &details, cx));
-        Ok(match live {
+        let parts = self.find(cx).and_then(|place| {
+            let hand = Hand::of(&place, cx)?;
+            let (now, _) = hand.portrait(details.precision, cx)?;
+            let mut parts = now.differences(&artifact.fingerprint);
+            if Self::is_cut_off(&hand, cx)? {
+                parts.push("a swap that was cut off".to_owned());
+            }
+            Ok(parts)
+        });
+        Ok(match parts {
             Ok(parts) if parts.is_empty() => Live::Matches,
             Ok(parts) => Live::Differs(parts),
+            Err(error) => Live::Unknown(error.to_string()),
+        })
+    }
+
+    fn compare(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Live> {
+        let details = self.told(artifact)?;
+        let live = self
+            .find(cx)
+            .and_then(|place| Self::differences(&place, (artifact, slot), &details, cx));
+        Ok(match live {
+            // Somebody may make a file and remove it again at any time; where that is all, everything is there.
+            Ok(differences) if differences.parts.is_empty() => Live::Matches,
+            Ok(differences) => Live::Differs(differences.parts),
             Err(error) => Live::Unknown(error.to_string()),
         })
     }

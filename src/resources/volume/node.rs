@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::chunks::Seen;
 use crate::model::fingerprint::Fingerprint;
 use crate::resources::names::escaped;
 use crate::system::disk::Digest;
@@ -81,11 +82,14 @@ pub(super) struct Line<'n> {
     link: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sha256: Option<&'n str>,
+    xattrs: Vec<(&'n str, String)>,
+    flags: u32,
+    seen: Seen,
 }
 
 impl Node {
     /// The entry's line in the index; `sha256` of a regular file's content.
-    pub(super) fn line<'n>(&self, sha256: Option<&'n str>) -> Line<'n> {
+    pub(super) fn line<'n>(&'n self, seen: Seen, sha256: Option<&'n str>) -> Line<'n> {
         let (r#type, link) = match &self.shape {
             Shape::Directory => ("directory", None),
             Shape::File => ("file", None),
@@ -104,6 +108,13 @@ impl Node {
             nanoseconds: self.mtime.1,
             link,
             sha256,
+            xattrs: self
+                .xattrs
+                .iter()
+                .map(|(name, value)| (name.as_str(), escaped(value)))
+                .collect(),
+            flags: self.flags,
+            seen,
         }
     }
 
@@ -143,8 +154,9 @@ const NAMED: usize = 100;
 
 /// Takes a tree in order, entry by entry, and tells its fingerprint.
 ///
-/// Compared are names, types, modes, owners, sizes, link targets, and the modification times of regular files. A program
-/// that writes a file and then sets its old size and time back is not seen: that would cost reading every byte.
+/// It tells one copy from another, and is cheap: names, types, modes, owners, sizes, link targets, and the modification times
+/// of regular files. Whether a live tree is as a copy is not decided by it, since content can be another where all of these are
+/// the same.
 pub(super) struct Portrait {
     precision: Precision,
     whole: Digest,

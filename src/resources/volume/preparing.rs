@@ -6,7 +6,7 @@ use super::chunks::Form;
 use super::hand::Hand;
 use super::inside::Look;
 use super::place::Place;
-use super::record::{Details, Spot, details};
+use super::record::{Details, Spot};
 use super::swap::{Seen, Side};
 use super::{Volume, aside, survey, unpack};
 use crate::model::artifact::{Artifact, Prepared, Work};
@@ -18,7 +18,7 @@ use crate::system::context::Context;
 impl Volume {
     /// Stages a copy where the volume differs from it.
     pub(super) fn stage(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Prepared> {
-        let details = details(artifact)?;
+        let details = self.told(artifact)?;
         let place = self.find(cx)?;
         let prepared = |work, details, price| Prepared {
             resource: self.name.clone(),
@@ -26,7 +26,8 @@ impl Volume {
             details,
             price,
         };
-        let parts = Self::differences(&place, artifact, &details, cx)?;
+        let differences = Self::differences(&place, (artifact, slot), &details, cx)?;
+        let parts: Vec<String> = differences.parts.into_iter().chain(differences.times).collect();
         if parts.is_empty() {
             return Ok(prepared(Work::Unchanged, Value::Null, Vec::new()));
         }

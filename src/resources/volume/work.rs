@@ -1,6 +1,6 @@
 //! The acts of a volume that several promises share: finding it, looking at it, copying it, swapping it.
 
-use super::chunks::{self, Form, Packed};
+use super::chunks::{self, Differences, Form, Packed};
 use super::halt::{Halt, Mode};
 use super::hand::Hand;
 use super::node::Precision;
@@ -24,27 +24,44 @@ impl Volume {
         Ok(place)
     }
 
-    /// The parts in which the live volume differs from a copy; a swap that this run began and did not finish counts.
+    /// What the manifest says of a copy; where everything is to be read, no time of it tells anything.
+    pub(super) fn told(&self, artifact: &Artifact) -> Result<Details> {
+        let mut details = details(artifact)?;
+        if self.force_read {
+            details.packed.begun = 0;
+        }
+        Ok(details)
+    }
+
+    /// The parts in which the live volume differs from a copy; a swap that this run began and did not finish counts. The times
+    /// of directories are told apart: a file that came and went leaves nothing else.
     pub(super) fn differences(
         place: &Place,
-        artifact: &Artifact,
+        (artifact, slot): (&Artifact, &Slot),
         details: &Details,
         cx: &Context,
-    ) -> Result<Vec<String>> {
+    ) -> Result<Differences> {
         let hand = Hand::of(place, cx)?;
-        let (now, _) = hand.portrait(details.precision, cx)?;
-        let mut parts = now.differences(&artifact.fingerprint);
+        let mut differences = hand.differences((artifact, slot), details, cx)?;
+        if Self::is_cut_off(&hand, cx)? {
+            differences.parts.push("a swap that was cut off".to_owned());
+        }
+        Ok(differences)
+    }
+
+    /// Whether a swap that this run began is not finished.
+    pub(super) fn is_cut_off(hand: &Hand<'_>, cx: &Context) -> Result<bool> {
         let look = hand.look()?;
         for serial in 1.. {
             let seen = look.asides.get(&aside::name(&cx.token(), serial));
             if seen.is_some_and(Seen::is_unfinished) {
-                parts.push("a swap that was cut off".to_owned());
-            } else if seen.is_some_and(Seen::is_used) {
-                continue;
+                return Ok(true);
             }
-            break;
+            if !seen.is_some_and(Seen::is_used) {
+                break;
+            }
         }
-        Ok(parts)
+        Ok(false)
     }
 
     /// Why a copy of a server's data directory would be none, where that is so: it writes meanwhile, or it keeps in memory what
@@ -228,7 +245,7 @@ impl Volume {
         }
         match (spot.form, from) {
             (Form::Chunks, Some((artifact, copy))) => {
-                hand.swap_changed(&spot.aside, (artifact, copy), &details(artifact)?, cx)?;
+                hand.swap_changed(&spot.aside, (artifact, copy), &self.told(artifact)?, cx)?;
             }
             (Form::Chunks, None) => hand.swap_back_changed(&spot.aside, spot.to)?,
             (Form::Archive, _) => hand.swap(&spot.aside, spot.to)?,

@@ -41,6 +41,7 @@ pub fn hold(subject: &dyn Subject, scene: &Scene) {
     a_spoiled_copy_is_not_sound(resource, &artifact, &slot, scene);
 
     assert_eq!(resource.check(&artifact, cx).expect("checked"), Live::Matches);
+    assert_eq!(resource.compare(&artifact, &slot, cx).expect("compared"), Live::Matches);
     let idle = resource
         .prepare(&artifact, &slot, DataRestore::Always, cx)
         .expect("prepared");
@@ -69,6 +70,7 @@ pub fn hold(subject: &dyn Subject, scene: &Scene) {
     let displaced = resource.restore(&prepared, &artifact, &slot, cx).expect("restored");
     subject.settle();
     assert_eq!(subject.observe(), original, "restored is as it was");
+    assert_eq!(resource.compare(&artifact, &slot, cx).expect("compared"), Live::Matches);
     assert_eq!(resource.check(&artifact, cx).expect("checked"), Live::Matches);
     let again = resource
         .restore(&prepared, &artifact, &slot, cx)

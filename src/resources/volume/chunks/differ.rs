@@ -1,19 +1,23 @@
 //! What differs between a live tree and a copy, entry by entry: nothing is read where nothing can have changed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::{self, Read};
 
 use rustix::fs::Stat;
+use serde::{Deserialize, Serialize};
 
-use super::super::features;
-use super::super::node::{Node, Shape};
+use super::super::ground;
+use super::super::node::{Node, Precision, Shape};
 use super::super::walk::{Found, Met, walk};
+use super::Form;
 use super::cut::name;
+use super::fetch::TICK;
 use super::index::{Line, Lines, Seen, is_within, order};
 use super::origin::Origin;
+use crate::resources::names::escaped;
 use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
-use crate::system::disk::{At, Dir};
+use crate::system::disk::{At, Digest, Dir};
 
 /// What has to be exchanged so that a live tree becomes the copy.
 #[derive(Debug, Default)]
@@ -28,6 +32,48 @@ pub(super) struct Difference {
     pub(super) has_links: bool,
     /// Bytes of the files that are fetched.
     pub(super) bytes: u64,
+    /// The entries of the root in which something differs, by name; the empty one is the root itself.
+    parts: BTreeSet<Vec<u8>>,
+    /// Those in which a directory has another time.
+    times: BTreeSet<Vec<u8>>,
+}
+
+/// In which parts a live tree differs from a copy, for people; so many are named, and no more.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(in super::super) struct Differences {
+    /// Where anything is another.
+    pub(in super::super) parts: Vec<String>,
+    /// Where only the time of a directory is another, as behind a file that came and went.
+    pub(in super::super) times: Vec<String>,
+}
+
+/// Up to so many top-level entries are named.
+const NAMED: usize = 100;
+
+impl Differences {
+    fn of(difference: Difference) -> Self {
+        let shown = |tops: BTreeSet<Vec<u8>>, itself: &str, entry: &str, many: &str| -> Vec<String> {
+            if tops.len() > NAMED {
+                return vec![many.to_owned()];
+            }
+            let named = |top: Vec<u8>| match top.as_slice() {
+                b"" => itself.to_owned(),
+                top => format!("{entry} {}", escaped(top)),
+            };
+            tops.into_iter().map(named).collect()
+        };
+        let Difference { parts, mut times, .. } = difference;
+        times.retain(|top| !parts.contains(top));
+        Self {
+            parts: shown(parts, "the directory itself", "entry", "content"),
+            times: shown(
+                times,
+                "the time of the directory itself",
+                "times of directories in",
+                "times of directories",
+            ),
+        }
+    }
 }
 
 struct Search<'s> {
@@ -40,6 +86,8 @@ struct Search<'s> {
     open: Vec<Node>,
     /// What changed last before this second cannot have changed unseen since the copy.
     before: i64,
+    /// How finely times are told.
+    precision: Precision,
     live: &'s Dir,
 }
 
@@ -47,18 +95,40 @@ fn unread(error: io::Error) -> ResourceError {
     ResourceError::because("could not read the index of the copy", error)
 }
 
-/// Compares the tree at `live` with a copy.
+/// Compares the tree at `live` with a copy in chunks.
 ///
 /// # Errors
 /// One of the two cannot be read, or guard was asked to stop.
 pub(super) fn differ(live: &Dir, origin: &mut dyn Origin, cx: &Context) -> Result<Difference> {
+    let lines = origin.lines().map_err(unread)?;
+    search(live, lines, (origin.begun(), Precision::Nanoseconds), cx)
+}
+
+/// Compares the tree at `live` with the index of a copy. The tree of the copy began to be read in the second `begun`; 0: nothing
+/// is taken for unchanged without being read.
+///
+/// # Errors
+/// One of the two cannot be read, or guard was asked to stop.
+pub(in super::super) fn differences(
+    live: &Dir,
+    (form, index): (Form, Box<dyn Read + Send>),
+    told: (i64, Precision),
+    cx: &Context,
+) -> Result<Differences> {
+    let lines = Lines::of_form(form, index).map_err(unread)?;
+    search(live, lines, told, cx).map(Differences::of)
+}
+
+fn search(live: &Dir, lines: Lines, (begun, precision): (i64, Precision), cx: &Context) -> Result<Difference> {
+    ground::flush(live);
     let mut search = Search {
-        lines: origin.lines().map_err(unread)?,
+        lines,
         found: Difference::default(),
         covered: None,
         fetched: HashSet::new(),
         open: Vec::new(),
-        before: origin.begun() - 2,
+        before: if ground::tells(live) { begun - TICK } else { i64::MIN },
+        precision,
         live,
     };
     walk(live, false, cx, |met| match met {
@@ -79,6 +149,7 @@ impl Search<'_> {
 
     /// Something moves at this path: the directory around it gets its time set.
     fn touch(&mut self, path: &[u8]) {
+        self.found.parts.insert(top(path));
         while self.open.last().is_some_and(|open| !is_within(path, &open.path)) {
             self.open.pop();
         }
@@ -121,10 +192,17 @@ impl Search<'_> {
             while self.open.last().is_some_and(|open| !is_within(&node.path, &open.path)) {
                 self.open.pop();
             }
-            let own = |node: &Node| (node.mode, node.uid, node.gid, node.mtime);
+            let own = |node: &Node| (node.mode, node.uid, node.gid);
             let is_same = own(node) == own(&line.node);
+            let has_time = self.has_time(node, &line.node);
             let is_seen = self.is_seen(&line, stat);
-            if !is_same || (!is_seen && !has_features(node, &line, found)?) {
+            let differs = !is_same || (!is_seen && !has_features(node, &line, found)?);
+            if differs {
+                self.found.parts.insert(top(&node.path));
+            } else if !has_time {
+                self.found.times.insert(top(&node.path));
+            }
+            if differs || !has_time {
                 self.found.dressed.push(line.node.clone());
             }
             self.open.push(line.node);
@@ -140,6 +218,13 @@ impl Search<'_> {
         Seen::of(stat) == line.seen && line.seen.changed.0 < self.before && line.node.mtime.0 < self.before
     }
 
+    fn has_time(&self, node: &Node, wanted: &Node) -> bool {
+        match self.precision {
+            Precision::Nanoseconds => node.mtime == wanted.mtime,
+            Precision::Seconds => node.mtime.0 == wanted.mtime.0,
+        }
+    }
+
     fn is_same(&self, node: &Node, line: &Line, found: &Found<'_>, stat: &Stat) -> Result<bool> {
         let wanted = &line.node;
         if node.shape != wanted.shape || node.uid != wanted.uid || node.gid != wanted.gid {
@@ -148,15 +233,18 @@ impl Search<'_> {
         match &wanted.shape {
             // A further name of a file that is fetched has to be fetched with it.
             Shape::Hardlink(target) => return Ok(!self.is_fetched(target)),
-            Shape::Symlink(_) => return Ok(true),
-            Shape::Directory | Shape::Fifo => return Ok(node.mode == wanted.mode),
-            Shape::File => {}
+            Shape::Directory | Shape::Fifo | Shape::File if node.mode != wanted.mode => return Ok(false),
+            // A link's own mode means nothing.
+            Shape::Symlink(_) | Shape::Directory | Shape::Fifo | Shape::File => {}
         }
-        if node.mode != wanted.mode || node.size != wanted.size || node.mtime != wanted.mtime {
+        if node.size != wanted.size || !self.has_time(node, wanted) {
             return Ok(false);
         }
         if self.is_seen(line, stat) {
             return Ok(true);
+        }
+        if wanted.shape != Shape::File {
+            return has_features(node, line, found);
         }
         Ok(has_features(node, line, found)? && has_content(line, found)?)
     }
@@ -179,17 +267,26 @@ impl Search<'_> {
     }
 }
 
+/// The entry of the root that a path is or lies in.
+fn top(path: &[u8]) -> Vec<u8> {
+    path.split(|byte| *byte == b'/').next().unwrap_or_default().to_vec()
+}
+
 pub(super) fn os(path: &[u8]) -> &std::ffi::OsStr {
     std::os::unix::ffi::OsStrExt::from_bytes(path)
 }
 
 /// Whether a live entry has the attributes and the flags of a line.
 fn has_features(node: &Node, line: &Line, found: &Found<'_>) -> Result<bool> {
+    if !line.has_features {
+        return Ok(true);
+    }
     let (had, _) = found.features(&node.shape)?;
     // An older guard wrote them down in the order of the file system.
     let mut wanted = line.node.xattrs.clone();
     wanted.sort();
-    Ok(had.xattrs == wanted && features::unlocked(had.flags) == features::unlocked(line.node.flags))
+    Ok(had.xattrs == wanted
+        && super::super::features::unlocked(had.flags) == super::super::features::unlocked(line.node.flags))
 }
 
 /// Whether a live file has the content of a line.
@@ -197,6 +294,18 @@ fn has_content(line: &Line, found: &Found<'_>) -> Result<bool> {
     let Some(mut file) = found.open_file()? else {
         return Ok(false);
     };
+    if let Some(sha256) = &line.sha256 {
+        let mut digest = Digest::default();
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => return Ok(digest.hex() == *sha256),
+                Ok(count) => digest.update(buffer.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => Err(error).at("read", &found.shown())?,
+            }
+        }
+    }
     let mut buffer = Vec::new();
     for chunk in &line.chunks {
         buffer.clear();

@@ -9,7 +9,7 @@ use super::cut::name;
 use super::fetch::{Earlier, Known};
 use super::index::{Line, Seen};
 use super::read::Source;
-use super::store::{Taker, packed};
+use super::store::{How, Taker, packed};
 use crate::model::artifact::Artifact;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
@@ -32,7 +32,11 @@ pub(in crate::resources) fn copy_entries(
         &earlier,
         slot,
         level,
-        (true, None),
+        How {
+            force: true,
+            expected: None,
+            begun: cx.clock.now().timestamp(),
+        },
         &slot.directory(),
         cx,
         |mut taker, _| {
@@ -43,11 +47,7 @@ pub(in crate::resources) fn copy_entries(
 }
 
 fn take(taker: &mut Taker<'_>, node: Node, seen: Seen, content: &mut dyn Read) -> io::Result<()> {
-    let mut line = Line {
-        node,
-        seen,
-        chunks: Vec::new(),
-    };
+    let mut line = Line::new(node, seen);
     if line.node.shape == Shape::File {
         let size = taker.cut(content, &mut line.chunks)?;
         if size != line.node.size {
@@ -139,11 +139,7 @@ impl Keeper<'_, '_> {
     /// # Errors
     /// An earlier copy cannot be read, or this one not written.
     pub(in crate::resources) fn offer(&mut self, node: &Node, mark: &str) -> Result<bool> {
-        let mut line = Line {
-            node: node.clone(),
-            seen: seen(mark),
-            chunks: Vec::new(),
-        };
+        let mut line = Line::new(node.clone(), seen(mark));
         self.known.advance(&line.node.path)?;
         let Some(had) = self.known.features(&line) else {
             return Ok(false);
@@ -180,7 +176,11 @@ pub(in crate::resources) fn copy_marked(
         &earlier,
         slot,
         level,
-        (false, None),
+        How {
+            force: false,
+            expected: None,
+            begun: cx.clock.now().timestamp(),
+        },
         &slot.directory(),
         cx,
         |mut taker, known| {

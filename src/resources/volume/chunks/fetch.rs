@@ -25,7 +25,7 @@ use crate::system::disk::{self, At};
 
 /// A file may be written again within the same tick of a clock, and look as it did; so what was younger than this when an
 /// earlier copy was begun is read again. In seconds, for the coarsest file system.
-const TICK: i64 = 2;
+pub(super) const TICK: i64 = 2;
 /// So many packs make a copy; then everything is stored anew.
 const PACKS: usize = 64;
 /// Bytes that may be kept for nothing before everything is stored anew, beside half of the content.
@@ -281,6 +281,8 @@ mod tests {
                 changed: (changed, 5),
             },
             chunks: Vec::new(),
+            sha256: None,
+            has_features: true,
         };
         let begun = 1000;
         for (line, is_known) in [

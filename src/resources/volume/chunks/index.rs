@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufRead, BufReader, Read, Write};
 
 use rustix::fs::Stat;
 use serde::{Deserialize, Serialize};
 
 use super::super::node::{Node, Shape};
+use super::Form;
 use super::cut::Name;
 use crate::resources::names::{escaped, unescaped};
 
@@ -25,13 +27,13 @@ pub(super) struct Chunk {
 
 /// What tells without reading that a file is as it was.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Seen {
+pub(in super::super) struct Seen {
     pub(super) inode: u64,
     pub(super) changed: (i64, i64),
 }
 
 impl Seen {
-    pub(super) fn of(stat: &Stat) -> Self {
+    pub(in super::super) fn of(stat: &Stat) -> Self {
         Self {
             inode: stat.st_ino,
             changed: (stat.st_ctime, i64::try_from(stat.st_ctime_nsec).unwrap_or_default()),
@@ -43,8 +45,25 @@ impl Seen {
 #[derive(Debug, Clone)]
 pub(in super::super) struct Line {
     pub(in super::super) node: Node,
-    pub(super) seen: Seen,
+    pub(in super::super) seen: Seen,
     pub(super) chunks: Vec<Chunk>,
+    /// Where the content is not in chunks: its SHA-256.
+    pub(super) sha256: Option<String>,
+    /// Whether attributes and flags are known; an archive that somebody else made does not tell them.
+    pub(super) has_features: bool,
+}
+
+impl Line {
+    /// An entry whose content is told by chunks, of which it has none yet.
+    pub(super) fn new(node: Node, seen: Seen) -> Self {
+        Self {
+            node,
+            seen,
+            chunks: Vec::new(),
+            sha256: None,
+            has_features: true,
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -136,7 +155,10 @@ impl Line {
 
     /// Reads a line.
     pub(super) fn of_text(text: &str) -> io::Result<Self> {
-        let raw: Raw<'_> = serde_json::from_str(text)?;
+        Self::of_raw(serde_json::from_str(text)?)
+    }
+
+    fn of_raw(raw: Raw<'_>) -> io::Result<Self> {
         let plain = |text: &str| unescaped(text).ok_or_else(|| bad("a name with half an escape"));
         let link = raw.link.as_deref().map(plain).transpose()?.unwrap_or_default();
         let shape = match &*raw.r#type {
@@ -169,6 +191,56 @@ impl Line {
             },
             seen: raw.seen,
             chunks: chunks.collect(),
+            sha256: None,
+            has_features: true,
+        })
+    }
+}
+
+/// A line of the index of an archive, as `Node::line` writes it; older ones lack the last three.
+#[derive(Deserialize)]
+struct Archived {
+    path: String,
+    r#type: String,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    size: u64,
+    seconds: i64,
+    nanoseconds: u32,
+    #[serde(default)]
+    link: Option<String>,
+    #[serde(default)]
+    sha256: Option<String>,
+    #[serde(default)]
+    xattrs: Option<Vec<(String, String)>>,
+    #[serde(default)]
+    flags: u32,
+    #[serde(default)]
+    seen: Seen,
+}
+
+impl Archived {
+    fn line(self) -> io::Result<Line> {
+        let has_features = self.xattrs.is_some();
+        let raw = Raw {
+            path: self.path.into(),
+            r#type: self.r#type.into(),
+            mode: self.mode,
+            uid: self.uid,
+            gid: self.gid,
+            size: self.size,
+            time: (self.seconds, self.nanoseconds),
+            link: self.link.map(Cow::from),
+            xattrs: self.xattrs.unwrap_or_default(),
+            flags: self.flags,
+            seen: self.seen,
+            chunks: Vec::new(),
+        };
+        Ok(Line {
+            sha256: self.sha256,
+            has_features,
+            ..Line::of_raw(raw)?
         })
     }
 }
@@ -195,20 +267,87 @@ pub(super) fn is_within(path: &[u8], above: &[u8]) -> bool {
         .is_some_and(|rest| above.is_empty() || rest.is_empty() || rest.starts_with(b"/"))
 }
 
+type Unpacked = BufReader<zstd::Decoder<'static, BufReader<Box<dyn Read + Send>>>>;
+
+/// Where lines come from.
+enum From {
+    /// An index whose lines are in order.
+    Index(Unpacked),
+    /// Lines that were put in order.
+    Sorted(std::vec::IntoIter<Line>),
+}
+
 /// Reads an index line by line.
 pub(in super::super) struct Lines {
-    input: BufReader<zstd::Decoder<'static, BufReader<Box<dyn Read + Send>>>>,
+    from: From,
     text: String,
     peeked: Option<Line>,
 }
 
+/// The lines of the index of an archive, in the order of a walk: of those with one path the last counts, and of the names of
+/// one file the first is the file.
+fn archived(mut input: Unpacked) -> io::Result<Vec<Line>> {
+    let mut found: BTreeMap<Vec<u8>, Line> = BTreeMap::new();
+    // Sorted as a walk goes: a separator comes before every other byte.
+    let key = |path: &[u8]| -> Vec<u8> { path.iter().map(|byte| if *byte == b'/' { 0 } else { *byte }).collect() };
+    let mut text = String::new();
+    while input.read_line(&mut text)? > 0 {
+        let line = serde_json::from_str::<Archived>(&text)?.line()?;
+        found.insert(key(&line.node.path), line);
+        text.clear();
+    }
+    let mut names: HashMap<Vec<u8>, Vec<Vec<u8>>> = HashMap::new();
+    for line in found.values() {
+        if let Shape::Hardlink(target) = &line.node.shape {
+            names.entry(target.clone()).or_default().push(line.node.path.clone());
+        }
+    }
+    for (target, mut paths) in names {
+        paths.push(target.clone());
+        paths.sort_by_key(|path| key(path));
+        let first = paths.first().cloned().unwrap_or_default();
+        if first == target {
+            continue;
+        }
+        let Some(file) = found.get(&key(&target)).cloned() else {
+            return Err(bad("a further name of a file that is not there"));
+        };
+        for path in paths {
+            let mut line = file.clone();
+            if path != first {
+                line.node.shape = Shape::Hardlink(first.clone());
+                line.node.size = 0;
+            }
+            line.node.path.clone_from(&path);
+            found.insert(key(&path), line);
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
 impl Lines {
     pub(in super::super) fn of(input: Box<dyn Read + Send>) -> io::Result<Self> {
-        Ok(Self {
-            input: BufReader::with_capacity(256 * 1024, zstd::Decoder::new(input)?),
+        let input = BufReader::with_capacity(256 * 1024, zstd::Decoder::new(input)?);
+        Ok(Self::from(From::Index(input)))
+    }
+
+    /// Those of the index of a copy in this form.
+    pub(in super::super) fn of_form(form: Form, input: Box<dyn Read + Send>) -> io::Result<Self> {
+        match form {
+            Form::Chunks => Self::of(input),
+            Form::Archive => {
+                let input = BufReader::with_capacity(256 * 1024, zstd::Decoder::new(input)?);
+                Ok(Self::from(From::Sorted(archived(input)?.into_iter())))
+            }
+        }
+    }
+
+    fn from(from: From) -> Self {
+        Self {
+            from,
             text: String::new(),
             peeked: None,
-        })
+        }
     }
 
     /// The next line; `None` at the end.
@@ -216,11 +355,16 @@ impl Lines {
         if let Some(line) = self.peeked.take() {
             return Ok(Some(line));
         }
-        self.text.clear();
-        if self.input.read_line(&mut self.text)? == 0 {
-            return Ok(None);
+        match &mut self.from {
+            From::Sorted(lines) => Ok(lines.next()),
+            From::Index(input) => {
+                self.text.clear();
+                if input.read_line(&mut self.text)? == 0 {
+                    return Ok(None);
+                }
+                Line::of_text(&self.text).map(Some)
+            }
         }
-        Line::of_text(&self.text).map(Some)
     }
 
     /// The next line where it is not behind this path in the order of a walk; one that is stays.

@@ -24,10 +24,11 @@ mod store;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use differ::{Differences, differences};
 pub(in crate::resources) use entries::{Keeper, Take, copy_entries, copy_marked, read as read_entries};
 pub(in crate::resources) use fetch::share;
 pub(super) use fetch::{Earlier, Known};
-pub(super) use index::Lines;
+pub(super) use index::{Lines, Seen};
 pub(super) use origin::{Backup, Host, send_wanted, wanted_path};
 pub(super) use parcel::{Parcel, receive, send};
 pub(super) use patch::seen;
@@ -35,7 +36,7 @@ pub(in crate::resources) use put_back::mark;
 pub(super) use put_back::{Extent, prepare, swap_back, swap_in};
 pub(super) use read::packed_index;
 pub(in crate::resources) use read::prove;
-pub(super) use store::{copy_directory, copy_parcels};
+pub(super) use store::{How, copy_directory, copy_parcels};
 
 /// Bytes of content from which a copy is made in chunks, where nobody says otherwise: below it a whole archive costs less
 /// than a look at what is known already.
@@ -52,13 +53,34 @@ pub(in crate::resources) enum Form {
     Chunks,
 }
 
+impl Form {
+    /// As an act's word.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Archive => "archive",
+            Self::Chunks => "chunks",
+        }
+    }
+}
+
 /// What the manifest says of a copy in chunks, beside what it says of every copy.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(in crate::resources) struct Packed {
-    /// When the tree began to be read, in seconds since 1970.
+    /// When the tree began to be read, in seconds since 1970; of an archive, too. 0: not known.
+    #[serde(default)]
     pub(super) begun: i64,
     /// Bytes of content in all blocks of all packs, also of those that only other backups need.
     pub(super) bytes: u64,
     /// Bytes of content that this copy stored anew.
     pub(in crate::resources) stored: u64,
+}
+
+impl Packed {
+    /// Of an archive, whose tree began to be read then.
+    pub(super) fn begun(begun: i64) -> Self {
+        Self {
+            begun,
+            ..Self::default()
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::super::capture::not_copied;
 use super::super::frames::{Frames, Kind, Pieces, put};
+use super::super::ground;
 use super::super::node::Shape;
 use super::super::walk::{Found, Met, walk};
 use super::fetch::{Known, read_still};
@@ -49,7 +50,9 @@ fn text(line: &Line) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// It cannot be read, or nobody takes it.
-pub(in super::super) fn send(root: &Dir, mut known: Known, out: &mut dyn Write, cx: &Context) -> Result<()> {
+pub(in super::super) fn send(root: &Dir, known: Known, out: &mut dyn Write, cx: &Context) -> Result<()> {
+    ground::flush(root);
+    let mut known = if ground::tells(root) { known } else { Known::of(None, 0) };
     walk(root, false, cx, |met| match met {
         Met::Stays(sentence) | Met::Lost(sentence) => put(out, Kind::Lost, sentence.as_bytes()).map_err(unsent),
         Met::Node(node, found, stat) => {

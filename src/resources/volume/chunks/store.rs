@@ -11,6 +11,7 @@ use rustix::fs::Stat;
 
 use super::super::capture::{Copied, INDEX, LISTED, not_copied};
 use super::super::compressed::Compressed;
+use super::super::ground;
 use super::super::node::{Node, Portrait, Precision, Shape};
 use super::super::walk::{Found, Met, walk};
 use super::Packed;
@@ -103,15 +104,17 @@ pub(in super::super) fn copy_directory(
     cx: &Context,
 ) -> Result<(Copied, Packed)> {
     let earlier = Earlier::of(slot, cx)?;
-    packed(
-        &earlier,
-        slot,
-        level,
-        (force, expected),
-        root.shown(),
-        cx,
-        |taker, known| go_through(root, taker, known, cx),
-    )
+    // Before what is mapped is flushed: whatever is stored from then on has a younger time.
+    let begun = cx.clock.now().timestamp();
+    ground::flush(root);
+    let how = How {
+        force: force || !ground::tells(root),
+        expected,
+        begun,
+    };
+    packed(&earlier, slot, level, how, root.shown(), cx, |taker, known| {
+        go_through(root, taker, known, cx)
+    })
 }
 
 /// Copies what comes out of a container; `earlier` is what guard in the container was told of.
@@ -123,36 +126,38 @@ pub(in super::super) fn copy_parcels(
     earlier: &Earlier,
     slot: &Slot,
     level: i32,
-    (force, expected): (bool, Option<u64>),
+    how: How,
     cx: &Context,
 ) -> Result<(Copied, Packed)> {
     let what = slot.directory();
-    packed(
-        earlier,
-        slot,
-        level,
-        (force, expected),
-        &what,
-        cx,
-        |mut taker, known| {
-            taker.receive(input, known, &what)?;
-            Ok(taker)
-        },
-    )
+    packed(earlier, slot, level, how, &what, cx, |mut taker, known| {
+        taker.receive(input, known, &what)?;
+        Ok(taker)
+    })
 }
 
-/// Makes a copy of what `gather` takes, about `expected` bytes; `what` is named where it cannot be written.
+/// How a copy is made.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) struct How {
+    /// Nothing is taken for unchanged.
+    pub(in super::super) force: bool,
+    /// The bytes that will be read, as far as that is known.
+    pub(in super::super) expected: Option<u64>,
+    /// When the tree began to be read, in seconds since 1970, by the clock that its times are of.
+    pub(in super::super) begun: i64,
+}
+
+/// Makes a copy of what `gather` takes; `what` is named where it cannot be written.
 pub(super) fn packed<'t>(
     earlier: &Earlier,
     slot: &Slot,
     level: i32,
-    (force, expected): (bool, Option<u64>),
+    how: How,
     what: &Path,
     cx: &'t Context,
     gather: impl FnOnce(Taker<'t>, &mut Known) -> Result<Taker<'t>>,
 ) -> Result<(Copied, Packed)> {
-    let begun = cx.clock.now().timestamp();
-    let (mut known, chunks) = earlier.known(force)?;
+    let (mut known, chunks) = earlier.known(how.force)?;
     let pack = Pack::new(earlier.next_pack(), slot.stage(&file_name(earlier.next_pack()))?);
     let first = u32::try_from(earlier.blocks.len()).unwrap_or(u32::MAX);
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -170,7 +175,7 @@ pub(super) fn packed<'t>(
         unlisted: 0,
         restless: Vec::new(),
         used: vec![false; earlier.blocks.len()],
-        progress: Progress::new(format!("copy {name}"), expected, cx),
+        progress: Progress::new(format!("copy {name}"), how.expected, cx),
         cx,
     };
     let (walked, compressed) = std::thread::scope(|scope| {
@@ -190,7 +195,7 @@ pub(super) fn packed<'t>(
     // Where a compressor failed, the walk only says that nobody takes what it gathers.
     compressed.map_err(|error| not_copied(what, error))?;
     let (taker, stored) = walked?;
-    finish(taker, stored, pack, earlier, begun, slot)
+    finish(taker, stored, pack, earlier, how.begun, slot)
 }
 
 fn go_through<'t>(root: &Dir, mut taker: Taker<'t>, known: &mut Known, cx: &Context) -> Result<Taker<'t>> {
@@ -217,11 +222,7 @@ fn go_through<'t>(root: &Dir, mut taker: Taker<'t>, known: &mut Known, cx: &Cont
 /// The line of a live entry, without its content, and sentences on what of it cannot be kept; attributes are read only where
 /// nothing else says what they are.
 pub(super) fn line_of(node: Node, found: &Found<'_>, stat: &Stat, known: &mut Known) -> Result<(Line, Vec<String>)> {
-    let mut line = Line {
-        node,
-        seen: Seen::of(stat),
-        chunks: Vec::new(),
-    };
+    let mut line = Line::new(node, Seen::of(stat));
     known.advance(&line.node.path)?;
     let mut lost = Vec::new();
     if let Some(had) = known.features(&line) {

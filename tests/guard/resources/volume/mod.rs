@@ -10,7 +10,7 @@ pub mod tree;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
 
-use guard::model::artifact::Artifact;
+use guard::model::artifact::{Artifact, Live, Work};
 use guard::model::policy::DataRestore;
 use guard::resources::{Resource, Slot};
 
@@ -230,7 +230,7 @@ fn features(root: &std::path::Path) -> String {
 }
 
 #[test]
-fn access_lists_attributes_and_flags_come_back_and_none_is_inherited() {
+fn fault_n3_access_lists_attributes_and_flags_come_back_and_none_is_inherited() {
     for form in ["archive", "chunks"] {
         let scene = Scene::new();
         let root = scene.project().join("objects");
@@ -299,4 +299,162 @@ fn access_lists_attributes_and_flags_come_back_and_none_is_inherited() {
             "{form}: and its undo"
         );
     }
+}
+
+/// Puts content of the same length in a file's place, with the time that the old one had.
+fn replace_unseen(path: &std::path::Path, content: &str) {
+    let time = std::fs::metadata(path).unwrap().modified().unwrap();
+    let staged = path.with_extension("staged");
+    std::fs::write(&staged, content).unwrap();
+    std::fs::rename(&staged, path).unwrap();
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    file.set_modified(time).unwrap();
+}
+
+#[test]
+fn fault_n1_content_of_the_same_size_and_time_is_not_taken_for_the_old_one() {
+    for form in ["archive", "chunks"] {
+        let scene = Scene::new();
+        let root = scene.project().join("objects");
+        std::fs::create_dir_all(root.join("package")).unwrap();
+        let file = root.join("package/package.json");
+        std::fs::write(&file, "1.0.0").unwrap();
+        let reproducible = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_mins(8_319_375);
+        std::fs::File::open(&file).unwrap().set_modified(reproducible).unwrap();
+        let resource = build(
+            "volume",
+            &scene.project(),
+            None,
+            &[("path", text("objects")), ("form", text(form))],
+        );
+        let slot = Slot::new(&scene.backup(), resource.name());
+        let artifact = resource.capture(&slot, &scene.cx).unwrap();
+        let before = tree::observe(&root);
+        let idle = resource
+            .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
+            .unwrap();
+        assert_eq!(idle.work, Work::Unchanged, "{form}");
+        replace_unseen(&file, "6.6.6");
+        assert!(
+            matches!(resource.compare(&artifact, &slot, &scene.cx).unwrap(), Live::Differs(_)),
+            "{form}"
+        );
+        let prepared = resource
+            .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
+            .unwrap();
+        assert_eq!(prepared.work, Work::Changed(vec!["entry package".to_owned()]), "{form}");
+        resource.restore(&prepared, &artifact, &slot, &scene.cx).unwrap();
+        assert_eq!(tree::observe(&root), before, "{form}");
+        assert_eq!(
+            resource.compare(&artifact, &slot, &scene.cx).unwrap(),
+            Live::Matches,
+            "{form}"
+        );
+        // The second backup looks, too.
+        replace_unseen(&file, "7.7.7");
+        let later = Slot::new(&scene.root().join("later"), resource.name()).after(&scene.backup(), artifact.clone());
+        let second = resource.capture(&later, &scene.cx).unwrap();
+        let wanted = tree::observe(&root);
+        replace_unseen(&file, "8.8.8");
+        let prepared = resource.prepare(&second, &later, DataRestore::Auto, &scene.cx).unwrap();
+        resource.restore(&prepared, &second, &later, &scene.cx).unwrap();
+        assert_eq!(
+            tree::observe(&root),
+            wanted,
+            "{form}: the second backup holds what was there then"
+        );
+    }
+}
+
+#[test]
+fn fault_n4_the_times_of_links_pipes_and_directories_come_back() {
+    for form in ["archive", "chunks"] {
+        let scene = Scene::new();
+        let root = scene.project().join("objects");
+        std::fs::create_dir_all(root.join("directory/below")).unwrap();
+        symlink("directory", root.join("link")).unwrap();
+        tree::run("mkfifo", &[root.join("pipe").to_str().unwrap()]);
+        std::fs::write(root.join("file"), "stays").unwrap();
+        let resource = build(
+            "volume",
+            &scene.project(),
+            None,
+            &[("path", text("objects")), ("form", text(form))],
+        );
+        let slot = Slot::new(&scene.backup(), resource.name());
+        let artifact = resource.capture(&slot, &scene.cx).unwrap();
+        let times = || {
+            let script = "cd \"$1\" && find . -name '.guard-*' -prune -o -printf '%p %y %m %T@\\n' | sort";
+            tree::run("sh", &["-c", script, "sh", root.to_str().unwrap()])
+        };
+        let before = times();
+        for spoil in [
+            "touch -h -d 2001-01-01 link",
+            "touch -d 2001-01-01 pipe",
+            "touch -d 2001-01-01 directory/below",
+            "touch -d 2001-01-01 .",
+        ] {
+            let script = format!("cd \"$1\" && {spoil}");
+            tree::run("sh", &["-c", &script, "sh", root.to_str().unwrap()]);
+            let prepared = resource
+                .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
+                .unwrap();
+            assert!(prepared.work.is_needed(), "{form}: {spoil}");
+            let displaced = resource.restore(&prepared, &artifact, &slot, &scene.cx).unwrap();
+            assert_eq!(times(), before, "{form}: {spoil}");
+            resource.forget(&displaced, &scene.cx).unwrap();
+
+            let left = resource
+                .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
+                .unwrap();
+            if left.work.is_needed() {
+                resource.restore(&left, &artifact, &slot, &scene.cx).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn fault_n2_what_is_stored_into_a_mapped_file_is_in_the_next_backup() {
+    let scene = Scene::new();
+    let root = scene.project().join("objects");
+    std::fs::create_dir(&root).unwrap();
+    std::fs::write(root.join("map"), vec![0; 100_000]).unwrap();
+    // Stores once for each line that it reads, and answers when it has.
+    let program = "import mmap,sys\nf=open(sys.argv[1],'r+b'); m=mmap.mmap(f.fileno(),0)\nn=0\nfor l in sys.stdin:\n n+=1; m[0:5]=b'n%04d'%n; print(n,flush=True)";
+    let mut writer = std::process::Command::new("python3")
+        .args(["-c", program, root.join("map").to_str().unwrap()])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut store = || {
+        use std::io::{BufRead, Write};
+        writer.stdin.as_mut().unwrap().write_all(b"x\n").unwrap();
+        let mut line = String::new();
+        std::io::BufReader::new(writer.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+    };
+    store();
+    // Older than what is read again in any case.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let resource = build(
+        "volume",
+        &scene.project(),
+        None,
+        &[("path", text("objects")), ("form", text("chunks"))],
+    );
+    let slot = Slot::new(&scene.backup(), resource.name());
+    let artifact = resource.capture(&slot, &scene.cx).unwrap();
+    store();
+    let later = Slot::new(&scene.root().join("later"), resource.name()).after(&scene.backup(), artifact);
+    let second = resource.capture(&later, &scene.cx).unwrap();
+    writer.kill().unwrap();
+    writer.wait().unwrap();
+    std::fs::write(root.join("map"), "spoilt").unwrap();
+    let prepared = resource.prepare(&second, &later, DataRestore::Auto, &scene.cx).unwrap();
+    resource.restore(&prepared, &second, &later, &scene.cx).unwrap();
+    let content = std::fs::read(root.join("map")).unwrap();
+    assert_eq!(content.get(..5), Some(&b"n0002"[..]));
 }
