@@ -24,7 +24,7 @@ mod survey;
 pub mod volume;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use error::{ResourceError, Result};
 pub use held::{Held, Hold};
@@ -51,6 +51,11 @@ pub trait Resource: Send + Sync {
     /// The further project that it belongs to, by its name in the settings; `None`: the one that the settings are of.
     fn project(&self) -> Option<&str> {
         None
+    }
+
+    /// Tells it the directories of all git checkouts that are resources: one inside another is left to its own resource.
+    fn leave_to_others(&mut self, checkouts: &[PathBuf]) {
+        let _ = checkouts;
     }
 
     /// What would keep this resource from being copied or put back, each a finding for `guard check`; production is only

@@ -45,6 +45,10 @@ impl Resource for Placed {
         Some(&self.project)
     }
 
+    fn leave_to_others(&mut self, checkouts: &[std::path::PathBuf]) {
+        self.inner.leave_to_others(checkouts);
+    }
+
     fn survey(&self, cx: &Context) -> Survey {
         self.inner.survey(&self.there(cx))
     }

@@ -25,19 +25,22 @@ struct Newest {
     timestamp: Option<Timestamp>,
 }
 
+fn is_id(text: &str) -> bool {
+    text.len() >= 7 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// The checkout, as a copy of the kind `git` describes it.
 pub(super) fn git_of(artifacts: &[Artifact]) -> Option<GitState> {
     let artifact = artifacts.iter().find(|artifact| artifact.kind == "git")?;
-    let find = |name: &str| {
-        let detail = artifact.details.get(name).and_then(serde_json::Value::as_str);
-        detail
-            .or_else(|| artifact.fingerprint.part(name))
-            .filter(|text| !text.is_empty())
-            .map(str::to_owned)
-    };
+    // What HEAD stood on, which the user made, and not the commit by which guard holds the files.
+    let commit = artifact.fingerprint.part("commit").filter(|commit| is_id(commit))?;
+    let branch = artifact.fingerprint.part("branch");
+    let branch = branch.and_then(|name| name.strip_prefix("refs/heads/").or(Some(name)));
     Some(GitState {
-        commit: find("commit").or_else(|| find("head"))?,
-        branch: find("branch"),
+        commit: commit.to_owned(),
+        branch: branch
+            .filter(|name| !matches!(*name, "" | "detached"))
+            .map(str::to_owned),
     })
 }
 

@@ -27,6 +27,7 @@ pub struct Call {
     pub(super) shares_group: bool,
     pub(super) merges: bool,
     pub(super) is_foreign: bool,
+    pub(super) user: Option<(u32, u32)>,
 }
 
 /// What the program reads.
@@ -87,6 +88,7 @@ impl Call {
             shares_group: false,
             merges: false,
             is_foreign: false,
+            user: None,
         }
     }
 
@@ -135,6 +137,13 @@ impl Call {
     fn forgetting(mut self, name: &OsStr) -> Self {
         self.env.retain(|(known, _)| known != name);
         self.removed.retain(|known| known != name);
+        self
+    }
+
+    /// Runs the program as this user and group, without further groups; only root can.
+    #[must_use]
+    pub fn user(mut self, uid: u32, gid: u32) -> Self {
+        self.user = Some((uid, gid));
         self
     }
 

@@ -31,6 +31,16 @@ pub fn user_id() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// The home directory of a user; `None` where the host knows none.
+#[must_use]
+pub fn home_of(uid: u32) -> Option<std::path::PathBuf> {
+    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
+    let number = uid.to_string();
+    let mut lines = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let found = lines.find(|fields| fields.get(2) == Some(&number.as_str()))?;
+    found.get(5).filter(|home| home.starts_with('/')).map(Into::into)
+}
+
 /// This host's name.
 #[must_use]
 pub fn host_name() -> String {

@@ -1,5 +1,6 @@
 //! Tables of the settings become resources, probes, rules and targets; all that is wrong with them is told at once.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Bench, Owned, further_of};
@@ -7,7 +8,7 @@ use crate::commands::refusal::Refusal;
 use crate::config::{Declared, Settings};
 use crate::model::name::ProbeName;
 use crate::model::section::Section;
-use crate::model::setting::nearest;
+use crate::model::setting::{Value, nearest};
 use crate::notify::Target;
 use crate::probes::{self, Probe};
 use crate::resources;
@@ -26,7 +27,7 @@ impl Bench {
             compose: compose.cloned(),
         };
         let further = further_of(settings, &self.cx)?;
-        read_all(&settings.resources, |declared, section| {
+        let mut all: Vec<Owned> = read_all(&settings.resources, |declared, section| {
             // The settings know only the kinds of this list.
             let kind = resources::kind(&declared.kind)?;
             let Some(there) = chosen(section, &further).ok()? else {
@@ -46,7 +47,12 @@ impl Bench {
                 kind,
                 resource: Box::new(placed),
             })
-        })
+        })?;
+        let checkouts = checkouts(settings);
+        for owned in &mut all {
+            owned.resource.leave_to_others(&checkouts);
+        }
+        Ok(all)
     }
 
     /// The resources in force.
@@ -125,6 +131,19 @@ impl Bench {
             Target::read(&declared.kind, declared.name.clone(), section)
         })
     }
+}
+
+/// The directories of all resources of the kind `git`.
+fn checkouts(settings: &Settings) -> Vec<PathBuf> {
+    let git = settings.resources.iter().filter(|declared| declared.kind == "git");
+    let paths = git.map(|declared| match &declared.item.value {
+        Value::Table(keys) => match keys.get("path").map(|(_, item)| &item.value) {
+            Some(Value::Text(path)) => settings.directory.join(path),
+            _ => settings.directory.clone(),
+        },
+        _ => settings.directory.clone(),
+    });
+    paths.collect()
 }
 
 /// A table names a project that is none; it was noted.

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use super::repository::Repository;
 use super::snapshot::{self, Head, State, Store};
 use crate::resources::{ResourceError, Result};
-use crate::system::disk::At;
 
 /// The state of a work tree in which this commit is checked out. What is not tracked stays as it is: whoever wrote down the
 /// commit said nothing about it.
@@ -33,12 +32,13 @@ pub(super) fn state(repository: &Repository<'_>, commit: &str, branch: Option<&s
         files: with_untracked(repository, &staged)?,
         staged: Some(staged),
         branch_was: None,
+        worn: None,
     })
 }
 
 /// A tree, and beside its files those that are there now and not tracked.
 fn with_untracked(repository: &Repository<'_>, tree: &str) -> Result<String> {
-    let now = snapshot::look(repository, Store::Repository, None)?;
+    let now = snapshot::look(repository, Store::Repository, None)?.state;
     let Some(tracked) = &now.staged else {
         return Err(ResourceError::new("the index holds conflicts").with_hint("resolve them and `git add` the files"));
     };
@@ -71,9 +71,7 @@ fn with_untracked(repository: &Repository<'_>, tree: &str) -> Result<String> {
             input.push(0);
         }
     }
-    let scratch = &repository.cx().scratch;
-    let place = tempfile::Builder::new().prefix("guard-git-").tempdir_in(scratch);
-    let place = place.at("make a place for an index in", scratch)?;
+    let place = repository.workplace()?;
     let index = place.path().join("index");
     repository.run(&repository.with_index(&index, ["read-tree", tree]), "read a tree")?;
     let taken = repository.with_index(&index, ["update-index", "--add", "-z", "--index-info"]);

@@ -4,6 +4,7 @@
 //! the rest becomes large, the history is written anew.
 
 use std::io::{BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
 
 use super::record::{Held, held};
 use super::repository::{Repository, explained};
@@ -43,13 +44,22 @@ fn write(
     }
 }
 
+/// The snapshot among these whose bundles' names begin so.
+fn named<'h>(held: &'h Held, bundles: &str) -> Option<&'h Held> {
+    if held.bundles == bundles {
+        return Some(held);
+    }
+    held.nested.iter().find_map(|inner| named(&inner.held, bundles))
+}
+
 /// The history of an earlier backup, where it is sound and the repository still holds its commit; linked into the slot.
-fn linked(repository: &Repository<'_>, slot: &Slot) -> Result<Option<(String, FileEntry)>> {
+fn linked(repository: &Repository<'_>, bundles: &str, slot: &Slot) -> Result<Option<(String, FileEntry)>> {
     let Some((backup, artifact)) = slot.earlier() else {
         return Ok(None);
     };
-    let commit = held(artifact).ok().and_then(|held| held.history);
-    let (Some(commit), Some(entry)) = (commit, artifact.file(HISTORY)) else {
+    let before = held(artifact).ok();
+    let commit = before.and_then(|before| named(&before, bundles)?.history.clone());
+    let (Some(commit), Some(entry)) = (commit, artifact.file(&format!("{bundles}{HISTORY}"))) else {
         return Ok(None);
     };
     let from = backup.join(&entry.path);
@@ -77,8 +87,12 @@ pub(super) fn capture(repository: &Repository<'_>, held: &mut Held, slot: &Slot)
         return Err(ResourceError::new("the repository is shallow")
             .with_hint("`git fetch --unshallow`, or `bundle = false` where no copy outside of it is wanted"));
     }
-    if let Some((commit, history)) = linked(repository, slot)? {
-        let rest = write(repository, SNAPSHOT, &held.r#ref, Some(&commit), slot)?;
+    let (history_name, snapshot_name) = (
+        format!("{}{HISTORY}", held.bundles),
+        format!("{}{SNAPSHOT}", held.bundles),
+    );
+    if let Some((commit, history)) = linked(repository, &held.bundles, slot)? {
+        let rest = write(repository, &snapshot_name, &held.r#ref, Some(&commit), slot)?;
         if rest
             .as_ref()
             .is_none_or(|rest| rest.bytes <= SMALL.max(history.bytes / 2))
@@ -89,12 +103,18 @@ pub(super) fn capture(repository: &Repository<'_>, held: &mut Held, slot: &Slot)
     }
     let mut files = Vec::new();
     if held.state.head.commit().is_some()
-        && let Some(history) = write(repository, HISTORY, "HEAD", None, slot)?
+        && let Some(history) = write(repository, &history_name, "HEAD", None, slot)?
     {
         held.history = head_of(&history, slot)?;
         files.push(history);
     }
-    files.extend(write(repository, SNAPSHOT, &held.r#ref, held.history.as_deref(), slot)?);
+    files.extend(write(
+        repository,
+        &snapshot_name,
+        &held.r#ref,
+        held.history.as_deref(),
+        slot,
+    )?);
     Ok(files)
 }
 
@@ -114,26 +134,40 @@ fn head_of(bundle: &FileEntry, slot: &Slot) -> Result<Option<String>> {
     Ok(named.find_map(|line| line.split_whitespace().next().map(str::to_owned)))
 }
 
-/// Whether a copy has bundles.
-pub(super) fn has_any(artifact: &Artifact) -> bool {
-    artifact.file(SNAPSHOT).is_some() || artifact.file(HISTORY).is_some()
+/// Whether a copy has bundles of this snapshot.
+pub(super) fn has_any(artifact: &Artifact, held: &Held) -> bool {
+    [HISTORY, SNAPSHOT]
+        .iter()
+        .any(|name| artifact.file(&format!("{}{name}", held.bundles)).is_some())
 }
 
 /// Puts what the bundles hold into a repository, and holds the snapshot there. Nothing that is in use changes.
 ///
 /// # Errors
 /// A bundle is not sound, or does not hold what the backup needs (`copy_is_bad`).
-pub(super) fn unpack(repository: &Repository<'_>, artifact: &Artifact, slot: &Slot) -> Result<()> {
-    let held = held(artifact)?;
-    let place = tempfile::Builder::new().prefix("guard-git-").tempdir();
-    let place = place.map_err(|error| ResourceError::because("could not make a place for bundles", error))?;
-    let opened = slot.opened(artifact, place.path())?;
+pub(super) fn unpack(repository: &Repository<'_>, artifact: &Artifact, held: &Held, slot: &Slot) -> Result<()> {
+    let place = repository.workplace()?;
+    // Through an empty repository: refs that mean nothing any more would keep git from taking anything in.
+    let empty = place.path().join("empty");
+    disk::create_private_dir(&empty)?;
+    repository.give(&empty)?;
+    let empty = Repository::bare(&empty, held.commit.len() > 40, repository.cx())?;
+    let objects = repository.inner("objects")?;
     // In the order in which one stands on the other.
     for name in [HISTORY, SNAPSHOT] {
-        if artifact.file(name).is_none() {
+        let Some(entry) = artifact.file(&format!("{}{name}", held.bundles)) else {
             continue;
-        }
-        let call = repository.git(["bundle", "unbundle"]).arg(opened.join(name));
+        };
+        let is_own = !repository.is_of_another() && !entry.is_sealed();
+        let bundle = if let Some(path) = slot.path_of(entry).filter(|_| is_own) {
+            path
+        } else {
+            let path = slot.unsealed(entry, place.path())?;
+            repository.give(&path)?;
+            path
+        };
+        let call = empty.git(["bundle", "unbundle"]).arg(bundle);
+        let call = call.env("GIT_OBJECT_DIRECTORY", &objects);
         repository
             .run(&call, "unpack a bundle")
             .map_err(|error| ResourceError {
@@ -150,12 +184,26 @@ pub(super) fn unpack(repository: &Repository<'_>, artifact: &Artifact, slot: &Sl
     repository.ask(words, "hold a snapshot").map(drop)
 }
 
-/// Unpacks the bundles in an empty repository beside everything else, and throws it away.
+/// Unpacks the bundles in an empty repository beside everything else, where nobody else can read it, and throws it away.
 ///
 /// # Errors
 /// They do not hold what the backup needs (`copy_is_bad`).
-pub(super) fn rehearse(artifact: &Artifact, slot: &Slot, cx: &crate::system::context::Context) -> Result<()> {
-    let place = tempfile::Builder::new().prefix("guard-git-").tempdir();
+pub(super) fn rehearse(
+    artifact: &Artifact,
+    held: &Held,
+    slot: &Slot,
+    cx: &crate::system::context::Context,
+) -> Result<()> {
+    let mut builder = tempfile::Builder::new();
+    let builder = builder
+        .prefix("guard-git-")
+        .permissions(std::fs::Permissions::from_mode(0o700));
+    let place = if cx.run.is_some() {
+        builder.tempdir_in(&cx.scratch)
+    } else {
+        builder.tempdir()
+    };
     let place = place.map_err(|error| ResourceError::because("could not make a place for a repository", error))?;
-    unpack(&Repository::bare(place.path(), cx)?, artifact, slot)
+    let is_sha256 = held.commit.len() > 40;
+    unpack(&Repository::bare(place.path(), is_sha256, cx)?, artifact, held, slot)
 }

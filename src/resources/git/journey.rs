@@ -1,7 +1,10 @@
 //! Takes a work tree from the state it is in to one that a snapshot holds, without a reset, a stash or a clean.
 
+use super::aside::Aside;
 use super::repository::Repository;
 use super::snapshot::{self, Head, State, Store};
+use super::wear::Marks;
+use super::{content, exchange};
 use crate::resources::{ResourceError, Result};
 use crate::system::disk;
 
@@ -40,21 +43,23 @@ pub(super) fn unlocked(repository: &Repository<'_>) -> Result<()> {
 /// A step failed; a repeat goes on from there.
 pub(super) fn go(repository: &Repository<'_>, to: &State, displaced: &str) -> Result<State> {
     unlocked(repository)?;
-    let mut here = snapshot::look(repository, Store::Repository, Some(&to.files))?;
+    let here = snapshot::look(repository, Store::Repository, Some(&to.files))?;
     let from = if let Some(held) = snapshot::held(repository, displaced)? {
-        if here.files != held.files && here.files != to.files {
-            let beside = format!("{displaced}-between-{}", here.files.get(..12).unwrap_or(&here.files));
-            snapshot::hold(repository, &here, &beside)?;
+        let now = &here.state.files;
+        if *now != held.files && *now != to.files {
+            let beside = format!("{displaced}-between-{}", now.get(..12).unwrap_or(now));
+            snapshot::hold(repository, &here.state, &beside)?;
         }
         held
     } else {
+        let mut from = here.state.clone();
         if let Head::Branch { name, .. } | Head::Unborn { name } = &to.head {
-            here.branch_was = Some((name.clone(), repository.commit(name)?));
+            from.branch_was = Some((name.clone(), repository.commit(name)?));
         }
-        snapshot::hold(repository, &here, displaced)?;
-        here.clone()
+        snapshot::hold(repository, &from, displaced)?;
+        from
     };
-    move_files(repository, &here.files, &to.files)?;
+    exchange::files(repository, &here, to, &Aside::of(repository, displaced)?)?;
     move_head(repository, to)?;
     if let Some((name, was)) = &to.branch_was
         && to.head != (Head::Unborn { name: name.clone() })
@@ -68,25 +73,58 @@ pub(super) fn go(repository: &Repository<'_>, to: &State, displaced: &str) -> Re
         .or(to.head.commit())
         .unwrap_or(repository.empty_tree());
     repository.ask(["read-tree", "--reset", staged], "put back the index")?;
+    if let Some(wear) = snapshot::worn(repository, to)? {
+        mark(repository, &wear.marks())?;
+    }
     // Files that really differ from the index make this end with an exit code: that is a state like any other.
     repository.find(["update-index", "-q", "--refresh"], "refresh the index")?;
     Ok(from)
 }
 
-/// Changes exactly the files in which the two trees differ. `from` is what is there, so git finds nothing in its way.
-fn move_files(repository: &Repository<'_>, from: &str, to: &str) -> Result<()> {
-    let place = tempfile::Builder::new().prefix("guard-git-").tempdir();
-    let place = place.map_err(|error| ResourceError::because("could not make a place for an index", error))?;
-    let index = place.path().join("index");
-    repository.run(
-        &repository.with_index(&index, ["-c", "core.sparseCheckout=false", "read-tree", from]),
-        "read a tree",
-    )?;
-    let refresh = repository.with_index(&index, ["update-index", "-q", "--refresh"]);
-    repository.run(&refresh, "compare the files")?;
-    let args = ["-c", "core.sparseCheckout=false", "read-tree", "-m", "-u", from, to];
-    repository.run(&repository.with_index(&index, args), "put back the files")?;
+/// Gives the entries of the index the marks that they had.
+fn mark(repository: &Repository<'_>, wanted: &Marks) -> Result<()> {
+    let now = content::marks(repository)?;
+    let changes = [
+        (
+            "--no-skip-worktree",
+            now.skipped.difference(&wanted.skipped).collect::<Vec<_>>(),
+        ),
+        ("--skip-worktree", wanted.skipped.difference(&now.skipped).collect()),
+        (
+            "--no-assume-unchanged",
+            now.assumed.difference(&wanted.assumed).collect(),
+        ),
+        ("--assume-unchanged", wanted.assumed.difference(&now.assumed).collect()),
+    ];
+    for (flag, paths) in changes {
+        if paths.is_empty() {
+            continue;
+        }
+        let call = repository.git(["update-index", "-z", flag, "--stdin"]);
+        repository.run(&call.input(joined(&paths)), "mark files in the index")?;
+    }
+    let intended: Vec<&Vec<u8>> = wanted.intended.difference(&now.intended).collect();
+    if !intended.is_empty() {
+        let words = [
+            "add",
+            "--intent-to-add",
+            "--force",
+            "--pathspec-file-nul",
+            "--pathspec-from-file=-",
+        ];
+        let call = repository.git(words).env("GIT_LITERAL_PATHSPECS", "1");
+        repository.run(&call.input(joined(&intended)), "mark files in the index")?;
+    }
     Ok(())
+}
+
+fn joined(paths: &[&Vec<u8>]) -> Vec<u8> {
+    let mut all = Vec::new();
+    for path in paths {
+        all.extend_from_slice(path);
+        all.push(0);
+    }
+    all
 }
 
 fn put_branch(repository: &Repository<'_>, name: &str, commit: Option<&str>) -> Result<()> {
@@ -123,16 +161,4 @@ fn move_head(repository: &Repository<'_>, to: &State) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The submodules whose commit differs between two trees: their own work trees are not moved.
-pub(super) fn moved_submodules(repository: &Repository<'_>, from: &str, to: &str) -> Result<Vec<String>> {
-    let listed = repository.ask(["diff-tree", "-r", "--raw", from, to], "compare trees")?;
-    let lines = listed
-        .lines()
-        .filter(|line| line.starts_with(":160000") || line.get(8..14) == Some("160000"));
-    Ok(lines
-        .filter_map(|line| line.split_once('\t'))
-        .map(|(_, path)| path.to_owned())
-        .collect())
 }

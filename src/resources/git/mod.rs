@@ -1,22 +1,28 @@
 //! The git work tree: commit, branch, index and files, held as a snapshot in the repository itself.
 
 mod adopt;
+mod aside;
 mod bundle;
+mod content;
+mod exchange;
+mod ground;
 mod journey;
+mod place;
 mod record;
 mod repository;
 mod snapshot;
 mod survey;
+mod wear;
 mod work;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use self::record::{Held, back, held, value};
+use self::aside::Aside;
+use self::record::{Back, Held, back, held, value};
 use self::repository::Repository;
-use self::snapshot::Store;
 use super::{Built, Kind, Resource, ResourceError, Result, Site, Slot, Survey};
 use crate::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use crate::model::fingerprint::Fingerprint;
@@ -25,6 +31,7 @@ use crate::model::name::ResourceName;
 use crate::model::plan::StageName;
 use crate::model::policy::DataRestore;
 use crate::model::section::Section;
+use crate::model::text;
 use crate::system::context::Context;
 
 /// `kind = "git"`.
@@ -44,6 +51,8 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
     Some(Box::new(Git {
         name,
         directory: site.directory.join(path),
+        project: site.directory.clone(),
+        others: Vec::new(),
         bundles: section.flag("bundle").unwrap_or(true),
     }))
 }
@@ -52,6 +61,10 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
 pub(super) struct Git {
     name: ResourceName,
     directory: PathBuf,
+    /// The project's directory.
+    project: PathBuf,
+    /// The directories of all resources of this kind.
+    others: Vec<PathBuf>,
     /// Whether backups hold what the repository holds for them.
     bundles: bool,
 }
@@ -61,13 +74,16 @@ impl Resource for Git {
         &self.name
     }
 
+    fn leave_to_others(&mut self, checkouts: &[PathBuf]) {
+        self.others = checkouts.to_vec();
+    }
+
     fn survey(&self, cx: &Context) -> Survey {
         survey::survey(self, cx)
     }
 
     fn fingerprint(&self, cx: &Context) -> Result<Fingerprint> {
-        let repository = Repository::open(&self.directory, cx)?;
-        Ok(snapshot::look(&repository, Store::Aside, None)?.fingerprint())
+        self.now(cx)
     }
 
     fn capture(&self, slot: &Slot, cx: &Context) -> Result<Artifact> {
@@ -78,7 +94,7 @@ impl Resource for Git {
         let Part::Commit { commit, branch } = &material.part else {
             return Err(ResourceError::new(format!("{} takes only a commit", self.name)));
         };
-        let repository = Repository::open(&self.directory, cx)?;
+        let repository = self.repository(cx)?;
         journey::unlocked(&repository)?;
         let state = adopt::state(&repository, commit, branch.as_deref())?;
         let name = format!("{}/snapshot", self.refs(cx));
@@ -88,62 +104,46 @@ impl Resource for Git {
             commit,
             r#ref: name,
             history: None,
+            bundles: String::new(),
+            nested: Vec::new(),
+            links: Vec::new(),
+            place: None,
         };
         let shown = serde_json::to_vec_pretty(&held)
             .map_err(|error| ResourceError::because("could not describe the work tree", error))?;
         let files = vec![slot.keep_bytes(&shown, "head.json")?];
-        self.artifact(&repository, &held, files, "as written down by hand")
+        let print = held.state.fingerprint();
+        self.artifact(&repository, &held, print, files, "as written down by hand")
     }
 
     fn prove(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
         slot.compare(artifact)?;
         let held = held(artifact)?;
-        let has_all = Repository::open(&self.directory, cx).and_then(|repository| Self::lacks(&repository, &held));
-        match has_all {
-            Ok(None) => Ok(()),
-            _ if bundle::has_any(artifact) => bundle::rehearse(artifact, slot, cx),
-            _ => self.proven(artifact, slot, cx).map(drop),
-        }
+        Self::is_sound(&self.directory_of(&held), &held, (artifact, slot), cx)
     }
 
     fn rehearse(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
         self.prove(artifact, slot, cx)?;
-        if bundle::has_any(artifact) {
-            bundle::rehearse(artifact, slot, cx)?;
-        }
-        Ok(())
+        Self::unpacks(&held(artifact)?, artifact, slot, cx)
     }
 
     fn secure(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Vec<String>> {
         let held = held(artifact)?;
-        let repository = Repository::open(&self.directory, cx)?;
-        let is_held = repository.commit(&held.r#ref)?.as_ref() == Some(&held.commit);
-        if is_held && Self::lacks(&repository, &held)?.is_none() {
-            return Ok(Vec::new());
-        }
-        self.proven(artifact, slot, cx)?;
-        let words = ["update-ref", "--no-deref", "-m", "guard", &held.r#ref, &held.commit];
-        repository.ask(words, "hold a snapshot")?;
-        Ok(vec![
-            "the snapshot was removed from the repository; it is held there again".to_owned(),
-        ])
+        let mut told = Vec::new();
+        Self::held_again(&self.directory_of(&held), &held, (artifact, slot), &mut told, cx)?;
+        Ok(told)
     }
 
     fn prepare(&self, artifact: &Artifact, slot: &Slot, _data: DataRestore, cx: &Context) -> Result<Prepared> {
         slot.compare(artifact)?;
         let held = self.proven(artifact, slot, cx)?;
-        let repository = Repository::open(&self.directory, cx)?;
-        journey::unlocked(&repository)?;
-        let now = snapshot::look(&repository, Store::Repository, None)?;
-        let parts = now.fingerprint().differences(&artifact.fingerprint);
-        let modules = journey::moved_submodules(&repository, &now.files, &held.state.files)?;
-        if !modules.is_empty() {
-            return Err(ResourceError::new(format!(
-                "the submodules {} have changed, which guard does not put back",
-                modules.join(", ")
-            ))
-            .with_hint("check them out by hand, then run the same command again"));
-        }
+        journey::unlocked(&Repository::open(&self.directory_of(&held), cx)?)?;
+        place::now(&held.links)?;
+        // Where the links lead nowhere now, all of it has to come back.
+        let parts = match self.differences(artifact, cx) {
+            Err(_) if !held.links.is_empty() => vec!["link".to_owned()],
+            other => other?,
+        };
         let work = if parts.is_empty() {
             Work::Unchanged
         } else {
@@ -157,7 +157,7 @@ impl Resource for Git {
         })
     }
 
-    fn restore(&self, prepared: &Prepared, artifact: &Artifact, _slot: &Slot, cx: &Context) -> Result<Displaced> {
+    fn restore(&self, prepared: &Prepared, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Displaced> {
         if !prepared.work.is_needed() {
             return Ok(Displaced {
                 resource: self.name.clone(),
@@ -165,18 +165,16 @@ impl Resource for Git {
                 kept_as: Vec::new(),
             });
         }
-        self.go(&held(artifact)?.state, &format!("{}/displaced", self.refs(cx)), cx)
+        self.go_back(artifact, slot, &format!("{}/displaced", self.refs(cx)), cx)
     }
 
     fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
         held(artifact)?;
-        Ok(
-            match self.fingerprint(cx).map(|now| now.differences(&artifact.fingerprint)) {
-                Ok(parts) if parts.is_empty() => Live::Matches,
-                Ok(parts) => Live::Differs(parts),
-                Err(error) => Live::Unknown(error.to_string()),
-            },
-        )
+        Ok(match self.differences(artifact, cx) {
+            Ok(parts) if parts.is_empty() => Live::Matches,
+            Ok(parts) => Live::Differs(parts),
+            Err(error) => Live::Unknown(text::chain(&error)),
+        })
     }
 
     fn live_release(&self, cx: &Context) -> Result<BTreeMap<String, String>> {
@@ -192,24 +190,64 @@ impl Resource for Git {
         if displaced.details.is_null() {
             return Ok(displaced.clone());
         }
+        self.go_before(&back(displaced)?, cx)
+    }
+
+    fn weigh(&self, displaced: &Displaced, cx: &Context) -> Result<Option<u64>> {
+        if displaced.details.is_null() {
+            return Ok(None);
+        }
         let back = back(displaced)?;
-        self.go(&back.state, &format!("{}-undone", back.r#ref), cx)
+        let directory = back.place.clone().unwrap_or_else(|| self.directory.clone());
+        let repository = Repository::open(&directory, cx)?;
+        // What git holds shares its objects with the history; what was moved aside is a matter of its own.
+        Ok(Some(Aside::of(&repository, &back.r#ref)?.weight()).filter(|bytes| *bytes > 0))
     }
 
     fn release(&self, artifact: &Artifact, cx: &Context) -> Result<()> {
         let held = held(artifact)?;
-        let repository = Repository::open(&self.directory, cx)?;
-        repository
-            .ask(["update-ref", "--no-deref", "-d", &held.r#ref], "let go of a snapshot")
-            .map(drop)
+        Self::let_go(&self.directory_of(&held), &held, cx)
     }
 
     fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {
         if displaced.details.is_null() {
             return Ok(());
         }
-        let repository = Repository::open(&self.directory, cx)?;
-        let name = back(displaced)?.r#ref;
+        let back = back(displaced)?;
+        let directory = back.place.clone().unwrap_or_else(|| self.directory.clone());
+        Self::forget_in(&directory, &back, cx)
+    }
+}
+
+impl Git {
+    fn let_go(directory: &Path, held: &Held, cx: &Context) -> Result<()> {
+        if !directory.is_dir() || Repository::is_missing(directory, cx) {
+            return Ok(());
+        }
+        let repository = Repository::open(directory, cx)?;
+        for inner in &held.nested {
+            let place = repository.top.join(&inner.path);
+            // One that is gone, or that git refuses, holds up nobody.
+            if Repository::inside(&place, cx).is_ok() {
+                Self::let_go(&place, &inner.held, cx)?;
+            }
+        }
+        let words = ["update-ref", "--no-deref", "-d", &held.r#ref];
+        repository.ask(words, "let go of a snapshot").map(drop)
+    }
+
+    fn forget_in(directory: &Path, back: &Back, cx: &Context) -> Result<()> {
+        if !directory.is_dir() || Repository::is_missing(directory, cx) {
+            return Ok(());
+        }
+        let repository = Repository::open(directory, cx)?;
+        for (path, inner) in &back.nested {
+            let place = repository.top.join(path);
+            if Repository::inside(&place, cx).is_ok() {
+                Self::forget_in(&place, inner, cx)?;
+            }
+        }
+        let name = &back.r#ref;
         // What an undo, its undo, and repeats held beside it goes with it.
         let first = name.split_once("/displaced").map_or(name.as_str(), |(refs, _)| refs);
         let listed = repository.ask(["for-each-ref", "--format=%(refname)", first], "list guard's refs")?;
@@ -219,6 +257,6 @@ impl Resource for Git {
         {
             repository.ask(["update-ref", "--no-deref", "-d", found], "let go of a snapshot")?;
         }
-        Ok(())
+        Aside::of(&repository, &format!("{first}/displaced"))?.forget()
     }
 }

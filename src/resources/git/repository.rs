@@ -1,17 +1,21 @@
 //! Calls of git with everything switched off that would run code of the repository's choice, fetch, or convert content.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::resources::{ResourceError, Result};
 use crate::system::call::Call;
 use crate::system::context::Context;
+use crate::system::disk::At;
+use crate::system::privilege;
 use crate::system::processes::{CallError, Output};
 
 /// Settings that no repository may override.
-const FIXED: [&str; 13] = [
+const FIXED: [&str; 14] = [
     "core.fsmonitor=false",
     "core.hooksPath=/dev/null",
     "core.attributesFile=/dev/null",
+    "core.splitIndex=false",
     "core.autocrlf=false",
     "core.safecrlf=false",
     "core.pager=cat",
@@ -45,12 +49,50 @@ pub(super) struct Repository<'c> {
     /// The root of the work tree.
     pub(super) top: PathBuf,
     cx: &'c Context,
+    user: Option<User>,
     filters: Vec<String>,
     empty_tree: String,
+    /// Checkouts inside that are resources of their own.
+    elsewhere: Vec<PathBuf>,
 }
 
-fn plain(directory: &Path) -> Call {
+/// Who a repository belongs to, where guard is root and that is somebody else: git runs as they do, so that nothing in the
+/// repository becomes root's, and nothing that it names could run as root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct User {
+    uid: u32,
+    gid: u32,
+    home: PathBuf,
+}
+
+impl User {
+    /// The owner of the repository around a directory.
+    fn of(directory: &Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+        if !privilege::is_root() {
+            return None;
+        }
+        let owner = directory
+            .ancestors()
+            .find_map(|above| std::fs::metadata(above.join(".git")).ok());
+        let owner = owner.or_else(|| std::fs::metadata(directory).ok())?;
+        if owner.uid() == 0 {
+            return None;
+        }
+        let home = privilege::home_of(owner.uid()).unwrap_or_else(|| PathBuf::from("/nonexistent"));
+        let (uid, gid) = (owner.uid(), owner.gid());
+        Some(Self { uid, gid, home })
+    }
+}
+
+fn plain(directory: &Path, user: Option<&User>) -> Call {
     let mut call = Call::new("git");
+    if let Some(user) = user {
+        call = call
+            .user(user.uid, user.gid)
+            .env("HOME", &user.home)
+            .without_env("XDG_CONFIG_HOME");
+    }
     for setting in FIXED {
         call = call.args(["-c", setting]);
     }
@@ -100,8 +142,17 @@ impl<'c> Repository<'c> {
                 error,
             )
         };
-        let call = plain(directory).args(["rev-parse", "--show-toplevel"]);
-        let top = PathBuf::from(cx.output(&call).map_err(failed)?.text());
+        let asked = |user: Option<&User>| {
+            let call = plain(directory, user).args(["rev-parse", "--show-toplevel"]);
+            cx.output(&call)
+        };
+        let mut user = User::of(directory);
+        let mut answer = asked(user.as_ref());
+        // A directory that its owner does not come to from above: then root's git says whether it may.
+        if matches!(answer, Err(CallError::Start { .. } | CallError::NotFound { .. })) && user.take().is_some() {
+            answer = asked(None);
+        }
+        let top = PathBuf::from(answer.map_err(failed)?.text());
         let real = std::fs::canonicalize(directory)
             .map_err(|error| ResourceError::because(format!("could not look at {}", directory.display()), error))?;
         if !real.starts_with(&top) {
@@ -113,62 +164,103 @@ impl<'c> Repository<'c> {
             );
             return Err(ResourceError::new(what).with_hint("look at `git config core.worktree`"));
         }
-        Self::at(top, cx)
+        Self::at(top, user, cx)
+    }
+
+    /// The same, which leaves these checkouts inside to others.
+    pub(super) fn beside(mut self, checkouts: &[PathBuf]) -> Self {
+        let real = checkouts
+            .iter()
+            .map(|path| std::fs::canonicalize(path).unwrap_or_else(|_| path.clone()));
+        self.elsewhere = real
+            .filter(|path| path.starts_with(&self.top) && *path != self.top)
+            .collect();
+        self
+    }
+
+    /// Those checkouts, below the top.
+    pub(super) fn owned_elsewhere(&self) -> impl Iterator<Item = Vec<u8>> {
+        let below = self
+            .elsewhere
+            .iter()
+            .filter_map(|path| path.strip_prefix(&self.top).ok());
+        below.map(super::ground::bytes)
     }
 
     /// Makes an empty repository whose work tree is this directory, which belongs to none yet.
     ///
     /// # Errors
     /// git refuses.
-    pub(super) fn init(directory: &Path, cx: &'c Context) -> Result<Self> {
-        Self::made(&["init", "--quiet"], directory, cx)
+    pub(super) fn init(directory: &Path, is_sha256: bool, cx: &'c Context) -> Result<Self> {
+        Self::made(&["init", "--quiet"], is_sha256, directory, cx)
     }
 
     /// Makes an empty repository without a work tree in this directory.
     ///
     /// # Errors
     /// git refuses.
-    pub(super) fn bare(directory: &Path, cx: &'c Context) -> Result<Self> {
-        Self::made(&["init", "--quiet", "--bare"], directory, cx)
+    pub(super) fn bare(directory: &Path, is_sha256: bool, cx: &'c Context) -> Result<Self> {
+        Self::made(&["init", "--quiet", "--bare"], is_sha256, directory, cx)
     }
 
-    fn made(words: &[&str], directory: &Path, cx: &'c Context) -> Result<Self> {
+    /// The repository whose work tree is this directory itself.
+    ///
+    /// # Errors
+    /// As for [`Repository::open`]; or the directory belongs to another one.
+    pub(super) fn inside(directory: &Path, cx: &'c Context) -> Result<Self> {
+        let found = Self::open(directory, cx)?;
+        let real = std::fs::canonicalize(directory)
+            .map_err(|error| ResourceError::because(format!("could not look at {}", directory.display()), error))?;
+        if found.top == real {
+            return Ok(found);
+        }
+        let what = format!("{} is no work tree of its own", directory.display());
+        Err(ResourceError::new(what))
+    }
+
+    fn made(words: &[&str], is_sha256: bool, directory: &Path, cx: &'c Context) -> Result<Self> {
         // Without a template: hooks of this machine are no part of it.
-        let call = plain(directory).args(words).args(["--template", ""]);
+        let user = User::of(directory);
+        let mut call = plain(directory, user.as_ref()).args(words).args(["--template", ""]);
+        if is_sha256 {
+            call = call.arg("--object-format=sha256");
+        }
         cx.output(&call)
             .map_err(|error| explained(format!("could not make a repository in {}", directory.display()), error))?;
-        Self::at(directory.to_owned(), cx)
+        Self::at(directory.to_owned(), user, cx)
     }
 
     /// Whether this directory belongs to no repository at all.
     pub(super) fn is_missing(directory: &Path, cx: &Context) -> bool {
-        let asked = cx.outcome(&plain(directory).args(["rev-parse", "--git-dir"]));
+        let asked = cx.outcome(&plain(directory, User::of(directory).as_ref()).args(["rev-parse", "--git-dir"]));
         asked.is_ok_and(|outcome| {
             !outcome.status.success() && outcome.stderr.to_lowercase().contains("not a git repository")
         })
     }
 
-    fn at(top: PathBuf, cx: &'c Context) -> Result<Self> {
+    fn at(top: PathBuf, user: Option<User>, cx: &'c Context) -> Result<Self> {
         let failed = |error| explained(format!("could not open the repository at {}", top.display()), error);
-        let listed = plain(&top).args(["config", "--name-only", "--get-regexp", r"^filter\."]);
+        let listed = plain(&top, user.as_ref()).args(["config", "--name-only", "--get-regexp", r"^filter\."]);
         let listed = cx.outcome(&listed).map_err(failed)?.text();
         // A driver that is named here could only be reached through the repository's own info/attributes.
         let filters = listed
             .lines()
             .filter_map(|key| key.rsplit_once('.'))
             .map(|(driver, _)| driver.to_owned());
-        let empty = plain(&top).args(["hash-object", "-t", "tree", "--stdin"]);
+        let empty = plain(&top, user.as_ref()).args(["hash-object", "-t", "tree", "--stdin"]);
         Ok(Self {
             cx,
             filters: filters.collect(),
             empty_tree: cx.output(&empty).map_err(failed)?.text(),
             top,
+            user,
+            elsewhere: Vec::new(),
         })
     }
 
     /// A call of git that takes files as the bytes that they are: no attribute of the work tree applies.
     pub(super) fn git<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Call {
-        let mut call = plain(&self.top);
+        let mut call = plain(&self.top, self.user.as_ref());
         for driver in &self.filters {
             for key in ["clean", "smudge", "process"] {
                 call = call.arg("-c").arg(format!("{driver}.{key}="));
@@ -221,6 +313,72 @@ impl<'c> Repository<'c> {
     pub(super) fn inner(&self, name: &str) -> Result<PathBuf> {
         let path = self.ask(["rev-parse", "--git-path", name], "ask for a path")?;
         Ok(self.top.join(path))
+    }
+
+    /// The output of a call of this repository's; `None` where it ended with an exit code.
+    pub(super) fn found(&self, call: &Call, what: &str) -> Result<Option<Vec<u8>>> {
+        let outcome = self.cx.outcome(call);
+        let outcome =
+            outcome.map_err(|error| explained(format!("could not {what} in {}", self.top.display()), error))?;
+        Ok((outcome.status.code() == Some(0)).then_some(outcome.stdout))
+    }
+
+    /// A private directory of its own, gone when it is dropped.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub(super) fn workplace(&self) -> Result<tempfile::TempDir> {
+        let mut builder = tempfile::Builder::new();
+        let builder = builder
+            .prefix("guard-git-")
+            .permissions(std::fs::Permissions::from_mode(0o700));
+        // Outside of a run there is no scratch, and the project's directory must not be written to; and the state directory
+        // is closed to everybody else.
+        let place = if self.cx.run.is_some() && self.user.is_none() {
+            builder.tempdir_in(&self.cx.scratch)
+        } else {
+            builder.tempdir()
+        };
+        let place = place.map_err(|error| ResourceError::because("could not make a place to work in", error))?;
+        self.give(place.path())?;
+        Ok(place)
+    }
+
+    /// Lets git have a file or directory of guard's own, where git runs as another user.
+    ///
+    /// # Errors
+    /// It cannot be given away.
+    pub(super) fn give(&self, path: &Path) -> Result<()> {
+        if let Some(user) = &self.user {
+            std::os::unix::fs::lchown(path, Some(user.uid), Some(user.gid)).at("give away", path)?;
+        }
+        Ok(())
+    }
+
+    /// Whose files new ones are.
+    pub(super) fn owner(&self) -> (u32, u32) {
+        self.user.as_ref().map_or_else(
+            || (privilege::user_id(), rustix::process::getegid().as_raw()),
+            |user| (user.uid, user.gid),
+        )
+    }
+
+    /// Whether git runs as another user than guard.
+    pub(super) fn is_of_another(&self) -> bool {
+        self.user.is_some()
+    }
+
+    /// Copies the real index, where there is one.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(super) fn copy_index(&self, place: &Path) -> Result<()> {
+        let real = self.inner("index")?;
+        match std::fs::copy(&real, place) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error).at("copy", &real)?,
+            Ok(_) => self.give(place),
+        }
     }
 
     pub(super) fn cx(&self) -> &Context {

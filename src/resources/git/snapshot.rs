@@ -1,10 +1,13 @@
 //! A work tree's whole state as one commit, made through an index of guard's own: the real one is only copied.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::content::{self, Content};
+use super::ground::{Ground, bytes};
 use super::repository::Repository;
+use super::wear::{self, Wear};
 use crate::model::fingerprint::Fingerprint;
 use crate::resources::{ResourceError, Result};
 use crate::system::disk::{self, At};
@@ -40,6 +43,19 @@ pub(super) struct State {
     pub(super) staged: Option<String>,
     /// Where a branch stood that a journey is going to move: name and commit, `None` where there was no such branch.
     pub(super) branch_was: Option<(String, Option<String>)>,
+    /// What git does not keep; `None`: an older guard did not look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) worn: Option<Worn>,
+}
+
+/// What a work tree has beside content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Worn {
+    /// The tree that describes it; empty where nothing was kept.
+    pub(super) tree: String,
+    /// Digests of the modes and the index's marks, and of the owners.
+    pub(super) modes: String,
+    pub(super) owners: String,
 }
 
 impl State {
@@ -49,12 +65,37 @@ impl State {
             Head::Detached { commit } => ("detached", commit.as_str()),
             Head::Unborn { name } => (name.as_str(), "none yet"),
         };
-        Fingerprint::default()
+        let print = Fingerprint::default()
             .with("branch", branch)
             .with("commit", commit)
             .with("files", &self.files)
-            .with("index", self.staged.as_deref().unwrap_or("conflicts"))
+            .with("index", self.staged.as_deref().unwrap_or("conflicts"));
+        let Some(worn) = &self.worn else { return print };
+        let print = print.with("modes", &worn.modes);
+        // Only root gives files away.
+        if crate::system::privilege::is_root() {
+            print.with("owners", &worn.owners)
+        } else {
+            print
+        }
     }
+}
+
+/// Parts that an older guard, or one of another user, does not tell.
+const UNTOLD: [&str; 2] = ["modes", "owners"];
+
+/// In which parts two fingerprints of work trees differ; what only one of them tells says nothing.
+pub(super) fn differences(now: &Fingerprint, then: &Fingerprint) -> Vec<String> {
+    let mut parts = now.differences(then);
+    parts.retain(|part| !UNTOLD.contains(&part.as_str()) || (now.part(part).is_some() && then.part(part).is_some()));
+    parts
+}
+
+/// A state, and what it was read from.
+#[derive(Debug)]
+pub(super) struct Looked {
+    pub(super) state: State,
+    pub(super) content: Content,
 }
 
 /// Where a look at the work tree is allowed to leave objects.
@@ -64,20 +105,6 @@ pub(super) enum Store {
     Repository,
     /// Beside it: a look leaves nothing behind.
     Aside,
-}
-
-/// A private directory of its own, gone when it is dropped.
-fn workplace(repository: &Repository<'_>) -> Result<tempfile::TempDir> {
-    let cx = repository.cx();
-    let mut builder = tempfile::Builder::new();
-    let builder = builder.prefix("guard-git-");
-    // Outside of a run there is no scratch, and the project's directory must not be written to.
-    if cx.run.is_some() {
-        builder.tempdir_in(&cx.scratch)
-    } else {
-        builder.tempdir()
-    }
-    .map_err(|error| ResourceError::because("could not make a place for an index", error))
 }
 
 fn head(repository: &Repository<'_>) -> Result<Head> {
@@ -94,16 +121,8 @@ fn head(repository: &Repository<'_>) -> Result<Head> {
     }
 }
 
-fn copy_index(repository: &Repository<'_>, place: &Path) -> Result<()> {
-    let real = repository.inner("index")?;
-    match std::fs::copy(&real, place) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).at("copy", &real)?,
-        _ => Ok(()),
-    }
-}
-
 /// Directories of guard's own inside the work tree: its backups must not become part of a snapshot.
-fn own_directories(repository: &Repository<'_>) -> Result<Vec<String>> {
+fn own_directories(repository: &Repository<'_>) -> Result<Vec<Vec<u8>>> {
     let mut found = Vec::new();
     for path in disk::list(&repository.top)? {
         if path.is_dir() && !path.is_symlink() && disk::exists(&path.join(".latest_backup"))? {
@@ -119,13 +138,13 @@ fn own_directories(repository: &Repository<'_>) -> Result<Vec<String>> {
             .map(|path| cx.resolve(path))
             .chain(cx.run.is_some().then(|| cx.scratch.clone())),
     );
-    let below = |path: &PathBuf| Some(path.strip_prefix(&repository.top).ok()?.to_str()?.to_owned());
+    let below = |path: &PathBuf| Some(bytes(path.strip_prefix(&repository.top).ok()?));
     Ok(found.iter().filter_map(below).filter(|path| !path.is_empty()).collect())
 }
 
 /// Looks at the work tree. Paths of the tree `with` are taken in even where they are ignored now.
-pub(super) fn look(repository: &Repository<'_>, store: Store, with: Option<&str>) -> Result<State> {
-    let place = workplace(repository)?;
+pub(super) fn look(repository: &Repository<'_>, store: Store, with: Option<&str>) -> Result<Looked> {
+    let place = repository.workplace()?;
     let index = place.path().join("index");
     let objects = place.path().join("objects");
     let keep = |call: crate::system::call::Call| -> Result<crate::system::call::Call> {
@@ -133,17 +152,18 @@ pub(super) fn look(repository: &Repository<'_>, store: Store, with: Option<&str>
             return Ok(call);
         }
         disk::create_private_dir(&objects)?;
+        repository.give(&objects)?;
         let real = repository.inner("objects")?;
         Ok(call
             .env("GIT_OBJECT_DIRECTORY", &objects)
             .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", real))
     };
     let head = head(repository)?;
-    copy_index(repository, &index)?;
-    let cx = repository.cx();
-    let written = keep(repository.with_index(&index, ["write-tree"]))?;
-    let written = cx
-        .outcome(&written)
+    // The real index is only copied: git writes into what it makes a tree of.
+    repository.copy_index(&index)?;
+    let written = repository
+        .cx()
+        .outcome(&keep(repository.with_index(&index, ["write-tree"]))?)
         .map_err(|error| ResourceError::because("could not read the index", error))?;
     let staged = written.status.success().then(|| written.text());
     if staged.is_none() && !written.stderr.contains("unmerged") && !written.stderr.contains("not able to write tree") {
@@ -152,46 +172,55 @@ pub(super) fn look(repository: &Repository<'_>, store: Store, with: Option<&str>
             written.stderr.trim()
         )));
     }
-    std::fs::remove_file(&index)
-        .or_else(|error| {
-            if error.kind() == std::io::ErrorKind::NotFound {
-                Ok(())
-            } else {
-                Err(error)
-            }
-        })
-        .at("remove", &index)?;
-    // An index that remembers no file's time makes git read every file as the bytes that it is.
-    let known = staged
-        .as_deref()
-        .or(head.commit())
-        .unwrap_or(repository.empty_tree())
-        .to_owned();
-    repository.run(
-        &keep(repository.with_index(&index, ["read-tree", &known]))?,
-        "read a tree",
-    )?;
-    if let Some(tree) = with {
-        let listed = repository.run(
-            &keep(repository.git(["ls-tree", "-r", "-z", "--full-tree", tree]))?,
-            "list a tree",
-        )?;
-        let added = repository.with_index(&index, ["update-index", "--add", "--replace", "-z", "--index-info"]);
-        repository.run(&keep(added.input(listed.stdout))?, "take in a tree")?;
+    let with = match with {
+        Some(tree) => {
+            let listed = repository.run(
+                &keep(repository.git(["ls-tree", "-r", "-z", "--name-only", "--full-tree", tree]))?,
+                "list a tree",
+            )?;
+            content::list(&listed.stdout).map(<[u8]>::to_vec).collect()
+        }
+        None => Vec::new(),
+    };
+    let ground = Ground::open(&repository.top).at("open", &repository.top)?;
+    let mut without: Vec<Vec<u8>> = own_directories(repository)?;
+    without.extend(repository.owned_elsewhere());
+    let mut content = content::read(repository, &ground, &without, &with)?;
+    if store == Store::Repository {
+        content::keep(repository, &ground, &mut content, place.path())?;
     }
-    let mut add = repository.with_index(&index, ["add", "--all", "--", ":/"]);
-    for directory in own_directories(repository)? {
-        add = add.arg(format!(":(top,exclude,literal){directory}"));
+    let fresh = place.path().join("index-of-files");
+    let files = content::tree(repository, &content.files, &fresh, &keep)?;
+    let mut dressed: std::collections::BTreeMap<_, _> = content
+        .files
+        .iter()
+        .map(|(path, entry)| (path.clone(), entry.seen))
+        .collect();
+    dressed.extend(content.directories.iter().map(|(path, seen)| (path.clone(), *seen)));
+    let (modes, owners) = wear::digests(&dressed, &content.marks);
+    let bare = wear::around(content.empty.iter())
+        .into_iter()
+        .chain(content.empty.iter().cloned());
+    for directory in bare {
+        if let Some(seen) = ground.look(&directory).at("look at", &ground.at(&directory))? {
+            dressed.insert(directory, seen);
+        }
     }
-    repository.run(&keep(add)?, "take in the files")?;
-    let files = repository
-        .run(&keep(repository.with_index(&index, ["write-tree"]))?, "write a tree")?
-        .text();
-    Ok(State {
-        head,
-        files,
-        staged,
-        branch_was: None,
+    let tree = if store == Store::Repository {
+        Wear::of(&dressed, &content.empty, &content.nested, &content.marks).keep(repository)?
+    } else {
+        String::new()
+    };
+    let worn = Some(Worn { tree, modes, owners });
+    Ok(Looked {
+        state: State {
+            head,
+            files,
+            staged,
+            branch_was: None,
+            worn,
+        },
+        content,
     })
 }
 
@@ -221,6 +250,15 @@ pub(super) fn hold(repository: &Repository<'_>, state: &State, name: &str) -> Re
         Some(tree) => Some(commit_tree(repository, tree, &[], "guard: the index\n")?),
         None => None,
     };
+    let worn = match state.worn.as_ref().filter(|worn| !worn.tree.is_empty()) {
+        Some(worn) => Some(commit_tree(
+            repository,
+            &worn.tree,
+            &[],
+            "guard: what git does not keep\n",
+        )?),
+        None => None,
+    };
     let was = state.branch_was.as_ref().and_then(|(_, commit)| commit.as_deref());
     let mut parents: Vec<&str> = state
         .head
@@ -228,6 +266,7 @@ pub(super) fn hold(repository: &Repository<'_>, state: &State, name: &str) -> Re
         .into_iter()
         .chain(staged.as_deref())
         .chain(was)
+        .chain(worn.as_deref())
         .collect();
     parents.dedup();
     let commit = commit_tree(
@@ -259,8 +298,17 @@ pub(super) fn held(repository: &Repository<'_>, name: &str) -> Result<Option<Sta
         .map_err(|error| ResourceError::because(format!("could not understand the snapshot {name}"), error))
 }
 
-/// Whether every object of a commit's tree is there.
+/// What is known of a state beside its content; `None`: an older guard did not look.
+pub(super) fn worn(repository: &Repository<'_>, state: &State) -> Result<Option<Wear>> {
+    match state.worn.as_ref().filter(|worn| !worn.tree.is_empty()) {
+        Some(worn) => Wear::read(repository, &worn.tree).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Whether every object of a commit's tree is there, and of the trees of its parents: a snapshot keeps the index there.
 pub(super) fn is_whole(repository: &Repository<'_>, commit: &str) -> Result<bool> {
+    let parents = format!("{commit}^@");
     let args = [
         "rev-list",
         "--objects",
@@ -268,6 +316,7 @@ pub(super) fn is_whole(repository: &Repository<'_>, commit: &str) -> Result<bool
         "--quiet",
         "--end-of-options",
         commit,
+        &parents,
     ];
     Ok(repository.find(args, "read a snapshot")?.is_some())
 }

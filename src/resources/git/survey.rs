@@ -1,13 +1,16 @@
 //! What `guard check` says of a work tree.
 
+use std::path::Path;
+
 use super::Git;
+use super::ground::{path, shown};
 use super::journey::unlocked;
 use super::repository::Repository;
-use super::snapshot::{self, Head, Store};
+use super::snapshot::{self, Head, Looked, Store};
 use crate::model::text;
 use crate::resources::{ResourceError, Result, Survey};
 use crate::system::context::Context;
-use crate::system::disk;
+use crate::system::disk::{self, At};
 
 /// Looks at a work tree, and says what is in the way.
 pub(super) fn survey(git: &Git, cx: &Context) -> Survey {
@@ -39,7 +42,7 @@ const HALF_DONE: [(&str, &str); 5] = [
 ];
 
 fn look(git: &Git, cx: &Context, survey: &mut Survey) -> Result<()> {
-    let repository = match Repository::open(&git.directory, cx) {
+    let repository = match git.repository(cx) {
         Ok(repository) => repository,
         Err(error) => {
             survey.fact(format!(
@@ -58,7 +61,8 @@ fn look(git: &Git, cx: &Context, survey: &mut Survey) -> Result<()> {
             );
         }
     }
-    let state = snapshot::look(&repository, Store::Aside, None)?;
+    let looked = snapshot::look(&repository, Store::Aside, None)?;
+    let state = &looked.state;
     if state.staged.is_none() {
         return Err(
             ResourceError::new(format!("the index of {} holds conflicts", repository.top.display()))
@@ -81,20 +85,81 @@ fn look(git: &Git, cx: &Context, survey: &mut Survey) -> Result<()> {
             text::plural(local, "local change")
         ));
     }
-    let listed = repository.ask(["ls-files", "--stage"], "list the files")?;
-    let modules: Vec<&str> = listed
-        .lines()
-        .filter(|line| line.starts_with("160000"))
-        .filter_map(|line| line.split_once('\t'))
-        .map(|(_, path)| path)
+    inner(git, &repository, &looked, survey);
+    writable(&repository, &looked, survey)
+}
+
+/// Work trees of other repositories inside: kept and put back with this one, but for those that git refuses.
+fn inner(git: &Git, repository: &Repository<'_>, looked: &Looked, survey: &mut Survey) {
+    let mut kept: u64 = 0;
+    for found in &looked.content.nested {
+        let place = repository.top.join(path(found));
+        let looked = Repository::inside(&place, repository.cx())
+            .map(|inner| inner.beside(&git.others))
+            .and_then(|inner| {
+                unlocked(&inner)?;
+                let looked = snapshot::look(&inner, Store::Aside, None)?;
+                match looked.state.staged {
+                    Some(_) => Ok(()),
+                    None => Err(ResourceError::new("its index holds conflicts")),
+                }
+            });
+        match looked {
+            Ok(()) => kept += 1,
+            Err(error) => survey.warn(
+                format!("the checkout in {} is not kept: {}", shown(found), text::chain(&error)),
+                "correct that, or let git ignore the directory; the rest of the work tree is kept",
+            ),
+        }
+    }
+    if kept > 0 {
+        survey.fact(format!("{} inside, kept with it", text::plural(kept, "checkout")));
+    }
+}
+
+/// Tries what a way back does: an object and a ref in the repository, and the right to write where files are.
+fn writable(repository: &Repository<'_>, looked: &Looked, survey: &mut Survey) -> Result<()> {
+    let room = repository.inner("guard-check")?;
+    disk::create_private_dir(&room)?;
+    std::fs::remove_dir(&room).at("remove", &room)?;
+    for name in ["objects", "refs", "index"] {
+        let place = repository.inner(name)?;
+        if disk::exists(&place)? && !may_write(&place) {
+            return Err(ResourceError::new(format!("{} cannot be written", place.display()))
+                .with_hint("give it back to its owner, or run guard as the user that may write it"));
+        }
+    }
+    let top = [Vec::new()];
+    let directories = looked.content.directories.keys().chain(&top);
+    let shut: Vec<String> = directories
+        .filter(|directory| !may_write(&repository.top.join(path(directory))))
+        .map(|directory| {
+            if directory.is_empty() {
+                ".".to_owned()
+            } else {
+                shown(directory)
+            }
+        })
         .collect();
-    if !modules.is_empty() {
-        survey.warn(
-            format!("the submodules {} are recorded by commit only", modules.join(", ")),
-            "a rollback across a change of a submodule is refused rather than done in part; give each its own `kind = \"git\"` with `path`",
+    if let Some(first) = shut.first() {
+        survey.refuse(
+            format!(
+                "{first}{} cannot be written: files in it could not be put back",
+                if shut.len() > 1 {
+                    format!(" and {} more", shut.len() - 1)
+                } else {
+                    String::new()
+                }
+            ),
+            "give it back to its owner (`ls -ld`, `lsattr -d`), or run guard as a user that may write it",
         );
     }
     Ok(())
+}
+
+/// Whether this process may make and remove entries in a directory.
+fn may_write(place: &Path) -> bool {
+    rustix::fs::access(place, rustix::fs::Access::WRITE_OK).is_ok()
 }
 
 /// The first digits of a commit, for people.

@@ -213,6 +213,13 @@ impl Context {
         if self.run.is_some() && !call.is_foreign {
             expression = expression.env(ACT, &self.scratch);
         }
+        if let Some((uid, gid)) = call.user {
+            // Groups of guard's own are given up by the standard library where it changes from root to another user.
+            expression = expression.before_spawn(move |command| {
+                command.uid(uid).gid(gid);
+                Ok(())
+            });
+        }
         if call.shares_group {
             return expression;
         }

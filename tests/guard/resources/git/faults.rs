@@ -163,34 +163,45 @@ fn fault_i1_no_repository_is_said_and_refused() {
 }
 
 #[test]
-fn fault_i4_a_moved_submodule_is_refused_rather_than_done_in_part() {
+fn fault_i4_a_submodule_comes_back_with_the_tree_around_it() {
     let scene = Scene::new();
     let tree = Tree::new(&scene);
     let inner = tree.root.join("module");
     fs::create_dir(&inner).unwrap();
     git(&inner, &["init", "--quiet"]);
-    git(&inner, &["commit", "--quiet", "--allow-empty", "-m", "one"]);
+    fs::write(inner.join("part"), "one").unwrap();
+    git(&inner, &["add", "part"]);
+    git(&inner, &["commit", "--quiet", "-m", "one"]);
     git(&tree.root, &["add", "module"]);
     git(&tree.root, &["commit", "--quiet", "-m", "with a module"]);
     let survey = tree.resource.survey(&scene.cx);
+    assert!(survey.obstacles.is_empty(), "{survey:?}");
     assert!(
-        survey
-            .obstacles
-            .iter()
-            .any(|one| !one.refuses && one.what.contains("module")),
+        survey.facts.iter().any(|fact| fact.contains("1 checkout inside")),
         "{survey:?}"
     );
-    let artifact = tree.resource.capture(&tree.slot(&scene), &scene.cx).unwrap();
-    git(&inner, &["commit", "--quiet", "--allow-empty", "-m", "two"]);
+    let slot = tree.slot(&scene);
+    let seen = || tree.observe() + &git(&inner, &["log", "--format=%s"]) + &git(&inner, &["status", "--porcelain"]);
+    let before = seen();
+    let artifact = tree.resource.capture(&slot, &scene.cx).unwrap();
+    fs::write(inner.join("part"), "two").unwrap();
+    git(&inner, &["commit", "--quiet", "-am", "two"]);
+    git(&tree.root, &["commit", "--quiet", "-am", "moved"]);
+    let failed = seen();
     assert!(matches!(
         tree.resource.check(&artifact, &scene.cx).unwrap(),
         Live::Differs(_)
     ));
-    let error = tree
-        .resource
-        .prepare(&artifact, &tree.slot(&scene), DataRestore::Auto, &scene.cx)
-        .expect_err("refused");
-    assert!(error.to_string().contains("module"), "{error}");
+    let displaced = tree.back(&scene, &artifact);
+    assert_eq!(seen(), before);
+    assert_eq!(tree.resource.check(&artifact, &scene.cx).unwrap(), Live::Matches);
+    tree.resource.undo(&displaced, &scene.cx).unwrap();
+    assert_eq!(seen(), failed);
+    // One that is gone altogether comes out of the backup.
+    fs::remove_dir_all(&inner).unwrap();
+    tree.back(&scene, &artifact);
+    assert_eq!(fs::read_to_string(inner.join("part")).unwrap(), "one");
+    assert_eq!(git(&inner, &["log", "--format=%s"]), "one\n");
 }
 
 #[test]

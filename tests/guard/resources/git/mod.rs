@@ -2,6 +2,7 @@
 
 mod bundles;
 mod faults;
+mod grounds;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -108,7 +109,7 @@ impl Subject for Tree {
 
     fn observe(&self) -> String {
         let head = try_git(&self.root, &["symbolic-ref", "HEAD"]);
-        let files = "find . -path ./.git -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum";
+        let files = "find . -name .git -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum";
         let files = Command::new("sh")
             .args(["-c", files])
             .current_dir(&self.root)

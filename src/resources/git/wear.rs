@@ -1,0 +1,219 @@
+//! What a work tree has and git does not keep: modes, owners, empty directories, checkouts inside, and the marks of the index.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustix::fs::FileType;
+use serde::{Deserialize, Serialize};
+
+use super::ground::{Seen, above};
+use super::repository::Repository;
+use crate::resources::names::{escaped, unescaped};
+use crate::resources::{ResourceError, Result};
+use crate::system::disk::Digest;
+
+/// The name of the description inside its tree.
+const NAME: &str = "wear.json";
+
+/// The mode and owner of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Dress {
+    pub(super) mode: u32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+impl Dress {
+    fn of(seen: &Seen) -> Self {
+        Self {
+            mode: if seen.shape() == FileType::Symlink {
+                0o777
+            } else {
+                seen.bits()
+            },
+            uid: seen.uid,
+            gid: seen.gid,
+        }
+    }
+
+    pub(super) fn owner(self) -> (u32, u32) {
+        (self.uid, self.gid)
+    }
+}
+
+/// The shapes that have a usual dress of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Shape {
+    File,
+    Program,
+    Link,
+    Directory,
+}
+
+impl Shape {
+    fn of(seen: &Seen) -> Self {
+        match seen.shape() {
+            FileType::Symlink => Self::Link,
+            FileType::Directory => Self::Directory,
+            _ if seen.mode & 0o100 != 0 => Self::Program,
+            _ => Self::File,
+        }
+    }
+}
+
+/// All of it. Paths are escaped, so that any name survives.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Wear {
+    /// What most entries of a shape wear.
+    usual: BTreeMap<Shape, Dress>,
+    /// Those that wear something else.
+    odd: BTreeMap<String, Dress>,
+    /// Directories with nothing in them.
+    empty: BTreeSet<String>,
+    /// Checkouts of other repositories inside, submodules among them.
+    nested: BTreeSet<String>,
+    /// Entries of the index that are marked: what is passed over by a sparse checkout.
+    skipped: BTreeSet<String>,
+    /// What git is told to take as unchanged.
+    assumed: BTreeSet<String>,
+    /// What is only meant to be added.
+    intended: BTreeSet<String>,
+}
+
+/// The marks of entries of an index.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Marks {
+    pub(super) skipped: BTreeSet<Vec<u8>>,
+    pub(super) assumed: BTreeSet<Vec<u8>>,
+    pub(super) intended: BTreeSet<Vec<u8>>,
+}
+
+fn texts(paths: &BTreeSet<Vec<u8>>) -> BTreeSet<String> {
+    paths.iter().map(|path| escaped(path)).collect()
+}
+
+fn paths(texts: &BTreeSet<String>) -> BTreeSet<Vec<u8>> {
+    texts.iter().filter_map(|text| unescaped(text)).collect()
+}
+
+impl Wear {
+    /// Of these entries, and the directories around them.
+    pub(super) fn of(
+        entries: &BTreeMap<Vec<u8>, Seen>,
+        empty: &BTreeSet<Vec<u8>>,
+        nested: &BTreeSet<Vec<u8>>,
+        marks: &Marks,
+    ) -> Self {
+        let mut counted: BTreeMap<(Shape, Dress), u64> = BTreeMap::new();
+        for seen in entries.values() {
+            *counted.entry((Shape::of(seen), Dress::of(seen))).or_default() += 1;
+        }
+        let mut usual: BTreeMap<Shape, (u64, Dress)> = BTreeMap::new();
+        for ((shape, dress), count) in counted {
+            let most = usual.entry(shape).or_insert((count, dress));
+            if most.0 < count {
+                *most = (count, dress);
+            }
+        }
+        let usual: BTreeMap<Shape, Dress> = usual.into_iter().map(|(shape, (_, dress))| (shape, dress)).collect();
+        let odd = entries
+            .iter()
+            .filter(|(_, seen)| usual.get(&Shape::of(seen)) != Some(&Dress::of(seen)));
+        Self {
+            odd: odd.map(|(path, seen)| (escaped(path), Dress::of(seen))).collect(),
+            usual,
+            empty: texts(empty),
+            nested: texts(nested),
+            skipped: texts(&marks.skipped),
+            assumed: texts(&marks.assumed),
+            intended: texts(&marks.intended),
+        }
+    }
+
+    /// What an entry with this mode in git's tree is to wear; `None`: nothing is known of its shape.
+    pub(super) fn wanted(&self, path: &[u8], tree_mode: u32) -> Option<Dress> {
+        let shape = match tree_mode {
+            0o120_000 => Shape::Link,
+            0o100_755 => Shape::Program,
+            0o040_000 => Shape::Directory,
+            _ => Shape::File,
+        };
+        self.odd.get(&escaped(path)).or_else(|| self.usual.get(&shape)).copied()
+    }
+
+    pub(super) fn empty(&self) -> BTreeSet<Vec<u8>> {
+        paths(&self.empty)
+    }
+
+    pub(super) fn nested(&self) -> BTreeSet<Vec<u8>> {
+        paths(&self.nested)
+    }
+
+    pub(super) fn marks(&self) -> Marks {
+        Marks {
+            skipped: paths(&self.skipped),
+            assumed: paths(&self.assumed),
+            intended: paths(&self.intended),
+        }
+    }
+
+    /// Keeps it in the repository as a tree.
+    pub(super) fn keep(&self, repository: &Repository<'_>) -> Result<String> {
+        let text =
+            serde_json::to_vec(self).map_err(|error| ResourceError::because("could not describe the files", error))?;
+        let call = repository
+            .git(["hash-object", "-w", "--stdin", "-t", "blob"])
+            .input(text);
+        let id = repository.run(&call, "keep what git does not")?.text();
+        let call = repository.git(["mktree"]).input(format!("100644 blob {id}\t{NAME}\n"));
+        Ok(repository.run(&call, "keep what git does not")?.text())
+    }
+
+    /// Reads it again.
+    pub(super) fn read(repository: &Repository<'_>, tree: &str) -> Result<Self> {
+        let blob = format!("{tree}:{NAME}");
+        let text = repository.run(
+            &repository.git(["cat-file", "blob", &blob]),
+            "read what git does not keep",
+        )?;
+        serde_json::from_slice(&text.stdout)
+            .map_err(|error| ResourceError::because("could not understand what is known of the files", error))
+    }
+}
+
+/// Digests of the modes and marks, and of the owners, of these entries.
+pub(super) fn digests(entries: &BTreeMap<Vec<u8>, Seen>, marks: &Marks) -> (String, String) {
+    let (mut modes, mut owners) = (Digest::default(), Digest::default());
+    for (path, seen) in entries {
+        let dress = Dress::of(seen);
+        modes.update(&[path.as_slice(), &[0], &dress.mode.to_le_bytes()].concat());
+        owners.update(
+            &[
+                path.as_slice(),
+                &[0],
+                &dress.uid.to_le_bytes(),
+                &dress.gid.to_le_bytes(),
+            ]
+            .concat(),
+        );
+    }
+    for (sign, marked) in [(1, &marks.skipped), (2, &marks.assumed), (3, &marks.intended)] {
+        for path in marked {
+            modes.update(&[path.as_slice(), &[0, sign]].concat());
+        }
+    }
+    (modes.hex(), owners.hex())
+}
+
+/// The directories around these paths.
+pub(super) fn around<'p>(paths: impl IntoIterator<Item = &'p Vec<u8>>) -> BTreeSet<Vec<u8>> {
+    let mut found = BTreeSet::new();
+    for path in paths {
+        for directory in above(path) {
+            if !found.contains(directory) {
+                found.insert(directory.to_vec());
+            }
+        }
+    }
+    found
+}
