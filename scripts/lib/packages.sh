@@ -13,6 +13,7 @@ needed_packages() {
   have zstd || echo zstd
   have age || echo age
   have curl || echo curl
+  have jq || echo jq
   have setpriv || echo util-linux
   have cc || printf 'gcc\nlibc6-dev\n'
   have debootstrap || echo debootstrap

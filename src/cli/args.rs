@@ -11,7 +11,6 @@ use crate::commands::request::{Everywhere, Request};
     version,
     about = "Wraps a deployment: proves the way back, backs up, deploys, watches, and walks back if the release is bad",
     after_help = EXIT_CODES,
-    disable_help_subcommand = true,
     infer_long_args = false
 )]
 pub struct Arguments {

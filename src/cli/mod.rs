@@ -1,11 +1,12 @@
 //! Arguments in, exit code out.
 
 mod args;
+mod habits;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 use clap::error::ErrorKind;
 
 use crate::commands::{self, watcher};
@@ -15,6 +16,14 @@ use crate::system::environment::Environment;
 use crate::system::privilege;
 
 pub use args::{Arguments, command};
+
+/// What was typed, in the words that guard has for it.
+fn parsed(arguments: Vec<OsString>) -> Result<Arguments, clap::Error> {
+    let matches = command().try_get_matches_from(arguments)?;
+    let mut typed = Arguments::from_arg_matches(&matches)?;
+    typed.request = habits::translated(typed.request, &matches)?;
+    Ok(typed)
+}
 
 /// Runs guard with these arguments, the program's name first.
 #[must_use]
@@ -26,9 +35,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environme
     if let Some(asked) = watcher::Asked::of(&arguments) {
         return watcher::run(asked, environment).into();
     }
-    match Arguments::try_parse_from(arguments) {
+    match parsed(arguments) {
         Ok(arguments) => commands::run(arguments.request, &arguments.everywhere, environment, &command()).into(),
         Err(error) => {
+            let error = habits::without_assent(error);
             // A lost terminal changes nothing about the exit code.
             let _lost = error.print();
             match error.kind() {

@@ -105,6 +105,11 @@ impl Adoption {
         }
         let commit = adoption.foreign.commit.clone();
         let git = resources.iter().find(|owned| owned.kind.key == "git");
+        if let (Some(commit), None) = (&commit, git) {
+            adoption
+                .left
+                .push(format!("the commit {commit}: no resource of kind git takes it"));
+        }
         if let (Some(commit), Some(git)) = (commit, git) {
             let branch = adoption.foreign.branch.clone();
             let part = Part::Commit { commit, branch };

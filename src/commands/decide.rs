@@ -13,7 +13,7 @@ use crate::engine::history::{History, Progress};
 use crate::journal::Run;
 use crate::model::event::Level;
 use crate::model::exit::ExitCode;
-use crate::model::fact::Yield;
+use crate::model::fact::{Ending, Yield};
 use crate::model::intervention::{Choice, Intervention, Via};
 use crate::model::plan::{Action, Step};
 use crate::system::disk;
@@ -47,17 +47,14 @@ pub(super) fn decide(asked: &Decide, bench: &Bench, desk: &Desk) -> Outcome {
         return Err(refusal.next("to finish it", format!("{} resume", desk.style.program)));
     }
     let history = history(&run)?;
-    let (gate, watch) = (Step::of(Action::Gate).id, Step::of(Action::Watch).id);
-    let is_begun = |id| matches!(history.step(id).map(|step| &step.progress), Some(Progress::Begun));
-    let is_watched = history.turned().is_none() && (is_begun(&gate) || is_begun(&watch));
-    if !is_watched {
+    if !is_watched(&history) {
         let why = format!(
             "the run {} is not waiting for its release, nor watching it, at the moment",
             run.id
         );
         return Err(nothing(why).next("to see where it is", format!("{} status", desk.style.program)));
     }
-    if choice == Choice::Accept && is_begun(&gate) {
+    if choice == Choice::Accept && is_begun(&history, Action::Gate) {
         return Err(nothing(
             "the release has not come up yet, so it cannot be accepted".to_owned(),
         ));
@@ -93,6 +90,55 @@ pub(super) fn decide(asked: &Decide, bench: &Bench, desk: &Desk) -> Outcome {
         nothing("the watch ended, or stood still, before it heard of this".to_owned())
             .next("to see what came of it", format!("{} status", desk.style.program)),
     )
+}
+
+fn is_begun(history: &History, action: Action) -> bool {
+    matches!(
+        history.step(&Step::of(action).id).map(|step| &step.progress),
+        Some(Progress::Begun)
+    )
+}
+
+/// Whether the run waits for its release or watches it.
+fn is_watched(history: &History) -> bool {
+    history.turned().is_none() && (is_begun(history, Action::Gate) || is_begun(history, Action::Watch))
+}
+
+/// The run whose release somebody is waiting for or watching at this moment.
+///
+/// # Errors
+/// The runs cannot be read.
+pub(super) fn watched(bench: &Bench) -> Result<Option<(Run, History)>, Refusal> {
+    let holder = Lock::holder(&bench.state.join("lock"));
+    if holder
+        .map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?
+        .is_none()
+    {
+        return Ok(None);
+    }
+    let Some(run) = open_run(&bench.runs)? else {
+        return Ok(None);
+    };
+    let history = history(&run)?;
+    Ok(is_watched(&history).then_some((run, history)))
+}
+
+/// Waits until a run is over; how it ended. `None`: whoever worked on it is gone, and it is not over.
+///
+/// # Errors
+/// Its journal cannot be read.
+pub(super) fn ended(run: &Run, bench: &Bench) -> Result<Option<Ending>, Refusal> {
+    loop {
+        // Asked before the journal is read, so that its last record cannot come in between.
+        let is_held = Lock::holder(&bench.state.join("lock")).is_ok_and(|holder| holder.is_some());
+        if let Some(ending) = history(run)?.closed() {
+            return Ok(Some(ending));
+        }
+        if !is_held || bench.cx.stop.is_asked() {
+            return Ok(None);
+        }
+        bench.cx.clock.sleep(TICK * 4);
+    }
 }
 
 /// Whether a step of the run has ended by a person's decision.

@@ -18,13 +18,17 @@ const LEAST: Duration = Duration::from_secs(30);
 /// … and however slow, not longer than this.
 const MOST: Duration = Duration::from_mins(3);
 
-/// Three times the longest of the last starts that ended well, 30 s to 3 min; `None` before the first.
-pub(super) fn gate(runs: &Runs) -> Option<Duration> {
+/// The longest of the last starts that ended well; `None` before the first.
+pub(super) fn longest_start(runs: &Runs) -> Option<Duration> {
     let list = runs.list().ok()?;
     let is_deployment = |run: &&Run| run.id.as_str().ends_with(RunKind::Deploy.as_str());
     let starts = list.iter().filter(is_deployment).take(LOOKED_AT);
-    let longest = starts.filter_map(|run| start(&run.read().ok()?)).take(STARTS).max()?;
-    Some((longest * 3).clamp(LEAST, MOST))
+    starts.filter_map(|run| start(&run.read().ok()?)).take(STARTS).max()
+}
+
+/// How long a start may take where the longest of the last ones took so long: three times that, 30 s to 3 min.
+pub(super) fn gate(longest: Duration) -> Duration {
+    (longest * 3).clamp(LEAST, MOST)
 }
 
 /// How long the release of a run took to come up; `None` where it did not, or was waited for twice.

@@ -24,6 +24,7 @@ mod learned;
 pub mod library;
 mod list;
 mod locks;
+mod logs;
 mod luggage;
 mod notices;
 mod packaging;
@@ -89,6 +90,10 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
     match &request {
         Request::Completions(asked) => return Ok(packaging::completions(asked, desk, command)),
         Request::Man => return packaging::man(desk, command),
+        Request::Version => {
+            desk.reporter.data(command.render_version());
+            return Ok(ExitCode::DONE);
+        }
         Request::Inside(asked) => return inside::inside(asked, desk),
         Request::Init(asked) => return init::init(asked, everywhere, desk),
         _ => {}
@@ -127,12 +132,16 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::Salvage(asked) => salvage::salvage(&asked, &bench, desk),
         Request::Status => status::status(&bench, desk),
         Request::History(asked) => status::history(&asked, &bench, desk),
+        Request::Logs(asked) => logs::logs(&asked, &bench, desk),
         Request::Watch(asked) => watch::watch(&asked, &bench, desk),
         Request::Notify(asked) => notices::test(&asked, &bench, desk),
         Request::Lock(asked) => freeze::freeze(&bench, &asked),
         Request::Unlock => freeze::unfreeze(&bench),
-        Request::Completions(_) | Request::Man | Request::Init(_) | Request::Inside(_) => {
-            Err(Refusal::new(ExitCode::BUG, "answered before"))
-        }
+        Request::Completions(_)
+        | Request::Man
+        | Request::Version
+        | Request::Undo(_)
+        | Request::Init(_)
+        | Request::Inside(_) => Err(Refusal::new(ExitCode::BUG, "answered before")),
     }
 }

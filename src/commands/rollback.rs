@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::adopting::{self, Adoption};
 use super::choosing::choose;
+use super::decide;
 use super::deploy::chosen;
 use super::drift;
 use super::journey::{Departure, depart};
@@ -11,15 +12,19 @@ use super::locks;
 use super::plan;
 use super::prompt::confirm;
 use super::refusal::{Outcome, Refusal};
-use super::request::{Rollback, Selection};
+use super::request::{Decide, Rollback, Selection};
 use super::sealing;
 use super::session;
 use super::setup::Desk;
 use super::workbench::{Bench, Owned, compose_of, places};
 use crate::config::{Document, Settings};
 use crate::engine::crew::SETTINGS;
+use crate::engine::history::History;
+use crate::journal::Run;
 use crate::model::artifact::{Artifact, Displaced, Live};
+use crate::model::event::Level;
 use crate::model::exit::ExitCode;
+use crate::model::fact::Ending;
 use crate::model::name::RunKind;
 use crate::model::plan::Plan;
 use crate::model::setting::Source;
@@ -32,6 +37,9 @@ use crate::system::disk;
 /// # Errors
 /// Refused before anything was done.
 pub(super) fn rollback(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome {
+    if let Some((run, history)) = decide::watched(bench)? {
+        return while_watched(asked, &run, &history, bench, desk);
+    }
     let _lock = session::begin(bench, "guard rollback")?;
     session::refuse_open(bench, desk)?;
     bench.probes()?;
@@ -82,6 +90,52 @@ pub(super) fn rollback(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome 
         bench.settings.policy.clone(),
     );
     go_back(plan, asked, resources, Vec::new(), bench, desk)
+}
+
+/// Rolls back while another guard watches a release: that one holds the lock and knows the way, so it is told to take it,
+/// after a yes. What is not the way back of that release has to wait for it.
+fn while_watched(asked: &Rollback, run: &Run, history: &History, bench: &Bench, desk: &Desk) -> Outcome {
+    let backup = &history.plan().backup;
+    let is_its_own = match asked.backup_timestamp.as_deref() {
+        None | Some("latest") => true,
+        Some(named) => named == backup.as_str(),
+    };
+    let command = format!("{} decide rollback", desk.style.program);
+    let what = format!("the run {} watches a release at this moment", run.id);
+    if !is_its_own || !asked.only.is_empty() || !asked.service.is_empty() || asked.dry_run {
+        return Err(Refusal::new(ExitCode::LOCKED, what)
+            .because(
+                "it goes back as a whole, and to the state before that release; anything else has to wait for its end",
+            )
+            .next("to roll that release back now", command));
+    }
+    bench.cx.note(
+        Level::Info,
+        format!("{what}: going back means that it stops watching and goes back to {backup}, as `{command}` tells it"),
+    );
+    confirm("Let it roll back now?", "rollback", bench, desk)?;
+    let wish = Decide {
+        choice: "rollback".to_owned(),
+        reason: asked.reason.clone(),
+    };
+    decide::decide(&wish, bench, desk)?;
+    let Some(ending) = decide::ended(run, bench)? else {
+        return Err(Refusal::new(
+            ExitCode::UNFINISHED,
+            format!("the run {} goes back, and is not over", run.id),
+        )
+        .next("to see where it is", format!("{} status", desk.style.program)));
+    };
+    let production = ending.production();
+    bench.cx.note(
+        Level::Info,
+        format!("the run {} is over: production is {production}", run.id),
+    );
+    Ok(match ending {
+        // What was asked for has been done; nothing else is 0.
+        Ending::RolledBack(_) | Ending::NothingToUndo(_) => ExitCode::DONE,
+        other => other.exit_code(),
+    })
 }
 
 /// Begins a run of its own that goes back, without a copy before it.

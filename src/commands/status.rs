@@ -16,6 +16,8 @@ use crate::engine::history::History;
 use crate::journal::{Run, State};
 use crate::model::exit::ExitCode;
 use crate::model::text;
+use crate::report::closing::Closing;
+use crate::report::course::Course;
 use crate::report::result::{finisher, word};
 use crate::report::tables::Table;
 use crate::store::latest;
@@ -109,14 +111,16 @@ fn history_of(run: &Run) -> Option<History> {
 }
 
 fn outcome(run: &Run) -> Option<String> {
-    let history = history_of(run)?;
+    let records = run.read().ok()?;
+    let history = History::of(&records).ok()?;
     let ending = history.closed()?;
     Some(format!(
         "{}{} (exit code {}; production is {})",
         word(ending),
         by_watcher(&history),
         ending.exit_code().number(),
-        ending.production_after(history.plan().kind)
+        // In the words of the run's own last line.
+        Closing::of(&Course::of(&records), ending, "").production
     ))
 }
 

@@ -122,7 +122,6 @@ pub const NAMES: &[Name] = &[
 const OTHERS: &[&str] = &[
     "GUARD_OUTPUT",
     "GUARD_QUIET",
-    "GUARD_VERBOSE",
     "GUARD_COLOR",
     "GUARD_DESCRIPTION",
     "GUARD_ONLY",
@@ -130,22 +129,73 @@ const OTHERS: &[&str] = &[
     "GUARD_SERVICE",
     "GUARD_REASON",
     "GUARD_DRY_RUN",
-    "GUARD_UNDO",
-    "GUARD_JUNIT",
     "GUARD_DURATION",
-    "GUARD_FORMAT",
-    "GUARD_PRINT",
-    "GUARD_RESTORE",
     "GUARD_REPLAY",
-    "GUARD_MESSAGE",
+    "GUARD_GITLAB_DOTENV",
+    "GUARD_GITLAB_JUNIT",
     "GUARD_RUN_ID",
     "GUARD_STAGE",
     "GUARD_EVENTS",
+    "GUARD_ACT",
+    "GUARD_MIGRATIONS",
+    "GUARD_MIGRATIONS_COUNT",
+    "GUARD_MIGRATE_TO",
+    // What a job of GitLab's gets from the dotenv report of the one before it.
+    "GUARD_OUTCOME",
+    "GUARD_EXIT_CODE",
+    "GUARD_ROLLED_BACK",
+    "GUARD_REPORT",
     BACKUP_TIMESTAMP,
 ];
 
 /// The backup to go back to; announced to hooks as well.
 pub(super) const BACKUP_TIMESTAMP: &str = "GUARD_BACKUP_TIMESTAMP";
+
+/// Variables that scripts for rollbacks use, and that guard does not read, each with what says the same here. Nobody is to
+/// believe that one of them is obeyed.
+const UNUSED: &[(&str, &str)] = &[
+    (
+        "AUTO_ROLLBACK",
+        "`GUARD_NO_ROLLBACK=yes` leaves a failed release in place",
+    ),
+    ("BACKUP_RETENTION_DAYS", "`keep_days` below `[retention]`"),
+    ("DEPLOY_TIMEOUT", "`GUARD_TIMEOUT`"),
+    ("DEPLOYMENT_TIMEOUT", "`GUARD_TIMEOUT`"),
+    ("DRY_RUN", "`--dry-run` or `GUARD_DRY_RUN=yes`"),
+    ("HEALTH_CHECK_INTERVAL", "`GUARD_INTERVAL`"),
+    ("HEALTH_CHECK_RETRIES", "`GUARD_CONSECUTIVE_FAILURES`"),
+    ("HEALTH_CHECK_TIMEOUT", "`timeout` of the probe"),
+    ("MAX_BACKUPS", "`keep` below `[retention]`"),
+    ("MONITORING_INTERVAL", "`GUARD_INTERVAL`"),
+    ("RETENTION_DAYS", "`keep_days` below `[retention]`"),
+    (
+        "ROLLBACK_ENABLED",
+        "`GUARD_NO_ROLLBACK=yes` leaves a failed release in place",
+    ),
+    (
+        "ROLLBACK_ON_FAILURE",
+        "`GUARD_NO_ROLLBACK=yes` leaves a failed release in place",
+    ),
+    ("SKIP_BACKUP", "nothing: without a proven backup guard deploys nothing"),
+    (
+        "SLACK_CHANNEL",
+        "the address of a webhook, which belongs to one channel",
+    ),
+];
+
+/// A warning for each variable of [`UNUSED`] that is set.
+#[must_use]
+pub(super) fn unused(environment: &Environment) -> Vec<Problem> {
+    let set = UNUSED
+        .iter()
+        .filter(|(name, _)| environment.text(name).is_some_and(|value| !value.is_empty()));
+    set.map(|(name, instead)| Problem {
+        place: (*name).to_owned(),
+        message: "guard does not read this variable of older scripts".to_owned(),
+        hint: Some(format!("instead: {instead}")),
+    })
+    .collect()
+}
 
 /// The entry of a setting.
 #[must_use]

@@ -34,8 +34,13 @@ pub(super) fn rule(section: &mut Section<'_>, layers: &mut Layers<'_>) -> (Rule,
         ),
         min_samples: layers.value(section, "monitor.min_samples", value::count, default.min_samples, "20"),
         gate: gate.unwrap_or(default.gate),
+        usual_start: None,
         latency: layers.value(section, "monitor.latency", factor, default.latency, "2"),
         rate: layers.value(section, "monitor.rate", rate, default.rate, "evidence"),
+    };
+    let rule = Rule {
+        min_samples: fitting_samples(&rule, layers),
+        ..rule
     };
     // Each value is fine by itself here; together they would watch without ever being able to decide.
     if rule.interval.saturating_mul(rule.consecutive_failures) > rule.window {
@@ -55,6 +60,51 @@ pub(super) fn rule(section: &mut Section<'_>, layers: &mut Layers<'_>) -> (Rule,
         layers.wrong(&origin, Wrong::new(message, Some(hint)));
     }
     (rule, gate)
+}
+
+/// So many readings as the share needs, or as a shorter watch can give: three quarters of those that are due in it, since an
+/// answer may be missing. A number that somebody asked for as closely as for the watch, and that does not fit into it, is
+/// wrong: such a watch could only end without a verdict.
+fn fitting_samples(rule: &Rule, layers: &mut Layers<'_>) -> u32 {
+    let due = rule.window.as_secs_f64() / rule.interval.as_secs_f64().max(0.001);
+    if f64::from(rule.min_samples) < due {
+        return rule.min_samples;
+    }
+    let origin = |key: &str| {
+        let mut all = layers.effective.iter();
+        all.find(|value| value.key == key)
+            .map_or(Origin::Default, |value| value.origin.clone())
+    };
+    let asked = origin("monitor.min_samples");
+    let shape = ["monitor.duration", "monitor.interval"].map(origin);
+    if asked != Origin::Default && shape.iter().all(|other| closeness(&asked) >= closeness(other)) {
+        let message = format!(
+            "{} readings, {} s apart, do not fit into a watch of {} s, so this rule could never judge a release",
+            rule.min_samples,
+            rule.interval.as_secs_f64(),
+            rule.window.as_secs_f64()
+        );
+        let hint = "leave it out and it fits itself to the watch; or a longer `duration`, or a shorter `interval`";
+        layers.wrong(&asked, Wrong::new(message, Some(hint)));
+        return rule.min_samples;
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive, and at most `min_samples`"
+    )]
+    let fitting = (due * 0.75) as u32;
+    fitting.max(rule.consecutive_failures.min(rule.min_samples)).max(1)
+}
+
+/// How closely a value was asked for: a flag is for this run, the file for all.
+fn closeness(origin: &Origin) -> u8 {
+    match origin {
+        Origin::Default => 0,
+        Origin::File(_) => 1,
+        Origin::Env(_) | Origin::Alias(_) => 2,
+        Origin::Flag(_) => 3,
+    }
 }
 
 /// A duration, or `auto`.

@@ -194,6 +194,7 @@ fn read(
     layers.problems.append(&mut slips);
     let mut warnings = tree.warnings;
     warnings.extend(strangers);
+    warnings.extend(env::unused(&request.environment));
     let mut top = Section::new("", source, tree.item, problems);
     let variables = ComposeVariables::read(directory, &request.environment).unwrap_or_else(|problem| {
         layers.problems.push(problem);

@@ -144,6 +144,10 @@ pub struct Deployed {
     pub irreversible: Vec<String>,
     /// The last `phase=…` that it announced.
     pub phase: Option<String>,
+    /// Whether anything that guard has copied is another than before the command. `None`: not known, as in journals of before
+    /// it was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<bool>,
 }
 
 /// How a step failed.

@@ -1,5 +1,6 @@
 //! What probes say, and what is concluded from it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -24,6 +25,9 @@ pub struct Reading {
     pub note: String,
     /// How long the answer took.
     pub latency: Duration,
+    /// Numbers with names that the answer tells beside its note: `cpu` of a host probe, in percent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub figures: BTreeMap<String, f64>,
 }
 
 impl Reading {
@@ -33,6 +37,17 @@ impl Reading {
         let number: f64 = self.note.split([' ', ',']).next()?.parse().ok()?;
         (!number.is_nan() && self.outcome != Outcome::Unknown).then_some(number)
     }
+}
+
+/// Which numbers the answers of a probe tell to a rule's `metric(…)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbers {
+    /// None: a rule on one could never fire.
+    None,
+    /// One: `metric('queue')`.
+    One,
+    /// Several, each with a name: `metric('machine.disk')`.
+    Named(&'static [&'static str]),
 }
 
 /// What one answer means for the release.
@@ -112,6 +127,9 @@ pub struct Rule {
     pub min_samples: u32,
     /// How long the new release may take until its first success.
     pub gate: Duration,
+    /// How long the longest of the last starts took; `None` where none is known, or the deadline was set by a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usual_start: Option<Duration>,
     /// What counts as a share that is too much.
     #[serde(default)]
     pub rate: RateForm,
@@ -132,6 +150,7 @@ impl Default for Rule {
             error_threshold: 0.10,
             min_samples: 20,
             gate: Duration::from_mins(1),
+            usual_start: None,
             rate: RateForm::Evidence,
             latency: Some(2.0),
         }
@@ -255,7 +274,7 @@ impl Tally {
 }
 
 /// What a probe saw, before it is known when in the watch it was asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
     /// What it means.
     pub outcome: Outcome,
@@ -263,6 +282,8 @@ pub struct Answer {
     pub class: Option<Class>,
     /// What was seen, in a few words, redacted and fit for a terminal.
     pub note: String,
+    /// As in [`Reading::figures`].
+    pub figures: BTreeMap<String, f64>,
 }
 
 impl Answer {
@@ -273,6 +294,7 @@ impl Answer {
             outcome: Outcome::Ok,
             class: None,
             note: note.into(),
+            figures: BTreeMap::new(),
         }
     }
 
@@ -283,6 +305,7 @@ impl Answer {
             outcome: Outcome::Failed,
             class: Some(class),
             note: note.into(),
+            figures: BTreeMap::new(),
         }
     }
 
@@ -293,6 +316,14 @@ impl Answer {
             outcome: Outcome::Unknown,
             class: Some(class),
             note: note.into(),
+            figures: BTreeMap::new(),
         }
+    }
+
+    /// The answer with these numbers beside it.
+    #[must_use]
+    pub fn with_figures(mut self, figures: BTreeMap<String, f64>) -> Self {
+        self.figures = figures;
+        self
     }
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::common::{Basics, Limits, run, spoken};
 use super::{Built, Expectation, Kind, Probe, Site};
-use crate::model::health::{Answer, Class};
+use crate::model::health::{Answer, Class, Numbers};
 use crate::model::name::ProbeName;
 use crate::model::section::Section;
 use crate::system::call::Call;
@@ -15,6 +15,7 @@ pub(super) const KIND: Kind = Kind {
     key: "command",
     about: "a program ends with exit code 0, or prints a number within limits",
     build,
+    numbers: Numbers::One,
 };
 
 struct Command {

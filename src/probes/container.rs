@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::common::{Basics, spoken};
 use super::{Built, Expectation, Kind, Probe, Site};
-use crate::model::health::{Answer, Class};
+use crate::model::health::{Answer, Class, Numbers};
 use crate::model::name::ProbeName;
 use crate::model::section::Section;
 use crate::model::text::plural;
@@ -19,6 +19,7 @@ pub(super) const KIND: Kind = Kind {
     key: "container",
     about: "containers run, are healthy, are not restarted, and are the new ones",
     build,
+    numbers: Numbers::None,
 };
 
 /// So many restarts are a loop …

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::common::{Basics, number};
 use super::{Built, Expectation, Kind, Probe, Site};
-use crate::model::health::{Answer, Class};
+use crate::model::health::{Answer, Class, Numbers};
 use crate::model::name::ProbeName;
 use crate::model::section::Section;
 use crate::system::context::Context;
@@ -17,6 +17,7 @@ pub(super) const KIND: Kind = Kind {
     key: "host",
     about: "this machine has processor time, memory and disk left",
     build,
+    numbers: Numbers::Named(&["cpu", "memory", "disk"]),
 };
 
 struct Host {
@@ -93,7 +94,11 @@ impl Probe for Host {
             })
             .collect();
         let note = shown.join(", ");
-        if figures
+        let told = figures
+            .iter()
+            .filter_map(|(name, percent, _)| Some(((*name).to_owned(), (*percent)?)))
+            .collect();
+        let answer = if figures
             .iter()
             .any(|(_, percent, most)| percent.is_some_and(|percent| percent > *most))
         {
@@ -102,7 +107,8 @@ impl Probe for Host {
             Answer::unknown(Class::NoData, note)
         } else {
             Answer::ok(note)
-        }
+        };
+        answer.with_figures(told)
     }
 }
 

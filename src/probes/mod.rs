@@ -16,7 +16,7 @@ mod witness;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::model::health::Answer;
+use crate::model::health::{Answer, Numbers};
 use crate::model::name::ProbeName;
 use crate::model::section::Section;
 use crate::system::context::Context;
@@ -86,6 +86,8 @@ pub struct Kind {
     pub about: &'static str,
     /// Reads the kind's own keys from its table. Problems are told to the section; `None` where there are any.
     pub build: fn(ProbeName, &mut Section<'_>, &Site) -> Built,
+    /// Which numbers its answers tell to rules.
+    pub numbers: Numbers,
 }
 
 /// The kind of this key.

@@ -5,7 +5,7 @@ use url::Url;
 
 use super::common::{Basics, run, spoken};
 use super::{Built, Expectation, Kind, Probe, Site};
-use crate::model::health::{Answer, Class};
+use crate::model::health::{Answer, Class, Numbers};
 use crate::model::name::ProbeName;
 use crate::model::secret::Secret;
 use crate::model::section::Section;
@@ -17,6 +17,7 @@ pub(super) const KIND: Kind = Kind {
     key: "postgres",
     about: "a database answers a query",
     build,
+    numbers: Numbers::None,
 };
 
 struct Postgres {

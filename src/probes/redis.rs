@@ -9,7 +9,7 @@ use super::common::{BODY, Basics, secret, spoken};
 use super::tcp::{address, reach, secured};
 use super::tls::{Channel, Tls};
 use super::{Built, Expectation, Kind, Probe, Site};
-use crate::model::health::{Answer, Class};
+use crate::model::health::{Answer, Class, Numbers};
 use crate::model::name::ProbeName;
 use crate::model::section::Section;
 use crate::system::context::Context;
@@ -18,6 +18,7 @@ pub(super) const KIND: Kind = Kind {
     key: "redis",
     about: "a Redis server answers, has loaded its data, and has the expected role",
     build,
+    numbers: Numbers::None,
 };
 
 struct Redis {

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use super::common::{BODY, Basics, connection_failed, spoken, with_addresses};
 use super::tls::{Channel, Tls};
 use super::{Built, Expectation, Kind, Probe, Site};
-use crate::model::health::{Answer, Class};
+use crate::model::health::{Answer, Class, Numbers};
 use crate::model::name::ProbeName;
 use crate::model::section::Section;
 use crate::model::text::duration;
@@ -20,6 +20,7 @@ pub(super) const KIND: Kind = Kind {
     key: "tcp",
     about: "a port takes a connection, and answers as expected",
     build,
+    numbers: Numbers::None,
 };
 
 struct Tcp {

@@ -3,7 +3,7 @@
 use super::course::{Course, Mishap, State};
 use super::failure::{Account, Next};
 pub use super::sentences::reason;
-use super::sentences::{asked, decided, of_deploy, unseen};
+use super::sentences::{asked, decided, of_deploy, unchanged, unseen};
 use super::words::{Line, Tone};
 use crate::model::artifact::{GONE, Work};
 use crate::model::exit::ExitCode;
@@ -47,6 +47,9 @@ impl Closing {
         let mut production = ending.production_after(kind);
         if is_unseen(course) {
             (sentence, production) = unseen(ending, has_done(course, StageName::Verify), sentence, production);
+        }
+        if course.deployed.changed == Some(false) {
+            (sentence, production) = unchanged(ending, sentence, production);
         }
         if let Some(person) = &course.person {
             (sentence, production) = decided(ending, person, sentence, production);

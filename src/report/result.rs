@@ -37,6 +37,8 @@ pub struct Outcome {
     pub turned: Option<Turn>,
     /// Who ended the watch before its time, and how, where a person did.
     pub person: Option<Intervention>,
+    /// Whether the deploy command changed anything that was copied; `None` where that is not known, or none ran.
+    pub changed: Option<bool>,
     /// Whether the old state is there again because of this run.
     pub rolled_back: bool,
     /// When the run began.
@@ -112,6 +114,7 @@ impl Outcome {
             production: production.to_owned(),
             turned: course.turned.map(|(turn, _)| turn),
             person: course.person.clone(),
+            changed: course.deployed.changed,
             rolled_back: matches!(ending, Some(Ending::RolledBack(_) | Ending::RestoredUnhealthy(_))),
             began: opened.map(|opened| opened.at),
             ended: course.last,

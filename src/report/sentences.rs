@@ -120,6 +120,22 @@ pub(super) fn of_deploy(ending: Ending, kind: RunKind, backup: &str, again: Stri
     }
 }
 
+/// The sentence and the state of production where the deploy command changed nothing: it is no new release.
+pub(super) fn unchanged(ending: Ending, sentence: String, production: &'static str) -> (String, &'static str) {
+    match (ending, production) {
+        (Ending::Deployed, "new, verified") => (
+            "The deploy command ended well and changed nothing: production is as it was, verified and watched.".to_owned(),
+            "unchanged, verified",
+        ),
+        (Ending::Deployed, "new, unverified") => (
+            "The deploy command ended well and changed nothing. No probe is set, so nobody has seen whether production is well."
+                .to_owned(),
+            "unchanged, unverified",
+        ),
+        _ => (sentence, production),
+    }
+}
+
 /// The sentence and the state of production where a person ended the watch and the release stays.
 pub(super) fn decided(
     ending: Ending,

@@ -88,6 +88,18 @@ impl Services {
         }
     }
 
+    /// How long the health checks of the containers that are starting at this moment may take until they have said
+    /// anything; zero where none is starting.
+    ///
+    /// # Errors
+    /// The engine does not answer.
+    pub fn time_to_start(&self, cx: &Context) -> Result<Duration> {
+        match &self.compose {
+            Some(compose) => wait::time_of_starting(&compose.project, cx),
+            None => Ok(Duration::ZERO),
+        }
+    }
+
     /// Takes the maintenance page down.
     ///
     /// # Errors

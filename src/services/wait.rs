@@ -41,17 +41,14 @@ pub(super) fn until_health_is_known(project: &str, cx: &Context) -> Result<()> {
     let begun = cx.clock.steady();
     let mut limit = None;
     loop {
-        let engine = || ServiceError::engine("see the project's containers");
-        let mut starting = containers_of(cx, project).map_err(engine())?;
-        starting.retain(|one| one.is_running() && !one.is_one_off() && one.health.as_deref() == Some("starting"));
+        let starting = starting(project, cx)?;
         if starting.is_empty() || cx.stop.is_asked() {
             return Ok(());
         }
         let limit = if let Some(limit) = limit {
             limit
         } else {
-            let ids: Vec<String> = starting.iter().map(|one| one.id.clone()).collect();
-            let most = time_to_health(cx, &ids).map_err(engine())?;
+            let most = time_of(&starting, cx)?;
             let names: Vec<&str> = starting.iter().map(|one| one.name.as_str()).collect();
             let names = names.join(", ");
             let most_shown = text::duration(most);
@@ -66,6 +63,26 @@ pub(super) fn until_health_is_known(project: &str, cx: &Context) -> Result<()> {
         }
         cx.clock.sleep(PAUSE);
     }
+}
+
+/// The containers of a project whose health checks have not said anything yet.
+fn starting(project: &str, cx: &Context) -> Result<Vec<Container>> {
+    let mut starting = containers_of(cx, project).map_err(ServiceError::engine("see the project's containers"))?;
+    starting.retain(|one| one.is_running() && !one.is_one_off() && one.health.as_deref() == Some("starting"));
+    Ok(starting)
+}
+
+fn time_of(starting: &[Container], cx: &Context) -> Result<Duration> {
+    if starting.is_empty() {
+        return Ok(Duration::ZERO);
+    }
+    let ids: Vec<String> = starting.iter().map(|one| one.id.clone()).collect();
+    time_to_health(cx, &ids).map_err(ServiceError::engine("see the project's containers"))
+}
+
+/// How long the containers of a project that are starting at this moment may take until their checks have said anything.
+pub(super) fn time_of_starting(project: &str, cx: &Context) -> Result<Duration> {
+    time_of(&starting(project, cx)?, cx)
 }
 
 /// Waits until so many containers of each service run, well as is wanted, none of them started anew for a while.

@@ -145,6 +145,8 @@ impl Judge {
                 if track.ended >= ENDED {
                     let sentence = format!("{}: {}", track.name, track.complaint);
                     self.settled = Some(Verdict::Bad(track.finding(FindingCause::DeadOnArrival, sentence)));
+                } else if let Some(sentence) = track.stays_bad(answered, &self.rule) {
+                    self.settled = Some(Verdict::Bad(track.finding(FindingCause::DeadOnArrival, sentence)));
                 }
                 self.open_if_well(answered);
             }
@@ -250,7 +252,10 @@ impl Judge {
             } else {
                 &track.complaint
             };
-            let sentence = format!("{} was not well {within} after the deployment ({why})", track.name);
+            let sentence = format!(
+                "{} was not well {within} after the deployment ({why}); `monitor.gate` says how long a start may take",
+                track.name
+            );
             return Verdict::Bad(track.finding(FindingCause::DeadOnArrival, sentence));
         }
         let name = late.next().map(|track| track.name.to_string()).unwrap_or_default();

@@ -40,6 +40,9 @@ pub(super) struct Track {
     pub rate: Rate,
     /// Where it is known how long answers took before.
     pub pace: Option<Pace>,
+    /// Since when, in seconds of the watch, and how often in a row it has answered, and badly: a process that is up and does
+    /// not work. `None` where it is silent, or has answered well since.
+    pub misbehaving: Option<(f64, u32)>,
     /// The latest failure, in words.
     pub complaint: String,
     flaps: u32,
@@ -61,6 +64,7 @@ impl Track {
             streak: Streak::default(),
             rate: Rate::new(rule),
             pace: None,
+            misbehaving: None,
             complaint: String::new(),
             flaps: 0,
             is_excuse_spent: false,
@@ -76,6 +80,7 @@ impl Track {
         if reading.outcome == Outcome::Ok {
             self.wins += 1;
             self.ended = 0;
+            self.misbehaving = None;
             self.spans.push_back(answered - reading.t);
             if self.spans.len() > SHOWN {
                 self.spans.pop_front();
@@ -88,9 +93,33 @@ impl Track {
         } else {
             0
         };
+        self.misbehaving = matches!(reading.class, Some(Class::Status | Class::Body)).then(|| {
+            let (since, count) = self.misbehaving.unwrap_or((reading.t, 0));
+            (since, count + 1)
+        });
         self.complaint.clone_from(&reading.note);
         self.streak.fail(reading.t, answered);
         None
+    }
+
+    /// Why there is nothing to wait for before the gate, where a process answers and nothing that it answers is right: it has
+    /// come up, and does so for three times as long as earlier releases took from their start to their first good answer,
+    /// and for no less than an outage has to last. Unknown start times decide nothing.
+    pub(super) fn stays_bad(&self, now: f64, rule: &Rule) -> Option<String> {
+        let usual = rule.usual_start.filter(|_| rule.decision == Decision::Guard)?;
+        let (since, count) = self.misbehaving?;
+        let patience = (usual * 3).max(rule.persist);
+        if count < rule.consecutive_failures || now - since < patience.as_secs_f64() {
+            return None;
+        }
+        Some(format!(
+            "{} is up and answered {count} times in {}, never well ({}); earlier releases took {} at most to start \
+             (`monitor.gate` sets another time)",
+            self.name,
+            seconds(now - since),
+            self.complaint,
+            seconds(usual.as_secs_f64())
+        ))
     }
 
     /// Takes a known answer after the gate, which was passed at `opened`.

@@ -2,14 +2,16 @@
 
 use clap::Args;
 
+use super::yes;
+
 /// Which resources.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Selection {
     /// Only these resources
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', env = "GUARD_ONLY")]
     pub only: Vec<String>,
     /// All but these resources
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', env = "GUARD_SKIP")]
     pub skip: Vec<String>,
 }
 
@@ -36,7 +38,7 @@ pub struct Standby {
 #[derive(Debug, Clone, Default, Args)]
 pub struct Backup {
     /// What the backup is for
-    #[arg(short, long, value_name = "TEXT")]
+    #[arg(short, long, value_name = "TEXT", env = "GUARD_DESCRIPTION")]
     pub description: Option<String>,
     /// Which resources.
     #[command(flatten)]
@@ -50,7 +52,7 @@ pub struct Backup {
 #[derive(Debug, Clone, Default, Args)]
 pub struct Deploy {
     /// What the release is
-    #[arg(short, long, value_name = "TEXT")]
+    #[arg(short, long, value_name = "TEXT", env = "GUARD_DESCRIPTION")]
     pub description: Option<String>,
     /// Leave the failed state for debugging
     #[arg(long)]
@@ -103,20 +105,23 @@ pub struct Deploy {
 #[derive(Debug, Clone, Default, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that can be typed")]
 pub struct Rollback {
+    /// The same as --backup-timestamp
+    #[arg(value_name = "TS", conflicts_with = "undo")]
+    pub backup: Option<String>,
     /// The backup: a timestamp, `latest`, or `previous` [default: the newest known-good one]
     #[arg(long, value_name = "TS", env = "GUARD_BACKUP_TIMESTAMP")]
     pub backup_timestamp: Option<String>,
     /// Only these resources
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', env = "GUARD_ONLY")]
     pub only: Vec<String>,
     /// Only the resources of these services
-    #[arg(long, value_name = "SERVICE", value_delimiter = ',')]
+    #[arg(long, value_name = "SERVICE", value_delimiter = ',', env = "GUARD_SERVICE")]
     pub service: Vec<String>,
     /// Go back to a backup made by hand; its SQL runs as code in a database beside the live one
     #[arg(long)]
     pub trust_foreign: bool,
     /// Print the plan and its price; change nothing
-    #[arg(long)]
+    #[arg(long, env = "GUARD_DRY_RUN", value_parser = yes)]
     pub dry_run: bool,
     /// Do not ask
     #[arg(short, long, alias = "auto-confirm")]
@@ -128,7 +133,7 @@ pub struct Rollback {
     #[arg(long, conflicts_with_all = ["backup_timestamp", "only", "service"])]
     pub undo: bool,
     /// Why; it stands in the history
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", env = "GUARD_REASON")]
     pub reason: Option<String>,
     /// Whether data is put back [default: auto]
     #[arg(long, value_name = "WHEN", value_parser = ["auto", "always", "never", "if-no-writes"])]
@@ -148,7 +153,7 @@ pub struct Abort {
     #[arg(short, long)]
     pub yes: bool,
     /// Why; it stands in the history
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", env = "GUARD_REASON")]
     pub reason: Option<String>,
     /// Who waits for the lock.
     #[command(flatten)]
@@ -176,6 +181,6 @@ pub struct Decide {
     #[arg(value_name = "WHAT", value_parser = ["rollback", "accept", "hold"])]
     pub choice: String,
     /// Why; it stands in the journal
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", env = "GUARD_REASON")]
     pub reason: Option<String>,
 }

@@ -99,6 +99,14 @@ pub struct HistoryOf {
     pub number: usize,
 }
 
+/// `guard logs`
+#[derive(Debug, Clone, Default, Args)]
+pub struct LogsOf {
+    /// The run, as `guard history` names it [default: the newest that ran a command]
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+}
+
 /// `guard watch`
 #[derive(Debug, Clone, Default, Args)]
 pub struct Watch {

@@ -9,8 +9,8 @@ use clap::{Args, Subcommand, ValueEnum};
 
 pub use acting::{Abort, Backup, Decide, Deploy, Patience, Resume, Rollback, Selection, Standby};
 pub use looking::{
-    Check, Completions, Copy, Delete, Fetch, Freeze, HistoryOf, Init, Inside, List, Notify, Prune, Salvage, Show,
-    Verify, Watch,
+    Check, Completions, Copy, Delete, Fetch, Freeze, HistoryOf, Init, Inside, List, LogsOf, Notify, Prune, Salvage,
+    Show, Verify, Watch,
 };
 
 /// What is asked, and how it is to be told.
@@ -28,6 +28,7 @@ pub struct Everywhere {
     pub directory: Option<PathBuf>,
     /// The settings [default: guard.toml in the project's directory]
     #[arg(
+        short = 'f',
         long,
         global = true,
         value_name = "FILE",
@@ -54,7 +55,7 @@ pub struct Everywhere {
     )]
     pub output: Option<OutputForm>,
     /// Only warnings, errors and the end
-    #[arg(short, long, global = true, help_heading = "Everywhere")]
+    #[arg(short, long, global = true, env = "GUARD_QUIET", value_parser = yes, help_heading = "Everywhere")]
     pub quiet: bool,
     /// More: where settings come from, the programs that run
     #[arg(short, long, global = true, conflicts_with = "quiet", help_heading = "Everywhere")]
@@ -68,6 +69,15 @@ pub struct Everywhere {
         help_heading = "Everywhere"
     )]
     pub color: Option<Color>,
+}
+
+/// Yes or no, as the value of a variable: the flag itself has none.
+pub(super) fn yes(text: &str) -> Result<bool, String> {
+    match text.trim().to_lowercase().as_str() {
+        "yes" | "true" | "1" | "on" => Ok(true),
+        "no" | "false" | "0" | "off" | "" => Ok(false),
+        _ => Err("expected yes or no".to_owned()),
+    }
 }
 
 /// The forms of output.
@@ -98,6 +108,7 @@ pub enum Request {
     /// Look at the directory and write a commented guard.toml
     Init(Init),
     /// Prove the way back before anyone goes forward
+    #[command(alias = "validate")]
     Check(Check),
     /// Take a backup
     Backup(Backup),
@@ -105,6 +116,9 @@ pub enum Request {
     Deploy(Box<Deploy>),
     /// Walk back to a backup
     Rollback(Rollback),
+    /// The same as `rollback --undo`: back to the state before the last rollback
+    #[command(hide = true)]
+    Undo(Rollback),
     /// Finish a run that was cut off
     Resume(Resume),
     /// End an unfinished run as things are: nothing is put back, everything is kept
@@ -112,6 +126,7 @@ pub enum Request {
     /// While a release is watched elsewhere: roll back now, accept it now, or hold
     Decide(Decide),
     /// List the backups
+    #[command(alias = "backups")]
     List(List),
     /// Show what a backup holds
     Show(Show),
@@ -131,6 +146,8 @@ pub enum Request {
     Status,
     /// Say what happened
     History(HistoryOf),
+    /// Print what the deploy and verify commands of a run have written
+    Logs(LogsOf),
     /// Watch production without a deployment; replay or simulate watches
     Watch(Watch),
     /// Send a test notice to everybody who is told of runs
@@ -143,6 +160,8 @@ pub enum Request {
     Completions(Completions),
     /// Print the manual page
     Man,
+    /// Print the version
+    Version,
     /// How guard calls itself beside a volume
     #[command(hide = true)]
     Inside(Inside),

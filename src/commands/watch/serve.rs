@@ -102,11 +102,8 @@ fn reply(head: &str, board: &Shared) -> (&'static str, &'static str, String) {
     let host = head
         .lines()
         .find_map(|line| line.to_ascii_lowercase().strip_prefix("host:").map(str::to_owned));
-    let name = host.as_deref().map(str::trim).unwrap_or_default();
     // A page elsewhere can lead a browser here under a name of its own; such a one is not answered.
-    let is_here = ["127.", "localhost", "[::1]"]
-        .iter()
-        .any(|start| name.starts_with(start));
+    let is_here = is_of_this_machine(host.as_deref().map(str::trim).unwrap_or_default());
     let board = board.lock().unwrap_or_else(PoisonError::into_inner);
     match (method, path) {
         _ if !is_here => ("421 Misdirected Request", "text/plain", "ask 127.0.0.1\n".to_owned()),
@@ -114,5 +111,51 @@ fn reply(head: &str, board: &Shared) -> (&'static str, &'static str, String) {
         ("GET" | "HEAD", "/metrics") => ("200 OK", "text/plain; version=0.0.4", metrics(&board)),
         ("GET" | "HEAD", _) => ("404 Not Found", "text/plain", "/ and /metrics are here\n".to_owned()),
         _ => ("405 Method Not Allowed", "text/plain", "GET\n".to_owned()),
+    }
+}
+
+/// Whether a `Host` header names this machine itself: `localhost` or an address of the loopback, as a whole.
+fn is_of_this_machine(host: &str) -> bool {
+    let Ok(url) = url::Url::parse(&format!("http://{host}/")) else {
+        return false;
+    };
+    let is_bare = url.username().is_empty() && url.password().is_none() && url.path() == "/" && url.query().is_none();
+    is_bare
+        && match url.host() {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(address)) => address.is_loopback(),
+            Some(url::Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_of_this_machine;
+
+    #[test]
+    fn a_name_that_only_begins_like_this_machine_is_a_strangers() {
+        for ours in [
+            "localhost",
+            "localhost:9000",
+            "127.0.0.1:18977",
+            "127.0.0.2",
+            "[::1]:80",
+            "LOCALHOST",
+        ] {
+            assert!(is_of_this_machine(ours), "{ours}");
+        }
+        for theirs in [
+            "",
+            "127.example",
+            "localhost.example",
+            "127.0.0.1.example",
+            "example",
+            "localhost@example",
+            "192.0.2.1",
+            "127.0.0.1/x",
+        ] {
+            assert!(!is_of_this_machine(theirs), "{theirs}");
+        }
     }
 }

@@ -104,7 +104,8 @@ impl Bench {
     pub fn rule(&self) -> Rule {
         let mut rule = self.settings.monitor.clone();
         if self.settings.gate.is_none() {
-            rule.gate = learned::gate(&self.runs).unwrap_or(rule.gate);
+            rule.usual_start = learned::longest_start(&self.runs);
+            rule.gate = rule.usual_start.map_or(rule.gate, learned::gate);
         }
         rule
     }
@@ -182,6 +183,7 @@ impl Bench {
             command: Vec::new(),
             probes: self.probes()?,
             rule: self.rule(),
+            is_gate_set: self.settings.gate.is_some(),
             rules: self.rules()?,
             services: self.services(),
             env_files: secrets::files(&self.settings),

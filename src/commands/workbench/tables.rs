@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Bench, Owned, further_of};
 use crate::commands::refusal::Refusal;
 use crate::config::{Declared, Settings};
+use crate::model::health::Numbers;
 use crate::model::name::ProbeName;
 use crate::model::section::Section;
 use crate::model::setting::{Value, nearest};
@@ -116,7 +117,12 @@ impl Bench {
     /// # Errors
     /// All problems at once, each with its place inside the rule.
     pub fn rules(&self) -> Result<Vec<UserRule>, Refusal> {
-        let probes: Vec<ProbeName> = self.settings.probes.iter().map(|probe| probe.name.clone()).collect();
+        // The settings know only the kinds that there are.
+        let numbers = |kind: &str| probes::kind(kind).map_or(Numbers::None, |kind| kind.numbers);
+        let declared = self.settings.probes.iter();
+        let probes: Vec<(ProbeName, Numbers)> = declared
+            .map(|probe| (probe.name.clone(), numbers(&probe.kind)))
+            .collect();
         read_all(&self.settings.rules, |declared, section| {
             UserRule::read(declared.name.clone(), section, &probes)
         })

@@ -70,7 +70,9 @@ pub fn render(discovery: &Discovery) -> String {
     if !discovery.probes.is_empty() {
         text.push_str(
             "\n# Your own proof that the release works, run once after the deployment; a failure walks back.\n\
-             # [verify]\n# commands = [\"./scripts/smoke.sh\"]\n",
+             # [verify]\n# commands = [\"./scripts/smoke.sh\"]\n\
+             # What every release changes: a deploy command that leaves it as it was has failed.\n\
+             # expect_change = [\"code\"]\n",
         );
     }
     text.push_str("\n# How long the release is watched, and what makes it bad.\n[monitor]\n");
@@ -82,7 +84,9 @@ pub fn render(discovery: &Discovery) -> String {
         "error_threshold = 0.10",
         "a ratio: more than ten per cent failing is too much",
     );
-    line(&mut text, "min_samples = 20", "readings before a ratio says anything");
+    text.push_str(
+        "# min_samples = 20                # readings before a ratio says anything; fewer in a short watch\n",
+    );
     text.push_str("\n# Which backups are kept.\n[retention]\n");
     line(&mut text, "keep = 10", "the newest known-good ones");
     line(&mut text, "keep_days = 30", "and all of the last days");

@@ -68,6 +68,38 @@ impl Crew {
         }
     }
 
+    /// Whether the deploy command has changed anything that was copied; `None` where it cannot be told. What holds no data is
+    /// looked at first, since that takes moments and a release nearly always changes it: data are read only where nothing else
+    /// has changed.
+    pub(super) fn has_changed(&self, history: &History, cx: &Context) -> Option<bool> {
+        let artifacts = || history.artifacts();
+        if artifacts().next().is_none() {
+            return None;
+        }
+        let (data, rest): (Vec<_>, Vec<_>) = artifacts().partition(|artifact| self.data.contains(&artifact.resource));
+        let mut is_known = true;
+        for artifact in rest.into_iter().chain(data) {
+            let live = self
+                .resources
+                .get(&artifact.resource)
+                .map(|resource| resource.check(artifact, cx));
+            match live {
+                Some(Ok(Live::Differs(_))) => return Some(true),
+                Some(Ok(Live::Matches)) => {}
+                // A bystander that cannot be read is no reason to fail a release; whether it changed is not known then.
+                Some(Ok(Live::Unknown(_)) | Err(_)) | None => is_known = false,
+            }
+        }
+        if is_known {
+            cx.note(
+                Level::Warn,
+                "the deploy command ended well and changed nothing that was copied: this is no new release \
+                 (`verify.expect_change` makes that a failure)",
+            );
+        }
+        is_known.then_some(false)
+    }
+
     /// Holds the release against what it was meant to change.
     pub(super) fn expect_change(&self, history: &History, cx: &Context) -> Result<(), Failure> {
         for name in &self.expect_change {

@@ -18,6 +18,12 @@ const ANNOUNCEMENTS: &str = "events";
 /// The file there that holds what the deploy command has written.
 pub const DEPLOY_LOG: &str = "deploy.log";
 
+/// The file there that holds what a verify command has written, by its number from 1.
+#[must_use]
+pub fn verify_log(number: usize) -> String {
+    format!("verify-{number}.log")
+}
+
 /// Runs the deploy command.
 fn deploy(words: &[String], history: &History, cx: &Context) -> Result<Yield, Failure> {
     let events = cx.scratch.join(ANNOUNCEMENTS);
@@ -48,7 +54,13 @@ impl Crew {
             self.take_page_down(cx);
             self.secure(history, cx);
         }
-        result
+        result.map(|yields| match yields {
+            Yield::Deployed(deployed) => Yield::Deployed(Deployed {
+                changed: self.has_changed(history, cx),
+                ..deployed
+            }),
+            other => other,
+        })
     }
 
     /// Looks whether the deploy command took away what the way back needs, as one does that cleans up behind itself: told now
@@ -114,7 +126,7 @@ impl Crew {
     /// Runs the user's checks, one after the other; the first failure ends them.
     pub(super) fn verify(&self, cx: &Context) -> Result<Yield, Failure> {
         for (number, words) in self.verify.iter().enumerate() {
-            let log = cx.scratch.join(format!("verify-{}.log", number + 1));
+            let log = cx.scratch.join(verify_log(number + 1));
             let events = cx.scratch.join(ANNOUNCEMENTS);
             run(words, "verify", Some(log), Some(self.verify_timeout), &events, cx)?;
         }

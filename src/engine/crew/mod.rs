@@ -39,7 +39,7 @@ use crate::system::context::Context;
 use crate::watch::UserRule;
 
 pub use acting::Errands;
-pub use command::DEPLOY_LOG;
+pub use command::{DEPLOY_LOG, verify_log};
 pub use copying::{SETTINGS, SealInput};
 pub use drift::{Left, drift, left_by, not_known};
 pub use intervening::{INTERVENTION, leave, left};
@@ -65,6 +65,8 @@ pub struct Crew {
     pub probes: Vec<Arc<dyn Probe>>,
     /// How readings are judged.
     pub rule: Rule,
+    /// Whether a person has set how long a start may take.
+    pub is_gate_set: bool,
     /// The user's own rules.
     pub rules: Vec<UserRule>,
     /// How what runs is stopped and started.

@@ -232,17 +232,18 @@ impl Observation {
             // A task of its own: a probe that panics has to be counted as answered, or its round would never end.
             let answer = tokio::spawn(async move { asking.read(&expectation, &there).await }).await;
             let broken = |_| Answer::unknown(Class::NoData, "the probe itself broke off");
-            let Answer { outcome, class, note } = answer.unwrap_or_else(broken);
+            let answer = answer.unwrap_or_else(broken);
             let latency = cx.clock.steady().saturating_sub(asked);
             let t = asked.saturating_sub(begun).as_secs_f64();
             let reading = Reading {
                 probe: probe.name().clone(),
                 at,
                 t,
-                outcome,
-                class,
-                note: cx.redaction.clean(&note),
+                outcome: answer.outcome,
+                class: answer.class,
+                note: cx.redaction.clean(&answer.note),
                 latency,
+                figures: answer.figures,
             };
             // Nobody waits any more when the observation is over.
             let _over = sender.send((number, reading));

@@ -73,7 +73,7 @@ impl Crew {
             self.keep_left(false, cx);
             return Ok(Yield::Nothing);
         }
-        let lookout = self.lookout(&self.rule, true);
+        let lookout = self.lookout(&self.rule_of_start(cx), true);
         let observed = lookout.observe(Until::Gate, expectation(history), &before(history, cx)?, cx)?;
         if let Some(person) = observed.person {
             return outcome(person, observed.judge.tally());
@@ -86,6 +86,27 @@ impl Crew {
         }
         self.keep_left(false, cx);
         Ok(Yield::Nothing)
+    }
+
+    /// The rule with time enough for a start. A container that is still starting has settings of its own for that, and is not
+    /// given up before they do, unless a person has said how long a start may take.
+    fn rule_of_start(&self, cx: &Context) -> Rule {
+        let mut rule = self.rule.clone();
+        if self.is_gate_set {
+            return rule;
+        }
+        let further = self.services.further.iter().map(|further| Some(further.name.as_str()));
+        for name in std::iter::once(None).chain(further) {
+            let (services, there) = self.services.of_project(name, cx);
+            match services.time_to_start(&there) {
+                Ok(time) => rule.gate = rule.gate.max(time),
+                Err(error) => cx.note(
+                    Level::Warn,
+                    format!("how long containers may take to start is not known: {error}"),
+                ),
+            }
+        }
+        rule
     }
 
     /// Watches the release for the window, or for what is left of it.
@@ -134,7 +155,7 @@ impl Crew {
         if self.probes.is_empty() {
             return Ok(vec![UNSEEN.to_owned()]);
         }
-        let lookout = self.lookout(&self.rule, false);
+        let lookout = self.lookout(&self.rule_of_start(cx), false);
         let observed = lookout.observe(Until::Gate, Expectation::default(), &[], cx)?;
         match observed.verdict {
             Verdict::Bad(finding) => Err(Failure {

@@ -18,7 +18,7 @@ use url::Url;
 
 use super::common::{BODY, Basics, spoken, with_addresses};
 use super::{Expectation, Kind, Probe};
-use crate::model::health::{Answer, Class, Outcome};
+use crate::model::health::{Answer, Class, Numbers, Outcome};
 use crate::model::name::ProbeName;
 use crate::model::text::sanitised;
 use crate::system::context::Context;
@@ -31,6 +31,7 @@ pub(super) const KIND: Kind = Kind {
     key: "http",
     about: "an address answers with the expected status, body and version",
     build: settings::build,
+    numbers: Numbers::One,
 };
 
 /// So much of a failed answer is kept, in bytes …

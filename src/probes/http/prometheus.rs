@@ -7,7 +7,7 @@ use url::Url;
 
 use super::expected::Expected;
 use super::{Http, settings};
-use crate::model::health::{Answer, Class, Outcome};
+use crate::model::health::{Answer, Class, Numbers, Outcome};
 use crate::model::name::ProbeName;
 use crate::model::section::Section;
 use crate::model::text::shortened;
@@ -19,6 +19,7 @@ pub(in crate::probes) const KIND: Kind = Kind {
     key: "prometheus",
     about: "a query of a Prometheus server gives a number within limits",
     build,
+    numbers: Numbers::One,
 };
 
 struct Prometheus {

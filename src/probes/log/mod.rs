@@ -12,7 +12,7 @@ use regex::bytes::Regex;
 
 use super::common::{Basics, number, spoken};
 use super::{Built, Expectation, Kind, Probe, Site};
-use crate::model::health::{Answer, Class};
+use crate::model::health::{Answer, Class, Numbers};
 use crate::model::name::ProbeName;
 use crate::model::section::Section;
 use crate::system::context::Context;
@@ -23,6 +23,7 @@ pub(super) const KIND: Kind = Kind {
     key: "log",
     about: "few lines of a log are errors",
     build,
+    numbers: Numbers::One,
 };
 
 /// Over so much time errors are counted.

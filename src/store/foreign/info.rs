@@ -41,6 +41,30 @@ fn places(path: &str, directory: &Path, project: Option<&Path>, backup: Option<&
     places
 }
 
+/// The file that a path means. A name with stars, as scripts write it that do not know the time in it, means the file of this
+/// timestamp, or the only one that there is; where several could be meant nobody can tell which.
+fn meant(place: &Path, timestamp: &Timestamp) -> Option<PathBuf> {
+    if place.is_file() {
+        return Some(place.to_owned());
+    }
+    let name = place.file_name()?.to_str()?;
+    if !name.contains(['*', '?', '[']) {
+        return None;
+    }
+    let pattern = globset::Glob::new(name).ok()?.compile_matcher();
+    let mut fitting: Vec<PathBuf> = disk::list(place.parent()?).ok()?;
+    fitting.retain(|path| path.is_file() && path.file_name().is_some_and(|name| pattern.is_match(name)));
+    let of_then = fitting.iter().find(|path| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().contains(timestamp.as_str()))
+    });
+    match (of_then, fitting.as_slice()) {
+        (Some(path), _) => Some(path.clone()),
+        (None, [only]) => Some(only.clone()),
+        _ => None,
+    }
+}
+
 /// Reads the file in a directory; `None` where there is none or where it names no timestamp.
 pub(super) fn read(directory: &Path, project: Option<&Path>) -> Result<Option<Info>> {
     let Some(bytes) = disk::read_optional(&directory.join(DEPLOYMENT))? else {
@@ -57,7 +81,7 @@ pub(super) fn read(directory: &Path, project: Option<&Path>) -> Result<Option<In
         .filter_map(|key| value(&text, key))
         .filter_map(|path| {
             let places = places(&path, directory, project, backup.as_deref());
-            places.into_iter().find(|place| place.is_file())
+            places.into_iter().find_map(|place| meant(&place, &timestamp))
         })
         .collect();
     Ok(Some(Info {

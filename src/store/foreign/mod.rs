@@ -138,15 +138,15 @@ pub fn find(directory: &Path, project: Option<&Path>) -> Result<Vec<Foreign>> {
         for part in info.files.iter().filter_map(|path| part(path)) {
             found.add(info.timestamp.clone(), part);
         }
-        if let Some(foreign) = found.0.get_mut(&info.timestamp) {
-            foreign.commit = info.commit;
-            foreign.branch = info.branch;
-        }
+        // The copies may lie in another directory than the file that names the commit.
+        let foreign = found.at(info.timestamp);
+        foreign.commit = info.commit;
+        foreign.branch = info.branch;
     }
     let mut foreigners: Vec<Foreign> = found
         .0
         .into_values()
-        .filter(|foreign| !foreign.parts.is_empty())
+        .filter(|foreign| !foreign.parts.is_empty() || foreign.commit.is_some())
         .collect();
     for foreign in &mut foreigners {
         foreign.parts.sort();

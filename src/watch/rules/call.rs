@@ -3,7 +3,8 @@
 use super::functions::{FUNCTIONS, Function, Takes};
 use super::lexer::Token;
 use super::parser::{Complaint, Parser, Part};
-use super::tree::{Call, Node};
+use super::tree::{Ask, Call, Node};
+use crate::model::health::Numbers;
 use crate::model::name::ProbeName;
 use crate::model::setting::nearest;
 
@@ -19,7 +20,7 @@ impl Parser<'_> {
             return Err(Complaint::new(at, format!("there is no function `{word}`"), Some(hint)));
         };
         self.needs("(")?;
-        let (mut probe, mut span) = (None, 0.0);
+        let (mut probe, mut figure, mut span) = (None, None, 0.0);
         for (number, takes) in function.takes.iter().enumerate() {
             if number > 0 {
                 self.needs(",")?;
@@ -28,7 +29,10 @@ impl Parser<'_> {
             let token = self.tokens.get(self.next).map(|(_, token)| token.clone());
             self.next += 1;
             match (takes, token) {
-                (Takes::Probe, Some(Token::Text(name) | Token::Word(name))) => probe = Some(self.probe(&name, at)?),
+                (Takes::Probe, Some(Token::Text(name) | Token::Word(name))) => {
+                    let (found, number) = self.probe(&name, function, at)?;
+                    (probe, figure) = (Some(found), number);
+                }
                 (Takes::Span, Some(Token::Span(seconds))) => span = seconds,
                 (Takes::Minutes, Some(Token::Number(minutes))) => span = minutes * 60.0,
                 _ => return Err(Complaint::new(at, wanted(*takes), Some(usage(function)))),
@@ -53,6 +57,7 @@ impl Parser<'_> {
             node: Node::Call(Call {
                 ask: function.ask,
                 probe,
+                figure,
                 span,
                 gives: function.gives,
                 text,
@@ -62,12 +67,60 @@ impl Parser<'_> {
         })
     }
 
-    fn probe(&self, name: &str, at: usize) -> Result<ProbeName, Complaint> {
-        let found = self.probes.iter().find(|probe| probe.as_str() == name);
-        found.cloned().ok_or_else(|| {
-            let hint = nearest(name, self.probes.iter().map(ProbeName::as_str));
-            Complaint::new(at, format!("there is no probe {name:?}"), hint)
-        })
+    /// The probe of this name, and the number of it that is meant: `machine.disk`.
+    fn probe(
+        &self,
+        written: &str,
+        function: &Function,
+        at: usize,
+    ) -> Result<(ProbeName, Option<&'static str>), Complaint> {
+        let is_metric = function.ask == Ask::Metric;
+        let of = |name: &str| self.probes.iter().find(|(probe, _)| probe.as_str() == name);
+        if let Some((probe, numbers)) = of(written) {
+            return match numbers {
+                _ if !is_metric => Ok((probe.clone(), None)),
+                Numbers::One => Ok((probe.clone(), None)),
+                Numbers::Named(names) => {
+                    let all: Vec<String> = names.iter().map(|name| format!("'{written}.{name}'")).collect();
+                    let hint = format!("say which: {}", all.join(", "));
+                    Err(Complaint::new(
+                        at,
+                        format!("{written:?} tells several numbers"),
+                        Some(hint),
+                    ))
+                }
+                Numbers::None => {
+                    let able = self.probes.iter().filter(|(_, numbers)| *numbers != Numbers::None);
+                    let able: Vec<&str> = able.map(|(probe, _)| probe.as_str()).collect();
+                    let hint = if able.is_empty() {
+                        "probes of the kinds command, prometheus, log and host do".to_owned()
+                    } else {
+                        format!("these do: {}", able.join(", "))
+                    };
+                    let what = format!("{written:?} never tells a number, so this could not fire");
+                    Err(Complaint::new(at, what, Some(hint)))
+                }
+            };
+        }
+        if let Some((name, number)) = written.rsplit_once('.')
+            && let Some((probe, Numbers::Named(names))) = of(name)
+            && is_metric
+        {
+            return match names.iter().find(|known| **known == number) {
+                Some(known) => Ok((probe.clone(), Some(known))),
+                None => {
+                    let hint = nearest(number, names.iter().copied())
+                        .unwrap_or_else(|| format!("there are: {}", names.join(", ")));
+                    Err(Complaint::new(
+                        at,
+                        format!("{name:?} tells no number {number:?}"),
+                        Some(hint),
+                    ))
+                }
+            };
+        }
+        let hint = nearest(written, self.probes.iter().map(|(probe, _)| probe.as_str()));
+        Err(Complaint::new(at, format!("there is no probe {written:?}"), hint))
     }
 }
 

@@ -90,7 +90,7 @@ pub const FUNCTIONS: &[Function] = &[
         &[Takes::Probe],
         Type::Number,
         Ask::Metric,
-        "the number that a command, prometheus or log probe told last",
+        "the number that a command, prometheus or log probe told last; of a host probe, `metric('NAME.disk')`, .cpu or .memory",
     ),
     function(
         "log_errors",

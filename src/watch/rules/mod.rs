@@ -13,6 +13,7 @@ mod tree;
 
 use std::time::Duration;
 
+use crate::model::health::Numbers;
 use crate::model::name::{ProbeName, RuleName};
 use crate::model::notice::Severity;
 use crate::model::section::Section;
@@ -82,7 +83,7 @@ pub struct UserRule {
 impl UserRule {
     /// Reads a rule from its table. Names of probes and functions, and the types of all parts, are checked here: nothing
     /// of a rule can be wrong later.
-    pub fn read(name: RuleName, section: &mut Section<'_>, probes: &[ProbeName]) -> Option<Self> {
+    pub fn read(name: RuleName, section: &mut Section<'_>, probes: &[(ProbeName, Numbers)]) -> Option<Self> {
         let _known = section.take("name");
         let choices = [Severity::Info, Severity::Warning, Severity::Critical].map(|one| (one.as_str(), one));
         let severity = section.choice("severity", &choices).unwrap_or(Severity::Warning);

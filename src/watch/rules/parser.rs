@@ -2,6 +2,7 @@
 
 use super::lexer::{Token, cut};
 use super::tree::{Expr, Node, Sign, Type};
+use crate::model::health::Numbers;
 use crate::model::name::ProbeName;
 
 /// No condition that a person means is nested deeper.
@@ -40,14 +41,14 @@ pub(super) struct Parser<'p> {
     pub(super) tokens: Vec<(usize, Token)>,
     pub(super) next: usize,
     depth: u32,
-    pub(super) probes: &'p [ProbeName],
+    pub(super) probes: &'p [(ProbeName, Numbers)],
 }
 
 /// Reads a condition that asks about these probes.
 ///
 /// # Errors
 /// The first thing that is wrong with it.
-pub fn parse(text: &str, probes: &[ProbeName]) -> Result<Expr, Complaint> {
+pub fn parse(text: &str, probes: &[(ProbeName, Numbers)]) -> Result<Expr, Complaint> {
     let mut parser = Parser {
         text,
         tokens: cut(text)?,

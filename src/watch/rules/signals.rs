@@ -1,6 +1,6 @@
 //! What the rules can ask about: the readings of each probe, as far back as any rule looks.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::tree::{Ask, Call};
 use crate::model::health::{Class, Outcome, Reading};
@@ -27,6 +27,7 @@ struct Signal {
     seen: VecDeque<Seen>,
     streak: Streak,
     number: Option<f64>,
+    figures: BTreeMap<String, f64>,
     usual: Option<f64>,
 }
 
@@ -54,6 +55,7 @@ impl Signals {
                 seen: VecDeque::new(),
                 streak: Streak::default(),
                 number: None,
+                figures: BTreeMap::new(),
                 usual: None,
             });
         }
@@ -88,6 +90,7 @@ impl Signals {
         }
         // What cannot be seen now is not what was seen before.
         signal.number = reading.number();
+        signal.figures.clone_from(&reading.figures);
         signal.seen.push_back(Seen {
             answered,
             outcome: reading.outcome,
@@ -132,7 +135,10 @@ impl Signals {
             Ask::Streak => Some(signal.streak.count() as f64),
             Ask::Outage => Some(signal.streak.lasted()),
             Ask::Baseline => signal.usual,
-            Ask::Metric => signal.number,
+            Ask::Metric => match call.figure {
+                Some(name) => signal.figures.get(name).copied(),
+                None => signal.number,
+            },
             Ask::Elapsed => None,
         }
     }

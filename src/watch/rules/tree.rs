@@ -43,6 +43,8 @@ pub(super) enum Ask {
 pub(super) struct Call {
     pub(super) ask: Ask,
     pub(super) probe: Option<ProbeName>,
+    /// The name of the number that is meant, where the probe tells several.
+    pub(super) figure: Option<&'static str>,
     pub(super) span: f64,
     pub(super) gives: Type,
     /// As it was written.

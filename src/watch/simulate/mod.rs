@@ -166,6 +166,7 @@ fn blank(name: &ProbeName) -> Reading {
         class: None,
         note: String::new(),
         latency: Duration::ZERO,
+        figures: std::collections::BTreeMap::new(),
     }
 }
 

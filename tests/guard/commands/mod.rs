@@ -8,6 +8,7 @@ mod elsewhere;
 mod endings;
 mod engines;
 mod everywhere;
+mod habits;
 mod hosts;
 mod interrupted;
 mod killed;

@@ -164,6 +164,7 @@ fn rollback(comparisons: u32) -> (Ending, u32, String) {
         command: Vec::new(),
         probes: Vec::new(),
         rule: Rule::default(),
+        is_gate_set: false,
         rules: Vec::new(),
         services: Services::default(),
         env_files: Vec::new(),

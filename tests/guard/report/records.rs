@@ -189,6 +189,7 @@ pub fn deployed() -> Journal {
                 expect_version: Some("1.4.2".into()),
                 irreversible: vec!["3 mails sent".into()],
                 phase: None,
+                changed: None,
             }),
         )
         .begun(30, Action::Watch)
@@ -288,5 +289,6 @@ pub fn reading(seconds: i64, outcome: Outcome) -> Reading {
             "200".into()
         },
         latency: Duration::from_millis(3),
+        figures: std::collections::BTreeMap::new(),
     }
 }

@@ -170,3 +170,39 @@ fn links_and_strangers_are_no_foreign_backups() {
     .unwrap();
     assert!(store.list().unwrap().is_empty());
 }
+
+#[test]
+fn names_with_stars_mean_the_file_of_that_time_and_a_commit_alone_is_something_to_go_back_to() {
+    let place = Place::new();
+    let project = place.root().join("project");
+    let backups = project.join("backups");
+    std::fs::create_dir_all(&backups).unwrap();
+    for stamp in ["20250101_000001", "20250202_000002"] {
+        std::fs::write(backups.join(format!("db_{stamp}.sql")), DUMP).unwrap();
+    }
+    std::fs::write(backups.join("minio_backup.tar.gz"), b"x").unwrap();
+    let info = |stamp: &str| {
+        format!(
+            "DEPLOYMENT_TIMESTAMP={stamp}\nBACKUP_DIR=./backups\nDB_BACKUP_FILE=\"./backups/db_*.sql\"\n\
+             MINIO_BACKUP_FILE=\"./backups/minio_*.tar.gz\"\nGIT_COMMIT=c0ffee1\n"
+        )
+    };
+    let marker = project.join(".last-deployment-backup");
+    let found = |stamp: &str| {
+        std::fs::write(&marker, info(stamp)).unwrap();
+        let all = guard::store::find_foreign(&project, None).unwrap();
+        all.into_iter()
+            .find(|foreign| foreign.timestamp.as_str() == stamp)
+            .unwrap()
+    };
+    let then = found("20250101_000001");
+    assert_eq!(kinds(&then), [ForeignKind::Sql, ForeignKind::ObjectsTarGzip]);
+    assert!(then.parts[0].path.ends_with("db_20250101_000001.sql"), "{then:?}");
+    assert_eq!(then.commit.as_deref(), Some("c0ffee1"));
+    // Two dumps of other times: nobody can tell which is meant. The commit is there all the same.
+    let other = found("20250303_000003");
+    assert_eq!(
+        (kinds(&other), other.commit.as_deref()),
+        (vec![ForeignKind::ObjectsTarGzip], Some("c0ffee1"))
+    );
+}

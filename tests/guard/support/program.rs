@@ -105,6 +105,16 @@ impl Program {
         Ran::of(&self.command(args).output().unwrap())
     }
 
+    /// The same as words for a shell, for lines of the docs that pipe its output on.
+    pub fn shell_words(&self) -> String {
+        let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
+        let state = quoted(&self.state.display().to_string());
+        let root = quoted(&self.state.with_extension("root").display().to_string());
+        let program = quoted(&binary().to_string_lossy());
+        let directory = quoted(&self.directory.display().to_string());
+        format!("env GUARD_STATE_DIR={state} GUARD_STATE_ROOT={root} NO_COLOR=1 {program} -C {directory}")
+    }
+
     /// Starts it, its output going to nobody.
     pub fn start(&self, args: &[&str]) -> Child {
         self.command(args)

@@ -98,6 +98,7 @@ fn seconds_until_bad(scene: &Scene, port: u16, strike: impl Fn()) -> (f64, Strin
                 class: answer.class,
                 note: answer.note,
                 latency: begun.elapsed().saturating_sub(asked),
+                figures: std::collections::BTreeMap::new(),
             };
             let _over = sender.send(reading);
         });
@@ -202,6 +203,7 @@ fn seconds_until_dead(what: &str, restart: &str) -> (f64, String) {
             class: answer.class,
             note: answer.note,
             latency: begun.elapsed().saturating_sub(asked),
+            figures: std::collections::BTreeMap::new(),
         });
         if let Verdict::Bad(finding) = judge.verdict(begun.elapsed().as_secs_f64()) {
             // On a busy machine, one that falls over and over may be seen running twice in a row in between.

@@ -32,6 +32,7 @@ pub fn reading(probe: &ProbeName, t: f64, outcome: Outcome) -> Reading {
         class: (outcome != Outcome::Ok).then_some(Class::Refused),
         note: String::new(),
         latency: Duration::from_millis(10),
+        figures: std::collections::BTreeMap::new(),
     }
 }
 

@@ -266,3 +266,52 @@ fn evidence_waits_for_its_samples() {
     );
     assert!((101.0..110.0).contains(&when), "{when}");
 }
+
+#[test]
+fn a_release_that_answers_and_never_well_is_given_up_after_three_usual_starts() {
+    let web = name("web");
+    let answering = |t| Reading {
+        class: Some(Class::Status),
+        note: "500".to_owned(),
+        ..reading(&web, t, Outcome::Failed)
+    };
+    let silent = |t| Reading {
+        class: Some(Class::Refused),
+        ..reading(&web, t, Outcome::Failed)
+    };
+    let ends = |rule: &Rule, at: &dyn Fn(f64) -> Reading| {
+        let mut judge = Judge::new(rule.clone(), vec![web.clone()]);
+        let times = (0..100).map(f64::from);
+        let mut ended = times.filter_map(|t| {
+            judge.take(&at(t));
+            (judge.verdict(t + 0.1) != Verdict::Undecided).then_some((t, judge.verdict(t + 0.1)))
+        });
+        ended.next().unwrap()
+    };
+    let usual = |seconds| Rule {
+        usual_start: Some(Duration::from_secs(seconds)),
+        ..Rule::default()
+    };
+    // It is not shorter than an outage has to last, and counts from the first answer.
+    let (when, verdict) = ends(&usual(2), &answering);
+    assert_eq!(when, 10.0);
+    assert!(
+        matches!(&verdict, Verdict::Bad(finding) if finding.cause == FindingCause::DeadOnArrival
+            && finding.sentence.contains("monitor.gate") && finding.sentence.contains("(500)")),
+        "{verdict:?}"
+    );
+    assert_eq!(ends(&usual(5), &answering).0, 15.0);
+    let late = |t| if t < 20.0 { silent(t) } else { answering(t) };
+    assert_eq!(ends(&usual(5), &late).0, 35.0);
+    // Nobody who is silent, or has answered well in between, is taken for such a one; and nothing is known at first.
+    assert_eq!(ends(&usual(5), &silent).0, 60.0);
+    let now_and_then = |t| {
+        if t % 8.0 == 7.0 {
+            reading(&web, t, Outcome::Ok)
+        } else {
+            answering(t)
+        }
+    };
+    assert_eq!(ends(&usual(2), &now_and_then).0, 60.0);
+    assert_eq!(ends(&Rule::default(), &answering).0, 60.0);
+}

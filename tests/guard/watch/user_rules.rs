@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use guard::model::health::{Class, FindingCause, Outcome, Reading, Rule, Verdict};
+use guard::model::health::{Class, FindingCause, Numbers, Outcome, Reading, Rule, Verdict};
 use guard::model::notice::Severity;
 use guard::model::section::Section;
 use guard::model::setting::{Problem, Source};
@@ -16,7 +16,15 @@ use crate::probes::item;
 fn rule(settings: &serde_json::Value) -> Result<UserRule, Vec<Problem>> {
     let (source, mut problems) = (Source::default(), Vec::new());
     let mut section = Section::new("rules.mine", &source, item(settings), &mut problems);
-    let read = UserRule::read("mine".parse().unwrap(), &mut section, &[name("web"), name("db")]);
+    let read = UserRule::read(
+        "mine".parse().unwrap(),
+        &mut section,
+        &[
+            (name("web"), Numbers::One),
+            (name("db"), Numbers::One),
+            (name("machine"), Numbers::Named(&["cpu", "disk"])),
+        ],
+    );
     section.finish();
     if problems.is_empty() {
         Ok(read.unwrap())
@@ -197,7 +205,7 @@ fn an_alert_waits_comes_again_and_grows_graver() {
 
 #[test]
 fn fault_k1_what_is_wrong_is_told_with_its_place_and_the_nearest_right_name() {
-    let probes = [name("backend"), name("db")];
+    let probes = [(name("backend"), Numbers::One), (name("db"), Numbers::One)];
     for (text, at, message, hint) in [
         (
             "failures('backnd', 5m) >= 3",
@@ -268,7 +276,7 @@ fn fault_k1_what_is_wrong_is_told_with_its_place_and_the_nearest_right_name() {
 
 #[test]
 fn nothing_that_is_typed_brings_the_parser_down() {
-    let probes = [name("backend"), name("db")];
+    let probes = [(name("backend"), Numbers::One), (name("db"), Numbers::One)];
     let pieces = [
         "(",
         ")",
@@ -316,4 +324,42 @@ fn every_function_is_on_the_page() {
         );
         assert!(!function.about.is_empty());
     }
+}
+
+#[test]
+fn a_number_that_no_probe_tells_is_refused_and_those_of_a_host_have_names() {
+    let probes = [
+        (name("web"), Numbers::One),
+        (name("port"), Numbers::None),
+        (name("machine"), Numbers::Named(&["cpu", "memory", "disk"])),
+    ];
+    for (text, message, hint) in [
+        ("metric('port') > 90", "never tells a number", "these do: web, machine"),
+        ("metric('machine') > 90", "tells several numbers", "'machine.disk'"),
+        ("metric('machine.dis') > 90", "tells no number \"dis\"", "disk"),
+        ("metric('web.disk') > 90", "there is no probe", ""),
+        ("failures('machine.disk', 1m) > 3", "there is no probe", ""),
+        ("get_latest_metric('port').value > 1", "never tells a number", ""),
+    ] {
+        let complaint = parse(text, &probes).expect_err(text);
+        assert!(complaint.message.contains(message), "{text}: {complaint:?}");
+        assert!(complaint.hint.unwrap_or_default().contains(hint), "{text}");
+    }
+    parse("failures('port', 1m) > 3 and metric('web') > 1", &probes).unwrap();
+
+    let full = rule(&json!({"when": "metric('machine.disk') > 90", "then": "rollback"})).unwrap();
+    let told = |disk: f64| Reading {
+        figures: [("cpu".to_owned(), 99.0), ("disk".to_owned(), disk)].into(),
+        note: "cpu 99 %, disk 91 %".to_owned(),
+        ..reading(&name("machine"), 0.0, Outcome::Ok)
+    };
+    let after = |disk: f64| {
+        let seen = watched(vec![full.clone()], 30, |t| Reading {
+            t,
+            ..told(if t >= 10.0 { disk } else { 50.0 })
+        });
+        seen.verdict
+    };
+    assert!(matches!(after(91.0), Verdict::Bad(_)));
+    assert_eq!(after(90.0), Verdict::Undecided);
 }

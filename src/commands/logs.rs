@@ -1,0 +1,71 @@
+//! `guard logs`: what the deploy and verify commands of a run have written.
+
+use serde_json::json;
+
+use super::refusal::{Outcome, Refusal};
+use super::request::LogsOf;
+use super::setup::Desk;
+use super::workbench::Bench;
+use crate::engine::crew::{DEPLOY_LOG, verify_log};
+use crate::journal::Run;
+use crate::model::exit::ExitCode;
+use crate::model::text;
+use crate::system::disk;
+
+/// Prints the logs of a run, each below its name. They were redacted when they were written.
+///
+/// # Errors
+/// There is no such run, or a log cannot be read.
+pub(super) fn logs(asked: &LogsOf, bench: &Bench, desk: &Desk) -> Outcome {
+    let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::REFUSED, error);
+    let to_history = |refusal: Refusal| refusal.next("to see the runs", format!("{} history", desk.style.program));
+    let runs = bench.runs.list().map_err(|error| refused(&error))?;
+    for run in &runs {
+        if asked.run.as_ref().is_some_and(|name| name != run.id.as_str()) {
+            continue;
+        }
+        let logs = logs_of(run).map_err(|error| refused(&error))?;
+        if logs.is_empty() && asked.run.is_none() {
+            continue;
+        }
+        if desk.style.json {
+            let logs: Vec<_> = logs
+                .iter()
+                .map(|(name, log)| json!({ "name": name, "text": log }))
+                .collect();
+            return Ok(
+                desk.answer(json!({ "run": run.id, "directory": run.directory.display().to_string(), "logs": logs }))
+            );
+        }
+        let mut shown = format!("{}: {}\n", run.id, run.directory.display());
+        if logs.is_empty() {
+            shown.push_str("this run ran no command of yours\n");
+        }
+        for (name, log) in &logs {
+            let lines = log.lines().map(|line| text::sanitised(line) + "\n");
+            shown.push_str(&format!("== {name}\n{}", lines.collect::<String>()));
+        }
+        desk.reporter.data(shown);
+        return Ok(ExitCode::DONE);
+    }
+    let what = match &asked.run {
+        Some(name) => format!("there is no run {name:?}"),
+        None => "no run has run a command yet".to_owned(),
+    };
+    Err(to_history(Refusal::new(ExitCode::USAGE, what)))
+}
+
+/// The logs that a run has, in the order in which they were written.
+fn logs_of(run: &Run) -> Result<Vec<(String, String)>, disk::DiskError> {
+    let checks = (1..).map(verify_log);
+    let mut logs = Vec::new();
+    for (number, name) in std::iter::once(DEPLOY_LOG.to_owned()).chain(checks).enumerate() {
+        match disk::read_optional(&run.directory.join(&name))? {
+            Some(bytes) => logs.push((name, String::from_utf8_lossy(&bytes).into_owned())),
+            // The deploy log may be missing where a rollback was verified.
+            None if number > 0 => break,
+            None => {}
+        }
+    }
+    Ok(logs)
+}
