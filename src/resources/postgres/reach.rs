@@ -62,8 +62,12 @@ impl Reach {
                     return Err(Trouble::no_container(service, &format!("it is {}", found.state)));
                 }
                 inside = variables(&found, cx)?;
-                let engine = ["DOCKER_HOST", "DOCKER_CONTEXT"].map(|name| cx.environment.text(name).unwrap_or_default());
-                place = Some(format!("service {service} of project {project} {}", engine.join(" ").trim()));
+                let engine =
+                    ["DOCKER_HOST", "DOCKER_CONTEXT"].map(|name| cx.environment.text(name).unwrap_or_default());
+                place = Some(format!(
+                    "service {service} of project {project} {}",
+                    engine.join(" ").trim()
+                ));
                 container = Some(found.id);
             }
             Way::Url(url) => target = Target::of_url(url.expose()).map_err(|why| Trouble::bad_url(&why))?,
@@ -251,7 +255,12 @@ fn variables(container: &Container, cx: &Context) -> Result<Vec<(String, String)
     let text = String::from_utf8_lossy(&read(&["env"])?.stdout).into_owned();
     let pairs = text.lines().filter_map(|line| line.split_once('='));
     let mut pairs: Vec<(String, String)> = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let told = |name: &str| pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    let told = |name: &str| {
+        pairs
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.clone())
+    };
     let file = told("POSTGRES_PASSWORD_FILE");
     let data = told("PGDATA").unwrap_or_else(|| "/var/lib/postgresql/data".to_owned());
     if let Some(file) = file {

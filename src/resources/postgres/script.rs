@@ -168,7 +168,10 @@ fn database_in(arguments: &str) -> Option<String> {
         // `"dbname='it''s'"`, quoted for psql, and inside for libpq.
         let conninfo = conninfo.trim().trim_matches('"').replace("\"\"", "\"");
         let value = conninfo.strip_prefix("dbname=")?;
-        let value = value.strip_prefix('\'').and_then(|value| value.strip_suffix('\'')).unwrap_or(value);
+        let value = value
+            .strip_prefix('\'')
+            .and_then(|value| value.strip_suffix('\''))
+            .unwrap_or(value);
         return Some(value.replace("\\'", "'").replace("\\\\", "\\"));
     }
     if let Some(quoted) = arguments.strip_prefix('"') {
@@ -280,7 +283,9 @@ fn dollar_tag(text: &[u8]) -> Option<Vec<u8>> {
     let end = text.iter().skip(1).position(|byte| *byte == b'$')? + 2;
     let tag = text.get(..end)?;
     let inner = tag.get(1..end - 1)?;
-    let is_name = inner.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte > 127);
+    let is_name = inner
+        .iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte > 127);
     (is_name && !inner.first().is_some_and(u8::is_ascii_digit)).then(|| tag.to_owned())
 }
 
@@ -301,8 +306,7 @@ mod tests {
     #[test]
     fn only_the_restrictions_of_a_dump_are_left_out() {
         let script = "\\restrict abc\nCREATE TABLE t (x text);\nCOPY public.t (x) FROM stdin;\n\\restrict data\n\\connect data\n\\.\n\\! id\n\\unrestrict abc\nEND";
-        let expected =
-            "CREATE TABLE t (x text);\nCOPY public.t (x) FROM stdin;\n\\restrict data\n\\connect data\n\\.\n\\! id\nEND";
+        let expected = "CREATE TABLE t (x text);\nCOPY public.t (x) FROM stdin;\n\\restrict data\n\\connect data\n\\.\n\\! id\nEND";
         assert_eq!(poured(script, None), expected);
     }
 
