@@ -25,6 +25,8 @@ pub(super) struct Kept {
     pub bytes: Option<u64>,
     /// The backup with which it goes.
     pub backup: Timestamp,
+    /// Whether `guard salvage` can bring rows of it back.
+    pub rows: bool,
 }
 
 impl Kept {
@@ -66,6 +68,7 @@ fn of_run(run: &Run, resources: &[Owned], bench: &Bench) -> Vec<Kept> {
             places: displaced.kept_as.clone(),
             bytes,
             backup: history.plan().backup.clone(),
+            rows: displaced.holds_rows(),
         }
     });
     kept.collect()

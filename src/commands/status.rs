@@ -98,6 +98,12 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
     let good = good.map_or_else(|| "none".to_owned(), |backup| backup.timestamp().to_string());
     lines.push(format!("known good   {good}"));
     lines.extend(kept.iter().map(|kept| format!("kept         {}", kept.sentence())));
+    lines.extend(kept.iter().filter(|kept| kept.rows).map(|kept| {
+        format!(
+            "             rows of {}: `{} salvage {}` brings them back",
+            kept.resource, desk.style.program, kept.run
+        )
+    }));
     let weight: u64 = kept.iter().filter_map(|kept| kept.bytes).sum();
     if kept.len() > 1 {
         lines.push(format!("             {} in all", text::bytes(weight)));

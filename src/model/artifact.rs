@@ -122,6 +122,17 @@ pub struct Displaced {
     pub kept_as: Vec<String>,
 }
 
+/// The key in the details of what was displaced that says that it has rows, which `guard salvage` can bring back.
+pub const ROWS: &str = "rows";
+
+impl Displaced {
+    /// Whether it has rows that `guard salvage` can bring back.
+    #[must_use]
+    pub fn holds_rows(&self) -> bool {
+        self.details.get(ROWS).and_then(Value::as_bool).unwrap_or_default()
+    }
+}
+
 /// What a restore took along from the displaced state, so that the live resource is meant to differ from the copy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CarriedOver {

@@ -44,6 +44,11 @@ impl Closing {
         if matches!(ending, Ending::Withheld(_)) && withheld(course).any(|why| why.starts_with(GONE)) {
             (purpose, command) = ("to see which backups are left", "list".to_owned());
         }
+        if let (Ending::RolledBack(_), Some(opened), false) = (ending, &course.opened, course.salvageable().is_empty())
+        {
+            purpose = "to bring rows back that were discarded";
+            command = format!("salvage {}", opened.run);
+        }
         let mut production = ending.production_after(kind);
         if is_unseen(course) {
             (sentence, production) = unseen(ending, has_done(course, StageName::Verify), sentence, production);

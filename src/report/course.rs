@@ -9,7 +9,7 @@ use crate::model::artifact::{Artifact, Displaced, Prepared};
 use crate::model::fact::{Actor, Deployed, Ending, Fact, Failure, Record, Turn, Yield};
 use crate::model::health::Tally;
 use crate::model::intervention::Intervention;
-use crate::model::name::RunId;
+use crate::model::name::{ResourceName, RunId};
 use crate::model::plan::{Plan, StageName, Step, StepId};
 
 /// What the records of one run say, up to the last of them.
@@ -281,6 +281,25 @@ impl Course {
                     .flat_map(|leg| &leg.steps)
                     .any(|(step, state)| step.id == mishap.step && *state == State::Failed)
         })
+    }
+
+    /// The resources of which rows were discarded that `guard salvage` can bring back.
+    #[must_use]
+    pub fn salvageable(&self) -> Vec<&ResourceName> {
+        let loses = |name: &ResourceName| {
+            let of_it = self
+                .prepared
+                .iter()
+                .filter(|prepared| prepared.work.is_needed() && &prepared.resource == name);
+            of_it.flat_map(|prepared| &prepared.price).any(|price| {
+                let drops = price.starts_with("drops the new table ") && !price.ends_with(" 0 rows");
+                drops || price.starts_with("discards ") || price.starts_with("undoes changes ")
+            })
+        };
+        let held = self.displaced.iter().filter(|displaced| displaced.holds_rows());
+        held.map(|displaced| &displaced.resource)
+            .filter(|name| loses(name))
+            .collect()
     }
 
     /// What going back costs, resource by resource, each a sentence.

@@ -33,7 +33,7 @@ pub fn incident(records: &[Record], readings: &[Reading], redaction: &Redaction,
     section(
         &mut text,
         "What was lost",
-        &course.price(),
+        &lost(&course, program),
         "Nothing that guard knows of.",
     );
     section(
@@ -146,6 +146,20 @@ fn put_back(course: &Course) -> Vec<String> {
         }
     };
     course.prepared.iter().map(sentence).collect()
+}
+
+/// What going back cost, and the command that brings rows back.
+fn lost(course: &Course, program: &str) -> Vec<String> {
+    let mut lines = course.price();
+    let names: Vec<&str> = course.salvageable().into_iter().map(|name| name.as_str()).collect();
+    if let (false, Some(opened)) = (names.is_empty(), &course.opened) {
+        lines.push(format!(
+            "rows of {} can be had again: `{program} salvage {}` writes them to files, `--tables NAME,…` puts them back",
+            names.join(", "),
+            opened.run
+        ));
+    }
+    lines
 }
 
 fn kept(course: &Course) -> Vec<String> {

@@ -147,6 +147,10 @@ impl Resource for Placed {
         self.inner.price(artifact, &self.there(cx))
     }
 
+    fn try_back(&self, newest: Option<&Artifact>, cx: &Context, survey: &mut Survey) {
+        self.inner.try_back(newest, &self.there(cx), survey);
+    }
+
     fn holds_rows(&self, displaced: &Displaced) -> bool {
         self.inner.holds_rows(displaced)
     }

@@ -3,6 +3,7 @@
 //! The script is code. What it may do in the database is the server's to decide; `psql` itself is forbidden to obey it: a
 //! script can name programs of the host in lines that begin with a backslash.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -14,6 +15,7 @@ use super::capture::copy;
 use super::catalog::look;
 use super::prepare::drop_own;
 use super::reach::Reach;
+use super::script::{self, Reading};
 use super::sql::Aside;
 use super::trouble::{explained, is_no_database};
 use crate::model::artifact::Artifact;
@@ -22,9 +24,6 @@ use crate::model::foreign::{Material, Part};
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
 use crate::system::disk::{At, sha256_hex};
-
-/// The longest line that is looked at as a whole; a longer one is data.
-const LINE: u64 = 64 * 1024;
 
 pub(super) fn adopt(of: &Postgres, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact> {
     let Part::Sql { path, gzip } = &material.part else {
@@ -44,7 +43,7 @@ pub(super) fn adopt(of: &Postgres, material: &Material, slot: &Slot, cx: &Contex
     reach.run(maintenance, &live.properties.creation(&side), cx)?;
     let mut beside = reach.clone();
     beside.database.clone_from(&side);
-    let copied = load(&beside, path, *gzip, cx)
+    let copied = load(&beside, &reach.database, path, *gzip, cx)
         .and_then(|()| reach.run(maintenance, &live.properties.application(&side), cx))
         .and_then(|_| copy(of, &beside, &reach.database, Some(material.taken_at), slot, cx));
     let dropped = drop_own(&reach, maintenance, &side, Aside::Side, &cx.unstoppable());
@@ -66,7 +65,7 @@ pub(super) fn adopt(of: &Postgres, material: &Material, slot: &Slot, cx: &Contex
 }
 
 /// Loads a script in one transaction that ends at its first error.
-fn load(side: &Reach, path: &Path, gzip: bool, cx: &Context) -> Result<()> {
+fn load(side: &Reach, live: &str, path: &Path, gzip: bool, cx: &Context) -> Result<()> {
     let file = File::open(path).at("open", path)?;
     let total = file.metadata().at("look at", path)?.len();
     let connection = side.connection(&side.database);
@@ -84,6 +83,7 @@ fn load(side: &Reach, path: &Path, gzip: bool, cx: &Context) -> Result<()> {
         .collect();
     let call = side.program("psql", true, &args);
     let word = secret_word()?;
+    let reading = reading(side, live, path, gzip, cx)?;
     let what = format!("load {}", path.file_name().unwrap_or_default().to_string_lossy());
     let mut done = 0;
     let counted = Counted {
@@ -93,21 +93,39 @@ fn load(side: &Reach, path: &Path, gzip: bool, cx: &Context) -> Result<()> {
             cx.progress(&what, done, Some(total));
         },
     };
-    let mut script: Box<dyn BufRead + Send + '_> = if gzip {
-        Box::new(BufReader::new(MultiGzDecoder::new(BufReader::with_capacity(
-            256 * 1024,
-            counted,
-        ))))
-    } else {
-        Box::new(BufReader::with_capacity(256 * 1024, counted))
-    };
+    let mut script = unpacked(counted, gzip);
     let mut feed = |writer: &mut dyn Write| {
         writer.write_all(format!("\\restrict {word}\n").as_bytes())?;
-        pour(&mut *script, writer)
+        script::pour(&mut *script, &reading, writer)
     };
     let pushed = cx.push(&call, &mut feed);
     pushed.map_err(|error| refused(explained(error, &side.database), path))?;
     side.run(&side.database, "ANALYZE;", cx).map(|_| ())
+}
+
+/// A file's text.
+fn unpacked<'a>(file: impl Read + Send + 'a, gzip: bool) -> Box<dyn BufRead + Send + 'a> {
+    let file = BufReader::with_capacity(256 * 1024, file);
+    if gzip {
+        Box::new(BufReader::new(MultiGzDecoder::new(file)))
+    } else {
+        Box::new(file)
+    }
+}
+
+/// What a script is read with: the part that is this database's, and the settings that the server knows.
+fn reading(side: &Reach, live: &str, path: &Path, gzip: bool, cx: &Context) -> Result<Reading> {
+    let file = File::open(path).at("open", path)?;
+    let found = script::databases(&mut *unpacked(file, gzip)).at("read", path)?;
+    let database = script::choose(&found, live).map_err(|why| {
+        ResourceError::bad_copy(format!("{} was not loaded: {why}", path.display()))
+            .with_hint("set `database` to the one that is meant, or take it out of the file by hand")
+    })?;
+    let settings: Vec<String> = side.rows(&side.database, "SELECT to_jsonb(lower(name)) FROM pg_settings;", cx)?;
+    let mut settings: BTreeSet<String> = settings.into_iter().collect();
+    // Those that no view lists, and which every dump begins with.
+    settings.extend(["role", "session", "local", "transaction", "session_authorization"].map(str::to_owned));
+    Ok(Reading { database, settings })
 }
 
 /// What psql said of a script, in words that help.
@@ -140,31 +158,6 @@ fn refused(error: ResourceError, path: &Path) -> ResourceError {
     }
 }
 
-/// Hands a script on, without the two lines by which newer dumps forbid psql to obey: that is forbidden already, by a word
-/// that the script cannot know.
-fn pour(script: &mut dyn BufRead, writer: &mut dyn Write) -> io::Result<()> {
-    let (mut is_data, mut is_start) = (false, true);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        if (&mut *script).take(LINE).read_until(b'\n', &mut line)? == 0 {
-            return Ok(());
-        }
-        let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        let text = text.strip_suffix(b"\r").unwrap_or(text);
-        let begins = |word: &[u8]| is_start && text.starts_with(word);
-        if is_data {
-            is_data = !(is_start && text == b"\\.");
-        } else if begins(b"COPY ") && text.ends_with(b" FROM stdin;") {
-            is_data = true;
-        } else if begins(b"\\restrict ") || begins(b"\\unrestrict ") {
-            continue;
-        }
-        is_start = line.ends_with(b"\n");
-        writer.write_all(&line)?;
-    }
-}
-
 /// A word that nobody can guess.
 fn secret_word() -> Result<String> {
     let source = Path::new("/dev/urandom");
@@ -186,20 +179,5 @@ impl<F: FnMut(u64)> Read for Counted<F> {
         let count = self.input.read(buffer)?;
         (self.tell)(count as u64);
         Ok(count)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::pour;
-
-    #[test]
-    fn only_the_restrictions_of_a_dump_are_left_out() {
-        let script = "\\restrict abc\nCREATE TABLE t (x text);\nCOPY public.t (x) FROM stdin;\n\\restrict data\n\\N\n\\.\n\\! id\n\\unrestrict abc\nEND";
-        let mut out = Vec::new();
-        pour(&mut script.as_bytes(), &mut out).unwrap();
-        let expected =
-            "CREATE TABLE t (x text);\nCOPY public.t (x) FROM stdin;\n\\restrict data\n\\N\n\\.\n\\! id\nEND";
-        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }

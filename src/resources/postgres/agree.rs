@@ -53,6 +53,8 @@ pub(super) fn agree(reach: &Reach, maintenance: &str, details: &Details, cx: &Co
     if let (Some(ours), Some(theirs)) = (&missing.system_identifier, &details.server.system_identifier)
         && ours != theirs
         && !reach.any_server
+        // The server of the same service was made anew, as by `docker compose down -v`: that is what a backup is for.
+        && (details.place.is_none() || details.place != reach.place)
     {
         let what = format!(
             "the backup was taken from another cluster: its identifier is {theirs}, and that of this server {ours}"

@@ -96,7 +96,11 @@ pub(super) fn copy(
         Written::Stream(entry) => vec![entry],
     };
     let fingerprint = catalog.fingerprint();
-    let details = Details::from_catalog(catalog, name, &dump_version, taken_at).written()?;
+    let details = Details {
+        place: reach.place.clone(),
+        ..Details::from_catalog(catalog, name, &dump_version, taken_at)
+    };
+    let details = details.written()?;
     Ok(Artifact {
         resource: of.name.clone(),
         project: None,

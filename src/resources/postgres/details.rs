@@ -33,6 +33,9 @@ pub(super) struct Details {
     #[serde(default)]
     pub(super) surroundings: Surroundings,
     pub(super) taken_at: DateTime<Utc>,
+    /// Where the server was, where that stays the same when it is made anew: a compose service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) place: Option<String>,
     /// In which manner it loads.
     #[serde(default, skip_serializing_if = "Manner::is_plain")]
     pub(super) manner: Manner,
@@ -63,6 +66,7 @@ impl Details {
             roles: catalog.roles,
             surroundings: catalog.surroundings,
             taken_at,
+            place: None,
             manner: Manner::default(),
             loaded: None,
         }

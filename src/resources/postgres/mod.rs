@@ -24,6 +24,7 @@ mod reach;
 mod removal;
 mod risks;
 mod schema;
+mod script;
 mod session;
 mod settings;
 mod sql;
@@ -69,6 +70,8 @@ struct Postgres {
     database: Option<String>,
     user: Option<String>,
     password_env: Option<String>,
+    /// The port in a service's container, where it cannot be found there.
+    port: Option<u16>,
     lock_wait: Duration,
     stall: Duration,
     any_server: bool,

@@ -1,5 +1,7 @@
 //! How a server is reached: by the programs inside its container, or by the host's own over the network.
 
+use std::collections::BTreeMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -13,7 +15,7 @@ use crate::model::secret::Secret;
 use crate::resources::Result;
 use crate::system::call::Call;
 use crate::system::context::Context;
-use crate::system::docker;
+use crate::system::docker::{self, Container};
 
 /// Text forms that depend on nobody's settings, so that two looks at the same rows see the same.
 const PRELUDE: &str = "SET search_path = pg_catalog; SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; \
@@ -30,6 +32,8 @@ const ENCODING: &str = "SELECT pg_catalog.set_config('client_encoding', \
 pub(super) struct Reach {
     container: Option<String>,
     target: Target,
+    /// Where a server in a container is, in words that stay the same when it is made anew.
+    pub(super) place: Option<String>,
     /// The live database.
     pub(super) database: String,
     password: Option<Secret>,
@@ -49,6 +53,7 @@ impl Reach {
         let mut target = Target::default();
         let mut container = None;
         let mut inside = Vec::new();
+        let mut place = None;
         match &of.way {
             Way::Service { service, project } => {
                 let found = docker::container_by_service(cx, project, service).map_err(Trouble::engine)?;
@@ -56,7 +61,13 @@ impl Reach {
                 if !found.is_running() {
                     return Err(Trouble::no_container(service, &format!("it is {}", found.state)));
                 }
-                inside = variables(&found.id, cx)?;
+                inside = variables(&found, cx)?;
+                let engine =
+                    ["DOCKER_HOST", "DOCKER_CONTEXT"].map(|name| cx.environment.text(name).unwrap_or_default());
+                place = Some(format!(
+                    "service {service} of project {project} {}",
+                    engine.join(" ").trim()
+                ));
                 container = Some(found.id);
             }
             Way::Url(url) => target = Target::of_url(url.expose()).map_err(|why| Trouble::bad_url(&why))?,
@@ -71,6 +82,10 @@ impl Reach {
         let user = user.or_else(|| told("PGUSER")).or_else(|| told("POSTGRES_USER"));
         let user = user.or_else(|| container.is_some().then(|| "postgres".to_owned()));
         target.put("user", user.as_deref().unwrap_or_default());
+        // Where the server in the container listens, unless it is as usual: its socket has another name then.
+        let port = of.port.map(|port| port.to_string());
+        target.put("port", &port.or_else(|| told(PORT)).unwrap_or_default());
+        target.put("host", &told(SOCKET).unwrap_or_default());
         let database = of.database.clone().or_else(|| target.database.clone());
         let database = database.or_else(|| told("PGDATABASE")).or_else(|| told("POSTGRES_DB"));
         let database = database.or_else(|| outside("PGDATABASE").map(str::to_owned)).or(user);
@@ -97,6 +112,7 @@ impl Reach {
         Ok(Self {
             container,
             target,
+            place,
             database: database.ok_or_else(Trouble::no_database_named)?,
             password,
             lock_wait: of.lock_wait.as_millis(),
@@ -215,21 +231,54 @@ impl Reach {
     }
 }
 
-/// The variables of a container, as a program in it sees them; a password kept in a file is read from there.
-fn variables(container: &str, cx: &Context) -> Result<Vec<(String, String)>> {
+/// What [`variables`] calls the port and the directory of the server's socket where they are not the usual ones.
+const PORT: &str = " port";
+const SOCKET: &str = " socket";
+const USUAL_PORT: &str = "5432";
+const USUAL_SOCKETS: [&str; 3] = ["", "/var/run/postgresql", "/tmp"];
+
+/// What is known of containers that were asked before, by their id and start.
+static KNOWN: LazyLock<Mutex<BTreeMap<String, Vec<(String, String)>>>> = LazyLock::new(Mutex::default);
+
+/// The variables of a container, as a program in it sees them; a password kept in a file is read from there, and where the
+/// server listens from the file that it writes when it starts.
+fn variables(container: &Container, cx: &Context) -> Result<Vec<(String, String)>> {
+    let key = format!("{} {}", container.id, container.started_at);
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(pairs) = known().get(&key) {
+        return Ok(pairs.clone());
+    }
     let read = |words: &[&str]| {
-        let output = cx.output(&docker::exec(container, &[], false, words));
+        let output = cx.output(&docker::exec(&container.id, &[], false, words));
         output.map_err(|error| Trouble::engine(docker::explained(error)))
     };
     let text = String::from_utf8_lossy(&read(&["env"])?.stdout).into_owned();
     let pairs = text.lines().filter_map(|line| line.split_once('='));
     let mut pairs: Vec<(String, String)> = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let file = pairs
-        .iter()
-        .find(|(name, _)| name == "POSTGRES_PASSWORD_FILE")
-        .map(|(_, file)| file.clone());
+    let told = |name: &str| {
+        pairs
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.clone())
+    };
+    let file = told("POSTGRES_PASSWORD_FILE");
+    let data = told("PGDATA").unwrap_or_else(|| "/var/lib/postgresql/data".to_owned());
     if let Some(file) = file {
         pairs.push(("POSTGRES_PASSWORD".to_owned(), read(&["cat", "--", &file])?.text()));
     }
+    // Process, directory, start, port, socket's directory; whoever may not read it goes by what is usual.
+    let Ok(standing) = read(&["cat", "--", &format!("{data}/postmaster.pid")]) else {
+        return Ok(pairs);
+    };
+    let standing = standing.text();
+    let mut lines = standing.lines().skip(3).map(str::trim);
+    let (port, socket) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    if !port.is_empty() && port != USUAL_PORT {
+        pairs.push((PORT.to_owned(), port.to_owned()));
+    }
+    if !USUAL_SOCKETS.contains(&socket) {
+        pairs.push((SOCKET.to_owned(), socket.to_owned()));
+    }
+    known().insert(key, pairs.clone());
     Ok(pairs)
 }

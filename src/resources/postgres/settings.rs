@@ -24,6 +24,12 @@ pub(super) fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) 
     let database = section.text("database");
     let user = section.text("user");
     let password_env = section.text("password_env");
+    let port = section
+        .whole("port", 1..=65535)
+        .and_then(|port| u16::try_from(port).ok());
+    if section.has("url") && port.is_some() {
+        section.problem("port", "stands in the `url`; `port` is for a `service`", None);
+    }
     let lock_wait = section.duration("lock_wait");
     let stall = section.duration("stall");
     let servers = [("same", false), ("any", true)];
@@ -77,6 +83,7 @@ pub(super) fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) 
         database,
         user,
         password_env,
+        port,
         lock_wait: lock_wait.unwrap_or(LOCK_WAIT),
         stall: stall.unwrap_or(STALL),
         any_server,

@@ -30,6 +30,9 @@ struct Kept {
     /// The cluster and the user, as [`Staging`] has them: what was displaced together comes back together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     together: Option<String>,
+    /// [`crate::model::artifact::ROWS`]: always, since it is a whole database.
+    #[serde(default)]
+    rows: bool,
 }
 
 /// Swaps in what was prepared, together with those of the same cluster in `beside`.
@@ -58,6 +61,7 @@ pub(super) fn restore(
         compared,
         carried,
         together: together.clone(),
+        rows: true,
     };
     let reach = Reach::open(of, cx)?;
     let maintenance = reach.maintenance(cx)?;
@@ -155,6 +159,7 @@ pub(super) fn undo(of: &Postgres, displaced: &Displaced, beside: &[&Displaced], 
         compared: false,
         carried: None,
         together: together.clone(),
+        rows: true,
     };
     let outgoing =
         turned(&incoming).ok_or_else(|| ResourceError::new(format!("{incoming:?} is not a name that guard gives")))?;

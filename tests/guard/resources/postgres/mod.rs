@@ -14,6 +14,7 @@ mod servers;
 mod standby;
 mod swap;
 mod together;
+mod zoo;
 
 use guard::resources::{Resource, Site, Slot};
 
