@@ -9,6 +9,7 @@ use super::journey::{Departure, depart};
 use super::locks;
 use super::plan;
 use super::refusal::{Outcome, Refusal};
+use super::remembered;
 use super::request::{Deploy, Selection};
 use super::session;
 use super::setup::Desk;
@@ -18,6 +19,7 @@ use crate::model::event::Level;
 use crate::model::exit::ExitCode;
 use crate::model::name::{RunId, RunKind, Timestamp};
 use crate::model::setting::nearest;
+use crate::model::text;
 use crate::watch;
 
 /// Deploys.
@@ -37,6 +39,14 @@ pub(super) fn deploy(asked: &Deploy, bench: &Bench, desk: &Desk) -> Outcome {
         return Err(refusal.next("to find what there is", format!("{} init --print", desk.style.program)));
     }
     check::refuse_obstacles(bench, desk, &resources, Some(&asked.command))?;
+    remembered::refuse_failed(asked, &resources, bench, desk)?;
+    if let Some(limit) = bench.settings.policy.rollback_timeout {
+        let limit = text::duration(limit);
+        bench.cx.note(
+            Level::Info,
+            format!("a way back may take {limit}: then nothing more of it is begun, what ran is started, and `{} resume` goes on", desk.style.program),
+        );
+    }
     if !bench.settings.probes.is_empty() {
         bench.cx.note(Level::Info, watch::words(&bench.rule()));
     }

@@ -48,6 +48,7 @@ fn deploy(flags: &mut Flags, asked: &Deploy) {
     text(flags, "monitor.error_threshold", asked.error_threshold.as_ref());
     text(flags, "monitor.min_samples", asked.min_samples.as_ref());
     text(flags, "policy.timeout", asked.timeout.as_ref());
+    text(flags, "policy.rollback_timeout", asked.rollback_timeout.as_ref());
     text(flags, "policy.data_restore", asked.data_restore.as_ref());
     set(flags, "policy.allow_unhealthy_baseline", asked.allow_unhealthy_baseline);
     patience(flags, &asked.patience);
@@ -55,6 +56,7 @@ fn deploy(flags: &mut Flags, asked: &Deploy) {
 }
 
 fn rollback(flags: &mut Flags, asked: &Rollback) {
+    text(flags, "policy.rollback_timeout", asked.rollback_timeout.as_ref());
     text(flags, "policy.data_restore", asked.data_restore.as_ref());
     set(flags, "confirm", asked.yes);
     patience(flags, &asked.patience);

@@ -7,6 +7,7 @@ use super::everywhere;
 use super::luggage::Luggage;
 use super::notices::Herald;
 use super::refusal::{Outcome, Refusal};
+use super::remembered;
 use super::retention;
 use super::setup::Desk;
 use super::standby::{self, Attended};
@@ -137,6 +138,9 @@ fn drive_to_end(
             // The failed release stays, for people to look at.
             crew.take_page_down(&crew.cx);
         }
+        let command = Some(&crew.command).filter(|command| !command.is_empty());
+        let command = command.unwrap_or(&ledger.history().plan().command);
+        remembered::remember(run, ledger.history(), ending, command, bench);
         retention::after(ledger.history(), ending, crew, bench);
         retention::shut(crew, bench);
     }

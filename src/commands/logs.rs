@@ -6,7 +6,7 @@ use super::refusal::{Outcome, Refusal};
 use super::request::LogsOf;
 use super::setup::Desk;
 use super::workbench::Bench;
-use crate::engine::crew::{DEPLOY_LOG, verify_log};
+use crate::engine::crew::{DEPLOY_LOG, check_log};
 use crate::journal::Run;
 use crate::model::exit::ExitCode;
 use crate::model::text;
@@ -57,14 +57,20 @@ pub(super) fn logs(asked: &LogsOf, bench: &Bench, desk: &Desk) -> Outcome {
 
 /// The logs that a run has, in the order in which they were written.
 fn logs_of(run: &Run) -> Result<Vec<(String, String)>, disk::DiskError> {
-    let checks = (1..).map(verify_log);
     let mut logs = Vec::new();
-    for (number, name) in std::iter::once(DEPLOY_LOG.to_owned()).chain(checks).enumerate() {
-        match disk::read_optional(&run.directory.join(&name))? {
-            Some(bytes) => logs.push((name, String::from_utf8_lossy(&bytes).into_owned())),
-            // The deploy log may be missing where a rollback was verified.
-            None if number > 0 => break,
-            None => {}
+    let mut take = |name: String| -> Result<bool, disk::DiskError> {
+        let Some(bytes) = disk::read_optional(&run.directory.join(&name))? else {
+            return Ok(false);
+        };
+        logs.push((name, String::from_utf8_lossy(&bytes).into_owned()));
+        Ok(true)
+    };
+    take(DEPLOY_LOG.to_owned())?;
+    for stage in ["verify", "prove"] {
+        for number in 1.. {
+            if !take(check_log(stage, number))? {
+                break;
+            }
         }
     }
     Ok(logs)

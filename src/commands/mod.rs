@@ -31,6 +31,7 @@ mod packaging;
 pub mod plan;
 mod prompt;
 pub mod refusal;
+mod remembered;
 pub mod request;
 mod resume;
 mod retention;
@@ -119,7 +120,7 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::Deploy(asked) => deploy::deploy(&asked, &bench, desk),
         Request::Rollback(asked) if asked.undo => undo::undo(&asked, &bench, desk),
         Request::Rollback(asked) => rollback::rollback(&asked, &bench, desk),
-        Request::Resume(_) => resume::resume(bench, desk),
+        Request::Resume(asked) => resume::resume(&asked, bench, desk),
         Request::Abort(asked) => abort::abort(&asked, bench, desk),
         Request::Decide(asked) => decide::decide(&asked, &bench, desk),
         Request::List(_) => list::list(&bench, desk),

@@ -9,6 +9,7 @@ use super::locks;
 use super::luggage::{Luggage, Place};
 use super::notices::Herald;
 use super::refusal::{Outcome, Refusal};
+use super::request::Resume;
 use super::session::{self, state_of};
 use super::setup::Desk;
 use super::standby;
@@ -20,8 +21,9 @@ use crate::journal::{Journal, Run, Runs, State, strangeness};
 use crate::model::artifact::Displaced;
 use crate::model::event::Level;
 use crate::model::exit::ExitCode;
-use crate::model::fact::{Ending, Fact};
-use crate::model::name::RunKind;
+use crate::model::fact::Fact;
+use crate::model::name::{ResourceName, RunKind};
+use crate::model::setting::nearest;
 use crate::system::disk;
 use crate::system::leftovers::{await_acts, end_leftovers};
 
@@ -32,7 +34,7 @@ const MOMENT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Another run holds the lock, or the run cannot be understood or continued.
-pub(super) fn resume(bench: Bench, desk: &Desk) -> Outcome {
+pub(super) fn resume(asked: &Resume, bench: Bench, desk: &Desk) -> Outcome {
     let lock = session::begin(&bench, "guard resume")?;
     let Some(run) = open_run(&bench.runs)? else {
         if let Some(run) = untold(&bench)? {
@@ -48,7 +50,32 @@ pub(super) fn resume(bench: Bench, desk: &Desk) -> Outcome {
         return Ok(ExitCode::DONE);
     };
     let bench = as_begun(bench, &run, desk)?;
-    finish_run(&run, &bench, desk)
+    let skip = known(&asked.skip, &run)?;
+    take_up(&run, Going::On(&skip), &bench, desk)
+}
+
+/// The resources of a run by these names.
+///
+/// # Errors
+/// The run has none of that name.
+fn known(names: &[String], run: &Run) -> Result<Vec<ResourceName>, Refusal> {
+    let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::CUT_OFF, error);
+    let records = run.read().map_err(|error| refused(&error))?;
+    let history = History::of(&records).map_err(|error| refused(&error))?;
+    let there: Vec<&ResourceName> = history.plan().swapped().collect();
+    let find = |name: &String| {
+        let found = there.iter().find(|one| one.as_str() == name);
+        found.map(|one| (*one).clone()).ok_or_else(|| {
+            let all: Vec<&str> = there.iter().map(|one| one.as_str()).collect();
+            let why = nearest(name, all.iter().copied()).unwrap_or_else(|| format!("there are: {}", all.join(", ")));
+            Refusal::new(
+                ExitCode::USAGE,
+                format!("the run {} puts back nothing called {name:?}", run.id),
+            )
+            .because(why)
+        })
+    };
+    names.iter().map(find).collect()
 }
 
 /// Whether the run went as far as its deploy command, and somebody has removed its journal since.
@@ -94,7 +121,7 @@ fn untold(bench: &Bench) -> Result<Option<Run>, Refusal> {
 /// # Errors
 /// The run cannot be understood or continued.
 pub(super) fn finish_run(run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
-    take_up(run, true, bench, desk)
+    take_up(run, Going::On(&[]), bench, desk)
 }
 
 /// Does what a run that is over has left behind its last record: clears up, and writes its reports. Whoever calls holds the
@@ -103,10 +130,19 @@ pub(super) fn finish_run(run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
 /// # Errors
 /// The run cannot be understood.
 pub(super) fn tell_run(run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
-    take_up(run, false, bench, desk)
+    take_up(run, Going::Over, bench, desk)
 }
 
-fn take_up(run: &Run, goes_on: bool, bench: &Bench, desk: &Desk) -> Outcome {
+/// Whether a run is gone on with.
+#[derive(Clone, Copy)]
+enum Going<'a> {
+    /// It is; without these resources.
+    On(&'a [ResourceName]),
+    /// It is over, and only has to say so.
+    Over,
+}
+
+fn take_up(run: &Run, going: Going<'_>, bench: &Bench, desk: &Desk) -> Outcome {
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::CUT_OFF, error);
     let (journal, records) = Journal::open(&run.directory).map_err(|error| refused(&error))?;
     if let Some(why) = strangeness(&run.id, &records, &bench.actor) {
@@ -117,10 +153,9 @@ fn take_up(run: &Run, goes_on: bool, bench: &Bench, desk: &Desk) -> Outcome {
     }
     desk.reporter.recall(&records);
     let history = History::of(&records).map_err(|error| refused(&error))?;
-    let found = if goes_on {
-        found(&history)
-    } else {
-        format!("found {run}: it was over, and had not said so yet", run = run.id)
+    let found = match going {
+        Going::On(_) => found(&history),
+        Going::Over => format!("found {run}: it was over, and had not said so yet", run = run.id),
     };
     bench.cx.note(Level::Info, found);
     silence(run, &history, bench);
@@ -143,11 +178,13 @@ fn take_up(run: &Run, goes_on: bool, bench: &Bench, desk: &Desk) -> Outcome {
     let crew = bench.crew(cx, resources, undoing, seal)?;
     let ledger = Ledger::reopen(Box::new(journal), &records, herald.voice(), bench.cx.clock.clone());
     let mut ledger = ledger.map_err(|error| refused(&error))?;
-    if goes_on {
+    if let Going::On(skip) = going {
         let actor = bench.actor.clone();
-        ledger
-            .append(&Fact::Reopened { actor })
-            .map_err(|error| refused(&error))?;
+        let resources = skip.to_vec();
+        let left_out = (!resources.is_empty()).then_some(Fact::LeftOut { resources });
+        for fact in std::iter::once(Fact::Reopened { actor }).chain(left_out) {
+            ledger.append(&fact).map_err(|error| refused(&error))?;
+        }
     }
     finish(&mut ledger, &crew, run, &herald, bench, desk)
 }
@@ -170,7 +207,8 @@ pub(super) fn silence(run: &Run, history: &History, bench: &Bench) {
     }
 }
 
-/// The run that has to be finished: the newest that is open, or else the newest of all where it is stuck.
+/// The run that has to be finished: the newest that is open, or else the one that is stuck, where nothing since has put that
+/// right.
 ///
 /// # Errors
 /// The runs cannot be listed, or a journal cannot be read.
@@ -183,12 +221,7 @@ pub(super) fn open_run(runs: &Runs) -> Result<Option<Run>, Refusal> {
             return Ok(Some(run.clone()));
         }
     }
-    let newest = list
-        .into_iter()
-        .find(|run| !run.id.as_str().ends_with(RunKind::Backup.as_str()));
-    let Some(newest) = newest else { return Ok(None) };
-    let is_stuck = matches!(state_of(&newest)?, State::Closed(Ending::Stuck(_) | Ending::Unready(_)));
-    Ok(is_stuck.then_some(newest))
+    Ok(session::stuck(&list)?.cloned())
 }
 
 /// What was found, and what will be done, in a sentence.

@@ -26,7 +26,7 @@ use crate::model::event::Level;
 use crate::model::exit::ExitCode;
 use crate::model::fact::Ending;
 use crate::model::name::RunKind;
-use crate::model::plan::Plan;
+use crate::model::plan::{Plan, StageName};
 use crate::model::setting::Source;
 use crate::report::tables::Table;
 use crate::store::Backup;
@@ -45,7 +45,7 @@ pub(super) fn rollback(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome 
     bench.probes()?;
     let mut named = asked.backup_timestamp.clone();
     if let Some(foreign) = adopting::foreign(named.as_deref(), bench)? {
-        let resources = asked_for(bench.resources()?, asked)?;
+        let resources = asked_for(bench.resources()?, asked, desk)?;
         let adoption = Adoption::of(foreign, &resources)?;
         desk.reporter.data(adoption.outlook(desk)?);
         if asked.dry_run {
@@ -58,7 +58,7 @@ pub(super) fn rollback(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome 
         session::refuse_open(bench, desk)?;
     }
     let backup = choose(named.as_deref(), bench, desk)?;
-    let resources = asked_for(resources_of(&backup, bench)?, asked)?;
+    let resources = asked_for(resources_of(&backup, bench)?, asked, desk)?;
     let copied = |owned: &Owned| backup.manifest.artifact(owned.resource.name()).is_some();
     let resources: Vec<Owned> = resources.into_iter().filter(copied).collect();
     if resources.is_empty() {
@@ -171,12 +171,12 @@ pub(super) fn claim(kind: RunKind, bench: &Bench) -> Result<crate::journal::Run,
 }
 
 /// The resources that `--only` and `--service` leave.
-fn asked_for(resources: Vec<Owned>, asked: &Rollback) -> Result<Vec<Owned>, Refusal> {
+fn asked_for(resources: Vec<Owned>, asked: &Rollback, desk: &Desk) -> Result<Vec<Owned>, Refusal> {
     let selection = Selection {
         only: asked.only.clone(),
-        skip: Vec::new(),
+        skip: asked.skip.clone(),
     };
-    of_services(chosen(resources, &selection)?, &asked.service)
+    of_services(chosen(resources, &selection)?, &asked.service, &desk.style.program)
 }
 
 /// The resources as the settings in the backup declare them: the failed release may have changed the ones in force.
@@ -207,7 +207,7 @@ fn resources_of(backup: &Backup, bench: &Bench) -> Result<Vec<Owned>, Refusal> {
 }
 
 /// The resources of some services, `--service`.
-fn of_services(resources: Vec<Owned>, services: &[String]) -> Result<Vec<Owned>, Refusal> {
+fn of_services(resources: Vec<Owned>, services: &[String], program: &str) -> Result<Vec<Owned>, Refusal> {
     if services.is_empty() {
         return Ok(resources);
     }
@@ -220,10 +220,23 @@ fn of_services(resources: Vec<Owned>, services: &[String]) -> Result<Vec<Owned>,
                 .iter()
                 .map(|owned| owned.resource.name().to_string())
                 .collect();
-            return Err(
-                Refusal::new(ExitCode::USAGE, format!("no resource belongs to a service {service:?}"))
-                    .because(format!("the backup holds: {}", names.join(", "))),
-            );
+            let kept = resources
+                .iter()
+                .filter(|owned| owned.kind.restored_in != StageName::Data);
+            let kept: Vec<&str> = kept.map(|owned| owned.resource.name().as_str()).collect();
+            let refusal = Refusal::new(
+                ExitCode::USAGE,
+                format!("no resource belongs to a service {service:?} alone"),
+            )
+            .because(format!("the backup holds: {}", names.join(", ")));
+            return Err(if kept.is_empty() {
+                refusal
+            } else {
+                refusal.next(
+                    "to put back what services run from, and no data",
+                    format!("{program} rollback --only {}", kept.join(",")),
+                )
+            });
         }
     }
     Ok(resources

@@ -1,5 +1,7 @@
 //! What has to hold before anything is done: not inside another guard, the lock taken, no run unfinished.
 
+use std::collections::BTreeSet;
+
 pub(super) use super::locks::begin;
 use super::refusal::Refusal;
 use super::setup::Desk;
@@ -10,7 +12,8 @@ use crate::journal::{Journal, JournalError, Run, State};
 use crate::model::event::Level;
 use crate::model::exit::ExitCode;
 use crate::model::fact::{Ending, Fact, Turn};
-use crate::model::name::{RunKind, Timestamp};
+use crate::model::name::{ResourceName, RunKind, Timestamp};
+use crate::model::plan::Action;
 
 /// Closes runs that were cut off before they could touch anything, and refuses for one that has to be finished.
 ///
@@ -36,9 +39,6 @@ fn settle(bench: &Bench, desk: &Desk, refuses_stuck: bool) -> Result<(), Refusal
     for run in &list {
         match state_of(run)? {
             State::Open => {}
-            State::Closed(Ending::Stuck(_)) if refuses_stuck && is_newest(run, &list) => {
-                return Err(unfinished(run, desk));
-            }
             _ => continue,
         }
         let records = run.read().map_err(|error| unreadable(run, &error))?;
@@ -47,6 +47,13 @@ fn settle(bench: &Bench, desk: &Desk, refuses_stuck: bool) -> Result<(), Refusal
             return Err(unfinished(run, desk));
         }
         close_harmless(run, bench)?;
+    }
+    // One that put nothing back has left production as the release made it, which the next release may mend.
+    if refuses_stuck
+        && let Some(run) = stuck(&list)?
+        && matches!(state_of(run)?, State::Closed(Ending::Stuck(_)))
+    {
+        return Err(unfinished(run, desk));
     }
     super::sealing::forget(bench);
     let pinned = pinned(bench)?;
@@ -64,6 +71,72 @@ fn is_newest(run: &Run, list: &[Run]) -> bool {
     list.iter()
         .find(|other| !other.id.as_str().ends_with("-backup"))
         .is_some_and(|newest| newest.id == run.id)
+}
+
+/// The run by which production stands: the newest that did anything to it. One that only looked, or was turned away, changes
+/// nothing of that, whatever it ended with.
+///
+/// # Errors
+/// A journal is damaged, or of a newer guard.
+pub(super) fn standing(list: &[Run]) -> Result<Option<&Run>, Refusal> {
+    for run in list {
+        let touches = match state_of(run)? {
+            State::Empty | State::Closed(Ending::Captured | Ending::Untouched(_) | Ending::Unprepared(_)) => false,
+            State::Open | State::Closed(_) => !run.id.as_str().ends_with(RunKind::Backup.as_str()),
+        };
+        if touches {
+            return Ok(Some(run));
+        }
+    }
+    Ok(None)
+}
+
+/// The run that stopped half-way, and that nothing since has put right: a later rollback counts where it was proven, and for
+/// what it put back.
+///
+/// # Errors
+/// A journal is damaged, or of a newer guard.
+pub(super) fn stuck(list: &[Run]) -> Result<Option<&Run>, Refusal> {
+    let mut proven = BTreeSet::new();
+    let mut left = list;
+    while let Some(run) = standing(left)? {
+        let history = || {
+            let records = run.read().map_err(|error| unreadable(run, &error))?;
+            History::of(&records).map_err(|error| Refusal::of_error(ExitCode::UNFINISHED, &error))
+        };
+        match state_of(run)? {
+            State::Closed(Ending::Stuck(_) | Ending::Unready(_)) => {
+                let open = not_back(&history()?);
+                let is_right = !proven.is_empty() && open.is_subset(&proven);
+                return Ok((!is_right).then_some(run));
+            }
+            State::Closed(Ending::RolledBack(_)) if run.id.as_str().ends_with(RunKind::Rollback.as_str()) => {
+                proven.extend(history()?.plan().swapped().cloned());
+            }
+            _ => return Ok(None),
+        }
+        left = list
+            .iter()
+            .position(|other| other.id == run.id)
+            .and_then(|at| list.get(at + 1..))
+            .unwrap_or_default();
+    }
+    Ok(None)
+}
+
+/// What a run was to put back and did not.
+#[must_use]
+pub(super) fn not_back(history: &History) -> BTreeSet<ResourceName> {
+    let is_done = |name: &ResourceName| {
+        let acts = [Action::Restore(name.clone()), Action::Undo(name.clone())];
+        acts.iter().any(|act| history.yielded(act).is_some())
+    };
+    history
+        .plan()
+        .swapped()
+        .filter(|name| !is_done(name))
+        .cloned()
+        .collect()
 }
 
 /// How far a run has come.

@@ -9,6 +9,7 @@ use super::locks;
 use super::refusal::{Outcome, Refusal};
 use super::request::HistoryOf;
 use super::resume;
+use super::session;
 use super::setup::{Desk, width_of_stdout};
 use super::standby;
 use super::workbench::Bench;
@@ -41,6 +42,12 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
     let open = runs
         .iter()
         .find(|run| !matches!(run.state(), Ok(State::Empty | State::Closed(_))));
+    let open = match open {
+        Some(open) => Some(open),
+        None => session::stuck(&runs)?,
+    };
+    let stands_by = session::standing(&runs)?.filter(|run| newest.is_none_or(|newest| newest.id != run.id));
+    let stands_by = if open.is_some() { open } else { stands_by };
     let watcher = open.and_then(standby::standing_by);
     let listed = bench.store.list().map_err(|error| refused(&error))?;
     let target = bench.target();
@@ -55,6 +62,8 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
             "watcher": watcher.map(|process| process.pid),
             "frozen": frozen,
             "unfinished": open.map(|run| run.id.to_string()),
+            "stands_by": stands_by.or(newest).map(|run| run.id.to_string()),
+            "standing": stands_by.or(newest).and_then(outcome),
             "last_run": newest.map(|run| run.id.to_string()),
             "last_outcome": newest.and_then(outcome),
             "last_finished_by": newest.and_then(history_of).filter(History::was_reopened).map(|history| finisher(history.actor())),
@@ -95,6 +104,14 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
             outcome(run).unwrap_or_else(|| untold(run).to_owned())
         )
     }));
+    lines.extend(
+        stands_by
+            .filter(|run| newest.is_none_or(|newest| newest.id != run.id))
+            .map(|run| {
+                let standing = outcome(run).unwrap_or_else(|| untold(run).to_owned());
+                format!("stands by    {}: {standing}", run.id)
+            }),
+    );
     let good = good.map_or_else(|| "none".to_owned(), |backup| backup.timestamp().to_string());
     lines.push(format!("known good   {good}"));
     lines.extend(kept.iter().map(|kept| format!("kept         {}", kept.sentence())));

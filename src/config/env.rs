@@ -83,6 +83,12 @@ pub const NAMES: &[Name] = &[
     ),
     name("monitor.min_samples", Some("--min-samples"), "GUARD_MIN_SAMPLES", &[]),
     name("policy.timeout", Some("--timeout"), "GUARD_TIMEOUT", &[]),
+    name(
+        "policy.rollback_timeout",
+        Some("--rollback-timeout"),
+        "GUARD_ROLLBACK_TIMEOUT",
+        &[],
+    ),
     name("policy.job_time", None, "GUARD_JOB_TIME", &[]),
     name("policy.data_restore", Some("--data-restore"), "GUARD_DATA_RESTORE", &[]),
     // The flag and the variable say yes or no; the file says `on_failure = "hold"`.

@@ -163,6 +163,13 @@ pub(super) fn policy(section: &mut Section<'_>, layers: &mut Layers<'_>) -> Poli
         ),
         on_drift: layers.value(section, "policy.on_drift", on_drift, default.on_drift, "hold"),
         deploy_timeout: layers.value(section, "policy.timeout", value::limit, default.deploy_timeout, "30m"),
+        rollback_timeout: layers.value(
+            section,
+            "policy.rollback_timeout",
+            value::limit,
+            default.rollback_timeout,
+            "none",
+        ),
     }
 }
 

@@ -5,7 +5,7 @@ use crate::engine::history::{History, Progress};
 use crate::model::artifact::Work;
 use crate::model::fact::{Ending, Failure, Turn, Yield};
 use crate::model::health::FindingCause;
-use crate::model::name::RunKind;
+use crate::model::name::{ResourceName, RunKind};
 use crate::model::plan::{Action, Replay, Stage, StageName, Step};
 use crate::model::policy::{OnFailure, OnInconclusive};
 
@@ -27,12 +27,14 @@ pub enum Next<'p> {
 
 /// Decides what comes next.
 ///
-/// | turned back? | deploy begun? | a step back failed for good? | next |
-/// |---|---|---|---|
-/// | no | – | – | first unfinished stage ahead; none left: closed, deployed |
-/// | yes | no | – | closed, untouched |
-/// | yes | yes | no | first unfinished stage back; none left: closed, rolled back |
-/// | yes | yes | yes | closed, stuck: a person is needed, and one command continues |
+/// | turned back? | deploy begun? | next |
+/// |---|---|---|
+/// | no | – | first unfinished stage ahead; none left: closed, deployed |
+/// | yes | no | closed, untouched |
+/// | yes | yes | first unfinished stage back; none left: closed, rolled back where all of it is back |
+///
+/// A step back that failed for good keeps nothing down but itself: what does not follow from it goes on, what ran is started,
+/// and the run is closed as stuck. A person is needed then, and one command continues.
 #[must_use]
 pub fn decide(history: &History) -> Next<'_> {
     if let Some(ending) = history.closed() {
@@ -112,36 +114,10 @@ fn back(history: &History, turn: Turn) -> Next<'_> {
         return Next::Close(Ending::Withheld(turn));
     }
     for stage in &plan.back {
-        if is_skipped(history, stage.name, turn) {
+        if is_skipped(history, stage) {
             continue;
         }
-        let mut open = Vec::new();
-        for step in &stage.steps {
-            let Some(past) = history.step(&step.id) else {
-                open.push(step);
-                continue;
-            };
-            match &past.progress {
-                Progress::Begun => open.push(step),
-                Progress::Done(_) => {}
-                // Evidence explains; its lack must not keep production down.
-                Progress::Failed(_) if step.action == Action::Evidence => {}
-                Progress::Failed(_) if step.action == Action::Prove && past.failures > 0 => {
-                    return Next::Close(Ending::RestoredUnhealthy(turn));
-                }
-                Progress::Failed(failure) if past.failures >= TRIES || (failure.permanent && past.failures > 0) => {
-                    return Next::Close(match (plan.kind, stage.name) {
-                        // Preparing only reads what is live: production is as it was when a person asked for something
-                        // else.
-                        (RunKind::Rollback, StageName::Prepare) if failure.permanent => Ending::Untouched(turn),
-                        (RunKind::Rollback, StageName::Prepare) => Ending::Unprepared(turn),
-                        _ if !has_touched(history) => Ending::Unready(turn),
-                        _ => Ending::Stuck(turn),
-                    });
-                }
-                Progress::Failed(_) => open.push(step),
-            }
-        }
+        let mut open: Vec<&Step> = stage.steps.iter().filter(|step| is_open(history, step)).collect();
         if stage.name == StageName::Code {
             // The work tree, the project's files and the configuration may be the same files. Each keeps what it displaces,
             // and only in a fixed order, which an undo walks backwards, does what they keep fit together.
@@ -151,14 +127,21 @@ fn back(history: &History, turn: Turn) -> Next<'_> {
             return Next::Begin(stage, open);
         }
         if stage.name == StageName::Prepare
-            && history
-                .prepared()
-                .any(|prepared| matches!(prepared.work, Work::Withheld(_)))
+            && let Some(ending) = unready(history, stage, turn)
         {
-            return Next::Close(Ending::Withheld(turn));
+            return Next::Close(ending);
         }
     }
-    Next::Close(if nothing_changed(history) && turn == Turn::DeployFailed {
+    let proof = history.step(&Step::of(Action::Prove).id).map(|past| &past.progress);
+    Next::Close(if given_up(history).next().is_some() {
+        if has_put_back(history) || is_over(history, &Step::of(Action::Start)) {
+            Ending::Stuck(turn)
+        } else {
+            Ending::Unready(turn)
+        }
+    } else if matches!(proof, Some(Progress::Failed(_))) {
+        Ending::RestoredUnhealthy(turn)
+    } else if nothing_changed(history) && turn == Turn::DeployFailed {
         Ending::NothingToUndo(turn)
     } else {
         Ending::RolledBack(turn)
@@ -179,16 +162,104 @@ pub fn response(history: &History, turn: Turn) -> Option<OnFailure> {
     })
 }
 
-/// Whether the way back has begun to change anything: before that, production is what the release made of it.
-fn has_touched(history: &History) -> bool {
+/// Whether a step back is to be begun: it was not done, may heal, and nothing that it follows from has failed for good.
+fn is_open(history: &History, step: &Step) -> bool {
+    if step
+        .action
+        .resource()
+        .is_some_and(|name| is_out_of_reach(history, name, &step.action))
+    {
+        return false;
+    }
+    match history.step(&step.id).map(|past| &past.progress) {
+        None | Some(Progress::Begun) => true,
+        Some(Progress::Done(_)) => false,
+        Some(Progress::Failed(_)) => !is_over(history, step),
+    }
+}
+
+/// Whether a step has failed so that it is not tried again before a person has looked.
+fn is_over(history: &History, step: &Step) -> bool {
+    let Some(past) = history.step(&step.id) else {
+        return false;
+    };
+    let Progress::Failed(failure) = &past.progress else {
+        return false;
+    };
+    match step.action {
+        // Evidence explains; its lack must not keep production down, and is no reason to try again.
+        Action::Evidence => true,
+        Action::Prove => past.failures > 0,
+        _ => past.failures >= TRIES || (failure.permanent && past.failures > 0),
+    }
+}
+
+/// Whether a resource is left as it is in this act: a person said so, or what the act follows from has failed for good. Data
+/// is not swapped while what writes to it could not be stopped.
+fn is_out_of_reach(history: &History, name: &ResourceName, action: &Action) -> bool {
+    let before: &[fn(ResourceName) -> Action] = match action {
+        Action::Recheck(_) => &[Action::Prepare],
+        Action::Restore(_) => &[Action::Prepare, Action::Recheck],
+        _ => &[],
+    };
+    let is_data = |name: &StageName| matches!(name, StageName::Recheck | StageName::Data);
+    let needs_quiet = || {
+        let stages = history.plan().back.iter().filter(|stage| is_data(&stage.name));
+        let mut steps = stages.flat_map(|stage| &stage.steps);
+        steps.any(|step| &step.action == action)
+    };
+    history.is_left_out(name)
+        || before.iter().any(|act| is_over(history, &Step::of(act(name.clone()))))
+        || (is_over(history, &Step::of(Action::Quiesce)) && needs_quiet())
+}
+
+/// The steps back that have failed for good, evidence and the proof aside; in the order of the plan.
+pub(super) fn given_up(history: &History) -> impl Iterator<Item = &Step> {
+    let steps = history.plan().back.iter().flat_map(|stage| &stage.steps);
+    steps.filter(|step| {
+        let is_about_going_back = !matches!(step.action, Action::Evidence | Action::Prove);
+        let is_left_out = step.action.resource().is_some_and(|name| history.is_left_out(name));
+        is_about_going_back && !is_left_out && is_over(history, step)
+    })
+}
+
+/// Whether anything was put back, or half put back: before that, production is what the release made of it.
+fn has_put_back(history: &History) -> bool {
     let mut steps = history.plan().back.iter().flat_map(|stage| &stage.steps);
     steps.any(|step| {
-        let changes = matches!(
-            step.action,
-            Action::Quiesce | Action::Restore(_) | Action::Undo(_) | Action::Start
-        );
-        changes && history.step(&step.id).is_some()
+        let changes = match &step.action {
+            Action::Restore(name) => history
+                .prepared_of(name)
+                .is_some_and(|prepared| prepared.work.is_needed()),
+            Action::Undo(_) => true,
+            _ => false,
+        };
+        // What was not begun in time has changed nothing.
+        let was_in_time = |progress: &Progress| !matches!(progress, Progress::Failed(failure) if failure.interrupted);
+        changes && history.step(&step.id).is_some_and(|past| was_in_time(&past.progress))
     })
+}
+
+/// Where everything that can be made ready is, and the run ends all the same: nothing is down yet.
+fn unready(history: &History, stage: &Stage, turn: Turn) -> Option<Ending> {
+    let is_withheld = |work: &Work| matches!(work, Work::Withheld(_));
+    if history.prepared().any(|prepared| is_withheld(&prepared.work)) {
+        return Some(Ending::Withheld(turn));
+    }
+    if history.plan().kind != RunKind::Rollback || history.has_start_begun() {
+        return None;
+    }
+    // Somebody is there and has asked for all of it: they decide whether the rest goes back alone.
+    let mut failed = stage.steps.iter().filter(|step| is_over(history, step));
+    let lost = failed.find(|step| step.action != Action::Evidence)?;
+    let is_permanent = |progress: &Progress| matches!(progress, Progress::Failed(failure) if failure.permanent);
+    Some(
+        if history.step(&lost.id).is_some_and(|past| is_permanent(&past.progress)) {
+            Ending::Untouched(turn)
+        } else {
+            Ending::Unprepared(turn)
+        },
+    )
 }
 
 /// Whether the policy leaves the failed state for a person.
@@ -214,15 +285,27 @@ fn is_held(history: &History, turn: Turn) -> bool {
     wish == OnFailure::Hold || (policy.on_failure == OnFailure::Hold && !matches!(turn, Turn::Asked | Turn::Decided))
 }
 
-/// Whether a stage has no work: nothing is stopped for a deployment that changed nothing.
-fn is_skipped(history: &History, stage: StageName, turn: Turn) -> bool {
-    match stage {
-        StageName::Quiesce | StageName::Recheck | StageName::Data | StageName::Code | StageName::Images => {
-            nothing_changed(history)
+/// Whether a stage has no work: nothing is stopped for a deployment that changed nothing, nor again, once what ran was
+/// started, unless data is still to be put back. What ran is started in any case: the deploy command may have stopped it.
+fn is_skipped(history: &History, stage: &Stage) -> bool {
+    match stage.name {
+        StageName::Quiesce => nothing_changed(history) || (history.has_start_begun() && !is_data_open(history)),
+        StageName::Recheck | StageName::Data | StageName::Code | StageName::Images => nothing_changed(history),
+        // What could not be started proves nothing, and neither does a release that stays because nothing could be put back.
+        StageName::Prove => {
+            let is_release = nothing_changed(history) && given_up(history).next().is_some();
+            is_over(history, &Step::of(Action::Start)) || is_release
         }
-        StageName::Start => nothing_changed(history) && turn == Turn::DeployFailed,
         _ => false,
     }
+}
+
+/// Whether data is still to be looked at or put back.
+fn is_data_open(history: &History) -> bool {
+    let data = history.plan().back.iter();
+    let data = data.filter(|stage| matches!(stage.name, StageName::Recheck | StageName::Data));
+    let mut steps = data.flat_map(|stage| &stage.steps);
+    steps.any(|step| is_open(history, step))
 }
 
 /// Whether the way back has nothing to put back.

@@ -8,7 +8,8 @@ use crate::engine::history::History;
 use crate::engine::ledger::{Ledger, LedgerError};
 use crate::model::event::{Level, Voice};
 use crate::model::fact::{Ending, Fact, Failure, Turn, Yield};
-use crate::model::plan::{StageName, Step};
+use crate::model::plan::{Action, StageName, Step};
+use crate::model::text;
 use crate::system::stop::Stop;
 
 /// How long a step that failed is left alone, times its failures: an engine or a server may be coming back.
@@ -93,6 +94,9 @@ pub fn drive(ledger: &mut Ledger, acts: &dyn Acts, stop: &Stop, voice: &Voice) -
                     );
                 }
                 let steps: Vec<Step> = steps.into_iter().cloned().collect();
+                if is_late(ledger) && give_up(ledger, &steps)? {
+                    continue;
+                }
                 if let Some(failures) = failed_before(ledger.history(), &steps) {
                     ledger.wait(PAUSE * failures);
                 }
@@ -112,6 +116,45 @@ fn turned(history: &History, why: Turn) -> Fact {
         why,
         then: response(history, why),
     }
+}
+
+/// Whether the time that the whole way back may take is over.
+fn is_late(ledger: &Ledger) -> bool {
+    let history = ledger.history();
+    let limit = history.plan().policy.rollback_timeout;
+    let taken = history
+        .taken_up()
+        .map(|since| (ledger.now() - since).to_std().unwrap_or_default());
+    limit.zip(taken).is_some_and(|(limit, taken)| taken >= limit)
+}
+
+/// Records that these steps are not begun any more, where they are of those that the limit is about: what ran is started and
+/// looked at in any case, and evidence is kept. Returns whether there were any.
+fn give_up(ledger: &mut Ledger, steps: &[Step]) -> Result<bool, LedgerError> {
+    let limit = ledger.history().plan().policy.rollback_timeout.unwrap_or_default();
+    let is_meant = |step: &&Step| {
+        let action = &step.action;
+        matches!(
+            action,
+            Action::Prepare(_) | Action::Quiesce | Action::Recheck(_) | Action::Restore(_) | Action::Undo(_)
+        )
+    };
+    let late: Vec<&Step> = steps.iter().filter(is_meant).collect();
+    for step in &late {
+        let id = step.id.clone();
+        let failure = Failure {
+            permanent: true,
+            interrupted: true,
+            ..Failure::new(format!(
+                "the time for the whole way back, {}, was over before this was begun",
+                text::duration(limit)
+            ))
+        };
+        let failure = failure.with_hint("`guard resume` goes on, with as much time again (`policy.rollback_timeout`)");
+        ledger.append(&Fact::Begun { step: id.clone() })?;
+        ledger.append(&Fact::Failed { step: id, failure })?;
+    }
+    Ok(!late.is_empty())
 }
 
 /// How often the most unlucky of these steps has failed; `None` where none has.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use crate::engine::history::{History, Impossible};
 use crate::journal::{Journal, JournalError};
 use crate::model::event::{Event, Voice};
@@ -98,6 +100,12 @@ impl Ledger {
     /// Waits, by the run's own clock.
     pub fn wait(&self, span: Duration) {
         self.clock.sleep(span);
+    }
+
+    /// The time, by the run's own clock.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
     }
 
     /// What has happened so far.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::artifact::{Artifact, Displaced, Prepared};
 use super::health::{Finding, Tally};
 use super::intervention::Intervention;
-use super::name::RunId;
+use super::name::{ResourceName, RunId};
 use super::plan::{Plan, StepId};
 use super::policy::OnFailure;
 
@@ -68,6 +68,11 @@ pub enum Fact {
         /// Who does it.
         actor: Actor,
     },
+    /// A person has said that these resources are left as they are: `guard resume --skip`.
+    LeftOut {
+        /// The resources.
+        resources: Vec<ResourceName>,
+    },
     /// The run is over.
     Closed {
         /// How.
@@ -126,6 +131,9 @@ pub enum Yield {
     Prepared(Prepared),
     /// `Restore`, `Undo`: what was put aside.
     Displaced(Displaced),
+    /// `Restore`: what was put aside, where somebody wrote to what was swapped in, so that it was exchanged again: the state
+    /// of the failed release first, then what was displaced of the copy itself.
+    DisplacedAgain(Vec<Displaced>),
     /// `Quiesce`: the services that were stopped, in the order in which they were.
     Quiesced(Vec<String>),
     /// `Prove`: what was found, each a sentence.

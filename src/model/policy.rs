@@ -22,6 +22,10 @@ pub struct Policy {
     pub on_drift: OnFailure,
     /// How long the deploy command may take; `None` is for ever, and has to be asked for.
     pub deploy_timeout: Option<Duration>,
+    /// How long the whole way back may take until nothing more is begun but the start of what ran; `None`: as long as it
+    /// takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback_timeout: Option<Duration>,
 }
 
 impl Default for Policy {
@@ -34,6 +38,7 @@ impl Default for Policy {
             on_inconclusive: OnInconclusive::Leave,
             on_drift: held(),
             deploy_timeout: Some(Duration::from_mins(30)),
+            rollback_timeout: None,
         }
     }
 }

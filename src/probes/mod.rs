@@ -48,6 +48,9 @@ pub struct Expectation {
     pub replaced: Vec<(String, String)>,
     /// When the deploy command began: containers of services that every deployment replaces have to be younger.
     pub since: Option<DateTime<Utc>>,
+    /// On the way back: when the old release was started. What a log holds from before its first reading then is the failed
+    /// release's.
+    pub back_since: Option<DateTime<Utc>>,
 }
 
 /// A way to ask. It never fails: silence is an answer.

@@ -1,5 +1,7 @@
 //! The last words of a run: for each ending one sentence, the state of production, and the next command.
 
+use std::collections::BTreeSet;
+
 use super::course::{Course, Mishap, State};
 use super::failure::{Account, Next};
 pub use super::sentences::reason;
@@ -71,14 +73,32 @@ impl Closing {
     #[must_use]
     pub fn account(&self, course: &Course, ending: Ending) -> Account {
         let mut why = Vec::new();
+        let mut did = vec![self.sentence.clone()];
         let failed = match (ending.turn(), course.cause(), course.obstacle()) {
-            (_, _, Some(obstacle)) if matches!(ending, Ending::Stuck(_) | Ending::Unready(_)) => {
+            (_, cause, Some(obstacle)) if matches!(ending, Ending::Stuck(_) | Ending::Unready(_)) => {
+                let (back, not) = course.back_and_not();
                 why.extend(reasons(obstacle));
-                if let Some(cause) = course.cause() {
+                for mishap in &not {
+                    if mishap.step != obstacle.step {
+                        why.push(format!("{} failed: {}", mishap.step, mishap.failure.sentence()));
+                    }
+                }
+                if let Some(cause) = cause {
                     why.push(format!(
                         "the run was going back because {}",
                         lowered(&cause.failure.sentence())
                     ));
+                }
+                if !back.is_empty() {
+                    did.push(format!("Back as it was: {}", back.join(", ")));
+                }
+                let missing: BTreeSet<&str> = not
+                    .iter()
+                    .filter_map(|mishap| mishap.step.as_str().split_once('/').map(|(_, name)| name))
+                    .collect();
+                if !missing.is_empty() {
+                    let missing: Vec<&str> = missing.into_iter().collect();
+                    did.push(format!("Not back: {}", missing.join(", ")));
                 }
                 format!("Could not go back: {} failed", obstacle.step)
             }
@@ -98,7 +118,7 @@ impl Closing {
         Account {
             failed,
             why,
-            did: vec![self.sentence.clone()],
+            did,
             next: self.next.clone(),
         }
     }

@@ -10,7 +10,7 @@ use crate::model::fact::{Actor, Deployed, Ending, Fact, Failure, Record, Turn, Y
 use crate::model::health::Tally;
 use crate::model::intervention::Intervention;
 use crate::model::name::{ResourceName, RunId};
-use crate::model::plan::{Plan, StageName, Step, StepId};
+use crate::model::plan::{Action, Plan, StageName, Step, StepId};
 
 /// What the records of one run say, up to the last of them.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +31,8 @@ pub struct Course {
     pub prepared: Vec<Prepared>,
     /// What was put aside.
     pub displaced: Vec<Displaced>,
+    /// The resources that a person has said to leave as they are.
+    pub left_out: Vec<ResourceName>,
     /// What the deploy command announced.
     pub deployed: Deployed,
     /// The last counts of the watch.
@@ -186,6 +188,7 @@ impl Course {
                 self.ended = None;
                 self.finisher = Some(actor.clone());
             }
+            Fact::LeftOut { resources } => self.left_out.extend(resources.iter().cloned()),
             Fact::Closed { ending } => self.ended = Some((*ending, record.at)),
         }
     }
@@ -247,6 +250,11 @@ impl Course {
                 self.displaced.retain(|known| known.resource != displaced.resource);
                 self.displaced.push(displaced.clone());
             }
+            Yield::DisplacedAgain(all) => {
+                self.displaced
+                    .retain(|known| all.iter().all(|one| one.resource != known.resource));
+                self.displaced.extend(all.iter().cloned());
+            }
             Yield::Proven(findings) => self.proven.clone_from(findings),
         }
     }
@@ -273,13 +281,17 @@ impl Course {
     /// What stands in the way of going back: the last failure of a step back that has not been done since.
     #[must_use]
     pub fn obstacle(&self) -> Option<&Mishap> {
-        self.mishaps.iter().rev().find(|mishap| {
-            mishap.is_back
-                && self
-                    .legs
-                    .iter()
-                    .flat_map(|leg| &leg.steps)
-                    .any(|(step, state)| step.id == mishap.step && *state == State::Failed)
+        // What keeps something from going back comes before a proof that fails for it.
+        let (_, not) = self.back_and_not();
+        not.first().copied().or_else(|| {
+            self.mishaps.iter().rev().find(|mishap| {
+                mishap.is_back
+                    && self
+                        .legs
+                        .iter()
+                        .flat_map(|leg| &leg.steps)
+                        .any(|(step, state)| step.id == mishap.step && *state == State::Failed)
+            })
         })
     }
 
@@ -300,6 +312,26 @@ impl Course {
         held.map(|displaced| &displaced.resource)
             .filter(|name| loses(name))
             .collect()
+    }
+
+    /// What is back, by resource, and the failures that keep the rest from it, evidence and the proof aside.
+    #[must_use]
+    pub fn back_and_not(&self) -> (Vec<String>, Vec<&Mishap>) {
+        let steps = || self.legs.iter().filter(|leg| leg.is_back).flat_map(|leg| &leg.steps);
+        let is_needed = |name: &ResourceName| {
+            let mut prepared = self.prepared.iter();
+            prepared.any(|one| &one.resource == name && one.work.is_needed())
+        };
+        let back = steps().filter_map(|(step, state)| match &step.action {
+            Action::Restore(name) if *state == State::Done && is_needed(name) => Some(name.to_string()),
+            Action::Undo(name) if *state == State::Done => Some(name.to_string()),
+            _ => None,
+        });
+        let failed = steps().filter(|(step, state)| {
+            *state == State::Failed && !matches!(step.action, Action::Evidence | Action::Prove)
+        });
+        let last = |step: &Step| self.mishaps.iter().rev().find(|mishap| mishap.step == step.id);
+        (back.collect(), failed.filter_map(|(step, _)| last(step)).collect())
     }
 
     /// What going back costs, resource by resource, each a sentence.

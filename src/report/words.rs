@@ -117,6 +117,11 @@ impl Narrator {
                     Line::new(Tone::Info, format!("The run goes on, by {} ({process})", actor.user))
                 }]
             }
+            Fact::LeftOut { resources } => {
+                let names: Vec<String> = resources.iter().map(ToString::to_string).collect();
+                let text = format!("Left as it is, as was asked: {}", names.join(", "));
+                vec![Line::new(Tone::Warn, text)]
+            }
             Fact::Closed { ending } => Closing::of(&self.course, *ending, &self.program).lines(&self.course, *ending),
         }
     }

@@ -77,6 +77,7 @@ pub fn lines(step: &StepId, action: Option<&Action>, yields: &Yield, took: Optio
         }
         Yield::Prepared(prepared) => self::prepared(prepared),
         Yield::Displaced(displaced) => self::displaced(displaced, &within),
+        Yield::DisplacedAgain(all) => all.iter().flat_map(|one| self::displaced(one, &within)).collect(),
         Yield::Quiesced(services) if services.is_empty() => vec![info("Nothing had to be stopped".to_owned())],
         Yield::Quiesced(services) => vec![info(format!("Stopped: {}", services.join(", ")))],
         Yield::Proven(findings) => findings.iter().map(|finding| info(finding.clone())).collect(),

@@ -184,6 +184,16 @@ pub trait Resource: Send + Sync {
         None
     }
 
+    /// Makes services take up what this run has put back, once they run: tests and reloads that go through them. Returns what
+    /// could not be asked, each a sentence. Safe to repeat.
+    ///
+    /// # Errors
+    /// It is refused, or not taken up.
+    fn take_up(&self, displaced: &Displaced, cx: &Context) -> Result<Vec<String>> {
+        let _ = (displaced, cx);
+        Ok(Vec::new())
+    }
+
     /// How the live resource compares with the copy.
     ///
     /// # Errors

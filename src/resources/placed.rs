@@ -123,6 +123,10 @@ impl Resource for Placed {
         self.inner.compare(artifact, slot, &self.there(cx))
     }
 
+    fn take_up(&self, displaced: &Displaced, cx: &Context) -> Result<Vec<String>> {
+        self.inner.take_up(displaced, &self.there(cx))
+    }
+
     fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
         self.inner.check(artifact, &self.there(cx))
     }

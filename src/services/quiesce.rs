@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Result, ServiceError, Services, run_all};
 use crate::model::event::Level;
 use crate::system::context::Context;
-use crate::system::docker::{Compose, Container, Recorded, containers_of, docker, explained};
+use crate::system::docker::{Before, Compose, Container, Recorded, containers_of, docker, explained};
 
 /// What is about to be put back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,7 +54,44 @@ impl Services {
         let chosen = choose(&containers, &needs, affected, &compose.project);
         let levels = levels(&chosen, &needs);
         // An undo of this run has to start what ran until here.
-        Recorded::note_before_stop(&compose.project, &containers, cx).map_err(ServiceError::Note)?;
+        Recorded::note(Before::Stop, &compose.project, &containers, cx).map_err(ServiceError::Note)?;
+        for level in &levels {
+            stop(&containers, level, cx)?;
+        }
+        Ok(levels.into_iter().flatten().collect())
+    }
+}
+
+impl Services {
+    /// Writes down which services run, before anything is deployed: they are what runs again after a way back.
+    ///
+    /// # Errors
+    /// The engine does not answer, or the note cannot be written.
+    pub fn note_what_runs(&self, cx: &Context) -> Result<()> {
+        let Some(compose) = &self.compose else {
+            return Ok(());
+        };
+        let containers = containers_of(cx, &compose.project);
+        let containers = containers.map_err(ServiceError::engine("see the project's containers"))?;
+        Recorded::note(Before::Deploy, &compose.project, &containers, cx).map_err(ServiceError::Note)
+    }
+
+    /// Stops the services that run now and did not when this was recorded: what a release has added beside the old, as the
+    /// other colour is. Dependents first. Returns them.
+    ///
+    /// # Errors
+    /// The engine does not answer, or one cannot be stopped.
+    pub fn stop_added(&self, recorded: &Recorded, cx: &Context) -> Result<Vec<String>> {
+        let compose = &recorded.compose;
+        let (containers, needs) = containers_and_needs(compose, cx)?;
+        let ran = recorded.running();
+        let is_added = |one: &&Container| one.is_up() && !one.is_one_off() && !ran.contains_key(&one.service);
+        let added = containers
+            .iter()
+            .filter(is_added)
+            .map(|one| one.service.clone())
+            .collect();
+        let levels = levels(&added, &needs);
         for level in &levels {
             stop(&containers, level, cx)?;
         }

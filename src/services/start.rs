@@ -7,13 +7,29 @@ use super::quiesce::{containers_and_needs, levels};
 use super::wait::{self, Wanted};
 use super::{Result, ServiceError, Services, conflict, run_all};
 use crate::model::event::Level;
+use crate::model::text::chain;
 use crate::system::context::Context;
-use crate::system::docker::{Recorded, container_by_service, docker, explained};
+use crate::system::docker::{Recorded, container_by_service, containers_of, docker, explained};
 
 /// How long one `up` may take, its own waiting for healthy dependencies included.
 const UP_LIMIT: Duration = Duration::from_mins(15);
 /// How often a port or a name that is still held is waited for, and how long each time.
 const PATIENCE: (u32, Duration) = (5, Duration::from_secs(2));
+
+/// How much of what ran is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it, as the project was recorded: what its files do not name any more is removed.
+    Whole,
+    /// All of it, of a project of which only is known what ran: nothing is removed, and where its files are refused the
+    /// containers are started as they are.
+    Noted,
+    /// Only what does not run any more: nothing was put back.
+    Missing {
+        /// The probes answer, so that what the user's own commands start is up.
+        answers: bool,
+    },
+}
 
 impl Services {
     /// Starts the services that ran when `recorded` was made, from images that are there, removes containers of services
@@ -33,14 +49,40 @@ impl Services {
     /// # Errors
     /// Something holds a port or a name, Compose refuses, a service does not come up, or a command failed.
     pub fn bring_up(&self, recorded: Option<&Recorded>, wanted: Wanted, limit: Duration, cx: &Context) -> Result<()> {
-        if let Some(recorded) = recorded {
-            up_all(recorded, wanted, limit, cx)?;
-        }
-        run_all(&self.start, "start", cx)?;
-        if let Some(recorded) = recorded {
-            wait::until_up(&recorded.compose.project, &recorded.running(), wanted, limit, cx)?;
-        }
+        self.bring_back(recorded, &Extent::Whole, wanted, limit, cx)?;
         self.maintenance_off(cx)
+    }
+
+    /// The same behind the maintenance page, which stays up.
+    ///
+    /// # Errors
+    /// As [`Services::bring_up`].
+    pub fn bring_back(
+        &self,
+        recorded: Option<&Recorded>,
+        extent: &Extent,
+        wanted: Wanted,
+        limit: Duration,
+        cx: &Context,
+    ) -> Result<()> {
+        if let Some(recorded) = recorded {
+            match extent {
+                Extent::Missing { .. } if runs(recorded, cx)? => {}
+                Extent::Whole => up_all(recorded, true, wanted, limit, cx)?,
+                Extent::Noted | Extent::Missing { .. } => {
+                    if let Err(error) = up_all(recorded, false, wanted, limit, cx) {
+                        start_containers(recorded, error, cx)?;
+                    }
+                }
+            }
+        }
+        if !matches!(extent, Extent::Missing { answers: true }) {
+            run_all(&self.start, "start", cx)?;
+        }
+        match recorded {
+            Some(recorded) => wait::until_up(&recorded.compose.project, &recorded.running(), wanted, limit, cx),
+            None => Ok(()),
+        }
     }
 
     /// Waits until what was brought up has run for a while without a restart.
@@ -102,7 +144,36 @@ impl Services {
     }
 }
 
-fn up_all(recorded: &Recorded, wanted: Wanted, limit: Duration, cx: &Context) -> Result<()> {
+/// Whether as many containers of each service run as were recorded.
+fn runs(recorded: &Recorded, cx: &Context) -> Result<bool> {
+    let now = Recorded::of_containers(cx, &recorded.compose);
+    let now = now
+        .map_err(ServiceError::engine("see the project's containers"))?
+        .running();
+    let is_there = |(service, count): (String, usize)| now.get(&service).is_some_and(|there| *there >= count);
+    Ok(recorded.running().into_iter().all(is_there))
+}
+
+/// Starts the containers that ran as they are, where Compose could not: those that are gone are told by its error.
+fn start_containers(recorded: &Recorded, error: ServiceError, cx: &Context) -> Result<()> {
+    let there = containers_of(cx, &recorded.compose.project).map_err(ServiceError::engine("see the containers"))?;
+    let ran: Vec<&str> = recorded
+        .containers
+        .iter()
+        .filter(|one| one.is_up())
+        .map(|one| one.id.as_str())
+        .collect();
+    if ran.iter().any(|id| !there.iter().any(|one| one.id == **id)) {
+        return Err(error);
+    }
+    cx.note(
+        Level::Warn,
+        format!("{}; the containers are started as they are", chain(&error)),
+    );
+    conflict::run(&docker().arg("start").args(ran).timeout(UP_LIMIT), PATIENCE, cx)
+}
+
+fn up_all(recorded: &Recorded, orphans: bool, wanted: Wanted, limit: Duration, cx: &Context) -> Result<()> {
     let compose = &recorded.compose;
     let running = recorded.running();
     if running.is_empty() {
@@ -120,7 +191,7 @@ fn up_all(recorded: &Recorded, wanted: Wanted, limit: Duration, cx: &Context) ->
             recorded,
             &services.iter().cloned().collect::<Vec<_>>(),
             &running,
-            false,
+            (false, orphans),
             cx,
         );
     }
@@ -129,7 +200,7 @@ fn up_all(recorded: &Recorded, wanted: Wanted, limit: Duration, cx: &Context) ->
     // waits for a service that never becomes healthy: that one is given a moment, and the rest is started all the same.
     let levels: Vec<Vec<String>> = levels(&services, &needs).into_iter().rev().collect();
     for (number, level) in levels.iter().enumerate() {
-        up(recorded, level, &running, true, cx)?;
+        up(recorded, level, &running, (true, orphans), cx)?;
         if wanted == Wanted::Running && number + 1 == levels.len() {
             break;
         }
@@ -158,12 +229,15 @@ fn up(
     recorded: &Recorded,
     services: &[String],
     running: &BTreeMap<String, usize>,
-    is_alone: bool,
+    (is_alone, orphans): (bool, bool),
     cx: &Context,
 ) -> Result<()> {
     let mut call = recorded
         .compose
-        .call(["up", "--detach", "--no-build", "--pull", "never", "--remove-orphans"]);
+        .call(["up", "--detach", "--no-build", "--pull", "never"]);
+    if orphans {
+        call = call.arg("--remove-orphans");
+    }
     if is_alone {
         call = call.arg("--no-deps");
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, getpgid, kill_process, test_kill_process};
 
+use serde::{Deserialize, Serialize};
+
 use super::call::ACT;
 use super::context::Context;
 use super::privilege;
@@ -71,6 +73,75 @@ pub fn running(marks: &[(String, String)]) -> Vec<String> {
         Some(format!("{} (pid {pid})", sanitised(comm.trim())))
     };
     find(marks, None).into_iter().filter_map(named).collect()
+}
+
+/// A process that a command has left behind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    pid: i32,
+    /// When it began, in the kernel's own ticks: a number is given again.
+    began: u64,
+    name: String,
+}
+
+impl Left {
+    /// Its name and number: `sleep (pid 4711)`.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        format!("{} (pid {})", self.name, self.pid)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Whether it is still there.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        stat(self.pid).is_some_and(|(began, state)| began == self.began && !matches!(state, 'Z' | 'X'))
+    }
+
+    /// Holds it where it is: it does nothing until it is let go.
+    pub fn hold(&self) {
+        self.send(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn let_go(&self) {
+        self.send(Signal::CONT);
+    }
+
+    fn send(&self, signal: Signal) {
+        if let (true, Some(pid)) = (self.is_there(), Pid::from_raw(self.pid)) {
+            // One that has ended meanwhile needs nothing.
+            let _gone = kill_process(pid, signal);
+        }
+    }
+}
+
+/// When a process began, and its state.
+fn stat(pid: i32) -> Option<(u64, char)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name stands in parentheses and may hold anything.
+    let rest = text.rsplit_once(')')?.1;
+    let mut words = rest.split_whitespace();
+    let state = words.next()?.chars().next()?;
+    Some((words.nth(18)?.parse().ok()?, state))
+}
+
+/// The processes that carry all of these variables.
+#[must_use]
+pub fn left(marks: &[(String, String)]) -> Vec<Left> {
+    let seen = |pid: Pid| {
+        let pid = pid.as_raw_nonzero().get();
+        let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        let (began, state) = stat(pid)?;
+        let name = sanitised(comm.trim());
+        (state != 'Z').then_some(Left { pid, began, name })
+    };
+    find(marks, None).into_iter().filter_map(seen).collect()
 }
 
 fn find(marks: &[(String, String)], group: Option<u32>) -> Vec<Pid> {

@@ -81,6 +81,12 @@ pub struct Deploy {
     /// How long the deploy command may take; 0: for ever [default: 30m]
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<String>,
+    /// How long a whole way back may take until no more of it is begun [default: none]
+    #[arg(long, value_name = "DURATION")]
+    pub rollback_timeout: Option<String>,
+    /// Deploy what was turned back before, unchanged, once more
+    #[arg(long)]
+    pub again: bool,
     /// Whether a rollback puts data back [default: auto]
     #[arg(long, value_name = "WHEN", value_parser = ["auto", "always", "never", "if-no-writes"])]
     pub data_restore: Option<String>,
@@ -114,6 +120,12 @@ pub struct Rollback {
     /// Only these resources
     #[arg(long, value_name = "NAME", value_delimiter = ',', env = "GUARD_ONLY")]
     pub only: Vec<String>,
+    /// All but these resources
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub skip: Vec<String>,
+    /// How long it may take until no more of it is begun [default: none]
+    #[arg(long, value_name = "DURATION")]
+    pub rollback_timeout: Option<String>,
     /// Only the resources of these services
     #[arg(long, value_name = "SERVICE", value_delimiter = ',', env = "GUARD_SERVICE")]
     pub service: Vec<String>,
@@ -166,6 +178,9 @@ pub struct Resume {
     /// Finish what was cut off in any project of this user on this machine, one after the other
     #[arg(long)]
     pub all: bool,
+    /// Leave these resources as they are, and finish the rest
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub skip: Vec<String>,
     /// Who waits for the lock.
     #[command(flatten)]
     pub patience: Patience,

@@ -27,6 +27,9 @@ pub(super) struct Project {
 pub(super) struct Volume {
     #[serde(default)]
     pub(super) external: Value,
+    /// Its name in the engine.
+    #[serde(default)]
+    pub(super) name: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -1,7 +1,10 @@
 //! What a Compose project shows: databases, volumes, mounted configuration, published addresses.
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
+use std::time::Duration;
 
 use regex::Regex;
 
@@ -71,16 +74,24 @@ pub(super) fn of_every_project(names: &mut Names) -> Vec<Found> {
 }
 
 fn volume(name: String, source: &str, service: &str, definition: &Service, project: &Project) -> Found {
-    let is_external = project
-        .volumes
-        .get(source)
-        .and_then(Option::as_ref)
-        .is_some_and(|volume| !volume.external.is_null() && volume.external != false);
+    let declared = project.volumes.get(source).and_then(Option::as_ref);
+    let external = declared.filter(|volume| !volume.external.is_null() && volume.external != false);
+    let is_external = external.is_some();
+    // An external volume has a name of its own, which the project does not go before.
+    let called = external.and_then(|volume| volume.name.as_deref());
     let mut about = format!("The volume {source} of the service {service}.");
     if is_external {
         about.push_str(" It is external: others may use it too.");
     }
-    let found = Found::new(name, "volume", about).text("volume", source, "the volume as the compose file names it");
+    let found = Found::new(name, "volume", about).text(
+        "volume",
+        called.unwrap_or(source),
+        if called.is_some() {
+            "its name in the engine"
+        } else {
+            "the volume as the compose file names it"
+        },
+    );
     held_by(found, servers::Server::of_image(definition.image_name()))
 }
 
@@ -168,7 +179,9 @@ fn probes(project: &Project, is_local: bool, discovery: &mut Discovery) {
     ));
     for (service, definition) in &project.services {
         for published in definition.published() {
-            let Some(address) = address(service, definition, &published) else {
+            let found = address(service, definition, &published);
+            let found = found.or_else(|| (is_local && speaks_http(&published)).then(|| guessed(service, &published)));
+            let Some(address) = found else {
                 continue;
             };
             if is_local {
@@ -234,6 +247,37 @@ fn address(service: &str, definition: &Service, published: &Published) -> Option
         about: format!("The service {service} answers on its published port."),
         is_guess: true,
     })
+}
+
+fn guessed(service: &str, published: &Published) -> Address {
+    Address {
+        url: format!("http://{}:{}/", published.host, published.port),
+        about: format!("The service {service} answers on its published port."),
+        is_guess: true,
+    }
+}
+
+/// Ports of servers that take a question in HTTP for a broken client, or for an attack, and write that down.
+const OTHERS: [u16; 12] = [22, 25, 53, 1433, 3306, 5432, 5672, 6379, 9092, 11211, 27017, 33060];
+const MOMENT: Duration = Duration::from_secs(2);
+
+/// Whether what is published answers a question in HTTP now, and not with an error of its own.
+fn speaks_http(published: &Published) -> bool {
+    if OTHERS.contains(&published.target) {
+        return false;
+    }
+    let asked = || {
+        let place = (published.host.trim_matches(['[', ']']), published.port);
+        let mut stream = TcpStream::connect_timeout(&place.to_socket_addrs().ok()?.next()?, MOMENT).ok()?;
+        stream.set_read_timeout(Some(MOMENT)).ok()?;
+        stream.set_write_timeout(Some(MOMENT)).ok()?;
+        stream.write_all(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n").ok()?;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).ok()?;
+        Some(head)
+    };
+    // `HTTP/1.1 200`
+    asked().is_some_and(|head| head.starts_with(b"HTTP/1.") && matches!(head.get(9), Some(b'2'..=b'4')))
 }
 
 /// The port and path that a health check asks of its own container.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Crew;
+use super::drift::{RELEASED, Released};
 use super::relay::Relay;
 use crate::engine::history::History;
 use crate::model::event::Level;
@@ -18,10 +19,11 @@ const ANNOUNCEMENTS: &str = "events";
 /// The file there that holds what the deploy command has written.
 pub const DEPLOY_LOG: &str = "deploy.log";
 
-/// The file there that holds what a verify command has written, by its number from 1.
+/// The file there that holds what a verify command has written, by its number from 1; the stage is `verify`, or `prove` behind
+/// a way back.
 #[must_use]
-pub fn verify_log(number: usize) -> String {
-    format!("verify-{number}.log")
+pub fn check_log(stage: &str, number: usize) -> String {
+    format!("{stage}-{number}.log")
 }
 
 /// Runs the deploy command.
@@ -45,8 +47,25 @@ impl Crew {
     /// Runs the deploy command behind the maintenance page. The page comes down when the command ended well, since the probes
     /// have to see the release. Otherwise it stays up across the way back, which takes it down at its end.
     pub(super) fn deploy(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        let further = self.services.further.iter().map(|further| Some(further.name.as_str()));
+        for name in std::iter::once(None).chain(further) {
+            let (services, there) = self.services.of_project(name, cx);
+            // Nothing is deployed before it is known what has to run again after a way back.
+            services
+                .note_what_runs(&there)
+                .map_err(|error| Failure::from_error(&error))?;
+        }
+        let before = self.live_now(cx);
         self.services.maintenance_on(cx);
         let result = deploy(&self.command, history, cx);
+        let after = self.live_now(&cx.unstoppable());
+        let released = serde_json::to_vec(&Released { before, after }).unwrap_or_default();
+        if let Err(error) = disk::write_whole(&cx.scratch.join(RELEASED), &released) {
+            cx.note(
+                Level::Warn,
+                format!("what the release has changed is not written down: {error}"),
+            );
+        }
         Self::tell_left_running("deploy", result.is_ok(), cx);
         self.look_at_way_back(history, cx);
         self.learn_secrets(cx);
@@ -125,13 +144,40 @@ impl Crew {
 
     /// Runs the user's checks, one after the other; the first failure ends them.
     pub(super) fn verify(&self, cx: &Context) -> Result<Yield, Failure> {
-        for (number, words) in self.verify.iter().enumerate() {
-            let log = cx.scratch.join(verify_log(number + 1));
-            let events = cx.scratch.join(ANNOUNCEMENTS);
-            run(words, "verify", Some(log), Some(self.verify_timeout), &events, cx)?;
-        }
-        Ok(Yield::Nothing)
+        self.run_checks("verify", cx).map(|_| Yield::Nothing)
     }
+
+    /// Runs them again over what was put back, with `GUARD_STAGE=prove`. One that the release brought along, and that is gone
+    /// with it, has nothing to say. Returns what they found, each a sentence.
+    pub(super) fn prove_by_checks(&self, cx: &Context) -> Result<Vec<String>, Failure> {
+        self.run_checks("prove", cx)
+    }
+
+    fn run_checks(&self, stage: &str, cx: &Context) -> Result<Vec<String>, Failure> {
+        let mut passed = Vec::new();
+        for (number, words) in self.verify.iter().enumerate() {
+            let log = cx.scratch.join(check_log(stage, number + 1));
+            let events = cx.scratch.join(ANNOUNCEMENTS);
+            match run(words, stage, Some(log), Some(self.verify_timeout), &events, cx) {
+                Ok(()) => passed.push(format!("`{}` passed", cx.redaction.clean(&words.join(" ")))),
+                Err(failure) if stage == "prove" && is_gone(words, cx) => {
+                    let note = format!(
+                        "{}; it went with the release, and says nothing of what was put back",
+                        failure.sentence()
+                    );
+                    cx.note(Level::Warn, note);
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(passed)
+    }
+}
+
+/// Whether a command's own program is a file of the project that is not there.
+fn is_gone(words: &[String], cx: &Context) -> bool {
+    let program = words.first().filter(|program| program.contains('/'));
+    program.is_some_and(|program| matches!(disk::exists(&cx.resolve(program)), Ok(false)))
 }
 
 /// Runs one command of the user's in guard's own group, so that it can read the terminal.

@@ -19,6 +19,18 @@ const LEFT: &str = "left.json";
 /// Which release is live, by resource and its parts.
 pub type Left = BTreeMap<ResourceName, BTreeMap<String, String>>;
 
+/// What a deploy command has made of the release that was live, in the run's directory.
+pub const RELEASED: &str = "released.json";
+
+/// Which release was live before the deploy command and after it.
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+pub struct Released {
+    /// Before it.
+    pub before: Left,
+    /// After it, whatever it ended with.
+    pub after: Left,
+}
+
 /// Says that nobody looked whether another release is live by now. It holds no way back: that has to be open on bad days.
 pub fn not_known(why: &dyn std::fmt::Display, cx: &Context) {
     let note = format!("whether somebody has deployed since is not known: {why}");
@@ -53,6 +65,17 @@ pub fn drift(resource: &dyn Resource, left: &Left, cx: &Context) -> Option<Strin
 }
 
 impl Crew {
+    /// Which release is live now, of what can tell; what cannot be told is left out.
+    pub(super) fn live_now(&self, cx: &Context) -> Left {
+        let told = |resource: &dyn Resource| {
+            let release = resource.live_release(cx).ok()?;
+            (!release.is_empty()).then_some(release)
+        };
+        let all = self.resources.iter();
+        all.filter_map(|(name, resource)| Some((name.clone(), told(resource.as_ref())?)))
+            .collect()
+    }
+
     /// Writes down which release is live. What was written down earlier in the run stays, unless `anew`.
     pub fn keep_left(&self, anew: bool, cx: &Context) {
         let path = cx.scratch.join(LEFT);

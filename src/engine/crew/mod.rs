@@ -8,6 +8,7 @@ mod drift;
 mod intervening;
 mod lookout;
 mod observation;
+mod others;
 mod pace;
 mod pauses;
 mod proving;
@@ -36,12 +37,13 @@ use crate::services::Services;
 use crate::store::Store;
 use crate::system::cipher::Cipher;
 use crate::system::context::Context;
+use crate::system::processes::CallError;
 use crate::watch::UserRule;
 
 pub use acting::Errands;
-pub use command::{DEPLOY_LOG, verify_log};
+pub use command::{DEPLOY_LOG, check_log};
 pub use copying::{SETTINGS, SealInput};
-pub use drift::{Left, drift, left_by, not_known};
+pub use drift::{Left, RELEASED, Released, drift, left_by, not_known};
 pub use intervening::{INTERVENTION, leave, left};
 pub use lookout::{Lookout, READINGS, WATCHES, replay, watches};
 pub use pace::{PACES, Pacer};
@@ -142,12 +144,35 @@ impl Crew {
     }
 }
 
+/// Whether trying again changes nothing: a program that is not there, a place that may not be written.
+fn cannot_heal(error: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::ErrorKind;
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return matches!(
+                error.kind(),
+                ErrorKind::PermissionDenied
+                    | ErrorKind::ReadOnlyFilesystem
+                    | ErrorKind::Unsupported
+                    | ErrorKind::NotADirectory
+                    | ErrorKind::InvalidInput
+            );
+        }
+        if let Some(error) = error.downcast_ref::<CallError>() {
+            return matches!(error, CallError::NotFound { .. });
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// A resource's error as the failure of a step.
 fn failed(error: &ResourceError, cx: &Context) -> Failure {
     let mut failure = Failure::from_error(error);
     failure.chain = failure.chain.iter().map(|cause| cx.redaction.clean(cause)).collect();
     failure.hint.clone_from(&error.hint);
-    failure.permanent = error.copy_is_bad;
+    failure.permanent = error.copy_is_bad || cannot_heal(error);
     failure.interrupted = cx.stop.is_asked();
     failure
 }

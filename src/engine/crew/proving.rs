@@ -14,6 +14,11 @@ use crate::services::ServiceError;
 use crate::system::context::Context;
 use crate::system::docker::Recorded;
 
+/// Whether a resource was put back: one that could not be is named by the end of the run, and proves nothing.
+fn is_back(name: &ResourceName, history: &History) -> bool {
+    history.yielded(&Action::Restore(name.clone())).is_some()
+}
+
 impl Crew {
     /// Asks everything that can be asked: each resource that nobody writes to, and the probes.
     pub(super) fn prove(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
@@ -26,19 +31,57 @@ impl Crew {
             let steady = scope.spawn(|| self.prove_steady(history, cx).map(|()| Vec::new()));
             let asked: Vec<_> = history
                 .prepared()
-                .filter(|prepared| prepared.work.is_needed())
+                .filter(|prepared| prepared.work.is_needed() && is_back(&prepared.resource, history))
                 .map(|prepared| scope.spawn(|| self.prove_one(prepared, history, cx)))
                 .collect();
             let mut answers: Vec<Result<Vec<String>, Failure>> =
                 asked.into_iter().map(|one| one.join().unwrap_or_else(lost)).collect();
             // The probes have a time to pass in, and do not share it with comparisons that keep the machine busy.
             if answers.iter().all(Result::is_ok) {
-                answers.push(self.prove_by_probes(cx));
+                answers.push(self.prove_by_probes(history, cx));
+            }
+            // A smoke test may change something, so it comes last.
+            if answers.iter().all(Result::is_ok) {
+                answers.push(self.prove_by_checks(cx));
             }
             answers.push(steady.join().unwrap_or_else(lost));
             answers.into_iter().collect::<Result<Vec<_>, Failure>>()
         });
-        Ok(Yield::Proven(found?.concat()))
+        let mut proven = found?.concat();
+        proven.extend(self.prove_beside_others(history, cx)?);
+        Ok(Yield::Proven(proven))
+    }
+
+    /// Compares data once more where something of the failed release goes on: it may have changed what was put back.
+    fn prove_beside_others(&self, history: &History, cx: &Context) -> Result<Vec<String>, Failure> {
+        let others = self.goes_on(cx).join(", ");
+        if others.is_empty() {
+            return Ok(Vec::new());
+        }
+        for name in self.data.iter().filter(|name| is_back(name, history)) {
+            if history
+                .prepared_of(name)
+                .is_none_or(|prepared| !prepared.work.is_needed())
+            {
+                continue;
+            }
+            let resource = self.resource(name)?;
+            let artifact = self.artifact(name, history)?;
+            let displaced = history.displaced().filter(|one| &one.resource == name).last();
+            let carried = displaced.and_then(|one| resource.carried(one));
+            let meant = Artifact {
+                fingerprint: carried.map_or(artifact.fingerprint.clone(), |carried| carried.becomes),
+                ..artifact
+            };
+            if let Live::Differs(parts) = resource.check(&meant, cx).map_err(|error| failed(&error, cx))? {
+                let what = format!("{name} was put back and differs again, in: {}", parts.join(", "));
+                let failure = Failure::new(what).with_cause(format!("of the failed release there is still: {others}"));
+                return Err(
+                    failure.with_hint("end it, then `guard rollback` to the same backup puts the data back again")
+                );
+            }
+        }
+        Ok(vec![format!("of the failed release there is still: {others}")])
     }
 
     fn prove_one(&self, prepared: &Prepared, history: &History, cx: &Context) -> Result<Vec<String>, Failure> {
@@ -83,14 +126,14 @@ impl Crew {
     fn prove_steady(&self, history: &History, cx: &Context) -> Result<(), Failure> {
         let was_started = history.step(&Step::of(Action::Start).id).is_some();
         let all = if was_started {
-            self.recorded(history)?
+            self.ran(history, cx)?
         } else {
             ByProject::new()
         };
         let (wanted, limit) = Self::wanted(history);
-        for (project, recorded) in &all {
+        for (project, ran) in &all {
             let (services, there) = self.services.of_project(project.as_deref(), cx);
-            match services.await_steady(Some(recorded), wanted, limit, &there) {
+            match services.await_steady(Some(&ran.recorded), wanted, limit, &there) {
                 Err(error @ ServiceError::NotRunning(_)) => cx.note(Level::Warn, error.to_string()),
                 steady => steady.map_err(|error| Failure::from_error(&error))?,
             }

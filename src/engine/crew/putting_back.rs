@@ -3,26 +3,60 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::watching::ask_once;
 use super::{Crew, failed};
+use crate::engine::decide::nothing_changed;
 use crate::engine::history::History;
 use crate::model::artifact::{Artifact, Displaced, GONE, Live, Prepared, Work};
 use crate::model::event::Level;
 use crate::model::fact::{Failure, Yield};
+use crate::model::health::Outcome;
 use crate::model::name::{ResourceName, RunKind};
 use crate::model::plan::Action;
-use crate::resources::Resource;
-use crate::services::{Affected, ServiceError, Wanted, keep_evidence};
+use crate::model::policy::DataRestore;
+use crate::resources::{Resource, Slot};
+use crate::services::{Affected, Extent, ServiceError, Wanted, keep_evidence, restart_stale};
 use crate::store::Backup;
 use crate::system::context::Context;
 use crate::system::disk;
+use crate::system::docker::{Before, Recorded};
 
 /// How long the services may take until they run and are healthy.
 const START_LIMIT: Duration = Duration::from_mins(2);
 /// The same for an undo, in which they only have to run: it may bring back a release that never becomes healthy.
 const UNDO_START_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long data has to stay as it is where somebody has just written to it.
+const STILL: Duration = Duration::from_secs(1);
+/// How often data is exchanged again in one try, where somebody writes to it meanwhile.
+const EXCHANGES: usize = 2;
+/// From here on the names of further exchanges are counted: no two runs begin in one second so often.
+const FURTHER: usize = 900;
+
+/// The surroundings of a further exchange: what it makes outside has names of its own, in the form of a run's.
+fn again(number: usize, cx: &Context) -> Context {
+    let named = cx.run.as_ref().and_then(|run| {
+        let (stamp, kind) = run.as_str().rsplit_once('-')?;
+        let stamp = stamp.get(..15)?;
+        format!("{stamp}-{}-{kind}", FURTHER + number).parse().ok()
+    });
+    Context {
+        run: named,
+        ..cx.clone()
+    }
+}
+
 /// Something for each project; `None` is the settings' own.
 pub(super) type ByProject<T> = BTreeMap<Option<String>, T>;
+
+/// What ran in a project, and is to run again.
+pub(super) struct Ran {
+    pub(super) recorded: Recorded,
+    /// Its files and everything that they declare are known, and are back.
+    pub(super) is_whole: bool,
+    /// It tells what ran before the release, and not only before a stop.
+    pub(super) is_from_before: bool,
+}
 
 impl Crew {
     /// Keeps what explains the failure, before anything is put back.
@@ -173,6 +207,7 @@ impl Crew {
             let project = project.as_deref().unwrap_or_default();
             stopped.extend(names.iter().map(|name| format!("{project}/{name}")));
         }
+        self.hold_others(cx);
         let by_command = self.services.stop.iter().map(|words| format!("`{}`", words.join(" ")));
         Ok(Yield::Quiesced(by_command.chain(stopped).collect()))
     }
@@ -229,22 +264,98 @@ impl Crew {
             return Ok(Yield::Displaced(displaced));
         }
         let meant = Artifact {
-            fingerprint: carried.map_or(artifact.fingerprint, |carried| carried.becomes),
-            ..artifact
+            fingerprint: carried.map_or(artifact.fingerprint.clone(), |carried| carried.becomes),
+            ..artifact.clone()
         };
         match resource
             .compare(&meant, &slot, cx)
             .map_err(|error| failed(&error, cx))?
         {
             Live::Matches => Ok(Yield::Displaced(displaced)),
-            Live::Differs(parts) => Err(Failure::new(format!(
-                "{name} was put back and still differs in: {}",
-                parts.join(", ")
-            ))),
+            Live::Differs(parts) => Self::exchange_again(resource, &artifact, &slot, (displaced, parts), cx),
             Live::Unknown(why) => Err(Failure::new(format!(
                 "{name} was put back and cannot be compared: {why}"
             ))),
         }
+    }
+
+    /// Exchanges data again that differs although it was swapped in: somebody writes to it. What each exchange puts aside is
+    /// kept. A try that comes later finds what the ones before have staged, so it never only looks at what was done.
+    fn exchange_again(
+        resource: &dyn Resource,
+        artifact: &Artifact,
+        slot: &Slot,
+        (first, mut parts): (Displaced, Vec<String>),
+        cx: &Context,
+    ) -> Result<Yield, Failure> {
+        let name = resource.name();
+        let record = cx.scratch.join(format!("again-{name}.json"));
+        let bytes = disk::read_optional(&record).map_err(|error| Failure::from_error(&error))?;
+        let mut staged: Vec<Prepared> = bytes
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default();
+        let mut all = vec![first];
+        for (number, prepared) in staged.iter().enumerate() {
+            let swapped = resource.restore(prepared, artifact, slot, &again(number, cx));
+            all.push(swapped.map_err(|error| failed(&error, cx))?);
+        }
+        // The caller has just looked.
+        let mut is_fresh = staged.is_empty();
+        for round in 0..=EXCHANGES {
+            if !std::mem::take(&mut is_fresh) {
+                let carried = all.last().and_then(|last| resource.carried(last));
+                let meant = Artifact {
+                    fingerprint: carried.map_or(artifact.fingerprint.clone(), |carried| carried.becomes),
+                    ..artifact.clone()
+                };
+                match resource.compare(&meant, slot, cx).map_err(|error| failed(&error, cx))? {
+                    Live::Matches if Self::is_still(resource, &meant, slot, cx)? => {
+                        return Ok(Yield::DisplacedAgain(all));
+                    }
+                    Live::Matches => {}
+                    Live::Differs(differs) => parts = differs,
+                    Live::Unknown(why) => {
+                        return Err(Failure::new(format!(
+                            "{name} was put back and cannot be compared: {why}"
+                        )));
+                    }
+                }
+            }
+            if round == EXCHANGES {
+                break;
+            }
+            let note = format!(
+                "{name} was written to while it was put back, in: {}; it is exchanged again",
+                parts.join(", ")
+            );
+            cx.note(Level::Warn, note);
+            let there = again(staged.len(), cx);
+            let prepared = resource.prepare(artifact, slot, DataRestore::Always, &there);
+            let prepared = prepared.map_err(|error| failed(&error, cx))?;
+            if !prepared.work.is_needed() {
+                continue;
+            }
+            staged.push(prepared.clone());
+            let bytes = serde_json::to_vec(&staged).unwrap_or_default();
+            disk::write_whole(&record, &bytes).map_err(|error| Failure::from_error(&error))?;
+            let swapped = resource.restore(&prepared, artifact, slot, &there);
+            all.push(swapped.map_err(|error| failed(&error, cx))?);
+        }
+        let failure = Failure::new(format!(
+            "{name} was put back and still differs in: {}",
+            parts.join(", ")
+        ));
+        let failure = failure.with_cause("something goes on writing to it");
+        Err(failure.with_hint(format!(
+            "stop what writes to {name}; `guard resume` exchanges it again then"
+        )))
+    }
+
+    /// Whether data that somebody wrote to a moment ago stays as it is for a while: nothing that is to write runs yet.
+    fn is_still(resource: &dyn Resource, meant: &Artifact, slot: &Slot, cx: &Context) -> Result<bool, Failure> {
+        cx.clock.sleep(STILL);
+        let look = resource.compare(meant, slot, cx).map_err(|error| failed(&error, cx))?;
+        Ok(look == Live::Matches)
     }
 
     /// Swaps back what the rollback before this run displaced.
@@ -267,22 +378,124 @@ impl Crew {
             .map_err(|error| failed(&error, cx))
     }
 
-    /// Starts what ran when the backup was taken.
+    /// Starts what ran when the backup was taken, or before the deploy command began; then what was put back is taken up by
+    /// the services, and what the release has added beside them is stopped. In this order blue answers again before green goes.
     pub(super) fn start(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
-        let mut all = self.recorded(history)?;
+        let mut all = self.ran(history, cx)?;
         let (wanted, limit) = Self::wanted(history);
+        let answers = nothing_changed(history) && self.answer(cx);
         // The settings' own project comes last: with it the page is taken down.
         let own = all.remove(&None);
-        let further = all.into_iter().map(|(project, recorded)| (project, Some(recorded)));
-        for (project, recorded) in further.chain([(None, own)]) {
+        let further = all.into_iter().map(|(project, ran)| (project, Some(ran)));
+        let ordered: Vec<_> = further.chain([(None, own)]).collect();
+        let mut is_up = true;
+        for (project, ran) in &ordered {
             let (services, there) = self.services.of_project(project.as_deref(), cx);
-            match services.bring_up(recorded.as_ref(), wanted, limit, &there) {
+            let extent = match ran {
+                _ if nothing_changed(history) => Extent::Missing { answers },
+                Some(Ran { is_whole: false, .. }) => Extent::Noted,
+                _ => Extent::Whole,
+            };
+            let recorded = ran.as_ref().map(|ran| &ran.recorded);
+            match services.bring_back(recorded, &extent, wanted, limit, &there) {
                 // They were started, and starting them again would not make them well: the proof says what they are.
-                Err(error @ ServiceError::NotRunning(_)) => cx.note(Level::Warn, error.to_string()),
+                Err(error @ ServiceError::NotRunning(_)) => {
+                    is_up = false;
+                    cx.note(Level::Warn, error.to_string());
+                }
                 brought => brought.map_err(|error| Failure::from_error(&error))?,
             }
         }
+        self.switch(history, cx)?;
+        for (project, ran) in &ordered {
+            let (services, there) = self.services.of_project(project.as_deref(), cx);
+            let recorded = ran.as_ref().filter(|ran| ran.is_from_before).map(|ran| &ran.recorded);
+            let added = recorded.map_or(Ok(Vec::new()), |recorded| services.stop_added(recorded, &there));
+            added.map_err(|error| Failure::from_error(&error))?;
+        }
+        for sentence in self.release_others(cx) {
+            cx.note(Level::Warn, sentence);
+        }
+        if is_up {
+            let down = self.services.maintenance_off(cx);
+            down.map_err(|error| Failure::from_error(&error))?;
+        }
         Ok(Yield::Nothing)
+    }
+
+    /// Makes the services take up what was put back: containers that still see a file which was replaced are restarted, then
+    /// the resources' own tests and reloads are run.
+    fn switch(&self, history: &History, cx: &Context) -> Result<(), Failure> {
+        let changed: Vec<&Displaced> = history.displaced().filter(|one| !one.details.is_null()).collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let further = self.services.further.iter().map(|further| Some(further.name.as_str()));
+        for name in std::iter::once(None).chain(further) {
+            let (services, there) = self.services.of_project(name, cx);
+            if let Some(compose) = &services.compose {
+                restart_stale(compose, &there).map_err(|error| Failure::from_error(&error))?;
+            }
+        }
+        for displaced in changed {
+            // What an older run displaced may belong to a resource that the settings name no more.
+            let Some(resource) = self.resources.get(&displaced.resource) else {
+                continue;
+            };
+            match resource.take_up(displaced, cx) {
+                Ok(unasked) => unasked.iter().for_each(|sentence| cx.note(Level::Warn, sentence)),
+                // An undo may bring back what was never sound.
+                Err(error) if history.plan().kind == RunKind::Undo => {
+                    cx.note(Level::Warn, failed(&error, cx).sentence());
+                }
+                Err(error) => return Err(failed(&error, cx)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every probe that decides answers now; `false` where there is none.
+    fn answer(&self, cx: &Context) -> bool {
+        let answers = ask_once(&self.probes, &self.runtime, cx);
+        let mut deciding = answers.iter().filter(|(probe, _)| probe.decides()).peekable();
+        deciding.peek().is_some() && deciding.all(|(_, answer)| answer.outcome == Outcome::Ok)
+    }
+
+    /// What runs again after the way back, by project: what ran when the backup was taken, and where no copy tells that, what
+    /// ran before the deploy command began, or before anything was stopped.
+    pub(super) fn ran(&self, history: &History, cx: &Context) -> Result<ByProject<Ran>, Failure> {
+        let whole = |(project, recorded)| {
+            let ran = Ran {
+                recorded,
+                is_whole: true,
+                is_from_before: true,
+            };
+            (project, ran)
+        };
+        let mut all: ByProject<Ran> = self.recorded(history)?.into_iter().map(whole).collect();
+        let further = self.services.further.iter().map(|further| Some(further.name.as_str()));
+        for name in std::iter::once(None).chain(further) {
+            let (services, there) = self.services.of_project(name, cx);
+            let Some(compose) = services.compose.filter(|_| !all.contains_key(&name.map(str::to_owned))) else {
+                continue;
+            };
+            let noted = |before| Recorded::noted(before, &compose, &there).map_err(|error| Failure::from_error(&error));
+            let from_before = noted(Before::Deploy)?;
+            let is_from_before = from_before.is_some();
+            let recorded = match from_before {
+                Some(recorded) => Some(recorded),
+                None => noted(Before::Stop)?,
+            };
+            if let Some(recorded) = recorded {
+                let ran = Ran {
+                    recorded,
+                    is_whole: false,
+                    is_from_before,
+                };
+                all.insert(name.map(str::to_owned), ran);
+            }
+        }
+        Ok(all)
     }
 
     /// What the services have to be after the way back, and within which time.

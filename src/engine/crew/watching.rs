@@ -151,12 +151,17 @@ impl Crew {
     }
 
     /// Asks the probes after the way back, with the time a start may take.
-    pub(super) fn prove_by_probes(&self, cx: &Context) -> Result<Vec<String>, Failure> {
+    pub(super) fn prove_by_probes(&self, history: &History, cx: &Context) -> Result<Vec<String>, Failure> {
         if self.probes.is_empty() {
             return Ok(vec![UNSEEN.to_owned()]);
         }
         let lookout = self.lookout(&self.rule_of_start(cx), false);
-        let observed = lookout.observe(Until::Gate, Expectation::default(), &[], cx)?;
+        // What the failed release wrote into its logs is not held against the old one.
+        let expectation = Expectation {
+            back_since: history.step(&Step::of(Action::Start).id).map(|step| step.first_begun),
+            ..Expectation::default()
+        };
+        let observed = lookout.observe(Until::Gate, expectation, &[], cx)?;
         match observed.verdict {
             Verdict::Bad(finding) => Err(Failure {
                 finding: Some(finding.clone()),

@@ -2,12 +2,12 @@
 
 mod yields;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
 use crate::model::fact::{Actor, Ending, Fact, Failure, Record, Turn, Yield};
-use crate::model::name::RunId;
+use crate::model::name::{ResourceName, RunId};
 use crate::model::plan::{Action, Plan, StageName, Step, StepId};
 use crate::model::policy::OnFailure;
 
@@ -55,6 +55,9 @@ pub struct History {
     steps: BTreeMap<StepId, StepHistory>,
     turned: Option<(Turn, DateTime<Utc>)>,
     response: Option<OnFailure>,
+    /// When the way back was last taken up: where it turned, or where somebody went on with it.
+    taken_up: Option<DateTime<Utc>>,
+    left_out: BTreeSet<ResourceName>,
     closed: Option<Ending>,
     next: u64,
 }
@@ -91,6 +94,8 @@ impl History {
             steps: BTreeMap::new(),
             turned: None,
             response: None,
+            taken_up: None,
+            left_out: BTreeSet::new(),
             closed: None,
             next: first.seq + 1,
         };
@@ -145,12 +150,15 @@ impl History {
             Fact::Turned { .. } if self.turned.is_some() => return impossible("the run has turned already".to_owned()),
             Fact::Turned { why, then } => {
                 self.turned = Some((*why, record.at));
+                self.taken_up = Some(record.at);
                 self.response = *then;
             }
+            Fact::LeftOut { resources } => self.left_out.extend(resources.iter().cloned()),
             Fact::Reopened { actor } => {
                 self.actor = actor.clone();
                 self.reopened = true;
                 self.closed = None;
+                self.taken_up = Some(record.at);
                 for entry in self.steps.values_mut() {
                     entry.failures = 0;
                 }
@@ -164,9 +172,10 @@ impl History {
 
     /// Takes what was seen running, stopped and started as cut off: the host may have come up again in between, and with it what is set
     /// to restart. Data that was put back before that is looked at again, which is what a repeated restore does. Once the
-    /// start has begun, all this is over. What was found to need work keeps it: it may be swapped.
+    /// start has begun, all this is over, but for data that did not get back: what uses it is stopped once more. What was
+    /// found to need work keeps it: it may be swapped.
     fn forget_what_ran(&mut self) {
-        let has_started = self.steps.contains_key(&Step::of(Action::Start).id);
+        let has_started = self.has_start_begun();
         let steps = self.plan.ahead.iter().chain(&self.plan.back);
         for (stage, step) in steps.flat_map(|stage| stage.steps.iter().map(move |step| (stage.name, step))) {
             let Some(entry) = self.steps.get_mut(&step.id) else {
@@ -175,9 +184,9 @@ impl History {
             let found_work =
                 matches!(&entry.progress, Progress::Done(Yield::Prepared(prepared)) if prepared.work.is_needed());
             let is_forgotten = match step.action {
-                Action::Quiesce | Action::Recheck(_) => !has_started && !found_work,
+                Action::Recheck(_) => !has_started && !found_work,
                 Action::Restore(_) => !has_started && stage == StageName::Data,
-                Action::Gate | Action::Start | Action::Prove => true,
+                Action::Quiesce | Action::Gate | Action::Start | Action::Prove => true,
                 _ => false,
             };
             if is_forgotten && matches!(entry.progress, Progress::Done(_)) {
@@ -265,6 +274,29 @@ impl History {
             Progress::Done(yields) => Some(yields),
             _ => None,
         }
+    }
+
+    /// When the way back was last taken up, by its turn or by a person; `None` before that.
+    #[must_use]
+    pub fn taken_up(&self) -> Option<DateTime<Utc>> {
+        self.taken_up
+    }
+
+    /// The resources that a person has said to leave as they are.
+    pub fn left_out(&self) -> impl Iterator<Item = &ResourceName> {
+        self.left_out.iter()
+    }
+
+    /// Whether a person has said to leave this resource as it is.
+    #[must_use]
+    pub fn is_left_out(&self, resource: &ResourceName) -> bool {
+        self.left_out.contains(resource)
+    }
+
+    /// Whether the services were about to be started on the way back.
+    #[must_use]
+    pub fn has_start_begun(&self) -> bool {
+        self.steps.contains_key(&Step::of(Action::Start).id)
     }
 
     /// Whether the deploy command was begun: from then on production may be different.

@@ -30,14 +30,12 @@ impl History {
         })
     }
 
-    /// What was put aside.
+    /// What was put aside; of a resource that was exchanged more than once, the failed release's state comes first.
     pub fn displaced(&self) -> impl Iterator<Item = &Displaced> {
-        self.yields().filter_map(|yields| {
-            if let Yield::Displaced(displaced) = yields {
-                Some(displaced)
-            } else {
-                None
-            }
+        self.yields().flat_map(|yields| match yields {
+            Yield::Displaced(displaced) => std::slice::from_ref(displaced),
+            Yield::DisplacedAgain(all) => all.as_slice(),
+            _ => &[],
         })
     }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use regex::bytes::Regex;
 
 use super::common::{Basics, number, spoken};
@@ -53,6 +54,8 @@ struct State {
     counted: VecDeque<(Duration, u64, u64)>,
     rest: Vec<u8>,
     last: String,
+    /// The way back of which the old release's lines are counted.
+    back_since: Option<DateTime<Utc>>,
 }
 
 enum Source {
@@ -109,6 +112,7 @@ fn build(name: ProbeName, section: &mut Section<'_>, site: &Site) -> Built {
             counted: VecDeque::new(),
             rest: Vec::new(),
             last: String::new(),
+            back_since: None,
         })),
     }))
 }
@@ -137,10 +141,15 @@ impl Probe for Log {
         self.shown.clone()
     }
 
-    async fn read(&self, _expectation: &Expectation, cx: &Context) -> Answer {
+    async fn read(&self, expectation: &Expectation, cx: &Context) -> Answer {
+        let back_since = expectation.back_since;
         let (state, limit) = (Arc::clone(&self.state), self.basics.timeout);
         let answer = self.basics.blocking(cx, move |cx| {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            if state.back_since != back_since {
+                state.back_since = back_since;
+                state.pass_over(limit, cx);
+            }
             state.look(limit, cx)
         });
         let answer = answer.await;
@@ -153,6 +162,23 @@ impl Probe for Log {
 }
 
 impl State {
+    /// Reads what is there without counting it, and forgets what was counted.
+    fn pass_over(&mut self, limit: Duration, cx: &Context) {
+        let begun = cx.clock.steady();
+        while cx.clock.steady().saturating_sub(begun) < limit / 2 {
+            let read = match &mut self.source {
+                Source::File(tail) => tail.more(MOST, cx),
+                Source::Containers(containers) => containers.more(MOST, limit, cx),
+            };
+            if read.is_ok_and(|bytes| bytes.len() >= MOST) {
+                continue;
+            }
+            break;
+        }
+        self.counted.clear();
+        self.rest.clear();
+    }
+
     fn look(&mut self, limit: Duration, cx: &Context) -> Answer {
         let read = match &mut self.source {
             Source::File(tail) => tail.more(MOST, cx),

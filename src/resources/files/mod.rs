@@ -20,6 +20,7 @@ use self::replace::Stock;
 use super::names::escaped;
 use super::{Resource, ResourceError, Result, Slot, Survey};
 use crate::model::artifact::{Artifact, Displaced, FileEntry, Live, Prepared, Work};
+use crate::model::event::Level;
 use crate::model::fingerprint::Fingerprint;
 use crate::model::name::ResourceName;
 use crate::model::policy::DataRestore;
@@ -27,6 +28,7 @@ use crate::model::text;
 use crate::system::call::Call;
 use crate::system::context::Context;
 use crate::system::disk;
+use crate::system::processes::CallError;
 
 /// Files of the project.
 pub(super) struct Files {
@@ -65,6 +67,30 @@ fn entries(artifact: &Artifact) -> Result<Vec<Entry>> {
     })
 }
 
+/// Whether a command was not run at all, as in a container that does not run: it has said nothing of the files then.
+fn is_unasked(error: &ResourceError) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        match error.downcast_ref::<CallError>() {
+            Some(CallError::Exit { exit, stderr, .. }) => {
+                let said = stderr.to_lowercase();
+                let silent = [
+                    "is not running",
+                    "no such container",
+                    "no such service",
+                    "no container found",
+                ];
+                return matches!(exit.as_str(), "exit code 126" | "exit code 127")
+                    || silent.iter().any(|word| said.contains(word));
+            }
+            Some(CallError::TimedOut { .. } | CallError::Stopped { .. }) => return false,
+            Some(_) => return true,
+            None => cause = error.source(),
+        }
+    }
+    false
+}
+
 impl Files {
     fn run(&self, commands: &[Vec<String>], what: &str, cx: &Context) -> Result<()> {
         for words in commands {
@@ -80,6 +106,24 @@ impl Files {
             })?;
         }
         Ok(())
+    }
+
+    /// Runs what needs no container, while services are still down: a unit that is started next has to be the old one. It is
+    /// all run again when they are up, and only that counts.
+    fn take_up_early(&self, cx: &Context) {
+        let all = self.check.iter().chain(&self.after);
+        let goes_inside = |words: &Vec<String>| words.iter().any(|word| word.contains("docker"));
+        if all.clone().next().is_none() || all.clone().any(goes_inside) {
+            return;
+        }
+        let early = self.run(&self.check, "check", cx);
+        if let Err(error) = early.and_then(|()| self.run(&self.after, "after", cx)) {
+            let why = text::chain(&error);
+            cx.note(
+                Level::Info,
+                format!("{why}; it is tried again when the services are up"),
+            );
+        }
     }
 
     /// Where this run keeps what it displaces; the serial tells a restore from an undo, and that from its own undo.
@@ -107,12 +151,7 @@ impl Files {
             before
         };
         self.put(stock, cx)?;
-        if let Err(error) = self.run(&self.check, "check", cx) {
-            self.put(&before, cx)?;
-            return Err(error
-                .with_hint("the files are as they were before; correct the check, or skip this resource with --skip"));
-        }
-        self.run(&self.after, "after", cx)?;
+        self.take_up_early(cx);
         Ok(Displaced {
             resource: self.name.clone(),
             details: json(&before)?,
@@ -236,6 +275,33 @@ impl Resource for Files {
             });
         }
         self.exchange(&stock(&prepared.details)?, "displaced", cx)
+    }
+
+    fn take_up(&self, displaced: &Displaced, cx: &Context) -> Result<Vec<String>> {
+        if displaced.details.is_null() {
+            return Ok(Vec::new());
+        }
+        let mut unasked = Vec::new();
+        for (commands, what) in [(&self.check, "check"), (&self.after, "after")] {
+            match self.run(commands, what, cx) {
+                Ok(()) => {}
+                Err(error) if is_unasked(&error) => {
+                    let sentence = format!(
+                        "the {what} command of {} cannot be run here: {}",
+                        self.name,
+                        text::chain(&error)
+                    );
+                    unasked.push(sentence);
+                }
+                Err(error) => {
+                    return Err(error.with_hint(format!(
+                        "the files are back; correct {what} of {} in guard.toml, or leave it out with --skip {}",
+                        self.name, self.name
+                    )));
+                }
+            }
+        }
+        Ok(unasked)
     }
 
     fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {

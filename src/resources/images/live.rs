@@ -130,6 +130,18 @@ pub(super) fn differences(
     Ok(differences)
 }
 
+/// Those of these differences that are not about the container of a service that does not run, as of a job that has done its
+/// work: whether a service runs that should is not an image's concern.
+pub(super) fn of_running(mut differences: Vec<String>, compose: &Compose, cx: &Context) -> Result<Vec<String>> {
+    if differences.iter().any(|part| part.starts_with("service ")) {
+        let containers = own(compose, cx);
+        let containers = containers.map_err(|error| ResourceError::because("could not see the containers", error))?;
+        let runs = |service: &str| containers.iter().any(|one| one.service == service && one.is_up());
+        differences.retain(|part| part.strip_prefix("service ").is_none_or(runs));
+    }
+    Ok(differences)
+}
+
 /// Whether the service runs, and its names stand for, the image that guard built because the recorded one is nowhere any
 /// more; `built` is the name that guard gave it.
 pub(super) fn runs_what_was_built(

@@ -255,7 +255,10 @@ impl Resource for Images {
 
     fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
         let details = details(artifact)?;
-        Ok(match self.differences(&details, artifact, cx) {
+        let differences = self
+            .differences(&details, artifact, cx)
+            .and_then(|all| live::of_running(all, &details.compose, cx));
+        Ok(match differences {
             Ok(same) if same.is_empty() => Live::Matches,
             Ok(differences) => Live::Differs(differences),
             Err(error) => Live::Unknown(cx.redaction.clean(&error.to_string())),

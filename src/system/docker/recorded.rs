@@ -62,11 +62,24 @@ impl Container {
     }
 }
 
-fn note_of(project: &str, cx: &Context) -> PathBuf {
+/// When a note was made of what runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    /// Before the deploy command of this run began.
+    Deploy,
+    /// Before this run stopped any container.
+    Stop,
+}
+
+fn note_of(before: Before, project: &str, cx: &Context) -> PathBuf {
     // Two engines may have projects of one name.
     let engine = cx.engine.as_ref().map(|engine| sha256_hex(engine.name().as_bytes()));
     let engine = engine.as_ref().and_then(|digest| digest.get(..8)).unwrap_or("here");
-    cx.scratch.join(format!("before-stop-{project}-{engine}.json"))
+    let when = match before {
+        Before::Deploy => "deploy",
+        Before::Stop => "stop",
+    };
+    cx.scratch.join(format!("before-{when}-{project}-{engine}.json"))
 }
 
 impl Recorded {
@@ -111,13 +124,13 @@ impl Recorded {
         })
     }
 
-    /// Writes down what a project's containers are like before this run stops any of them; only the first word counts, so
-    /// that a repeated stop does not take what it stopped itself for stopped by others.
+    /// Writes down what a project's containers are like before this run deploys, or stops any of them; only the first word
+    /// counts, so that a repeated stop does not take what it stopped itself for stopped by others.
     ///
     /// # Errors
     /// The note cannot be read or written.
-    pub fn note_before_stop(project: &str, containers: &[Container], cx: &Context) -> Result<(), DiskError> {
-        let path = note_of(project, cx);
+    pub fn note(before: Before, project: &str, containers: &[Container], cx: &Context) -> Result<(), DiskError> {
+        let path = note_of(before, project, cx);
         if disk::read_optional(&path)?.is_some() {
             return Ok(());
         }
@@ -131,11 +144,30 @@ impl Recorded {
     /// # Errors
     /// The note cannot be read.
     pub fn as_before_stop(mut self, cx: &Context) -> Result<Self, DiskError> {
-        let noted = disk::read_optional(&note_of(&self.compose.project, cx))?;
+        let noted = disk::read_optional(&note_of(Before::Stop, &self.compose.project, cx))?;
         if let Some(containers) = noted.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             self.containers = containers;
         }
         Ok(self)
+    }
+
+    /// The project as this run has noted it; `None` where there is no such note. What its files declare is not known of it.
+    ///
+    /// # Errors
+    /// The note cannot be read.
+    pub fn noted(before: Before, compose: &Compose, cx: &Context) -> Result<Option<Self>, DiskError> {
+        let noted = disk::read_optional(&note_of(before, &compose.project, cx))?;
+        let containers: Option<Vec<RecordedContainer>> = noted.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        Ok(containers.map(|containers| Self {
+            compose: compose.clone(),
+            declared: containers
+                .iter()
+                .map(|one| one.service.clone())
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
+            containers,
+        }))
     }
 
     fn own(container: Container) -> Option<RecordedContainer> {

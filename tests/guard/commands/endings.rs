@@ -90,7 +90,7 @@ fn a_release_that_does_not_come_up_is_21() {
 
 #[test]
 fn a_check_of_the_users_own_that_fails_is_21() {
-    let project = Embedded::and("[verify]\ncommands = [\"grep -q never code.txt\"]");
+    let project = Embedded::and("[verify]\ncommands = [\"grep -q 1 code.txt\"]");
     let before = project.everything();
     project
         .guard()

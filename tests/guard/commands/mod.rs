@@ -18,6 +18,7 @@ mod looking;
 mod lost;
 mod meanwhile;
 mod misbehaving;
+mod order;
 mod projects;
 mod refused;
 mod rules;

@@ -285,6 +285,9 @@ fn a_deployment_that_changed_nothing_stops_nothing() {
             then: None,
         })
         .prepared(Work::Unchanged);
+    // What ran is started in any case: the command may have stopped it.
+    assert_eq!(next(&journal), "start");
+    journal.done(Action::Start, Yield::Nothing);
     assert_eq!(next(&journal), "prove");
     journal.done(Action::Prove, Yield::Nothing);
     assert_eq!(next(&journal), "close NothingToUndo(DeployFailed)");
@@ -333,12 +336,22 @@ fn a_step_back_is_tried_three_times_and_then_a_person_is_needed() {
         assert_eq!(next(&journal), "restore/db");
     }
     journal.failed(Action::Restore(resource()));
+    assert_eq!(next(&journal), "start", "what failed does not keep the rest down");
+    journal
+        .done(Action::Start, Yield::Nothing)
+        .done(Action::Prove, Yield::Nothing);
     assert_eq!(next(&journal), "close Stuck(VerifyFailed)");
     journal
         .add(Fact::Closed {
             ending: Ending::Stuck(Turn::VerifyFailed),
         })
-        .add(Fact::Reopened { actor: actor() })
+        .add(Fact::Reopened { actor: actor() });
+    assert_eq!(
+        next(&journal),
+        "quiesce",
+        "what runs again is stopped before data goes back"
+    );
+    journal
         .done(Action::Quiesce, Yield::Nothing)
         .done(Action::Recheck(resource()), Yield::Nothing);
     assert_eq!(next(&journal), "restore/db", "a resume tries again");
@@ -356,6 +369,9 @@ fn a_way_back_that_cannot_be_made_ready_leaves_the_release_and_is_not_called_hal
         assert_eq!(next(&journal), "prepare/db");
         journal.failed(Action::Prepare(resource()));
     }
+    // The deploy command may have stopped what ran.
+    assert_eq!(next(&journal), "start");
+    journal.done(Action::Start, Yield::Nothing);
     assert_eq!(next(&journal), "close Unready(VerifyFailed)");
     journal
         .add(Fact::Closed {
@@ -588,4 +604,202 @@ fn fault_a11_work_that_was_found_late_is_not_looked_for_again() {
         .add(Fact::Reopened { actor: actor() })
         .done(Action::Quiesce, Yield::Nothing);
     assert_eq!(next(&journal), "restore/db");
+}
+
+/// A run of two resources, of which one is data.
+fn two() -> Journal {
+    let mut plan = plan(RunKind::Deploy, Policy::default());
+    let code: ResourceName = "code".parse().unwrap();
+    plan.back[1].steps.push(Step::of(Action::Prepare(code.clone())));
+    plan.back.insert(5, stage(StageName::Code, vec![Action::Restore(code)]));
+    let mut journal = Journal::of(plan);
+    journal.deployed().failed(Action::Gate).add(Fact::Turned {
+        why: Turn::VerifyFailed,
+        then: None,
+    });
+    journal.done(Action::Evidence, Yield::Nothing);
+    journal
+}
+
+fn code() -> ResourceName {
+    "code".parse().unwrap()
+}
+
+fn code_changed() -> Yield {
+    Yield::Prepared(Prepared {
+        resource: code(),
+        work: Work::Changed(vec!["commit".into()]),
+        details: Value::Null,
+        price: Vec::new(),
+    })
+}
+
+fn for_good(journal: &mut Journal, action: Action) {
+    let step = Step::of(action).id;
+    journal.add(Fact::Begun { step: step.clone() }).add(Fact::Failed {
+        step,
+        failure: Failure {
+            permanent: true,
+            ..Failure::new("it cannot be")
+        },
+    });
+}
+
+#[test]
+fn what_cannot_be_made_ready_keeps_only_itself_from_going_back() {
+    let mut journal = two();
+    for_good(&mut journal, Action::Prepare(resource()));
+    assert_eq!(next(&journal), "prepare/code");
+    journal.done(Action::Prepare(code()), code_changed());
+    assert_eq!(next(&journal), "quiesce");
+    journal.done(Action::Quiesce, Yield::Nothing);
+    assert_eq!(
+        next(&journal),
+        "restore/code",
+        "what is not ready is neither looked at nor swapped"
+    );
+    journal
+        .done(Action::Restore(code()), displaced())
+        .done(Action::Start, Yield::Nothing)
+        .done(Action::Prove, Yield::Nothing);
+    assert_eq!(
+        next(&journal),
+        "close Stuck(VerifyFailed)",
+        "and the end does not call all of it back"
+    );
+    journal
+        .add(Fact::Closed {
+            ending: Ending::Stuck(Turn::VerifyFailed),
+        })
+        .add(Fact::Reopened { actor: actor() });
+    assert_eq!(next(&journal), "prepare/db");
+    let mut skipped = Journal(journal.0.clone());
+    skipped.add(Fact::LeftOut {
+        resources: vec![resource()],
+    });
+    assert_eq!(
+        next(&skipped),
+        "start",
+        "left as it is, nothing has to be stopped for it"
+    );
+    skipped
+        .done(Action::Start, Yield::Nothing)
+        .done(Action::Prove, Yield::Nothing);
+    assert_eq!(next(&skipped), "close RolledBack(VerifyFailed)");
+    journal.done(Action::Prepare(resource()), found(Work::Changed(vec!["schema".into()])));
+    assert_eq!(next(&journal), "quiesce", "what runs again is stopped once more");
+    journal.done(Action::Quiesce, Yield::Nothing);
+    assert_eq!(next(&journal), "recheck/db");
+    journal.done(Action::Recheck(resource()), Yield::Nothing);
+    assert_eq!(next(&journal), "restore/db");
+    journal.done(Action::Restore(resource()), displaced());
+    assert_eq!(next(&journal), "start", "what is back is not put back again");
+}
+
+#[test]
+fn data_is_not_swapped_under_what_could_not_be_stopped() {
+    let mut journal = two();
+    journal
+        .done(Action::Prepare(resource()), found(Work::Changed(vec!["schema".into()])))
+        .done(Action::Prepare(code()), code_changed());
+    for_good(&mut journal, Action::Quiesce);
+    assert_eq!(next(&journal), "restore/code");
+    journal
+        .done(Action::Restore(code()), displaced())
+        .done(Action::Start, Yield::Nothing)
+        .done(Action::Prove, Yield::Nothing);
+    assert_eq!(next(&journal), "close Stuck(VerifyFailed)");
+}
+
+#[test]
+fn a_way_back_that_could_put_nothing_back_says_so_and_starts_what_ran() {
+    let mut journal = two();
+    for_good(&mut journal, Action::Prepare(resource()));
+    for_good(&mut journal, Action::Prepare(code()));
+    assert_eq!(next(&journal), "start");
+    journal
+        .done(Action::Start, Yield::Nothing)
+        .done(Action::Prove, Yield::Nothing);
+    assert_eq!(next(&journal), "close Unready(VerifyFailed)");
+    let mut down = two();
+    for_good(&mut down, Action::Prepare(resource()));
+    for_good(&mut down, Action::Prepare(code()));
+    for_good(&mut down, Action::Start);
+    assert_eq!(
+        next(&down),
+        "close Stuck(VerifyFailed)",
+        "services that are down are half-way"
+    );
+}
+
+/// Every way in which each step back may go, for two resources of which one is data: whatever fails, the run ends, what ran
+/// was to be started, and only a run whose every part is back is called rolled back.
+#[test]
+fn whatever_fails_on_the_way_back_what_ran_is_started_and_nothing_else_is_called_back() {
+    let ids = [
+        "prepare/db",
+        "prepare/code",
+        "quiesce",
+        "recheck/db",
+        "restore/db",
+        "restore/code",
+        "start",
+        "prove",
+    ];
+    let mut endings = std::collections::BTreeSet::new();
+    for mask in 0..(1_u32 << ids.len()) {
+        let fails = |id: &str| {
+            ids.iter()
+                .position(|one| *one == id)
+                .is_some_and(|at| mask & (1 << at) != 0)
+        };
+        let mut journal = two();
+        let mut begun: Vec<String> = Vec::new();
+        let ending = loop {
+            assert!(begun.len() < 40, "{mask:b} does not end: {begun:?}");
+            let history = journal.history();
+            match decide(&history) {
+                Next::Begin(_, steps) => {
+                    for step in steps {
+                        begun.push(step.id.to_string());
+                        let action = step.action.clone();
+                        if fails(step.id.as_str()) {
+                            for_good(&mut journal, action);
+                            continue;
+                        }
+                        let yields = match &action {
+                            Action::Prepare(name) if name == &resource() => found(Work::Changed(vec!["schema".into()])),
+                            Action::Prepare(_) => code_changed(),
+                            Action::Restore(_) => displaced(),
+                            _ => Yield::Nothing,
+                        };
+                        journal.done(action, yields);
+                    }
+                }
+                Next::Close(ending) => break ending,
+                other => panic!("{mask:b}: {other:?}"),
+            }
+        };
+        let is_back = |name: &str| begun.contains(&format!("restore/{name}")) && !fails(&format!("restore/{name}"));
+        let all_back = is_back("db") && is_back("code") && !fails("start") && !fails("quiesce");
+        assert!(begun.contains(&"start".to_owned()), "{mask:b}: {begun:?}");
+        assert_eq!(
+            matches!(ending, Ending::RolledBack(_) | Ending::RestoredUnhealthy(_)),
+            all_back && !fails("recheck/db"),
+            "{mask:b}: {ending:?} after {begun:?}"
+        );
+        assert_eq!(
+            matches!(ending, Ending::RolledBack(_)),
+            all_back && !fails("recheck/db") && !fails("prove")
+        );
+        let touched = begun.iter().any(|id| id.starts_with("restore/"));
+        if !touched && !fails("start") {
+            assert!(
+                matches!(ending, Ending::Unready(_)),
+                "{mask:b}: {ending:?} after {begun:?}"
+            );
+        }
+        endings.insert(format!("{ending:?}"));
+    }
+    assert_eq!(endings.len(), 4, "{endings:?}");
 }

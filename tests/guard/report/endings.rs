@@ -199,6 +199,7 @@ fn a_stuck_run_tells_what_is_in_the_way_and_why_it_went_back() {
          [ERROR]   why: no space left on device\n\
          [ERROR]   why: the run was going back because backend failed 12 times in a row over 11 s (connection refused)\n\
          [ERROR]   guard: The way back stopped half-way: a part of production is old, a part is new.\n\
+         [ERROR]   guard: Not back: db\n\
          [ERROR]   now, to continue: guard resume\n\
          [ERROR] Production is mixed (exit code 30)."
     );

@@ -82,25 +82,61 @@ fn files_keep_the_promises() {
 }
 
 #[test]
-fn a_check_that_fails_puts_everything_back_and_nothing_is_taken_up() {
+fn a_check_that_fails_keeps_no_old_file_out_and_nothing_is_taken_up() {
     let scene = Scene::new();
     let check = words(&["sh", "-c", "grep -q processes nginx/nginx.conf && exit 3"]);
     let subject = Config::new(&scene, &[("check", check), ("after", words(&["touch", "reloaded"]))]);
     let slot = Slot::new(&scene.backup(), subject.resource.name());
     let artifact = subject.resource.capture(&slot, &scene.cx).unwrap();
+    let before = subject.observe();
     subject.spoil_live();
-    let failed = subject.observe();
     let prepared = subject
         .resource
         .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
         .unwrap();
-    let error = subject
+    let displaced = subject
         .resource
         .restore(&prepared, &artifact, &slot, &scene.cx)
+        .unwrap();
+    assert_eq!(subject.observe(), before, "the old files are in");
+    // When the services are up again, the check says no for good: nobody is told to take the files up.
+    let error = subject
+        .resource
+        .take_up(&displaced, &scene.cx)
         .expect_err("the check says no");
     assert!(error.to_string().contains("check"), "{error}");
-    assert_eq!(subject.observe(), failed);
+    assert!(error.hint.unwrap().contains("--skip"));
+    assert_eq!(subject.observe(), before);
     assert!(!subject.root.join("reloaded").exists());
+}
+
+#[test]
+fn a_check_that_cannot_be_run_says_nothing_of_the_files() {
+    for unable in [
+        words(&["/nowhere/nginx", "-t"]),
+        words(&["sh", "-c", "echo 'service \"nginx\" is not running' >&2; exit 1"]),
+        words(&["sh", "-c", "exit 127"]),
+    ] {
+        let scene = Scene::new();
+        let subject = Config::new(&scene, &[("check", unable), ("after", words(&["touch", "reloaded"]))]);
+        let slot = Slot::new(&scene.backup(), subject.resource.name());
+        let artifact = subject.resource.capture(&slot, &scene.cx).unwrap();
+        subject.spoil_live();
+        let prepared = subject.resource.prepare(&artifact, &slot, DataRestore::Auto, &scene.cx);
+        let displaced = subject
+            .resource
+            .restore(&prepared.unwrap(), &artifact, &slot, &scene.cx)
+            .unwrap();
+        let unasked = subject.resource.take_up(&displaced, &scene.cx).unwrap();
+        assert!(
+            unasked.len() == 1 && unasked[0].contains("cannot be run here"),
+            "{unasked:?}"
+        );
+        assert!(
+            subject.root.join("reloaded").exists(),
+            "what takes the files up is run all the same"
+        );
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod choices;
 mod cleaned;
 mod good;
 mod killed;
+mod projects;
 mod secrets;
 mod traffic;
 

@@ -76,7 +76,7 @@ impl Hands<'_> {
             Action::Verify => self.look(Fate::VerifyFails),
             Action::Watch => self.watch(),
             Action::Prepare(name) => self.prepare(name, history),
-            Action::Quiesce => Ok(self.quiesce()),
+            Action::Quiesce => Ok(self.quiesce(history)),
             Action::Recheck(name) => self.recheck(name, history),
             Action::Restore(name) => self.restore(name, history),
             Action::Undo(name) => self.undo(name, history),
@@ -294,9 +294,9 @@ impl Hands<'_> {
         Ok(prepared(Work::Changed(vec!["content".to_owned()])))
     }
 
-    fn quiesce(&self) -> Yield {
+    fn quiesce(&self, history: &History) -> Yield {
         let mut world = self.world.lock();
-        if let Some(late) = self.scenario.late.filter(|_| world.is_up) {
+        if let Some(late) = self.scenario.late.filter(|_| world.is_up && !history.has_start_begun()) {
             // The failed release writes until it is stopped.
             world.disk.put(&format!("live/r{late}"), b"written late");
             world.oracle.is_spoiled |= world.oracle.truths[late].displaced.is_some();

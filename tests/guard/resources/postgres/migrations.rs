@@ -241,7 +241,7 @@ fn a_bad_release_goes_back_by_its_migrations_and_who_registered_stays() {
     let url = cluster.url("shop");
     let project = Embedded::with(&format!(
         "[resources.db]\nkind = \"postgres\"\nurl = \"{url}\"\nrollback = \"migrations\"\n
-[verify]\ncommands = [[\"false\"]]\n[monitor]\nduration = \"200ms\"\ninterval = \"50ms\"\nconsecutive_failures = 2\npersist = \"50ms\"\ngate = \"100ms\"\nmin_samples = 2\n"
+[verify]\ncommands = [[\"sh\", \"-c\", \"test $GUARD_STAGE = prove\"]]\n[monitor]\nduration = \"200ms\"\ninterval = \"50ms\"\nconsecutive_failures = 2\npersist = \"50ms\"\ngate = \"100ms\"\nmin_samples = 2\n"
     ));
     project.sh("mkdir migrations && echo 'ALTER TABLE users DROP mail;' > migrations/2_mail.down.sql");
     let release = format!(

@@ -188,7 +188,7 @@ fn people_who_write_through_backup_and_rollback_do_not_spoil_the_proof() {
     let url = cluster.url("shop");
     let project = Embedded::with(&format!(
         "[resources.db]\nkind = \"postgres\"\nurl = \"{url}\"\ncarry_over = [\"visits\"]\n
-[verify]\ncommands = [[\"false\"]]\n[monitor]\nduration = \"200ms\"\ninterval = \"50ms\"\nconsecutive_failures = 2\npersist = \"50ms\"\ngate = \"100ms\"\nmin_samples = 2\n"
+[verify]\ncommands = [[\"sh\", \"-c\", \"test $GUARD_STAGE = prove\"]]\n[monitor]\nduration = \"200ms\"\ninterval = \"50ms\"\nconsecutive_failures = 2\npersist = \"50ms\"\ngate = \"100ms\"\nmin_samples = 2\n"
     ));
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -172,7 +172,7 @@ fn a_whole_run_puts_two_databases_back_in_one_transaction() {
         )
     };
     let project = Embedded::with(&format!(
-        "{}{}[verify]\ncommands = [[\"false\"]]\n[policy]\ndata_restore = \"always\"\n[monitor]\nduration = \"200ms\"\ninterval = \"50ms\"\nconsecutive_failures = 2\npersist = \"50ms\"\ngate = \"100ms\"\nmin_samples = 2\n",
+        "{}{}[verify]\ncommands = [[\"sh\", \"-c\", \"test $GUARD_STAGE = prove\"]]\n[policy]\ndata_restore = \"always\"\n[monitor]\nduration = \"200ms\"\ninterval = \"50ms\"\nconsecutive_failures = 2\npersist = \"50ms\"\ngate = \"100ms\"\nmin_samples = 2\n",
         table("shop"),
         table("books")
     ));

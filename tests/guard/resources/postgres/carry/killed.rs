@@ -16,7 +16,7 @@ fn project(cluster: &Cluster, more: &str) -> Embedded {
     let url = cluster.url("shop");
     Embedded::with(&format!(
         "[resources.db]\nkind = \"postgres\"\nurl = \"{url}\"\n{more}\n
-[verify]\ncommands = [[\"false\"]]\n[monitor]\nduration = \"200ms\"\ninterval = \"50ms\"\nconsecutive_failures = 2\npersist = \"50ms\"\ngate = \"100ms\"\nmin_samples = 2\n"
+[verify]\ncommands = [[\"sh\", \"-c\", \"test $GUARD_STAGE = prove\"]]\n[monitor]\nduration = \"200ms\"\ninterval = \"50ms\"\nconsecutive_failures = 2\npersist = \"50ms\"\ngate = \"100ms\"\nmin_samples = 2\n"
     ))
 }
 

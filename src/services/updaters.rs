@@ -1,0 +1,103 @@
+//! Containers that update the images of others by themselves: held while a way back lasts, since they would undo it.
+
+use crate::model::text::chain;
+use crate::system::context::Context;
+use crate::system::disk;
+use crate::system::docker::docker;
+
+/// The file in the run's directory that lists those that are held.
+const HELD: &str = "held-updaters.json";
+
+/// The last part of the image's name of each updater that is known.
+const KNOWN: [&str; 6] = [
+    "watchtower",
+    "ouroboros",
+    "whats-up-docker",
+    "wud",
+    "shepherd",
+    "dockcheck",
+];
+
+/// Pauses every updater that runs on this engine. Returns a sentence for each; one that cannot be held is told as well.
+#[must_use]
+pub fn hold(cx: &Context) -> Vec<String> {
+    let call = docker().args(["ps", "--no-trunc", "--format", "{{.ID}} {{.Image}} {{.Names}}"]);
+    let Ok(listed) = cx.output(&call) else {
+        // Without an engine there is no updater that could reach it.
+        return Vec::new();
+    };
+    let text = listed.text();
+    let found: Vec<(&str, &str)> = text
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split(' ');
+            let (id, image, name) = (words.next()?, words.next()?, words.next()?);
+            is_updater(image).then_some((id, name))
+        })
+        .collect();
+    if found.is_empty() {
+        return Vec::new();
+    }
+    let mut ids = recorded(cx);
+    ids.extend(found.iter().map(|(id, _)| (*id).to_owned()));
+    let record = serde_json::to_vec(&ids).unwrap_or_default();
+    if let Err(error) = disk::write_whole(&cx.scratch.join(HELD), &record) {
+        return vec![format!("an image updater runs and is not held: {error}")];
+    }
+    let held = found
+        .iter()
+        .map(|(id, name)| match cx.output(&docker().args(["pause", id])) {
+            Ok(_) => format!("{name} updates images by itself, and is held while the way back lasts"),
+            Err(error) => format!(
+                "{name} updates images by itself, and could not be held: {}",
+                chain(&error)
+            ),
+        });
+    held.collect()
+}
+
+/// Lets those go on that were held. Returns what is to be said of them.
+#[must_use]
+pub fn release(cx: &Context) -> Vec<String> {
+    let let_go = recorded(cx).into_iter().filter_map(|id| {
+        let asked = docker().args(["container", "inspect", "--format", "{{.Name}} {{.State.Paused}}", &id]);
+        let text = cx.output(&asked).ok()?.text();
+        let (name, paused) = text.trim().trim_start_matches('/').split_once(' ')?;
+        if paused != "true" {
+            return None;
+        }
+        Some(match cx.output(&docker().args(["unpause", &id])) {
+            Ok(_) => format!(
+                "{name} updates images again by itself, and may bring the failed release back: name images by digest"
+            ),
+            Err(error) => format!("{name} is still paused: {}", chain(&error)),
+        })
+    });
+    let_go.collect()
+}
+
+fn recorded(cx: &Context) -> Vec<String> {
+    let bytes = disk::read_optional(&cx.scratch.join(HELD)).ok().flatten();
+    bytes
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default()
+}
+
+fn is_updater(image: &str) -> bool {
+    let name = image.split('@').next().unwrap_or_default();
+    let name = name.rsplit('/').next().unwrap_or_default();
+    let name = name.split(':').next().unwrap_or_default();
+    KNOWN.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_updater_is_known_by_the_last_part_of_its_image() {
+        assert!(is_updater("containrrr/watchtower:1.7.1"));
+        assert!(is_updater("registry.example:5000/x/watchtower@sha256:00"));
+        assert!(!is_updater("watchtower/app:1"));
+    }
+}
