@@ -2,6 +2,7 @@
 
 mod abort;
 mod adopting;
+mod audit;
 mod backup;
 mod check;
 mod choosing;
@@ -13,6 +14,7 @@ mod elsewhere;
 mod everywhere;
 pub mod flags;
 mod freeze;
+mod inforce;
 mod init;
 mod inside;
 mod inspection;
@@ -25,6 +27,7 @@ pub mod library;
 mod list;
 mod locks;
 mod luggage;
+mod mark;
 mod notices;
 mod packaging;
 pub mod plan;
@@ -43,6 +46,7 @@ mod standby;
 mod status;
 mod undo;
 mod verify;
+mod vouched;
 mod watch;
 pub mod watcher;
 pub mod workbench;
@@ -74,7 +78,8 @@ pub fn run(request: Request, everywhere: &Everywhere, environment: Environment, 
     let outcome = outcome.unwrap_or_else(|message| Err(Refusal::of_bug(&message, &desk.style.program)));
     let exit = match outcome {
         Ok(exit) => exit,
-        Err(refusal) => {
+        Err(mut refusal) => {
+            desk.place_next(&mut refusal);
             desk.reporter.account(&refusal.account);
             desk.tell_refusal(&refusal);
             refusal.exit
@@ -117,12 +122,13 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::Resume(_) => resume::resume(bench, desk),
         Request::Abort(asked) => abort::abort(&asked, bench, desk),
         Request::Decide(asked) => decide::decide(&asked, &bench, desk),
-        Request::List(_) => list::list(&bench, desk),
+        Request::List(asked) => list::list(&asked, &bench, desk),
         Request::Show(asked) => list::show(&asked, &bench, desk),
         Request::Verify(asked) => verify::verify(&asked, &bench, desk),
         Request::Copy(asked) => elsewhere::copy(&asked, &bench, desk),
         Request::Fetch(asked) => elsewhere::fetch(&asked, &bench, desk),
         Request::Delete(asked) => delete::delete(&asked, &bench, desk),
+        Request::Mark(asked) => mark::mark(&asked, &bench, desk),
         Request::Prune(asked) => delete::prune(&asked, &bench, desk),
         Request::Salvage(asked) => salvage::salvage(&asked, &bench, desk),
         Request::Status => status::status(&bench, desk),

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 pub use acting::{Abort, Backup, Decide, Deploy, Patience, Resume, Rollback, Selection, Standby};
 pub use looking::{
-    Check, Completions, Copy, Delete, Fetch, Freeze, HistoryOf, Init, Inside, List, Notify, Prune, Salvage, Show,
+    Check, Completions, Copy, Delete, Fetch, Freeze, HistoryOf, Init, Inside, List, Mark, Notify, Prune, Salvage, Show,
     Verify, Watch,
 };
 
@@ -123,6 +123,8 @@ pub enum Request {
     Fetch(Fetch),
     /// Delete backups
     Delete(Delete),
+    /// Say what you know of a backup: good ones are chosen by themselves, bad ones never
+    Mark(Mark),
     /// Delete what retention does not keep
     Prune(Prune),
     /// Take rows out of a database that a rollback put aside
