@@ -30,7 +30,7 @@ pub(super) fn backup(asked: &Backup, bench: &Bench, desk: &Desk) -> Outcome {
         );
     }
     check::refuse_obstacles(bench, desk, &resources, None)?;
-    let _databases = locks::databases(bench, &resources, Duration::ZERO)?;
+    let _held = locks::resources(bench, &resources, Duration::ZERO)?;
     let (timestamp, run) = claim(RunKind::Backup, bench)?;
     let plan = plan::backup(timestamp, &places(&resources), bench.settings.policy.clone());
     let description = asked.description.clone();

@@ -57,7 +57,7 @@ pub(super) fn deploy(asked: &Deploy, bench: &Bench, desk: &Desk) -> Outcome {
         bench.cx.note(Level::Warn, warning);
     }
     jobtime::warn(bench);
-    let _databases = locks::databases(bench, &resources, Duration::ZERO)?;
+    let _held = locks::resources(bench, &resources, Duration::ZERO)?;
     let (timestamp, run) = claim(RunKind::Deploy, bench)?;
     let plan = plan::deploy(
         timestamp,

@@ -42,7 +42,7 @@ pub(super) fn tell(
     ))
 }
 
-fn since_last_run(resources: &[Owned], bench: &Bench) -> Vec<String> {
+pub(super) fn since_last_run(resources: &[Owned], bench: &Bench) -> Vec<String> {
     let runs = match bench.runs.list() {
         Ok(runs) => runs,
         Err(error) => {
@@ -64,7 +64,7 @@ fn since_last_run(resources: &[Owned], bench: &Bench) -> Vec<String> {
 }
 
 /// Whether the run may have changed what is live. One that a person has ended half-way says nothing of what is right.
-fn has_acted(run: &Run) -> bool {
+pub(super) fn has_acted(run: &Run) -> bool {
     match run.state() {
         Err(_) | Ok(State::Empty | State::Closed(Ending::Untouched(_) | Ending::Unprepared(_) | Ending::Captured)) => {
             false

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::audit::{self, Deed};
 use super::choosing::{choose, store_refusal};
 use super::refusal::{Outcome, Refusal};
 use super::request::{Copy, Fetch};
@@ -56,6 +57,15 @@ fn remote(from: &Fetch, patience: Patience, bench: &Bench) -> Result<Option<Remo
     };
     let opened = Remote::open(&address, about, who, patience, bench.runtime.clone(), &bench.cx);
     opened.map(Some).map_err(|error| error.to_string())
+}
+
+fn deed(did: &'static str, what: String) -> Deed {
+    Deed {
+        did,
+        what,
+        why: None,
+        forced: false,
+    }
 }
 
 /// Copies one backup to every place; what was new in the storage.
@@ -157,8 +167,12 @@ pub(super) fn copy(asked: &Copy, bench: &Bench, desk: &Desk) -> Outcome {
         };
         backups.retain(is_new);
     }
+    let place = set.url.clone().unwrap_or_else(|| "where its commands say".to_owned());
     for backup in &backups {
+        let what = format!("backup {} to {place}", backup.timestamp());
+        audit::record(deed("copy", what.clone()), bench)?;
         let copied = copy_one(backup, remote.as_ref(), Patience::ASKED, bench).map_err(|why| {
+            audit::record_failure("copy", format!("{what}: failed"), bench);
             refused(format!("backup {} was not copied", backup.timestamp()))
                 .because(why)
                 .next("to go on where it was", format!("{program} copy"))
@@ -218,8 +232,14 @@ pub(super) fn fetch(asked: &Fetch, bench: &Bench, desk: &Desk) -> Outcome {
     let timestamp: Timestamp = text
         .parse()
         .map_err(|error| Refusal::of_error(ExitCode::USAGE, &error))?;
+    let place = asked.from.as_ref().or(bench.settings.copy.url.as_ref());
+    let what = format!("backup {timestamp} from {}", place.map_or("?", String::as_str));
+    audit::record(deed("fetch", what.clone()), bench)?;
     let backup = bench.store.fetch_from(&remote, &timestamp, &bench.cx);
-    let backup = backup.map_err(|error| refused(&error, ExitCode::NO_BACKUP))?;
+    let backup = backup.map_err(|error| {
+        audit::record_failure("fetch", format!("{what}: failed"), bench);
+        refused(&error, ExitCode::NO_BACKUP)
+    })?;
     let bytes = text::bytes(backup.manifest.bytes());
     bench
         .cx

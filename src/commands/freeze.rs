@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::audit::{self, Deed};
 use super::refusal::{Outcome, Refusal};
 use super::request::Freeze as Asked;
 use super::workbench::Bench;
@@ -71,6 +72,15 @@ pub(super) fn freeze(bench: &Bench, asked: &Asked) -> Outcome {
         user: bench.actor.user.clone(),
         since: bench.cx.clock.now().to_rfc3339(),
     };
+    audit::record(
+        Deed {
+            did: "lock",
+            what: "deployments frozen".to_owned(),
+            why: Some(asked.message.clone()),
+            forced: false,
+        },
+        bench,
+    )?;
     let text = serde_json::to_vec_pretty(&freeze).map_err(|error| Refusal::of_error(ExitCode::BUG, &error))?;
     disk::write_whole(&path(&bench.state), &text).map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
     bench.cx.note(
@@ -85,6 +95,15 @@ pub(super) fn freeze(bench: &Bench, asked: &Asked) -> Outcome {
 /// # Errors
 /// The freeze cannot be removed.
 pub(super) fn unfreeze(bench: &Bench) -> Outcome {
+    if disk::exists(&path(&bench.state)).unwrap_or(true) {
+        let deed = Deed {
+            did: "unlock",
+            what: "deployments allowed again".to_owned(),
+            why: None,
+            forced: false,
+        };
+        audit::record(deed, bench)?;
+    }
     match std::fs::remove_file(path(&bench.state)) {
         Ok(()) => bench.cx.note(Level::Info, "deployments are allowed again"),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => bench.cx.note(Level::Info, "nothing was frozen"),

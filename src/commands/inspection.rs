@@ -6,13 +6,17 @@ use super::sealing;
 use super::workbench::{Bench, Owned};
 use crate::model::text;
 use crate::resources::{Obstacle, Survey};
-use crate::store::Listed;
+use crate::store::{Listed, Scope};
 use crate::system::context::Context;
+use crate::system::disk;
 use crate::system::docker::{Compose, containers_of};
 
 /// What a restore is taken to do in a second, in bytes, where nothing better is known: `pg_restore` and an unpacking tar on
 /// one disk, measured at 45 to 100 MB/s.
 const RESTORE_RATE: u64 = 40_000_000;
+
+/// What journal, readings, evidence and reports of a run may take, with room to spare.
+const JOURNAL_ROOM: u64 = 32 << 20;
 
 /// One finding.
 pub(super) struct Finding {
@@ -85,6 +89,7 @@ pub(super) fn look(bench: &Bench, resources: &[Owned], command: Option<&[String]
             .for_each(|exposure| report.warn("backups", exposure, "close it")),
         Err(error) => report.refuse("backups", error.to_string(), "see the directory's owner and mode"),
     }
+    ground(bench, &mut report);
     if let Some((fact, found)) = sealing::look(bench) {
         report.fact("encryption", fact);
         if let Err(why) = found {
@@ -101,15 +106,19 @@ pub(super) fn look(bench: &Bench, resources: &[Owned], command: Option<&[String]
     for further in &bench.further {
         compose_check(&bench.cx.at(further.engine.as_ref()), &further.compose, &mut report);
     }
-    std::thread::scope(|scope| {
+    let scope = bench.scope(resources, false);
+    std::thread::scope(|threads| {
         let surveys: Vec<_> = resources
             .iter()
-            .map(|owned| (owned, scope.spawn(|| survey(bench, owned, tries))))
+            .map(|owned| (owned, threads.spawn(|| survey(bench, owned, &scope, tries))))
             .collect();
         for (owned, survey) in surveys {
             let name = owned.resource.name().as_str();
             match survey.join() {
-                Ok(survey) => report.take(name, survey),
+                Ok(survey) => {
+                    room_beside(bench, owned, &survey, &mut report);
+                    report.take(name, survey);
+                }
                 Err(_) => report.refuse(name, "a bug in guard: its survey panicked", "report it"),
             }
         }
@@ -130,8 +139,28 @@ pub(super) fn look(bench: &Bench, resources: &[Owned], command: Option<&[String]
     report
 }
 
+/// Whether the file system of a resource has room for what a way back stages beside it: that may be another one than that of
+/// the backups.
+fn room_beside(bench: &Bench, owned: &Owned, survey: &Survey, report: &mut Report) {
+    let (Some(side), Some(ground)) = (survey.side_bytes, owned.resource.grounds(&bench.cx).into_iter().next()) else {
+        return;
+    };
+    let there = ground.ancestors().find(|path| path.is_dir());
+    if let Some(free) = there
+        .and_then(|path| disk::free_bytes(path).ok())
+        .filter(|free| *free < side)
+    {
+        let (free, side) = (text::bytes(free), text::bytes(side));
+        report.warn(
+            owned.resource.name().as_str(),
+            format!("{free} are free on its file system, and a way back of all of it stages {side} there"),
+            "free some space there, or what has changed much may not go back",
+        );
+    }
+}
+
 /// The resource's own survey, and whether its newest copy could be put back.
-fn survey(bench: &Bench, owned: &Owned, tries: bool) -> Survey {
+fn survey(bench: &Bench, owned: &Owned, scope: &Scope, tries: bool) -> Survey {
     let mut survey = owned.resource.survey(&bench.cx);
     // What keeps a resource from being looked at at all is told already.
     if survey.obstacles.iter().any(|obstacle| obstacle.refuses) {
@@ -144,7 +173,7 @@ fn survey(bench: &Bench, owned: &Owned, tries: bool) -> Survey {
         .unwrap_or_default()
         .into_iter()
         .find_map(|listed| match listed {
-            Listed::Backup(backup) => {
+            Listed::Backup(backup) if scope.objection(&backup).is_none() => {
                 let artifact = backup.manifest.artifact(name).cloned();
                 artifact.map(|artifact| (backup.manifest.timestamp.clone(), artifact))
             }
@@ -166,6 +195,46 @@ fn survey(bench: &Bench, owned: &Owned, tries: bool) -> Survey {
         );
     }
     survey
+}
+
+/// Tries the ground that the backups and the state stand on, and says which backup has vanished from it.
+fn ground(bench: &Bench, report: &mut Report) {
+    match bench.store.try_out() {
+        Ok(()) => {}
+        Err(error) => report.refuse(
+            "backups",
+            text::chain(&error),
+            "keep backups and state on a local file system that can be written: see `backup_dir` and `state_dir`",
+        ),
+    }
+    if let Err(error) = bench.store.try_links() {
+        report.warn(
+            "backups",
+            format!(
+                "no hard links are possible there, so backups of a volume share nothing: {}",
+                text::chain(&error)
+            ),
+            "set `backup_dir` to a file system that has them, or leave room for whole copies",
+        );
+    }
+    match bench.store.missing_newest() {
+        Ok(None) => {}
+        Ok(Some(backup)) => report.warn(
+            "backups",
+            super::list::missing_words(&backup),
+            "mount or bring back what held it; `guard fetch` may have it; the next backup ends this warning",
+        ),
+        Err(error) => report.warn("backups", text::chain(&error), "see the file that it names"),
+    }
+    match disk::free_bytes(&bench.state) {
+        Ok(free) if free < JOURNAL_ROOM => report.refuse(
+            "state",
+            format!("{} are free where the journal is written", text::bytes(free)),
+            "free some space there, or set `state_dir` to a larger disk",
+        ),
+        Ok(_) => {}
+        Err(error) => report.refuse("state", error.to_string(), "see the state directory"),
+    }
 }
 
 fn compose_check(cx: &Context, compose: &Compose, report: &mut Report) {

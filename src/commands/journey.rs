@@ -11,6 +11,7 @@ use super::remembered;
 use super::retention;
 use super::setup::Desk;
 use super::standby::{self, Attended};
+use super::vouched;
 use super::workbench::{Bench, Owned};
 use crate::engine::crew::SealInput;
 use crate::engine::drive::{Arrival, drive};
@@ -62,6 +63,7 @@ pub(super) fn depart(mut departure: Departure, run: &Run, bench: &Bench, desk: &
     let seal = SealInput {
         description: departure.description.as_ref().map(clean),
         target: bench.target(),
+        is_vouched: vouched::is_vouched(&departure, bench),
         environment: bench.settings.environment_name.clone(),
         settings: luggage.settings,
     };

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::retention::FORGOTTEN;
+use super::retention::{self, FORGOTTEN};
 use super::workbench::{Bench, Owned};
 use crate::engine::history::History;
 use crate::journal::Run;
@@ -27,17 +27,31 @@ pub(super) struct Kept {
     pub backup: Timestamp,
     /// Whether `guard salvage` can bring rows of it back.
     pub rows: bool,
+    /// When it goes, where its backup is gone already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends: Option<DateTime<Utc>>,
+    /// Whether it has rows that can be salvaged.
+    #[serde(skip)]
+    pub holds_rows: bool,
 }
 
 impl Kept {
+    /// Where it is, and what it takes.
+    pub(super) fn place(&self) -> String {
+        let size = self.bytes.map_or_else(|| "size unknown".to_owned(), text::bytes);
+        format!("{}, {size}", self.places.join(", "))
+    }
+
     /// The state in a line.
     pub(super) fn sentence(&self) -> String {
-        let size = self.bytes.map_or_else(|| "size unknown".to_owned(), text::bytes);
+        let end = match &self.ends {
+            Some(end) => format!("goes after {}, or by `guard prune`", end.format("%Y-%m-%d %H:%M UTC")),
+            None => format!("goes some days after backup {}", self.backup),
+        };
         format!(
-            "{}, {size}, since {} (goes with backup {})",
-            self.places.join(", "),
-            self.at.format("%Y-%m-%d %H:%M UTC"),
-            self.backup
+            "{}, since {} ({end})",
+            self.place(),
+            self.at.format("%Y-%m-%d %H:%M UTC")
         )
     }
 }
@@ -51,9 +65,14 @@ fn of_run(run: &Run, resources: &[Owned], bench: &Bench) -> Vec<Kept> {
     if disk::exists(&run.directory.join(FORGOTTEN)).unwrap_or(false) {
         return Vec::new();
     }
-    let Some(history) = run.read().ok().and_then(|records| History::of(&records).ok()) else {
-        return Vec::new();
-    };
+    let history = run.read().ok().and_then(|records| History::of(&records).ok());
+    history
+        .map(|history| of(run, &history, resources, bench))
+        .unwrap_or_default()
+}
+
+/// What a run has put aside.
+pub(super) fn of(run: &Run, history: &History, resources: &[Owned], bench: &Bench) -> Vec<Kept> {
     let there = history.displaced().filter(|displaced| !displaced.details.is_null());
     let kept = there.map(|displaced| {
         let owner = resources
@@ -69,6 +88,8 @@ fn of_run(run: &Run, resources: &[Owned], bench: &Bench) -> Vec<Kept> {
             bytes,
             backup: history.plan().backup.clone(),
             rows: displaced.holds_rows(),
+            ends: retention::ends(run),
+            holds_rows: owner.is_some_and(|owned| owned.resource.holds_rows(displaced)),
         }
     });
     kept.collect()

@@ -70,7 +70,7 @@ impl Guard {
             everywhere,
             environment,
         };
-        guard.with_bench(&Request::List(List {}), |_, _| Ok(()))?;
+        guard.with_bench(&Request::List(List::default()), |_, _| Ok(()))?;
         Ok(guard)
     }
 
@@ -98,7 +98,7 @@ impl Guard {
     /// # Errors
     /// The directory cannot be read.
     pub fn list(&self) -> Result<Vec<Listed>, Error> {
-        self.with_bench(&Request::List(List {}), |bench, _| listed(bench))
+        self.with_bench(&Request::List(List::default()), |bench, _| listed(bench))
     }
 
     /// Puts everything back that differs from a backup: a timestamp, `latest` (the newest known-good one) or `previous`.
@@ -111,6 +111,7 @@ impl Guard {
             backup_timestamp: Some(backup.to_owned()),
             yes: true,
             force: true,
+            keeps_to_own: true,
             ..Rollback::default()
         };
         self.with_bench(&Request::Rollback(asked.clone()), |bench, desk| {
@@ -150,7 +151,13 @@ impl Guard {
 
 fn listed(bench: &Bench) -> Result<Vec<Listed>, Refusal> {
     let listed = bench.store.list();
-    listed.map_err(|error| choosing::store_refusal(&error, "guard"))
+    let mut listed = listed.map_err(|error| choosing::store_refusal(&error, "guard"))?;
+    let scope = bench.own_scope();
+    listed.retain(|entry| match entry {
+        Listed::Backup(backup) => scope.objection(backup).is_none(),
+        _ => true,
+    });
+    Ok(listed)
 }
 
 /// A run that ended in another way than it was to is an error here, explained as its last lines would.

@@ -6,46 +6,113 @@ use serde_json::{Value, json};
 
 use super::choosing::{choose, store_refusal};
 use super::refusal::Outcome;
-use super::request::Show;
+use super::request::{List, Show};
 use super::setup::{Desk, width_of_stdout};
 use super::workbench::Bench;
 use crate::model::exit::ExitCode;
-use crate::model::name::Timestamp;
+use crate::model::name::{RunKind, Timestamp};
 use crate::model::text;
 use crate::report::tables::Table;
-use crate::store::{Backup, Knowledge, Listed};
+use crate::store::{Backup, Knowledge, Listed, Manifest};
 
-/// Lists the backups, the newest first.
+/// Lists the backups of this system and environment, the newest first.
 ///
 /// # Errors
 /// The directory cannot be read.
-pub(super) fn list(bench: &Bench, desk: &Desk) -> Outcome {
-    let listed = bench
-        .store
-        .list()
-        .map_err(|error| store_refusal(&error, &desk.style.program))?;
+pub(super) fn list(asked: &List, bench: &Bench, desk: &Desk) -> Outcome {
+    let refused = |error| store_refusal(&error, &desk.style.program);
+    let mut listed = bench.store.list().map_err(refused)?;
     let added = added(&listed);
-    let total: u64 = added.values().sum();
+    let scope = bench.own_scope();
+    let before = listed.len();
+    listed.retain(|entry| match entry {
+        Listed::Backup(backup) => asked.all || scope.objection(backup).is_none(),
+        _ => true,
+    });
+    let hidden = (before - listed.len()) as u64;
+    let missing = bench.store.missing_newest().map_err(refused)?;
+    let shown = listed.iter().filter_map(|entry| match entry {
+        Listed::Backup(backup) => added.get(backup.timestamp()),
+        _ => None,
+    });
+    let total: u64 = shown.clone().sum();
+    let count = shown.count() as u64;
     if desk.style.json {
         let backups: Vec<Value> = listed.iter().map(|entry| value(entry, &added)).collect();
-        return Ok(desk.answer(json!({ "backups": backups, "bytes": total })));
+        return Ok(
+            desk.answer(json!({ "backups": backups, "bytes": total, "of_other_places": hidden, "missing": missing }))
+        );
     }
+    let mut said = String::new();
     if listed.is_empty() {
-        desk.reporter
-            .data(format!("no backups in {}\n", bench.store.directory().display()));
-        return Ok(ExitCode::DONE);
+        said = format!("no backups in {}\n", bench.store.directory().display());
+    } else {
+        let names_environment = asked.all && bench.settings.environments.len() + usize::from(hidden > 0) > 0;
+        let mut columns = vec!["backup", "state", "live then", "holds", "size", "note"];
+        if names_environment {
+            columns.insert(1, "environment");
+        }
+        let size = columns.iter().position(|column| *column == "size").unwrap_or_default();
+        let mut table = Table::new(columns).right(size);
+        for entry in &listed {
+            let mut cells = row(entry, &added).to_vec();
+            if names_environment {
+                cells.insert(1, environment(entry));
+            }
+            table = table.row(cells);
+        }
+        said.push_str(&table.render(width_of_stdout()));
     }
-    let mut table = Table::new(["backup", "state", "size", "resources", "description"]).right(2);
-    for entry in &listed {
-        table = table.row(row(entry, &added));
+    let mut lines: Vec<String> = Vec::new();
+    lines.extend((count > 1).then(|| format!("{}, {} together", text::plural(count, "backup"), text::bytes(total))));
+    lines.extend((hidden > 0).then(|| {
+        let (what, program) = (text::plural(hidden, "backup"), &desk.style.program);
+        format!("{what} of another environment, or of other data, not shown: `{program} list --all`")
+    }));
+    lines.extend(missing.as_ref().map(missing_words));
+    for line in lines {
+        said.push_str(&line);
+        said.push('\n');
     }
-    desk.reporter.data(table.render(width_of_stdout()));
-    if added.len() > 1 {
-        let count = text::plural(added.len() as u64, "backup");
-        desk.reporter
-            .data(format!("{count}, {} together\n", text::bytes(total)));
-    }
+    desk.reporter.data(said);
     Ok(ExitCode::DONE)
+}
+
+/// That the newest backup is gone, and what that means.
+#[must_use]
+pub(super) fn missing_words(backup: &Timestamp) -> String {
+    format!("the newest backup, {backup}, is missing, and guard did not remove it: going back now goes back further")
+}
+
+fn environment(entry: &Listed) -> String {
+    match entry {
+        Listed::Backup(backup) => backup.manifest.environment.clone().unwrap_or_default(),
+        _ => String::new(),
+    }
+}
+
+/// What was live when a backup was taken: commit with its subject and tags, the images of the services.
+#[must_use]
+pub(super) fn live_then(manifest: &Manifest) -> String {
+    if !manifest.live.is_empty() {
+        let all: Vec<&str> = manifest.live.values().flatten().map(String::as_str).collect();
+        return text::sanitised(&all.join("; "));
+    }
+    let short = |commit: &str| commit.get(..7).unwrap_or(commit).to_owned();
+    manifest.git.as_ref().map(|git| short(&git.commit)).unwrap_or_default()
+}
+
+/// The resources that a backup holds.
+#[must_use]
+pub(super) fn holds(manifest: &Manifest) -> String {
+    let names = manifest.artifacts.iter().map(|artifact| artifact.resource.as_str());
+    names.collect::<Vec<_>>().join(",")
+}
+
+/// Whether the backup was taken by itself, and not before a deployment: then what somebody wrote is about the backup.
+fn is_by_itself(manifest: &Manifest) -> bool {
+    let kind = RunKind::Backup.as_str();
+    manifest.command.is_empty() && manifest.run.as_ref().is_none_or(|run| run.as_str().ends_with(kind))
 }
 
 /// The bytes that each backup holds and no older one: what backups share is counted once, for the oldest that is there.
@@ -61,17 +128,23 @@ fn added(listed: &[Listed]) -> BTreeMap<Timestamp, u64> {
     added
 }
 
-fn row(entry: &Listed, added: &BTreeMap<Timestamp, u64>) -> [String; 5] {
+fn row(entry: &Listed, added: &BTreeMap<Timestamp, u64>) -> [String; 6] {
+    let bare = |state: &str, holds: String, note: &str| {
+        let empty = String::new();
+        [
+            entry.name().to_owned(),
+            state.to_owned(),
+            empty.clone(),
+            holds,
+            empty,
+            note.to_owned(),
+        ]
+    };
     match entry {
         Listed::Backup(backup) => {
-            let names: Vec<&str> = backup
-                .manifest
-                .artifacts
-                .iter()
-                .map(|artifact| artifact.resource.as_str())
-                .collect();
-            let description = backup.manifest.description.clone().unwrap_or_default();
-            let (whole, own) = (backup.manifest.bytes(), added.get(backup.timestamp()).copied());
+            let manifest = &backup.manifest;
+            let note = manifest.description.clone().filter(|_| is_by_itself(manifest));
+            let (whole, own) = (manifest.bytes(), added.get(backup.timestamp()).copied());
             let size = match own {
                 Some(own) if own < whole => format!("{} of {}", text::bytes(own), text::bytes(whole)),
                 _ => text::bytes(whole),
@@ -79,43 +152,27 @@ fn row(entry: &Listed, added: &BTreeMap<Timestamp, u64>) -> [String; 5] {
             [
                 entry.name().to_owned(),
                 knowledge(backup.knowledge()),
+                live_then(manifest),
+                holds(manifest),
                 size,
-                names.join(","),
-                description,
+                note.unwrap_or_default(),
             ]
         }
         Listed::Foreign(foreign) => {
-            let parts: Vec<String> = foreign
+            let parts = foreign
                 .parts
                 .iter()
-                .map(|part| format!("{:?}", part.kind).to_lowercase())
-                .collect();
-            [
-                entry.name().to_owned(),
-                "foreign".to_owned(),
-                String::new(),
-                parts.join(","),
-                "made by hand".to_owned(),
-            ]
+                .map(|part| format!("{:?}", part.kind).to_lowercase());
+            bare("foreign", parts.collect::<Vec<_>>().join(","), "made by hand")
         }
-        Listed::Incomplete { .. } => [
-            entry.name().to_owned(),
-            "incomplete".to_owned(),
-            String::new(),
-            String::new(),
-            "no manifest: not a backup".to_owned(),
-        ],
-        Listed::Unreadable { .. } => [
-            entry.name().to_owned(),
-            "unreadable".to_owned(),
-            String::new(),
-            String::new(),
-            "see `guard verify`".to_owned(),
-        ],
+        Listed::Incomplete { .. } => bare("incomplete", String::new(), "no manifest: not a backup"),
+        Listed::Unreadable { .. } => bare("unreadable", String::new(), "see `guard verify`"),
     }
 }
 
-fn knowledge(knowledge: &Knowledge) -> String {
+/// What is known of a backup, in words.
+#[must_use]
+pub(super) fn knowledge(knowledge: &Knowledge) -> String {
     match knowledge {
         Knowledge::KnownGood => "known good".to_owned(),
         Knowledge::Tainted(_) => "tainted".to_owned(),
@@ -183,13 +240,24 @@ pub(super) fn show(asked: &Show, bench: &Bench, desk: &Desk) -> Outcome {
     }
     lines.extend(
         manifest
-            .description
+            .environment
             .iter()
-            .map(|text| format!("description  {}", text::sanitised(text))),
+            .map(|name| format!("environment  {}", text::sanitised(name))),
     );
+    let live = live_then(manifest);
+    lines.extend((!live.is_empty()).then(|| format!("live then    {live}")));
+    let description = manifest.description.iter().map(|text| text::sanitised(text));
+    lines.extend(description.map(|text| {
+        if is_by_itself(manifest) {
+            format!("description  {text}")
+        } else {
+            // What came after it is not what it holds.
+            format!("taken before {text}")
+        }
+    }));
     lines.extend(
         (!manifest.command.is_empty())
-            .then(|| format!("before       {}", text::sanitised(&manifest.command.join(" ")))),
+            .then(|| format!("command then {}", text::sanitised(&manifest.command.join(" ")))),
     );
     lines.extend(manifest.git.iter().map(|git| {
         format!(

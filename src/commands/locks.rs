@@ -1,7 +1,8 @@
-//! What keeps two guards from one target: the lock of the state, the lock of the target on this machine, and a lock in each
-//! database, which other hosts see as well.
+//! What keeps two guards from one target: the lock of the state, the lock of the target on this machine, one for each volume,
+//! directory, database file and checkout, which all users of the machine see, and one in each database, which other hosts see.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::resources::{Held, Hold};
 use crate::system::context::Context;
 use crate::system::disk;
 use crate::system::docker::Compose;
-use crate::system::lock::{Lock, LockError};
+use crate::system::lock::{Common, Lock, LockError};
 
 /// How often a held lock is asked for again.
 const POLL: Duration = Duration::from_millis(500);
@@ -108,12 +109,102 @@ fn of_compose(cx: &Context, compose: &Compose) -> String {
     format!("compose {} {}", engine.unwrap_or("default"), compose.project)
 }
 
+/// Where all users of this machine have their locks: the first that is there.
+const COMMON: [&str; 2] = ["/run/lock", "/tmp"];
+
+/// What a run holds of its resources, as long as this lives.
+pub(super) struct Grounds {
+    _grounds: Vec<Common>,
+    _databases: Vec<Box<dyn Hold>>,
+}
+
+/// Takes the locks of the resources: of what they are on this machine, whoever's project or user it is, and in their
+/// databases.
+///
+/// # Errors
+/// Another guard holds one of them, and still does after `patience`.
+pub(super) fn resources(bench: &Bench, resources: &[Owned], patience: Duration) -> Result<Grounds, Refusal> {
+    Ok(Grounds {
+        _grounds: grounds(bench, resources, patience)?,
+        _databases: databases(bench, resources, patience)?,
+    })
+}
+
+/// The names of the locks of some resources, in order, and whether each is held alone: a path of a resource alone, what
+/// leads to it with whoever else has something below it.
+fn names_of_grounds(bench: &Bench, resources: &[Owned]) -> BTreeMap<String, (bool, String)> {
+    let mut names: BTreeMap<String, (bool, String)> = BTreeMap::new();
+    let mut alone = |name: String, shown: String| {
+        names.insert(name, (true, shown));
+    };
+    let mut above = Vec::new();
+    for owned in resources {
+        let paths = owned.resource.grounds(&bench.cx);
+        for path in &paths {
+            alone(format!("path {}", path.display()), path.display().to_string());
+            // The same thing may have two names, as where it is mounted twice.
+            if let Ok(metadata) = std::fs::metadata(path) {
+                let name = format!("inode {}:{}", metadata.dev(), metadata.ino());
+                alone(name, path.display().to_string());
+            }
+            above.extend(path.ancestors().skip(1).map(std::path::Path::to_owned));
+        }
+        if paths.is_empty() && !owned.kind.is_of_server() {
+            for name in owned.resource.identity(&bench.cx) {
+                alone(name.clone(), name);
+            }
+        }
+    }
+    for path in above {
+        let shown = path.display().to_string();
+        names.entry(format!("path {shown}")).or_insert((false, shown));
+    }
+    names
+}
+
+fn grounds(bench: &Bench, resources: &[Owned], patience: Duration) -> Result<Vec<Common>, Refusal> {
+    let Some(place) = COMMON.iter().map(std::path::Path::new).find(|place| place.is_dir()) else {
+        return Ok(Vec::new());
+    };
+    let mut held = Vec::new();
+    for (name, (is_alone, shown)) in names_of_grounds(bench, resources) {
+        let digest = disk::sha256_hex(name.as_bytes());
+        let path = place.join(format!("guard-{}.lock", digest.get(..32).unwrap_or(&digest)));
+        let taken = waited(bench, patience.max(BLINK), |since| {
+            let actor = &bench.actor;
+            let owner = format!(
+                "guard in {} since {since} by {} (pid {} on {})\n",
+                bench.settings.directory.display(),
+                actor.user,
+                actor.pid,
+                actor.host
+            );
+            match Lock::take_common(&path, &owner, !is_alone) {
+                Ok(lock) => Ok(Some(lock)),
+                Err(LockError::Held { owner }) => Err(Busy::Held(format!(
+                    "another guard works on {shown}, or on a part of it: {owner}"
+                ))),
+                Err(LockError::Disk(error)) => {
+                    let what = format!(
+                        "{shown} is not locked against guards of other users: {error}: {}",
+                        error.source
+                    );
+                    bench.cx.note(Level::Warn, what);
+                    Ok(None)
+                }
+            }
+        })?;
+        held.extend(taken);
+    }
+    Ok(held)
+}
+
 /// Takes the lock in each database among the resources. A server that does not answer holds up nobody: whatever else the
 /// run does tells of it, and the lock is taken when it answers again.
 ///
 /// # Errors
 /// A guard, perhaps on another host, holds one of them, and still does after `patience`.
-pub(super) fn databases(bench: &Bench, resources: &[Owned], patience: Duration) -> Result<Vec<Box<dyn Hold>>, Refusal> {
+fn databases(bench: &Bench, resources: &[Owned], patience: Duration) -> Result<Vec<Box<dyn Hold>>, Refusal> {
     let actor = &bench.actor;
     let mut all = Vec::new();
     for owned in resources {

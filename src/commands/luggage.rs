@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
+
 use super::flags::Flags;
+use super::inforce;
 use super::refusal::Refusal;
 use super::setup::Desk;
 use super::workbench::Bench;
@@ -35,6 +38,10 @@ pub(super) struct Luggage {
     /// The directory of the backups, absolute.
     #[serde(default)]
     pub backup_dir: PathBuf,
+    /// The settings as a person has corrected them since, for the way back: they say where production is and how it is put
+    /// back, and the first ones what was copied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrected: Option<String>,
 }
 
 impl Luggage {
@@ -47,7 +54,33 @@ impl Luggage {
             flags: outer_layers(&bench.wish.flags, bench),
             directory: bench.settings.directory.clone(),
             backup_dir: bench.settings.backup_dir.clone(),
+            corrected: None,
         }
+    }
+
+    /// Takes up what a person has corrected in the settings since the run stopped; whether there is anything. A file that is
+    /// older than the last record is the release's own, or was put back: a release that changes the settings does not change
+    /// the way back.
+    ///
+    /// # Errors
+    /// It cannot be written down.
+    pub(super) fn take_up_correction(
+        &mut self,
+        run: &Run,
+        stopped_at: DateTime<Utc>,
+        bench: &Bench,
+    ) -> Result<bool, Refusal> {
+        let now = &bench.settings.source;
+        let is_as_known = now.text == self.settings || self.corrected.as_ref() == Some(&now.text);
+        let path = bench.settings.directory.join(&now.name);
+        let changed = std::fs::metadata(path).and_then(|metadata| metadata.modified());
+        let is_later = changed.is_ok_and(|changed| DateTime::<Utc>::from(changed) > stopped_at);
+        if is_as_known || bench.settings.discovered || !is_later {
+            return Ok(false);
+        }
+        self.corrected = Some(now.text.clone());
+        self.pack(run)?;
+        Ok(true)
     }
 
     /// Puts it into the run's directory.
@@ -87,19 +120,20 @@ impl Luggage {
                 .extend(now.get_key_value(key).map(|(key, texts)| (*key, texts.clone())));
         }
         wish.judges = false;
-        let document = Document {
-            source: Source {
-                name: if self.name.is_empty() {
-                    "guard.toml".to_owned()
-                } else {
-                    self.name.clone()
-                },
-                text: self.settings.clone(),
-            },
-            mode: None,
+        let read = |text: &str| {
+            let name = if self.name.is_empty() { "guard.toml" } else { &self.name };
+            let source = Source {
+                name: name.to_owned(),
+                text: text.to_owned(),
+            };
+            let document = Document { source, mode: None };
+            Settings::of_document(&wish, place.directory, &document).map_err(|problems| Refusal::of_problems(&problems))
         };
-        let mut settings = Settings::of_document(&wish, place.directory, &document)
-            .map_err(|problems| Refusal::of_problems(&problems))?;
+        let mut settings = read(&self.settings)?;
+        if let Some(text) = &self.corrected {
+            let held: Vec<_> = settings.resources.iter().map(|one| one.name.clone()).collect();
+            settings = inforce::over(&settings, &read(text)?, &held).0;
+        }
         // Where guard keeps its state is not the run's to say: it was found here.
         place.state_dir.clone_into(&mut settings.state_dir);
         place.backup_dir.clone_into(&mut settings.backup_dir);

@@ -2,6 +2,7 @@
 
 mod abort;
 mod adopting;
+mod audit;
 mod backup;
 mod check;
 mod choosing;
@@ -13,6 +14,7 @@ mod elsewhere;
 mod everywhere;
 pub mod flags;
 mod freeze;
+mod inforce;
 mod init;
 mod inside;
 mod inspection;
@@ -26,6 +28,7 @@ mod list;
 mod locks;
 mod logs;
 mod luggage;
+mod mark;
 mod notices;
 mod packaging;
 pub mod plan;
@@ -45,6 +48,7 @@ mod standby;
 mod status;
 mod undo;
 mod verify;
+mod vouched;
 mod watch;
 pub mod watcher;
 pub mod workbench;
@@ -76,7 +80,8 @@ pub fn run(request: Request, everywhere: &Everywhere, environment: Environment, 
     let outcome = outcome.unwrap_or_else(|message| Err(Refusal::of_bug(&message, &desk.style.program)));
     let exit = match outcome {
         Ok(exit) => exit,
-        Err(refusal) => {
+        Err(mut refusal) => {
+            desk.place_next(&mut refusal);
             desk.reporter.account(&refusal.account);
             desk.tell_refusal(&refusal);
             refusal.exit
@@ -123,12 +128,13 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::Resume(asked) => resume::resume(&asked, bench, desk),
         Request::Abort(asked) => abort::abort(&asked, bench, desk),
         Request::Decide(asked) => decide::decide(&asked, &bench, desk),
-        Request::List(_) => list::list(&bench, desk),
+        Request::List(asked) => list::list(&asked, &bench, desk),
         Request::Show(asked) => list::show(&asked, &bench, desk),
         Request::Verify(asked) => verify::verify(&asked, &bench, desk),
         Request::Copy(asked) => elsewhere::copy(&asked, &bench, desk),
         Request::Fetch(asked) => elsewhere::fetch(&asked, &bench, desk),
         Request::Delete(asked) => delete::delete(&asked, &bench, desk),
+        Request::Mark(asked) => mark::mark(&asked, &bench, desk),
         Request::Prune(asked) => delete::prune(&asked, &bench, desk),
         Request::Salvage(asked) => salvage::salvage(&asked, &bench, desk),
         Request::Status => status::status(&bench, desk),

@@ -168,13 +168,15 @@ fn take_up(run: &Run, going: Going<'_>, bench: &Bench, desk: &Desk) -> Outcome {
     cx.voice = herald.voice();
     let seal = SealInput {
         target: bench.target(),
+        // A copy that was cut off is not taken up again.
+        is_vouched: false,
         environment: bench.settings.environment_name.clone(),
         settings: bench.settings.source.text.clone(),
         description: history.reason().map(str::to_owned),
     };
     let resources: Vec<Owned> = bench.resources()?;
     // The session of the guard that was killed may take a moment to end.
-    let _databases = locks::databases(bench, &resources, MOMENT)?;
+    let _held = locks::resources(bench, &resources, MOMENT)?;
     let crew = bench.crew(cx, resources, undoing, seal)?;
     let ledger = Ledger::reopen(Box::new(journal), &records, herald.voice(), bench.cx.clock.clone());
     let mut ledger = ledger.map_err(|error| refused(&error))?;
@@ -245,15 +247,33 @@ fn found(history: &History) -> String {
 /// # Errors
 /// Its settings cannot be read here.
 pub(super) fn as_begun(bench: Bench, run: &Run, desk: &Desk) -> Result<Bench, Refusal> {
-    let Some(luggage) = Luggage::unpack(run)? else {
+    let Some(mut luggage) = Luggage::unpack(run)? else {
         return Ok(bench);
     };
+    correct(&mut luggage, run, &bench)?;
     let place = Place {
         directory: &bench.settings.directory,
         state_dir: &bench.settings.state_dir,
         backup_dir: &bench.settings.backup_dir,
     };
     luggage.bench(&place, &bench.wish.flags, desk)
+}
+
+/// Takes up a correction of the settings for a run that walks back; ahead of that, it ends as it was begun.
+fn correct(luggage: &mut Luggage, run: &Run, bench: &Bench) -> Result<(), Refusal> {
+    let records = run.read().unwrap_or_default();
+    let Some(last) = records.last() else { return Ok(()) };
+    let walks_back =
+        History::of(&records).is_ok_and(|history| history.turned().is_some() || history.plan().ahead.is_empty());
+    if walks_back && luggage.take_up_correction(run, last.at, bench)? {
+        let name = &bench.settings.source.name;
+        let what = format!(
+            "{name} was changed since the run stopped: it says now where production is and how it is put back; what was \
+             copied is as it was"
+        );
+        bench.cx.note(Level::Warn, what);
+    }
+    Ok(())
 }
 
 /// For an undo that was cut off: what the run before it had displaced.

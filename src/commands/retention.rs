@@ -2,11 +2,15 @@
 //!
 //! Nothing here can change the ending of a run: a failure is told, and that is all.
 
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::audit::{self, Deed};
 use super::elsewhere;
 use super::journey::is_left;
+use super::kept::{self, Kept};
 use super::sealing;
 use super::session;
-use super::workbench::Bench;
+use super::workbench::{Bench, Owned};
 use crate::engine::crew::Crew;
 use crate::engine::history::History;
 use crate::journal::{Run, State};
@@ -14,7 +18,7 @@ use crate::model::artifact::Artifact;
 use crate::model::event::Level;
 use crate::model::fact::Ending;
 use crate::model::name::{RunKind, Timestamp};
-use crate::store::{Keep, Removal, Why, plan_removals};
+use crate::store::{Keep, Listed, Removal, clock_doubt, plan_removals};
 use crate::system::disk;
 
 /// The mark in the directory of a run whose displaced state is gone.
@@ -56,7 +60,7 @@ pub(super) fn after(history: &History, ending: Ending, crew: &Crew, bench: &Benc
             }
             remove(&removal, bench);
         }
-        forget_old(bench, crew);
+        forget_old(false, bench);
     }
 }
 
@@ -87,12 +91,21 @@ pub(super) fn removals(bench: &Bench) -> Vec<Removal> {
         .store
         .list()
         .map_err(|error| error.to_string())
-        .and_then(|listed| {
+        .and_then(|mut listed| {
+            let scope = bench.own_scope();
+            listed.retain(|entry| match entry {
+                Listed::Backup(backup) => scope.objection(backup).is_none(),
+                _ => true,
+            });
+            if let Some(doubt) = clock_doubt(&listed, bench.cx.clock.now()) {
+                let what = format!("the clock is in doubt, so no backup goes for its age: {doubt}");
+                bench.cx.note(Level::Warn, what);
+            }
             let pinned = session::pinned(bench).map_err(|refusal| refusal.account.failed)?;
             let set = &bench.settings.retention;
             let keep = Keep {
                 newest: usize::try_from(set.keep).unwrap_or(usize::MAX),
-                days: set.keep_days.unwrap_or(u32::MAX),
+                days: set.keep_days,
                 weekly: set.keep_weekly,
                 monthly: set.keep_monthly,
             };
@@ -104,27 +117,29 @@ pub(super) fn removals(bench: &Bench) -> Vec<Removal> {
     })
 }
 
-/// Why retention removes a backup, in words.
-#[must_use]
-pub(super) fn reason(removal: &Removal) -> String {
-    match removal.why {
-        Why::Beyond(keep) => format!("there are {keep} newer ones"),
-        Why::Age(days) => format!("it is older than {days} days"),
-    }
-}
-
 /// Removes one backup that retention has chosen; returns whether it is gone.
 pub(super) fn remove(removal: &Removal, bench: &Bench) -> bool {
     let artifacts = bench
         .store
         .get(&removal.timestamp)
         .map(|backup| backup.manifest.artifacts);
+    let deed = Deed {
+        did: "prune",
+        what: format!("backup {}: {}", removal.timestamp, removal.why),
+        why: None,
+        forced: false,
+    };
+    if let Err(refusal) = audit::record(deed, bench) {
+        let what = format!("backup {} stays: {}", removal.timestamp, refusal.account.failed);
+        bench.cx.note(Level::Warn, what);
+        return false;
+    }
     match bench.store.delete(&removal.timestamp, &[], false) {
         Ok(()) => {
             release(&artifacts.unwrap_or_default(), bench);
             bench.cx.note(
                 Level::Info,
-                format!("removed backup {}: {}", removal.timestamp, reason(removal)),
+                format!("removed backup {}: {}", removal.timestamp, removal.why),
             );
             true
         }
@@ -156,20 +171,76 @@ pub(super) fn release(artifacts: &[Artifact], bench: &Bench) {
     }
 }
 
-/// Removes what rollbacks displaced whose backup is gone: as long as the backup is there, an undo may be wanted.
-fn forget_old(bench: &Bench, crew: &Crew) {
-    let Ok(runs) = bench.runs.list() else { return };
-    for run in runs {
-        let Ok(State::Closed(_)) = run.state() else { continue };
-        if disk::exists(&run.directory.join(FORGOTTEN)).unwrap_or(true) {
+/// Of a run that put something aside whose backup is gone: when it was announced that this goes, as RFC 3339.
+const ANNOUNCED: &str = "announced";
+/// So long what was put aside stays once that was announced, unless somebody prunes.
+const NOTICE: TimeDelta = TimeDelta::days(3);
+
+/// When what a run put aside goes, where that was announced; it goes with no backup any more.
+pub(super) fn ends(run: &Run) -> Option<DateTime<Utc>> {
+    let text = disk::read_text_optional(&run.directory.join(ANNOUNCED)).ok()??;
+    let announced = DateTime::parse_from_rfc3339(text.trim()).ok()?;
+    Some(announced.with_timezone(&Utc) + NOTICE)
+}
+
+/// The runs that put something aside whose backup is gone: while the backup is there, an undo may be wanted.
+pub(super) fn loose(bench: &Bench) -> Vec<(Run, History)> {
+    let runs = bench.runs.list().unwrap_or_default();
+    let over = runs.into_iter().filter(|run| {
+        let is_over = matches!(run.state(), Ok(State::Closed(_)));
+        is_over && !disk::exists(&run.directory.join(FORGOTTEN)).unwrap_or(true)
+    });
+    let read = over.filter_map(|run| {
+        let history = History::of(&run.read().ok()?).ok()?;
+        let is_loose = history.plan().kind != RunKind::Backup && !is_kept(&history.plan().backup, bench);
+        is_loose.then_some((run, history))
+    });
+    read.collect()
+}
+
+/// Announces what no backup holds on to any more, and removes what was announced long enough ago; `at_once`: all that was
+/// announced before. What is put aside may be the only place of rows or files, so it never goes without a word.
+pub(super) fn forget_old(at_once: bool, bench: &Bench) {
+    let Ok(resources) = bench.resources() else { return };
+    let now = bench.cx.clock.now();
+    for (run, history) in loose(bench) {
+        let kept = kept::of(&run, &history, &resources, bench);
+        if kept.is_empty() {
+            mark(&run, FORGOTTEN, "", bench);
             continue;
         }
-        let Some(history) = run.read().ok().and_then(|records| History::of(&records).ok()) else {
-            continue;
-        };
-        if history.plan().kind != RunKind::Backup && !is_kept(&history.plan().backup, bench) {
-            forget(&run, &history, bench, crew);
+        match ends(&run) {
+            Some(end) if at_once || now >= end => forget(&run, &history, &kept, &resources, bench),
+            Some(_) => {}
+            None => {
+                mark(&run, ANNOUNCED, &now.to_rfc3339(), bench);
+                for one in &kept {
+                    bench.cx.note(Level::Warn, announcement(one, now + NOTICE));
+                }
+            }
         }
+    }
+}
+
+/// That something that was put aside goes, when, and how to save it.
+fn announcement(kept: &Kept, end: DateTime<Utc>) -> String {
+    let rows = if kept.holds_rows {
+        format!("; `guard salvage {}` takes rows out of it before", kept.run)
+    } else {
+        String::new()
+    };
+    format!(
+        "what {} put aside of {} ({}) has outlived its backup and goes after {}, or with the next `guard prune`{rows}",
+        kept.run,
+        kept.resource,
+        kept.place(),
+        end.format("%Y-%m-%d %H:%M UTC"),
+    )
+}
+
+fn mark(run: &Run, name: &str, text: &str, bench: &Bench) {
+    if let Err(error) = disk::write_whole(&run.directory.join(name), text.as_bytes()) {
+        bench.cx.note(Level::Warn, error.to_string());
     }
 }
 
@@ -178,24 +249,43 @@ fn is_kept(timestamp: &Timestamp, bench: &Bench) -> bool {
     disk::exists(&bench.store.directory().join(timestamp.as_str())).unwrap_or(true)
 }
 
-fn forget(run: &Run, history: &History, bench: &Bench, crew: &Crew) {
+fn forget(run: &Run, history: &History, kept: &[Kept], resources: &[Owned], bench: &Bench) {
     let mut is_gone = true;
     for displaced in history.displaced().filter(|displaced| !displaced.details.is_null()) {
-        let Some(resource) = crew.resources.get(&displaced.resource) else {
+        let found = resources
+            .iter()
+            .find(|owned| owned.resource.name() == &displaced.resource);
+        let told = kept.iter().find(|kept| kept.resource == displaced.resource);
+        let (Some(owned), Some(told)) = (found, told) else {
+            // Of what the settings do not know any more nothing is removed, and it stays on the list.
+            is_gone = false;
             continue;
         };
-        if let Err(error) = resource.forget(displaced, &crew.cx.unstoppable()) {
-            is_gone = false;
-            bench.cx.note(
-                Level::Warn,
-                format!(
-                    "what {} displaced of {} is still there: {error}",
-                    run.id, displaced.resource
-                ),
-            );
+        let what = format!(
+            "what {} had put aside of {} ({})",
+            run.id,
+            displaced.resource,
+            told.place()
+        );
+        let deed = Deed {
+            did: "prune",
+            what: what.clone(),
+            why: None,
+            forced: false,
+        };
+        if let Err(refusal) = audit::record(deed, bench) {
+            bench.cx.note(Level::Warn, refusal.account.failed);
+            return;
+        }
+        match owned.resource.forget(displaced, &bench.cx.unstoppable()) {
+            Ok(()) => bench.cx.note(Level::Info, format!("removed {what}")),
+            Err(error) => {
+                is_gone = false;
+                bench.cx.note(Level::Warn, format!("{what} is still there: {error}"));
+            }
         }
     }
-    if is_gone && let Err(error) = disk::write_whole(&run.directory.join(FORGOTTEN), b"") {
-        bench.cx.note(Level::Warn, error.to_string());
+    if is_gone {
+        mark(run, FORGOTTEN, "", bench);
     }
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::adopting::{self, Adoption};
-use super::choosing::choose;
+use super::choosing::choose_own;
 use super::decide;
 use super::deploy::chosen;
 use super::drift;
+use super::inforce;
 use super::journey::{Departure, depart};
 use super::locks;
 use super::plan;
@@ -25,11 +26,11 @@ use crate::model::artifact::{Artifact, Displaced, Live};
 use crate::model::event::Level;
 use crate::model::exit::ExitCode;
 use crate::model::fact::Ending;
-use crate::model::name::RunKind;
+use crate::model::name::{ResourceName, RunKind};
 use crate::model::plan::{Plan, StageName};
-use crate::model::setting::Source;
+use crate::model::setting::{Source, nearest};
 use crate::report::tables::Table;
-use crate::store::Backup;
+use crate::store::{Backup, Listed};
 use crate::system::disk;
 
 /// Rolls back to a backup.
@@ -57,7 +58,16 @@ pub(super) fn rollback(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome 
         }
         session::refuse_open(bench, desk)?;
     }
-    let backup = choose(named.as_deref(), bench, desk)?;
+    let in_force = bench.resources()?;
+    let scope = bench.scope(&in_force, true);
+    let command = command_of(asked, named.as_deref());
+    let force = asked.force && !asked.keeps_to_own;
+    refuse_unknown(asked, &in_force, bench)?;
+    let wanted = wanted(asked, &in_force);
+    let backup = choose_own(named.as_deref(), &wanted, &scope, force, &command, bench, desk)?;
+    for moved in scope.moves(&backup) {
+        bench.cx.note(Level::Info, moved);
+    }
     let resources = asked_for(resources_of(&backup, bench)?, asked, desk)?;
     let copied = |owned: &Owned| backup.manifest.artifact(owned.resource.name()).is_some();
     let resources: Vec<Owned> = resources.into_iter().filter(copied).collect();
@@ -76,8 +86,8 @@ pub(super) fn rollback(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome 
         return Ok(ExitCode::DONE);
     }
     sealing::refuse_shut(&backup, bench, &desk.style.program)?;
-    let command = format!("rollback --backup-timestamp={}", backup.timestamp());
-    drift::tell(asked.force, &format!("{command} --yes"), &resources, bench, desk)?;
+    let command = command_of(asked, Some(backup.timestamp().as_str()));
+    drift::tell(asked.force, &command, &resources, bench, desk)?;
     confirm(
         &format!("Put production back to backup {}?", backup.timestamp()),
         &command,
@@ -150,7 +160,7 @@ pub(super) fn go_back(
     bench: &Bench,
     desk: &Desk,
 ) -> Outcome {
-    let _databases = locks::databases(bench, &resources, Duration::ZERO)?;
+    let _held = locks::resources(bench, &resources, Duration::ZERO)?;
     let run = claim(plan.kind, bench)?;
     let departure = Departure {
         plan,
@@ -179,7 +189,57 @@ fn asked_for(resources: Vec<Owned>, asked: &Rollback, desk: &Desk) -> Result<Vec
     of_services(chosen(resources, &selection)?, &asked.service, &desk.style.program)
 }
 
-/// The resources as the settings in the backup declare them: the failed release may have changed the ones in force.
+/// The command that asks for the same once more, with the backup named.
+fn command_of(asked: &Rollback, backup: Option<&str>) -> String {
+    let mut words = vec!["rollback".to_owned()];
+    words.extend(backup.map(|backup| format!("--backup-timestamp={backup}")));
+    for (flag, names) in [("--only", &asked.only), ("--skip", &asked.skip), ("--service", &asked.service)] {
+        words.extend((!names.is_empty()).then(|| format!("{flag}={}", names.join(","))));
+    }
+    words.extend(asked.data_restore.as_ref().map(|when| format!("--data-restore={when}")));
+    for (flag, is_set) in [
+        ("--trust-foreign", asked.trust_foreign),
+        ("--dry-run", asked.dry_run),
+        ("--yes", asked.yes),
+        ("--force", asked.force),
+    ] {
+        words.extend(is_set.then(|| flag.to_owned()));
+    }
+    words.join(" ")
+}
+
+/// Refuses a name that neither the settings in force nor any backup knows.
+fn refuse_unknown(asked: &Rollback, in_force: &[Owned], bench: &Bench) -> Result<(), Refusal> {
+    let declared = in_force.iter().map(|owned| owned.resource.name().to_string());
+    let mut names: Vec<String> = declared.collect();
+    for entry in bench.store.list().unwrap_or_default() {
+        if let Listed::Backup(backup) = entry {
+            names.extend(backup.manifest.artifacts.iter().map(|one| one.resource.to_string()));
+        }
+    }
+    names.sort();
+    names.dedup();
+    let Some(unknown) = asked.only.iter().chain(&asked.skip).find(|name| !names.contains(name)) else {
+        return Ok(());
+    };
+    let hint = nearest(unknown, names.iter().map(String::as_str));
+    let hint = hint.unwrap_or_else(|| format!("there are: {}", names.join(", ")));
+    Err(Refusal::new(ExitCode::USAGE, format!("no resource is called {unknown:?}")).because(hint))
+}
+
+/// What the backup has to hold: what was named, and what belongs to the services that were named.
+fn wanted(asked: &Rollback, in_force: &[Owned]) -> Vec<ResourceName> {
+    let named = asked.only.iter().filter_map(|name| name.parse().ok());
+    let of_services = in_force.iter().filter(|owned| {
+        let is_of = |service: &String| is_of_service(owned, service);
+        asked.service.iter().any(is_of)
+    });
+    let of_services = of_services.map(|owned| owned.resource.name().clone());
+    named.chain(of_services).collect()
+}
+
+/// The resources of a backup: where they are and how they go back is said by the settings in force, what was copied by those
+/// in the backup; in what the two differ is told.
 fn resources_of(backup: &Backup, bench: &Bench) -> Result<Vec<Owned>, Refusal> {
     let path = backup.directory.join(SETTINGS);
     let text = disk::read_text_optional(&path).map_err(|error| Refusal::of_error(ExitCode::NO_BACKUP, &error))?;
@@ -193,6 +253,10 @@ fn resources_of(backup: &Backup, bench: &Bench) -> Result<Vec<Owned>, Refusal> {
     }
     let mut wish = bench.wish.clone();
     wish.judges = false;
+    match &backup.manifest.environment {
+        Some(name) => wish.flags.insert("environment", vec![name.clone()]),
+        None => wish.flags.remove("environment"),
+    };
     let document = Document {
         source: Source {
             name: path.display().to_string(),
@@ -200,10 +264,33 @@ fn resources_of(backup: &Backup, bench: &Bench) -> Result<Vec<Owned>, Refusal> {
         },
         mode: None,
     };
-    let settings = Settings::of_document(&wish, &bench.settings.directory, &document)
-        .map_err(|problems| Refusal::of_problems(&problems))?;
-    let compose = compose_of(&settings, &bench.cx)?;
+    let held: Vec<ResourceName> = backup
+        .manifest
+        .artifacts
+        .iter()
+        .map(|one| one.resource.clone())
+        .collect();
+    let (settings, told) = match Settings::of_document(&wish, &bench.settings.directory, &document) {
+        Ok(earlier) => inforce::over(&earlier, &bench.settings, &held),
+        // A variable that they name may not be set any more; what is in force is enough then.
+        Err(problems) => {
+            let why = problems.first().map(ToString::to_string).unwrap_or_default();
+            let told = format!("the settings of the backup cannot be read ({why}): those in force count alone");
+            (bench.settings.clone(), vec![told])
+        }
+    };
+    for sentence in told {
+        bench.cx.note(Level::Warn, sentence);
+    }
+    let compose = match &bench.compose {
+        Some(compose) => Some(compose.clone()),
+        None => compose_of(&settings, &bench.cx)?,
+    };
     bench.resources_of(&settings, compose.as_ref())
+}
+
+fn is_of_service(owned: &Owned, service: &String) -> bool {
+    owned.resource.name().as_str() == service || owned.resource.needs_running().contains(service)
 }
 
 /// The resources of some services, `--service`.
@@ -211,11 +298,8 @@ fn of_services(resources: Vec<Owned>, services: &[String], program: &str) -> Res
     if services.is_empty() {
         return Ok(resources);
     }
-    let is_of = |owned: &Owned, service: &String| {
-        owned.resource.name().as_str() == service || owned.resource.needs_running().contains(service)
-    };
     for service in services {
-        if !resources.iter().any(|owned| is_of(owned, service)) {
+        if !resources.iter().any(|owned| is_of_service(owned, service)) {
             let names: Vec<String> = resources
                 .iter()
                 .map(|owned| owned.resource.name().to_string())
@@ -241,7 +325,7 @@ fn of_services(resources: Vec<Owned>, services: &[String], program: &str) -> Res
     }
     Ok(resources
         .into_iter()
-        .filter(|owned| services.iter().any(|service| is_of(owned, service)))
+        .filter(|owned| services.iter().any(|service| is_of_service(owned, service)))
         .collect())
 }
 

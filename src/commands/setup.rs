@@ -61,10 +61,7 @@ impl Desk {
             columns: size_of_stderr().map(|(columns, _)| columns),
         };
         let style = Style::detect(&environment, terminal, flags_of(everywhere));
-        let program = everywhere
-            .directory
-            .as_ref()
-            .map_or_else(|| "guard".to_owned(), |dir| format!("guard -C {}", dir.display()));
+        let program = program_of(everywhere, environment.text("GUARD_ENVIRONMENT").is_some());
         let is_job = environment.text("CI").is_some_and(|ci| ci != "false");
         let mut desk = Self::seated(style.with_program(program), Streams::of_this_process(), environment)?;
         desk.hear()?;
@@ -227,6 +224,17 @@ impl Desk {
         Bench::open(settings, wish, cx, self.runtime.clone())
     }
 
+    /// Sees to it that the command to run next is about this place: what is typed as it is told leads to the same project, file
+    /// and environment.
+    pub(super) fn place_next(&self, refusal: &mut Refusal) {
+        if let Some(next) = &mut refusal.account.next
+            && let Some(rest) = next.command.strip_prefix("guard ")
+            && !next.command.starts_with(&self.style.program)
+        {
+            next.command = format!("{} {rest}", self.style.program);
+        }
+    }
+
     /// Tells a refusal to whoever reads JSON.
     pub(super) fn tell_refusal(&self, refusal: &Refusal) {
         if self.style.json {
@@ -265,6 +273,22 @@ impl Desk {
         self.reporter.finish(None, PATIENCE);
         // A probe that hangs must not hold up the end.
         self.keeper.shutdown_background();
+    }
+}
+
+/// How this guard is called about the same place once more.
+fn program_of(everywhere: &Everywhere, is_environment_set: bool) -> String {
+    let quoted = |text: &str| shlex::try_quote(text).map_or_else(|_| text.to_owned(), std::borrow::Cow::into_owned);
+    let mut program = "guard".to_owned();
+    for (flag, path) in [("-C", &everywhere.directory), ("--config", &everywhere.config)] {
+        if let Some(path) = path {
+            program = format!("{program} {flag} {}", quoted(&path.display().to_string()));
+        }
+    }
+    match &everywhere.environment {
+        // Where a variable says it, the next command in this shell hears it too.
+        Some(name) if !is_environment_set => format!("{program} --environment {}", quoted(name)),
+        _ => program,
     }
 }
 

@@ -1,10 +1,13 @@
 //! `guard status` and `guard history`: what is going on, and what happened.
 
-use serde_json::json;
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
 
 use super::abort;
+use super::audit::{self, Entry};
 use super::freeze;
 use super::kept;
+use super::list::missing_words;
 use super::locks;
 use super::refusal::{Outcome, Refusal};
 use super::request::HistoryOf;
@@ -16,12 +19,13 @@ use super::workbench::Bench;
 use crate::engine::history::History;
 use crate::journal::{Run, State};
 use crate::model::exit::ExitCode;
+use crate::model::name::Timestamp;
 use crate::model::text;
 use crate::report::closing::Closing;
 use crate::report::course::Course;
 use crate::report::result::{finisher, word};
 use crate::report::tables::Table;
-use crate::store::latest;
+use crate::store::candidates;
 use crate::system::lock::Lock;
 
 /// Says what is going on. Read-only, and without the lock.
@@ -50,8 +54,9 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
     let stands_by = if open.is_some() { open } else { stands_by };
     let watcher = open.and_then(standby::standing_by);
     let listed = bench.store.list().map_err(|error| refused(&error))?;
-    let target = bench.target();
-    let good = latest(&listed, Some(&target));
+    let good = candidates(&listed, &bench.own_scope(), &[]).first().copied();
+    let good = good.filter(|backup| backup.is_known_good());
+    let missing = bench.store.missing_newest().ok().flatten();
     let kept = kept::all(&runs, &bench.resources()?, bench);
     if desk.style.json {
         return Ok(desk.answer(json!({
@@ -68,6 +73,7 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
             "last_outcome": newest.and_then(outcome),
             "last_finished_by": newest.and_then(history_of).filter(History::was_reopened).map(|history| finisher(history.actor())),
             "known_good": good.map(|backup| backup.timestamp().to_string()),
+            "missing_backup": missing,
             "kept": kept,
             "runs": runs.len(),
         })));
@@ -114,6 +120,7 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
     );
     let good = good.map_or_else(|| "none".to_owned(), |backup| backup.timestamp().to_string());
     lines.push(format!("known good   {good}"));
+    lines.extend(missing.map(|backup| format!("missing      {}", missing_words(&backup))));
     lines.extend(kept.iter().map(|kept| format!("kept         {}", kept.sentence())));
     lines.extend(kept.iter().filter(|kept| kept.rows).map(|kept| {
         format!(
@@ -165,47 +172,34 @@ fn by_watcher(history: &History) -> &'static str {
     }
 }
 
-/// Says what happened, the newest first.
+/// A line of the history: when, its cells, and the same for machines.
+type Line = (DateTime<Utc>, [String; 5], Value);
+
+/// Says what happened, the newest first: the runs, and what people did beside them.
 ///
 /// # Errors
 /// The runs cannot be listed.
 pub(super) fn history(asked: &HistoryOf, bench: &Bench, desk: &Desk) -> Outcome {
-    let runs = bench
-        .runs
-        .list()
-        .map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
-    let mut table = Table::new(["run", "ended", "took", "by", "why"]).right(2);
-    let mut rows = Vec::new();
-    for run in runs.iter().take(asked.number) {
-        let records = run.read().unwrap_or_default();
-        let Some(history) = History::of(&records).ok() else {
-            let what = untold(run);
-            rows.push(json!({ "run": run.id, "outcome": what }));
-            table = table.row([run.id.to_string(), what.to_owned()]);
-            continue;
-        };
-        let ended = history.closed().map_or("not finished", word);
-        let took = records
-            .last()
-            .and_then(|last| (last.at - history.opened()).to_std().ok())
-            .unwrap_or_default();
-        let given_up = abort::reason_of(run).map(|why| format!("given up: {why}"));
-        let why: Vec<String> = history
-            .reason()
-            .map(str::to_owned)
-            .into_iter()
-            .chain(given_up)
-            .collect();
-        let why = why.join("; ");
-        let user = format!("{}@{}", history.actor().user, history.actor().host);
-        rows.push(json!({ "run": run.id, "outcome": ended, "exit_code": history.closed().map(|ending| ending.exit_code().number()),
-            "seconds": took.as_secs_f64(), "user": user, "reason": why,
-            "finished_by": history.was_reopened().then(|| finisher(history.actor())), "backup": history.plan().backup, "command": history.plan().command }));
-        let ended = format!("{ended}{}", by_watcher(&history));
-        table = table.row([run.id.to_string(), ended, text::duration(took), user, why]);
-    }
+    let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::REFUSED, error);
+    let runs = bench.runs.list().map_err(|error| refused(&error))?;
+    let deeds = audit::all(&bench.state).map_err(|error| refused(&error))?;
+    let runs = runs.iter().take(asked.number).map(of_run);
+    let lines = merged(runs, deeds.iter().rev().map(of_deed), asked.number);
     if desk.style.json {
-        return Ok(desk.answer(json!({ "runs": rows })));
+        let (mut runs, mut deeds) = (Vec::new(), Vec::new());
+        for (_, _, value) in lines {
+            let list = if value.get("run").is_some() {
+                &mut runs
+            } else {
+                &mut deeds
+            };
+            list.push(value);
+        }
+        return Ok(desk.answer(json!({ "runs": runs, "deeds": deeds })));
+    }
+    let mut table = Table::new(["run", "ended", "took", "by", "why"]).right(2);
+    for (_, cells, _) in lines {
+        table = table.row(cells);
     }
     desk.reporter.data(if table.is_empty() {
         "nothing has happened yet\n".to_owned()
@@ -213,4 +207,69 @@ pub(super) fn history(asked: &HistoryOf, bench: &Bench, desk: &Desk) -> Outcome 
         table.render(width_of_stdout())
     });
     Ok(ExitCode::DONE)
+}
+
+/// Two rows of lines as one, each in its own order, whatever the clock said; so many at most.
+fn merged(runs: impl Iterator<Item = Line>, deeds: impl Iterator<Item = Line>, most: usize) -> Vec<Line> {
+    let (mut runs, mut deeds) = (runs.peekable(), deeds.peekable());
+    let mut lines = Vec::new();
+    while lines.len() < most {
+        let next = match (runs.peek(), deeds.peek()) {
+            (Some((run, _, _)), Some((deed, _, _))) if deed > run => deeds.next(),
+            (Some(_), _) => runs.next(),
+            (None, _) => deeds.next(),
+        };
+        match next {
+            Some(line) => lines.push(line),
+            None => break,
+        }
+    }
+    lines
+}
+
+fn of_deed(entry: &Entry) -> Line {
+    let name = format!("{}-{}", Timestamp::at(entry.at, 0), entry.did);
+    let what = format!("{}{}", entry.what, if entry.forced { ", by force" } else { "" });
+    let user = format!("{}@{}", entry.user, entry.host);
+    let why = entry.why.clone().unwrap_or_default();
+    let cells = [name, what, String::new(), user, why];
+    let cells = cells.map(|cell| text::sanitised(&cell));
+    (entry.at, cells, serde_json::to_value(entry).unwrap_or_default())
+}
+
+/// When a run began, by its name.
+fn begun_of(run: &Run) -> DateTime<Utc> {
+    let name = run.id.timestamp().parse::<Timestamp>();
+    name.map(|name| name.moment()).unwrap_or_default()
+}
+
+fn of_run(run: &Run) -> Line {
+    let records = run.read().unwrap_or_default();
+    let Some(history) = History::of(&records).ok() else {
+        let what = untold(run);
+        let none = String::new;
+        let cells = [run.id.to_string(), what.to_owned(), none(), none(), none()];
+        let value = json!({ "run": run.id, "outcome": what });
+        return (begun_of(run), cells, value);
+    };
+    let ended = history.closed().map_or("not finished", word);
+    let took = records
+        .last()
+        .and_then(|last| (last.at - history.opened()).to_std().ok())
+        .unwrap_or_default();
+    let given_up = abort::reason_of(run).map(|why| format!("given up: {why}"));
+    let why: Vec<String> = history
+        .reason()
+        .map(str::to_owned)
+        .into_iter()
+        .chain(given_up)
+        .collect();
+    let why = why.join("; ");
+    let user = format!("{}@{}", history.actor().user, history.actor().host);
+    let value = json!({ "run": run.id, "outcome": ended, "exit_code": history.closed().map(|ending| ending.exit_code().number()),
+        "seconds": took.as_secs_f64(), "user": user, "reason": why,
+        "finished_by": history.was_reopened().then(|| finisher(history.actor())), "backup": history.plan().backup, "command": history.plan().command });
+    let ended = format!("{ended}{}", by_watcher(&history));
+    let cells = [run.id.to_string(), ended, text::duration(took), user, why];
+    (history.opened(), cells, value)
 }

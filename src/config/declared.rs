@@ -43,6 +43,35 @@ impl<N> Declared<N> {
     }
 }
 
+impl<N: Clone> Declared<N> {
+    /// This table with some keys as an earlier one of the same kind has them; and in which of the others the two differ.
+    #[must_use]
+    pub fn with_keys_of(&self, earlier: &Self, keys: &[&str]) -> (Self, Vec<String>) {
+        let (Value::Table(now), Value::Table(then)) = (&self.item.value, &earlier.item.value) else {
+            return (self.clone(), Vec::new());
+        };
+        let is_taken = |key: &String| keys.contains(&key.as_str());
+        let same = |key: &String| match (now.get(key), then.get(key)) {
+            (Some((_, one)), Some((_, two))) => one.value.is_like(&two.value),
+            (one, two) => one.is_none() == two.is_none(),
+        };
+        let names: std::collections::BTreeSet<&String> = now.keys().chain(then.keys()).collect();
+        let differing = names.into_iter().filter(|key| !is_taken(key) && !same(key));
+        let differing = differing.cloned().collect();
+        let kept = now.iter().filter(|(key, _)| !is_taken(key));
+        let taken = then.iter().filter(|(key, _)| is_taken(key));
+        let entries = kept.chain(taken).map(|(key, entry)| (key.clone(), entry.clone()));
+        let merged = Self {
+            item: Item {
+                value: Value::Table(entries.collect()),
+                at: self.item.at.clone(),
+            },
+            ..self.clone()
+        };
+        (merged, differing)
+    }
+}
+
 /// Reads all tables of a section. `NAME = false` takes away what a base file declares.
 pub(super) fn read_all<N: std::str::FromStr<Err = BadName>>(
     section: &mut Section<'_>,

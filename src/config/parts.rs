@@ -45,9 +45,9 @@ pub struct Verify {
 /// Which backups are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retention {
-    /// The newest so many known-good ones, at least 1.
+    /// The newest so many that hold a resource, at least 1.
     pub keep: u32,
-    /// And all of the last so many days; `None` where only the count matters.
+    /// And all of the last so many days; `None` where only the count matters, as where somebody has set that alone.
     pub keep_days: Option<u32>,
     /// Beside them the newest known-good one of each of so many weeks.
     pub keep_weekly: u32,
@@ -122,9 +122,16 @@ pub(super) fn maintenance(section: &mut Section<'_>) -> Maintenance {
 }
 
 pub(super) fn retention(section: &mut Section<'_>, layers: &mut Layers<'_>) -> Retention {
+    // Whoever says how many, and not for how long, wants so many.
+    let says_how_many = section.has("keep") || layers.given("retention.keep").is_some();
+    let (days, shown) = if says_how_many {
+        (None, "none")
+    } else {
+        (Some(30), "30")
+    };
     Retention {
         keep: layers.value(section, "retention.keep", value::count, 10, "10"),
-        keep_days: layers.value(section, "retention.keep_days", value::days, Some(30), "30"),
+        keep_days: layers.value(section, "retention.keep_days", value::days, days, shown),
         keep_weekly: layers.value(section, "retention.keep_weekly", value::further, 0, "0"),
         keep_monthly: layers.value(section, "retention.keep_monthly", value::further, 0, "0"),
     }

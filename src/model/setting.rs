@@ -74,6 +74,23 @@ pub enum Value {
 }
 
 impl Value {
+    /// Whether two values say the same, wherever they stand.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::List(one), Self::List(two)) => {
+                one.len() == two.len() && one.iter().zip(two).all(|(one, two)| one.value.is_like(&two.value))
+            }
+            (Self::Table(one), Self::Table(two)) => {
+                let is_in = |(key, (_, item)): (&String, &(Range<usize>, Item))| {
+                    two.get(key).is_some_and(|(_, there)| item.value.is_like(&there.value))
+                };
+                one.len() == two.len() && one.iter().all(is_in)
+            }
+            (one, two) => one == two,
+        }
+    }
+
     /// What it is, for messages: `a string`.
     #[must_use]
     pub fn noun(&self) -> &'static str {

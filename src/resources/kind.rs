@@ -48,6 +48,32 @@ pub struct Kind {
     pub build: fn(ResourceName, &mut Section<'_>, &Site) -> Built,
 }
 
+impl Kind {
+    /// Whether it is a database that a server keeps: who that is takes a question.
+    #[must_use]
+    pub fn is_of_server(&self) -> bool {
+        matches!(self.key, "postgres" | "mariadb" | "mysql")
+    }
+}
+
+/// The keys of a kind that say what a copy holds, and not where it goes or how: for a backup they count as they were when it
+/// was taken.
+#[must_use]
+pub fn copied_keys(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "files" => &["paths"],
+        "postgres" => &[
+            "rollback",
+            "backup",
+            "migrations",
+            "migrations_table",
+            "down_command",
+            "snapshot_tables",
+        ],
+        _ => &[],
+    }
+}
+
 /// The kind of this key.
 #[must_use]
 pub fn kind(key: &str) -> Option<&'static Kind> {

@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::{ResourceError, Result};
 pub use held::{Held, Hold};
-pub use kind::{Built, KINDS, Kind, Site, kind};
+pub use kind::{Built, KINDS, Kind, Site, copied_keys, kind};
 pub use placed::Placed;
 pub use slot::{OPENED, Slot};
 pub use survey::{Obstacle, Survey};
@@ -311,6 +311,28 @@ pub trait Resource: Send + Sync {
     fn hold(&self, holder: &str, cx: &Context) -> Result<Held> {
         let _ = (holder, cx);
         Ok(Held::Nothing)
+    }
+
+    /// Its names, each of which tells it from every other thing: `file /srv/app/app.db`, `volume shop_data`,
+    /// `cluster 7312…, database shop`. Two resources that share one are the same thing; the first name is the one that
+    /// changes least. Empty where it cannot be told now, and for what may lie anywhere, as a checkout. Cheap; only reads.
+    fn identity(&self, cx: &Context) -> Vec<String> {
+        let _ = cx;
+        Vec::new()
+    }
+
+    /// The paths of this host that it consists of, absolute: two runs that share one, or of which one lies in the other's,
+    /// keep each other waiting.
+    fn grounds(&self, cx: &Context) -> Vec<PathBuf> {
+        let _ = cx;
+        Vec::new()
+    }
+
+    /// Which release is live, for people who choose a backup: `1a2b3c4 Fix the basket (v1.4.1)`, `app shop/app:1.4.1`. Empty
+    /// where the kind has none.
+    fn shown_release(&self, cx: &Context) -> Vec<String> {
+        let _ = cx;
+        Vec::new()
     }
 
     /// The compose services that this resource needs running while it is copied and put back: a database's own.

@@ -1,7 +1,7 @@
 //! A resource of a further project: the same resource, with every act led to that project's engine.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Held, Resource, Result, Slot, Survey};
 use crate::model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
@@ -51,6 +51,10 @@ impl Resource for Placed {
 
     fn survey(&self, cx: &Context) -> Survey {
         self.inner.survey(&self.there(cx))
+    }
+
+    fn try_back(&self, newest: Option<&Artifact>, cx: &Context, survey: &mut Survey) {
+        self.inner.try_back(newest, &self.there(cx), survey);
     }
 
     fn agrees(&self, artifact: &Artifact, cx: &Context) -> Result<()> {
@@ -189,6 +193,18 @@ impl Resource for Placed {
 
     fn replaces(&self, prepared: &Prepared) -> Vec<String> {
         self.inner.replaces(prepared)
+    }
+
+    fn identity(&self, cx: &Context) -> Vec<String> {
+        self.inner.identity(&self.there(cx))
+    }
+
+    fn grounds(&self, cx: &Context) -> Vec<PathBuf> {
+        self.inner.grounds(&self.there(cx))
+    }
+
+    fn shown_release(&self, cx: &Context) -> Vec<String> {
+        self.inner.shown_release(&self.there(cx))
     }
 
     fn occupies(&self) -> Vec<String> {

@@ -1,14 +1,15 @@
 //! A backup in the making: a directory under its final name, which is no backup until its manifest is there.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
 use super::listing::Backup;
-use super::manifest::{self, GitState, Knowledge, Manifest};
-use super::{Result, Store, StoreError, ground, marker, sums, verify};
+use super::manifest::{self, GitState, Identities, Knowledge, Manifest};
+use super::{Result, Store, StoreError, choose, ground, marker, sums, verify};
 use crate::model::artifact::{Artifact, FileEntry};
-use crate::model::name::{RunId, Timestamp};
+use crate::model::name::{ResourceName, RunId, Timestamp};
 use crate::system::{disk, privilege};
 
 /// The file that says that guard began the directory it is in and has not completed it. Only with it is a directory
@@ -36,6 +37,10 @@ pub struct ManifestInput {
     pub environment: Option<String>,
     /// What it was taken of, as the lock names it.
     pub target: Option<String>,
+    /// What each resource is, by names that tell it from every other one.
+    pub identities: Identities,
+    /// What is live, by resource, for people.
+    pub live: BTreeMap<ResourceName, Vec<String>>,
     /// What the person who made it wrote.
     pub description: Option<String>,
     /// The deploy command, redacted.
@@ -121,6 +126,8 @@ impl Store {
             command: input.command,
             git: input.git.or_else(|| marker::git_of(&input.artifacts)),
             artifacts: input.artifacts,
+            identities: input.identities,
+            live: input.live,
             settings: input.settings,
             recipients: input.recipients,
         };
@@ -148,8 +155,8 @@ impl Store {
         }
         if is_newest {
             self.write_markers(&backup)?;
-        } else {
-            self.refresh_markers()?;
+        } else if let Some(newest) = choose::newest_alike(&self.own()?, &backup) {
+            self.write_markers(newest)?;
         }
         Ok(backup)
     }

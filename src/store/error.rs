@@ -77,10 +77,20 @@ pub enum StoreError {
         fault: Fault,
     },
     /// The backup is the last one that is known to be good.
-    #[error("{timestamp} is the last known-good backup: without it there is no way back")]
+    #[error("{timestamp} is the last known-good backup of {}: without it there is no way back", of.join(", "))]
     LastKnownGood {
         /// The backup.
         timestamp: Timestamp,
+        /// What no other known-good backup holds.
+        of: Vec<String>,
+    },
+    /// Nobody knows whether the backup is good, and no other one holds what it holds.
+    #[error("{timestamp} is the only backup of {}: without it there is no way back", of.join(", "))]
+    OnlyOne {
+        /// The backup.
+        timestamp: Timestamp,
+        /// What no other backup holds.
+        of: Vec<String>,
     },
     /// A run still needs the backup.
     #[error("{timestamp} is needed by a run that is not over, or by the way back from the last one")]

@@ -1,5 +1,7 @@
 //! The manifest of a backup: what it holds, under which circumstances it was made, and the seal over both.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -16,6 +18,9 @@ const PLAIN: u64 = 1;
 
 /// The manifest's name in a backup.
 pub(super) const FILE: &str = "manifest.json";
+
+/// The names of resources, by resource: those that share one are the same thing.
+pub type Identities = BTreeMap<ResourceName, Vec<String>>;
 
 /// What a backup holds. It is never changed; what was learnt later stands beside it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +51,13 @@ pub struct Manifest {
     pub git: Option<GitState>,
     /// The copies.
     pub artifacts: Vec<Artifact>,
+    /// What each resource was, by names that tell it from every other one: `file /srv/app/app.db`. Empty before guard noted
+    /// it, and where it could not be told.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub identities: Identities,
+    /// What was live when it was taken, by resource, for people: `1a2b3c4 Fix the basket (v1.4.1)`, `app shop/app:1.4.1`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub live: BTreeMap<ResourceName, Vec<String>>,
     /// The settings that were in force, as a file of the backup; a rollback reads these.
     #[serde(default)]
     pub settings: Option<FileEntry>,

@@ -1,4 +1,7 @@
 //! The two files that older scripts read to find the newest backup, and the highest generation that was ever given.
+//!
+//! Each environment has the two with its name behind: `.latest_backup-staging`. The ones without a name are about one
+//! environment as well, and never change to another while a backup of theirs is there.
 
 use serde::{Deserialize, Serialize};
 
@@ -77,27 +80,74 @@ fn deployment(backup: &Backup) -> String {
     text
 }
 
+/// The name of a marker of an environment.
+fn named(marker: &str, environment: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let plain: String = environment.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+    format!("{marker}-{plain}")
+}
+
 impl Store {
     pub(super) fn write_markers(&self, backup: &Backup) -> Result<()> {
+        if let Some(environment) = &backup.manifest.environment {
+            let names = [named(LATEST, environment), named(DEPLOYMENT, environment)];
+            self.write_pair(backup, [&names[0], &names[1]])?;
+        }
+        let theirs = self.marked()?.and_then(|timestamp| self.get(&timestamp).ok());
+        if theirs.is_none_or(|theirs| choose::is_alike(&theirs, backup)) {
+            self.write_pair(backup, [LATEST, DEPLOYMENT])?;
+        }
+        Ok(())
+    }
+
+    fn write_pair(&self, backup: &Backup, names: [&str; 2]) -> Result<()> {
         let line = format!("{}\n", backup.timestamp());
-        disk::write_whole(&self.directory.join(LATEST), line.as_bytes())?;
-        disk::write_whole(&self.directory.join(DEPLOYMENT), deployment(backup).as_bytes())?;
+        disk::write_whole(&self.directory.join(names[0]), line.as_bytes())?;
+        disk::write_whole(&self.directory.join(names[1]), deployment(backup).as_bytes())?;
         Ok(())
     }
 
     /// The backup that the markers tell of.
     pub(super) fn marked(&self) -> Result<Option<Timestamp>> {
-        let text = disk::read_text_optional(&self.directory.join(LATEST))?;
+        self.told_by(LATEST)
+    }
+
+    fn told_by(&self, marker: &str) -> Result<Option<Timestamp>> {
+        let text = disk::read_text_optional(&self.directory.join(marker))?;
         Ok(text.and_then(|text| text.trim().parse().ok()))
     }
 
-    /// Writes the markers anew after backups were removed.
-    pub(super) fn refresh_markers(&self) -> Result<()> {
+    /// Whether a marker that it could stand in tells of this backup, or of none.
+    pub(super) fn is_marked(&self, backup: &Backup) -> Result<bool> {
+        let mut markers = vec![LATEST.to_owned()];
+        markers.extend(backup.manifest.environment.iter().map(|name| named(LATEST, name)));
+        for marker in markers {
+            if self.told_by(&marker)?.is_none_or(|told| &told == backup.timestamp()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Writes the markers anew after a backup was removed, or a later one was found to be there already.
+    pub(super) fn refresh_markers(&self, gone: &Backup) -> Result<()> {
         let listed = self.own()?;
-        if let Some(backup) = choose::newest(&listed) {
+        let alike = choose::alike(&listed, gone);
+        if let Some(backup) = alike.first() {
             return self.write_markers(backup);
         }
-        for name in [LATEST, DEPLOYMENT] {
+        if let Some(environment) = &gone.manifest.environment {
+            self.remove_pair([&named(LATEST, environment), &named(DEPLOYMENT, environment)])?;
+        }
+        // The ones without a name go over to whoever is left.
+        match choose::newest(&listed) {
+            Some(backup) => self.write_markers(backup),
+            None => self.remove_pair([LATEST, DEPLOYMENT]),
+        }
+    }
+
+    fn remove_pair(&self, names: [&str; 2]) -> Result<()> {
+        for name in names {
             let path = self.directory.join(name);
             if disk::exists(&path)? {
                 disk::remove_file(&path)?;

@@ -23,12 +23,12 @@ mod verify;
 
 use std::path::{Path, PathBuf};
 
-pub use choose::{known_good, latest, newest, previous};
+pub use choose::{Scope, candidates, holding, newest};
 pub use draft::{Draft, ManifestInput};
 pub use error::{Fault, StoreError};
 pub use foreign::{Foreign, ForeignKind, ForeignPart, find as find_foreign};
 pub use listing::{Backup, Listed};
-pub use manifest::{GitState, Knowledge, Manifest, SCHEMA};
+pub use manifest::{GitState, Identities, Knowledge, Manifest, SCHEMA};
 pub use recompress::Recompressed;
 pub use remote::{About, Address, Copied, Credentials, Patience, Remote, RemoteError};
 pub use retention::{Keep, Removal, Why, clock_doubt, plan_removals, plan_retention};

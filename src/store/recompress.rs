@@ -124,8 +124,8 @@ impl Store {
         for path in old {
             disk::remove_file(&path)?;
         }
-        if self.marked()?.as_ref() == Some(backup.timestamp()) {
-            self.refresh_markers()?;
+        if self.is_marked(backup)? {
+            self.write_markers(&self.get(backup.timestamp())?)?;
         }
         Ok(done)
     }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 
 use super::listing::{Backup, is_draft};
-use super::{Result, Store, StoreError, manifest};
-use crate::model::name::Timestamp;
+use super::{Result, Store, StoreError, choose, manifest};
+use crate::model::name::{ResourceName, Timestamp};
 use crate::system::disk;
 
 const TRASH: &str = ".trash";
@@ -35,27 +35,45 @@ impl Store {
                 timestamp: timestamp.clone(),
             });
         }
-        if !force && backup.is_known_good() && !self.has_other_good(&backup)? {
-            return Err(StoreError::LastKnownGood {
-                timestamp: timestamp.clone(),
+        let of = self.held_by_no_other(&backup)?;
+        if !force && !of.is_empty() {
+            let timestamp = timestamp.clone();
+            return Err(if backup.is_known_good() {
+                StoreError::LastKnownGood { timestamp, of }
+            } else {
+                StoreError::OnlyOne { timestamp, of }
             });
         }
         disk::remove_tree(&backup.directory, &self.trash())?;
         self.note_removal(timestamp)?;
         // The markers tell of the newest one; whichever goes, the others are read again only where it was that.
-        if self.marked()?.is_none_or(|marked| &marked == timestamp) {
-            self.refresh_markers()?;
+        if self.is_marked(&backup)? {
+            self.refresh_markers(&backup)?;
         }
         Ok(())
     }
 
-    /// Whether there is another known-good backup of the same target; the newest are asked first.
-    fn has_other_good(&self, backup: &Backup) -> Result<bool> {
+    /// What no other backup of the same system and environment holds that is as good as this one; the newest are asked
+    /// first, and no more of them than it takes.
+    fn held_by_no_other(&self, backup: &Backup) -> Result<Vec<String>> {
+        let mut left: Vec<&ResourceName> = backup.manifest.artifacts.iter().map(|one| &one.resource).collect();
         let mut names = self.names()?;
         names.retain(|name| name != backup.timestamp());
-        let others = names.iter().rev().filter_map(|name| self.get(name).ok());
-        let mut good = others.filter(Backup::is_known_good);
-        Ok(good.any(|other| other.manifest.target == backup.manifest.target))
+        let is_empty = left.is_empty();
+        for other in names.iter().rev().filter_map(|name| self.get(name).ok()) {
+            let is_as_good = other.is_known_good() || !backup.is_known_good();
+            if !is_as_good || !choose::is_alike(&other, backup) {
+                continue;
+            }
+            left.retain(|name| other.manifest.artifact(name).is_none() || !choose::is_same_thing(&other, backup, name));
+            if left.is_empty() {
+                return Ok(Vec::new());
+            }
+        }
+        if is_empty {
+            return Ok(vec!["nothing".to_owned()]);
+        }
+        Ok(left.into_iter().map(ToString::to_string).collect())
     }
 
     /// Sweeps what cut-off runs left: directories that guard began before `before` and never completed, and the trash. Call

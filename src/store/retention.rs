@@ -1,9 +1,10 @@
 //! Retention: which backups may go. A pure function of the list, the settings and the time.
 //!
-//! The rule: a backup stays while it is among the newest `keep` of its sort and not older than `keep_days`. Known-good
-//! backups of one target are a sort, all others of it another, so that a row of bad days pushes out no good one. The newest
-//! good one of a week or a month may stay for longer, as the last `weekly` weeks and `monthly` months that have one. Whatever
-//! the rule says, the newest known-good backup stays, and so does every pinned one. While the clock is in doubt, age counts for nothing.
+//! The rule: a backup stays while it is among the newest `keep` that hold a resource of one system and environment, or
+//! younger than `keep_days`. It is counted for each resource that it holds, so that points of the configuration alone push
+//! out no database; and known-good ones are counted apart from all others, so that a row of bad days pushes out no good one.
+//! The newest good one of a week or a month may stay for longer, as the last `weekly` weeks and `monthly` months that have
+//! one. Every pinned one stays. While the clock is in doubt, age takes nothing away.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -31,17 +32,22 @@ pub struct Removal {
 /// Why a backup may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// So many newer ones of its sort are kept.
+    /// So many newer ones hold what it holds, and nothing is kept for its age.
     Beyond(usize),
-    /// It is older than so many days.
-    Age(u32),
+    /// So many newer ones hold what it holds, and it is older than so many days.
+    BeyondAndOld(usize, u32),
 }
 
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Beyond(keep) => write!(f, "{} newer of its sort are kept", text::count(*keep as u64)),
-            Self::Age(days) => write!(f, "it is older than {}", text::plural(u64::from(*days), "day")),
+            Self::Beyond(keep) => write!(f, "newer backups of what it holds: {}", text::count(*keep as u64)),
+            Self::BeyondAndOld(keep, days) => write!(
+                f,
+                "newer backups of what it holds: {}, and it is older than {}",
+                text::count(*keep as u64),
+                text::plural(u64::from(*days), "day")
+            ),
         }
     }
 }
@@ -88,10 +94,10 @@ fn backups(listed: &[Listed]) -> impl Iterator<Item = &Backup> {
 /// How much is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
-    /// The newest so many of each sort; 0 is taken for 1, since a retention that keeps nothing is a mistake.
+    /// The newest so many that hold a resource; 0 is taken for 1, since a retention that keeps nothing is a mistake.
     pub newest: usize,
-    /// None of them older than so many days.
-    pub days: u32,
+    /// And all of the last so many days; `None`: only the count keeps them.
+    pub days: Option<u32>,
     /// Beside them the newest good one of each of so many weeks, whatever its age.
     pub weekly: u32,
     /// And of so many months.
@@ -115,7 +121,7 @@ impl Calendar {
 pub fn plan_retention(
     listed: &[Listed],
     keep: usize,
-    keep_days: u32,
+    keep_days: Option<u32>,
     pinned: &[Timestamp],
     now: DateTime<Utc>,
 ) -> Vec<Removal> {
@@ -128,45 +134,80 @@ pub fn plan_retention(
     plan_removals(listed, keep, pinned, now)
 }
 
+/// What backups are counted by: the system, its environment, and one of the things that they hold, `None` for a backup that
+/// holds nothing.
+type Sort<'b> = (Option<&'b str>, Option<&'b str>, Option<(&'b str, Option<&'b str>)>);
+
+/// What the resources of each system and environment are, by the newest backup that notes it: those of an older guard, which
+/// noted nothing, are taken to be copies of the same.
+type Known<'b> = HashMap<(Option<&'b str>, Option<&'b str>, &'b str), &'b str>;
+
+/// The sorts that a backup is counted in. Called for the newest first.
+fn sorts<'b>(backup: &'b Backup, known: &mut Known<'b>) -> Vec<Sort<'b>> {
+    let manifest = &backup.manifest;
+    let (target, environment) = (manifest.target.as_deref(), manifest.environment.as_deref());
+    if manifest.artifacts.is_empty() {
+        return vec![(target, environment, None)];
+    }
+    let mut all = Vec::new();
+    for artifact in &manifest.artifacts {
+        let name = artifact.resource.as_str();
+        let noted = manifest
+            .identities
+            .get(&artifact.resource)
+            .and_then(|names| names.first());
+        if let Some(noted) = noted {
+            known.entry((target, environment, name)).or_insert(noted);
+        }
+        let thing = noted
+            .map(String::as_str)
+            .or_else(|| known.get(&(target, environment, name)).copied());
+        all.push((target, environment, Some((name, thing))));
+    }
+    all
+}
+
 /// The backups that may go, the oldest first. Foreign, incomplete and unreadable ones are never among them.
 #[must_use]
 pub fn plan_removals(listed: &[Listed], keep: Keep, pinned: &[Timestamp], now: DateTime<Utc>) -> Vec<Removal> {
     let newest = keep.newest.max(1);
-    let oldest = clock_doubt(listed, now)
-        .is_none()
-        .then(|| now.checked_sub_signed(TimeDelta::days(i64::from(keep.days))))
-        .flatten();
+    let is_doubted = clock_doubt(listed, now).is_some();
+    let is_young = |backup: &Backup| {
+        keep.days.is_some_and(|days| {
+            let oldest = now.checked_sub_signed(TimeDelta::days(i64::from(days)));
+            is_doubted || oldest.is_none_or(|oldest| backup.manifest.begun >= oldest)
+        })
+    };
     let mut ordered: Vec<&Backup> = backups(listed).collect();
     ordered.sort_by_key(|backup| std::cmp::Reverse(backup.order()));
     let pinned: HashSet<&Timestamp> = pinned.iter().collect();
-    let mut ranks: HashMap<(Option<&str>, bool), usize> = HashMap::new();
-    let mut calendars: HashMap<Option<&str>, (Calendar, Calendar)> = HashMap::new();
+    let mut ranks: HashMap<(Sort<'_>, bool), usize> = HashMap::new();
+    let mut calendars: HashMap<Sort<'_>, (Calendar, Calendar)> = HashMap::new();
+    let mut known = Known::new();
     let mut removals = Vec::new();
     for backup in ordered {
         let is_good = backup.is_known_good();
-        let rank = ranks.entry((backup.manifest.target.as_deref(), is_good)).or_default();
-        *rank += 1;
-        let is_last_way_back = is_good && *rank == 1;
-        let (weeks, months) = calendars.entry(backup.manifest.target.as_deref()).or_default();
         let begun = backup.manifest.begun;
         let (week, month) = (begun.iso_week(), (begun.year(), begun.month()));
-        // Both are asked: a backup may stand for its week and for its month.
-        let is_weekly = is_good && weeks.takes((week.year(), week.week()), keep.weekly);
-        let is_monthly = is_good && months.takes(month, keep.monthly);
-        if is_last_way_back || is_weekly || is_monthly || pinned.contains(backup.timestamp()) {
-            continue;
+        let mut stays = pinned.contains(backup.timestamp()) || is_young(backup);
+        // Every sort is asked, also where one has spoken: each counts for itself.
+        for sort in sorts(backup, &mut known) {
+            let rank = ranks.entry((sort, is_good)).or_default();
+            *rank += 1;
+            stays |= *rank <= newest;
+            let (weeks, months) = calendars.entry(sort).or_default();
+            stays |= is_good && weeks.takes((week.year(), week.week()), keep.weekly);
+            stays |= is_good && months.takes(month, keep.monthly);
         }
-        let why = if *rank > newest {
-            Some(Why::Beyond(newest))
-        } else if oldest.is_some_and(|oldest| backup.manifest.begun < oldest) {
-            Some(Why::Age(keep.days))
-        } else {
-            None
+        let why = match keep.days {
+            _ if stays => continue,
+            None => Why::Beyond(newest),
+            Some(days) => Why::BeyondAndOld(newest, days),
         };
-        removals.extend(why.map(|why| Removal {
+        removals.push(Removal {
             timestamp: backup.timestamp().clone(),
             why,
-        }));
+        });
     }
     removals.reverse();
     removals

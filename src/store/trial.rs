@@ -90,6 +90,27 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Tries out whether backups can share files. Leaves nothing behind.
+    ///
+    /// # Errors
+    /// They cannot.
+    pub fn try_links(&self) -> Result<()> {
+        let (one, other) = (
+            self.directory.join(".guard-trial"),
+            self.directory.join(".guard-trial-link"),
+        );
+        disk::write_whole(&one, b"one")?;
+        let linked = std::fs::hard_link(&one, &other).at("link a file beside", &one);
+        for place in [&other, &one] {
+            if disk::exists(place)? {
+                disk::remove_file(place)?;
+            }
+        }
+        Ok(linked?)
+    }
+}
+
 fn try_at(place: &Path) -> Result<()> {
     for bytes in [b"one", b"two"] {
         let mut staged = Staged::beside(place)?;

@@ -132,8 +132,8 @@ impl Store {
 
     fn newest_sound(&self, except: &Backup, cx: &Context) -> Result<Option<Timestamp>> {
         let listed = self.own()?;
-        for backup in choose::known_good(&listed, except.manifest.target.as_deref()) {
-            if backup.timestamp() != except.timestamp() && read_through(backup, cx)?.is_ok() {
+        for backup in choose::alike(&listed, except) {
+            if backup.is_known_good() && backup.timestamp() != except.timestamp() && read_through(backup, cx)?.is_ok() {
                 return Ok(Some(backup.timestamp().clone()));
             }
         }

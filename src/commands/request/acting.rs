@@ -138,9 +138,12 @@ pub struct Rollback {
     /// Do not ask
     #[arg(short, long, alias = "auto-confirm")]
     pub yes: bool,
-    /// Go back although somebody has deployed by hand since guard's last run
+    /// Go back although somebody has deployed by hand since guard's last run, or to a backup of another environment
     #[arg(long)]
     pub force: bool,
+    /// For a program: never to a backup of another environment, whatever is forced.
+    #[arg(skip)]
+    pub keeps_to_own: bool,
     /// Back to the state before the last rollback
     #[arg(long, conflicts_with_all = ["backup_timestamp", "only", "service"])]
     pub undo: bool,

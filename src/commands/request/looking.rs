@@ -17,8 +17,12 @@ pub struct Init {
 pub struct Check {}
 
 /// `guard list`
-#[derive(Debug, Clone, Args)]
-pub struct List {}
+#[derive(Debug, Clone, Default, Args)]
+pub struct List {
+    /// Also the backups of other environments, and of other databases, volumes and files
+    #[arg(long)]
+    pub all: bool,
+}
 
 /// `guard show`
 #[derive(Debug, Clone, Args)]
@@ -51,12 +55,26 @@ pub struct Delete {
     /// The backups
     #[arg(value_name = "TS", required = true)]
     pub timestamps: Vec<String>,
-    /// Also the last known-good one
+    /// Also the last one that holds something, and one of another environment
     #[arg(long)]
     pub force: bool,
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
+}
+
+/// `guard mark`
+#[derive(Debug, Clone, Args)]
+pub struct Mark {
+    /// The backup: a timestamp, `latest`, or `previous`
+    #[arg(value_name = "TS")]
+    pub timestamp: String,
+    /// What you know of the state that it holds
+    #[arg(value_name = "WHAT", value_parser = ["good", "bad", "unknown"])]
+    pub knowledge: String,
+    /// Why
+    #[arg(short, long, value_name = "TEXT")]
+    pub message: Option<String>,
 }
 
 /// `guard prune`

@@ -9,8 +9,8 @@ use clap::{Args, Subcommand, ValueEnum};
 
 pub use acting::{Abort, Backup, Decide, Deploy, Patience, Resume, Rollback, Selection, Standby};
 pub use looking::{
-    Check, Completions, Copy, Delete, Fetch, Freeze, HistoryOf, Init, Inside, List, LogsOf, Notify, Prune, Salvage,
-    Show, Verify, Watch,
+    Check, Completions, Copy, Delete, Fetch, Freeze, HistoryOf, Init, Inside, List, LogsOf, Mark, Notify, Prune,
+    Salvage, Show, Verify, Watch,
 };
 
 /// What is asked, and how it is to be told.
@@ -138,6 +138,8 @@ pub enum Request {
     Fetch(Fetch),
     /// Delete backups
     Delete(Delete),
+    /// Say what you know of a backup: good ones are chosen by themselves, bad ones never
+    Mark(Mark),
     /// Delete what retention does not keep
     Prune(Prune),
     /// Take rows out of a database that a rollback put aside

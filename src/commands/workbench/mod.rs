@@ -76,7 +76,8 @@ impl Bench {
         cx.directory.clone_from(&settings.directory);
         secrets::learn(&cx.redaction, &cx.environment, &settings).map_err(|error| refused(&error))?;
         // The first look refuses links and makes what is missing; from then on the directories have one name.
-        drop(Store::open(&settings.backup_dir, &settings.state_dir).map_err(|error| refused(&error))?);
+        let first = Store::open(&settings.backup_dir, &settings.state_dir);
+        drop(first.map_err(|error| not_ours(refused(&error), &settings))?);
         for directory in [&mut settings.backup_dir, &mut settings.state_dir] {
             *directory = std::fs::canonicalize(&*directory).map_err(|error| refused(&error))?;
         }
@@ -204,6 +205,38 @@ impl Bench {
     pub fn target(&self) -> String {
         self.settings.project.clone()
     }
+}
+
+/// Where the state belongs to another user, the command to run is not the one that has just failed.
+fn not_ours(refusal: Refusal, settings: &Settings) -> Refusal {
+    use std::os::unix::fs::MetadataExt;
+    let nearest = settings
+        .state_dir
+        .ancestors()
+        .find_map(|path| std::fs::symlink_metadata(path).ok());
+    let Some(owner) = nearest
+        .map(|there| there.uid())
+        .filter(|uid| *uid != privilege::user_id())
+    else {
+        return refusal;
+    };
+    let directory = settings.directory.display().to_string();
+    let directory = shlex::try_quote(&directory).map_or_else(|_| directory.clone(), std::borrow::Cow::into_owned);
+    let who = if owner == 0 {
+        String::new()
+    } else {
+        format!("-u '#{owner}' ")
+    };
+    refusal
+        .because(format!(
+            "the state of this project, {}, belongs to user {owner}, and this is user {}",
+            settings.state_dir.display(),
+            privilege::user_id()
+        ))
+        .next(
+            "to do the same as its owner",
+            format!("sudo {who}guard -C {directory} check"),
+        )
 }
 
 /// The places of resources in a plan.

@@ -87,9 +87,17 @@ pub fn render(discovery: &Discovery) -> String {
     text.push_str(
         "# min_samples = 20                # readings before a ratio says anything; fewer in a short watch\n",
     );
-    text.push_str("\n# Which backups are kept.\n[retention]\n");
-    line(&mut text, "keep = 10", "the newest known-good ones");
-    line(&mut text, "keep_days = 30", "and all of the last days");
+    text.push_str("\n# Which backups are kept: one goes when neither line keeps it.\n[retention]\n");
+    line(
+        &mut text,
+        "keep = 10",
+        "of each resource the newest known-good ones, and as many others",
+    );
+    line(
+        &mut text,
+        "keep_days = 30",
+        "and all of the last days; without this line only the number counts",
+    );
     text.push_str(FURTHER);
     text
 }

@@ -1,5 +1,7 @@
 //! The way ahead until the deploy command: copies, and the seal that makes them a backup.
 
+use std::collections::BTreeMap;
+
 use super::{Crew, failed};
 use crate::engine::history::History;
 use crate::model::artifact::FileEntry;
@@ -8,8 +10,8 @@ use crate::model::fact::{Failure, Yield};
 use crate::model::name::ResourceName;
 use crate::model::plan::Action;
 use crate::model::text;
-use crate::resources::Slot;
-use crate::store::{Backup, Knowledge, Listed, ManifestInput};
+use crate::resources::{Resource, Slot};
+use crate::store::{Backup, Knowledge, Listed, Manifest, ManifestInput};
 use crate::system::context::Context;
 use crate::system::disk;
 
@@ -25,6 +27,8 @@ pub struct SealInput {
     pub target: String,
     /// The environment that was laid over the settings.
     pub environment: Option<String>,
+    /// Whether what is live now passed its verification, and no probe is there to ask.
+    pub is_vouched: bool,
     /// The settings that were in force, as a file's text; a rollback reads these, not what the failed release left.
     pub settings: String,
 }
@@ -58,10 +62,21 @@ impl Crew {
         });
         // Nothing is shared with a copy that others can read, or that not everybody can who should.
         let recipients = self.cipher.recipients();
+        // Nor with a copy of another thing of this name: what is unchanged is told by comparing with this one.
+        let ours = self
+            .resources
+            .get(name)
+            .map(|resource| resource.identity(cx))
+            .unwrap_or_default();
+        let is_of_same = |manifest: &Manifest| {
+            let theirs = manifest.identities.get(name).map(Vec::as_slice).unwrap_or_default();
+            let is_known = !theirs.is_empty() && !ours.is_empty();
+            manifest.environment == self.seal.environment && (!is_known || theirs.iter().any(|one| ours.contains(one)))
+        };
         let found = listed.into_iter().find_map(|listed| match listed {
             Listed::Backup(Backup {
                 directory, manifest, ..
-            }) if manifest.recipients == recipients => {
+            }) if manifest.recipients == recipients && is_of_same(&manifest) => {
                 let artifact = manifest
                     .artifacts
                     .into_iter()
@@ -76,6 +91,22 @@ impl Crew {
         }
     }
 
+    /// What the resources that were copied tell of themselves; what was adopted is not what is live.
+    fn told_of(
+        &self,
+        history: &History,
+        tell: impl Fn(&dyn Resource) -> Vec<String>,
+    ) -> BTreeMap<ResourceName, Vec<String>> {
+        let copied = history
+            .artifacts()
+            .filter(|one| !self.adopting.contains_key(&one.resource));
+        let told = copied.filter_map(|one| {
+            let resource = self.resources.get(&one.resource)?;
+            Some((one.resource.clone(), tell(resource.as_ref())))
+        });
+        told.filter(|(_, words)| !words.is_empty()).collect()
+    }
+
     /// Writes the manifest. Without it there is no backup.
     pub(super) fn seal(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
         let plan = history.plan();
@@ -86,6 +117,8 @@ impl Crew {
             Some(Yield::Baseline { complaints, .. }) if !complaints.is_empty() => {
                 Knowledge::Tainted(complaints.join("; "))
             }
+            // Where nobody was asked, the last release may have passed its verification, and still be there.
+            _ if self.seal.is_vouched => Knowledge::KnownGood,
             _ => Knowledge::Unknown,
         };
         let draft = self.store.draft(&plan.backup);
@@ -99,6 +132,8 @@ impl Crew {
             run: Some(history.run().clone()),
             environment: self.seal.environment.clone(),
             target: Some(self.seal.target.clone()),
+            identities: self.told_of(history, |resource| resource.identity(cx)),
+            live: self.told_of(history, |resource| resource.shown_release(cx)),
             description: self.seal.description.clone(),
             command: plan.command.iter().map(|word| cx.redaction.clean(word)).collect(),
             git: None,

@@ -161,6 +161,11 @@ impl Files {
 }
 
 impl Resource for Files {
+    fn grounds(&self, _: &Context) -> Vec<PathBuf> {
+        let roots = self.roots.iter().map(|root| self.directory.join(root));
+        roots.map(|root| disk::real_path(&root)).collect()
+    }
+
     fn name(&self) -> &ResourceName {
         &self.name
     }

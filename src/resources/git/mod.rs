@@ -33,6 +33,7 @@ use crate::model::policy::DataRestore;
 use crate::model::section::Section;
 use crate::model::text;
 use crate::system::context::Context;
+use crate::system::disk;
 
 /// `kind = "git"`.
 pub(super) const KIND: Kind = Kind {
@@ -184,6 +185,28 @@ impl Resource for Git {
         let commit = commit.ok();
         let release = commit.map(|commit| ("work tree".to_owned(), format!("commit {}", commit.trim())));
         Ok(release.into_iter().collect())
+    }
+
+    fn grounds(&self, _: &Context) -> Vec<PathBuf> {
+        vec![disk::real_path(&self.directory)]
+    }
+
+    fn shown_release(&self, cx: &Context) -> Vec<String> {
+        let Ok(repository) = Repository::open(&self.directory, cx) else {
+            return Vec::new();
+        };
+        let asked = repository.find(["log", "-1", "--format=%h %s", "HEAD"], "ask for the commit");
+        let Ok(Some(commit)) = asked else { return Vec::new() };
+        let tags = repository.find(["tag", "--points-at", "HEAD"], "ask for the tags");
+        let tags = tags.ok().flatten().unwrap_or_default();
+        let tags: Vec<&str> = tags.lines().filter(|tag| !tag.is_empty()).collect();
+        let commit = crate::model::text::shortened(&crate::model::text::sanitised(commit.trim()), 72);
+        let commit = cx.redaction.clean(&commit);
+        vec![if tags.is_empty() {
+            commit
+        } else {
+            format!("{commit} ({})", crate::model::text::sanitised(&tags.join(", ")))
+        }]
     }
 
     fn undo(&self, displaced: &Displaced, cx: &Context) -> Result<Displaced> {

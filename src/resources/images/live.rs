@@ -170,3 +170,21 @@ pub(super) fn runs_what_was_built(
         .peekable();
     Ok(running.peek().is_some() && running.all(|one| one.image_id == built.id))
 }
+
+/// The image of each service that runs, by the name that Compose asked for.
+pub(super) fn shown(compose: &Compose, cx: &Context) -> Vec<String> {
+    let mut services: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for container in own(compose, cx).unwrap_or_default() {
+        if container.is_up() {
+            let short = container.image_name.trim_start_matches("sha256:");
+            let is_id = short.len() < container.image_name.len();
+            let name = if is_id { short.get(..12).unwrap_or(short) } else { short };
+            services.entry(container.service).or_default().insert(name.to_owned());
+        }
+    }
+    let told = services.into_iter().map(|(service, names)| {
+        let names: Vec<String> = names.into_iter().collect();
+        format!("{service} {}", names.join(" and "))
+    });
+    told.collect()
+}

@@ -269,6 +269,10 @@ impl Resource for Images {
         live::release(&self.compose, cx)
     }
 
+    fn shown_release(&self, cx: &Context) -> Vec<String> {
+        live::shown(&self.compose, cx)
+    }
+
     fn replaces(&self, prepared: &Prepared) -> Vec<String> {
         let Work::Changed(parts) = &prepared.work else {
             return Vec::new();

@@ -150,6 +150,10 @@ impl Resource for MariaDb {
         Ok(seen.ok_or_else(|| trouble::no_database(&reach.database))?.print)
     }
 
+    fn identity(&self, cx: &Context) -> Vec<String> {
+        reach::identity(self, cx)
+    }
+
     fn capture(&self, slot: &Slot, cx: &Context) -> Result<Artifact> {
         capture::capture(self, slot, cx)
     }

@@ -221,6 +221,32 @@ fn variables(container: &str, cx: &Context) -> Result<Vec<(String, String)>> {
     Ok(pairs)
 }
 
+/// The name that tells a database from every other one: its server's address. MariaDB has no identifier of its own that every
+/// user may ask for.
+pub(super) fn identity(of: &MariaDb, cx: &Context) -> Vec<String> {
+    let reach = Reach::open(of, cx);
+    let named = reach.as_ref().ok().map(|reach| reach.database.clone());
+    let Some(database) = named.or_else(|| of.database.clone()) else {
+        return Vec::new();
+    };
+    let address = match (&of.way, &reach) {
+        (Way::Service { service, project }, _) => docker::named_in_engine(cx, &format!("service {project}/{service}")),
+        (_, Ok(reach)) => {
+            let told = |flag: &str| reach.flags.iter().find_map(|one| one.strip_prefix(flag));
+            match told("--socket=") {
+                Some(socket) => format!("server {socket}"),
+                None => format!(
+                    "server {}:{}",
+                    told("--host=").unwrap_or("localhost"),
+                    told("--port=").unwrap_or("3306")
+                ),
+            }
+        }
+        _ => return Vec::new(),
+    };
+    vec![format!("{address}, database {database}")]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -82,6 +82,16 @@ impl Objects {
 }
 
 impl Resource for Objects {
+    fn identity(&self, _: &Context) -> Vec<String> {
+        let Address {
+            bucket,
+            prefix,
+            endpoint,
+            ..
+        } = &self.address;
+        vec![format!("objects {bucket}/{prefix} at {endpoint}")]
+    }
+
     fn name(&self) -> &ResourceName {
         &self.name
     }

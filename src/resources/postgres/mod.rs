@@ -114,6 +114,10 @@ impl Resource for Postgres {
         Ok(catalog::look(&reach, &reach.database, cx)?.fingerprint())
     }
 
+    fn identity(&self, cx: &Context) -> Vec<String> {
+        reach::identity(self, cx)
+    }
+
     fn capture(&self, slot: &Slot, cx: &Context) -> Result<Artifact> {
         let Some(wish) = &self.migrations else {
             return capture::capture(self, slot, cx);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use super::catalog::IDENTIFIER;
 use super::fill::{Load, usual_jobs};
 use super::sql::conninfo;
 use super::target::Target;
@@ -281,4 +282,41 @@ fn variables(container: &Container, cx: &Context) -> Result<Vec<(String, String)
     }
     known().insert(key, pairs.clone());
     Ok(pairs)
+}
+
+/// The names that tell a database from every other one: its cluster's identifier, where the server tells it, and its
+/// address. A server that has moved keeps the one, and one that was made anew at the same place the other.
+pub(super) fn identity(of: &Postgres, cx: &Context) -> Vec<String> {
+    let reach = Reach::open(of, cx);
+    let told = reach.as_ref().ok().map(|reach| reach.database.clone());
+    let Some(database) = told.or_else(|| of.database.clone()) else {
+        return Vec::new();
+    };
+    let mut names = Vec::new();
+    if let Ok(reach) = &reach {
+        let script = format!("{IDENTIFIER}SELECT jsonb_build_object('identifier', :known::text);");
+        let told: Vec<Identifier> = reach.rows(&reach.database, &script, cx).unwrap_or_default();
+        let told = told.into_iter().find_map(|one| one.identifier);
+        names.extend(told.map(|cluster| format!("cluster {cluster}, database {database}")));
+    }
+    let address = match (&of.way, &reach) {
+        (Way::Service { service, project }, _) => docker::named_in_engine(cx, &format!("service {project}/{service}")),
+        (_, Ok(reach)) => {
+            let told = |key: &str, variable: &str| {
+                let set = reach.target.parameter(key).map(str::to_owned);
+                set.or_else(|| cx.environment.text(variable).map(str::to_owned))
+            };
+            let host = told("host", "PGHOST").unwrap_or_else(|| "localhost".to_owned());
+            let port = told("port", "PGPORT").unwrap_or_else(|| "5432".to_owned());
+            format!("server {host}:{port}")
+        }
+        _ => return names,
+    };
+    names.push(format!("{address}, database {database}"));
+    names
+}
+
+#[derive(serde::Deserialize)]
+struct Identifier {
+    identifier: Option<String>,
 }

@@ -277,6 +277,14 @@ impl Resource for Sqlite {
         Ok(())
     }
 
+    fn identity(&self, _: &Context) -> Vec<String> {
+        vec![format!("file {}", disk::real_path(&self.path).display())]
+    }
+
+    fn grounds(&self, _: &Context) -> Vec<PathBuf> {
+        vec![disk::real_path(&self.path)]
+    }
+
     fn occupies(&self) -> Vec<String> {
         vec![self.path.display().to_string()]
     }

@@ -27,6 +27,7 @@ mod unpack;
 mod walk;
 mod work;
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use serde_json::Value;
@@ -218,6 +219,14 @@ impl Resource for Volume {
         } else {
             hand.remove(&spot.aside)
         }
+    }
+
+    fn identity(&self, cx: &Context) -> Vec<String> {
+        place::identity(self, cx)
+    }
+
+    fn grounds(&self, cx: &Context) -> Vec<PathBuf> {
+        place::grounds(self, cx)
     }
 
     fn occupies(&self) -> Vec<String> {

@@ -182,3 +182,28 @@ pub(super) fn database_in(directory: &Path) -> Result<Option<&'static Server>> {
     let found = Server::in_directory(directory, 2)?.map(|(server, _)| server);
     Ok(found.filter(|server| server.is_torn_by_a_live_copy()))
 }
+
+/// The names that tell it from every other volume. A volume of another engine is another one.
+pub(super) fn identity(volume: &Volume, cx: &Context) -> Vec<String> {
+    match &volume.target {
+        Target::Path(path) => vec![format!("directory {}", disk::real_path(&cx.resolve(path)).display())],
+        Target::Volume(key) => {
+            let named = real_name(volume.project.as_deref(), key, cx);
+            // It may be gone; then it is the one that Compose would make.
+            let of_project = volume.project.as_ref().map(|project| format!("{project}_{key}"));
+            let name = named.ok().or(of_project).unwrap_or_else(|| key.clone());
+            vec![docker::named_in_engine(cx, &format!("volume {name}"))]
+        }
+    }
+}
+
+/// The directory, where it is one of this host.
+pub(super) fn grounds(volume: &Volume, cx: &Context) -> Vec<PathBuf> {
+    match &volume.target {
+        Target::Path(path) => vec![disk::real_path(&cx.resolve(path))],
+        Target::Volume(_) => {
+            let place = find(volume, cx).ok();
+            place.iter().filter_map(Place::directory).map(disk::real_path).collect()
+        }
+    }
+}

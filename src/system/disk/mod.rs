@@ -101,6 +101,19 @@ pub fn exists(path: &Path) -> Result<bool, DiskError> {
     }
 }
 
+/// The path without links on the way; of what is not there, below that of the nearest directory above that is.
+#[must_use]
+pub fn real_path(path: &Path) -> PathBuf {
+    let mut rest = Vec::new();
+    for ancestor in path.ancestors() {
+        if let Ok(real) = std::fs::canonicalize(ancestor) {
+            return rest.iter().rev().fold(real, |real, name| real.join(name));
+        }
+        rest.extend(ancestor.file_name());
+    }
+    path.to_owned()
+}
+
 /// Whether a path that is there is a directory itself, not a link to one.
 ///
 /// # Errors

@@ -22,6 +22,7 @@ pub use recorded::{Before, Recorded, RecordedContainer};
 pub use usage::{containers_using, is_on_this_host, volumes_matching};
 
 use super::call::Call;
+use super::context::Context;
 use super::processes::CallError;
 
 /// The label on everything that guard makes in an engine; its value is the run's token.
@@ -85,4 +86,13 @@ pub fn explained(error: CallError) -> DockerError {
     } else {
         error.into()
     }
+}
+
+/// A name of something in an engine, told apart from the same name in another engine.
+#[must_use]
+pub fn named_in_engine(cx: &Context, name: &str) -> String {
+    let told = |variable| cx.environment.text(variable);
+    let host = told("DOCKER_HOST").filter(|host| !host.ends_with("/run/docker.sock"));
+    let engine = host.or_else(|| told("DOCKER_CONTEXT").filter(|context| *context != "default"));
+    engine.map_or_else(|| name.to_owned(), |engine| format!("{name} of {engine}"))
 }

@@ -103,7 +103,8 @@ fn either_of_two_machines_restores_from_the_store_that_they_share() {
         let listed = guard().run(&["fetch"]).expect(0).stdout;
         assert_eq!(listed.lines().count(), 2, "{listed}");
         guard().run(&["fetch", backup]).expect(0).says("is here, whole");
-        let back = ["rollback", "--yes", "--data-restore", "always"];
+        // Both stand on one host here, so the other one is another place.
+        let back = ["rollback", "--yes", "--force", "--data-restore", "always"];
         guard()
             .run(&[&back[..], &["--backup-timestamp", backup]].concat())
             .expect(0);

@@ -272,7 +272,7 @@ fn fault_j12_a_job_that_ends_before_the_watch_could_is_told_before() {
 
 #[test]
 fn fault_l16_what_was_put_aside_is_listed_with_its_size_and_date_until_it_goes() {
-    let project = Embedded::patient("[retention]\nkeep = 1\nkeep_days = 1");
+    let project = Embedded::patient("[retention]\nkeep = 1");
     project.sh("head -c 3000000 /dev/urandom > objects/large");
     let day = project.sh("date -u +%Y-%m-%d");
     for _ in 0..2 {
@@ -287,7 +287,10 @@ fn fault_l16_what_was_put_aside_is_listed_with_its_size_and_date_until_it_goes()
     // The file, the directory, the configuration and the commit, of each of both runs.
     assert_eq!(kept.len(), 8, "{status}");
     for line in &kept {
-        assert!(line.contains(day.trim()) && line.contains("goes with backup"), "{line}");
+        assert!(
+            line.contains(day.trim()) && line.contains("goes some days after backup"),
+            "{line}"
+        );
     }
     assert!(
         kept.iter()
@@ -304,13 +307,16 @@ fn fault_l16_what_was_put_aside_is_listed_with_its_size_and_date_until_it_goes()
             .any(|one| one["resource"] == "db" && one["bytes"].as_u64() > Some(0)),
         "{told:#?}"
     );
-    // Retention removes the backups, and with them what they were put aside for.
+    // Retention removes the backups, what they were put aside for is announced, and goes when somebody wants the room.
     for _ in 0..3 {
         project
             .guard()
             .run(&deploy(&["echo >> code.txt; commit more"]))
             .expect(0);
     }
+    let status = project.guard().run(&["status"]).expect(0).stdout;
+    assert_eq!(status.matches("goes after").count(), 8, "{status}");
+    project.guard().run(&["prune"]).expect(0).says("removed what");
     let status = project.guard().run(&["status"]).expect(0).stdout;
     assert!(!status.contains("kept "), "{status}");
 }

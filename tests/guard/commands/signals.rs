@@ -40,7 +40,7 @@ fn stopping() -> Embedded {
 }
 
 fn keeping_one() -> Embedded {
-    let project = Embedded::and("[retention]\nkeep = 1\nkeep_days = 1");
+    let project = Embedded::and("[retention]\nkeep = 1");
     for _ in 0..2 {
         project.guard().run(&["backup"]).expect(0);
     }

@@ -21,7 +21,9 @@ fn refused(project: &Embedded, timestamp: &str, code: i32) -> Ran {
         .expect(code);
     assert_eq!(project.everything(), before, "production was touched");
     assert!(
-        ran.stderr.contains("guard list") || ran.stderr.contains("guard rollback"),
+        ["guard list", "guard rollback", "guard backup"]
+            .iter()
+            .any(|next| ran.stderr.contains(next)),
         "no next command in:\n{}",
         ran.stderr
     );

@@ -196,7 +196,8 @@ fn thousands_of_backups_are_listed_pruned_and_built_on() {
         "{}",
         listed.stdout
     );
-    let removed = usize::try_from(count).unwrap() - 200;
+    // The first one alone holds more than the objects, so it stays.
+    let removed = usize::try_from(count).unwrap() - 201;
     let would = timed(&["prune", "--dry-run"]);
     assert_eq!(would.everything().matches("would remove").count(), removed);
     timed(&["backup", "--skip", "code"]);
@@ -206,5 +207,5 @@ fn thousands_of_backups_are_listed_pruned_and_built_on() {
     assert_eq!(marker.trim(), newest);
     timed(&["prune"]);
     timed(&["deploy", "--", "./deploy.sh", "all"]);
-    assert_eq!(project.backups().len(), 200);
+    assert_eq!(project.backups().len(), 201);
 }

@@ -143,6 +143,7 @@ fn rollback(comparisons: u32) -> (Ending, u32, String) {
         begun: None,
         settings: None,
         recipients: Vec::new(),
+        ..ManifestInput::default()
     };
     store.seal(&draft, input).unwrap();
     let run = RunId::new(&timestamp, RunKind::Rollback);

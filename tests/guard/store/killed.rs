@@ -4,9 +4,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 
 use guard::journal::{Journal, read};
-use guard::store::{Knowledge, ManifestInput, Store, latest};
+use guard::store::{Knowledge, ManifestInput, Store};
 
-use super::{Place, artifact, backup, moment};
+use super::{Place, artifact, backup, latest, moment};
 use crate::journal::{again, child_directory, facts, run};
 use crate::support::Scene;
 

@@ -1,6 +1,7 @@
 //! The store of backups, on real directories.
 
 mod authenticity;
+mod choosing;
 mod foreign;
 mod ground;
 mod killed;
@@ -17,7 +18,7 @@ use guard::model::artifact::{Artifact, FileEntry};
 use guard::model::fingerprint::Fingerprint;
 use guard::model::name::Timestamp;
 use guard::resources::Slot;
-use guard::store::{Backup, Knowledge, Listed, ManifestInput, Store};
+use guard::store::{Backup, Knowledge, Listed, ManifestInput, Scope, Store, candidates};
 
 /// A store of its own, with its state beside it.
 pub struct Place {
@@ -114,6 +115,24 @@ pub fn shown(listed: &[Listed]) -> Vec<String> {
             format!("{kind} {}", listed.name())
         })
         .collect()
+}
+
+/// The newest backup that would be chosen for a system without a name of its own, or for this one.
+pub fn latest<'l>(listed: &'l [Listed], target: Option<&str>) -> Option<&'l Backup> {
+    in_order(listed, target).first().copied()
+}
+
+/// The one before it.
+pub fn previous<'l>(listed: &'l [Listed], target: Option<&str>) -> Option<&'l Backup> {
+    in_order(listed, target).get(1).copied()
+}
+
+fn in_order<'l>(listed: &'l [Listed], target: Option<&str>) -> Vec<&'l Backup> {
+    let scope = Scope {
+        target: target.unwrap_or_default().to_owned(),
+        ..Scope::default()
+    };
+    candidates(listed, &scope, &[])
 }
 
 /// A timestamp from text.

@@ -1,6 +1,6 @@
 //! Removing: whole or not at all, never the last way back, and what cut-off runs left.
 
-use guard::store::{Knowledge, StoreError};
+use guard::store::{Knowledge, ManifestInput, StoreError};
 
 use super::{Place, backup, moment, shown};
 
@@ -36,6 +36,79 @@ fn the_last_known_good_backup_and_a_pinned_one_stay() {
     store.delete(other.timestamp(), &[], true).unwrap();
     assert!(store.list().unwrap().is_empty());
     assert!(!marker.exists() && !place.backups().join(".last-deployment-backup").exists());
+}
+
+#[test]
+fn the_only_backup_of_something_stays_also_where_nobody_judges() {
+    let place = Place::new();
+    let store = place.store();
+    let full = backup(&store, moment(0), Knowledge::Unknown);
+    let draft = store.begin(moment(1)).unwrap();
+    let config = super::artifact(
+        draft.directory(),
+        "objects",
+        "volume",
+        &[("volume.tar.zst", b"archive")],
+    );
+    let partial = ManifestInput {
+        artifacts: vec![config],
+        ..ManifestInput::default()
+    };
+    let partial = store.seal(&draft, partial).unwrap();
+    match store.delete(full.timestamp(), &[], false) {
+        Err(StoreError::OnlyOne { of, .. }) => assert_eq!(of, ["db"]),
+        other => panic!("{other:?}"),
+    }
+    store.delete(partial.timestamp(), &[], false).unwrap();
+    // One that is known to be good is no less worth for being of another environment.
+    let draft = store.begin(moment(2)).unwrap();
+    let staging = ManifestInput {
+        artifacts: vec![super::artifact(
+            draft.directory(),
+            "db",
+            "postgres",
+            &[("dump.pgc", b"dump")],
+        )],
+        known_good: Knowledge::KnownGood,
+        environment: Some("staging".to_owned()),
+        ..ManifestInput::default()
+    };
+    let staging = store.seal(&draft, staging).unwrap();
+    for backup in [&full, &staging] {
+        assert!(store.delete(backup.timestamp(), &[], false).is_err());
+        store.delete(backup.timestamp(), &[], true).unwrap();
+    }
+}
+
+#[test]
+fn the_markers_keep_to_their_environment() {
+    let place = Place::new();
+    let store = place.store();
+    let take = |second, environment: Option<&str>| {
+        let draft = store.begin(moment(second)).unwrap();
+        let input = ManifestInput {
+            environment: environment.map(str::to_owned),
+            ..ManifestInput::default()
+        };
+        store.seal(&draft, input).unwrap()
+    };
+    let told = |name: &str| std::fs::read_to_string(place.backups().join(name)).ok();
+    take(0, Some("production"));
+    let staging = take(1, Some("staging"));
+    assert_eq!(told(".latest_backup").as_deref(), Some("20251022_153000\n"));
+    assert_eq!(told(".latest_backup-staging").as_deref(), Some("20251022_153001\n"));
+    assert!(told(".last-deployment-backup").unwrap().contains("20251022_153000"));
+    let newest = take(2, Some("production"));
+    assert_eq!(told(".latest_backup").as_deref(), Some("20251022_153002\n"));
+    store.delete(newest.timestamp(), &[], true).unwrap();
+    assert_eq!(
+        told(".latest_backup").as_deref(),
+        Some("20251022_153000\n"),
+        "not to staging's newer one"
+    );
+    store.delete(staging.timestamp(), &[], true).unwrap();
+    assert_eq!(told(".latest_backup-staging"), None);
+    assert_eq!(told(".latest_backup").as_deref(), Some("20251022_153000\n"));
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use guard::store::{Knowledge, ManifestInput, StoreError, latest, newest, previous};
+use guard::store::{Knowledge, ManifestInput, StoreError, newest};
 
-use super::{Place, artifact, backup, moment, shown, stamp};
+use super::{Place, artifact, backup, latest, moment, previous, shown, stamp};
 
 #[test]
 fn a_backup_exists_from_its_manifest_on() {

@@ -193,7 +193,7 @@ impl Embedded {
 
     /// The names of the backups that `guard list` offers, the newest first.
     pub fn backups(&self) -> Vec<String> {
-        let listed = self.guard().run(&["list", "--output", "json"]).expect(0);
+        let listed = self.guard().run(&["list", "--all", "--output", "json"]).expect(0);
         let value: serde_json::Value = serde_json::from_str(listed.stdout.lines().last().unwrap()).unwrap();
         let backups = value["result"]["backups"].as_array().unwrap();
         backups

@@ -1,0 +1,44 @@
+//! `guard mark`: what a person knows of a backup; it counts more than what the probes said when it was taken.
+
+use super::audit::{self, Deed};
+use super::choosing::{choose, store_refusal};
+use super::refusal::Outcome;
+use super::request::Mark;
+use super::session;
+use super::setup::Desk;
+use super::workbench::Bench;
+use crate::model::event::Level;
+use crate::model::exit::ExitCode;
+use crate::store::Knowledge;
+
+/// Marks a backup.
+///
+/// # Errors
+/// It is not there, or the mark cannot be written.
+pub(super) fn mark(asked: &Mark, bench: &Bench, desk: &Desk) -> Outcome {
+    let _lock = session::begin(bench, "guard mark")?;
+    let backup = choose(Some(&asked.timestamp), bench, desk)?;
+    let timestamp = backup.timestamp();
+    let why = asked.message.as_ref().map(|text| bench.cx.redaction.clean(text));
+    let knowledge = match asked.knowledge.as_str() {
+        "good" => Knowledge::KnownGood,
+        "bad" => Knowledge::Tainted(why.clone().unwrap_or_else(|| format!("{} said so", bench.actor.user))),
+        _ => Knowledge::Unknown,
+    };
+    audit::record(
+        Deed {
+            did: "mark",
+            what: format!("backup {timestamp} as {}", asked.knowledge),
+            why,
+            forced: false,
+        },
+        bench,
+    )?;
+    let marked = bench.store.mark(timestamp, &knowledge);
+    marked.map_err(|error| store_refusal(&error, &desk.style.program))?;
+    bench.cx.note(
+        Level::Info,
+        format!("backup {timestamp} is marked as {}", asked.knowledge),
+    );
+    Ok(ExitCode::DONE)
+}

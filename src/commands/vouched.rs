@@ -1,0 +1,35 @@
+//! Whether what is live is known to be well although no probe is there: the last release passed its verify commands.
+
+use super::drift;
+use super::journey::Departure;
+use super::workbench::Bench;
+use crate::engine::history::History;
+use crate::model::fact::Ending;
+use crate::model::plan::{Action, StageName};
+
+/// Whether the newest run that did anything left a release that its verify commands had passed, in this environment, and
+/// nobody has deployed by hand since.
+#[must_use]
+pub(super) fn is_vouched(departure: &Departure, bench: &Bench) -> bool {
+    // An adopted backup is not of what is live.
+    if !bench.settings.probes.is_empty() || !departure.adopting.is_empty() {
+        return false;
+    }
+    let runs = bench.runs.list().unwrap_or_default();
+    let Some(run) = runs.iter().find(|run| drift::has_acted(run)) else {
+        return false;
+    };
+    let Some(history) = run.read().ok().and_then(|records| History::of(&records).ok()) else {
+        return false;
+    };
+    let is_verified = history.plan().ahead.iter().any(|stage| stage.name == StageName::Verify)
+        && history.yielded(&Action::Verify).is_some();
+    let environment = bench
+        .store
+        .get(&history.plan().backup)
+        .map(|backup| backup.manifest.environment);
+    matches!(history.closed(), Some(Ending::Deployed))
+        && is_verified
+        && environment.is_ok_and(|environment| environment == bench.settings.environment_name)
+        && drift::since_last_run(&departure.resources, bench).is_empty()
+}
