@@ -53,6 +53,10 @@ impl Resource for Placed {
         self.inner.survey(&self.there(cx))
     }
 
+    fn try_back(&self, newest: Option<&Artifact>, cx: &Context, survey: &mut Survey) {
+        self.inner.try_back(newest, &self.there(cx), survey);
+    }
+
     fn agrees(&self, artifact: &Artifact, cx: &Context) -> Result<()> {
         self.inner.agrees(artifact, &self.there(cx))
     }
@@ -181,6 +185,10 @@ impl Resource for Placed {
 
     fn replaces(&self, prepared: &Prepared) -> Vec<String> {
         self.inner.replaces(prepared)
+    }
+
+    fn stops(&self) -> Vec<String> {
+        self.inner.stops()
     }
 
     fn occupies(&self) -> Vec<String> {

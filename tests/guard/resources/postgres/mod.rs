@@ -67,6 +67,7 @@ pub fn alone(scene: &Scene) -> Site {
     Site {
         directory: scene.project(),
         compose: None,
+        stops: false,
     }
 }
 
