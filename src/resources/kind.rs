@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Resource, compose, files, git, images, mariadb, objects, postgres, sqlite, volume};
+use super::{Resource, compose, files, git, images, mariadb, objects, postgres, redis, sqlite, volume};
 use crate::model::name::ResourceName;
 use crate::model::plan::StageName;
 use crate::model::section::Section;
@@ -14,6 +14,7 @@ pub const KINDS: &[Kind] = &[
     mariadb::KIND,
     mariadb::MYSQL,
     sqlite::KIND,
+    redis::KIND,
     volume::KIND,
     objects::KIND,
     git::KIND,
@@ -29,6 +30,8 @@ pub struct Site {
     pub directory: PathBuf,
     /// The Compose project, where there is one.
     pub compose: Option<Compose>,
+    /// The settings say how what is no Compose project is stopped.
+    pub stops: bool,
 }
 
 /// What a kind makes of its table in `guard.toml`.

@@ -16,6 +16,7 @@ mod placed;
 mod postgres;
 mod progress;
 mod reading;
+mod redis;
 mod rows;
 mod slot;
 mod sqlite;
@@ -343,6 +344,11 @@ pub trait Resource: Send + Sync {
     /// The compose services whose containers going back replaces: until then they may still write, so they are stopped.
     fn replaces(&self, prepared: &Prepared) -> Vec<String> {
         let _ = prepared;
+        Vec::new()
+    }
+
+    /// The compose services that have to be stopped before a restore or its undo: the server whose files are replaced.
+    fn stops(&self) -> Vec<String> {
         Vec::new()
     }
 

@@ -207,6 +207,10 @@ impl Resource for Placed {
         self.inner.shown_release(&self.there(cx))
     }
 
+    fn stops(&self) -> Vec<String> {
+        self.inner.stops()
+    }
+
     fn occupies(&self) -> Vec<String> {
         self.inner.occupies()
     }

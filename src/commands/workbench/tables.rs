@@ -26,6 +26,7 @@ impl Bench {
         let site = resources::Site {
             directory: settings.directory.clone(),
             compose: compose.cloned(),
+            stops: !settings.services.stop.is_empty(),
         };
         let further = further_of(settings, &self.cx)?;
         let mut all: Vec<Owned> = read_all(&settings.resources, |declared, section| {
@@ -38,6 +39,7 @@ impl Bench {
             let site = resources::Site {
                 directory: there.compose.directory.clone(),
                 compose: Some(there.compose.clone()),
+                stops: !settings.services.stop.is_empty(),
             };
             let placed = resources::Placed {
                 inner: (kind.build)(declared.name.clone(), section, &site)?,

@@ -2,6 +2,7 @@
 
 use super::found::Found;
 use super::resolved::{Mount, Service};
+use crate::system::servers;
 
 /// A database server that guard knows, as its official image shows it.
 pub(super) struct Server {
@@ -64,6 +65,32 @@ impl Server {
     pub(super) fn holds(&self, mount: &Mount) -> bool {
         mount.target.starts_with(self.files)
     }
+}
+
+/// The resource for a service that keeps its keys in memory; `None` where it is none, or mounts nothing that outlives it.
+pub(super) fn in_memory(name: impl FnOnce() -> String, service: &str, definition: &Service) -> Option<Found> {
+    let server = servers::Server::of_image(definition.image_name()).filter(|server| server.is_in_memory)?;
+    let servers::Need::Kind(kind) = server.need else {
+        return None;
+    };
+    let outlives = definition.volumes.iter().any(keeps_memory);
+    outlives.then(|| {
+        Found::new(
+            name(),
+            kind,
+            format!("The keys of the service {service}, which are in its memory."),
+        )
+        .text(
+            "service",
+            service,
+            "asked inside its container, and stopped while its files are replaced",
+        )
+    })
+}
+
+/// Whether a mount is where such a server saves.
+pub(super) fn keeps_memory(mount: &Mount) -> bool {
+    mount.target == "/data" || mount.target.starts_with("/var/lib/") || mount.target.ends_with("/data")
 }
 
 /// The resource for a service's database. The defaults are those of the official image.

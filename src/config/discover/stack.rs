@@ -9,7 +9,7 @@ use std::time::Duration;
 use regex::Regex;
 
 use super::Discovery;
-use super::database::{Server, database};
+use super::database::{Server, database, in_memory, keeps_memory};
 use super::directory::Configuration;
 use super::found::{Found, Names};
 use super::resolved::{Mount, Project, Published, Service};
@@ -38,11 +38,15 @@ pub(super) fn take_up(
     }
     let mut seen = BTreeSet::new();
     for (service, definition) in &project.services {
+        let memory = in_memory(|| names.give(service), service, definition);
+        let is_in_memory = memory.is_some();
+        discovery.resources.extend(memory);
         for mount in &definition.volumes {
             let Some(source) = mount.source.as_deref().filter(|source| !source.is_empty()) else {
                 continue;
             };
-            if Server::of(definition).is_some_and(|server| server.holds(mount)) || !seen.insert(source.to_owned()) {
+            let is_held = Server::of(definition).is_some_and(|server| server.holds(mount));
+            if is_held || (is_in_memory && keeps_memory(mount)) || !seen.insert(source.to_owned()) {
                 continue;
             }
             match mount.kind.as_str() {

@@ -177,6 +177,7 @@ impl Crew {
             let resource = self.resource(&name)?;
             let affected: &mut Affected = all.entry(resource.project().map(str::to_owned)).or_default();
             affected.occupied.extend(resource.occupies());
+            affected.replaced.extend(resource.stops());
             affected.databases.extend(resource.needs_running());
             affected.keep_running.extend(resource.needs_running());
         }

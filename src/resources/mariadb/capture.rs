@@ -7,16 +7,19 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::code::Kept;
+use super::code::{self, Kept};
+use super::proving::{self, Loaded};
 use super::reach::Reach;
 use super::reading::{Seen, observe};
 use super::trouble::{explained, no_database};
 use super::{MariaDb, prepare, survey};
 use crate::model::artifact::{Artifact, FileEntry};
+use crate::model::event::Level;
+use crate::model::text::bytes;
 use crate::resources::aside::Aside;
 use crate::resources::{ResourceError, Result, Slot, rows, stall};
 use crate::system::context::Context;
-use crate::system::disk::{At, sha256_hex};
+use crate::system::disk::At;
 
 /// zstd's level: nearly the size of 6 at a multiple of its speed.
 const LEVEL: i32 = 3;
@@ -36,6 +39,9 @@ pub(super) struct Details {
     pub(super) charset: String,
     pub(super) collation: String,
     pub(super) taken_at: DateTime<Utc>,
+    /// What a load has proven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) loaded: Option<Loaded>,
 }
 
 impl Details {
@@ -45,6 +51,11 @@ impl Details {
             copy_is_bad: true,
             ..ResourceError::because("could not read what the manifest says about the database", error)
         })
+    }
+
+    /// The same as an artifact holds it.
+    fn written(&self) -> Result<serde_json::Value> {
+        serde_json::to_value(self).map_err(|error| ResourceError::because("could not describe the database", error))
     }
 }
 
@@ -57,15 +68,18 @@ pub(super) fn capture(of: &MariaDb, slot: &Slot, cx: &Context) -> Result<Artifac
     let taken_at = cx.clock.now();
     let look = || observe(&reach, database, cx)?.ok_or_else(|| no_database(database));
     let before = look()?;
-    let dump = dump(&reach, &before, slot, cx)?;
+    let packet = packet(&reach, &before, cx)?;
+    let dump = dump(&reach, &before, packet, slot, cx)?;
     let after = look()?;
     let code = slot.keep_bytes(&after.code, CODE)?;
-    let details = Details {
+    let dump_version = reach.version(of.product.dump, cx)?;
+    let mut details = Details {
         database: database.clone(),
         server: version(&reach, cx)?,
         charset: after.charset.clone(),
         collation: after.collation.clone(),
         taken_at,
+        loaded: None,
     };
     let mut artifact = Artifact {
         resource: of.name.clone(),
@@ -74,17 +88,31 @@ pub(super) fn capture(of: &MariaDb, slot: &Slot, cx: &Context) -> Result<Artifac
         summary: String::new(),
         fingerprint: after.print.clone(),
         files: vec![dump, code],
-        details: serde_json::to_value(&details)
-            .map_err(|error| ResourceError::because("could not describe the database", error))?,
+        details: details.written()?,
         not_kept: Vec::new(),
-        tools: vec![(of.product.dump.to_owned(), reach.version(of.product.dump, cx)?)],
+        tools: vec![(of.product.dump.to_owned(), dump_version.clone())],
     };
-    if before.print != after.print {
-        // Somebody wrote meanwhile, so what the dump holds is neither what was seen before nor after: the dump itself tells.
-        artifact.fingerprint = told_by_itself(&reach, &artifact, slot, &after, cx)?;
-    }
-    artifact.summary = rows::summary(database, &artifact.fingerprint);
     prove(&artifact, slot)?;
+    let shape = proving::shape(&after.print, &details.server, &dump_version);
+    let earlier = slot
+        .earlier()
+        .and_then(|(_, earlier)| Details::of(earlier).ok()?.loaded);
+    details.loaded = earlier.filter(|loaded| loaded.shape == shape);
+    // Somebody wrote meanwhile: then what the dump holds is neither what was seen before nor after, and the dump itself tells.
+    let was_written = before.print != after.print;
+    let is_due =
+        packet != Packet::Hex || proving::is_due(of.proof, of.proof_interval, details.loaded.as_ref(), taken_at);
+    if was_written || is_due {
+        cx.note(
+            Level::Detail,
+            format!("{}: loading the copy beside the live database", of.name),
+        );
+        let print = told_by_itself(&reach, &artifact, slot, &after, was_written, cx).map_err(proving::unloadable)?;
+        details.loaded = Some(Loaded { shape, at: taken_at });
+        artifact.fingerprint = print;
+    }
+    artifact.details = details.written()?;
+    artifact.summary = rows::summary(database, &artifact.fingerprint);
     Ok(artifact)
 }
 
@@ -94,26 +122,79 @@ pub(super) fn version(reach: &Reach, cx: &Context) -> Result<String> {
     Ok(told.into_iter().next().unwrap_or_default())
 }
 
-/// Loads the copy beside the live database, looks at it there, and removes it again.
+/// In which form large rows are dumped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Packet {
+    /// Each binary byte as two digits.
+    Hex,
+    /// As they are: two digits for each byte would be more than the server takes in one statement.
+    Raw,
+}
+
+/// Whether the server would take the longest row back.
+///
+/// # Errors
+/// It would not.
+fn packet(reach: &Reach, seen: &Seen, cx: &Context) -> Result<Packet> {
+    /// What a statement has beside its row, generously.
+    const REST: u64 = 64 * 1024;
+    let told: Vec<u64> = reach.rows("SELECT @@GLOBAL.max_allowed_packet;", cx)?;
+    let limit = told.first().copied().unwrap_or(u64::MAX);
+    let Some((longest, table)) = &seen.longest else {
+        return Ok(Packet::Hex);
+    };
+    if longest.saturating_mul(2).saturating_add(REST) <= limit {
+        return Ok(Packet::Hex);
+    }
+    // Of bytes as they fall, one in forty is written as two.
+    let needed = longest.saturating_add(longest / 32).saturating_add(REST);
+    if needed <= limit {
+        return Ok(Packet::Raw);
+    }
+    let what = format!(
+        "a row of {table:?} has {}, and the server takes {} in one statement: it could not be put back",
+        bytes(*longest),
+        bytes(limit)
+    );
+    let megabytes = needed.saturating_mul(2).div_ceil(1024 * 1024);
+    let hint = format!(
+        "raise max_allowed_packet of the server: `SET GLOBAL max_allowed_packet = {megabytes} * 1048576`, and in its settings"
+    );
+    Err(ResourceError::new(what).with_hint(hint))
+}
+
+/// Loads the copy beside the live database with all that stands beside its tables, looks at it there, and removes it again.
+/// Where nobody wrote while it was taken, it has to be what was seen.
 fn told_by_itself(
     reach: &Reach,
     artifact: &Artifact,
     slot: &Slot,
     after: &Seen,
+    was_written: bool,
     cx: &Context,
 ) -> Result<crate::model::fingerprint::Fingerprint> {
     let side = Aside::Side.name(&reach.database, &cx.token());
     let loaded = prepare::load(reach, &side, artifact, slot, cx)
-        .and_then(|()| observe(reach, &side, cx)?.ok_or_else(|| no_database(&side)));
+        .and_then(|()| observe(reach, &side, cx)?.ok_or_else(|| no_database(&side)))
+        .and_then(|seen| {
+            if !was_written {
+                prepare::compare(reach, &seen, artifact, &Details::of(artifact)?, cx)?;
+            }
+            code::try_out(reach, &reach.database, &side, &after.code, cx)?;
+            Ok(seen)
+        });
     prepare::drop_own(reach, &side, Aside::Side, &cx.unstoppable())?;
     let print = loaded?.print;
+    if !was_written {
+        return Ok(artifact.fingerprint.clone());
+    }
     Ok(print
-        .with("code", sha256_hex(&after.code))
+        .with("code", code::digest(&after.code))
         .with("database", format!("{} {}", after.charset, after.collation)))
 }
 
 /// Writes the dump into the slot.
-fn dump(reach: &Reach, seen: &Seen, slot: &Slot, cx: &Context) -> Result<FileEntry> {
+fn dump(reach: &Reach, seen: &Seen, packet: Packet, slot: &Slot, cx: &Context) -> Result<FileEntry> {
     let mut staged = slot.stage(DUMP)?;
     let packing = Path::new(DUMP);
     let mut encoder = zstd::Encoder::new(&mut staged, LEVEL).at("compress", packing)?;
@@ -125,7 +206,13 @@ fn dump(reach: &Reach, seen: &Seen, slot: &Slot, cx: &Context) -> Result<FileEnt
         // Without a list of tables the dump program would take all, views among them.
         encoder.write_all(END).at("compress", packing)?;
     } else {
-        let flags = ["--single-transaction", "--quick", "--hex-blob", "--skip-triggers"];
+        // Rows may break a check that was switched off when they came; others than MariaDB take this for a comment.
+        let unchecked = b"/*M!100201 SET SESSION check_constraint_checks = 0 */;\n";
+        encoder.write_all(unchecked).at("compress", packing)?;
+        let mut flags = vec!["--single-transaction", "--quick", "--skip-triggers"];
+        if packet == Packet::Hex {
+            flags.push("--hex-blob");
+        }
         let call = reach.dump(&flags, &reach.database, &seen.tables);
         let what = format!("dump {}", reach.database);
         let mut done = 0;
@@ -166,7 +253,7 @@ pub(super) fn pour(artifact: &Artifact, slot: &Slot, writer: &mut dyn Write) -> 
 }
 
 /// The script of the copy, with the database's standards.
-pub(super) fn code(artifact: &Artifact, slot: &Slot) -> Result<Kept> {
+pub(super) fn kept(artifact: &Artifact, slot: &Slot) -> Result<Kept> {
     let details = Details::of(artifact)?;
     let mut reader = slot.read(entry(artifact, CODE)?)?;
     let mut script = Vec::new();

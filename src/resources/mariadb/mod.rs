@@ -4,6 +4,7 @@
 mod capture;
 mod code;
 mod prepare;
+mod proving;
 mod reach;
 mod reading;
 mod survey;
@@ -22,6 +23,7 @@ use crate::model::policy::DataRestore;
 use crate::model::secret::Secret;
 use crate::model::section::Section;
 use crate::system::context::Context;
+use proving::Proof;
 use reach::Reach;
 
 /// The kind's entry in the list of kinds.
@@ -78,6 +80,8 @@ struct MariaDb {
     password_env: Option<String>,
     lock_wait: Duration,
     stall: Duration,
+    proof: Proof,
+    proof_interval: Duration,
 }
 
 /// Where the server is.
@@ -97,6 +101,13 @@ fn build(product: &'static Product, name: ResourceName, section: &mut Section<'_
     let password_env = section.text("password_env");
     let lock_wait = section.duration("lock_wait");
     let stall = section.duration("stall");
+    let proofs = [
+        ("read", Proof::Read),
+        ("auto", Proof::Auto),
+        ("restore", Proof::Restore),
+    ];
+    let proof = section.choice("proof", &proofs).unwrap_or_default();
+    let proof_interval = section.duration("proof_interval");
     if let Some(Err(why)) = url.as_ref().map(|url| target::Target::of_url(url.expose())) {
         section.problem("url", why, None);
         return None;
@@ -132,6 +143,8 @@ fn build(product: &'static Product, name: ResourceName, section: &mut Section<'_
         password_env,
         lock_wait: lock_wait.unwrap_or(LOCK_WAIT),
         stall: stall.unwrap_or(STALL),
+        proof,
+        proof_interval: proof_interval.unwrap_or(proving::INTERVAL),
     }))
 }
 
@@ -142,6 +155,10 @@ impl Resource for MariaDb {
 
     fn survey(&self, cx: &Context) -> Survey {
         survey::survey(self, cx)
+    }
+
+    fn try_back(&self, newest: Option<&Artifact>, cx: &Context, survey: &mut Survey) {
+        proving::try_back(self, newest, cx, survey);
     }
 
     fn fingerprint(&self, cx: &Context) -> Result<Fingerprint> {

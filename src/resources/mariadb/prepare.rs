@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::capture::{Details, code, pour, prove, version};
+use super::capture::{Details, kept, pour, prove, version};
 use super::reach::{Reach, ident};
 use super::reading::{Seen, observe};
 use super::trouble::{explained, no_database};
@@ -61,7 +61,7 @@ pub(super) fn prepare(
     if work.is_needed() {
         stage(&reach, &staging.side, artifact, slot, &details, cx)?;
         // What stands beside the tables is made anew at the swap: only now is it complete.
-        scripts::keep(&reach, &staging.side, scripts::CODE, &code(artifact, slot)?, cx)?;
+        scripts::keep(&reach, &staging.side, scripts::CODE, &kept(artifact, slot)?, cx)?;
     }
     Ok(Prepared {
         resource: of.name.clone(),
@@ -72,11 +72,12 @@ pub(super) fn prepare(
     })
 }
 
-/// Loads the copy beside the live database, compares it, and removes it again.
+/// Loads the copy beside the live database with all that stands beside its tables, compares it, and removes it again.
 pub(super) fn rehearse(of: &MariaDb, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
     let reach = Reach::open(of, cx)?;
     let side = Aside::Side.name(&reach.database, &format!("{}_proof", cx.token()));
-    let staged = stage(&reach, &side, artifact, slot, &Details::of(artifact)?, cx);
+    let staged = stage(&reach, &side, artifact, slot, &Details::of(artifact)?, cx)
+        .and_then(|()| scripts::try_out(&reach, &reach.database, &side, &kept(artifact, slot)?.script, cx));
     drop_own(&reach, &side, Aside::Side, &cx.unstoppable())?;
     staged
 }
@@ -122,7 +123,7 @@ fn word(text: &str) -> Result<&str> {
 }
 
 /// Compares the side database with the manifest before anyone relies on it.
-fn compare(reach: &Reach, seen: &Seen, artifact: &Artifact, details: &Details, cx: &Context) -> Result<()> {
+pub(super) fn compare(reach: &Reach, seen: &Seen, artifact: &Artifact, details: &Details, cx: &Context) -> Result<()> {
     let mut differences = seen.print.differences(&artifact.fingerprint);
     // Neither is in the side database, and a numbering goes on while people work during the copy.
     differences.retain(|part| !matches!(part.as_str(), "code" | "database") && !part.starts_with("sequence "));

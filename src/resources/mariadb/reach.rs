@@ -12,6 +12,9 @@ use crate::system::call::Call;
 use crate::system::context::Context;
 use crate::system::docker;
 
+/// The programs' own limit for one row: the most that there is, so that only the server's counts.
+const PACKET: &str = "--max-allowed-packet=1G";
+
 /// A way to a server, found for one act.
 #[derive(Debug, Clone)]
 pub(super) struct Reach {
@@ -129,6 +132,7 @@ impl Reach {
             "--default-character-set=utf8mb4",
         ];
         args.push("--connect-timeout=10");
+        args.push(PACKET);
         args.extend(chosen.as_deref());
         self.program(self.product.client, true, &args)
     }
@@ -166,6 +170,7 @@ impl Reach {
             "--skip-dump-date",
             "--skip-add-locks",
             "--no-tablespaces",
+            PACKET,
         ];
         if *self.product == super::OF_MYSQL {
             // Statistics and transaction numbers are the server's own affair, and would hinder the loading.

@@ -24,6 +24,8 @@ pub(super) struct Seen {
     /// The script that makes its views, triggers, routines and events.
     pub(super) code: Vec<u8>,
     pub(super) print: Fingerprint,
+    /// The longest row, in bytes, and its table.
+    pub(super) longest: Option<(u64, String)>,
 }
 
 /// A condition that holds for one schema, exactly as it is written: the server's own comparison knows no capitals.
@@ -76,10 +78,14 @@ pub(super) fn observe(reach: &Reach, schema: &str, cx: &Context) -> Result<Optio
     let code = code::script(reach, schema, cx)?;
     let mut print = Fingerprint::default()
         .with("schema", shape(reach, schema, &tables, cx)?)
-        .with("code", sha256_hex(&code))
+        .with("code", code::digest(&code))
         .with("database", format!("{charset} {collation}"));
-    for (name, rows) in rows(reach, schema, &tables, cx)? {
+    let mut longest: Option<(u64, String)> = None;
+    for (name, (rows, length)) in rows(reach, schema, &tables, cx)? {
         print = print.with(format!("table {name}"), rows.to_string());
+        if longest.as_ref().is_none_or(|(most, _)| length > *most) {
+            longest = Some((length, name));
+        }
     }
     for (name, next) in listed {
         if let Some(next) = next {
@@ -92,11 +98,12 @@ pub(super) fn observe(reach: &Reach, schema: &str, cx: &Context) -> Result<Optio
         collation,
         code,
         print,
+        longest,
     }))
 }
 
 /// A digest of the tables' definitions, as the dump program words them, without where their numbering is.
-fn shape(reach: &Reach, schema: &str, tables: &[String], cx: &Context) -> Result<String> {
+pub(super) fn shape(reach: &Reach, schema: &str, tables: &[String], cx: &Context) -> Result<String> {
     static NUMBERING: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^(\) .*?) AUTO_INCREMENT=\d+").ok());
     let mut digest = Digest::default();
     // Without a list of tables the dump program would take all, views among them.
@@ -124,9 +131,17 @@ fn shape(reach: &Reach, schema: &str, tables: &[String], cx: &Context) -> Result
     Ok(digest.hex())
 }
 
-/// Counts and digests the rows of all tables in one snapshot. The digest of a table is the sum of its rows' digests, so that
-/// their order does not matter.
-fn rows(reach: &Reach, schema: &str, tables: &[String], cx: &Context) -> Result<BTreeMap<String, Rows>> {
+/// A sum whose terms stand in groups: a server that reads hundreds in a row runs out of its stack.
+fn sum(mut terms: Vec<String>) -> String {
+    while terms.len() > 1 {
+        terms = terms.chunks(8).map(|some| format!("({})", some.join(" + "))).collect();
+    }
+    terms.pop().unwrap_or_else(|| "0".to_owned())
+}
+
+/// Counts and digests the rows of all tables in one snapshot, and measures the longest of each. The digest of a table is the sum
+/// of its rows' digests, so that their order does not matter.
+fn rows(reach: &Reach, schema: &str, tables: &[String], cx: &Context) -> Result<BTreeMap<String, (Rows, u64)>> {
     let script = format!(
         "SELECT JSON_ARRAY(TABLE_NAME, COLUMN_NAME, COLUMN_TYPE) FROM information_schema.COLUMNS WHERE {} \
          ORDER BY TABLE_NAME, ORDINAL_POSITION;",
@@ -145,22 +160,27 @@ fn rows(reach: &Reach, schema: &str, tables: &[String], cx: &Context) -> Result<
             .map(|(column, _)| format!("IFNULL(MD5({}), '-')", ident(column)))
             .collect();
         let digest = format!("CONV(LEFT(MD5(CONCAT_WS(',', {})), 15), 16, 10)", parts.join(", "));
+        let lengths: Vec<String> = known
+            .iter()
+            .map(|(column, _)| format!("IFNULL(LENGTH({}), 4)", ident(column)))
+            .collect();
+        let lengths = sum(lengths);
         // Writing to a String cannot fail.
         let _never = writeln!(
             script,
-            "SELECT JSON_ARRAY({}, COUNT(*), CAST(IFNULL(SUM(CAST({digest} AS UNSIGNED)), 0) AS CHAR)) FROM {}.{};",
+            "SELECT JSON_ARRAY({}, COUNT(*), CAST(IFNULL(SUM(CAST({digest} AS UNSIGNED)), 0) AS CHAR), IFNULL(MAX({lengths}), 0)) FROM {}.{};",
             literal(table),
             ident(schema),
             ident(table)
         );
     }
     script.push_str("COMMIT;\n");
-    let found: Vec<(String, u64, String)> = reach.rows(&script, cx)?;
-    let counted = found.into_iter().map(|(table, count, digest)| {
+    let found: Vec<(String, u64, String, u64)> = reach.rows(&script, cx)?;
+    let counted = found.into_iter().map(|(table, count, digest, length)| {
         let known = columns.get(&table).map(Vec::as_slice).unwrap_or_default();
         let text: Vec<String> = known.iter().map(|(name, form)| format!("{name} {form}\n")).collect();
         let columns = sha256_hex(text.concat().as_bytes()).chars().take(16).collect();
-        (table, Rows { count, columns, digest })
+        (table, (Rows { count, columns, digest }, length))
     });
     Ok(counted.collect())
 }

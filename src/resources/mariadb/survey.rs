@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::reach::{Reach, literal};
 use super::reading::{standard, within};
-use super::{MariaDb, trouble};
+use super::{MariaDb, code, trouble};
 use crate::model::text::bytes;
 use crate::resources::aside::Aside;
 use crate::resources::{Result, Survey};
@@ -78,6 +78,12 @@ fn look(of: &MariaDb, cx: &Context, survey: &mut Survey) -> Result<()> {
                 missing.join(", ")
             ),
             format!("GRANT ALL PRIVILEGES ON `{beside}`.* TO the user, and the same on `{database}`.*"),
+        );
+    }
+    for view in code::broken(&reach, database, cx)? {
+        survey.warn(
+            format!("the view {:?} does not work, and no server would make it anew: it is left where it is, and is in no copy", view.name),
+            "mend it, or drop it",
         );
     }
     for table in of_other_engines(&reach, database, cx)? {

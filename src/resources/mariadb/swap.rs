@@ -136,7 +136,8 @@ fn exchange(reach: &Reach, live: &str, incoming: &str, outgoing: &str, cx: &Cont
         };
         keep(reach, outgoing, PENDING, &kept, cx)?;
     }
-    let swapped = clear(reach, live, cx).and_then(|()| rename(reach, live, incoming, outgoing, cx));
+    let coming = read_script(reach, incoming, CODE, cx)?;
+    let swapped = clear(reach, live, &coming, cx).and_then(|()| rename(reach, live, incoming, outgoing, cx));
     if let Err(error) = swapped {
         // Nothing was renamed: what is live gets back what stands beside its tables.
         let back = read_script(reach, outgoing, PENDING, cx).and_then(|kept| apply(reach, live, &kept, cx));

@@ -51,14 +51,33 @@ const SIGNS: &[(&[&str], &str, &str)] = &[
         "end that session (`SHOW PROCESSLIST`), or raise `lock_wait`",
     ),
     (
+        &["error 1227", "error: 1227", "access denied; you need"],
+        "the user may not make what belongs to another definer",
+        "`GRANT SET USER ON *.* TO` the user (MySQL: `SET_USER_ID`), or let guard use an account that has it",
+    ),
+    (
+        &["error 1418", "error 1419"],
+        "the server writes a binary log, and then only an administrator may make functions and triggers",
+        "`SET GLOBAL log_bin_trust_function_creators = 1`, or let guard use an administrator's account",
+    ),
+    (
         &[
-            "error 1044",
-            "error 1142",
-            "error 1227",
-            "error 1370",
-            "command denied",
-            "access denied; you need",
+            "got a packet bigger",
+            "error 1153",
+            "error: 1153",
+            "error 2020",
+            "error: 2020",
         ],
+        "a row is larger than the server takes in one statement",
+        "raise max_allowed_packet of the server",
+    ),
+    (
+        &["error 1356", "error: 1356", "references invalid table"],
+        "a view refers to what is not there any more",
+        "drop or mend that view",
+    ),
+    (
+        &["error 1044", "error 1142", "error 1370", "command denied"],
         "the user may not do that",
         "use a user with all rights on the database and on those beside it: `GRANT ALL ON *.*`",
     ),
@@ -100,6 +119,12 @@ pub(super) fn explained(error: CallError, database: &str) -> ResourceError {
 pub(super) fn is_locked_out(error: &ResourceError) -> bool {
     let cause = error.source.as_deref().and_then(|source| source.downcast_ref());
     cause.is_some_and(|error| printed(error).contains("lock wait timeout"))
+}
+
+/// Whether an error says that the user may not make what belongs to another definer.
+pub(super) fn is_of_others(error: &ResourceError) -> bool {
+    let cause = error.source.as_deref().and_then(|source| source.downcast_ref());
+    cause.is_some_and(|error| printed(error).contains("1227"))
 }
 
 /// The database is not there.

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 pub use dir::{Dir, Object, is_elsewhere};
 pub use staged::{Digest, Staged, remove_strays, set_mode, sha256_file, sha256_hex, sibling};
 pub use tree::{
-    exchange, exchange_unsynced, move_new, move_new_unsynced, remove_tree, replace, sync_directory, weight,
+    exchange, exchange_unsynced, move_new, move_new_unsynced, remove_empty, remove_tree, replace, sync_directory,
+    weight,
 };
 
 /// A file operation that failed, with the path it was about.

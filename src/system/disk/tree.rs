@@ -91,6 +91,17 @@ pub fn weight(path: &Path) -> Result<u64, DiskError> {
     Ok(sum)
 }
 
+/// Removes a directory that holds nothing; one that is gone is removed already.
+///
+/// # Errors
+/// Where it holds something, or cannot be removed.
+pub fn remove_empty(path: &Path) -> Result<(), DiskError> {
+    match fs::remove_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.at("remove", path),
+    }
+}
+
 /// Removes a tree through a trash directory beside it: after the rename the tree is gone for every reader, and what an
 /// interruption leaves in the trash is removed the next time. A tree that is not there is removed already.
 ///

@@ -234,6 +234,9 @@ services:
   legacy:
     image: mysql:8
     volumes: ["mysql:/var/lib/mysql"]
+  cache:
+    image: redis:7
+    volumes: ["cache:/data"]
   api:
     image: company/api
     ports: ["8443:443", "4000:4000", "0.0.0.0:4001:4001", "5000"]
@@ -243,7 +246,7 @@ services:
     image: caddy
     ports: ["8088:80"]
     volumes: ["shared.v1:/data"]
-volumes: {own: , kiosk: , mysql: , shared.v1: {external: true, name: shared}}
+volumes: {own: , kiosk: , mysql: , cache: , shared.v1: {external: true, name: shared}}
 "#,
     )
     .unwrap();
@@ -258,6 +261,7 @@ volumes: {own: , kiosk: , mysql: , shared.v1: {external: true, name: shared}}
             ("other-db", "postgres"),
             ("third-db", "mariadb"),
             ("uploads", "volume"),
+            ("cache", "redis"),
             ("mysql", "volume"),
             ("shared.v1", "volume"),
             ("config", "files"),

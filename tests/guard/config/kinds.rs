@@ -21,6 +21,7 @@ fn what_is_found_is_what_the_kinds_read() {
     let site = guard::resources::Site {
         directory: project.root().to_owned(),
         compose: compose.clone(),
+        stops: false,
     };
     let mut known = Vec::new();
     for declared in &settings.resources {

@@ -18,7 +18,7 @@ use guard::system::environment::Environment;
 
 /// The kinds that the tests know.
 pub const RESOURCES: &[&str] = &[
-    "postgres", "mariadb", "mysql", "sqlite", "volume", "s3", "git", "compose", "files", "images",
+    "postgres", "mariadb", "mysql", "sqlite", "redis", "volume", "s3", "git", "compose", "files", "images",
 ];
 /// The kinds that the tests know.
 pub const PROBES: &[&str] = &[

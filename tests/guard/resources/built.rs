@@ -63,6 +63,7 @@ pub fn try_build(
             project: project.to_owned(),
             directory: directory.to_owned(),
         }),
+        stops: false,
     };
     let mut section = Section::new("resources.subject", &source, item, &mut problems);
     let built = (kind(key).expect("a known kind").build)("subject".parse().unwrap(), &mut section, &site);

@@ -11,6 +11,7 @@ mod mariadb;
 mod objects;
 mod postgres;
 pub mod promises;
+mod redis;
 mod registry;
 mod sqlite;
 mod volume;

@@ -38,6 +38,7 @@ fn resource(scene: &Scene) -> Box<dyn Resource> {
     let site = Site {
         directory: scene.project(),
         compose: None,
+        stops: false,
     };
     build("sqlite", &[("path", "notes.db")], &site)
 }

@@ -52,6 +52,11 @@ impl Project {
 
     /// Runs a program in a service's container with this input, which must succeed, and returns what it prints.
     pub fn exec(&self, service: &str, words: &[&str], input: &str) -> String {
+        self.feed(service, words, input.as_bytes())
+    }
+
+    /// The same with any bytes.
+    pub fn feed(&self, service: &str, words: &[&str], input: &[u8]) -> String {
         let mut command = self.command(&["exec", "--no-TTY", service]);
         command
             .args(words)
@@ -59,7 +64,7 @@ impl Project {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
         let output = child.wait_with_output().unwrap();
         assert!(
             output.status.success(),

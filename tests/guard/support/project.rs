@@ -133,6 +133,7 @@ impl Project {
         let site = Site {
             directory: self.compose.directory.clone(),
             compose: Some(self.compose.clone()),
+            stops: false,
         };
         let name: ResourceName = name.parse().unwrap();
         let built = (kind(key).unwrap().build)(name, &mut section, &site);

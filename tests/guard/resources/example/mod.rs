@@ -45,6 +45,7 @@ fn the_example_keeps_the_promises() {
     let site = Site {
         directory: scene.project(),
         compose: None,
+        stops: false,
     };
     let built = (link::KIND.build)("release".parse().unwrap(), &mut section, &site);
     section.finish();

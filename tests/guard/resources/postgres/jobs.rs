@@ -59,6 +59,7 @@ fn a_database_of_version_17_is_dumped_and_restored_in_jobs_through_its_container
     let site = Site {
         directory: scene.project(),
         compose: Some(project.compose.clone()),
+        stops: false,
     };
     let resource = with(&[("service", "database")], &[("jobs", 2)], &site);
     let subject = InJobs {

@@ -68,6 +68,7 @@ pub fn alone(scene: &Scene) -> Site {
     Site {
         directory: scene.project(),
         compose: None,
+        stops: false,
     }
 }
 

@@ -118,6 +118,7 @@ fn a_database_in_a_service_keeps_all_promises() {
     let site = Site {
         directory: scene.project(),
         compose: Some(project.compose.clone()),
+        stops: false,
     };
     let resource = build("postgres", &[("service", "database")], &site);
     assert_eq!(resource.needs_running(), ["database"]);

@@ -1,5 +1,8 @@
 //! MariaDB databases on a private server: the promises, the swap from every state, and what is refused by name.
 
+mod schemas;
+mod zoo;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use guard::model::artifact::{Artifact, Live, Prepared};
@@ -55,6 +58,7 @@ fn alone(scene: &Scene) -> Site {
     Site {
         directory: scene.project(),
         compose: None,
+        stops: false,
     }
 }
 
@@ -146,6 +150,7 @@ fn a_mariadb_database_in_a_service_keeps_all_promises() {
     let site = Site {
         directory: scene.project(),
         compose: Some(project.compose.clone()),
+        stops: false,
     };
     let resource = build("mariadb", &[("service", "database")], &site);
     assert_eq!(resource.needs_running(), ["database"]);
