@@ -16,16 +16,20 @@ use super::sealing;
 use super::session;
 use super::setup::Desk;
 use super::workbench::{Bench, Owned, compose_of, places};
-use crate::config::{Document, Settings};
+use crate::config::{Declared, Document, Settings};
 use crate::engine::crew::SETTINGS;
 use crate::model::artifact::{Artifact, Displaced, Live};
+use crate::model::event::Level;
 use crate::model::exit::ExitCode;
-use crate::model::name::RunKind;
+use crate::model::name::{ResourceName, RunKind};
 use crate::model::plan::Plan;
 use crate::model::setting::Source;
 use crate::report::tables::Table;
 use crate::store::Backup;
 use crate::system::disk;
+
+/// The setting that says what a rollback takes along.
+const CARRY_OVER: &str = "carry_over";
 
 /// Rolls back to a backup.
 ///
@@ -146,10 +150,28 @@ fn resources_of(backup: &Backup, bench: &Bench) -> Result<Vec<Owned>, Refusal> {
         },
         mode: None,
     };
-    let settings = Settings::of_document(&wish, &bench.settings.directory, &document)
+    let mut settings = Settings::of_document(&wish, &bench.settings.directory, &document)
         .map_err(|problems| Refusal::of_problems(&problems))?;
+    for declared in &mut settings.resources {
+        take_along(declared, bench);
+    }
     let compose = compose_of(&settings, &bench.cx)?;
     bench.resources_of(&settings, compose.as_ref())
+}
+
+/// What a rollback takes along is said by the settings in force: whoever has read the price and set it means this rollback.
+fn take_along(declared: &mut Declared<ResourceName>, bench: &Bench) {
+    let is_same = |now: &&Declared<ResourceName>| now.name == declared.name && now.kind == declared.kind;
+    let Some(now) = bench.settings.resources.iter().find(is_same) else {
+        return;
+    };
+    if declared.adopt(CARRY_OVER, now) {
+        let what = format!(
+            "{}: `{CARRY_OVER}` is another one in guard.toml than in the backup; that of guard.toml counts",
+            declared.name
+        );
+        bench.cx.note(Level::Info, what);
+    }
 }
 
 /// The resources of some services, `--service`.
@@ -191,7 +213,7 @@ fn outlook(backup: &Backup, resources: &[Owned], bench: &Bench) -> String {
         prices.extend(
             owned
                 .resource
-                .price(artifact, &bench.cx)
+                .outlook(artifact, bench.settings.policy.data_restore, &bench.cx)
                 .unwrap_or_else(|error| vec![format!("its price cannot be told: {error}")])
                 .into_iter()
                 .map(|price| format!("  {name}: {price}")),

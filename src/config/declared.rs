@@ -34,6 +34,26 @@ impl<N: fmt::Debug> fmt::Debug for Declared<N> {
 }
 
 impl<N> Declared<N> {
+    /// Takes over one key from another table, also that it is not there. Says whether this changed anything; a problem with
+    /// the value is told at this table's own place.
+    pub fn adopt(&mut self, key: &str, other: &Self) -> bool {
+        let at = self.item.at.clone();
+        let (Value::Table(ours), Value::Table(theirs)) = (&mut self.item.value, &other.item.value) else {
+            return false;
+        };
+        let moved = theirs.get(key).map(|(_, item)| (at.clone(), placed(item, &at)));
+        let is_same = match (ours.get(key), &moved) {
+            (Some((_, ours)), Some((_, theirs))) => placed(ours, &at) == *theirs,
+            (None, None) => true,
+            _ => false,
+        };
+        match moved {
+            Some(item) => ours.insert(key.to_owned(), item),
+            None => ours.remove(key),
+        };
+        !is_same
+    }
+
     /// Reads the kind's own keys; keys that nobody asked for are noted as problems.
     pub fn read<T>(&self, problems: &mut Vec<Problem>, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
         let mut section = Section::new(&self.path, &self.source, self.item.clone(), problems);
@@ -41,6 +61,15 @@ impl<N> Declared<N> {
         section.finish();
         value
     }
+}
+
+/// The same value, all of it at one place.
+fn placed(item: &Item, at: &std::ops::Range<usize>) -> Item {
+    let value = match &item.value {
+        Value::List(items) => Value::List(items.iter().map(|item| placed(item, at)).collect()),
+        other => other.clone(),
+    };
+    Item { value, at: at.clone() }
 }
 
 /// Reads all tables of a section. `NAME = false` takes away what a base file declares.

@@ -7,6 +7,7 @@ use super::relay::Relay;
 use crate::engine::history::History;
 use crate::model::event::Level;
 use crate::model::fact::{Deployed, Failure, Yield};
+use crate::resources::Mark;
 use crate::system::call::Call;
 use crate::system::context::Context;
 use crate::system::disk;
@@ -40,7 +41,9 @@ impl Crew {
     /// have to see the release. Otherwise it stays up across the way back, which takes it down at its end.
     pub(super) fn deploy(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
         self.services.maintenance_on(cx);
+        self.mark(Mark::DeployBegins, cx);
         let result = deploy(&self.command, history, cx);
+        self.mark(Mark::DeployEnded, &cx.unstoppable());
         Self::tell_left_running("deploy", result.is_ok(), cx);
         self.look_at_way_back(history, cx);
         self.learn_secrets(cx);
@@ -49,6 +52,17 @@ impl Crew {
             self.secure(history, cx);
         }
         result
+    }
+
+    /// Tells every resource that the deploy command begins, or has ended.
+    fn mark(&self, mark: Mark, cx: &Context) {
+        for (name, resource) in &self.resources {
+            if let Err(error) = resource.mark(mark, cx) {
+                let why = super::failed(&error, cx).sentence();
+                let what = "a rollback will not know which rows were written while the deploy command ran";
+                cx.note(Level::Warn, format!("{name}: {what}: {why}"));
+            }
+        }
     }
 
     /// Looks whether the deploy command took away what the way back needs, as one does that cleans up behind itself: told now
