@@ -342,7 +342,7 @@ fn outlook(backup: &Backup, resources: &[Owned], bench: &Bench) -> String {
         prices.extend(
             owned
                 .resource
-                .price(artifact, &bench.cx)
+                .outlook(artifact, bench.settings.policy.data_restore, &bench.cx)
                 .unwrap_or_else(|error| vec![format!("its price cannot be told: {error}")])
                 .into_iter()
                 .map(|price| format!("  {name}: {price}")),

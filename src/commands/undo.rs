@@ -40,6 +40,10 @@ pub(super) fn undo(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome {
     }
     desk.reporter
         .data(format!("Undo of {}\n{}", before.run(), table.render(width_of_stdout())));
+    let prices = prices(&displaced, &resources, bench);
+    if !prices.is_empty() {
+        desk.reporter.data(format!("The price:\n{}\n", prices.join("\n")));
+    }
     if asked.dry_run {
         return Ok(ExitCode::DONE);
     }
@@ -56,6 +60,26 @@ pub(super) fn undo(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome {
     places.sort_by_key(|place| Reverse(order.iter().position(|name| *name == &place.name)));
     let plan = plan::undo(before.plan().backup.clone(), &places, bench.settings.policy.clone());
     go_back(plan, asked, resources, displaced, bench, desk)
+}
+
+/// What an undo costs: what came since the rollback goes with the state that it displaces.
+fn prices(displaced: &[Displaced], resources: &[Owned], bench: &Bench) -> Vec<String> {
+    let mut prices = Vec::new();
+    for displaced in displaced {
+        let Some(owned) = resources
+            .iter()
+            .find(|owned| owned.resource.name() == &displaced.resource)
+        else {
+            continue;
+        };
+        let told = owned.resource.undo_price(displaced, &bench.cx);
+        let told = told.unwrap_or_else(|error| vec![format!("its price cannot be told: {error}")]);
+        prices.extend(
+            told.into_iter()
+                .map(|price| format!("  {}: {price}", displaced.resource)),
+        );
+    }
+    prices
 }
 
 /// The newest run (before the given one) that did anything to production, and what it displaced.

@@ -47,6 +47,12 @@ impl Runs {
         }
     }
 
+    /// The directory of all of them.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Makes the directory of a new run. Where two fall into the same second, the later gets `-2`, `-3` …
     ///
     /// # Errors

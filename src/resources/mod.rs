@@ -16,6 +16,7 @@ mod placed;
 mod postgres;
 mod progress;
 mod reading;
+mod records;
 mod redis;
 mod rows;
 mod slot;
@@ -34,12 +35,21 @@ pub use placed::Placed;
 pub use slot::{OPENED, Slot};
 pub use survey::{Obstacle, Survey};
 
-use crate::model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
+use crate::model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared, Work};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::foreign::Material;
 use crate::model::name::ResourceName;
 use crate::model::policy::DataRestore;
 use crate::system::context::Context;
+
+/// A moment in the life of a release, as resources are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// The deploy command begins: what is written from now on may be the release's.
+    DeployBegins,
+    /// It has ended, in whatever way.
+    DeployEnded,
+}
 
 /// A thing with state. Its acts block; the engine gives each a thread of its own.
 ///
@@ -136,6 +146,16 @@ pub trait Resource: Send + Sync {
     fn secure(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Vec<String>> {
         let _ = (artifact, slot, cx);
         Ok(Vec::new())
+    }
+
+    /// Notes in the run's directory that this moment has come, where a rollback has to tell what was written before it from
+    /// what came after. Only reads.
+    ///
+    /// # Errors
+    /// It cannot be noted; a rollback then takes less along.
+    fn mark(&self, mark: Mark, cx: &Context) -> Result<()> {
+        let _ = (mark, cx);
+        Ok(())
     }
 
     /// Whether [`Resource::prepare`] itself compares the copy with its manifest; else that is done before it.
@@ -252,6 +272,41 @@ pub trait Resource: Send + Sync {
     /// The live resource or the copy's description cannot be read.
     fn price(&self, artifact: &Artifact, cx: &Context) -> Result<Vec<String>> {
         let _ = (artifact, cx);
+        Ok(Vec::new())
+    }
+
+    /// The same as the policy has it: what stays is told as staying.
+    ///
+    /// # Errors
+    /// As for [`Resource::price`].
+    fn outlook(&self, artifact: &Artifact, data: DataRestore, cx: &Context) -> Result<Vec<String>> {
+        if rows::tables(&artifact.fingerprint).is_empty() {
+            return self.price(artifact, cx);
+        }
+        let now = self.fingerprint(cx)?;
+        match rows::work(data, &artifact.fingerprint, &now) {
+            Work::Unchanged => Ok(Vec::new()),
+            Work::Changed(_) => self.price(artifact, cx),
+            Work::Left(why) | Work::Withheld(why) => Ok(rows::staying(&artifact.fingerprint, &now, &why)),
+        }
+    }
+
+    /// The price of what was prepared as it is now, when nobody writes any more; `None` where it has not changed, or the kind
+    /// cannot tell.
+    ///
+    /// # Errors
+    /// It cannot be told now; the one that was told stands.
+    fn reprice(&self, prepared: &Prepared, artifact: &Artifact, cx: &Context) -> Result<Option<Vec<String>>> {
+        let _ = (prepared, artifact, cx);
+        Ok(None)
+    }
+
+    /// What swapping back what a restore displaced would cost now, each a sentence.
+    ///
+    /// # Errors
+    /// One of the two cannot be read.
+    fn undo_price(&self, displaced: &Displaced, cx: &Context) -> Result<Vec<String>> {
+        let _ = (displaced, cx);
         Ok(Vec::new())
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{Held, Resource, Result, Slot, Survey};
+use super::{Held, Mark, Resource, Result, Slot, Survey};
 use crate::model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::foreign::Material;
@@ -87,6 +87,10 @@ impl Resource for Placed {
         self.inner.stand_down(&self.there(cx))
     }
 
+    fn mark(&self, mark: Mark, cx: &Context) -> Result<()> {
+        self.inner.mark(mark, &self.there(cx))
+    }
+
     fn secure(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Vec<String>> {
         self.inner.secure(artifact, slot, &self.there(cx))
     }
@@ -157,6 +161,18 @@ impl Resource for Placed {
 
     fn try_back(&self, newest: Option<&Artifact>, cx: &Context, survey: &mut Survey) {
         self.inner.try_back(newest, &self.there(cx), survey);
+    }
+
+    fn outlook(&self, artifact: &Artifact, data: DataRestore, cx: &Context) -> Result<Vec<String>> {
+        self.inner.outlook(artifact, data, &self.there(cx))
+    }
+
+    fn reprice(&self, prepared: &Prepared, artifact: &Artifact, cx: &Context) -> Result<Option<Vec<String>>> {
+        self.inner.reprice(prepared, artifact, &self.there(cx))
+    }
+
+    fn undo_price(&self, displaced: &Displaced, cx: &Context) -> Result<Vec<String>> {
+        self.inner.undo_price(displaced, &self.there(cx))
     }
 
     fn holds_rows(&self, displaced: &Displaced) -> bool {

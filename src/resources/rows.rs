@@ -5,6 +5,8 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 
+use super::records::{belongs_to_migrations, is_record};
+
 use crate::model::artifact::Work;
 use crate::model::fingerprint::Fingerprint;
 use crate::model::policy::DataRestore;
@@ -70,8 +72,10 @@ pub(super) fn tables(print: &Fingerprint) -> BTreeMap<String, Rows> {
 /// Whether a part of a database's fingerprint tells of what the old code relies on, rather than of rows.
 fn is_shape(part: &str, before: &Fingerprint, now: &Fingerprint) -> bool {
     let is_content = part.starts_with("table ") || part.starts_with("sequence ");
-    // A table or sequence that came or went is a change of the schema.
-    !is_content || before.part(part).is_none() || now.part(part).is_none()
+    // A table or sequence that came or went is a change of the schema, and so is a migration that ran without changing one:
+    // the old code may look which was the last.
+    let is_recorded = part.strip_prefix("table ").is_some_and(is_record);
+    !is_content || is_recorded || before.part(part).is_none() || now.part(part).is_none()
 }
 
 /// What the policy makes of the difference between a backup and the live database.
@@ -82,8 +86,10 @@ pub(super) fn work(policy: DataRestore, before: &Fingerprint, now: &Fingerprint)
     }
     let shape_differs = differences.iter().any(|part| is_shape(part, before, now));
     let (then, live) = (tables(before), tables(now));
+    // What a program of migrations notes is no writing of anybody's.
     let written = live
         .iter()
+        .filter(|(name, _)| !belongs_to_migrations(name))
         .any(|(name, rows)| then.get(name).map_or(rows.count > 0, |then| rows.were_written(then)))
         || then
             .iter()
@@ -92,7 +98,7 @@ pub(super) fn work(policy: DataRestore, before: &Fingerprint, now: &Fingerprint)
     let withheld = |why: &str| Work::Withheld(why.to_owned());
     match policy {
         DataRestore::Never if shape_differs => withheld(
-            "the schema has changed, and `data_restore = \"never\"` forbids to put it back; the old code may not live with it",
+            "the schema or its record of migrations has changed, and `data_restore = \"never\"` forbids to put it back; the old code may not live with it",
         ),
         DataRestore::Never => left("`data_restore = \"never\"`: data is left as it is"),
         DataRestore::Auto | DataRestore::IfNoWrites if !shape_differs => {
@@ -105,12 +111,48 @@ pub(super) fn work(policy: DataRestore, before: &Fingerprint, now: &Fingerprint)
     }
 }
 
+/// What stays where rows are left alone, table by table, each a sentence; `why` they are.
+pub(super) fn staying(before: &Fingerprint, now: &Fingerprint, why: &str) -> Vec<String> {
+    let (then, live) = (tables(before), tables(now));
+    let mut sentences = Vec::new();
+    for (name, rows) in &live {
+        let shown = sanitised(name);
+        sentences.push(match then.get(name) {
+            None if rows.count > 0 => format!("keeps the new table {shown} with {}", plural(rows.count, "row")),
+            Some(then) if rows.count > then.count => {
+                let rows = plural(rows.count - then.count, "row");
+                format!("keeps {rows} in {shown} that were written since the backup")
+            }
+            Some(then) if rows.count < then.count => {
+                let rows = plural(then.count - rows.count, "row");
+                format!("{rows} of {shown} that were deleted since the backup stay deleted, as the rest is kept")
+            }
+            Some(then) if rows.were_written(then) => format!("keeps the changes to rows in {shown}"),
+            _ => continue,
+        });
+    }
+    if !sentences.is_empty() {
+        sentences.push(format!("leaves the database alone: {why}"));
+    }
+    sentences
+}
+
 /// What going back costs, table by table, each a sentence.
 pub(super) fn price(
     before: &Fingerprint,
     now: &Fingerprint,
     taken_at: DateTime<Utc>,
     today: DateTime<Utc>,
+) -> Vec<String> {
+    price_with(before, now, (taken_at, today), &|_| false)
+}
+
+/// The same, where new rows of some tables are taken along.
+pub(super) fn price_with(
+    before: &Fingerprint,
+    now: &Fingerprint,
+    (taken_at, today): (DateTime<Utc>, DateTime<Utc>),
+    goes_along: &dyn Fn(&str) -> bool,
 ) -> Vec<String> {
     let form = if taken_at.date_naive() == today.date_naive() {
         "%H:%M:%S"
@@ -120,10 +162,16 @@ pub(super) fn price(
     let since = taken_at.format(form).to_string();
     let (then, live) = (tables(before), tables(now));
     let mut sentences = Vec::new();
-    for (name, rows) in &live {
+    // What a program of migrations notes is nobody's loss: it is as the schema is.
+    let is_told = |(name, _): &(&String, &Rows)| !belongs_to_migrations(name);
+    for (name, rows) in live.iter().filter(is_told) {
         let shown = sanitised(name);
         let sentence = match then.get(name) {
             None => format!("drops the new table {shown} with {}", plural(rows.count, "row")),
+            Some(then) if rows.count > then.count && goes_along(name) => {
+                let rows = plural(rows.count - then.count, "row");
+                format!("takes {rows} of {shown} along that were written since {since}, where they fit")
+            }
             Some(then) if rows.count > then.count => {
                 format!(
                     "discards {} in {shown} since {since}",
@@ -253,6 +301,14 @@ mod tests {
             changed(DataRestore::IfNoWrites, &shaped),
             "other columns alone are no writing"
         );
+        let migrated = print("1", &[("a", 5, "x", "1"), ("app.\"SequelizeMeta\"", 1, "x", "2")]);
+        let recorded = print("1", &[("a", 5, "x", "1"), ("app.\"SequelizeMeta\"", 1, "x", "1")]);
+        for policy in [DataRestore::Auto, DataRestore::IfNoWrites] {
+            assert!(
+                work(policy, &recorded, &migrated).is_needed(),
+                "a migration that only changed its record"
+            );
+        }
         assert!(!changed(DataRestore::IfNoWrites, &both) && !changed(DataRestore::IfNoWrites, &written));
     }
 }

@@ -23,6 +23,8 @@ pub struct Context {
     pub step: Option<StepId>,
     /// The run's private directory (0700), for what has to be staged or kept; exists where `run` is set.
     pub scratch: PathBuf,
+    /// The directory of all runs, each in one of its own; `None` where there is no state.
+    pub runs: Option<PathBuf>,
     /// The variables guard was started with.
     pub environment: Arc<Environment>,
     /// The engine that every program is led to, where it is another one than that of the environment.
@@ -48,6 +50,7 @@ impl Context {
             run: None,
             step: None,
             scratch: directory.to_owned(),
+            runs: None,
             environment: Arc::new(environment),
             engine: None,
             announced: Arc::default(),

@@ -85,6 +85,7 @@ impl Bench {
         let store = store.beside_project(&settings.directory);
         let compose = compose_of(&settings, &cx)?;
         let further = further_of(&settings, &cx)?;
+        cx.runs = Some(Runs::below(&settings.state_dir).directory().to_owned());
         let user = cx.environment.text("SUDO_USER").or_else(|| cx.environment.text("USER"));
         Ok(Self {
             actor: privilege::actor(user),

@@ -8,6 +8,7 @@ use super::relay::Relay;
 use crate::engine::history::History;
 use crate::model::event::Level;
 use crate::model::fact::{Deployed, Failure, Yield};
+use crate::resources::Mark;
 use crate::system::call::Call;
 use crate::system::context::Context;
 use crate::system::disk;
@@ -57,7 +58,9 @@ impl Crew {
         }
         let before = self.live_now(cx);
         self.services.maintenance_on(cx);
+        self.mark(Mark::DeployBegins, cx);
         let result = deploy(&self.command, history, cx);
+        self.mark(Mark::DeployEnded, &cx.unstoppable());
         let after = self.live_now(&cx.unstoppable());
         let released = serde_json::to_vec(&Released { before, after }).unwrap_or_default();
         if let Err(error) = disk::write_whole(&cx.scratch.join(RELEASED), &released) {
@@ -80,6 +83,17 @@ impl Crew {
             }),
             other => other,
         })
+    }
+
+    /// Tells every resource that the deploy command begins, or has ended.
+    fn mark(&self, mark: Mark, cx: &Context) {
+        for (name, resource) in &self.resources {
+            if let Err(error) = resource.mark(mark, cx) {
+                let why = super::failed(&error, cx).sentence();
+                let what = "a rollback will not know which rows were written while the deploy command ran";
+                cx.note(Level::Warn, format!("{name}: {what}: {why}"));
+            }
+        }
     }
 
     /// Looks whether the deploy command took away what the way back needs, as one does that cleans up behind itself: told now

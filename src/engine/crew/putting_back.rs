@@ -137,11 +137,8 @@ impl Crew {
 
     /// Compares data again that needed nothing while the failed release still ran: a migration may have come after that.
     pub(super) fn recheck(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Yield, Failure> {
-        if history
-            .prepared_of(name)
-            .is_some_and(|prepared| prepared.work.is_needed())
-        {
-            return Ok(Yield::Nothing);
+        if let Some(prepared) = history.prepared_of(name).filter(|prepared| prepared.work.is_needed()) {
+            return self.reprice(prepared, history, cx);
         }
         let prepared = self.stage(name, history, cx)?;
         match &prepared.work {
@@ -168,6 +165,28 @@ impl Crew {
             }
         }
         Ok(Yield::Prepared(prepared))
+    }
+
+    /// Tells the price anew, now that nobody writes any more: it may have risen since the copy was staged.
+    fn reprice(&self, prepared: &Prepared, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        let name = &prepared.resource;
+        let resource = self.resource(name)?;
+        let artifact = self.artifact(name, history)?;
+        match resource.reprice(prepared, &artifact, cx) {
+            Ok(Some(price)) if price != prepared.price => Ok(Yield::Prepared(Prepared {
+                price,
+                ..prepared.clone()
+            })),
+            Ok(_) => Ok(Yield::Nothing),
+            Err(error) => {
+                let why = failed(&error, cx).sentence();
+                cx.note(
+                    Level::Warn,
+                    format!("{name}: what going back costs may have risen: {why}"),
+                );
+                Ok(Yield::Nothing)
+            }
+        }
     }
 
     /// What has to be stopped before these are put back, by project.

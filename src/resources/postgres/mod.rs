@@ -41,7 +41,7 @@ mod trouble;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Held, Kind, Resource, ResourceError, Result, Slot, Survey};
+use super::{Held, Kind, Mark, Resource, ResourceError, Result, Slot, Survey};
 use crate::model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::foreign::Material;
@@ -136,7 +136,7 @@ impl Resource for Postgres {
 
     fn prepare(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Prepared> {
         match &self.migrations {
-            Some(wish) => migrations::prepare(self, wish, artifact, data, cx),
+            Some(wish) => migrations::prepare(self, wish, artifact, slot, data, cx),
             None if self.in_place => in_place::prepare(self, artifact, slot, data, cx),
             None => prepare::prepare(self, artifact, slot, data, cx),
         }
@@ -155,10 +155,14 @@ impl Resource for Postgres {
         cx: &Context,
     ) -> Result<Displaced> {
         match &self.migrations {
-            Some(wish) => migrations::restore(self, wish, prepared, artifact, cx),
+            Some(wish) => migrations::restore(self, wish, (prepared, beside), (artifact, slot), cx),
             None if self.in_place => in_place::restore(self, prepared, artifact, slot, cx),
             None => swap::restore(self, prepared, artifact, beside, cx),
         }
+    }
+
+    fn mark(&self, mark: Mark, cx: &Context) -> Result<()> {
+        carry::mark(self, mark, cx)
     }
 
     fn agrees(&self, artifact: &Artifact, cx: &Context) -> Result<()> {
@@ -205,6 +209,24 @@ impl Resource for Postgres {
         prepare::price(self, artifact, cx)
     }
 
+    fn outlook(&self, artifact: &Artifact, data: DataRestore, cx: &Context) -> Result<Vec<String>> {
+        match &self.migrations {
+            Some(wish) => migrations::outlook(self, wish, artifact, data, cx),
+            None => prepare::outlook(self, artifact, data, cx),
+        }
+    }
+
+    fn reprice(&self, prepared: &Prepared, artifact: &Artifact, cx: &Context) -> Result<Option<Vec<String>>> {
+        prepare::reprice(self, prepared, artifact, cx)
+    }
+
+    fn undo_price(&self, displaced: &Displaced, cx: &Context) -> Result<Vec<String>> {
+        match swap::kept(displaced) {
+            Some(aside) => carry::undo_price(self, &aside, cx),
+            None => Ok(Vec::new()),
+        }
+    }
+
     fn holds_rows(&self, displaced: &Displaced) -> bool {
         swap::kept(displaced).is_some()
     }
@@ -246,7 +268,7 @@ impl Resource for Postgres {
     }
 
     fn discard(&self, prepared: &Prepared, cx: &Context) -> Result<()> {
-        if self.in_place || self.migrations.is_some() {
+        if self.in_place {
             return Ok(());
         }
         swap::discard(self, prepared, cx)

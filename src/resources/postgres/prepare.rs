@@ -38,6 +38,23 @@ pub(super) struct Staging {
     /// The cluster and the user, where the cluster is known: databases of one are swapped in one transaction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) together: Option<String>,
+    /// How far the server's transactions had come when the price was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) priced_at: Option<u64>,
+}
+
+impl Staging {
+    /// The names that this run gives.
+    pub(super) fn of(live: &str, cx: &Context) -> Self {
+        Self {
+            live: live.to_owned(),
+            side: Aside::Side.name(live, &cx.token()),
+            failed: Aside::Failed.name(live, &cx.token()),
+            compared: None,
+            together: None,
+            priced_at: None,
+        }
+    }
 }
 
 /// Ends the sessions that shut everybody out of a table and do nothing any more, as a release leaves them that was ended in
@@ -89,20 +106,13 @@ pub(super) fn prepare(
         }
         None => Work::Changed(vec!["database".to_owned()]),
     };
-    let mut staging = Staging {
-        live: reach.database.clone(),
-        side: Aside::Side.name(&reach.database, &cx.token()),
-        failed: Aside::Failed.name(&reach.database, &cx.token()),
-        compared: None,
-        together: None,
-    };
+    let mut staging = Staging::of(&reach.database, cx);
     let empty = Fingerprint::default();
-    let mut price = rows::price(
-        &artifact.fingerprint,
-        print.as_ref().unwrap_or(&empty),
-        details.taken_at,
-        cx.clock.now(),
-    );
+    let live = print.as_ref().unwrap_or(&empty);
+    let mut price = match &work {
+        Work::Left(why) | Work::Withheld(why) => rows::staying(&artifact.fingerprint, live, why),
+        _ => rows::price(&artifact.fingerprint, live, details.taken_at, cx.clock.now()),
+    };
     if work.is_needed() {
         let maintenance = reach.maintenance(cx)?;
         staging.together = cluster(&reach, maintenance, cx)?;
@@ -113,13 +123,7 @@ pub(super) fn prepare(
         }
         if now.is_some() {
             // Both databases are there now: what going back displaces can be told row by row.
-            match carry::price(
-                &reach,
-                (&staging.live, &staging.side),
-                &of.carry_over,
-                details.taken_at,
-                cx,
-            ) {
+            match carry::price(of, &reach, (&staging.live, &staging.side), details.taken_at, cx) {
                 Ok(exact) => price = exact,
                 Err(error) => cx.note(
                     Level::Warn,
@@ -129,6 +133,7 @@ pub(super) fn prepare(
         }
         let number = close(&reach, maintenance, &staging.side, cx)?;
         staging.compared = number.filter(|_| is_exact);
+        staging.priced_at = carry::transactions(&reach, maintenance, cx)?;
     }
     let price = if work == Work::Unchanged { Vec::new() } else { price };
     Ok(Prepared {
@@ -193,6 +198,59 @@ pub(super) fn price(of: &Postgres, artifact: &Artifact, cx: &Context) -> Result<
         details.taken_at,
         cx.clock.now(),
     ))
+}
+
+/// The same as the policy and `carry_over` have it.
+pub(super) fn outlook(of: &Postgres, artifact: &Artifact, data: DataRestore, cx: &Context) -> Result<Vec<String>> {
+    let details = Details::of(artifact)?;
+    let reach = Reach::open(of, cx)?;
+    let now = look(&reach, &reach.database, cx)?.fingerprint();
+    let before = &artifact.fingerprint;
+    match rows::work(data, before, &now) {
+        Work::Unchanged => Ok(Vec::new()),
+        Work::Left(why) | Work::Withheld(why) => Ok(rows::staying(before, &now, &why)),
+        Work::Changed(_) => {
+            let along = carry::going_along(of, &reach, cx)?;
+            let times = (details.taken_at, cx.clock.now());
+            let mut price = rows::price_with(before, &now, times, &|table| along.contains(table));
+            price.extend(carry::remedy(&price, cx));
+            Ok(price)
+        }
+    }
+}
+
+/// The price of what was staged, told anew unless no transaction has begun since.
+pub(super) fn reprice(
+    of: &Postgres,
+    prepared: &Prepared,
+    artifact: &Artifact,
+    cx: &Context,
+) -> Result<Option<Vec<String>>> {
+    let Ok(staging) = serde_json::from_value::<Staging>(prepared.details.clone()) else {
+        return Ok(None);
+    };
+    let details = Details::of(artifact)?;
+    let reach = Reach::open(of, cx)?;
+    let maintenance = reach.maintenance(cx)?;
+    // A restore that has begun opens the one and closes the other: what it does is not to be disturbed.
+    let doors = format!(
+        "SELECT jsonb_build_array(datname, datallowconn) FROM pg_database WHERE datname IN ({}, {});",
+        literal(&staging.live),
+        literal(&staging.side)
+    );
+    let doors: Vec<(String, bool)> = reach.rows(maintenance, &doors, cx)?;
+    let is = |name: &String, open: bool| doors.contains(&(name.clone(), open));
+    if !is(&staging.live, true) || !is(&staging.side, false) {
+        return Ok(None);
+    }
+    if staging.priced_at.is_some() && staging.priced_at == carry::transactions(&reach, maintenance, cx)? {
+        return Ok(None);
+    }
+    let open = format!("ALTER DATABASE {} ALLOW_CONNECTIONS true;", ident(&staging.side));
+    reach.run(maintenance, &open, cx)?;
+    let price = carry::price(of, &reach, (&staging.live, &staging.side), details.taken_at, cx);
+    close(&reach, maintenance, &staging.side, &cx.unstoppable())?;
+    price.map(Some)
 }
 
 /// What came of a load.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::reach::Reach;
-use super::{Postgres, catalog, clients, in_place, migrations, risks};
+use super::{Postgres, carry, catalog, clients, in_place, migrations, risks};
 use crate::model::text::bytes;
 use crate::resources::{ResourceError, Result, Survey};
 use crate::system::context::Context;
@@ -75,6 +75,15 @@ fn look(of: &Postgres, cx: &Context, survey: &mut Survey) -> Result<()> {
     risks::ask(&reach, cx, survey)?;
     ask_standing(&told, of.in_place || of.migrations.is_some(), survey);
     if let Some(wish) = &of.migrations {
+        if !told.may_swap && !wish.is_schema_only() {
+            survey.warn(
+                format!(
+                    "the user {:?} may not make and rename databases here: where a migration cannot be taken back, the database cannot go back whole either",
+                    told.user
+                ),
+                "use a superuser, or the database's owner with CREATEDB",
+            );
+        }
         return migrations::survey(of, wish, cx, survey);
     }
     if of.in_place {
@@ -92,6 +101,7 @@ fn look(of: &Postgres, cx: &Context, survey: &mut Survey) -> Result<()> {
             "end that session",
         );
     }
+    carry::survey(of, &reach, cx, survey)?;
     ask_space(&reach, &told, cx, survey);
     Ok(())
 }

@@ -247,8 +247,10 @@ pub(super) fn discard(of: &Postgres, prepared: &Prepared, cx: &Context) -> Resul
     if !prepared.work.is_needed() {
         return Ok(());
     }
-    let staging: Staging = serde_json::from_value(prepared.details.clone())
-        .map_err(|error| ResourceError::because("could not read what was prepared", error))?;
+    // Where migrations are taken back, nothing was staged.
+    let Ok(staging) = serde_json::from_value::<Staging>(prepared.details.clone()) else {
+        return Ok(());
+    };
     let reach = Reach::open(of, cx)?;
     let maintenance = reach.maintenance(cx)?;
     drop_own(&reach, maintenance, &staging.side, Aside::Side, cx)

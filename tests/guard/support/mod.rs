@@ -49,6 +49,7 @@ impl Scene {
         );
         cx.run = Some(RunId::new(&timestamp, RunKind::Deploy));
         cx.scratch = root.path().join("run");
+        cx.runs = Some(root.path().to_owned());
         Self { root, cx }
     }
 

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::text::{count, plural, sanitised};
 
+/// What is said of the release's own rows.
+const OWN: &str = "a migration wrote, or somebody while the deploy command ran";
+
 /// What became of one table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Figures {
@@ -17,6 +20,9 @@ pub(super) struct Figures {
     pub(super) changed: u64,
     /// Rows that only the restored database has.
     pub(super) gone: u64,
+    /// Of the new rows of a table that is to be carried: the release's own, which stay out.
+    #[serde(default)]
+    pub(super) own: u64,
     /// Of the new rows: put into the restored database.
     pub(super) carried: u64,
     /// Of the new rows: should have been carried, and do not fit.
@@ -97,11 +103,14 @@ impl Figures {
         let mut sentences = Vec::new();
         if self.new > 0 {
             let times = self.times(today);
-            let rows = plural(self.new, "row");
-            sentences.push(if self.carries {
+            let rows = plural(self.new - self.own, "row");
+            sentences.push(if !self.carries {
+                format!("discards {rows} in {shown} since {since}{times}")
+            } else if self.own == 0 {
                 format!("takes {rows} of {shown} along{times}, where they fit")
             } else {
-                format!("discards {rows} in {shown} since {since}{times}")
+                let own = plural(self.own, "row");
+                format!("takes {rows} of {shown} along where they fit, and leaves out {own} that {OWN}")
             });
         }
         if self.changed > 0 {
@@ -150,6 +159,13 @@ impl Account {
                     plural(figures.carried, "row"),
                     but("without the release's", &figures.lost_columns),
                     but("with nothing known for", &figures.empty_columns)
+                ));
+            }
+            if figures.own > 0 {
+                let rows = plural(figures.own, "row");
+                sentences.push(format!(
+                    "{rows} of {shown} stayed out, and {} exported: {OWN}",
+                    if figures.own == 1 { "is" } else { "are" }
                 ));
             }
             for (reason, rows) in &figures.reasons {

@@ -14,6 +14,7 @@ use super::super::sql::{ident, literal};
 use super::account::Account;
 use super::ledger::{read_account, touched, write_account};
 use super::shape::Shape;
+use super::windows;
 use super::work::{Job, carry};
 use crate::model::artifact::Artifact;
 use crate::model::event::Level;
@@ -74,6 +75,8 @@ pub(in super::super) fn before_swap(
         None => fresh(of, reach, maintenance, staging, &comment, &directory, cx),
     };
     if account.becomes.is_none() {
+        let open = format!("ALTER DATABASE {} ALLOW_CONNECTIONS true;", ident(&staging.side));
+        reach.run(maintenance, &open, cx)?;
         account.becomes = Some(becomes(reach, staging, artifact, &account, cx)?);
         write_account(&directory, &account)?;
     }
@@ -126,10 +129,15 @@ fn fresh(
         reach.run(maintenance, &script, cx).map(|_| ())
     };
     let marked = format!("{}{comment}", mark(cx));
+    let (noted, unread) = match windows(&of.carry_over, &of.name, cx) {
+        Ok(windows) => (windows, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
     let job = Job {
         failed: live,
         restored: &staging.side,
         wish: &of.carry_over,
+        windows: Some(&noted),
         directory: directory.to_owned(),
         fence: &fence,
         mark: format!(
@@ -139,7 +147,10 @@ fn fresh(
         ),
         tells_gone: true,
     };
-    let done = reach.run(maintenance, &opened, cx).and_then(|_| carry(reach, &job, cx));
+    let done = unread.map_or(Ok(()), Err).and_then(|()| {
+        reach.run(maintenance, &opened, cx)?;
+        carry(reach, &job, cx)
+    });
     done.unwrap_or_else(|error| {
         let cause = error
             .source

@@ -4,29 +4,7 @@ use super::compare::Pair;
 use super::shape::{Column, Table};
 use crate::model::section::Section;
 use crate::model::setting::Value;
-
-/// Tables in which programs note which migrations ran: the old code's own must stay as they were.
-const MIGRATION_TABLES: &[&str] = &[
-    "_prisma_migrations",
-    "_sqlx_migrations",
-    "__diesel_schema_migrations",
-    "__efmigrationshistory",
-    "alembic_version",
-    "ar_internal_metadata",
-    "databasechangelog",
-    "databasechangeloglock",
-    "django_migrations",
-    "doctrine_migration_versions",
-    "flyway_schema_history",
-    "goose_db_version",
-    "knex_migrations",
-    "knex_migrations_lock",
-    "migrations",
-    "phinxlog",
-    "schema_migrations",
-    "sequelizemeta",
-    "typeorm_migrations",
-];
+use crate::resources::records::belongs_to_migrations;
 
 /// Which rows a rollback takes along, `carry_over`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -61,7 +39,7 @@ impl CarryOver {
     pub(super) fn names(&self, table: &Table) -> bool {
         match self {
             Self::None => false,
-            Self::Inserts => !is_record_of_migrations(table),
+            Self::Inserts => !table.records_migrations(),
             Self::Tables(names) => names.iter().any(|name| table.is_called(name)),
         }
     }
@@ -77,17 +55,20 @@ pub(super) struct Intent {
 
 impl Intent {
     pub(super) fn of(wish: &CarryOver, pair: &Pair) -> Self {
-        let mut tables = pair.failed.iter().chain(&pair.restored);
-        let is_record = *wish == CarryOver::Inserts && tables.clone().any(is_record_of_migrations);
-        let hindrance = if tables.any(|table| wish.names(table)) {
-            hindrance(pair)
-        } else if is_record {
-            Some("it records migrations, which `carry_over` takes along by name only".to_owned())
-        } else {
+        let tables = || pair.failed.iter().chain(&pair.restored);
+        let is_wished = *wish == CarryOver::Inserts || tables().any(|table| wish.names(table));
+        let hindrance = if !is_wished {
             return Self {
                 carries: false,
                 hindrance: None,
             };
+        } else if tables().any(Table::records_migrations) {
+            Some(
+                "it belongs to a program of migrations, and tells what the restored database has gone through"
+                    .to_owned(),
+            )
+        } else {
+            hindrance(pair)
         };
         Self {
             carries: hindrance.is_none(),
@@ -96,8 +77,11 @@ impl Intent {
     }
 }
 
-fn is_record_of_migrations(table: &Table) -> bool {
-    MIGRATION_TABLES.contains(&table.at.1.to_lowercase().as_str())
+impl Table {
+    /// Whether it is a program of migrations that writes to it.
+    pub(super) fn records_migrations(&self) -> bool {
+        belongs_to_migrations(&self.at.1)
+    }
 }
 
 /// Why the new rows of a table cannot be carried; `None` where they can.

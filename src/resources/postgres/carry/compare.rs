@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::session::Session;
 use super::super::sql::ident;
+use super::release::Release;
 use super::rows::{Row, unescaped};
 use super::shape::{Column, Table};
 use crate::resources::{ResourceError, Result};
@@ -71,10 +72,17 @@ impl Pair {
     /// The columns of the restored table's key, where both have them.
     pub(super) fn key(&self) -> Option<Vec<String>> {
         let table = self.restored.as_ref().or(self.failed.as_ref())?;
-        let key = table.key.clone()?;
         let common = self.common();
-        let all = key.iter().all(|name| common.iter().any(|column| &column.name == name));
-        all.then_some(key)
+        let known = |key: &&Vec<String>| key.iter().all(|name| common.iter().any(|column| &column.name == name));
+        let filled = || {
+            // What is unique only because nothing is missing has to be so on both sides.
+            let other = self.failed.as_ref().unwrap_or(table);
+            table.filled.iter().find(|names| known(names) && other.fills(names))
+        };
+        match &table.key {
+            Some(key) => Some(key).filter(known).cloned(),
+            None => filled().cloned(),
+        }
     }
 
     /// The columns that a row of `Change::Gone` has: those of the key, else all that both have.
@@ -102,7 +110,7 @@ impl Pair {
         &self,
         failed: &mut Session,
         restored: &mut Session,
-        depth: Depth,
+        (depth, release): (Depth, &Release),
         found: &mut dyn FnMut(Change, &Row) -> Result<()>,
     ) -> Result<()> {
         let words = self.words();
@@ -138,8 +146,13 @@ impl Pair {
                 .map(|name| format!("{}::text", ident(name)))
                 .collect()
         };
-        let mut left = Side::open(failed, self.failed.as_ref(), &words, groups.as_deref(), &whole)?;
-        let mut right = Side::open(restored, self.restored.as_ref(), &words, groups.as_deref(), &key)?;
+        let own = self
+            .failed
+            .as_ref()
+            .map_or_else(String::new, |table| release.sql(table));
+        let groups = groups.as_deref();
+        let mut left = Side::open(failed, self.failed.as_ref(), &words, (groups, &own), &whole)?;
+        let mut right = Side::open(restored, self.restored.as_ref(), &words, (groups, "false"), &key)?;
         let (mut one, mut other) = (left.next()?, right.next()?);
         loop {
             let order = match (&one, &other) {
@@ -189,7 +202,8 @@ impl Words {
         )
     }
 
-    fn rows(&self, table: &Table, groups: Option<&[u32]>, columns: &[String]) -> String {
+    /// `own`: whether a row is the release's own.
+    fn rows(&self, table: &Table, (groups, own): (Option<&[u32]>, &str), columns: &[String]) -> String {
         let filter = groups.map_or_else(String::new, |groups| {
             let groups: Vec<String> = groups.iter().map(u32::to_string).collect();
             format!(
@@ -200,7 +214,7 @@ impl Words {
         });
         let columns: Vec<String> = columns.iter().map(|column| format!(", {column}")).collect();
         format!(
-            "COPY (SELECT {} AS guard_place, {} COLLATE \"C\" AS guard_key, {}{} FROM {}{filter} ORDER BY 1, 2) TO STDOUT;",
+            "COPY (SELECT {} AS guard_place, {} COLLATE \"C\" AS guard_key, {}, {own}{} FROM {}{filter} ORDER BY 1, 2) TO STDOUT;",
             self.place,
             self.key,
             self.digest,
@@ -231,13 +245,13 @@ impl<'a> Side<'a> {
         session: &'a mut Session,
         table: Option<&Table>,
         words: &Words,
-        groups: Option<&[u32]>,
+        asked: (Option<&[u32]>, &str),
         columns: &dyn Fn(&Table) -> Vec<String>,
     ) -> Result<Self> {
         let Some(table) = table else {
             return Ok(Self { session: None });
         };
-        session.begin(&words.rows(table, groups, &columns(table)))?;
+        session.begin(&words.rows(table, asked, &columns(table)))?;
         Ok(Self { session: Some(session) })
     }
 

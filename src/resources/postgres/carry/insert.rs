@@ -19,6 +19,8 @@ pub(super) struct Load<'a> {
     pub(super) restored: &'a Table,
     /// Rows to put in; they are numbered from 1.
     pub(super) rows: u64,
+    /// Why none of them can be put in: they are staged so that what belongs to them stays out as well.
+    pub(super) barred: Option<&'a str>,
 }
 
 impl Load<'_> {
@@ -30,7 +32,7 @@ impl Load<'_> {
     pub(super) fn staging(&self) -> String {
         let stage = self.stage();
         format!(
-            "CREATE TEMP TABLE guard_{} (n bigint PRIMARY KEY, r text[], why text) ON COMMIT DROP;\nCOPY {stage} (n, r) FROM STDIN;",
+            "CREATE TEMP TABLE guard_{} (n bigint PRIMARY KEY, r text[], why text, out boolean) ON COMMIT DROP;\nCOPY {stage} (n, r) FROM STDIN;",
             self.number
         )
     }
@@ -64,6 +66,9 @@ impl Load<'_> {
 
     /// Puts the rows in; where some do not fit, halves are tried until the ones that do not are found.
     pub(super) fn putting(&self) -> String {
+        if let Some(why) = self.barred {
+            return format!("UPDATE {} SET why = {};\n", self.stage(), literal(why));
+        }
         let names: Vec<String> = self.written().iter().map(|column| ident(&column.name)).collect();
         let values: Vec<String> = self
             .written()
@@ -171,7 +176,7 @@ DELETE FROM {} t USING out s WHERE {};\n",
 /// Makes triggers and rules silent, or as they were.
 fn hush(loads: &[Load<'_>], silent: bool) -> String {
     let mut sql = Vec::new();
-    for load in loads {
+    for load in loads.iter().filter(|load| load.barred.is_none()) {
         let table = load.restored;
         let states = |at: &Qualified, kind: &str, name: &str, state: &str| {
             let state = match state {
@@ -221,46 +226,79 @@ fn altered(reference: &Reference, shape: &Shape, how: &str) -> String {
     })
 }
 
-/// After the rows of tables that refer to one another in a circle: takes out those whose counterpart is not there, until
-/// none is left.
-pub(super) fn closing_circle(loads: &[&Load<'_>], references: &[&Reference], shape: &Shape) -> String {
+/// What belongs together by a reference goes whole or not at all: a row whose counterpart is not there stays out, and so does
+/// one to which a row belongs that stays out, until nothing more follows. Then these rows are taken out again, those that
+/// refer first.
+pub(super) fn closing(loads: &[Load<'_>], order: &Order<'_>, shape: &Shape) -> String {
+    let find = |name: &String| loads.iter().find(|load| &load.restored.name == name);
     let mut steps = Vec::new();
-    for reference in references {
-        let (Some(load), Some(to)) = (
-            loads.iter().find(|load| load.restored.name == reference.from),
-            shape.tables.get(&reference.to),
-        ) else {
+    let mut mark = |load: &Load<'_>, condition: &str, why: &str| {
+        steps.push(format!(
+            "UPDATE {} s SET why = {}, out = true WHERE s.why IS NULL AND {condition};
+GET DIAGNOSTICS lost = ROW_COUNT; total := total + lost;\n",
+            load.stage(),
+            literal(why)
+        ));
+    };
+    for reference in &shape.references {
+        let (Some(from), Some(table)) = (find(&reference.from), shape.tables.get(&reference.to)) else {
             continue;
         };
-        let columns = load.written();
-        let pairs: Vec<(String, String)> = reference
+        let pairs: Vec<(String, &String)> = reference
             .pairs
             .iter()
-            .filter(|(here, _)| columns.iter().any(|column| &column.name == here))
-            .filter_map(|(here, there)| Some((load.value(here)?, ident(there))))
+            .filter_map(|(here, there)| Some((from.value(here)?, there)))
             .collect();
         if pairs.len() < reference.pairs.len() {
             continue;
         }
-        let set: Vec<String> = pairs.iter().map(|(value, _)| format!("{value} IS NOT NULL")).collect();
-        let met: Vec<String> = pairs
+        let name = &reference.name;
+        if from.barred.is_none() && order.circular.iter().any(|circular| circular.name == *name) {
+            let set: Vec<String> = pairs.iter().map(|(value, _)| format!("{value} IS NOT NULL")).collect();
+            let met: Vec<String> = pairs
+                .iter()
+                .map(|(value, there)| format!("p.{} = {value}", ident(there)))
+                .collect();
+            let condition = format!(
+                "{} AND NOT EXISTS (SELECT FROM {} p WHERE {})",
+                set.join(" AND "),
+                table.at.sql(),
+                met.join(" AND ")
+            );
+            let why = format!("it refers by {name} to a row of {} that is not there", reference.to);
+            mark(from, &condition, &why);
+        }
+        let Some(to) = find(&reference.to) else { continue };
+        // The counterpart among the staged rows, which is told as `o` where the row itself is `s`.
+        let equal: Option<Vec<String>> = pairs
             .iter()
-            .map(|(value, there)| format!("p.{there} = {value}"))
+            .map(|(value, there)| Some(format!("{} = {value}", to.value(there)?.replacen("(s.", "(o.", 1))))
             .collect();
-        let condition = format!(
-            "{} AND NOT EXISTS (SELECT FROM {} p WHERE {})",
-            set.join(" AND "),
-            to.at.sql(),
-            met.join(" AND ")
-        );
-        let why = format!(
-            "it refers by {} to a row of {} that is not there",
-            reference.name, reference.to
-        );
-        steps.push(format!(
-            "{}GET DIAGNOSTICS lost = ROW_COUNT; total := total + lost;\n",
-            load.refusing(&condition, &why)
-        ));
+        let Some(equal) = equal else { continue };
+        if from.barred.is_none() {
+            let condition = format!(
+                "EXISTS (SELECT FROM {} o WHERE o.why IS NOT NULL AND {})",
+                to.stage(),
+                equal.join(" AND ")
+            );
+            let why = format!("it refers by {name} to a row of {} that stays out", reference.to);
+            mark(from, &condition, &why);
+        }
+        if to.barred.is_none() {
+            let turned: Vec<String> = pairs
+                .iter()
+                .filter_map(|(value, there)| {
+                    Some(format!("{} = {}", to.value(there)?, value.replacen("(s.", "(o.", 1)))
+                })
+                .collect();
+            let condition = format!(
+                "EXISTS (SELECT FROM {} o WHERE o.why IS NOT NULL AND {})",
+                from.stage(),
+                turned.join(" AND ")
+            );
+            let why = format!("a row of {} that belongs to it by {name} stays out", reference.from);
+            mark(to, &condition, &why);
+        }
     }
     if steps.is_empty() {
         return String::new();
@@ -269,13 +307,31 @@ pub(super) fn closing_circle(loads: &[&Load<'_>], references: &[&Reference], sha
         "DECLARE lost bigint; total bigint; BEGIN LOOP total := 0;\n{}EXIT WHEN total = 0; END LOOP; END",
         steps.concat()
     );
-    format!("DO {};\n", literal(&body))
+    let back = order
+        .groups
+        .iter()
+        .rev()
+        .flatten()
+        .filter_map(find)
+        .filter(|load| load.barred.is_none());
+    let out: Vec<String> = back
+        .map(|load| {
+            format!(
+                "DELETE FROM {} t USING {} s WHERE s.out AND {};\n",
+                load.restored.source(),
+                load.stage(),
+                load.by_key()
+            )
+        })
+        .collect();
+    format!("DO {};\n{}", literal(&body), out.concat())
 }
 
 /// After the last row: everything is checked, is as it was, and the refused rows are told.
 pub(super) fn ending(loads: &[Load<'_>], order: &Order<'_>, shape: &Shape) -> String {
     let mut sql = vec!["SET CONSTRAINTS ALL IMMEDIATE;\n".to_owned()];
-    sql.extend(loads.iter().map(Load::proof));
+    let put = || loads.iter().filter(|load| load.barred.is_none());
+    sql.extend(put().map(Load::proof));
     for reference in &order.circular {
         let how = match (reference.deferrable, reference.deferred) {
             (false, _) => "NOT DEFERRABLE",
@@ -285,6 +341,6 @@ pub(super) fn ending(loads: &[Load<'_>], order: &Order<'_>, shape: &Shape) -> St
         sql.push(altered(reference, shape, how));
     }
     sql.push(hush(loads, false));
-    sql.extend(loads.iter().map(Load::verdicts));
+    sql.extend(put().map(Load::verdicts));
     sql.concat()
 }

@@ -2,7 +2,7 @@
 
 use super::super::sql::literal;
 
-/// One row as a server gave it: a place, a key, a digest, and columns in `COPY`'s text form.
+/// One row as a server gave it: a place, a key, a digest, whether it is the release's own, and columns in `COPY`'s text form.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     line: Vec<u8>,
@@ -10,6 +10,10 @@ pub(super) struct Row {
     pub(super) place: i64,
     key: (usize, usize),
     digest: (usize, usize),
+    /// The release has written it itself, as far as can be told.
+    pub(super) is_own: bool,
+    /// Where its columns begin.
+    rest: usize,
 }
 
 impl Row {
@@ -18,13 +22,16 @@ impl Row {
         let tab = |from: usize| Some(from + line.get(from..)?.iter().position(|byte| *byte == b'\t')?);
         let first = tab(0)?;
         let second = tab(first + 1)?;
-        // Without further columns the digest ends the line.
-        let third = tab(second + 1).unwrap_or(line.len());
+        let third = tab(second + 1)?;
+        // Without further columns this ends the line.
+        let fourth = tab(third + 1).unwrap_or(line.len());
         let place = std::str::from_utf8(line.get(..first)?).ok()?.parse().ok()?;
         Some(Self {
             place,
             key: (first + 1, second),
             digest: (second + 1, third),
+            is_own: line.get(third + 1..fourth) == Some(b"t".as_slice()),
+            rest: fourth + 1,
             line,
         })
     }
@@ -44,7 +51,7 @@ impl Row {
 
     /// The values of its columns; `None` is null.
     pub(super) fn values(&self) -> Vec<Option<String>> {
-        let columns = self.line.get(self.digest.1 + 1..);
+        let columns = self.line.get(self.rest..);
         columns
             .map(|line| line.split(|byte| *byte == b'\t').map(unescaped).collect())
             .unwrap_or_default()
@@ -122,11 +129,13 @@ mod tests {
 
     #[test]
     fn a_row_is_taken_apart() {
-        let row = Row::of_line(b"-7\t(a\\tb)\t99\tone\t\\N\ttwo\\nlines".to_vec()).unwrap();
+        let row = Row::of_line(b"-7\t(a\\tb)\t99\tt\tone\t\\N\ttwo\\nlines".to_vec()).unwrap();
+        assert!(row.is_own);
         assert_eq!((row.place, row.key(), row.digest()), (-7, &b"(a\\tb)"[..], &b"99"[..]));
         let expected = [Some("one".to_owned()), None, Some("two\nlines".to_owned())];
         assert_eq!(row.values(), expected);
-        let short = Row::of_line(b"1\tk\t2".to_vec()).unwrap();
+        let short = Row::of_line(b"1\tk\t2\tf".to_vec()).unwrap();
+        assert!(!short.is_own);
         assert_eq!((short.digest(), short.values().len()), (&b"2"[..], 0));
         assert!(Row::of_line(b"no row".to_vec()).is_none());
     }

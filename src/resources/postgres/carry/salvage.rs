@@ -5,8 +5,8 @@ use std::path::Path;
 use super::super::Postgres;
 use super::super::reach::Reach;
 use super::super::sql::{ident, literal};
-use super::CarryOver;
 use super::work::{Job, carry};
+use super::{CarryOver, windows};
 use crate::model::text::plural;
 use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
@@ -44,10 +44,16 @@ pub(in super::super) fn salvage(
         [all] if all == "all" => CarryOver::Inserts,
         names => CarryOver::Tables(names.to_vec()),
     };
+    // Who names a table has seen what is in it.
+    let windows = match &wish {
+        CarryOver::Inserts => Some(windows(&wish, &of.name, cx)?),
+        CarryOver::None | CarryOver::Tables(_) => None,
+    };
     let job = Job {
         failed: aside,
         restored: &reach.database,
         wish: &wish,
+        windows: windows.as_deref(),
         directory: directory.to_owned(),
         fence: &fence,
         mark: String::new(),

@@ -27,11 +27,18 @@ pub(super) struct Table {
     pub(super) at: Qualified,
     /// Its rows are in partitions.
     pub(super) partitioned: bool,
+    /// Its rows tell the transaction that wrote them, as those of the server's own way of storing do.
+    #[serde(default)]
+    pub(super) tells_writer: bool,
     /// The names of the relations that hold its rows: its own, or those of its partitions.
     pub(super) parts: Vec<String>,
     pub(super) columns: Vec<Column>,
     /// The columns of the primary key, else of another key that cannot be null.
     pub(super) key: Option<Vec<String>>,
+    /// The columns of unique indexes that could be null, and are so in no row: as good as a key while that is so. Looked for
+    /// only where there is no other.
+    #[serde(default)]
+    pub(super) filled: Vec<Vec<String>>,
     /// Triggers of the table and its partitions: the relation, the trigger, `O`, `D`, `R` or `A`.
     pub(super) triggers: Vec<(Qualified, String, String)>,
     /// Rules upon inserting: name, and when they act.
@@ -112,6 +119,8 @@ enum Line {
 
 const SHAPE: &str = r"
 SELECT jsonb_build_object('is', 'table', 'at', jsonb_build_array(n.nspname, c.relname), 'partitioned', c.relkind = 'p',
+  'tells_writer', (SELECT coalesce(bool_and(p.relkind = 'r' AND m.amname = 'heap'), true) FROM pg_class p LEFT JOIN pg_am m ON m.oid = p.relam
+    WHERE (p.oid = c.oid OR p.oid IN (SELECT relid FROM pg_partition_tree(c.oid))) AND p.relkind <> 'p'),
   'name', CASE n.nspname WHEN 'public' THEN quote_ident(c.relname) ELSE format('%I.%I', n.nspname, c.relname) END,
   'parts', (SELECT jsonb_agg(CASE pn.nspname WHEN 'public' THEN quote_ident(p.relname) ELSE format('%I.%I', pn.nspname, p.relname) END)
     FROM pg_class p JOIN pg_namespace pn ON pn.oid = p.relnamespace WHERE p.oid = c.oid OR p.oid IN (SELECT relid FROM pg_partition_tree(c.oid))),
@@ -129,6 +138,11 @@ SELECT jsonb_build_object('is', 'table', 'at', jsonb_build_array(n.nspname, c.re
       ORDER BY i.indisprimary DESC, i.indimmediate DESC, i.indnkeyatts, i.indexrelid LIMIT 1) i,
     unnest(i.indkey) WITH ORDINALITY k (number, place) JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.number
     WHERE k.place <= i.indnkeyatts),
+  'filled', (SELECT coalesce(jsonb_agg(i.names ORDER BY i.many, i.indexrelid), '[]')
+    FROM (SELECT i.indexrelid, i.indnkeyatts AS many, (SELECT jsonb_agg(a.attname ORDER BY k.place)
+        FROM unnest(i.indkey) WITH ORDINALITY k (number, place) JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.number
+        WHERE k.place <= i.indnkeyatts) AS names
+      FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL) i),
   'triggers', (SELECT coalesce(jsonb_agg(jsonb_build_array(jsonb_build_array(rn.nspname, r.relname), g.tgname, g.tgenabled)
       ORDER BY r.oid <> c.oid, r.relname, g.tgname), '[]')
     FROM pg_trigger g JOIN pg_class r ON r.oid = g.tgrelid JOIN pg_namespace rn ON rn.oid = r.relnamespace
@@ -163,7 +177,10 @@ impl Shape {
         let mut shape = Self::default();
         for line in session.values(SHAPE)? {
             match line {
-                Line::Table(table) => {
+                Line::Table(mut table) => {
+                    if table.key.is_some() {
+                        table.filled.clear();
+                    }
                     shape.tables.insert(table.name.clone(), table);
                 }
                 Line::Reference(reference) => shape.references.push(reference),
@@ -173,11 +190,38 @@ impl Shape {
                 }
             }
         }
+        for table in shape.tables.values_mut() {
+            table.keep_filled(session)?;
+        }
         Ok(shape)
     }
 }
 
 impl Table {
+    /// Keeps those unique indexes in mind that are null in no row.
+    fn keep_filled(&mut self, session: &mut Session) -> Result<()> {
+        let mut filled = Vec::new();
+        for names in std::mem::take(&mut self.filled) {
+            let empty: Vec<String> = names.iter().map(|name| format!("{} IS NULL", ident(name))).collect();
+            let script = format!(
+                "SELECT to_jsonb(NOT EXISTS (SELECT FROM {} WHERE {}));",
+                self.source(),
+                empty.join(" OR ")
+            );
+            if session.values::<bool>(&script)? == [true] {
+                filled.push(names);
+            }
+        }
+        self.filled = filled;
+        Ok(())
+    }
+
+    /// Whether these columns are filled in every row.
+    pub(super) fn fills(&self, names: &[String]) -> bool {
+        let required = |name: &String| self.column(name).is_some_and(|column| column.required);
+        self.filled.iter().any(|filled| filled == names) || names.iter().all(required)
+    }
+
     pub(super) fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
     }

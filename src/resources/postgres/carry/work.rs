@@ -12,11 +12,12 @@ use super::account::{Account, Figures};
 use super::choice::{CarryOver, Intent};
 use super::compare::{Change, Depth, Pair};
 use super::export::{Export, Fate, stem};
-use super::insert::{Load, closing_circle, ending, opening};
+use super::insert::{Load, closing, ending, opening};
 use super::ledger::write_account;
 use super::order::Order;
+use super::release::{Release, Window};
 use super::rows::staged;
-use super::shape::{Reference, Shape, Table, sequences};
+use super::shape::{Shape, Table, sequences};
 use super::{READING, pairs};
 use crate::resources::Result;
 use crate::system::context::Context;
@@ -32,6 +33,9 @@ pub(super) struct Job<'a> {
     /// The one that gets them.
     pub(super) restored: &'a str,
     pub(super) wish: &'a CarryOver,
+    /// When deploy commands ran: what was written then is not carried, nor what a migration wrote. `None`: who asked has
+    /// seen what is in the tables.
+    pub(super) windows: Option<&'a [Window]>,
     /// Where what stays out is exported to; what is there is replaced.
     pub(super) directory: PathBuf,
     /// Called when the failed database is open for reading, before it is read.
@@ -55,6 +59,8 @@ struct Cargo {
     pair: Pair,
     figures: Figures,
     spool: Option<PathBuf>,
+    /// How many of them are in the spool.
+    staged: u64,
 }
 
 /// Does a job, and writes its account down.
@@ -72,9 +78,17 @@ pub(super) fn carry(reach: &Reach, job: &Job<'_>, cx: &Context) -> Result<Accoun
                 remarks: unknown_names(job.wish, &failed, &restored),
                 ..Account::default()
             };
+            let release = match job.windows {
+                Some(windows) => Release::of(left, &failed, windows)?,
+                None => Release::default(),
+            };
             let mut cargo = Vec::new();
             for pair in pairs(&failed, &restored) {
-                let taken = take(pair, job, left, right, &mut export, cx)?;
+                let refers = restored
+                    .references
+                    .iter()
+                    .any(|reference| reference.from == pair.name());
+                let taken = take((pair, refers), (job, &release), (left, right), &mut export, cx)?;
                 cargo.push(taken);
             }
             put(&mut cargo, &restored, right, &mut export)?;
@@ -110,12 +124,12 @@ fn unknown_names(wish: &CarryOver, failed: &Shape, restored: &Shape) -> Vec<Stri
         .collect()
 }
 
-/// Compares one table, exports what stays out, and spools what is to be carried.
+/// Compares one table, exports what stays out, and spools what is to be carried; also what should be and cannot, where it
+/// `refers` to rows that then have to stay out with it.
 fn take(
-    pair: Pair,
-    job: &Job<'_>,
-    left: &mut Session,
-    right: &mut Session,
+    (pair, refers): (Pair, bool),
+    (job, release): (&Job<'_>, &Release),
+    (left, right): (&mut Session, &mut Session),
     export: &mut Export,
     cx: &Context,
 ) -> Result<Cargo> {
@@ -131,9 +145,10 @@ fn take(
         .as_ref()
         .and_then(Table::birth)
         .map(|column| column.name.clone());
+    let mut spooled = 0_u64;
     let (mut seen, what) = (0_u64, format!("compare {}", pair.name()));
-    pair.compare(left, right, Depth::Rows, &mut |change, row| {
-        figures.count(change);
+    pair.compare(left, right, (Depth::Rows, release), &mut |change, row| {
+        figures.count(change, row);
         let values = row.values();
         seen += row.bytes();
         cx.progress(&what, seen, None);
@@ -142,15 +157,22 @@ fn take(
             let moment = at.and_then(|at| values.get(at)).cloned().flatten();
             figures.note_birth(moment.map(|moment| moment.chars().take(19).collect()), column);
         }
-        if change == Change::New && carries {
-            let line = staged(figures.new, &values);
-            if leaves_values {
-                export.row(&pair, Fate::Carried, values, None)?;
-            }
+        let is_barred = refers && figures.hindrance.is_some() && pair.restored.is_some() && !row.is_own;
+        if change == Change::New && (is_barred || (carries && !row.is_own)) {
+            spooled += 1;
+            let line = staged(spooled, &values);
             if spool.is_none() {
                 spool = Some(Staged::beside(&place)?);
             }
-            return spool.as_mut().map_or(Ok(()), |spool| Ok(spool.write(line.as_bytes())?));
+            if let Some(spool) = &mut spool {
+                spool.write(line.as_bytes())?;
+            }
+        }
+        if change == Change::New && carries && !row.is_own {
+            if leaves_values {
+                export.row(&pair, Fate::Carried, values, None)?;
+            }
+            return Ok(());
         }
         if change == Change::Gone {
             return if job.tells_gone {
@@ -174,7 +196,12 @@ fn take(
         }
         None => None,
     };
-    Ok(Cargo { pair, figures, spool })
+    Ok(Cargo {
+        pair,
+        figures,
+        spool,
+        staged: spooled,
+    })
 }
 
 /// Puts the spooled rows in, parents first; what does not fit is exported.
@@ -189,7 +216,8 @@ fn put(cargo: &mut [Cargo], restored: &Shape, session: &mut Session, export: &mu
                     number,
                     pair: &cargo.pair,
                     restored: cargo.pair.restored.as_ref()?,
-                    rows: cargo.figures.new,
+                    rows: cargo.staged,
+                    barred: cargo.figures.hindrance.as_deref(),
                 };
                 Some((load, cargo.spool.as_ref()?))
             })
@@ -204,22 +232,12 @@ fn put(cargo: &mut [Cargo], restored: &Shape, session: &mut Session, export: &mu
         }
         let loads: Vec<Load<'_>> = loads.into_iter().map(|(load, _)| load).collect();
         session.lines(&opening(&loads, &order, restored))?;
-        for group in &order.groups {
-            let members: Vec<&Load<'_>> = loads
-                .iter()
-                .filter(|load| group.contains(&load.restored.name))
-                .collect();
-            for load in &members {
+        for name in order.groups.iter().flatten() {
+            for load in loads.iter().filter(|load| &load.restored.name == name) {
                 session.lines(&load.putting())?;
             }
-            let inside: Vec<&Reference> = order
-                .circular
-                .iter()
-                .copied()
-                .filter(|r| group.contains(&r.from))
-                .collect();
-            session.lines(&closing_circle(&members, &inside, restored))?;
         }
+        session.lines(&closing(&loads, &order, restored))?;
         session.begin(&ending(&loads, &order, restored))?;
         while let Some(line) = session.line()? {
             if !line.is_empty() {
@@ -233,8 +251,8 @@ fn put(cargo: &mut [Cargo], restored: &Shape, session: &mut Session, export: &mu
 
 /// Books what was carried and what was refused.
 fn settle(cargo: &mut [Cargo], verdicts: Vec<Verdict>, export: &mut Export) -> Result<()> {
-    for cargo in cargo.iter_mut().filter(|cargo| cargo.spool.is_some()) {
-        cargo.figures.carried = cargo.figures.new;
+    for cargo in cargo.iter_mut().filter(|cargo| cargo.figures.carries) {
+        cargo.figures.carried = cargo.staged;
     }
     for Verdict { table, row, why } in verdicts {
         let Some(cargo) = cargo.get_mut(table) else { continue };

@@ -73,7 +73,11 @@ pub(super) fn by_scripts(going: &Going, before: &Books, reach: &Reach, wish: &Mi
     Ok(())
 }
 
-/// Lets the migration tool go back. It is told how far, and is not started where it is there already.
+/// How often a command is called at most; a tool that goes one step with each call is called as long as it gets nearer.
+const MOST_CALLS: usize = 1000;
+
+/// Lets the migration tool go back, by as many calls as it takes. It is told how far, and is not started where it is there
+/// already.
 pub(super) fn by_command(
     command: &[String],
     before: &Books,
@@ -82,25 +86,101 @@ pub(super) fn by_command(
     wish: &Migrations,
     cx: &Context,
 ) -> Result<()> {
-    let now = Books::read(reach, wish, cx)?;
-    if now.versions == before.versions {
-        return Ok(());
+    let mut last: Option<Books> = None;
+    for _ in 0..MOST_CALLS {
+        let now = Books::read(reach, wish, cx)?;
+        if now.tells_the_same(before) {
+            return Ok(());
+        }
+        if last.as_ref().is_some_and(|last| now.tells_the_same(last)) {
+            let what = format!(
+                "`down_command` ended well, and {} still tells of {}",
+                now.table,
+                now.versions.join(", ")
+            );
+            return Err(ResourceError::new(what));
+        }
+        if let Some(gone) = lost(before, &now) {
+            return Err(ResourceError::new(format!(
+                "`down_command` took back {gone}, which had run when the backup was made"
+            )));
+        }
+        for call in calls(command, before, &now, going) {
+            let call = cx
+                .announced
+                .iter()
+                .fold(call.directory(&cx.directory), |call, (name, value)| {
+                    call.env(name, value)
+                });
+            cx.output(&call)
+                .map_err(|error| ResourceError::because("`down_command` failed", error))?;
+        }
+        last = Some(now);
     }
-    let Some(call) = Call::of_words(command) else {
-        return Ok(());
-    };
-    let count = now.versions.len().saturating_sub(before.versions.len()).max(1);
-    let call = call
-        .directory(&cx.directory)
-        .env("GUARD_MIGRATIONS", going.versions.join(" "))
-        .env("GUARD_MIGRATIONS_COUNT", count.to_string())
-        .env("GUARD_MIGRATE_TO", before.newest().map_or("", String::as_str));
-    let call = cx
-        .announced
+    Err(ResourceError::new(format!(
+        "`down_command` was not done after {MOST_CALLS} calls"
+    )))
+}
+
+/// A migration that had run at the backup and is told no more; only the newest is ever told by some.
+pub(super) fn lost<'b>(before: &'b Books, now: &Books) -> Option<&'b String> {
+    if now.heads || now.newest_only {
+        return None;
+    }
+    before.versions.iter().find(|version| !now.versions.contains(version))
+}
+
+/// The calls of the command: one, or one for each application where its words ask for that.
+fn calls(command: &[String], before: &Books, now: &Books, going: &Going) -> Vec<Call> {
+    let newest_first: Vec<&String> = now
+        .versions
         .iter()
-        .fold(call, |call, (name, value)| call.env(name, value));
-    cx.output(&call).map(|_| ()).map_err(|error| {
-        ResourceError::because("`down_command` failed", error)
-            .with_hint("run it by hand until it succeeds, then `guard resume`")
-    })
+        .rev()
+        .filter(|version| !before.versions.contains(version))
+        .collect();
+    let count = if now.heads { 1 } else { newest_first.len().max(1) };
+    let to = if now.heads {
+        before.versions.join(" ")
+    } else {
+        before.newest().cloned().unwrap_or_default()
+    };
+    let call = |application: &str, to: &str| {
+        let words: Vec<String> = command
+            .iter()
+            .map(|word| {
+                word.replace("{app}", application)
+                    .replace("{to}", to)
+                    .replace("{count}", &count.to_string())
+            })
+            .collect();
+        let call = Call::of_words(&words)?;
+        Some(
+            call.env("GUARD_MIGRATIONS", going.versions.join(" "))
+                .env("GUARD_MIGRATIONS_COUNT", count.to_string())
+                .env("GUARD_MIGRATE_TO", to),
+        )
+    };
+    if !command.iter().any(|word| word.contains("{app}")) {
+        return call("", &to).into_iter().collect();
+    }
+    // Django's migrations belong to applications, and each is told how far back it goes.
+    let mut applications: Vec<&str> = Vec::new();
+    for version in newest_first {
+        let application = version
+            .split_once('.')
+            .map_or(version.as_str(), |(application, _)| application);
+        if !applications.contains(&application) {
+            applications.push(application);
+        }
+    }
+    let target = |application: &str| {
+        let of = |version: &&String| version.split_once('.').is_some_and(|(of, _)| of == application);
+        let last = before.versions.iter().rev().find(of);
+        last.and_then(|version| version.split_once('.'))
+            .map_or("zero", |(_, name)| name)
+    };
+    applications
+        .iter()
+        .filter_map(|application| call(application, target(application)))
+        .collect()
 }

@@ -19,7 +19,8 @@ use crate::model::section::Section;
 use crate::resources::{ResourceError, Result, Slot, Survey, rows};
 use crate::system::context::Context;
 use books::Books;
-pub(super) use steps::{carried, is, prepare, restore, undo};
+use steps::is_program;
+pub(super) use steps::{carried, is, outlook, prepare, restore, undo};
 
 /// The key under which an artifact tells which migrations had run.
 const KEY: &str = "migrations";
@@ -105,6 +106,13 @@ impl Migrations {
 pub(super) fn survey(of: &Postgres, wish: &Migrations, cx: &Context, survey: &mut Survey) -> Result<()> {
     let reach = Reach::open(of, cx)?;
     match Books::read(&reach, wish, cx) {
+        Ok(books) if wish.command.is_none() && is_program(&books) => survey.refuse(
+            format!(
+                "the migrations in {} are programs of their tool, and guard runs SQL scripts only",
+                books.table
+            ),
+            "set `down_command`, as in [\"alembic\", \"downgrade\", \"-1\"]",
+        ),
         Ok(books) => survey.fact(format!(
             "{} has {} migrations, the newest {}",
             books.table,

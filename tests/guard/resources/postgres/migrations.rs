@@ -62,6 +62,20 @@ impl Shop {
         Ok(sentences)
     }
 
+    fn program(&self, name: &str, text: &str) {
+        let path = self.scene.project().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+
+    /// What of the schema is not the backup's.
+    fn newly(&self, artifact: &Artifact) -> Vec<String> {
+        let now = self.resource.fingerprint(&self.scene.cx).unwrap();
+        let mut parts = now.differences(&artifact.fingerprint);
+        parts.retain(|part| part == "schema");
+        parts
+    }
+
     fn ask(&self, sql: &str) -> String {
         self.cluster.sql("shop", sql)
     }
@@ -146,7 +160,7 @@ fn newer_migrations_are_taken_back_newest_first_and_rows_stay() {
 #[test]
 fn golang_migrate_tells_only_its_newest_and_whether_it_is_dirty() {
     let books = "CREATE TABLE schema_migrations (version bigint PRIMARY KEY, dirty boolean NOT NULL); INSERT INTO schema_migrations VALUES (1, false);";
-    let shop = shop(&format!("{SCHEMA}{books}"), &[]);
+    let shop = shop(&format!("{SCHEMA}{books}"), &[("backup", text("schema"))]);
     for (name, sql) in [
         ("000001_users.down.sql", "DROP TABLE users;"),
         ("000002_mail.up.sql", "ALTER TABLE users ADD mail text;"),
@@ -199,11 +213,162 @@ fn a_command_takes_back_what_only_its_tool_knows() {
     // A command that does not do what it should is not believed.
     shop.ask("ALTER TABLE users ADD mail text; ALTER TABLE users ADD more text; INSERT INTO django_migrations (app, name) VALUES ('shop', '0002_mail');");
     let prepared = shop.prepare(&artifact).unwrap();
-    let error = shop.restore(&prepared, &artifact).expect_err("a column is left");
-    assert!(
-        error.what.contains("the schema of shop is not the backup's"),
-        "{error:?}"
+    shop.ask("INSERT INTO users VALUES (9, 'Edsger', 'e@x', 'x');");
+    let displaced = shop
+        .resource
+        .restore(&prepared, &artifact, &shop.slot, &shop.scene.cx)
+        .unwrap();
+    assert_eq!(
+        shop.newly(&artifact),
+        Vec::<String>::new(),
+        "it went back whole instead"
     );
+    assert_eq!(
+        shop.ask("SELECT string_agg(name, ',' ORDER BY id) FROM users"),
+        "Ada,Edsger"
+    );
+    let carried = shop.resource.carried(&displaced).expect("with the rows written since");
+    assert!(
+        carried.sentences[0].contains("carried 1 row over into users"),
+        "{carried:?}"
+    );
+    let again = shop
+        .resource
+        .restore(&prepared, &artifact, &shop.slot, &shop.scene.cx)
+        .unwrap();
+    assert_eq!(
+        again.details["aside"], displaced.details["aside"],
+        "a repeated restore finds it done"
+    );
+}
+
+#[test]
+fn alembics_one_row_goes_back_step_by_step_to_the_head_that_was() {
+    let books =
+        "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY); INSERT INTO alembic_version VALUES ('c1');
+        CREATE TABLE chain (at text, below text); INSERT INTO chain VALUES ('c1', NULL);";
+    let shop = shop(
+        &format!("{SCHEMA}{books}"),
+        &[("down_command", list(&["./down.sh", "-{count}"]))],
+    );
+    let down = format!(
+        "#!/bin/sh\n[ \"$1\" = -1 ] && echo \"$GUARD_MIGRATE_TO\" >> told && exec psql -qX -v ON_ERROR_STOP=1 '{}' -c \"UPDATE alembic_version SET version_num = (SELECT below FROM chain WHERE at = version_num)\" -c \"ALTER TABLE users DROP COLUMN IF EXISTS mail\"\n",
+        shop.cluster.url("shop")
+    );
+    shop.program("down.sh", &down);
+    let artifact = shop.capture();
+    let step = "UPDATE alembic_version SET version_num = 'a3'; INSERT INTO chain VALUES ('b2', 'c1'), ('a3', 'b2'); ALTER TABLE users ADD mail text;";
+    shop.ask(&format!("{step} INSERT INTO users VALUES (2, 'Grace', 'g@x');"));
+    let prepared = shop.prepare(&artifact).unwrap();
+    assert_eq!(prepared.work, Work::Changed(vec!["migration a3".to_owned()]));
+    shop.restore(&prepared, &artifact).unwrap();
+    assert_eq!(shop.ask("SELECT version_num FROM alembic_version"), "c1");
+    assert_eq!(
+        shop.ask("SELECT string_agg(name, ',' ORDER BY id) FROM users"),
+        "Ada,Grace"
+    );
+    let told = std::fs::read_to_string(shop.scene.project().join("told")).unwrap();
+    assert_eq!(told, "c1\nc1\n", "one call for each step, each told where it leads");
+}
+
+#[test]
+fn a_down_command_that_fails_leads_to_the_whole_database_and_who_registered_stays() {
+    let books = "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY); INSERT INTO alembic_version VALUES ('c1');";
+    for command in [&["false"][..], &["true"], &["./none-such"]] {
+        let shop = shop(&format!("{SCHEMA}{books}"), &[("down_command", list(command))]);
+        let artifact = shop.capture();
+        shop.ask("UPDATE alembic_version SET version_num = 'a3'; ALTER TABLE users ADD mail text;");
+        shop.ask("INSERT INTO users VALUES (2, 'Grace', 'g@x');");
+        let prepared = shop.prepare(&artifact).unwrap();
+        let displaced = shop
+            .resource
+            .restore(&prepared, &artifact, &shop.slot, &shop.scene.cx)
+            .unwrap();
+        assert_eq!(shop.newly(&artifact), Vec::<String>::new());
+        assert_eq!(shop.ask("SELECT version_num FROM alembic_version"), "c1", "{command:?}");
+        assert_eq!(
+            shop.ask("SELECT string_agg(name, ',' ORDER BY id) FROM users"),
+            "Ada,Grace"
+        );
+        assert!(shop.resource.holds_rows(&displaced), "{displaced:?}");
+        shop.resource.undo(&displaced, &shop.scene.cx).unwrap();
+        assert_eq!(shop.ask("SELECT version_num FROM alembic_version"), "a3");
+    }
+}
+
+#[test]
+fn django_goes_back_application_by_application_in_the_order_in_which_they_ran() {
+    let books = "CREATE TABLE django_migrations (id serial, app text, name text);
+        INSERT INTO django_migrations (app, name) VALUES ('shop', '0001_initial'), ('auth', '0001_initial'), ('auth', '0002_more');";
+    let shop = shop(
+        &format!("{SCHEMA}{books}"),
+        &[("down_command", list(&["./manage.py", "migrate", "{app}", "{to}"]))],
+    );
+    let manage = format!(
+        "#!/bin/sh\necho \"$*\" >> told\nn=$3; [ \"$n\" = zero ] && n=0000\nexec psql -qX -v ON_ERROR_STOP=1 '{}' -c \"DELETE FROM django_migrations WHERE app = '$2' AND name > '$n'\"\n",
+        shop.cluster.url("shop")
+    );
+    shop.program("manage.py", &manage);
+    let artifact = shop.capture();
+    shop.ask(
+        "INSERT INTO django_migrations (app, name) VALUES ('tax', '0001_initial'), ('shop', '0002_mail'), ('auth', '0003_x'), ('shop', '0003_tags');",
+    );
+    let prepared = shop.prepare(&artifact).unwrap();
+    let newest_first = ["shop.0003_tags", "auth.0003_x", "shop.0002_mail", "tax.0001_initial"];
+    let expected = newest_first.map(|version| format!("migration {version}")).to_vec();
+    assert_eq!(prepared.work, Work::Changed(expected));
+    shop.restore(&prepared, &artifact).unwrap();
+    let told = std::fs::read_to_string(shop.scene.project().join("told")).unwrap();
+    assert_eq!(
+        told,
+        "migrate shop 0001_initial\nmigrate auth 0002_more\nmigrate tax zero\n"
+    );
+}
+
+#[test]
+fn the_records_of_each_tool_are_read_as_it_writes_them() {
+    for (records, newer, told) in [
+        (
+            "CREATE TABLE flyway_schema_history (installed_rank int, version text, type text, success boolean);
+             INSERT INTO flyway_schema_history VALUES (1, '2.9', 'SQL', true);",
+            "INSERT INTO flyway_schema_history VALUES (2, '2.10', 'SQL', true), (3, NULL, 'SQL', true), (4, '3', 'SQL', true), (5, '3', 'UNDO_SQL', true);",
+            "2.10",
+        ),
+        (
+            "CREATE TABLE _prisma_migrations (id text, migration_name text, started_at timestamptz, finished_at timestamptz, rolled_back_at timestamptz);
+             INSERT INTO _prisma_migrations VALUES ('a', '20250101000000_init', '2025-01-01', '2025-01-01', NULL);",
+            "INSERT INTO _prisma_migrations VALUES ('b', '20250202000000_mail', '2025-02-02', '2025-02-02', NULL), ('c', '20250303000000_no', '2025-03-03', '2025-03-03', '2025-03-04');",
+            "20250202000000_mail",
+        ),
+        (
+            "CREATE TABLE schema_migrations (version varchar PRIMARY KEY); CREATE TABLE ar_internal_metadata (key varchar, value varchar);
+             INSERT INTO schema_migrations VALUES ('20250101');",
+            "INSERT INTO schema_migrations VALUES ('20250202')",
+            "20250202",
+        ),
+        (
+            "CREATE TABLE _sqlx_migrations (version bigint, success boolean); INSERT INTO _sqlx_migrations VALUES (9, true);",
+            "INSERT INTO _sqlx_migrations VALUES (10, true)",
+            "10",
+        ),
+        (
+            "CREATE TABLE \"__EFMigrationsHistory\" (\"MigrationId\" varchar, \"ProductVersion\" varchar); CREATE TABLE migrations (since date);
+             INSERT INTO \"__EFMigrationsHistory\" VALUES ('2025_a', '9');",
+            "INSERT INTO \"__EFMigrationsHistory\" VALUES ('2025_b', '9')",
+            "2025_b",
+        ),
+        (
+            "CREATE TABLE migrations (id serial, migration varchar, batch int); INSERT INTO migrations (migration) VALUES ('2025_z');",
+            "INSERT INTO migrations (migration) VALUES ('2025_a')",
+            "2025_a",
+        ),
+    ] {
+        let shop = shop(&format!("{SCHEMA}{records}"), &[("down_command", list(&["false"]))]);
+        let artifact = shop.capture();
+        shop.ask(newer);
+        let prepared = shop.prepare(&artifact).unwrap();
+        assert_eq!(prepared.work, Work::Changed(vec![format!("migration {told}")]), "{records}");
+    }
 }
 
 #[test]

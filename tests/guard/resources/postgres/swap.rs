@@ -240,12 +240,27 @@ fn fault_g14_the_price_is_told_and_the_policy_obeyed() {
     cluster.sql("shop", "DELETE FROM \"Odd schema\".\"or\"\"ders\" WHERE id > 38;");
     let left = prepare(DataRestore::Auto);
     assert!(matches!(left.work, Work::Left(_)), "only rows were written: {left:?}");
+    let stays = [
+        "12 rows of \"Odd schema\".\"or\"\"ders\" that were deleted since the backup stay deleted, as the rest is kept",
+        "keeps the changes to rows in events_1",
+        "keeps 3 rows in users that were written since the backup",
+    ];
+    assert_eq!(left.price[..3], stays);
+    assert_eq!(
+        resource.outlook(&artifact, DataRestore::Auto, &scene.cx).unwrap(),
+        left.price
+    );
     let price = [
         "brings back 12 rows in \"Odd schema\".\"or\"\"ders\"".to_owned(),
         format!("undoes changes to rows in events_1 since {since}"),
         format!("discards 3 rows in users since {since}"),
     ];
-    assert_eq!(left.price, price);
+    let told = resource.outlook(&artifact, DataRestore::Always, &scene.cx).unwrap();
+    assert_eq!(told[..3], price);
+    assert!(
+        told[3].contains("`guard salvage "),
+        "the way in which it is had again: {told:?}"
+    );
     assert_eq!(cluster.databases(), ["shop"], "what is left alone is not staged");
     assert!(prepare(DataRestore::Always).work.is_needed());
     cluster.sql("shop", "ALTER TABLE users ADD COLUMN email text;");
