@@ -18,10 +18,12 @@ pub(in crate::resources) const KIND: Kind = Kind {
 
 /// The keys: `url`, `endpoint` and `region`, where the objects are; `access_key_env` and `secret_key_env`, or
 /// `access_key_file` and `secret_key_file`, who asks; `service`, the Compose service of the server itself; `writers`, the
-/// services that write there.
+/// services that write there; `ca_file` and `proxy`, how the endpoint is reached.
 fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
     let url = section.required_text("url");
     let (endpoint, region) = (section.text("endpoint"), section.text("region"));
+    let ca_file = section.path("ca_file").map(|path| site.directory.join(path));
+    let proxy = section.text("proxy");
     let service = section.word("service");
     let writers = section.texts("writers").unwrap_or_default();
     let mut who = |part: &str, usual: &str| {
@@ -43,13 +45,26 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
         who("access_key", "AWS_ACCESS_KEY_ID"),
         who("secret_key", "AWS_SECRET_ACCESS_KEY"),
     );
-    let address = match Address::of(&url?, endpoint.as_deref(), region.as_deref()) {
+    let proxy = match proxy.as_deref().map(url::Url::parse) {
+        Some(Ok(proxy)) if matches!(proxy.scheme(), "http" | "https") => Some(proxy),
+        None => None,
+        _ => {
+            section.problem(
+                "proxy",
+                "it is no address of a proxy",
+                Some("http://HOST:PORT".to_owned()),
+            );
+            None
+        }
+    };
+    let mut address = match Address::of(&url?, endpoint.as_deref(), region.as_deref()) {
         Ok(address) => address,
         Err(why) => {
             section.problem("url", why, Some("s3://BUCKET/PREFIX, at `endpoint`".to_owned()));
             return None;
         }
     };
+    (address.ca_file, address.proxy) = (ca_file, proxy);
     Some(Box::new(Objects {
         name,
         address,

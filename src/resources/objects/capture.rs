@@ -1,5 +1,7 @@
 //! Copies objects into the backup: what an earlier copy knows by its mark is not read again.
 
+use std::io::{Cursor, Read};
+
 use super::reach::refused;
 use super::record::{Details, PutBack};
 use super::{KIND, Objects};
@@ -11,9 +13,11 @@ use crate::resources::volume::node::{Node, Shape};
 use crate::resources::volume::record::Details as Packed;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
-use crate::system::s3::Object;
+use crate::system::s3::{Bucket, Headers, Object};
 
 const LEVEL: i32 = 3;
+/// An object up to this length is read ahead into memory, beside others.
+const WHOLE: u64 = 16 * 1024 * 1024;
 /// How often an object that is written to while it is read is read again.
 const ATTEMPTS: usize = 4;
 /// In the index, the attribute that holds an object's mark; the others are its headers.
@@ -54,42 +58,107 @@ fn node(key: &str, object: &Object) -> Node {
     }
 }
 
+/// An object on its way into the copy.
+struct Came {
+    object: Object,
+    headers: Headers,
+    content: Box<dyn Read + Send>,
+}
+
 impl Objects {
+    /// An object as it is now, whole in memory or as it comes; `None`: it was removed since it was listed. One that is
+    /// replaced while it is asked for is asked for again, as it is then.
+    fn fetched(&self, bucket: &Bucket, object: &Object, whole: bool) -> Result<Option<Came>> {
+        let mut object = object.clone();
+        for _ in 0..ATTEMPTS {
+            if let Some((headers, mut content)) = bucket.open_object(&object).map_err(refused)? {
+                if !whole {
+                    let content = Box::new(content);
+                    return Ok(Some(Came {
+                        object,
+                        headers,
+                        content,
+                    }));
+                }
+                let mut bytes = Vec::new();
+                // One whose content breaks off is asked for again.
+                if content.read_to_end(&mut bytes).is_ok() && bytes.len() as u64 == object.size {
+                    let content = Box::new(Cursor::new(bytes));
+                    return Ok(Some(Came {
+                        object,
+                        headers,
+                        content,
+                    }));
+                }
+            }
+            match bucket.look(&object.key).map_err(refused)? {
+                Some(now) => object = now,
+                // Gone only where the listing agrees: what it names and the storage does not give would be missing.
+                None => return bucket.is_gone(&object.key).map(|()| None).map_err(refused),
+            }
+        }
+        let what = format!("{} is replaced or breaks off again and again", self.short(&object.key));
+        Err(ResourceError::new(what))
+    }
+
     /// Copies every object below the prefix.
     pub(super) fn copied(&self, slot: &Slot, cx: &Context) -> Result<Artifact> {
         let bucket = self.bucket(cx)?;
         let listed = self.live(&bucket)?;
         let mut taken: Vec<Object> = Vec::new();
-        let mut hand_over = |keeper: &mut chunks::Keeper<'_, '_>| {
-            for object in &listed {
-                let key = self.short(&object.key);
-                if keeper.offer(&node(key, object), &object.etag)? {
-                    taken.push(object.clone());
-                    continue;
-                }
-                // One that is replaced while it is asked for is asked for again, as it is then.
-                let mut current = Some(object.clone());
-                for attempt in 1.. {
-                    let Some(object) = current else { break };
-                    let Some((headers, mut content)) = bucket.open_object(&object).map_err(refused)? else {
-                        if attempt == ATTEMPTS {
-                            return Err(ResourceError::new(format!("{key} is replaced again and again")));
-                        }
-                        current = bucket.look(&object.key).map_err(refused)?;
-                        continue;
-                    };
-                    let mut node = node(key, &object);
-                    let bytes = |(name, value): (String, String)| (name, value.into_bytes());
-                    node.xattrs = headers.into_iter().map(bytes).collect();
-                    node.xattrs.push((MARK.to_owned(), object.etag.clone().into_bytes()));
-                    keeper
-                        .take(node, &object.etag, &mut content)
-                        .map_err(|error| ResourceError::because(format!("could not copy {key}"), error))?;
-                    taken.push(object);
-                    break;
-                }
+        // What an earlier copy knows by its mark is not asked for; all else comes side by side, and is taken in its order.
+        let known = match slot.earlier() {
+            Some((backup, artifact)) => {
+                Self::marks(artifact, &slot.beside(backup, &artifact.resource)).unwrap_or_default()
             }
-            Ok(())
+            None => std::collections::BTreeMap::new(),
+        };
+        let is_known = |object: &Object| {
+            known
+                .get(self.short(&object.key))
+                .is_some_and(|(size, mark)| *size == object.size && *mark == object.etag)
+        };
+        let ahead: Vec<&Object> = listed
+            .iter()
+            .filter(|object| object.size <= WHOLE && !is_known(object))
+            .collect();
+        let fetch = |object: &Object| self.fetched(&bucket, object, true);
+        let lost = || Err(ResourceError::new("a bug in guard: reading an object panicked"));
+        let mut hand_over = |keeper: &mut chunks::Keeper<'_, '_>| {
+            bucket.side_by_side(&fetch, &lost, |giver| {
+                let mut next = 0;
+                for object in &listed {
+                    while let Some(one) = ahead.get(next).filter(|one| giver.may_give(one.size)) {
+                        giver.give(*one, one.size);
+                        next += 1;
+                    }
+                    let is_ahead = object.size <= WHOLE && !is_known(object);
+                    let key = self.short(&object.key);
+                    let came = if is_ahead { giver.take()? } else { None };
+                    // One that was not there when it was asked for ahead is looked at again: it may have been replaced.
+                    if !is_ahead && keeper.offer(&node(key, object), &object.etag)? {
+                        taken.push(object.clone());
+                        continue;
+                    }
+                    let came = match came {
+                        Some(came) => Some(came),
+                        None => self.fetched(&bucket, object, false)?,
+                    };
+                    let Some(mut came) = came else { continue };
+                    let mut node = node(key, &came.object);
+                    let bytes = |(name, value): (String, String)| (name, value.into_bytes());
+                    node.xattrs = came.headers.into_iter().map(bytes).collect();
+                    node.xattrs
+                        .push((MARK.to_owned(), came.object.etag.clone().into_bytes()));
+                    if !is_ahead || !keeper.offer(&self::node(key, &came.object), &came.object.etag)? {
+                        keeper
+                            .take(node, &came.object.etag, &mut came.content)
+                            .map_err(|error| ResourceError::because(format!("could not copy {key}"), error))?;
+                    }
+                    taken.push(came.object);
+                }
+                Ok(())
+            })
         };
         let (copied, packed) = chunks::copy_marked(slot, LEVEL, &mut hand_over, cx)?;
         let stored = text::bytes(packed.stored);

@@ -13,10 +13,10 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 pub(super) use self::build::KIND;
-use self::reach::Who;
+use self::reach::{Who, refused};
 use self::record::{ASIDE, PutBack, Side, Spot, details};
 use super::volume::chunks;
-use super::{Resource, Result, Slot, Survey};
+use super::{Resource, ResourceError, Result, Slot, Survey};
 use crate::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::name::ResourceName;
@@ -58,6 +58,49 @@ impl Objects {
 
     fn now(&self, bucket: &Bucket, cx: &Context) -> Result<Fingerprint> {
         Ok(self.portrait(&self.live(bucket)?, &PutBack::read(&self.name, cx)?))
+    }
+
+    /// Does what a way back does, with an object of guard's own; and looks for uploads that broke off.
+    fn tried(&self, bucket: &Bucket, survey: &mut Survey, cx: &Context) -> Result<()> {
+        let now = cx.clock.now();
+        let name = format!("{}-{}", std::process::id(), now.format("%Y%m%dT%H%M%S%f"));
+        let key = |end: &str| format!("{}{ASIDE}check-{name}/{end}", self.address.prefix);
+        let (one, other) = (key("put"), key("copied"));
+        let text = name.clone();
+        let done = (|| {
+            bucket.put(&one, text.as_bytes(), false)?;
+            bucket.copy_object(&one, text.len() as u64, &other)?;
+            bucket.get(&other)
+        })();
+        // Removed whatever came of it; a removal that is refused is told.
+        let removed = bucket.remove_object(&one).and(bucket.remove_object(&other));
+        if done.map_err(refused)?.as_deref() != Some(text.as_bytes()) {
+            return Err(ResourceError::new(
+                "the storage gives back other bytes than were put there",
+            ));
+        }
+        removed.map_err(refused)?;
+        let mut unended = bucket
+            .unended(&self.address.prefix)
+            .map_err(refused)?
+            .unwrap_or_default();
+        // What somebody uploads just now is nobody's leaving.
+        let is_old = |begun: &str| {
+            let begun = chrono::DateTime::parse_from_rfc3339(begun);
+            begun.is_ok_and(|begun| now.signed_duration_since(begun) > chrono::TimeDelta::days(1))
+        };
+        unended.retain(|upload| upload.begun.as_deref().is_none_or(is_old));
+        if let Some(first) = unended.first() {
+            survey.warn(
+                format!(
+                    "{} in parts were begun and never ended, that of {} first; what they hold is paid for, and no listing of objects shows it",
+                    text::plural(unended.len() as u64, "upload"),
+                    capture::shown(&first.key)
+                ),
+                "where nobody uploads just now, end them with your own tools, or by a rule of the bucket that ends them after some days; guard ends its own",
+            );
+        }
+        Ok(())
     }
 
     fn nothing(&self) -> Displaced {
@@ -119,6 +162,15 @@ impl Resource for Objects {
             text::bytes(bytes)
         ));
         survey.copy_bytes = Some(bytes);
+        if !objects.is_empty() {
+            survey.fact("not kept: earlier versions, tags, access rules and times of objects");
+        }
+        if let Err(error) = self.bucket(cx).and_then(|bucket| self.tried(&bucket, &mut survey, cx)) {
+            survey.refuse(
+                cx.redaction.clean(&text::chain(&error)),
+                "a way back lists, reads, writes, copies and removes objects below the prefix, those of guard's own below `.guard-…`: let the credentials do that",
+            );
+        }
         if let Some(object) = objects.iter().find(|object| object.size > LARGEST) {
             survey.refuse(
                 format!(

@@ -11,7 +11,7 @@ use crate::model::artifact::Artifact;
 use crate::resources::volume::chunks;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
-use crate::system::s3::{Bucket, Object, RemoteError};
+use crate::system::s3::{Bucket, Object};
 
 /// What has to be exchanged so that the live objects become the copy.
 #[derive(Debug, Default)]
@@ -20,6 +20,16 @@ pub(super) struct Difference {
     pub(super) fetched: BTreeSet<String>,
     /// Keys that the copy does not know.
     pub(super) surplus: BTreeSet<String>,
+}
+
+/// An object of the copy on its way into the bucket.
+struct Job {
+    key: String,
+    /// What is live under its key, where it is as long.
+    known: Option<Object>,
+    headers: Vec<(String, String)>,
+    spool: std::fs::File,
+    size: u64,
 }
 
 /// How far two contents are the same.
@@ -47,10 +57,6 @@ fn fill(from: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-fn untold(error: RemoteError) -> io::Error {
-    io::Error::other(error)
-}
-
 impl Objects {
     /// Compares the live objects with the copy, and stages below `aside` what is to be fetched and is not there yet.
     ///
@@ -64,6 +70,7 @@ impl Objects {
         cx: &Context,
     ) -> Result<Difference> {
         let details = details(artifact)?;
+        Self::end_uploads(bucket, aside)?;
         let put_back = PutBack::read(&self.name, cx)?;
         let live = self.live(bucket)?;
         let by_key: BTreeMap<&str, &Object> = live.iter().map(|object| (self.short(&object.key), object)).collect();
@@ -79,48 +86,92 @@ impl Objects {
         };
         let mut done = 0;
         let what = format!("stage {}", self.name);
-        chunks::read_entries(artifact, slot, details.saved.entries, &mut |node, content| {
-            let key = key_of(&node.path);
-            let key =
-                key.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the index names what is no key"))?;
-            if cx.stop.is_asked() {
-                return Err(io::Error::new(io::ErrorKind::Interrupted, "guard was asked to stop"));
+        let put = |job: Job| -> Result<Option<(String, u64)>> {
+            // The same content may have another mark, as when it came in parts; its headers are taken to be as they were.
+            if let Some(object) = &job.known
+                && let Some((_, mut now)) = bucket.open_object(object).map_err(refused)?
+            {
+                let mut spool = &job.spool;
+                let compared = is_same(&mut spool, &mut now);
+                let unread = |error| ResourceError::because(format!("could not compare {}", shown(&job.key)), error);
+                if compared.map_err(unread)? {
+                    return Ok(None);
+                }
             }
-            difference.surplus.remove(&key);
-            let (mark, headers): (Vec<_>, Vec<_>) = node.xattrs.into_iter().partition(|(name, _)| name == MARK);
-            let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-            let mark = mark
-                .into_iter()
-                .map(|(_, bytes)| text(bytes))
-                .next()
-                .unwrap_or_default();
-            let known = by_key.get(key.as_str()).filter(|object| object.size == node.size);
-            if known.is_some_and(|object| put_back.meant(&key, &object.etag) == mark) {
-                return Ok(());
-            }
-            let is_staged = staged.get(key.as_str()) == Some(&node.size);
-            if !is_staged {
-                let mut spool = spooled(content, cx)?;
-                // The same content may have another mark, as when it came in parts; its headers are taken to be as they were.
-                if let Some(object) = known
-                    && let Some((_, mut now)) = bucket.open_object(object).map_err(untold)?
-                    && is_same(&mut spool, &mut now)?
-                {
+            bucket
+                .put_object(&format!("{place}{}", job.key), &job.headers, &job.spool, job.size)
+                .map_err(refused)?;
+            Ok(Some((job.key, job.size)))
+        };
+        let lost = || Err(ResourceError::new("a bug in guard: staging an object panicked"));
+        let staged = bucket.side_by_side(&put, &lost, |giver| {
+            let mut came = |difference: &mut Difference| -> io::Result<()> {
+                let put = giver
+                    .take()
+                    .map_err(|error| io::Error::other(crate::model::text::chain(&error)))?;
+                if let Some((key, size)) = put {
+                    done += size;
+                    cx.progress(&what, done, None);
+                    difference.fetched.insert(key);
+                }
+                Ok(())
+            };
+            let read = chunks::read_entries(artifact, slot, details.saved.entries, &mut |node, content| {
+                let key = key_of(&node.path);
+                let key =
+                    key.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the index names what is no key"))?;
+                if cx.stop.is_asked() {
+                    return Err(io::Error::new(io::ErrorKind::Interrupted, "guard was asked to stop"));
+                }
+                difference.surplus.remove(&key);
+                let (mark, headers): (Vec<_>, Vec<_>) = node.xattrs.into_iter().partition(|(name, _)| name == MARK);
+                let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+                let mark = mark
+                    .into_iter()
+                    .map(|(_, bytes)| text(bytes))
+                    .next()
+                    .unwrap_or_default();
+                let known = by_key.get(key.as_str()).filter(|object| object.size == node.size);
+                if known.is_some_and(|object| put_back.meant(&key, &object.etag) == mark) {
                     return Ok(());
                 }
-                let headers: Vec<(String, String)> =
-                    headers.into_iter().map(|(name, value)| (name, text(value))).collect();
-                bucket
-                    .put_object(&format!("{place}{key}"), &headers, &spool, node.size)
-                    .map_err(untold)?;
+                if staged.get(key.as_str()) == Some(&node.size) {
+                    difference.fetched.insert(key);
+                    return Ok(());
+                }
+                let job = Job {
+                    known: known.map(|object| (*object).clone()),
+                    headers: headers.into_iter().map(|(name, value)| (name, text(value))).collect(),
+                    spool: spooled(content, cx)?,
+                    size: node.size,
+                    key,
+                };
+                while !giver.may_give(job.size) {
+                    came(&mut difference)?;
+                }
+                let size = job.size;
+                giver.give(job, size);
+                Ok(())
+            });
+            read?;
+            while giver.is_on_the_way() {
+                came(&mut difference)?;
             }
-            done += node.size;
-            cx.progress(&what, done, None);
-            difference.fetched.insert(key);
-            Ok(())
-        })
-        .map_err(|error| ResourceError::because(format!("could not stage the objects of {}", self.name), error))?;
+            Ok::<(), ResourceError>(())
+        });
+        staged.map_err(|error| ResourceError {
+            copy_is_bad: error.copy_is_bad,
+            ..ResourceError::because(format!("could not stage the objects of {}", self.name), error)
+        })?;
         Ok(difference)
+    }
+
+    /// Ends uploads in parts below a prefix of guard's own that a cut left: no listing of objects shows them.
+    pub(super) fn end_uploads(bucket: &Bucket, aside: &str) -> Result<()> {
+        for upload in bucket.unended(aside).map_err(refused)?.unwrap_or_default() {
+            bucket.end_upload(&upload.key, &upload.id).map_err(refused)?;
+        }
+        Ok(())
     }
 }
 

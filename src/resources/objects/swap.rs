@@ -4,7 +4,6 @@
 //! live. One that is live by that mark still has not been exchanged; it is copied aside before anything takes its place.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +18,6 @@ use crate::system::s3::{Bucket, Object};
 
 /// The record's name below the prefix aside.
 const PLAN: &str = "plan.json";
-/// So many objects are exchanged side by side.
-const HANDS: usize = 8;
 
 /// What is written down in the bucket.
 #[derive(Debug, Serialize, Deserialize)]
@@ -69,20 +66,20 @@ fn write(bucket: &Bucket, aside: &str, plan: &Plan) -> Result<()> {
     written.map(drop).map_err(refused)
 }
 
-/// Does something for all items, some side by side; the first failure is told.
-fn each<T: Sync>(items: &[T], act: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
-    let next = AtomicUsize::new(0);
-    let work = || -> Result<()> {
-        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-            act(item)?;
+/// Does something for all items, some side by side; the first failure is told, and the rest is not begun.
+fn each<T: Sync>(bucket: &Bucket, items: &[T], act: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
+    let lost = || Err(ResourceError::new("a bug in guard: exchanging an object panicked"));
+    bucket.side_by_side(&|item: &T| act(item), &lost, |giver| {
+        for item in items {
+            while !giver.may_give(0) {
+                giver.take()?;
+            }
+            giver.give(item, 0);
+        }
+        while giver.is_on_the_way() {
+            giver.take()?;
         }
         Ok(())
-    };
-    std::thread::scope(|scope| {
-        let hands: Vec<_> = (0..HANDS.min(items.len())).map(|_| scope.spawn(work)).collect();
-        let lost = |_| Err(ResourceError::new("a bug in guard: exchanging an object panicked"));
-        let done = hands.into_iter().map(|hand| hand.join().unwrap_or_else(lost));
-        done.collect::<Vec<_>>().into_iter().collect()
     })
 }
 
@@ -140,7 +137,7 @@ impl Objects {
 
     fn exchange(&self, bucket: &Bucket, aside: &str, plan: &mut Plan) -> Result<()> {
         let (to, other) = (plan.to, plan.to.other());
-        each(&plan.items, |item| {
+        each(bucket, &plan.items, |item| {
             let key = format!("{}{}", self.address.prefix, item.key);
             let lies = |side: Side| format!("{aside}{}/{}", side.word(), item.key);
             let now = bucket.look(&key).map_err(refused)?;
@@ -210,8 +207,11 @@ impl Objects {
         }
         // The record goes first: what is left then is nobody's state.
         bucket.remove_object(&format!("{aside}{PLAN}")).map_err(refused)?;
+        Self::end_uploads(bucket, aside)?;
         let left = bucket.list(aside).map_err(refused)?;
-        each(&left, |object| bucket.remove_object(&object.key).map_err(refused))
+        each(bucket, &left, |object| {
+            bucket.remove_object(&object.key).map_err(refused)
+        })
     }
 
     pub(super) fn aside_shown(&self, aside: &str) -> String {

@@ -88,7 +88,7 @@ impl Store {
                 let mut begun = |id: &str| noted = self.note_upload(&key, Some(id));
                 remote
                     .bucket
-                    .put_parts(&key, &file, entry.bytes, part, known.as_deref(), &[], &mut begun)?;
+                    .put_parts(&key, &file, entry.bytes, part, known.as_deref(), &[], false, &mut begun)?;
                 noted?;
                 self.note_upload(&key, None)?;
             }

@@ -58,6 +58,40 @@ fn decoded(name: &str) -> std::result::Result<String, String> {
         .map_err(|_| format!("{name:?} is a key that is not UTF-8"))
 }
 
+/// `ListMultipartUploadsResult`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(super) struct Uploads {
+    pub(super) upload: Vec<Upload>,
+    pub(super) is_truncated: bool,
+    pub(super) next_key_marker: Option<String>,
+    pub(super) next_upload_id_marker: Option<String>,
+    encoding_type: Option<String>,
+}
+
+/// An upload in parts that is not ended.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Upload {
+    pub(super) key: String,
+    pub(super) upload_id: String,
+    #[serde(default)]
+    pub(super) initiated: Option<String>,
+}
+
+impl Uploads {
+    /// Reads a page.
+    pub(super) fn read(text: &[u8]) -> std::result::Result<Self, String> {
+        let mut page: Self = xml(text)?;
+        if page.encoding_type.as_deref() == Some("url") {
+            for upload in &mut page.upload {
+                upload.key = decoded(&upload.key)?;
+            }
+        }
+        Ok(page)
+    }
+}
+
 /// `InitiateMultipartUploadResult`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]

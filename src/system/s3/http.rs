@@ -5,7 +5,8 @@ use std::time::Duration;
 use reqwest::{Client, Response, StatusCode};
 use tokio::runtime::Handle;
 
-use super::answers::{Complaint, xml};
+use super::answers::{Complaint, is_error, xml};
+use super::lanes::Lanes;
 use super::sign::{self, Credentials, Request};
 use super::{RemoteError, Result};
 use crate::system::context::Context;
@@ -13,6 +14,8 @@ use crate::system::disk::sha256_hex;
 
 /// What a body is taken to need at least, in bytes for a second.
 const SLOWEST: u64 = 100_000;
+/// What a storage says that is asked too much.
+const SLOW: [&str; 3] = ["503", "429", "SlowDown"];
 /// No answer that is text is longer.
 pub(super) const LONGEST: u64 = 64 * 1024 * 1024;
 
@@ -29,6 +32,8 @@ pub struct Bucket {
     pub(super) patience: Patience,
     /// When it ends, by the clock that only goes forward.
     pub(super) until: Option<Duration>,
+    /// How many requests it bears at once.
+    pub(super) lanes: Lanes,
 }
 
 /// How long a storage is waited for.
@@ -73,6 +78,8 @@ pub(super) struct Ask<'a> {
     pub(super) headers: Vec<(&'a str, String)>,
     /// Bytes that the answer may have, for its deadline.
     pub(super) expects: u64,
+    /// Whether the storage begins its answer before it has done the work, and may tell an error in it that says 200.
+    pub(super) answers_early: bool,
 }
 
 /// An answer, read whole.
@@ -146,9 +153,22 @@ impl Bucket {
                 return Err(RemoteError::new(format!("could not {what}"), why));
             }
             match once() {
-                Ok(value) => return Ok(value),
+                Ok(value) => {
+                    self.lanes.well();
+                    return Ok(value);
+                }
                 Err((why, may_pass)) => {
-                    if !may_pass || tries >= self.patience.tries || self.cx.stop.is_asked() {
+                    let is_slow = may_pass && SLOW.iter().any(|word| why.contains(word));
+                    if is_slow {
+                        self.lanes.slow_down();
+                    }
+                    // One that is only asked too much gets more time.
+                    let most = if is_slow && self.patience.whole.is_none() {
+                        self.patience.tries * 3
+                    } else {
+                        self.patience.tries
+                    };
+                    if !may_pass || tries >= most || self.cx.stop.is_asked() {
                         return Err(RemoteError::new(
                             format!("could not {what}"),
                             self.cx.redaction.clean(&why),
@@ -182,6 +202,9 @@ impl Bucket {
                         status,
                         StatusCode::NOT_FOUND | StatusCode::PRECONDITION_FAILED | StatusCode::CONFLICT
                     );
+                if ask.answers_early && status.is_success() && is_error(&text) {
+                    return Err((complaint(status, &text), true));
+                }
                 if is_fine {
                     return Ok(Answer { status, etag, text });
                 }

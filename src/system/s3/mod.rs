@@ -3,6 +3,7 @@
 mod answers;
 mod bucket;
 mod http;
+mod lanes;
 mod objects;
 mod parts;
 mod sign;
@@ -10,7 +11,9 @@ mod sign;
 use tokio::runtime::Handle;
 
 pub use self::http::{Bucket, Patience};
+pub use self::lanes::Giver;
 pub use self::objects::{Headers, Object, Source};
+pub use self::parts::Unended;
 pub use self::sign::Credentials;
 use super::context::Context;
 use super::disk::DiskError;
@@ -54,6 +57,10 @@ pub struct Address {
     pub endpoint: url::Url,
     /// The region, which is part of a signature.
     pub region: String,
+    /// A file with further certificate authorities, in PEM.
+    pub ca_file: Option<std::path::PathBuf>,
+    /// The proxy through which it is asked: `http://host:3128`.
+    pub proxy: Option<url::Url>,
 }
 
 impl Address {
@@ -87,6 +94,8 @@ impl Address {
             },
             endpoint,
             region,
+            ca_file: None,
+            proxy: None,
         })
     }
 }
@@ -107,6 +116,17 @@ impl Bucket {
         if address.endpoint.scheme() == "http" {
             // Without TLS there is nothing to trust, and a host without a certificate store can still ask.
             builder = builder.tls_certs_only(std::iter::empty());
+        } else if let Some(path) = &address.ca_file {
+            let unusable = |why: String| RemoteError::new(format!("could not use {}", path.display()), why);
+            let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+            let authorities = reqwest::Certificate::from_pem_bundle(&pem)
+                .map_err(|_| unusable("it holds no certificate in PEM".to_owned()))?;
+            builder = builder.tls_certs_merge(authorities);
+        }
+        if let Some(proxy) = &address.proxy {
+            let proxy = reqwest::Proxy::all(proxy.as_str())
+                .map_err(|error| RemoteError::new("could not use the proxy", error.to_string()))?;
+            builder = builder.proxy(proxy);
         }
         let client = builder
             .build()
@@ -121,7 +141,19 @@ impl Bucket {
             cx: cx.clone(),
             patience: Patience::ASKED,
             until: None,
+            lanes: lanes::Lanes::default(),
         })
+    }
+
+    /// Lets `give` hand out work that `act` does side by side, each piece by requests of its own, in as many lanes as this
+    /// storage bears; what comes of it is taken in the order in which it was given. `lost` stands for what a bug took.
+    pub fn side_by_side<J: Send, T: Send, R>(
+        &self,
+        act: &(dyn Fn(J) -> T + Sync),
+        lost: &dyn Fn() -> T,
+        give: impl FnOnce(&Giver<'_, J, T>) -> R,
+    ) -> R {
+        lanes::side_by_side(&self.lanes, act, lost, give)
     }
 
     /// The same, which is waited for so long, from now on.

@@ -7,7 +7,6 @@ use std::io::{self, Read};
 use reqwest::{Response, StatusCode};
 use tokio::runtime::Handle;
 
-use super::answers::is_error;
 use super::http::{Ask, Bucket, complaint, told};
 use super::{RemoteError, Result, sign};
 
@@ -90,13 +89,39 @@ impl Bucket {
         for object in found {
             if object.etag.is_empty() {
                 // One that is gone by now is passed over, as if it had gone before.
-                marked.extend(self.look(&object.key)?);
+                let looked = self.look(&object.key)?;
+                if looked.is_none() {
+                    self.is_gone(&object.key)?;
+                }
+                marked.extend(looked);
             } else {
                 marked.push(object);
             }
         }
         marked.sort_by(|one, other| one.key.cmp(&other.key));
         Ok(marked)
+    }
+
+    /// Makes sure that an object which the storage did not give is one that is not there: a listing that still names it says
+    /// otherwise.
+    ///
+    /// # Errors
+    /// It is listed, and again not given.
+    pub fn is_gone(&self, key: &str) -> Result<()> {
+        for wait in [200, 1000] {
+            let mut is_listed = false;
+            self.pages(&[("prefix", key)], &mut |page| {
+                is_listed |= page.contents.iter().any(|entry| entry.key == key);
+            })?;
+            if !is_listed {
+                return Ok(());
+            }
+            self.cx.clock.sleep(std::time::Duration::from_millis(wait));
+        }
+        Err(RemoteError::new(
+            format!("could not read {key}"),
+            "the storage lists it, and answers that it is not there when it is asked for it",
+        ))
     }
 
     /// What an object is known by; `None`: there is none.
@@ -178,7 +203,7 @@ impl Bucket {
         use std::os::unix::fs::FileExt;
         if size > PART {
             let part = PART.max(size.div_ceil(PARTS));
-            return self.put_parts(key, file, size, part, None, headers, &mut |_| {});
+            return self.put_parts(key, file, size, part, None, headers, true, &mut |_| {});
         }
         let what = format!("write {key}");
         let mut body = vec![0; usize::try_from(size).unwrap_or_default()];
@@ -216,11 +241,12 @@ impl Bucket {
             key: to,
             expects: size,
             headers: vec![("x-amz-copy-source", source)],
+            // A copy that fails after it began is told in an answer that says 200.
+            answers_early: true,
             ..Ask::default()
         };
         let answer = self.answer(&what, &ask)?;
-        // A copy that fails after it began is told in an answer that says 200.
-        if answer.status.is_success() && !is_error(&answer.text) {
+        if answer.status.is_success() {
             return Ok(());
         }
         Err(RemoteError::new(

@@ -3,12 +3,13 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use super::answers::{Begun, Parts, is_error, read, xml};
-use super::http::{Ask, Bucket, complaint};
+use super::answers::{Begun, Parts, Uploads, read, xml};
+use super::http::{Answer, Ask, Bucket, complaint};
 use super::{RemoteError, Result};
 
 impl Bucket {
-    /// Puts a large file in parts, with these headers; an upload that was cut off goes on where it was.
+    /// Puts a large file in parts, with these headers; an upload that was cut off goes on where it was. `ends`: one that fails
+    /// is ended, since nobody keeps its id.
     #[expect(clippy::too_many_arguments, reason = "each is a thing of its own")]
     pub(crate) fn put_parts(
         &self,
@@ -18,6 +19,7 @@ impl Bucket {
         part: u64,
         known: Option<&str>,
         headers: &[(String, String)],
+        ends: bool,
         begun: &mut dyn FnMut(&str),
     ) -> Result<()> {
         let what = format!("write {key}");
@@ -57,42 +59,75 @@ impl Bucket {
             read::<Begun>(&what, &answer.text)?.upload_id
         };
         begun(&id);
+        let done = self.parts_of(key, file, (length, part), &id, there);
+        // One that nobody goes on with is ended: its parts are paid for, and no listing of objects shows them.
+        if done.is_err() && ends {
+            let _kept_for_the_next_try = self.end_upload(key, &id);
+        }
+        done
+    }
+
+    /// Puts the parts that are not there yet, some side by side, and makes the object of them.
+    fn parts_of(
+        &self,
+        key: &str,
+        file: &File,
+        (length, part): (u64, u64),
+        id: &str,
+        there: Option<Answer>,
+    ) -> Result<()> {
+        let what = format!("write {key}");
+        let failed = |why: String| RemoteError::new(format!("could not {what}"), why);
         // A list that cannot be read is none: then all parts are put again.
         let there: Parts = there.and_then(|answer| xml(&answer.text).ok()).unwrap_or_default();
-        let mut etags = Vec::new();
-        for number in 1..=length.div_ceil(part) {
+        let stopped = || failed("guard was asked to stop".to_owned());
+        let put = |number: u64| -> Result<(u64, String)> {
             let from = (number - 1) * part;
             let count = part.min(length - from);
             if let Some(etag) = there.held(number, count) {
-                etags.push((number, etag.to_owned()));
-                continue;
+                return Ok((number, etag.to_owned()));
             }
             if self.cx.stop.is_asked() {
-                return Err(RemoteError::new(format!("could not {what}"), "guard was asked to stop"));
+                return Err(stopped());
             }
             let mut body = vec![0; usize::try_from(count).unwrap_or_default()];
             file.read_exact_at(&mut body, from)
-                .map_err(|error| RemoteError::new(format!("could not {what}"), error.to_string()))?;
-            let query = vec![("partNumber", number.to_string()), ("uploadId", id.clone())];
+                .map_err(|error| failed(error.to_string()))?;
             let answer = self.answer(
                 &what,
                 &Ask {
                     method: "PUT",
                     key,
-                    query,
+                    query: vec![("partNumber", number.to_string()), ("uploadId", id.to_owned())],
                     body: &body,
                     ..Ask::default()
                 },
             )?;
             let etag = answer.etag.filter(|_| answer.status.is_success());
-            etags.push((
-                number,
-                etag.ok_or_else(|| {
-                    RemoteError::new(format!("could not {what}"), complaint(answer.status, &answer.text))
-                })?,
-            ));
-            self.cx.progress(&format!("copy {key}"), from + count, Some(length));
-        }
+            etag.map(|etag| (number, etag))
+                .ok_or_else(|| failed(complaint(answer.status, &answer.text)))
+        };
+        let lost = || Err(failed("a bug in guard: putting a part panicked".to_owned()));
+        let etags = self.side_by_side(&put, &lost, |giver| {
+            let mut etags: Vec<(u64, String)> = Vec::new();
+            let take = |etags: &mut Vec<_>| {
+                let (number, etag) = giver.take()?;
+                etags.push((number, etag));
+                self.cx
+                    .progress(&format!("copy {key}"), (number * part).min(length), Some(length));
+                Ok::<_, RemoteError>(())
+            };
+            for number in 1..=length.div_ceil(part) {
+                while !giver.may_give(part) {
+                    take(&mut etags)?;
+                }
+                giver.give(number, part);
+            }
+            while giver.is_on_the_way() {
+                take(&mut etags)?;
+            }
+            Ok::<_, RemoteError>(etags)
+        })?;
         let parts = etags.iter().map(|(number, etag)| {
             let etag = quick_xml::escape::escape(etag);
             format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>")
@@ -104,18 +139,102 @@ impl Bucket {
         let ask = Ask {
             method: "POST",
             key,
-            query: uploads(&id),
+            query: vec![("uploadId", id.to_owned())],
             body: body.as_bytes(),
+            answers_early: true,
             ..Ask::default()
         };
         let answer = self.answer(&what, &ask)?;
-        if answer.status.is_success() && !is_error(&answer.text) {
-            Ok(())
-        } else {
-            Err(RemoteError::new(
-                format!("could not {what}"),
-                complaint(answer.status, &answer.text),
-            ))
+        if answer.status.is_success() {
+            return Ok(());
+        }
+        // Done by a try whose answer did not arrive.
+        if answer.status == reqwest::StatusCode::NOT_FOUND && self.length(key)? == Some(length) {
+            return Ok(());
+        }
+        Err(failed(complaint(answer.status, &answer.text)))
+    }
+
+    /// Ends an upload in parts that is not to become an object; one that is not there is fine.
+    ///
+    /// # Errors
+    /// The storage refuses.
+    pub fn end_upload(&self, key: &str, id: &str) -> Result<()> {
+        let what = format!("end an upload of {key}");
+        let ask = Ask {
+            method: "DELETE",
+            key,
+            query: vec![("uploadId", id.to_owned())],
+            ..Ask::default()
+        };
+        let answer = self.answer(&what, &ask)?;
+        if answer.status.is_success() || answer.status == reqwest::StatusCode::NOT_FOUND {
+            return Ok(());
+        }
+        Err(RemoteError::new(
+            format!("could not {what}"),
+            complaint(answer.status, &answer.text),
+        ))
+    }
+
+    /// Uploads in parts below a prefix that are not ended: the key, the upload, and when it began as the storage tells it.
+    /// `None`: this storage does not tell.
+    ///
+    /// # Errors
+    /// The storage cannot be asked.
+    pub fn unended(&self, prefix: &str) -> Result<Option<Vec<Unended>>> {
+        let what = format!("list uploads in {}", self.name);
+        let mut found = Vec::new();
+        let mut next: Option<(String, String)> = None;
+        loop {
+            let mut query = vec![
+                ("uploads", String::new()),
+                ("prefix", prefix.to_owned()),
+                ("encoding-type", "url".to_owned()),
+            ];
+            if let Some((key, id)) = next.take() {
+                query.extend([("key-marker", key), ("upload-id-marker", id)]);
+            }
+            let ask = Ask {
+                method: "GET",
+                query,
+                expects: super::http::LONGEST,
+                ..Ask::default()
+            };
+            // Several servers have no such list, each with an error of its own.
+            let Ok(answer) = self.answer(&what, &ask) else {
+                return Ok(None);
+            };
+            if !answer.status.is_success() {
+                return Ok(None);
+            }
+            let Ok(page) = Uploads::read(&answer.text) else {
+                return Ok(None);
+            };
+            let uploads = page.upload.into_iter().filter(|upload| upload.key.starts_with(prefix));
+            found.extend(uploads.map(|upload| Unended {
+                key: upload.key,
+                id: upload.upload_id,
+                begun: upload.initiated,
+            }));
+            next = page
+                .next_key_marker
+                .filter(|_| page.is_truncated)
+                .map(|key| (key, page.next_upload_id_marker.unwrap_or_default()));
+            if next.is_none() {
+                return Ok(Some(found));
+            }
         }
     }
+}
+
+/// An upload in parts that is not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unended {
+    /// The key that it would have.
+    pub key: String,
+    /// The storage's own id of it.
+    pub id: String,
+    /// When it began, as the storage writes it.
+    pub begun: Option<String>,
 }

@@ -1,8 +1,10 @@
 //! Objects of a real S3 server, copied and put back through it.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use guard::model::artifact::{Artifact, Live, Work};
 use guard::model::policy::DataRestore;
@@ -303,4 +305,189 @@ fn a_storage_that_does_not_answer_and_missing_credentials_are_named_without_a_se
     ];
     let problems = try_build("s3", &bucket.scene.project(), None, &wrong).err().unwrap();
     assert_eq!(problems.len(), 2, "{problems:?}");
+}
+
+/// A storage that answers as `answer` says by method and target, and notes what it was asked; no real one can be made to lie.
+fn lying(answer: impl Fn(&str, &str, usize) -> (u16, String) + Send + 'static) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let noted = Arc::clone(&asked);
+    let answer = Arc::new(Mutex::new(answer));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (noted, answer) = (Arc::clone(&noted), Arc::clone(&answer));
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(stream.unwrap());
+                let mut first = String::new();
+                while reader.read_line(&mut first).is_ok_and(|count| count > 0) {
+                    let mut length = 0;
+                    loop {
+                        let mut line = String::new();
+                        reader.read_line(&mut line).unwrap();
+                        let line = line.trim().to_lowercase();
+                        if let Some(said) = line.strip_prefix("content-length:") {
+                            length = said.trim().parse().unwrap();
+                        }
+                        if line.is_empty() {
+                            break;
+                        }
+                    }
+                    std::io::copy(&mut (&mut reader).take(length), &mut std::io::sink()).unwrap();
+                    let words: Vec<&str> = first.split(' ').collect();
+                    let ask = format!("{} {}", words[0], words[1]);
+                    let times = {
+                        let mut noted = noted.lock().unwrap();
+                        noted.push(ask.clone());
+                        noted.iter().filter(|known| **known == ask).count()
+                    };
+                    let (code, body) = answer.lock().unwrap()(words[0], words[1], times);
+                    let head = format!(
+                        "HTTP/1.1 {code} Said\r\nETag: \"mark\"\r\nContent-Length: {}\r\n\r\n",
+                        body.len()
+                    );
+                    let body = if words[0] == "HEAD" { "" } else { &body };
+                    reader.get_mut().write_all(format!("{head}{body}").as_bytes()).unwrap();
+                    first.clear();
+                }
+            });
+        }
+    });
+    (port, asked)
+}
+
+/// The bucket of such a storage, asked directly.
+fn directly(port: u16, runtime: &tokio::runtime::Runtime, scene: &Scene) -> guard::system::s3::Bucket {
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let address = guard::system::s3::Address::of("s3://shop/up", Some(&endpoint), None).unwrap();
+    let who = guard::system::s3::Credentials {
+        access_key: WHO.to_owned(),
+        secret_key: guard::model::secret::Secret::new(SECRET),
+        session_token: None,
+    };
+    guard::system::s3::Bucket::open(&address, who, runtime.handle().clone(), &scene.cx).unwrap()
+}
+
+#[test]
+fn an_object_that_is_listed_and_not_given_fails_the_backup_and_is_named() {
+    let mut bucket = Bucket::new();
+    let (port, _) = lying(|_, target, _| {
+        if target.contains("list-type") {
+            let entry = "<Contents><Key>up/a+b</Key><Size>3</Size><ETag>mark</ETag></Contents>";
+            return (200, format!("<ListBucketResult>{entry}</ListBucketResult>"));
+        }
+        (404, "<Error><Code>NoSuchKey</Code></Error>".to_owned())
+    });
+    let keys = [
+        ("url", text("s3://shop/up")),
+        ("endpoint", text(&format!("http://127.0.0.1:{port}"))),
+        ("access_key_env", text("SHOP_KEY")),
+        ("secret_key_env", text("SHOP_SECRET")),
+    ];
+    bucket.resource = build("s3", &bucket.scene.project(), None, &keys);
+    let slot = bucket.slot(1);
+    let error = bucket.resource.capture(&slot, &bucket.scene.cx).expect_err("not whole");
+    assert!(error.to_string().contains("up/a+b"), "{error}");
+}
+
+#[test]
+fn an_upload_that_breaks_off_is_ended() {
+    let scene = Scene::new();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (port, asked) = lying(|method, target, _| match method {
+        "POST" => (200, "<R><UploadId>one</UploadId></R>".to_owned()),
+        "PUT" if target.contains("partNumber=2") => (500, String::new()),
+        _ => (200, String::new()),
+    });
+    let bucket = directly(port, &runtime, &scene);
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(40_000_000).unwrap();
+    bucket
+        .put_object("up/big", &[], &file, 40_000_000)
+        .expect_err("a part is refused");
+    let asked = asked.lock().unwrap();
+    assert_eq!(
+        asked.iter().filter(|ask| ask.starts_with("POST")).count(),
+        1,
+        "{asked:?}"
+    );
+    assert!(
+        asked.contains(&"DELETE /shop/up/big?uploadId=one".to_owned()),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn an_error_in_an_answer_that_says_200_is_tried_again() {
+    let scene = Scene::new();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (port, asked) = lying(|_, _, times| {
+        if times == 1 {
+            (200, "<Error><Code>InternalError</Code></Error>".to_owned())
+        } else {
+            (200, "<CopyObjectResult/>".to_owned())
+        }
+    });
+    directly(port, &runtime, &scene).copy_object("up/a", 1, "up/b").unwrap();
+    assert_eq!(asked.lock().unwrap().len(), 2);
+}
+
+#[test]
+fn check_tries_what_a_way_back_does_and_leaves_nothing() {
+    let bucket = Bucket::new();
+    let before = bucket.files();
+    let survey = bucket.resource.survey(&bucket.scene.cx);
+    assert!(survey.obstacles.iter().all(|one| !one.refuses), "{survey:?}");
+    let left = bucket
+        .storage
+        .ask("GET", "shop?list-type=2&prefix=objects%2F.guard-", &[], None);
+    assert!(!left.contains("<Key>"), "{left}");
+    assert_eq!(bucket.files(), before);
+}
+
+#[test]
+fn a_large_object_comes_back_in_parts() {
+    let bucket = Bucket::new();
+    let content: Vec<u8> = (0..40_000_000_u32)
+        .map(|number| (number / 7).to_le_bytes()[0])
+        .collect();
+    bucket.put("large", &content);
+    let (slot, artifact) = bucket.capture(1, None);
+    bucket.remove("large");
+    let cx = &bucket.scene.cx;
+    let prepared = bucket
+        .resource
+        .prepare(&artifact, &slot, DataRestore::Always, cx)
+        .unwrap();
+    bucket.resource.restore(&prepared, &artifact, &slot, cx).unwrap();
+    let path = bucket.storage.bucket("shop").join("objects/large");
+    assert!(std::fs::read(path).unwrap() == content, "byte by byte");
+    assert_eq!(bucket.resource.check(&artifact, cx).unwrap(), Live::Matches);
+}
+
+#[test]
+fn certificates_and_a_proxy_can_be_named() {
+    let bucket = Bucket::new();
+    let site = bucket.scene.project();
+    let missing = [
+        ("url", text("s3://shop")),
+        ("endpoint", text("https://127.0.0.1:1")),
+        ("access_key_env", text("SHOP_KEY")),
+        ("secret_key_env", text("SHOP_SECRET")),
+        ("ca_file", text("no-such.pem")),
+    ];
+    let survey = build("s3", &site, None, &missing).survey(&bucket.scene.cx);
+    assert!(survey.obstacles[0].what.contains("no-such.pem"), "{survey:?}");
+    let wrong = [("url", text("s3://shop")), ("proxy", text("not a proxy"))];
+    assert!(try_build("s3", &site, None, &wrong).is_err());
+    // Through a proxy that is not there nothing is reached, though the storage is.
+    let through = [
+        ("url", text("s3://shop/objects")),
+        ("endpoint", text(&bucket.storage.endpoint())),
+        ("access_key_env", text("SHOP_KEY")),
+        ("secret_key_env", text("SHOP_SECRET")),
+        ("proxy", text("http://127.0.0.1:1")),
+    ];
+    let survey = build("s3", &site, None, &through).survey(&bucket.scene.cx);
+    assert!(survey.obstacles[0].refuses, "{survey:?}");
 }
