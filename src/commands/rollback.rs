@@ -193,7 +193,11 @@ fn asked_for(resources: Vec<Owned>, asked: &Rollback, desk: &Desk) -> Result<Vec
 fn command_of(asked: &Rollback, backup: Option<&str>) -> String {
     let mut words = vec!["rollback".to_owned()];
     words.extend(backup.map(|backup| format!("--backup-timestamp={backup}")));
-    for (flag, names) in [("--only", &asked.only), ("--skip", &asked.skip), ("--service", &asked.service)] {
+    for (flag, names) in [
+        ("--only", &asked.only),
+        ("--skip", &asked.skip),
+        ("--service", &asked.service),
+    ] {
         words.extend((!names.is_empty()).then(|| format!("{flag}={}", names.join(","))));
     }
     words.extend(asked.data_restore.as_ref().map(|when| format!("--data-restore={when}")));

@@ -53,10 +53,6 @@ impl Resource for Placed {
         self.inner.survey(&self.there(cx))
     }
 
-    fn try_back(&self, newest: Option<&Artifact>, cx: &Context, survey: &mut Survey) {
-        self.inner.try_back(newest, &self.there(cx), survey);
-    }
-
     fn agrees(&self, artifact: &Artifact, cx: &Context) -> Result<()> {
         self.inner.agrees(artifact, &self.there(cx))
     }

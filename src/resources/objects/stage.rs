@@ -155,7 +155,7 @@ impl Objects {
             });
             read?;
             while giver.is_on_the_way() {
-                came(&mut difference)?;
+                came(&mut difference).map_err(|error| ResourceError::because("could not stage an object", error))?;
             }
             Ok::<(), ResourceError>(())
         });
