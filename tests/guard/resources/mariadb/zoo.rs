@@ -57,7 +57,15 @@ impl Contained {
             &scene,
             &format!("services:\n  database: {service}\n  empty: {service}\n"),
         );
-        Self { project, scene }
+        let ground = Self { project, scene };
+        // The longest rows of the list do not fit into what this version takes by itself.
+        let packet = "SET GLOBAL max_allowed_packet = 64 * 1024 * 1024;";
+        for service in ["database", "empty"] {
+            ground
+                .project
+                .exec(service, &["sh", "-c", &Self::client("mysql")], packet);
+        }
+        ground
     }
     fn client(database: &str) -> String {
         format!(
