@@ -13,6 +13,7 @@ mod frames;
 mod ground;
 mod halt;
 mod hand;
+mod home;
 mod inside;
 pub(super) mod node;
 mod place;
@@ -37,6 +38,7 @@ pub use inside::inside;
 use self::chunks::Form;
 use self::halt::Mode;
 use self::hand::Hand;
+use self::home::Record;
 use self::node::Precision;
 use self::place::Target;
 use self::record::{Spot, details};
@@ -153,7 +155,13 @@ impl Resource for Volume {
             let hand = Hand::of(&place, cx)?;
             let (now, _) = hand.portrait(details.precision, cx)?;
             let mut parts = now.differences(&artifact.fingerprint);
-            if Self::is_cut_off(&hand, cx)? {
+            let bare = Record::of(&self.name, cx)?.bare;
+            if !parts.is_empty() && !bare.is_empty() {
+                // Directories that the copy does not know, and that stayed for what is in them, are no difference.
+                let (now, _) = hand.portrait_without(&bare, details.precision, cx)?;
+                parts = now.differences(&artifact.fingerprint);
+            }
+            if self.is_cut_off(&hand, cx)? {
                 parts.push("a swap that was cut off".to_owned());
             }
             Ok(parts)
@@ -191,7 +199,7 @@ impl Resource for Volume {
         if spot.volume.is_some() {
             return Ok(None);
         }
-        spot.hand(cx)?.weigh(&spot.aside)
+        spot.hand(cx)?.weigh(&spot.home())
     }
 
     fn settle(&self, cx: &Context) -> Result<()> {
@@ -203,7 +211,7 @@ impl Resource for Volume {
             return Ok(());
         }
         let spot = Spot::of(&displaced.details)?;
-        spot.hand(cx)?.remove(&spot.aside)
+        spot.hand(cx)?.remove(&spot.home())
     }
 
     fn discard(&self, prepared: &Prepared, cx: &Context) -> Result<()> {
@@ -213,10 +221,10 @@ impl Resource for Volume {
         let spot = Spot::of(&prepared.details)?;
         let hand = spot.hand(cx)?;
         let look = hand.look()?;
-        if look.asides.get(&spot.aside).is_some_and(Seen::is_used) {
+        if hand.seen(&spot.home(), &look)?.as_ref().is_some_and(Seen::is_used) {
             Ok(())
         } else {
-            hand.remove(&spot.aside)
+            hand.remove(&spot.home())
         }
     }
 

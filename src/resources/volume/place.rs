@@ -37,6 +37,8 @@ pub(super) struct Place {
     pub(super) source: String,
     /// How to reach it.
     pub(super) reach: Reach,
+    /// Whether its directory is the engine's, and so is the one around it.
+    pub(super) is_engines: bool,
 }
 
 impl Place {
@@ -85,6 +87,7 @@ fn directory(path: &Path) -> Result<Place> {
         shown,
         source: real.to_string_lossy().into_owned(),
         reach: Reach::Directory(real),
+        is_engines: false,
     })
 }
 
@@ -95,6 +98,7 @@ fn engine_volume(volume: &Volume, key: &str, cx: &Context) -> Result<Place> {
     let found =
         found.ok_or_else(|| ResourceError::new(format!("the volume {name} vanished while it was looked at")))?;
     let shown = format!("volume {name}");
+    let is_engines = found.options.is_empty();
     if found.driver != "local" {
         return Err(ResourceError::new(format!(
             "the {shown} belongs to the driver {:?}, which guard cannot copy",
@@ -136,6 +140,7 @@ fn engine_volume(volume: &Volume, key: &str, cx: &Context) -> Result<Place> {
         shown,
         source: name,
         reach,
+        is_engines,
     })
 }
 

@@ -4,12 +4,14 @@ use serde_json::Value;
 
 use super::chunks::Form;
 use super::hand::Hand;
+use super::home::{self, Home, Record};
 use super::inside::Look;
 use super::place::Place;
 use super::record::{Details, Spot};
 use super::swap::{Seen, Side};
-use super::{Volume, aside, survey, unpack};
+use super::{Volume, survey, unpack};
 use crate::model::artifact::{Artifact, Prepared, Work};
+use crate::model::event::Level;
 use crate::model::policy::DataRestore;
 use crate::model::text;
 use crate::resources::{Result, Slot};
@@ -26,7 +28,7 @@ impl Volume {
             details,
             price,
         };
-        let differences = Self::differences(&place, (artifact, slot), &details, cx)?;
+        let differences = self.differences(&place, (artifact, slot), &details, cx)?;
         let parts: Vec<String> = differences.parts.into_iter().chain(differences.times).collect();
         if parts.is_empty() {
             return Ok(prepared(Work::Unchanged, Value::Null, Vec::new()));
@@ -45,25 +47,67 @@ impl Volume {
         }
         survey::room(&place.shown, look.free, details.content_bytes)?;
         let copy = &unpack::listed(artifact)?.sha256;
-        let (mut serial, mut name) = (1, aside::name(&cx.token(), 1));
         // A state that was live must not be staged over: a further restore in the same run takes a further directory.
-        while look
-            .asides
-            .get(&name)
-            .is_some_and(|seen| !seen.holds(copy) && seen.is_used())
-        {
-            serial += 1;
-            name = aside::name(&cx.token(), serial);
+        let is_free = |seen: Option<&Seen>| seen.is_none_or(|seen| seen.holds(copy) || !seen.is_used());
+        let (mut home, seen) = self.home(&place, &hand, &look, &is_free, cx)?;
+        if !seen.is_some_and(|seen| seen.holds(copy)) {
+            hand.stage(&home, artifact, slot, &details, cx)?;
+            home = self.learnt(&hand, home, cx)?;
         }
-        if !look.asides.get(&name).is_some_and(|seen| seen.holds(copy)) {
-            hand.stage(&name, artifact, slot, &details, cx)?;
-        }
-        let staged = Spot::at(&hand, name, Side::After);
+        let staged = Spot::at(&hand, &home, Side::After);
         let price = vec![format!(
             "what was written to the {} since the backup is put aside",
             place.shown
         )];
         Ok(prepared(Work::Changed(parts), staged.value()?, price))
+    }
+
+    /// The directory to stage in, which is there, and what is staged in it: the one of an earlier try where it `is_free`, else a
+    /// further one.
+    pub(super) fn home(
+        &self,
+        place: &Place,
+        hand: &Hand<'_>,
+        look: &Look,
+        is_free: &dyn Fn(Option<&Seen>) -> bool,
+        cx: &Context,
+    ) -> Result<(Home, Option<Seen>)> {
+        let mut record = Record::of(&self.name, cx)?;
+        for home in record.homes.clone() {
+            match hand.seen(&home, look) {
+                // One that was known and is gone has given its name away.
+                Ok(None) if home.is_known() && hand.is_gone(&home)? => {}
+                Ok(seen) if is_free(seen.as_ref()) => {
+                    let made = hand.make(&home)?;
+                    record.learn(&made, &self.name, cx)?;
+                    return Ok((made, seen));
+                }
+                Ok(_) => {}
+                Err(error) if record.is_begun(&home) => return Err(error),
+                Err(error) => cx.note(
+                    Level::Warn,
+                    format!("{error}; it is left alone, and another one is used"),
+                ),
+            }
+        }
+        let around = match hand {
+            Hand::Here(live) => home::around(place, live, cx),
+            Hand::There(_) => None,
+        };
+        let further = record.further(around.as_deref(), &self.name, cx)?;
+        let made = hand.make(&further)?;
+        record.learn(&made, &self.name, cx)?;
+        Ok((made, None))
+    }
+
+    /// The same directory, known by more than its name now that something is staged in it.
+    fn learnt(&self, hand: &Hand<'_>, home: Home, cx: &Context) -> Result<Home> {
+        if home.is_known() {
+            return Ok(home);
+        }
+        let known = hand.known(home)?;
+        Record::of(&self.name, cx)?.learn(&known, &self.name, cx)?;
+        Ok(known)
     }
 
     /// Stages what differs from a copy in chunks.
@@ -76,21 +120,15 @@ impl Volume {
         (hand, look): (&Hand<'_>, &Look),
         cx: &Context,
     ) -> Result<Prepared> {
-        let mut serial = 1;
         // A state that was live must not be staged over: a further restore in the same run takes a further directory.
-        while look
-            .asides
-            .get(&aside::name(&cx.token(), serial))
-            .is_some_and(Seen::is_used)
-        {
-            serial += 1;
-        }
-        let aside = aside::name(&cx.token(), serial);
+        let is_free = |seen: Option<&Seen>| !seen.is_some_and(Seen::is_used);
+        let (home, _) = self.home(place, hand, look, &is_free, cx)?;
         let room = |bytes| survey::room(&place.shown, look.free, bytes);
-        let extent = hand.stage_changed(&aside, (artifact, slot), details, &room, cx)?;
+        let extent = hand.stage_changed(&home, (artifact, slot), details, &room, cx)?;
+        let home = self.learnt(hand, home, cx)?;
         let staged = Spot {
             form: Form::Chunks,
-            ..Spot::at(hand, aside, Side::After)
+            ..Spot::at(hand, &home, Side::After)
         };
         Ok(Prepared {
             resource: self.name.clone(),

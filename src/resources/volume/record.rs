@@ -11,6 +11,7 @@ use super::capture::Copied;
 use super::chunks::{Form, Packed};
 use super::halt::Mode;
 use super::hand::Hand;
+use super::home::Home;
 use super::node::Precision;
 use super::swap::Side;
 use crate::model::artifact::Artifact;
@@ -57,8 +58,11 @@ pub(super) struct Spot {
     /// The volume that is reached through the engine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) volume: Option<String>,
-    /// The name of the directory aside.
+    /// The name of the directory aside, which guards before made in the live one.
     pub(super) aside: String,
+    /// Where it is, and which one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) home: Option<Home>,
     /// The side that a swap makes live.
     pub(super) to: Side,
     /// Whether whole top-level entries are exchanged, or single ones.
@@ -67,8 +71,8 @@ pub(super) struct Spot {
 }
 
 impl Spot {
-    /// Where it is, under this name.
-    pub(super) fn at(hand: &Hand<'_>, aside: String, to: Side) -> Self {
+    /// Where it is, aside in this directory.
+    pub(super) fn at(hand: &Hand<'_>, home: &Home, to: Side) -> Self {
         let (live, volume) = match hand {
             Hand::Here(live) => (escaped(live.shown().as_os_str().as_bytes()), None),
             Hand::There(far) => (String::new(), Some(far.volume.clone())),
@@ -76,10 +80,16 @@ impl Spot {
         Self {
             live,
             volume,
-            aside,
+            aside: home.name().to_owned(),
+            home: Some(home.clone()),
             to,
             form: Form::Archive,
         }
+    }
+
+    /// The directory aside.
+    pub(super) fn home(&self) -> Home {
+        self.home.clone().unwrap_or_else(|| Home::inside(&self.aside))
     }
 
     /// Who can move it.

@@ -3,11 +3,12 @@
 use super::chunks::{self, Differences, Form, Packed};
 use super::halt::{Halt, Mode};
 use super::hand::Hand;
+use super::home::Record;
 use super::node::Precision;
 use super::place::{self, Place, Target};
 use super::record::{Details, Spot, details};
 use super::swap::Seen;
-use super::{KIND, Volume, aside, capture, survey};
+use super::{KIND, Volume, capture, survey};
 use crate::model::artifact::{Artifact, Displaced};
 use crate::model::event::Level;
 use crate::model::text;
@@ -36,6 +37,7 @@ impl Volume {
     /// The parts in which the live volume differs from a copy; a swap that this run began and did not finish counts. The times
     /// of directories are told apart: a file that came and went leaves nothing else.
     pub(super) fn differences(
+        &self,
         place: &Place,
         (artifact, slot): (&Artifact, &Slot),
         details: &Details,
@@ -43,21 +45,19 @@ impl Volume {
     ) -> Result<Differences> {
         let hand = Hand::of(place, cx)?;
         let mut differences = hand.differences((artifact, slot), details, cx)?;
-        if Self::is_cut_off(&hand, cx)? {
+        if self.is_cut_off(&hand, cx)? {
             differences.parts.push("a swap that was cut off".to_owned());
         }
         Ok(differences)
     }
 
     /// Whether a swap that this run began is not finished.
-    pub(super) fn is_cut_off(hand: &Hand<'_>, cx: &Context) -> Result<bool> {
+    pub(super) fn is_cut_off(&self, hand: &Hand<'_>, cx: &Context) -> Result<bool> {
+        let record = Record::of(&self.name, cx)?;
         let look = hand.look()?;
-        for serial in 1.. {
-            let seen = look.asides.get(&aside::name(&cx.token(), serial));
-            if seen.is_some_and(Seen::is_unfinished) {
+        for home in record.homes.iter().filter(|home| record.is_begun(home)) {
+            if hand.seen(home, &look)?.as_ref().is_some_and(Seen::is_unfinished) {
                 return Ok(true);
-            }
-            if !seen.is_some_and(Seen::is_used) {
                 break;
             }
         }
@@ -243,21 +243,33 @@ impl Volume {
                 ),
             );
         }
-        match (spot.form, from) {
+        let home = spot.home();
+        let mut record = Record::of(&self.name, cx)?;
+        record.begin(&home, &self.name, cx)?;
+        let bare = match (spot.form, from) {
             (Form::Chunks, Some((artifact, copy))) => {
-                hand.swap_changed(&spot.aside, (artifact, copy), &self.told(artifact)?, cx)?;
+                hand.swap_changed(&home, (artifact, copy), &self.told(artifact)?, cx)?
             }
-            (Form::Chunks, None) => hand.swap_back_changed(&spot.aside, spot.to)?,
-            (Form::Archive, _) => hand.swap(&spot.aside, spot.to)?,
+            (Form::Chunks, None) => hand.swap_back_changed(&home, spot.to)?,
+            (Form::Archive, _) => hand.swap(&home, spot.to, cx)?,
+        };
+        for path in &bare {
+            let what = format!(
+                "{path} in the {} stays: something in it is no part of any copy",
+                hand.name()
+            );
+            cx.note(Level::Info, what);
         }
+        record.bare = bare;
+        record.write(&self.name, cx)?;
         let back = Spot {
             form: spot.form,
-            ..Spot::at(&hand, spot.aside.clone(), spot.to.other())
+            ..Spot::at(&hand, &home, spot.to.other())
         };
         Ok(Displaced {
             resource: self.name.clone(),
             details: back.value()?,
-            kept_as: vec![hand.shown(&spot.aside)],
+            kept_as: vec![hand.shown(&home)],
         })
     }
 }
