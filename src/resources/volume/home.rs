@@ -50,17 +50,29 @@ impl Home {
         }
     }
 
-    fn new(around: Option<&Path>) -> Result<Self> {
+    /// A new one in this directory; `None`: in the live one.
+    pub(super) fn new(around: Option<&Path>) -> Result<Self> {
+        Ok(Self {
+            around: around.map(|around| escaped(around.as_os_str().as_bytes())),
+            name: Self::unguessable()?,
+            object: None,
+        })
+    }
+
+    /// A name that nobody can guess.
+    pub(super) fn unguessable() -> Result<String> {
         let mut bytes = [0; 16];
         let source = Path::new("/dev/urandom");
         File::open(source)
             .and_then(|mut file| file.read_exact(&mut bytes))
             .at("read", source)?;
-        Ok(Self {
-            around: around.map(|around| escaped(around.as_os_str().as_bytes())),
-            name: aside::random(&bytes),
-            object: None,
-        })
+        Ok(aside::random(&bytes))
+    }
+
+    /// The directory around it, where that is not the live one.
+    pub(super) fn outside(&self) -> Option<PathBuf> {
+        let path = unescaped(self.around.as_ref()?)?;
+        Some(PathBuf::from(OsString::from_vec(path)))
     }
 
     pub(super) fn name(&self) -> &str {

@@ -16,6 +16,7 @@ mod hand;
 mod home;
 mod inside;
 pub(super) mod node;
+mod pin;
 mod place;
 mod preparing;
 pub(super) mod record;
@@ -38,7 +39,6 @@ pub use inside::inside;
 use self::chunks::Form;
 use self::halt::Mode;
 use self::hand::Hand;
-use self::home::Record;
 use self::node::Precision;
 use self::place::Target;
 use self::record::{Spot, details};
@@ -92,7 +92,7 @@ impl Resource for Volume {
             return Err(why);
         }
         let (form, packed, copied) = self.copy(&place, slot, cx)?;
-        self.artifact(&place, Precision::Nanoseconds, (form, packed), copied)
+        self.artifact(&place, Precision::Nanoseconds, (form, packed), copied, cx)
     }
 
     fn adopt(&self, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact> {
@@ -104,7 +104,7 @@ impl Resource for Volume {
             return Err(survey::refused_adoption(&place));
         };
         let copied = adopt::copy(path, live, slot, self.level, cx)?;
-        self.artifact(&place, Precision::Seconds, Default::default(), copied)
+        self.artifact(&place, Precision::Seconds, Default::default(), copied, cx)
     }
 
     fn prove(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
@@ -151,22 +151,8 @@ impl Resource for Volume {
 
     fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
         let details = details(artifact)?;
-        let parts = self.find(cx).and_then(|place| {
-            let hand = Hand::of(&place, cx)?;
-            let (now, _) = hand.portrait(details.precision, cx)?;
-            let mut parts = now.differences(&artifact.fingerprint);
-            let bare = Record::of(&self.name, cx)?.bare;
-            if !parts.is_empty() && !bare.is_empty() {
-                // Directories that the copy does not know, and that stayed for what is in them, are no difference.
-                let (now, _) = hand.portrait_without(&bare, details.precision, cx)?;
-                parts = now.differences(&artifact.fingerprint);
-            }
-            if self.is_cut_off(&hand, cx)? {
-                parts.push("a swap that was cut off".to_owned());
-            }
-            Ok(parts)
-        });
-        Ok(match parts {
+        let live = self.apart(artifact, &details, cx);
+        Ok(match live {
             Ok(parts) if parts.is_empty() => Live::Matches,
             Ok(parts) => Live::Differs(parts),
             Err(error) => Live::Unknown(error.to_string()),
@@ -199,7 +185,7 @@ impl Resource for Volume {
         if spot.volume.is_some() {
             return Ok(None);
         }
-        spot.hand(cx)?.weigh(&spot.home())
+        spot.keeper(cx)?.weigh(&spot.home())
     }
 
     fn settle(&self, cx: &Context) -> Result<()> {
@@ -211,7 +197,7 @@ impl Resource for Volume {
             return Ok(());
         }
         let spot = Spot::of(&displaced.details)?;
-        spot.hand(cx)?.remove(&spot.home())
+        spot.keeper(cx)?.remove(&spot.home())
     }
 
     fn discard(&self, prepared: &Prepared, cx: &Context) -> Result<()> {
@@ -219,7 +205,7 @@ impl Resource for Volume {
             return Ok(());
         }
         let spot = Spot::of(&prepared.details)?;
-        let hand = spot.hand(cx)?;
+        let hand = spot.keeper(cx)?;
         let look = hand.look()?;
         if hand.seen(&spot.home(), &look)?.as_ref().is_some_and(Seen::is_used) {
             Ok(())

@@ -71,6 +71,26 @@ pub(super) fn find(volume: &Volume, cx: &Context) -> Result<Place> {
     }
 }
 
+/// A volume of the engine's that is gone.
+pub(super) fn of_gone_volume(name: &str) -> Place {
+    Place {
+        shown: format!("volume {name}"),
+        source: name.to_owned(),
+        reach: Reach::Engine(name.to_owned()),
+        is_engines: true,
+    }
+}
+
+/// The directory at this path, of which no part is a link, whether it is there or not.
+pub(super) fn at(path: &Path) -> Place {
+    Place {
+        shown: format!("directory {}", path.display()),
+        source: path.to_string_lossy().into_owned(),
+        reach: Reach::Directory(path.to_owned()),
+        is_engines: false,
+    }
+}
+
 fn directory(path: &Path) -> Result<Place> {
     let shown = format!("directory {}", path.display());
     if !disk::exists(path)? {

@@ -1,12 +1,15 @@
 //! Stages a copy of a volume where the live one differs from it.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::chunks::Form;
 use super::hand::Hand;
-use super::home::{self, Home, Record};
+use super::home::{self, Aside, Home, Record};
 use super::inside::Look;
-use super::place::Place;
+use super::pin::Link;
+use super::place::{Place, Target};
 use super::record::{Details, Spot};
 use super::swap::{Seen, Side};
 use super::{Volume, survey, unpack};
@@ -14,22 +17,34 @@ use crate::model::artifact::{Artifact, Prepared, Work};
 use crate::model::event::Level;
 use crate::model::policy::DataRestore;
 use crate::model::text;
-use crate::resources::{Result, Slot};
+use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
+use crate::system::disk::At;
 
 impl Volume {
     /// Stages a copy where the volume differs from it.
     pub(super) fn stage(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Prepared> {
         let details = self.told(artifact)?;
-        let place = self.find(cx)?;
+        let (mut place, mut is_there) = self.meant(&details, cx)?;
+        if !is_there && matches!(self.target, Target::Volume(_)) {
+            self.make_volume(&details, cx)?;
+            (place, is_there) = (self.find(cx)?, true);
+        }
         let prepared = |work, details, price| Prepared {
             resource: self.name.clone(),
             work,
             details,
             price,
         };
-        let differences = self.differences(&place, (artifact, slot), &details, cx)?;
-        let parts: Vec<String> = differences.parts.into_iter().chain(differences.times).collect();
+        let mut parts: Vec<String> = if is_there {
+                let found = self.differences(&place, (artifact, slot), &details, cx)?;
+                found.parts.into_iter().chain(found.times).collect()
+            }
+        } else {
+            vec!["the directory itself".to_owned()]
+        };
+        let links = self.links(&details, cx)?;
+        parts.extend(links.iter().map(Link::shown));
         if parts.is_empty() {
             return Ok(prepared(Work::Unchanged, Value::Null, Vec::new()));
         }
@@ -40,26 +55,79 @@ impl Volume {
                 Vec::new(),
             ));
         }
-        let hand = Hand::of(&place, cx)?;
+        if is_there {
+            let hand = Hand::of(&place, cx)?;
+            if let (Hand::Here(live), Some(pin)) = (&hand, &details.pin)
+                && !pin.is(live)
+            {
+                let what = format!(
+                    "the {} is another one than was copied; the copy goes there",
+                    place.shown
+                );
+                cx.note(Level::Info, what);
+            }
+            let (spot, price) = self.stage_aside((artifact, slot), &details, &place, &hand, cx)?;
+            return Ok(prepared(Work::Changed(parts), Spot { links, ..spot }.value()?, price));
+        }
+        // As beside an empty directory, which is what it will be when it is made.
+        let void = self.void(&place, cx)?;
+        let hand = Hand::Here(void.dir.again().at("open", void.shown())?);
+        let staged = self.stage_aside((artifact, slot), &details, &place, &hand, cx);
+        drop(hand);
+        void.remove()?;
+        let (spot, _) = staged?;
+        let spot = Spot {
+            anew: Some(details.pin.clone().unwrap_or_default()),
+            links,
+            ..spot
+        };
+        let live = place.directory().unwrap_or(Path::new("")).to_owned();
+        let price = vec![format!("the {} is made anew from the backup", place.shown)];
+        Ok(prepared(Work::Changed(parts), spot.of_live(&live).value()?, price))
+    }
+
+    /// An empty directory on the file system on which a directory is to be made anew.
+    fn void(&self, place: &Place, cx: &Context) -> Result<Aside> {
+        let nowhere = || ResourceError::new(format!("the {} is gone, and cannot be made anew", place.shown));
+        let parent = place
+            .directory()
+            .and_then(|live| live.ancestors().skip(1).find(|above| above.is_dir()));
+        let parent = Hand::here(parent.ok_or_else(nowhere)?)?;
+        let Hand::Here(parent) = &parent else {
+            return Err(nowhere());
+        };
+        let around = home::around(place, parent, cx)
+            .ok_or_else(|| nowhere().with_hint("create the directory, and run the same command again"))?;
+        Home::new(Some(&around))?.make(parent)
+    }
+
+    /// Stages a copy, whole or where the volume differs, and says what that costs.
+    fn stage_aside(
+        &self,
+        (artifact, slot): (&Artifact, &Slot),
+        details: &Details,
+        place: &Place,
+        hand: &Hand<'_>,
+        cx: &Context,
+    ) -> Result<(Spot, Vec<String>)> {
         let look = hand.look()?;
         if details.form == Form::Chunks {
-            return self.prepare_chunks(parts, (artifact, slot), &details, &place, (&hand, &look), cx);
+            return self.stage_chunks((artifact, slot), details, place, (hand, &look), cx);
         }
         survey::room(&place.shown, look.free, details.content_bytes)?;
         let copy = &unpack::listed(artifact)?.sha256;
         // A state that was live must not be staged over: a further restore in the same run takes a further directory.
         let is_free = |seen: Option<&Seen>| seen.is_none_or(|seen| seen.holds(copy) || !seen.is_used());
-        let (mut home, seen) = self.home(&place, &hand, &look, &is_free, cx)?;
+        let (mut home, seen) = self.home(place, hand, &look, &is_free, cx)?;
         if !seen.is_some_and(|seen| seen.holds(copy)) {
-            hand.stage(&home, artifact, slot, &details, cx)?;
-            home = self.learnt(&hand, home, cx)?;
+            hand.stage(&home, artifact, slot, details, cx)?;
+            home = self.learnt(hand, home, cx)?;
         }
-        let staged = Spot::at(&hand, &home, Side::After);
         let price = vec![format!(
             "what was written to the {} since the backup is put aside",
             place.shown
         )];
-        Ok(prepared(Work::Changed(parts), staged.value()?, price))
+        Ok((Spot::at(hand, &home, Side::After), price))
     }
 
     /// The directory to stage in, which is there, and what is staged in it: the one of an earlier try where it `is_free`, else a
@@ -111,15 +179,14 @@ impl Volume {
     }
 
     /// Stages what differs from a copy in chunks.
-    fn prepare_chunks(
+    fn stage_chunks(
         &self,
-        parts: Vec<String>,
         (artifact, slot): (&Artifact, &Slot),
         details: &Details,
         place: &Place,
         (hand, look): (&Hand<'_>, &Look),
         cx: &Context,
-    ) -> Result<Prepared> {
+    ) -> Result<(Spot, Vec<String>)> {
         // A state that was live must not be staged over: a further restore in the same run takes a further directory.
         let is_free = |seen: Option<&Seen>| !seen.is_some_and(Seen::is_used);
         let (home, _) = self.home(place, hand, look, &is_free, cx)?;
@@ -130,16 +197,12 @@ impl Volume {
             form: Form::Chunks,
             ..Spot::at(hand, &home, Side::After)
         };
-        Ok(Prepared {
-            resource: self.name.clone(),
-            work: Work::Changed(parts),
-            details: staged.value()?,
-            price: vec![format!(
-                "{} of {} entries are put back, and {} put aside; the others stay as they are",
-                text::count(extent.fetched),
-                text::count(details.entries),
-                text::count(extent.surplus)
-            )],
-        })
+        let price = vec![format!(
+            "{} of {} entries are put back, and {} put aside; the others stay as they are",
+            text::count(extent.fetched),
+            text::count(details.entries),
+            text::count(extent.surplus)
+        )];
+        Ok((staged, price))
     }
 }

@@ -3,6 +3,7 @@
 mod chunks;
 mod engine;
 mod hostile;
+mod places;
 mod servers;
 mod swap;
 pub mod tree;
