@@ -36,7 +36,7 @@ use serde_json::Value;
 pub use build::KIND;
 pub use inside::inside;
 
-use self::chunks::Form;
+use self::chunks::{Differences, Form};
 use self::halt::Mode;
 use self::hand::Hand;
 use self::node::Precision;
@@ -161,9 +161,19 @@ impl Resource for Volume {
 
     fn compare(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Live> {
         let details = self.told(artifact)?;
-        let live = self
-            .find(cx)
-            .and_then(|place| Self::differences(&place, (artifact, slot), &details, cx));
+        let live = self.meant(&details, cx).and_then(|(place, is_there)| {
+            if !is_there {
+                let parts = vec!["it is not there".to_owned()];
+                return Ok(Differences {
+                    parts,
+                    ..Differences::default()
+                });
+            }
+            let mut differences = self.differences(&place, (artifact, slot), &details, cx)?;
+            let links = self.links(&details, cx)?;
+            differences.parts.extend(links.iter().map(pin::Link::shown));
+            Ok(differences)
+        });
         Ok(match live {
             // Somebody may make a file and remove it again at any time; where that is all, everything is there.
             Ok(differences) if differences.parts.is_empty() => Live::Matches,

@@ -37,9 +37,8 @@ impl Volume {
             price,
         };
         let mut parts: Vec<String> = if is_there {
-                let found = self.differences(&place, (artifact, slot), &details, cx)?;
-                found.parts.into_iter().chain(found.times).collect()
-            }
+            let found = self.differences(&place, (artifact, slot), &details, cx)?;
+            found.parts.into_iter().chain(found.times).collect()
         } else {
             vec!["the directory itself".to_owned()]
         };
