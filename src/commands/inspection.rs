@@ -123,6 +123,7 @@ pub(super) fn look(bench: &Bench, resources: &[Owned], command: Option<&[String]
             }
         }
     });
+    overlaps(bench, resources, &mut report);
     space(bench, &mut report);
     if let Some(words) = command {
         deploy_command(words, bench, &mut report);
@@ -252,6 +253,61 @@ fn compose_check(cx: &Context, compose: &Compose, report: &mut Report) {
     }
     if let Err(error) = compose.services(cx) {
         report.refuse("compose", error.to_string(), "docker compose config");
+    }
+}
+
+/// Places that lie in each other: what goes back at one of them would take along what belongs to the other.
+fn overlaps(bench: &Bench, resources: &[Owned], report: &mut Report) {
+    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let places: Vec<(&str, PathBuf)> = resources
+        .iter()
+        .flat_map(|owned| {
+            let occupied = owned.resource.occupies().into_iter().map(PathBuf::from);
+            let paths = occupied.filter(|path| path.is_absolute());
+            paths.map(|path| (owned.resource.name().as_str(), real(&path)))
+        })
+        .collect();
+    let kept = [
+        ("the backups", "backup_dir", real(bench.store.directory())),
+        ("guard's own state", "state_dir", real(&bench.state)),
+    ];
+    for (name, place) in places.iter().filter(|(_, place)| place.is_dir()) {
+        for (what, setting, kept) in &kept {
+            if kept.starts_with(place) {
+                report.refuse(
+                    name,
+                    format!(
+                        "{what} would lie in what is copied and put back: {} is in {}",
+                        kept.display(),
+                        place.display()
+                    ),
+                    format!("set `{setting}` to a directory outside of {}", place.display()),
+                );
+            }
+        }
+    }
+    for (at, (name, place)) in places.iter().enumerate() {
+        for (other, within) in places.iter().skip(at + 1) {
+            let (outer, inner, name, other) = if within.starts_with(place) {
+                (place, within, name, other)
+            } else if place.starts_with(within) {
+                (within, place, other, name)
+            } else {
+                continue;
+            };
+            let what = if inner == outer {
+                format!("{} is the place of {other} too", outer.display())
+            } else {
+                format!("{} lies in it and is the place of {other}", inner.display())
+            };
+            report.refuse(
+                name,
+                what,
+                format!(
+                    "keep one of the two: remove [resources.{other}], or name directories that lie beside each other"
+                ),
+            );
+        }
     }
 }
 

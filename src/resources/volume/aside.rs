@@ -1,23 +1,33 @@
-//! The name of the directory inside a volume in which guard stages and keeps aside; it is no part of any copy.
+//! The names of the directories in which guard stages and keeps aside; they are no part of any copy.
 
 use std::ffi::OsStr;
 
+use rustix::fs::{FileType, Stat};
+
 const PREFIX: &str = ".guard-";
 
-/// The directory's name for a run's token, and for a further one where a run needs two.
-pub(super) fn name(token: &str, serial: u32) -> String {
-    if serial < 2 {
-        format!("{PREFIX}{token}")
-    } else {
-        format!("{PREFIX}{token}_{serial}")
-    }
+/// The name that these random bytes make: nobody can have put something there before.
+pub(super) fn random(bytes: &[u8; 16]) -> String {
+    format!("{PREFIX}{:032x}", u128::from_be_bytes(*bytes))
 }
 
-/// Whether an entry of the root is guard's own: `.guard-` and a run's token, and nothing that only begins alike.
+/// Whether what the file system tells of is a directory of ours that nobody else may enter.
+pub(super) fn is_private(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+        && stat.st_uid == crate::system::privilege::user_id()
+        && stat.st_mode & 0o7777 == 0o700
+}
+
+/// Whether a name is one of guard's: `.guard-` and 32 hexadecimal digits, or, from guards before, a run's token; and nothing
+/// that only begins alike.
 pub(super) fn is_ours(name: &OsStr) -> bool {
     let Some(token) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else {
         return false;
     };
+    let is_digit = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    if token.len() == 32 && token.chars().all(is_digit) {
+        return true;
+    }
     let token = token.strip_suffix("-trash").unwrap_or(token);
     let Some((stamp, rest)) = token.split_at_checked(15) else {
         return token == "manual" || token.strip_prefix("manual_").is_some_and(is_number);
@@ -35,16 +45,20 @@ fn is_number(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_ours, name};
+    use super::{is_ours, random};
 
     #[test]
-    fn only_a_runs_own_name_is_ours() {
-        for token in ["20251022_153000_deploy", "20251022_153000_2_rollback", "manual"] {
-            for serial in 1..3 {
-                let name = name(token, serial);
-                assert!(is_ours(name.as_ref()), "{name}");
-                assert!(is_ours(format!("{name}-trash").as_ref()), "{name}");
-            }
+    fn only_guards_own_names_are_ours() {
+        assert!(is_ours(random(&[0; 16]).as_ref()));
+        assert!(is_ours(random(&[0xab; 16]).as_ref()));
+        for token in [
+            "20251022_153000_deploy",
+            "20251022_153000_2_rollback",
+            "manual",
+            "manual_2",
+        ] {
+            assert!(is_ours(format!(".guard-{token}").as_ref()), "{token}");
+            assert!(is_ours(format!(".guard-{token}-trash").as_ref()), "{token}");
         }
         for name in [
             ".guard-",
@@ -52,6 +66,7 @@ mod tests {
             ".guard-20251022",
             "guard-manual",
             ".guard-20251022_153000_notes",
+            ".guard-0123456789abcdef",
         ] {
             assert!(!is_ours(name.as_ref()), "{name}");
         }

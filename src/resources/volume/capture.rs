@@ -176,7 +176,8 @@ pub(super) fn copy_directory(
     let mut copy = Copy::begin(slot, level, Precision::Nanoseconds, expected, cx)?;
     let mut restless: Vec<Node> = Vec::new();
     walk(root, true, cx, |met| match met {
-        Met::Stays(sentence) | Met::Lost(sentence) => {
+        Met::Ours(_) => Ok(()),
+        Met::Stays(_, sentence) | Met::Lost(sentence) => {
             copy.lose(sentence);
             Ok(())
         }

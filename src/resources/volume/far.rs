@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::archive::Writer;
 use super::capture::{self, Copied};
-use super::chunks::{self, Differences, Extent, Form, How, Packed};
+use super::chunks::{self, Differences, Form, How, Packed};
 use super::frames::{Kind, Pieces, put};
 use super::inside::{Look, Seen, Wish};
 use super::node::Precision;
@@ -97,10 +97,10 @@ impl<'c> Far<'c> {
     }
 
     /// An act that changes something in the volume.
-    pub(super) fn act(&self, words: &[&str]) -> Result<()> {
+    pub(super) fn act<T: for<'de> serde::Deserialize<'de>>(&self, words: &[&str]) -> Result<T> {
         self.clear()?;
         let done = self.cx.output(&self.inside.call(words, true, self.cx));
-        done.map(drop).map_err(|error| self.failed(error))
+        understood(&done.map_err(|error| self.failed(error))?.stdout)
     }
 
     /// Copies the volume, whose files have about `expected` bytes, into the slot. What an earlier copy in chunks has does not
@@ -200,13 +200,13 @@ impl<'c> Far<'c> {
 
     /// Has what differs from a copy in chunks staged, or exchanged: guard in the container finds out what that is, and is sent
     /// only that.
-    pub(super) fn patch(
+    pub(super) fn patch<T: for<'de> serde::Deserialize<'de>>(
         &self,
         wish: Wish,
         name: &str,
         (artifact, slot): (&Artifact, &Slot),
         details: &Details,
-    ) -> Result<Extent> {
+    ) -> Result<T> {
         self.clear()?;
         // An exchange must not be cut off by the first signal.
         let cx = &match wish {

@@ -1,21 +1,24 @@
 //! Who reads a volume and moves entries in it: guard itself, where it sees the directory, or guard in a container beside it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::capture::{self, Copied};
-use super::chunks::{self, Backup, Differences, Extent, Form, Packed};
+use super::chunks::{self, Backup, Differences, Extent, Form, Packed, Patch};
 use super::far::Far;
+use super::home::{Aside, Home};
 use super::inside::{self, Look, Wish};
 use super::node::Precision;
 use super::place::{Place, Reach};
 use super::record::Details;
-use super::swap::{Aside, Side};
+use super::swap::{Seen, Side};
+use super::walk::Stays;
 use super::{unpack, walk};
 use crate::model::artifact::Artifact;
 use crate::model::fingerprint::Fingerprint;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
-use crate::system::disk::{self, At, Dir};
+use crate::system::disk::{At, Dir};
 
 /// What can read a volume and move entries in it.
 pub(super) enum Hand<'c> {
@@ -45,7 +48,7 @@ impl<'c> Hand<'c> {
     /// What lies aside in it.
     pub(super) fn look(&self) -> Result<Look> {
         match self {
-            Self::Here(live) => inside::look(live.shown()),
+            Self::Here(live) => inside::look(live),
             Self::There(far) => far.look(),
         }
     }
@@ -76,6 +79,19 @@ impl<'c> Hand<'c> {
         }
     }
 
+    /// The same, as if these directories (escaped paths) were not there; what is in them counts.
+    pub(super) fn portrait_without(
+        &self,
+        bare: &BTreeSet<String>,
+        precision: Precision,
+        cx: &Context,
+    ) -> Result<(Fingerprint, (u64, u64))> {
+        match self {
+            Self::Here(live) => walk::portrait_without(live, bare, precision, cx),
+            Self::There(far) => far.portrait(precision),
+        }
+    }
+
     /// Copies the volume, whose files have about `expected` bytes, into the slot. `force`: nothing is taken for unchanged.
     pub(super) fn copy(
         &self,
@@ -95,22 +111,68 @@ impl<'c> Hand<'c> {
         }
     }
 
-    /// Stages an archive aside, whole, under this name.
+    /// How it stands with what lies aside there; `None` where nothing is staged whole.
+    ///
+    /// # Errors
+    /// What is there is not guard's.
+    pub(super) fn seen(&self, home: &Home, look: &Look) -> Result<Option<Seen>> {
+        match self {
+            Self::Here(live) => match home.open(live)? {
+                Some(aside) => aside.seen(),
+                None => Ok(None),
+            },
+            Self::There(_) => Ok(look.asides.get(home.name()).cloned()),
+        }
+    }
+
+    /// Whether nothing is there any more; never said where only the engine sees it.
+    pub(super) fn is_gone(&self, home: &Home) -> Result<bool> {
+        match self {
+            Self::Here(live) => Ok(home.open(live)?.is_none()),
+            Self::There(_) => Ok(false),
+        }
+    }
+
+    /// The directory aside, made where it is not there. Where the volume is reached through the engine, it is made when
+    /// something is staged.
+    pub(super) fn make(&self, home: &Home) -> Result<Home> {
+        match self {
+            Self::Here(live) => match home.open(live)? {
+                Some(_) if home.is_known() => Ok(home.clone()),
+                _ => Ok(home.make(live)?.home),
+            },
+            Self::There(_) => Ok(home.clone()),
+        }
+    }
+
+    /// The same, by more than its name, once something is staged in it.
+    pub(super) fn known(&self, home: Home) -> Result<Home> {
+        match self {
+            Self::Here(_) => Ok(home),
+            Self::There(far) => {
+                let object = far.look()?.homes.get(home.name()).copied();
+                Ok(home.known(object))
+            }
+        }
+    }
+
+    /// Stages an archive aside, whole.
     pub(super) fn stage(
         &self,
-        name: &str,
+        home: &Home,
         artifact: &Artifact,
         slot: &Slot,
         details: &Details,
         cx: &Context,
     ) -> Result<()> {
         match self {
-            Self::Here(live) => unpack::stage(artifact, slot, details, &Aside::new(live.shown(), name), cx),
+            Self::Here(live) => unpack::stage(artifact, slot, details, &opened(home, live)?, cx),
             Self::There(far) => {
-                let staged = far.stage(name, artifact, slot, details);
+                let word = home.word()?;
+                let staged = far.stage(&word, artifact, slot, details);
                 if staged.is_err() {
                     // The first failure is the one to tell; what is there is not sealed, and the next attempt removes it.
-                    let _later = self.remove(name);
+                    let _later = self.remove(home);
                 }
                 staged
             }
@@ -120,7 +182,7 @@ impl<'c> Hand<'c> {
     /// Stages what differs from a copy in chunks, where there is `room` for it.
     pub(super) fn stage_changed(
         &self,
-        name: &str,
+        home: &Home,
         (artifact, slot): (&Artifact, &Slot),
         details: &Details,
         room: &dyn Fn(u64) -> Result<()>,
@@ -129,69 +191,90 @@ impl<'c> Hand<'c> {
         match self {
             Self::Here(live) => {
                 let mut backup = Backup::of(artifact, slot, details.packed.begun)?;
-                chunks::prepare(&mut backup, (live.shown(), name), room, cx)
+                chunks::prepare(&mut backup, &opened(home, live)?, room, cx)
             }
-            Self::There(far) => far.patch(Wish::Stage, name, (artifact, slot), details),
+            Self::There(far) => far.patch(Wish::Stage, &home.word()?, (artifact, slot), details),
         }
     }
 
-    /// Looks once more what differs from a copy in chunks, and exchanges it with what was staged.
+    /// Looks once more what differs from a copy in chunks, and exchanges it with what was staged. Returns the directories
+    /// that stay though the copy does not know them.
     pub(super) fn swap_changed(
         &self,
-        name: &str,
+        home: &Home,
         (artifact, slot): (&Artifact, &Slot),
         details: &Details,
         cx: &Context,
-    ) -> Result<()> {
+    ) -> Result<BTreeSet<String>> {
         match self {
             Self::Here(live) => {
                 let mut backup = Backup::of(artifact, slot, details.packed.begun)?;
-                chunks::swap_in(&mut backup, live.shown(), name, cx)
+                chunks::swap_in(&mut backup, &opened(home, live)?, cx)
             }
-            Self::There(far) => far.patch(Wish::Swap, name, (artifact, slot), details).map(drop),
+            Self::There(far) => far.patch(Wish::Swap, &home.word()?, (artifact, slot), details),
         }
     }
 
     /// Makes this side of single entries live.
-    pub(super) fn swap_back_changed(&self, name: &str, to: Side) -> Result<()> {
+    pub(super) fn swap_back_changed(&self, home: &Home, to: Side) -> Result<BTreeSet<String>> {
         match self {
-            Self::Here(live) => chunks::swap_back(live.shown(), name, to),
-            Self::There(far) => far.act(&["patch-back", name, to.word()]),
+            Self::Here(live) => Patch::new(&opened(home, live)?).swap(to, &Stays::default()),
+            Self::There(far) => far.act(&["patch-back", &home.word()?, to.word()]),
         }
     }
 
     /// Makes this side of what lies aside live.
-    pub(super) fn swap(&self, name: &str, to: Side) -> Result<()> {
+    pub(super) fn swap(&self, home: &Home, to: Side, cx: &Context) -> Result<BTreeSet<String>> {
         match self {
-            Self::Here(live) => Aside::new(live.shown(), name).swap(to),
-            Self::There(far) => far.act(&["swap", name, to.word()]),
+            Self::Here(live) => {
+                let aside = opened(home, live)?;
+                let stays = Stays::of(live, &cx.unstoppable())?;
+                Patch::new(&aside).swap(to, &stays)
+            }
+            Self::There(far) => far.act(&["swap", &home.word()?, to.word()]),
         }
     }
 
-    /// Removes what lies aside.
-    pub(super) fn remove(&self, name: &str) -> Result<()> {
+    /// Removes what lies aside; what is gone already is fine.
+    pub(super) fn remove(&self, home: &Home) -> Result<()> {
         match self {
-            Self::Here(live) => Aside::new(live.shown(), name).remove(),
-            Self::There(far) => far.act(&["remove", name]),
+            Self::Here(live) => match home.open(live)? {
+                Some(aside) => aside.remove(),
+                None => Ok(()),
+            },
+            Self::There(far) => far.act(&["remove", &home.word()?]),
         }
     }
 
     /// Bytes that what lies aside takes; `None` where only the engine sees it.
-    pub(super) fn weigh(&self, name: &str) -> Result<Option<u64>> {
+    pub(super) fn weigh(&self, home: &Home) -> Result<Option<u64>> {
         match self {
-            Self::Here(live) => Ok(Some(disk::weight(&Aside::new(live.shown(), name).entries())?)),
+            Self::Here(live) => opened(home, live)?.weight().map(Some),
             Self::There(..) => Ok(None),
         }
     }
 
-    /// Where displaced entries lie, for people.
-    pub(super) fn shown(&self, name: &str) -> String {
+    /// What it reaches, for people.
+    pub(super) fn name(&self) -> String {
         match self {
-            Self::Here(live) => format!("directory {}", Aside::new(live.shown(), name).entries().display()),
+            Self::Here(live) => format!("directory {}", live.shown().display()),
+            Self::There(far) => format!("volume {}", far.volume),
+        }
+    }
+
+    /// Where displaced entries lie, for people.
+    pub(super) fn shown(&self, home: &Home) -> String {
+        match self {
+            Self::Here(live) => format!("directory {}", home.shown(live.shown()).display()),
             Self::There(far) => {
-                let entries = Aside::new(Path::new(""), name).entries();
+                let entries = home.shown(Path::new(""));
                 format!("directory {} in the volume {}", entries.display(), far.volume)
             }
         }
     }
+}
+
+fn opened(home: &Home, live: &Dir) -> Result<Aside> {
+    let missing = || ResourceError::new(format!("{} is not there any more", home.shown(live.shown()).display()));
+    home.open(live)?.ok_or_else(missing)
 }

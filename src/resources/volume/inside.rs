@@ -8,17 +8,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::aside::is_ours;
-use super::chunks::{self, Extent, Form, Host, Known, Lines};
+use super::chunks::{self, Form, Host, Known, Lines};
 use super::frames::{Kind, put};
+use super::home::{Aside, Home};
 use super::node::{Node, Precision, Shape};
 use super::stage::Stage;
-use super::swap::{self, Aside, Own, Side};
+use super::swap::{self, Own, Side};
 use super::{archive, place, survey, walk};
 use crate::model::fingerprint::Fingerprint;
 use crate::resources::names::{escaped, unescaped};
 use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
-use crate::system::disk::{self, At, Dir};
+use crate::system::disk::{self, At, Dir, Object};
 use crate::system::docker::MOUNT;
 
 /// What there is in a volume besides its content.
@@ -26,10 +27,13 @@ use crate::system::docker::MOUNT;
 pub(super) struct Look {
     /// Bytes that are free.
     pub(super) free: u64,
-    /// What lies aside, by name.
+    /// What lies aside in it, by name.
     pub(super) asides: BTreeMap<String, swap::Seen>,
     /// The time there, in seconds since 1970; 0 where that is here.
     pub(super) now: i64,
+    /// Which directories these are, and those in which nothing is staged whole.
+    #[serde(default)]
+    pub(super) homes: BTreeMap<String, Object>,
     /// The database whose data directory is in it.
     #[serde(default)]
     pub(super) database: Option<String>,
@@ -39,24 +43,27 @@ pub(super) struct Look {
 ///
 /// # Errors
 /// It cannot be read.
-pub(super) fn look(live: &Path) -> Result<Look> {
-    let mut asides = BTreeMap::new();
-    for path in disk::list(live)? {
-        let Some(name) = path
-            .file_name()
-            .filter(|name| is_ours(name))
-            .and_then(|name| name.to_str())
-        else {
+pub(super) fn look(live: &Dir) -> Result<Look> {
+    let (mut asides, mut homes) = (BTreeMap::new(), BTreeMap::new());
+    for name in live.names().at("read the directory", live.shown())? {
+        let Some(name) = Some(&name).filter(|name| is_ours(name)).and_then(|name| name.to_str()) else {
             continue;
         };
-        if let Some(seen) = Aside::new(live, name).seen()? {
+        // What somebody else has put there under such a name is a part of the volume.
+        let Ok(Some(aside)) = Home::inside(name).open(live) else {
+            continue;
+        };
+        homes.insert(name.to_owned(), aside.dir.object().at("look at", aside.shown())?);
+        if let Some(seen) = aside.seen()? {
             asides.insert(name.to_owned(), seen);
         }
     }
+    let live = live.shown();
     Ok(Look {
         free: disk::free_bytes(live)?,
         now: 0,
         asides,
+        homes,
         // What cannot be looked at here tells for itself when it is copied.
         database: place::database_in(live)
             .ok()
@@ -109,7 +116,7 @@ pub fn inside(
         ["libraries"] => return libraries().map(Some),
         ["look"] => serde_json::to_value(Look {
             now: cx.clock.now().timestamp(),
-            ..look(live)?
+            ..look(&opened(live)?)?
         }),
         ["portrait", precision @ ("nanoseconds" | "seconds")] => {
             let precision = precision_of(precision);
@@ -140,40 +147,41 @@ pub fn inside(
             )?)
         }
         ["pack"] => return pack(live, input, out, cx).map(|()| None),
-        ["stage", name] => serde_json::to_value(stage(&named(live, name)?, &mut input)?),
+        ["stage", name] => serde_json::to_value(stage(&made(live, name)?, &mut input)?),
         ["seal", name, copy, own] => {
             let own: Own = serde_json::from_str(own)
                 .map_err(|error| ResourceError::because("could not understand the volume's own entry", error))?;
-            named(live, name)?.staged(copy, own)?;
+            chunks::Patch::new(&named(live, name)?).staged(copy, &own)?;
             Ok(Value::Null)
         }
         ["swap", name, side @ ("before" | "after")] => {
-            named(live, name)?.swap(side_of(side))?;
-            Ok(Value::Null)
+            let aside = named(live, name)?;
+            let stays = walk::Stays::of(&aside.live, cx)?;
+            serde_json::to_value(chunks::Patch::new(&aside).swap(side_of(side), &stays)?)
         }
         ["patch", wish @ ("stage" | "swap"), name, copy, begun] => {
-            named(live, name)?;
             let begun = time_of(begun)?;
             let mut host = Host::new(input, out, (*copy).to_owned(), begun);
-            let extent = if *wish == Wish::Stage.word() {
+            let told = if *wish == Wish::Stage.word() {
+                let aside = made(live, name)?;
                 let free = disk::free_bytes(live)?;
                 let room = |bytes| survey::room("volume", free, bytes);
-                chunks::prepare(&mut host, (live, name), &room, cx)?
+                serde_json::to_value(chunks::prepare(&mut host, &aside, &room, cx)?)
             } else {
-                chunks::swap_in(&mut host, live, name, cx)?;
-                Extent::default()
+                serde_json::to_value(chunks::swap_in(&mut host, &named(live, name)?, cx)?)
             };
-            let told = signed(&serde_json::to_value(extent).map_err(untold)?);
+            let told = signed(&told.map_err(untold)?);
             let said = put(out, Kind::Told, told.as_bytes()).and_then(|()| out.flush());
             return said.map(|()| None).map_err(untold);
         }
         ["patch-back", name, side @ ("before" | "after")] => {
-            named(live, name)?;
-            chunks::swap_back(live, name, side_of(side))?;
-            Ok(Value::Null)
+            let aside = named(live, name)?;
+            serde_json::to_value(chunks::Patch::new(&aside).swap(side_of(side), &walk::Stays::default())?)
         }
         ["remove", name] => {
-            named(live, name)?.remove()?;
+            if let Some(aside) = home(name)?.open(&opened(live)?)? {
+                aside.remove()?;
+            }
             Ok(Value::Null)
         }
         _ => {
@@ -236,11 +244,21 @@ fn pack(root: &Path, input: Box<dyn Read + Send>, out: &mut dyn Write, cx: &Cont
     )
 }
 
-fn named(live: &Path, name: &str) -> Result<Aside> {
-    if is_ours(name.as_ref()) {
-        Ok(Aside::new(live, name))
-    } else {
-        Err(ResourceError::new(format!("{name:?} is no name of guard's")))
+fn home(word: &str) -> Result<Home> {
+    Home::of_word(word).ok_or_else(|| ResourceError::new(format!("{word:?} is no name of guard's")))
+}
+
+fn named(live: &Path, word: &str) -> Result<Aside> {
+    let found = home(word)?.open(&opened(live)?)?;
+    found.ok_or_else(|| ResourceError::new(format!("{word} is not there any more")))
+}
+
+/// The same, made where it is not there.
+fn made(live: &Path, word: &str) -> Result<Aside> {
+    let (live, home) = (opened(live)?, home(word)?);
+    match home.open(&live)? {
+        Some(aside) => Ok(aside),
+        None => home.make(&live),
     }
 }
 
@@ -248,7 +266,7 @@ fn named(live: &Path, name: &str) -> Result<Aside> {
 fn stage(aside: &Aside, input: &mut dyn Read) -> Result<Own> {
     let unstaged = |error| ResourceError::because("could not stage the copy", error);
     let place = aside.clear()?;
-    let mut stage = Stage::new(&place).at("open", &place)?;
+    let mut stage = Stage::new(&place).at("open", place.shown())?;
     archive::read(io::BufReader::with_capacity(256 * 1024, input), |node, data| {
         stage.make(node, data)
     })
@@ -297,12 +315,12 @@ impl Own {
     ///
     /// # Errors
     /// They cannot be read.
-    pub(super) fn node(&self, live: &Path) -> Result<Node> {
+    pub(super) fn node(&self, live: &Dir) -> Result<Node> {
         let (xattrs, flags) = if let Some((xattrs, flags)) = &self.features {
             let plain = |(name, value): &(String, String)| Some((name.clone(), unescaped(value)?));
             (xattrs.iter().filter_map(plain).collect(), *flags)
         } else {
-            let had = walk::own_node(&Dir::open(live).at("open", live)?)?;
+            let had = walk::own_node(live)?;
             (had.xattrs, had.flags)
         };
         Ok(Node {

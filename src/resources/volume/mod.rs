@@ -13,8 +13,10 @@ mod frames;
 mod ground;
 mod halt;
 mod hand;
+mod home;
 mod inside;
 pub(super) mod node;
+mod pin;
 mod place;
 mod preparing;
 pub(super) mod record;
@@ -35,7 +37,7 @@ use serde_json::Value;
 pub use build::KIND;
 pub use inside::inside;
 
-use self::chunks::Form;
+use self::chunks::{Differences, Form};
 use self::halt::Mode;
 use self::hand::Hand;
 use self::node::Precision;
@@ -91,7 +93,7 @@ impl Resource for Volume {
             return Err(why);
         }
         let (form, packed, copied) = self.copy(&place, slot, cx)?;
-        self.artifact(&place, Precision::Nanoseconds, (form, packed), copied)
+        self.artifact(&place, Precision::Nanoseconds, (form, packed), copied, cx)
     }
 
     fn adopt(&self, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact> {
@@ -103,7 +105,7 @@ impl Resource for Volume {
             return Err(survey::refused_adoption(&place));
         };
         let copied = adopt::copy(path, live, slot, self.level, cx)?;
-        self.artifact(&place, Precision::Seconds, Default::default(), copied)
+        self.artifact(&place, Precision::Seconds, Default::default(), copied, cx)
     }
 
     fn prove(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
@@ -150,16 +152,8 @@ impl Resource for Volume {
 
     fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
         let details = details(artifact)?;
-        let parts = self.find(cx).and_then(|place| {
-            let hand = Hand::of(&place, cx)?;
-            let (now, _) = hand.portrait(details.precision, cx)?;
-            let mut parts = now.differences(&artifact.fingerprint);
-            if Self::is_cut_off(&hand, cx)? {
-                parts.push("a swap that was cut off".to_owned());
-            }
-            Ok(parts)
-        });
-        Ok(match parts {
+        let live = self.apart(artifact, &details, cx);
+        Ok(match live {
             Ok(parts) if parts.is_empty() => Live::Matches,
             Ok(parts) => Live::Differs(parts),
             Err(error) => Live::Unknown(error.to_string()),
@@ -168,9 +162,19 @@ impl Resource for Volume {
 
     fn compare(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Live> {
         let details = self.told(artifact)?;
-        let live = self
-            .find(cx)
-            .and_then(|place| Self::differences(&place, (artifact, slot), &details, cx));
+        let live = self.meant(&details, cx).and_then(|(place, is_there)| {
+            if !is_there {
+                let parts = vec!["it is not there".to_owned()];
+                return Ok(Differences {
+                    parts,
+                    ..Differences::default()
+                });
+            }
+            let mut differences = self.differences(&place, (artifact, slot), &details, cx)?;
+            let links = self.links(&details, cx)?;
+            differences.parts.extend(links.iter().map(pin::Link::shown));
+            Ok(differences)
+        });
         Ok(match live {
             // Somebody may make a file and remove it again at any time; where that is all, everything is there.
             Ok(differences) if differences.parts.is_empty() => Live::Matches,
@@ -192,7 +196,7 @@ impl Resource for Volume {
         if spot.volume.is_some() {
             return Ok(None);
         }
-        spot.hand(cx)?.weigh(&spot.aside)
+        spot.keeper(cx)?.weigh(&spot.home())
     }
 
     fn settle(&self, cx: &Context) -> Result<()> {
@@ -204,7 +208,7 @@ impl Resource for Volume {
             return Ok(());
         }
         let spot = Spot::of(&displaced.details)?;
-        spot.hand(cx)?.remove(&spot.aside)
+        spot.keeper(cx)?.remove(&spot.home())
     }
 
     fn discard(&self, prepared: &Prepared, cx: &Context) -> Result<()> {
@@ -212,12 +216,12 @@ impl Resource for Volume {
             return Ok(());
         }
         let spot = Spot::of(&prepared.details)?;
-        let hand = spot.hand(cx)?;
+        let hand = spot.keeper(cx)?;
         let look = hand.look()?;
-        if look.asides.get(&spot.aside).is_some_and(Seen::is_used) {
+        if hand.seen(&spot.home(), &look)?.as_ref().is_some_and(Seen::is_used) {
             Ok(())
         } else {
-            hand.remove(&spot.aside)
+            hand.remove(&spot.home())
         }
     }
 

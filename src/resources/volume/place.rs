@@ -37,6 +37,8 @@ pub(super) struct Place {
     pub(super) source: String,
     /// How to reach it.
     pub(super) reach: Reach,
+    /// Whether its directory is the engine's, and so is the one around it.
+    pub(super) is_engines: bool,
 }
 
 impl Place {
@@ -69,6 +71,26 @@ pub(super) fn find(volume: &Volume, cx: &Context) -> Result<Place> {
     }
 }
 
+/// A volume of the engine's that is gone.
+pub(super) fn of_gone_volume(name: &str) -> Place {
+    Place {
+        shown: format!("volume {name}"),
+        source: name.to_owned(),
+        reach: Reach::Engine(name.to_owned()),
+        is_engines: true,
+    }
+}
+
+/// The directory at this path, of which no part is a link, whether it is there or not.
+pub(super) fn at(path: &Path) -> Place {
+    Place {
+        shown: format!("directory {}", path.display()),
+        source: path.to_string_lossy().into_owned(),
+        reach: Reach::Directory(path.to_owned()),
+        is_engines: false,
+    }
+}
+
 fn directory(path: &Path) -> Result<Place> {
     let shown = format!("directory {}", path.display());
     if !disk::exists(path)? {
@@ -85,6 +107,7 @@ fn directory(path: &Path) -> Result<Place> {
         shown,
         source: real.to_string_lossy().into_owned(),
         reach: Reach::Directory(real),
+        is_engines: false,
     })
 }
 
@@ -95,6 +118,7 @@ fn engine_volume(volume: &Volume, key: &str, cx: &Context) -> Result<Place> {
     let found =
         found.ok_or_else(|| ResourceError::new(format!("the volume {name} vanished while it was looked at")))?;
     let shown = format!("volume {name}");
+    let is_engines = found.options.is_empty();
     if found.driver != "local" {
         return Err(ResourceError::new(format!(
             "the {shown} belongs to the driver {:?}, which guard cannot copy",
@@ -136,6 +160,7 @@ fn engine_volume(volume: &Volume, key: &str, cx: &Context) -> Result<Place> {
         shown,
         source: name,
         reach,
+        is_engines,
     })
 }
 

@@ -1,33 +1,49 @@
 //! Stages a copy of a volume where the live one differs from it.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::chunks::Form;
 use super::hand::Hand;
+use super::home::{self, Aside, Home, Record};
 use super::inside::Look;
-use super::place::Place;
+use super::pin::Link;
+use super::place::{Place, Target};
 use super::record::{Details, Spot};
 use super::swap::{Seen, Side};
-use super::{Volume, aside, survey, unpack};
+use super::{Volume, survey, unpack};
 use crate::model::artifact::{Artifact, Prepared, Work};
+use crate::model::event::Level;
 use crate::model::policy::DataRestore;
 use crate::model::text;
-use crate::resources::{Result, Slot};
+use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
+use crate::system::disk::At;
 
 impl Volume {
     /// Stages a copy where the volume differs from it.
     pub(super) fn stage(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Prepared> {
         let details = self.told(artifact)?;
-        let place = self.find(cx)?;
+        let (mut place, mut is_there) = self.meant(&details, cx)?;
+        if !is_there && matches!(self.target, Target::Volume(_)) {
+            self.make_volume(&details, cx)?;
+            (place, is_there) = (self.find(cx)?, true);
+        }
         let prepared = |work, details, price| Prepared {
             resource: self.name.clone(),
             work,
             details,
             price,
         };
-        let differences = Self::differences(&place, (artifact, slot), &details, cx)?;
-        let parts: Vec<String> = differences.parts.into_iter().chain(differences.times).collect();
+        let mut parts: Vec<String> = if is_there {
+            let found = self.differences(&place, (artifact, slot), &details, cx)?;
+            found.parts.into_iter().chain(found.times).collect()
+        } else {
+            vec!["the directory itself".to_owned()]
+        };
+        let links = self.links(&details, cx)?;
+        parts.extend(links.iter().map(Link::shown));
         if parts.is_empty() {
             return Ok(prepared(Work::Unchanged, Value::Null, Vec::new()));
         }
@@ -38,70 +54,154 @@ impl Volume {
                 Vec::new(),
             ));
         }
-        let hand = Hand::of(&place, cx)?;
+        if is_there {
+            let hand = Hand::of(&place, cx)?;
+            if let (Hand::Here(live), Some(pin)) = (&hand, &details.pin)
+                && !pin.is(live)
+            {
+                let what = format!(
+                    "the {} is another one than was copied; the copy goes there",
+                    place.shown
+                );
+                cx.note(Level::Info, what);
+            }
+            let (spot, price) = self.stage_aside((artifact, slot), &details, &place, &hand, cx)?;
+            return Ok(prepared(Work::Changed(parts), Spot { links, ..spot }.value()?, price));
+        }
+        // As beside an empty directory, which is what it will be when it is made.
+        let void = self.void(&place, cx)?;
+        let hand = Hand::Here(void.dir.again().at("open", void.shown())?);
+        let staged = self.stage_aside((artifact, slot), &details, &place, &hand, cx);
+        drop(hand);
+        void.remove()?;
+        let (spot, _) = staged?;
+        let spot = Spot {
+            anew: Some(details.pin.clone().unwrap_or_default()),
+            links,
+            ..spot
+        };
+        let live = place.directory().unwrap_or(Path::new("")).to_owned();
+        let price = vec![format!("the {} is made anew from the backup", place.shown)];
+        Ok(prepared(Work::Changed(parts), spot.of_live(&live).value()?, price))
+    }
+
+    /// An empty directory on the file system on which a directory is to be made anew.
+    fn void(&self, place: &Place, cx: &Context) -> Result<Aside> {
+        let nowhere = || ResourceError::new(format!("the {} is gone, and cannot be made anew", place.shown));
+        let parent = place
+            .directory()
+            .and_then(|live| live.ancestors().skip(1).find(|above| above.is_dir()));
+        let parent = Hand::here(parent.ok_or_else(nowhere)?)?;
+        let Hand::Here(parent) = &parent else {
+            return Err(nowhere());
+        };
+        let around = home::around(place, parent, cx)
+            .ok_or_else(|| nowhere().with_hint("create the directory, and run the same command again"))?;
+        Home::new(Some(&around))?.make(parent)
+    }
+
+    /// Stages a copy, whole or where the volume differs, and says what that costs.
+    fn stage_aside(
+        &self,
+        (artifact, slot): (&Artifact, &Slot),
+        details: &Details,
+        place: &Place,
+        hand: &Hand<'_>,
+        cx: &Context,
+    ) -> Result<(Spot, Vec<String>)> {
         let look = hand.look()?;
         if details.form == Form::Chunks {
-            return self.prepare_chunks(parts, (artifact, slot), &details, &place, (&hand, &look), cx);
+            return self.stage_chunks((artifact, slot), details, place, (hand, &look), cx);
         }
         survey::room(&place.shown, look.free, details.content_bytes)?;
         let copy = &unpack::listed(artifact)?.sha256;
-        let (mut serial, mut name) = (1, aside::name(&cx.token(), 1));
         // A state that was live must not be staged over: a further restore in the same run takes a further directory.
-        while look
-            .asides
-            .get(&name)
-            .is_some_and(|seen| !seen.holds(copy) && seen.is_used())
-        {
-            serial += 1;
-            name = aside::name(&cx.token(), serial);
+        let is_free = |seen: Option<&Seen>| seen.is_none_or(|seen| seen.holds(copy) || !seen.is_used());
+        let (mut home, seen) = self.home(place, hand, &look, &is_free, cx)?;
+        if !seen.is_some_and(|seen| seen.holds(copy)) {
+            hand.stage(&home, artifact, slot, details, cx)?;
+            home = self.learnt(hand, home, cx)?;
         }
-        if !look.asides.get(&name).is_some_and(|seen| seen.holds(copy)) {
-            hand.stage(&name, artifact, slot, &details, cx)?;
-        }
-        let staged = Spot::at(&hand, name, Side::After);
         let price = vec![format!(
             "what was written to the {} since the backup is put aside",
             place.shown
         )];
-        Ok(prepared(Work::Changed(parts), staged.value()?, price))
+        Ok((Spot::at(hand, &home, Side::After), price))
+    }
+
+    /// The directory to stage in, which is there, and what is staged in it: the one of an earlier try where it `is_free`, else a
+    /// further one.
+    pub(super) fn home(
+        &self,
+        place: &Place,
+        hand: &Hand<'_>,
+        look: &Look,
+        is_free: &dyn Fn(Option<&Seen>) -> bool,
+        cx: &Context,
+    ) -> Result<(Home, Option<Seen>)> {
+        let mut record = Record::of(&self.name, cx)?;
+        for home in record.homes.clone() {
+            match hand.seen(&home, look) {
+                // One that was known and is gone has given its name away.
+                Ok(None) if home.is_known() && hand.is_gone(&home)? => {}
+                Ok(seen) if is_free(seen.as_ref()) => {
+                    let made = hand.make(&home)?;
+                    record.learn(&made, &self.name, cx)?;
+                    return Ok((made, seen));
+                }
+                Ok(_) => {}
+                Err(error) if record.is_begun(&home) => return Err(error),
+                Err(error) => cx.note(
+                    Level::Warn,
+                    format!("{error}; it is left alone, and another one is used"),
+                ),
+            }
+        }
+        let around = match hand {
+            Hand::Here(live) => home::around(place, live, cx),
+            Hand::There(_) => None,
+        };
+        let further = record.further(around.as_deref(), &self.name, cx)?;
+        let made = hand.make(&further)?;
+        record.learn(&made, &self.name, cx)?;
+        Ok((made, None))
+    }
+
+    /// The same directory, known by more than its name now that something is staged in it.
+    fn learnt(&self, hand: &Hand<'_>, home: Home, cx: &Context) -> Result<Home> {
+        if home.is_known() {
+            return Ok(home);
+        }
+        let known = hand.known(home)?;
+        Record::of(&self.name, cx)?.learn(&known, &self.name, cx)?;
+        Ok(known)
     }
 
     /// Stages what differs from a copy in chunks.
-    fn prepare_chunks(
+    fn stage_chunks(
         &self,
-        parts: Vec<String>,
         (artifact, slot): (&Artifact, &Slot),
         details: &Details,
         place: &Place,
         (hand, look): (&Hand<'_>, &Look),
         cx: &Context,
-    ) -> Result<Prepared> {
-        let mut serial = 1;
+    ) -> Result<(Spot, Vec<String>)> {
         // A state that was live must not be staged over: a further restore in the same run takes a further directory.
-        while look
-            .asides
-            .get(&aside::name(&cx.token(), serial))
-            .is_some_and(Seen::is_used)
-        {
-            serial += 1;
-        }
-        let aside = aside::name(&cx.token(), serial);
+        let is_free = |seen: Option<&Seen>| !seen.is_some_and(Seen::is_used);
+        let (home, _) = self.home(place, hand, look, &is_free, cx)?;
         let room = |bytes| survey::room(&place.shown, look.free, bytes);
-        let extent = hand.stage_changed(&aside, (artifact, slot), details, &room, cx)?;
+        let extent = hand.stage_changed(&home, (artifact, slot), details, &room, cx)?;
+        let home = self.learnt(hand, home, cx)?;
         let staged = Spot {
             form: Form::Chunks,
-            ..Spot::at(hand, aside, Side::After)
+            ..Spot::at(hand, &home, Side::After)
         };
-        Ok(Prepared {
-            resource: self.name.clone(),
-            work: Work::Changed(parts),
-            details: staged.value()?,
-            price: vec![format!(
-                "{} of {} entries are put back, and {} put aside; the others stay as they are",
-                text::count(extent.fetched),
-                text::count(details.entries),
-                text::count(extent.surplus)
-            )],
-        })
+        let price = vec![format!(
+            "{} of {} entries are put back, and {} put aside; the others stay as they are",
+            text::count(extent.fetched),
+            text::count(details.entries),
+            text::count(extent.surplus)
+        )];
+        Ok((staged, price))
     }
 }

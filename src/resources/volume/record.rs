@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,7 +11,9 @@ use super::capture::Copied;
 use super::chunks::{Form, Packed};
 use super::halt::Mode;
 use super::hand::Hand;
+use super::home::Home;
 use super::node::Precision;
+use super::pin::{Link, Pin};
 use super::swap::Side;
 use crate::model::artifact::Artifact;
 use crate::resources::names::{escaped, unescaped};
@@ -31,6 +33,9 @@ pub(in crate::resources) struct Details {
     pub(super) form: Form,
     #[serde(default)]
     pub(super) packed: Packed,
+    /// Which directory it was; backups of older guards do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pin: Option<Pin>,
 }
 
 impl Details {
@@ -45,30 +50,40 @@ impl Details {
             tar_bytes: 0,
             form: Form::Chunks,
             packed,
+            pin: None,
         }
     }
 }
 
 /// Where something was staged or displaced.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Spot {
     /// The live directory, escaped; empty where the volume is reached through the engine.
     pub(super) live: String,
     /// The volume that is reached through the engine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) volume: Option<String>,
-    /// The name of the directory aside.
+    /// The name of the directory aside, which guards before made in the live one.
     pub(super) aside: String,
+    /// Where it is, and which one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) home: Option<Home>,
     /// The side that a swap makes live.
     pub(super) to: Side,
     /// Whether whole top-level entries are exchanged, or single ones.
     #[serde(default)]
     pub(super) form: Form,
+    /// What is known of a live directory that was not there, and is made anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) anew: Option<Pin>,
+    /// Links that led elsewhere than when it was copied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) links: Vec<Link>,
 }
 
 impl Spot {
-    /// Where it is, under this name.
-    pub(super) fn at(hand: &Hand<'_>, aside: String, to: Side) -> Self {
+    /// Where it is, aside in this directory.
+    pub(super) fn at(hand: &Hand<'_>, home: &Home, to: Side) -> Self {
         let (live, volume) = match hand {
             Hand::Here(live) => (escaped(live.shown().as_os_str().as_bytes()), None),
             Hand::There(far) => (String::new(), Some(far.volume.clone())),
@@ -76,19 +91,48 @@ impl Spot {
         Self {
             live,
             volume,
-            aside,
+            aside: home.name().to_owned(),
+            home: Some(home.clone()),
             to,
             form: Form::Archive,
+            anew: None,
+            links: Vec::new(),
+        }
+    }
+
+    /// The directory aside.
+    pub(super) fn home(&self) -> Home {
+        self.home.clone().unwrap_or_else(|| Home::inside(&self.aside))
+    }
+
+    /// The live directory, where it is one of this host.
+    pub(super) fn live(&self) -> Result<PathBuf> {
+        let live = unescaped(&self.live).ok_or_else(|| ResourceError::new("a recorded path is malformed"))?;
+        Ok(PathBuf::from(OsString::from_vec(live)))
+    }
+
+    /// The same, of this directory.
+    pub(super) fn of_live(self, live: &Path) -> Self {
+        Self {
+            live: escaped(live.as_os_str().as_bytes()),
+            ..self
         }
     }
 
     /// Who can move it.
     pub(super) fn hand<'c>(&self, cx: &'c Context) -> Result<Hand<'c>> {
-        if let Some(volume) = &self.volume {
-            return Hand::in_volume(volume, cx);
+        match &self.volume {
+            Some(volume) => Hand::in_volume(volume, cx),
+            None => Hand::here(&self.live()?),
         }
-        let live = unescaped(&self.live).ok_or_else(|| ResourceError::new("a recorded path is malformed"))?;
-        Hand::here(Path::new(&OsString::from_vec(live)))
+    }
+
+    /// Who can look at what lies aside, and remove it, whatever has become of the live directory.
+    pub(super) fn keeper<'c>(&self, cx: &'c Context) -> Result<Hand<'c>> {
+        match self.home().outside() {
+            Some(around) if self.volume.is_none() => Hand::here(&around),
+            _ => self.hand(cx),
+        }
     }
 
     pub(super) fn of(details: &Value) -> Result<Self> {

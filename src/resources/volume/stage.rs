@@ -4,17 +4,18 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chownat, fchmod, fchown, fstat,
+    AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chownat, fchmod, fchown, fstat,
     futimens, linkat, mkdirat, mknodat, openat, symlinkat, syncfs, utimensat,
 };
 
 use super::features;
 use super::node::{Node, Shape};
+use crate::system::disk::Dir;
 
 /// A tree being built.
 pub(super) struct Stage {
@@ -31,10 +32,9 @@ fn directory_at(parent: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
 }
 
 impl Stage {
-    /// A tree in this directory, which is there, is empty and is private.
-    pub(super) fn new(root: &Path) -> io::Result<Self> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let root = openat(CWD, root, flags, Mode::empty())?;
+    /// A tree in this directory, which is empty and private.
+    pub(super) fn new(root: &Dir) -> io::Result<Self> {
+        let root = root.as_fd().try_clone_to_owned()?;
         // What is made in it must not inherit the access list of the directory that it stands in.
         features::set_attributes(&root, &Vec::new())?;
         let open = (Vec::new(), root.try_clone()?);
@@ -128,9 +128,9 @@ impl Stage {
     }
 
     /// Makes a further name of a file that lies elsewhere on the same file system.
-    pub(super) fn link(&mut self, from: &Path, path: &[u8]) -> io::Result<()> {
+    pub(super) fn link(&mut self, from: &Dir, file: &[u8], path: &[u8]) -> io::Result<()> {
         let name = self.parent(path)?;
-        Ok(linkat(CWD, from, &self.open.1, name, AtFlags::empty())?)
+        Ok(linkat(from, file, &self.open.1, name, AtFlags::empty())?)
     }
 
     /// Gives the directories their owners, modes and times, and makes the whole durable. Returns the root's own entry.

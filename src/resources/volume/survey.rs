@@ -3,6 +3,7 @@
 use super::Volume;
 use super::halt::Mode;
 use super::hand::Hand;
+use super::home;
 use super::node::Precision;
 use super::place::{self, Place};
 use crate::model::text;
@@ -56,6 +57,18 @@ pub(super) fn survey(volume: &Volume, cx: &Context) -> Survey {
                 );
             }
         }
+    }
+    if let Hand::Here(live) = &hand
+        && home::is_only_inside(&place, live, cx)
+    {
+        survey.warn(
+            format!(
+                "what a way back puts aside can only lie inside of the {}, closed, where its users see a directory .guard-…: \
+                 it is a file system of its own",
+                place.shown
+            ),
+            "name a directory below it, if that is not wanted",
+        );
     }
     if place.directory().is_none() {
         survey.fact(format!("the {} is reached through the engine", place.shown));

@@ -4,10 +4,12 @@ use std::io::{self, BufReader, Read};
 
 use super::archive;
 use super::capture::ARCHIVE;
+use super::chunks;
+use super::home::Aside;
 use super::node::Node;
 use super::record::Details;
 use super::stage::Stage;
-use super::swap::{Aside, Own};
+use super::swap::Own;
 use crate::model::artifact::{Artifact, FileEntry};
 use crate::resources::progress::Progress;
 use crate::resources::{ResourceError, Result, Slot};
@@ -90,7 +92,7 @@ pub(super) fn prove(artifact: &Artifact, slot: &Slot, details: &Details) -> Resu
 pub(super) fn stage(artifact: &Artifact, slot: &Slot, details: &Details, aside: &Aside, cx: &Context) -> Result<()> {
     let place = aside.clear()?;
     let staged = (|| {
-        let mut stage = Stage::new(&place).at("open", &place)?;
+        let mut stage = Stage::new(&place).at("open", place.shown())?;
         let what = format!("stage {}", artifact.resource);
         let mut progress = Progress::new(what, Some(details.content_bytes), cx);
         read(artifact, slot, details, |node, data| {
@@ -106,7 +108,7 @@ pub(super) fn stage(artifact: &Artifact, slot: &Slot, details: &Details, aside: 
             copy_is_bad: error.kind() == io::ErrorKind::InvalidData,
             ..ResourceError::because(format!("could not stage {} whole", artifact.resource), error)
         })?;
-        aside.staged(&listed(artifact)?.sha256, Own::of(&own))
+        chunks::Patch::new(aside).staged(&listed(artifact)?.sha256, &Own::of(&own))
     })();
     if staged.is_err() {
         // The first failure is the one to tell; what cannot be removed now is removed by the next attempt.

@@ -1,6 +1,6 @@
 //! Reads a live tree, in a fixed order, without following a link or leaving its file system.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use rustix::fs::{FileType, Stat, fstat, readlinkat};
 
-use super::aside::is_ours;
+use super::aside::{is_ours, is_private};
 use super::features::{self, Features};
 use super::node::{Node, Portrait, Precision, Shape};
 use crate::model::fingerprint::Fingerprint;
@@ -23,8 +23,10 @@ use crate::system::disk::{self, At, Dir, Object};
 pub(super) enum Met<'p> {
     /// An entry that can be kept, where it is, and what the file system says of it.
     Node(Node, &'p Found<'p>, &'p Stat),
-    /// An entry that cannot be kept, as a sentence: it stays where it is whatever goes back.
-    Stays(String),
+    /// An entry that cannot be kept, by its path, and as a sentence: it stays where it is whatever goes back.
+    Stays(Vec<u8>, String),
+    /// A directory of guard's own, which is no part of the tree and stays too.
+    Ours(Vec<u8>),
     /// A part of an entry that cannot be kept, as a sentence.
     Lost(String),
 }
@@ -174,10 +176,11 @@ pub(super) fn walk(
         let Some(stat) = dir.look(name).at("look at", &found.shown())? else {
             continue;
         };
-        if walk.levels.len() == 1 && is_ours(OsStr::from_bytes(name)) {
+        if is_ours(OsStr::from_bytes(name)) && is_private(&stat) {
+            take(Met::Ours(path))?;
             continue;
         }
-        let stays = Met::Stays;
+        let stays = |what: String| Met::Stays(path.clone(), what);
         let is_mount = has_mounts && dir.is_mount(name).at("look at", &found.shown())?;
         if stat.st_dev != device || is_mount {
             take(stays(format!("another file system mounted at {}", escaped(&path))))?;
@@ -247,6 +250,54 @@ fn has_mounts_below(root: &Dir) -> bool {
 
 fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
+}
+
+/// What of a tree no copy holds, and what therefore stays where it is: mounts, sockets, devices, guard's own directories.
+#[derive(Debug, Default)]
+pub(super) struct Stays {
+    paths: BTreeSet<Vec<u8>>,
+    around: BTreeSet<Vec<u8>>,
+}
+
+impl Stays {
+    /// What stays of the tree at `root`.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(super) fn of(root: &Dir, cx: &Context) -> Result<Self> {
+        let mut stays = Self::default();
+        walk(root, false, cx, |met| {
+            stays.note(&met);
+            Ok(())
+        })?;
+        Ok(stays)
+    }
+
+    /// Takes what is met.
+    pub(super) fn note(&mut self, met: &Met<'_>) {
+        let (Met::Stays(path, _) | Met::Ours(path)) = met else {
+            return;
+        };
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let above = ends.filter_map(|(end, _)| path.get(..end)).map(<[u8]>::to_vec);
+        self.around.extend(above);
+        self.paths.insert(path.clone());
+    }
+
+    /// Whether this very entry stays.
+    pub(super) fn holds(&self, path: &[u8]) -> bool {
+        self.paths.contains(path)
+    }
+
+    /// Whether something stays in this directory.
+    pub(super) fn is_around(&self, path: &[u8]) -> bool {
+        self.around.contains(path)
+    }
+
+    /// Whether there is any.
+    pub(super) fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
 }
 
 /// The entry that this describes.
@@ -321,9 +372,24 @@ pub(super) fn own_node(directory: &Dir) -> Result<Node> {
 /// # Errors
 /// It cannot be read, or guard was asked to stop.
 pub(super) fn portrait(root: &Dir, precision: Precision, cx: &Context) -> Result<(Fingerprint, (u64, u64))> {
+    portrait_without(root, &BTreeSet::new(), precision, cx)
+}
+
+/// The same, as if these directories (escaped paths) were not there; what is in them counts.
+///
+/// # Errors
+/// As for [`portrait`].
+pub(super) fn portrait_without(
+    root: &Dir,
+    bare: &BTreeSet<String>,
+    precision: Precision,
+    cx: &Context,
+) -> Result<(Fingerprint, (u64, u64))> {
     let mut portrait = Portrait::new(precision);
     walk(root, false, cx, |met| {
-        if let Met::Node(node, ..) = met {
+        if let Met::Node(node, ..) = met
+            && (bare.is_empty() || !bare.contains(&escaped(&node.path)))
+        {
             portrait.take(&node);
         }
         Ok(())

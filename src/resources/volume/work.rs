@@ -1,19 +1,25 @@
 //! The acts of a volume that several promises share: finding it, looking at it, copying it, swapping it.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
 use super::chunks::{self, Differences, Form, Packed};
 use super::halt::{Halt, Mode};
 use super::hand::Hand;
+use super::home::Record;
 use super::node::Precision;
+use super::pin::{self, Link, Pin};
 use super::place::{self, Place, Target};
 use super::record::{Details, Spot, details};
-use super::swap::Seen;
-use super::{KIND, Volume, aside, capture, survey};
+use super::swap::{Seen, Side};
+use super::{KIND, Volume, capture, survey};
 use crate::model::artifact::{Artifact, Displaced};
 use crate::model::event::Level;
+use crate::model::policy::DataRestore;
 use crate::model::text;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
-use crate::system::docker::Container;
+use crate::system::docker::{self, Container};
 use crate::system::servers::{self, Server, User};
 
 impl Volume {
@@ -22,6 +28,85 @@ impl Volume {
         // The name of a volume does not change while guard runs; a second answer would be the same.
         let _same = self.found.set(place.source.clone());
         Ok(place)
+    }
+
+    /// Where a copy goes back to, and whether that is there: the directory that was copied, where the settings still name the
+    /// same.
+    ///
+    /// # Errors
+    /// Another thing is in the way, or the engine does not answer.
+    pub(super) fn meant(&self, details: &Details, cx: &Context) -> Result<(Place, bool)> {
+        let found = self.find(cx);
+        let Target::Path(path) = &self.target else {
+            let labels = details.pin.as_ref().map(Pin::labels);
+            let is_gone = || docker::volume(cx, &details.source).is_ok_and(|found| found.is_none());
+            return match found {
+                Err(_) if labels.is_some() && is_gone() => Ok((place::of_gone_volume(&details.source), false)),
+                found => found.map(|place| (place, true)),
+            };
+        };
+        let asked = cx.resolve(path);
+        let pin = details.pin.clone().unwrap_or_default();
+        match (pin.path(&asked), found) {
+            (Some(path), _) => Ok((place::at(&path), pin.is_there(&path)?)),
+            (None, Ok(place)) => Ok((place, true)),
+            // The directory around it tells where it was.
+            (None, Err(error)) => match (asked.parent().map(std::fs::canonicalize), asked.file_name()) {
+                (Some(Ok(parent)), Some(name)) => {
+                    let path = parent.join(name);
+                    Ok((place::at(&path), pin.is_there(&path)?))
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// The links that led to the directory and do not any more.
+    pub(super) fn links(&self, details: &Details, cx: &Context) -> Result<Vec<Link>> {
+        match (&self.target, &details.pin) {
+            (Target::Path(path), Some(pin)) if pin.path(&cx.resolve(path)).is_some() => pin.links_now(),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Makes the volume of the engine's that was copied anew.
+    pub(super) fn make_volume(&self, details: &Details, cx: &Context) -> Result<()> {
+        let labels = details.pin.as_ref().map(Pin::labels).into_iter().flatten();
+        let mut call = docker::docker().args(["volume", "create"]);
+        for (name, value) in labels {
+            call = call.args(["--label", &format!("{name}={value}")]);
+        }
+        let made = cx.output(&call.arg(&details.source));
+        made.map_err(|error| {
+            ResourceError::because(format!("could not make the volume {} anew", details.source), error)
+        })?;
+        cx.note(
+            Level::Info,
+            format!("the volume {} was gone, and is there again", details.source),
+        );
+        Ok(())
+    }
+
+    /// The parts in which what a copy goes back to differs from it, by what a look tells.
+    pub(super) fn apart(&self, artifact: &Artifact, details: &Details, cx: &Context) -> Result<Vec<String>> {
+        let (place, is_there) = self.meant(details, cx)?;
+        if !is_there {
+            return Ok(vec!["it is not there".to_owned()]);
+        }
+        let hand = Hand::of(&place, cx)?;
+        let (now, _) = hand.portrait(details.precision, cx)?;
+        let mut parts = now.differences(&artifact.fingerprint);
+        let bare = Record::of(&self.name, cx)?.bare;
+        if !parts.is_empty() && !bare.is_empty() {
+            // Directories that the copy does not know, and that stayed for what is in them, are no difference.
+            let (now, _) = hand.portrait_without(&bare, details.precision, cx)?;
+            parts = now.differences(&artifact.fingerprint);
+        }
+        if self.is_cut_off(&hand, cx)? {
+            parts.push("a swap that was cut off".to_owned());
+        }
+        parts.extend(self.links(details, cx)?.iter().map(Link::shown));
+        Ok(parts)
     }
 
     /// What the manifest says of a copy; where everything is to be read, no time of it tells anything.
@@ -36,6 +121,7 @@ impl Volume {
     /// The parts in which the live volume differs from a copy; a swap that this run began and did not finish counts. The times
     /// of directories are told apart: a file that came and went leaves nothing else.
     pub(super) fn differences(
+        &self,
         place: &Place,
         (artifact, slot): (&Artifact, &Slot),
         details: &Details,
@@ -43,21 +129,19 @@ impl Volume {
     ) -> Result<Differences> {
         let hand = Hand::of(place, cx)?;
         let mut differences = hand.differences((artifact, slot), details, cx)?;
-        if Self::is_cut_off(&hand, cx)? {
+        if self.is_cut_off(&hand, cx)? {
             differences.parts.push("a swap that was cut off".to_owned());
         }
         Ok(differences)
     }
 
     /// Whether a swap that this run began is not finished.
-    pub(super) fn is_cut_off(hand: &Hand<'_>, cx: &Context) -> Result<bool> {
+    pub(super) fn is_cut_off(&self, hand: &Hand<'_>, cx: &Context) -> Result<bool> {
+        let record = Record::of(&self.name, cx)?;
         let look = hand.look()?;
-        for serial in 1.. {
-            let seen = look.asides.get(&aside::name(&cx.token(), serial));
-            if seen.is_some_and(Seen::is_unfinished) {
+        for home in record.homes.iter().filter(|home| record.is_begun(home)) {
+            if hand.seen(home, &look)?.as_ref().is_some_and(Seen::is_unfinished) {
                 return Ok(true);
-            }
-            if !seen.is_some_and(Seen::is_used) {
                 break;
             }
         }
@@ -193,7 +277,18 @@ impl Volume {
         precision: Precision,
         (form, packed): (Form, Packed),
         copied: capture::Copied,
+        cx: &Context,
     ) -> Result<Artifact> {
+        let pin = match (&self.target, place.directory()) {
+            (Target::Path(path), Some(live)) => Some(Pin::of(&cx.resolve(path), live)),
+            (Target::Path(_), None) => None,
+            (Target::Volume(_), _) => {
+                let found = docker::volume(cx, &place.source).ok().flatten();
+                found
+                    .filter(|found| found.options.is_empty())
+                    .map(|found| Pin::of_volume(found.labels))
+            }
+        };
         let stored = match form {
             Form::Archive => String::new(),
             Form::Chunks => format!(", {} of it new", text::bytes(packed.stored)),
@@ -207,6 +302,7 @@ impl Volume {
             tar_bytes: copied.tar_bytes,
             form,
             packed,
+            pin,
         };
         let details = serde_json::to_value(&details)
             .map_err(|error| ResourceError::because("could not describe the copy", error))?;
@@ -229,7 +325,43 @@ impl Volume {
     }
 
     pub(super) fn swap(&self, spot: &Spot, from: Option<(&Artifact, &Slot)>, cx: &Context) -> Result<Displaced> {
-        let hand = spot.hand(cx)?;
+        let mut spot = Cow::Borrowed(spot);
+        let mut record = Record::of(&self.name, cx)?;
+        if let Some((artifact, slot)) = from
+            && !record.is_begun(&spot.home())
+        {
+            let keeper = spot.keeper(cx)?;
+            let staged = keeper.look().and_then(|look| keeper.seen(&spot.home(), &look));
+            let why = match staged {
+                Ok(Some(_)) => None,
+                Ok(None) => Some(format!("what was staged in {} is gone", spot.home().name())),
+                Err(error) => Some(error.to_string()),
+            };
+            if let Some(why) = why {
+                cx.note(Level::Warn, format!("{why}; the copy is staged anew"));
+                let anew = self.stage(artifact, slot, DataRestore::Always, &cx.unstoppable())?;
+                if !anew.work.is_needed() {
+                    return Ok(Displaced {
+                        resource: self.name.clone(),
+                        details: serde_json::Value::Null,
+                        kept_as: Vec::new(),
+                    });
+                }
+                spot = Cow::Owned(Spot::of(&anew.details)?);
+                record = Record::of(&self.name, cx)?;
+            }
+        }
+        let home = spot.home();
+        record.begin(&home, &self.name, cx)?;
+        if let (Some(pin), Side::After) = (&spot.anew, spot.to) {
+            pin.make(&spot.live()?, &home)?;
+        }
+        let is_unmade = spot.to == Side::Before
+            && match &spot.anew {
+                Some(pin) => !pin.is_there(&spot.live()?)?,
+                None => false,
+            };
+        let hand = if is_unmade { spot.keeper(cx)? } else { spot.hand(cx)? };
         if let (Target::Volume(_), Ok(place)) = (&self.target, self.find(cx))
             && place
                 .users(cx)
@@ -243,21 +375,38 @@ impl Volume {
                 ),
             );
         }
-        match (spot.form, from) {
+        let bare = match (spot.form, from) {
+            _ if is_unmade => BTreeSet::new(),
             (Form::Chunks, Some((artifact, copy))) => {
-                hand.swap_changed(&spot.aside, (artifact, copy), &self.told(artifact)?, cx)?;
+                hand.swap_changed(&home, (artifact, copy), &self.told(artifact)?, cx)?
             }
-            (Form::Chunks, None) => hand.swap_back_changed(&spot.aside, spot.to)?,
-            (Form::Archive, _) => hand.swap(&spot.aside, spot.to)?,
+            (Form::Chunks, None) => hand.swap_back_changed(&home, spot.to)?,
+            (Form::Archive, _) => hand.swap(&home, spot.to, cx)?,
+        };
+        for path in &bare {
+            let what = format!(
+                "{path} in the {} stays: something in it is no part of any copy",
+                hand.name()
+            );
+            cx.note(Level::Info, what);
         }
+        record.bare = bare;
+        record.write(&self.name, cx)?;
+        if spot.anew.is_some() && spot.to == Side::Before {
+            pin::unmake(&spot.live()?, &home)?;
+        }
+        pin::relink(&spot.links, spot.to)?;
         let back = Spot {
             form: spot.form,
-            ..Spot::at(&hand, spot.aside.clone(), spot.to.other())
+            live: spot.live.clone(),
+            anew: spot.anew.clone(),
+            links: spot.links.clone(),
+            ..Spot::at(&hand, &home, spot.to.other())
         };
         Ok(Displaced {
             resource: self.name.clone(),
             details: back.value()?,
-            kept_as: vec![hand.shown(&spot.aside)],
+            kept_as: vec![hand.shown(&home)],
         })
     }
 }

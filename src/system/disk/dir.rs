@@ -318,6 +318,39 @@ impl Dir {
         }
     }
 
+    /// Bytes that what lies in it takes on disk, without what lies on another file system.
+    ///
+    /// # Errors
+    /// Something cannot be looked at.
+    pub fn weight(&self) -> io::Result<u64> {
+        let own = self.stat()?;
+        // In units of 512 bytes, whatever the blocks of the file system are.
+        let mut sum = blocks(&own);
+        let mut left = vec![Vec::new()];
+        while let Some(path) = left.pop() {
+            let dir = match self.dir(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound || is_elsewhere(&error) => continue,
+                dir => dir?,
+            };
+            for name in dir.names()? {
+                let name = name.as_bytes();
+                let Some(stat) = dir.look(name)?.filter(|stat| stat.st_dev == own.st_dev) else {
+                    continue;
+                };
+                sum += blocks(&stat);
+                if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+                    let below = if path.is_empty() {
+                        name.to_vec()
+                    } else {
+                        [path.as_slice(), b"/", name].concat()
+                    };
+                    left.push(below);
+                }
+            }
+        }
+        Ok(sum * 512)
+    }
+
     /// Removes what is in it. What lies on another file system, or has one mounted in it, stays and is told by its path; no
     /// link is followed.
     ///
@@ -384,6 +417,10 @@ impl Dir {
         }
         Ok(moved)
     }
+}
+
+fn blocks(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_blocks).unwrap_or_default()
 }
 
 /// Whether a step was refused because it leads to another file system.

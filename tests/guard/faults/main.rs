@@ -15,6 +15,7 @@ mod errors;
 mod figures;
 mod journals;
 mod killed;
+mod owners;
 mod pairs;
 mod panics;
 mod planted;

@@ -7,7 +7,7 @@ use crate::resources::names::{escaped, unescaped};
 
 /// What a directory on both sides has of its own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Attire {
+pub(in super::super) struct Attire {
     mode: u32,
     uid: u32,
     gid: u32,
@@ -18,7 +18,7 @@ pub(super) struct Attire {
 }
 
 impl Attire {
-    pub(super) fn of(node: &Node) -> Self {
+    pub(in super::super) fn of(node: &Node) -> Self {
         Self {
             mode: node.mode,
             uid: node.uid,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::ground;
 use super::super::node::{Node, Precision, Shape};
-use super::super::walk::{Found, Met, walk};
+use super::super::walk::{Found, Met, Stays, walk};
 use super::Form;
 use super::cut::name;
 use super::fetch::TICK;
@@ -32,6 +32,10 @@ pub(super) struct Difference {
     pub(super) has_links: bool,
     /// Bytes of the files that are fetched.
     pub(super) bytes: u64,
+    /// Entries of the copy in whose place something is that is not moved.
+    pub(super) blocked: Vec<Vec<u8>>,
+    /// Directories that the copy does not know, and that stay since something in them does.
+    pub(super) bare: Vec<Vec<u8>>,
     /// The entries of the root in which something differs, by name; the empty one is the root itself.
     parts: BTreeSet<Vec<u8>>,
     /// Those in which a directory has another time.
@@ -89,6 +93,7 @@ struct Search<'s> {
     /// How finely times are told.
     precision: Precision,
     live: &'s Dir,
+    stays: Stays,
 }
 
 fn unread(error: io::Error) -> ResourceError {
@@ -130,16 +135,52 @@ fn search(live: &Dir, lines: Lines, (begun, precision): (i64, Precision), cx: &C
         before: if ground::tells(live) { begun - TICK } else { i64::MIN },
         precision,
         live,
+        stays: Stays::default(),
     };
     walk(live, false, cx, |met| match met {
-        Met::Node(node, found, stat) => search.meet(&node, found, stat),
-        Met::Stays(..) | Met::Lost(_) => Ok(()),
+        Met::Node(ref node, found, stat) => search.meet(node, found, stat),
+        Met::Stays(..) | Met::Ours(_) => {
+            search.stays.note(&met);
+            Ok(())
+        }
+        Met::Lost(_) => Ok(()),
     })?;
     while let Some(line) = search.lines.next().map_err(unread)? {
         search.fetch(&line);
     }
-    search.found.dressed.dedup_by(|one, other| one.path == other.path);
-    Ok(search.found)
+    let (mut found, stays) = (search.found, search.stays);
+    found.dressed.dedup_by(|one, other| one.path == other.path);
+    if !stays.is_empty() {
+        let is_blocked = |path: &mut Vec<u8>| stays.holds(path) || stays.is_around(path);
+        found.blocked = found.fetched.extract_if(.., is_blocked).collect();
+        for path in std::mem::take(&mut found.surplus) {
+            spare(path, live, &stays, &mut found)?;
+        }
+    }
+    Ok(found)
+}
+
+/// Takes an entry that the copy does not know; of a directory in which something stays, all that can be moved.
+fn spare(path: Vec<u8>, live: &Dir, stays: &Stays, found: &mut Difference) -> Result<()> {
+    if stays.holds(&path) {
+        return Ok(());
+    }
+    if !stays.is_around(&path) {
+        found.surplus.push(path);
+        return Ok(());
+    }
+    let names = live.dir(&path).and_then(|directory| directory.names());
+    for name in names.at("read the directory", &live.shown_at(&path))? {
+        let below = [
+            path.as_slice(),
+            b"/",
+            std::os::unix::ffi::OsStrExt::as_bytes(name.as_os_str()),
+        ]
+        .concat();
+        spare(below, live, stays, found)?;
+    }
+    found.bare.push(path);
+    Ok(())
 }
 
 impl Search<'_> {
@@ -270,10 +311,6 @@ impl Search<'_> {
 /// The entry of the root that a path is or lies in.
 fn top(path: &[u8]) -> Vec<u8> {
     path.split(|byte| *byte == b'/').next().unwrap_or_default().to_vec()
-}
-
-pub(super) fn os(path: &[u8]) -> &std::ffi::OsStr {
-    std::os::unix::ffi::OsStrExt::from_bytes(path)
 }
 
 /// Whether a live entry has the attributes and the flags of a line.

@@ -24,6 +24,7 @@ mod store;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use attire::Attire;
 pub(super) use differ::{Differences, differences};
 pub(in crate::resources) use entries::{Keeper, Take, copy_entries, copy_marked, read as read_entries};
 pub(in crate::resources) use fetch::share;
@@ -31,9 +32,9 @@ pub(super) use fetch::{Earlier, Known};
 pub(super) use index::{Lines, Seen};
 pub(super) use origin::{Backup, Host, send_wanted, wanted_path};
 pub(super) use parcel::{Parcel, receive, send};
-pub(super) use patch::seen;
+pub(super) use patch::{Item, Patch, STATE, State};
 pub(in crate::resources) use put_back::mark;
-pub(super) use put_back::{Extent, prepare, swap_back, swap_in};
+pub(super) use put_back::{Extent, prepare, swap_in};
 pub(super) use read::packed_index;
 pub(in crate::resources) use read::prove;
 pub(super) use store::{How, copy_directory, copy_parcels};

@@ -30,7 +30,7 @@ pub(in super::super) trait Origin {
     ///
     /// # Errors
     /// The copy is not whole (`copy_is_bad`), they cannot be made, or guard was asked to stop.
-    fn stage(&mut self, patch: &Patch, wanted: &[Vec<u8>], bytes: Option<u64>, cx: &Context) -> Result<()>;
+    fn stage(&mut self, patch: &Patch<'_>, wanted: &[Vec<u8>], bytes: Option<u64>, cx: &Context) -> Result<()>;
 }
 
 /// The backup.
@@ -67,7 +67,7 @@ impl Origin for Backup<'_> {
         read::index(self.artifact, self.slot)
     }
 
-    fn stage(&mut self, patch: &Patch, wanted: &[Vec<u8>], bytes: Option<u64>, cx: &Context) -> Result<()> {
+    fn stage(&mut self, patch: &Patch<'_>, wanted: &[Vec<u8>], bytes: Option<u64>, cx: &Context) -> Result<()> {
         stage(patch, wanted, bytes, self.artifact, self.slot, cx)
     }
 }
@@ -139,7 +139,7 @@ impl Origin for Host<'_> {
         Lines::of(Box::new(Index(Arc::clone(&self.sent))))
     }
 
-    fn stage(&mut self, patch: &Patch, wanted: &[Vec<u8>], _: Option<u64>, cx: &Context) -> Result<()> {
+    fn stage(&mut self, patch: &Patch<'_>, wanted: &[Vec<u8>], _: Option<u64>, cx: &Context) -> Result<()> {
         let unmade = |error| ResourceError::because("could not stage what guard on the host sent", error);
         let mut builder = Builder::new(patch).map_err(unmade)?;
         self.fetch(&mut builder, wanted).map_err(unmade)?;

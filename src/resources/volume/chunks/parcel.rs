@@ -54,7 +54,8 @@ pub(in super::super) fn send(root: &Dir, known: Known, out: &mut dyn Write, cx: 
     ground::flush(root);
     let mut known = if ground::tells(root) { known } else { Known::of(None, 0) };
     walk(root, false, cx, |met| match met {
-        Met::Stays(sentence) | Met::Lost(sentence) => put(out, Kind::Lost, sentence.as_bytes()).map_err(unsent),
+        Met::Ours(_) => Ok(()),
+        Met::Stays(_, sentence) | Met::Lost(sentence) => put(out, Kind::Lost, sentence.as_bytes()).map_err(unsent),
         Met::Node(node, found, stat) => {
             let (line, lost) = line_of(node, found, stat, &mut known)?;
             for sentence in lost {

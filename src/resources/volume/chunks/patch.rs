@@ -1,97 +1,118 @@
-//! Exchanges single entries of a live tree, at any depth, with what lies aside under the same path.
+//! Exchanges entries of a live tree, at any depth, with what lies aside under the same path.
 //!
 //! Before the first move it is written down which entry lies on which side, by inode number; so a walk that was cut off is
 //! recognised and finished. No path is followed by its name: directories are opened one in the other, and never through a
-//! link.
+//! link. What no copy holds, as a mount or a socket, is not moved: the directories around it are gone into instead.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, fstat, mkdirat, openat, renameat_with, statat, syncfs};
+use rustix::fs::{FileType, RenameFlags, mkdirat, renameat_with, syncfs};
 use serde::{Deserialize, Serialize};
 
-use super::super::node::Shape;
+use super::super::home::Aside;
 use super::super::stage::dress;
-use super::super::swap::{Seen, Side};
-use super::super::{features, walk};
+use super::super::swap::{self, Own, Seen, Side};
+use super::super::walk::{Stays, own_node};
 use super::attire::Attire;
-use crate::resources::names::unescaped;
+use crate::resources::names::{escaped, unescaped};
 use crate::resources::{ResourceError, Result};
-use crate::system::disk::{self, At};
+use crate::system::disk::{At, Dir};
 
 /// The record's name in the directory aside.
-const STATE: &str = "patch.json";
+pub(in super::super) const STATE: &str = "patch.json";
 
 /// What is written down in the directory aside.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct State {
-    /// The digest of the index that it was staged from.
-    pub(super) copy: String,
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a key of a record that other guards have written"
+)]
+pub(in super::super) struct State {
+    /// The digest by which what was staged is known.
+    pub(in super::super) copy: String,
     /// The side that is live, or is becoming so.
-    pub(super) to: Side,
+    pub(in super::super) to: Side,
     /// Whether it is wholly so.
-    pub(super) done: bool,
+    pub(in super::super) done: bool,
     /// Whether anything was ever exchanged.
-    pub(super) used: bool,
+    pub(in super::super) used: bool,
     /// Whether hard links are among what was staged.
-    pub(super) has_links: bool,
-    pub(super) items: Vec<Item>,
+    #[serde(default)]
+    pub(in super::super) has_links: bool,
+    /// Whether a whole tree was staged: all that differs is then looked for when an exchange begins.
+    #[serde(default)]
+    pub(in super::super) whole: bool,
+    pub(in super::super) items: Vec<Item>,
     /// Directories on both sides, by their escaped paths: as they are to be live, and as they were.
-    pub(super) dressed: BTreeMap<String, (Attire, Attire)>,
+    pub(in super::super) dressed: BTreeMap<String, (Attire, Attire)>,
+    /// Directories that are live and have no counterpart aside, and stay since something in them does; escaped paths.
+    #[serde(default)]
+    pub(in super::super) bare: BTreeSet<String>,
+}
+
+impl State {
+    pub(in super::super) fn seen(self) -> Seen {
+        Seen {
+            copy: self.copy,
+            done: self.done,
+            used: self.used,
+        }
+    }
 }
 
 /// An entry that is exchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Item {
+pub(in super::super) struct Item {
     /// Escaped.
-    pub(super) path: String,
+    pub(in super::super) path: String,
     /// The inode number aside and live when the exchange began, where there was anything.
-    pub(super) aside: Option<u64>,
-    live: Option<u64>,
+    pub(in super::super) aside: Option<u64>,
+    pub(in super::super) live: Option<u64>,
 }
 
 /// A tree whose directories are opened from its root.
-struct Tree {
-    root: OwnedFd,
+struct Tree<'t> {
+    root: &'t Dir,
     /// The directory that was opened last.
-    open: (Vec<u8>, OwnedFd),
+    open: (Vec<u8>, Dir),
 }
 
-const DIRECTORY: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
-
-impl Tree {
-    fn at(path: &Path) -> io::Result<Self> {
-        let root = openat(CWD, path, DIRECTORY, Mode::empty())?;
-        let open = (Vec::new(), root.try_clone()?);
+impl<'t> Tree<'t> {
+    fn at(root: &'t Dir) -> io::Result<Self> {
+        let open = (Vec::new(), root.again()?);
         Ok(Self { root, open })
     }
 
     /// The directory at this path; `made`: those that are missing are made.
-    fn directory(&mut self, path: &[u8], made: bool) -> io::Result<&OwnedFd> {
+    fn directory(&mut self, path: &[u8], made: bool) -> io::Result<&Dir> {
         if self.open.0 != path {
-            let mut directory = self.root.try_clone()?;
-            for part in path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
-                directory = match openat(&directory, part, DIRECTORY, Mode::empty()) {
-                    Err(rustix::io::Errno::NOENT) if made => {
-                        mkdirat(&directory, part, Mode::RWXU)?;
-                        openat(&directory, part, DIRECTORY, Mode::empty())?
+            let directory = match self.root.dir(path) {
+                Err(error) if made && error.kind() == io::ErrorKind::NotFound => {
+                    let mut directory = self.root.again()?;
+                    for part in path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
+                        directory = match directory.dir(part) {
+                            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                                mkdirat(&directory, part, rustix::fs::Mode::RWXU)?;
+                                directory.dir(part)?
+                            }
+                            other => other?,
+                        };
                     }
-                    other => other?,
-                };
-            }
+                    directory
+                }
+                other => other?,
+            };
             self.open = (path.to_owned(), directory);
         }
         Ok(&self.open.1)
     }
 
     /// The directory around a path, and the name in it.
-    fn around<'p>(&mut self, path: &'p [u8], made: bool) -> io::Result<(&OwnedFd, &'p [u8])> {
+    fn around<'p>(&mut self, path: &'p [u8], made: bool) -> io::Result<(&Dir, &'p [u8])> {
         let at = path.iter().rposition(|byte| *byte == b'/');
         let (above, name) = at.map_or((&b""[..], path), |at| {
             (
@@ -103,138 +124,165 @@ impl Tree {
     }
 
     fn inode(&mut self, path: &[u8]) -> io::Result<Option<u64>> {
-        let looked = match self.around(path, false) {
-            Ok((around, name)) => statat(around, name, AtFlags::SYMLINK_NOFOLLOW).map_err(io::Error::from),
-            Err(error) => Err(error),
-        };
+        let looked = self.around(path, false).and_then(|(around, name)| around.look(name));
         match looked {
-            Ok(stat) => Ok(Some(stat.st_ino)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Ok(stat) => Ok(stat.map(|stat| stat.st_ino)),
+            // A directory may have become a file or a link meanwhile: nothing lies below it.
+            Err(error) if is_nothing(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
 }
 
-/// The directory aside in a live tree, as the place of single entries.
-pub(in super::super) struct Patch {
-    pub(super) live: PathBuf,
-    pub(super) directory: PathBuf,
+fn is_nothing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-fn read(directory: &Path) -> Result<Option<State>> {
-    let path = directory.join(STATE);
-    let Some(bytes) = disk::read_optional(&path)? else {
-        return Ok(None);
-    };
-    let state = serde_json::from_slice(&bytes);
-    state
-        .map(Some)
-        .map_err(|error| ResourceError::because(format!("could not understand {}", path.display()), error))
+/// The directory aside, as the place of entries that are exchanged.
+pub(in super::super) struct Patch<'a> {
+    pub(super) aside: &'a Aside,
 }
 
-/// How it stands with an exchange of single entries in this directory aside; `None` where there is none.
-pub(in super::super) fn seen(directory: &Path) -> Result<Option<Seen>> {
-    let seen = |state: State| Seen {
-        copy: state.copy,
-        done: state.done,
-        used: state.used,
-    };
-    Ok(read(directory)?.map(seen))
-}
-
-impl Patch {
-    pub(super) fn new(live: &Path, aside: &str) -> Self {
-        Self {
-            live: live.to_owned(),
-            directory: live.join(aside),
-        }
+impl<'a> Patch<'a> {
+    pub(in super::super) fn new(aside: &'a Aside) -> Self {
+        Self { aside }
     }
 
-    pub(super) fn entries(&self) -> PathBuf {
-        self.directory.join("entries")
-    }
-
-    pub(super) fn state(&self) -> Result<Option<State>> {
-        read(&self.directory)
+    /// What is written down there; `None`: nothing is staged whole.
+    pub(in super::super) fn state(&self) -> Result<Option<State>> {
+        let dir = &self.aside.dir;
+        let shown = dir.shown_at(STATE.as_bytes());
+        let Some(bytes) = dir.read(STATE.as_bytes()).at("read", &shown)? else {
+            return swap::older(self.aside);
+        };
+        let state = serde_json::from_slice(&bytes);
+        state
+            .map(Some)
+            .map_err(|error| ResourceError::because(format!("could not understand {}", shown.display()), error))
     }
 
     pub(super) fn write(&self, state: &State) -> Result<()> {
         let bytes = serde_json::to_vec(state)
             .map_err(|error| ResourceError::because("could not write down the state of an exchange", error))?;
-        Ok(disk::write_whole(&self.directory.join(STATE), &bytes)?)
+        let dir = &self.aside.dir;
+        dir.write_whole(STATE.as_bytes(), &bytes)
+            .at("write", &dir.shown_at(STATE.as_bytes()))?;
+        Ok(())
     }
 
-    fn trees(&self) -> Result<(Tree, Tree)> {
-        let aside = self.entries();
-        Ok((
-            Tree::at(&self.live).at("open", &self.live)?,
-            Tree::at(&aside).at("open", &aside)?,
-        ))
+    /// Says that a whole tree is staged; `own` is the entry of the volume's own directory.
+    pub(in super::super) fn staged(&self, copy: &str, own: &Own) -> Result<()> {
+        let attire = Attire::of(&own.node(&self.aside.live)?);
+        self.write(&State {
+            copy: copy.to_owned(),
+            to: Side::Before,
+            done: true,
+            used: false,
+            has_links: false,
+            whole: true,
+            items: Vec::new(),
+            dressed: [(String::new(), (attire.clone(), attire))].into(),
+            bare: BTreeSet::new(),
+        })
     }
 
     /// These entries with what lies on both sides now.
     pub(super) fn items(&self, paths: impl Iterator<Item = String>) -> Result<Vec<Item>> {
-        let (mut live, mut aside) = self.trees()?;
+        let entries = self.aside.entries()?;
+        let live = &self.aside.live;
+        let (mut ours, mut theirs) = (
+            Tree::at(live).at("open", live.shown())?,
+            Tree::at(&entries).at("open", entries.shown())?,
+        );
         let mut items = Vec::new();
         for path in paths {
             let raw = plain(&path)?;
-            let seen = live.inode(&raw).and_then(|live| Ok((live, aside.inode(&raw)?)));
-            let (live, aside) = seen.at("look at", &self.live.join(super::differ::os(&raw)))?;
+            let seen = ours.inode(&raw).and_then(|live| Ok((live, theirs.inode(&raw)?)));
+            let (live, aside) = seen.at("look at", &live.shown_at(&raw))?;
             items.push(Item { path, aside, live });
         }
         Ok(items)
     }
 
     /// Makes this side live, and what differs from it lie aside. Safe to repeat; an exchange that was cut off is finished.
+    /// `stays`: what is not moved. Returns the directories that had to stay with it and that this side does not know.
     ///
     /// # Errors
     /// Nothing is staged here any more, or an entry cannot be moved; a repeat goes on.
-    pub(super) fn swap(&self, to: Side) -> Result<()> {
-        let missing = || ResourceError::new(format!("{} is not there any more", self.directory.display()));
+    pub(in super::super) fn swap(&self, to: Side, stays: &Stays) -> Result<BTreeSet<String>> {
+        let missing = || ResourceError::new(format!("{} is not there any more", self.aside.shown().display()));
         let mut state = self.state()?.ok_or_else(missing)?;
         if !state.done {
             self.exchange(&mut state)?;
         }
         if state.to == to {
-            return Ok(());
+            return Ok(state.bare);
         }
-        state.items = self.items(state.items.into_iter().map(|item| item.path))?;
-        let mut live = Tree::at(&self.live).at("open", &self.live)?;
-        for (path, (wanted, other)) in &mut state.dressed {
-            std::mem::swap(wanted, other);
-            let raw = plain(path)?;
-            let shown = self.live.join(super::differ::os(&raw));
-            let directory = live.directory(&raw, false).at("open", &shown)?;
-            let stat = fstat(directory).at("look at", &shown)?;
-            let (had, _) = features::of_open(directory, &shown)?;
-            *other = Attire::of(&walk::node(Vec::new(), Shape::Directory, &stat, had));
+        let was = std::mem::take(&mut state.dressed);
+        if state.whole {
+            let mut merge = Merge {
+                stays,
+                was: &was,
+                bare: std::mem::take(&mut state.bare),
+                found: Vec::new(),
+                dressed: BTreeMap::new(),
+                left: BTreeSet::new(),
+            };
+            let entries = self.aside.entries()?;
+            merge
+                .go(&mut Vec::new(), Some(&self.aside.live), Some(&entries))
+                .at("compare", self.aside.live.shown())?;
+            let Merge {
+                found, dressed, left, ..
+            } = merge;
+            state.items = self.items(found.iter().map(|path| escaped(path)))?;
+            state.dressed = dressed;
+            state.bare = left;
+        } else {
+            state.items = self.items(state.items.into_iter().map(|item| item.path))?;
+        }
+        for (path, (wanted, other)) in was {
+            let raw = plain(&path)?;
+            let mut turned = (other, wanted);
+            let shown = self.aside.live.shown_at(&raw);
+            match self.aside.live.dir(&raw) {
+                Ok(directory) => turned.1 = Attire::of(&own_node(&directory)?),
+                // It went meanwhile, and comes back from what lies aside.
+                Err(error) if is_nothing(&error) && state.whole && !path.is_empty() => {}
+                Err(error) => return Err(error).at("open", &shown)?,
+            }
+            state.dressed.insert(path, turned);
         }
         (state.to, state.done, state.used) = (to, false, true);
         self.write(&state)?;
-        self.exchange(&mut state)
+        self.exchange(&mut state)?;
+        Ok(state.bare)
     }
 
     fn exchange(&self, state: &mut State) -> Result<()> {
-        let (mut live, mut aside) = self.trees()?;
+        let entries = self.aside.entries()?;
+        let root = &self.aside.live;
+        let mut live = Tree::at(root).at("open", root.shown())?;
+        let mut aside = Tree::at(&entries).at("open", entries.shown())?;
         for item in &state.items {
             let path = plain(&item.path)?;
-            exchange_one(item, &path, &mut live, &mut aside)
-                .at("exchange", &self.live.join(super::differ::os(&path)))?;
+            exchange_one(item, &path, &mut live, &mut aside).at("exchange", &root.shown_at(&path))?;
         }
         for (path, (wanted, _)) in &state.dressed {
             let path = plain(path)?;
-            let dressed = live
-                .directory(&path, false)
-                .and_then(|directory| dress(&File::from(directory.try_clone()?), &wanted.node()));
-            dressed.at("set the owner and mode of", &self.live.join(super::differ::os(&path)))?;
+            let dressed = live.directory(&path, false).and_then(|directory| {
+                let handle = directory.as_fd().try_clone_to_owned()?;
+                dress(&File::from(handle), &wanted.node())
+            });
+            dressed.at("set the owner and mode of", &root.shown_at(&path))?;
         }
-        syncfs(&live.root).map_err(io::Error::from).at("sync", &self.live)?;
+        syncfs(root).map_err(io::Error::from).at("sync", root.shown())?;
         state.done = true;
         self.write(state)
     }
 }
 
-fn exchange_one(item: &Item, path: &[u8], live: &mut Tree, aside: &mut Tree) -> io::Result<()> {
+fn exchange_one(item: &Item, path: &[u8], live: &mut Tree<'_>, aside: &mut Tree<'_>) -> io::Result<()> {
     let (there, here) = (aside.inode(path)?, live.inode(path)?);
     let flags = match (item.aside, there, here) {
         // It lies aside as it did: not exchanged yet.
@@ -250,6 +298,68 @@ fn exchange_one(item: &Item, path: &[u8], live: &mut Tree, aside: &mut Tree) -> 
     let (to, name) = aside.around(path, true)?;
     let (from, _) = live.around(path, false)?;
     Ok(renameat_with(from, name, to, name, flags)?)
+}
+
+/// What of two whole trees is exchanged: each entry of the root, and of each directory in which something stays.
+struct Merge<'m> {
+    stays: &'m Stays,
+    /// Directories that were on both sides at the exchange before, and those that were not and stayed.
+    was: &'m BTreeMap<String, (Attire, Attire)>,
+    bare: BTreeSet<String>,
+    found: Vec<Vec<u8>>,
+    dressed: BTreeMap<String, (Attire, Attire)>,
+    left: BTreeSet<String>,
+}
+
+impl Merge<'_> {
+    fn go(&mut self, path: &mut Vec<u8>, live: Option<&Dir>, aside: Option<&Dir>) -> io::Result<()> {
+        let mut names = BTreeSet::new();
+        for dir in [live, aside].into_iter().flatten() {
+            names.extend(dir.names()?);
+        }
+        for name in names {
+            let name = name.as_bytes();
+            let length = path.len();
+            if !path.is_empty() {
+                path.push(b'/');
+            }
+            path.extend_from_slice(name);
+            if !self.stays.holds(path) {
+                let shown = escaped(path);
+                let is_known = self.was.contains_key(&shown) || self.bare.contains(&shown);
+                let below = |dir: Option<&Dir>| dir.map(|dir| opened(dir, name)).transpose().map(Option::flatten);
+                match below(live)?.filter(|_| is_known || self.stays.is_around(path)) {
+                    None => self.found.push(path.clone()),
+                    Some(here) => self.go_into(path, &shown, &here, below(aside)?.as_ref())?,
+                }
+            }
+            path.truncate(length);
+        }
+        Ok(())
+    }
+
+    fn go_into(&mut self, path: &mut Vec<u8>, shown: &str, live: &Dir, aside: Option<&Dir>) -> io::Result<()> {
+        if self.was.contains_key(shown) {
+            // Its own owner and mode are known from before.
+        } else if let Some(aside) = aside.filter(|_| !self.bare.contains(shown)) {
+            self.dressed.insert(shown.to_owned(), (attire(aside)?, attire(live)?));
+        } else {
+            self.left.insert(shown.to_owned());
+        }
+        self.go(path, Some(live), aside)
+    }
+}
+
+/// A directory of this name; `None` where there is none.
+fn opened(dir: &Dir, name: &[u8]) -> io::Result<Option<Dir>> {
+    match dir.look(name)? {
+        Some(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => dir.dir(name).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn attire(dir: &Dir) -> io::Result<Attire> {
+    own_node(dir).map(|node| Attire::of(&node)).map_err(io::Error::other)
 }
 
 /// The path that a record means; one that leads out is refused.

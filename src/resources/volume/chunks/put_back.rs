@@ -2,22 +2,23 @@
 //! does, and exchanged.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::super::capture::INDEX;
-use super::super::swap::{Aside, Side};
+use super::super::home::Aside;
+use super::super::swap::Side;
+use super::super::walk::Stays;
 use super::attire::Attire;
 use super::differ::{Difference, differ};
 use super::index::is_within;
 use super::origin::Origin;
 use super::patch::{Patch, State};
 use crate::model::artifact::Artifact;
+use crate::model::event::Level;
 use crate::resources::names::escaped;
 use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
-use crate::system::disk::{At, Dir};
 
 /// The digest by which a copy is known to what was staged from it.
 ///
@@ -39,18 +40,25 @@ pub(in super::super) struct Extent {
     pub(in super::super) surplus: u64,
 }
 
-/// Stages what differs in the directory aside of this name. Says what that is.
+/// Stages what differs in the directory aside. Says what that is.
 ///
 /// # Errors
 /// The copy is bad, there is no `room` for what differs, or it cannot be staged.
 pub(in super::super) fn prepare(
     origin: &mut dyn Origin,
-    (live, aside): (&Path, &str),
+    aside: &Aside,
     room: &dyn Fn(u64) -> Result<()>,
     cx: &Context,
 ) -> Result<Extent> {
-    let patch = Patch::new(live, aside);
-    let difference = differ(&Dir::open(live).at("open", live)?, origin, cx)?;
+    let patch = Patch::new(aside);
+    let difference = differ(&aside.live, origin, cx)?;
+    for path in &difference.blocked {
+        let what = format!(
+            "{} stays as it is: no copy holds what is there now, or in it",
+            escaped(path)
+        );
+        cx.note(Level::Warn, what);
+    }
     room(difference.bytes)?;
     stage_anew(&patch, &difference, origin, cx)?;
     record(&patch, &difference, origin.mark())?;
@@ -61,25 +69,18 @@ pub(in super::super) fn prepare(
 }
 
 /// Empties the directory aside and stages everything.
-fn stage_anew(patch: &Patch, difference: &Difference, origin: &mut dyn Origin, cx: &Context) -> Result<()> {
-    let name = patch
-        .directory
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let aside = Aside::new(&patch.live, &name);
-    aside.clear()?;
+fn stage_anew(patch: &Patch<'_>, difference: &Difference, origin: &mut dyn Origin, cx: &Context) -> Result<()> {
+    patch.aside.clear()?;
     let staged = origin.stage(patch, &difference.fetched, Some(difference.bytes), cx);
     if staged.is_err() {
         // The first failure is the one to tell; what cannot be removed now is removed by the next attempt.
-        let _later = aside.remove();
+        let _later = patch.aside.clear();
     }
     staged
 }
 
 /// Writes down what is to be exchanged.
-fn record(patch: &Patch, difference: &Difference, copy: &str) -> Result<()> {
+fn record(patch: &Patch<'_>, difference: &Difference, copy: &str) -> Result<()> {
     let paths = difference.fetched.iter().chain(&difference.surplus);
     let items = patch.items(paths.map(|path| escaped(path)))?;
     let dressed = difference.dressed.iter();
@@ -93,22 +94,25 @@ fn record(patch: &Patch, difference: &Difference, copy: &str) -> Result<()> {
         done: true,
         used: false,
         has_links: difference.has_links,
+        whole: false,
         items,
         dressed,
+        bare: difference.bare.iter().map(|path| escaped(path)).collect(),
     })
 }
 
-/// Looks once more, now that nobody writes, fetches what came to differ meanwhile, and exchanges. Safe to repeat.
+/// Looks once more, now that nobody writes, fetches what came to differ meanwhile, and exchanges. Safe to repeat. Returns the
+/// directories that stay though the copy does not know them.
 ///
 /// # Errors
 /// Something is missing or cannot be moved; a repeat goes on.
-pub(in super::super) fn swap_in(origin: &mut dyn Origin, live: &Path, aside: &str, cx: &Context) -> Result<()> {
-    let patch = Patch::new(live, aside);
-    let missing = || ResourceError::new(format!("{} is not there any more", patch.directory.display()));
+pub(in super::super) fn swap_in(origin: &mut dyn Origin, aside: &Aside, cx: &Context) -> Result<BTreeSet<String>> {
+    let patch = Patch::new(aside);
+    let missing = || ResourceError::new(format!("{} is not there any more", aside.shown().display()));
     let state = patch.state()?.ok_or_else(missing)?;
     if !state.used {
         let cx = &cx.unstoppable();
-        let difference = differ(&Dir::open(live).at("open", live)?, origin, cx)?;
+        let difference = differ(&aside.live, origin, cx)?;
         let staged: BTreeSet<Vec<u8>> = state
             .items
             .iter()
@@ -135,13 +139,5 @@ pub(in super::super) fn swap_in(origin: &mut dyn Origin, live: &Path, aside: &st
         }
         record(&patch, &difference, origin.mark())?;
     }
-    patch.swap(Side::After)
-}
-
-/// Makes the other side live again.
-///
-/// # Errors
-/// What was displaced is not there any more, or cannot be moved; a repeat goes on.
-pub(in super::super) fn swap_back(live: &Path, aside: &str, to: Side) -> Result<()> {
-    Patch::new(live, aside).swap(to)
+    patch.swap(Side::After, &Stays::default())
 }

@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +10,6 @@ use std::sync::{Mutex, PoisonError};
 use super::super::node::{Node, Shape};
 use super::super::stage::Stage;
 use super::super::walk;
-use super::differ::os;
 use super::index::{Line, Lines, is_within, order};
 use super::patch::Patch;
 use super::read::{self, Source};
@@ -19,7 +17,7 @@ use crate::model::artifact::Artifact;
 use crate::resources::progress::Progress;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
-use crate::system::disk::{self, Dir};
+use crate::system::disk::Dir;
 
 /// Files go to a worker in batches of about so much content: neighbours lie in the same blocks, and a block is unpacked once
 /// for each batch.
@@ -31,7 +29,7 @@ const WORKERS: usize = 8;
 
 /// The workers' side.
 struct Work<'w> {
-    place: &'w Path,
+    place: &'w Dir,
     artifact: &'w Artifact,
     slot: &'w Slot,
     from: Mutex<Receiver<Vec<Line>>>,
@@ -99,7 +97,7 @@ impl Batch {
 /// # Errors
 /// The copy is not whole (`copy_is_bad`), they cannot be made, or guard was asked to stop.
 pub(super) fn stage(
-    patch: &Patch,
+    patch: &Patch<'_>,
     wanted: &[Vec<u8>],
     bytes: Option<u64>,
     artifact: &Artifact,
@@ -110,7 +108,7 @@ pub(super) fn stage(
         copy_is_bad: matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof),
         ..ResourceError::because(format!("could not stage {} whole", artifact.resource), error)
     };
-    let place = patch.entries();
+    let place = patch.aside.entries()?;
     let mut builder = Builder::new(patch).map_err(spoiled)?;
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let workers = workers.clamp(1, WORKERS);
@@ -210,8 +208,8 @@ fn plan(
 
 /// Makes single entries in the directory aside, each in the directories that it lies in.
 pub(super) struct Builder<'p> {
-    patch: &'p Patch,
-    place: PathBuf,
+    patch: &'p Patch<'p>,
+    place: Dir,
     tree: Stage,
     /// What a directory has of its own that only stands around an entry.
     around: Node,
@@ -222,10 +220,10 @@ pub(super) struct Builder<'p> {
 }
 
 impl<'p> Builder<'p> {
-    pub(super) fn new(patch: &'p Patch) -> io::Result<Self> {
-        let place = patch.entries();
+    pub(super) fn new(patch: &'p Patch<'p>) -> io::Result<Self> {
+        let place = patch.aside.entries().map_err(io::Error::other)?;
         let mut tree = Stage::new(&place)?;
-        let own = walk::own_node(&Dir::open(&place)?).map_err(io::Error::other)?;
+        let own = walk::own_node(&place).map_err(io::Error::other)?;
         tree.make(own.clone(), &mut io::empty())?;
         Ok(Self {
             patch,
@@ -245,7 +243,7 @@ impl<'p> Builder<'p> {
                 continue;
             }
             self.known.insert(above.to_owned());
-            if !disk::exists(&self.place.join(os(above))).map_err(io::Error::other)? {
+            if !is_there(&self.place, above)? {
                 let around = Node {
                     path: above.to_owned(),
                     ..self.around.clone()
@@ -272,18 +270,27 @@ impl<'p> Builder<'p> {
     /// Makes the further names of files, gives the directories what is theirs, and makes all durable.
     pub(super) fn finish(mut self) -> io::Result<()> {
         for node in std::mem::take(&mut self.further) {
-            further_name(&mut self.tree, &node, self.patch)?;
+            further_name(&mut self.tree, &node, &self.place, self.patch)?;
         }
         self.tree.finish().map(drop)
     }
 }
 
-fn further_name(tree: &mut Stage, node: &Node, patch: &Patch) -> io::Result<()> {
+fn is_there(place: &Dir, path: &[u8]) -> io::Result<bool> {
+    match place.around(path) {
+        Ok((around, name)) => Ok(around.look(name)?.is_some()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn further_name(tree: &mut Stage, node: &Node, place: &Dir, patch: &Patch<'_>) -> io::Result<()> {
     if let Shape::Hardlink(target) = &node.shape
-        && !disk::exists(&patch.entries().join(os(target))).map_err(io::Error::other)?
+        && !is_there(place, target)?
     {
         // The file itself is as it was and stays.
-        return tree.link(&patch.live.join(os(target)), &node.path);
+        let (around, name) = patch.aside.live.around(target)?;
+        return tree.link(&around, name, &node.path);
     }
     tree.make(node.clone(), &mut io::empty())
 }

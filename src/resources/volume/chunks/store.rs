@@ -200,7 +200,8 @@ pub(super) fn packed<'t>(
 
 fn go_through<'t>(root: &Dir, mut taker: Taker<'t>, known: &mut Known, cx: &Context) -> Result<Taker<'t>> {
     walk(root, false, cx, |met| match met {
-        Met::Stays(sentence) | Met::Lost(sentence) => {
+        Met::Ours(_) => Ok(()),
+        Met::Stays(_, sentence) | Met::Lost(sentence) => {
             taker.lose(sentence);
             Ok(())
         }

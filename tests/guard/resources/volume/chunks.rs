@@ -105,7 +105,6 @@ fn fault_a6_an_exchange_cut_between_two_moves_is_finished_by_a_repeat() {
     let original = subject.observe();
     subject.spoil_live();
     let failed = subject.observe();
-    let aside = subject.root.join(format!(".guard-{}", scene.cx.token()));
     let mut cuts = 0;
     loop {
         let prepared = subject.prepare(&copy, &scene);
@@ -117,6 +116,7 @@ fn fault_a6_an_exchange_cut_between_two_moves_is_finished_by_a_repeat() {
         };
         let whole = restore();
         assert_eq!(subject.observe(), original);
+        let aside = super::Directory::aside(&scene);
         let record = aside.join("patch.json");
         let mut state: serde_json::Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
         let items = state["items"].as_array().unwrap().clone();

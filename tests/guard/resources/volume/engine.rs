@@ -485,7 +485,7 @@ fn fault_h20_what_a_killed_guard_left_working_in_a_volume_is_ended_before_anythi
         .unwrap();
     let inside = Inside::of_volume(&scene.cx, &subject.volume).unwrap();
     // A stage that waits for the rest of its archive, whose guard is gone.
-    let aside = format!(".guard-{}_9", scene.cx.token());
+    let aside = format!(".guard-{:032x}", 9);
     let waiting = inside
         .call(&["stage", &aside], true, &scene.cx)
         .to_string()

@@ -114,8 +114,10 @@ fn fault_m3_no_archive_leads_out_of_the_volume() {
         assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1, "{name}");
         assert_eq!(subject.observe(), live, "{name}");
     }
-    let aside = subject.root.join(format!(".guard-{}", scene.cx.token()));
-    assert!(!aside.exists(), "what was staged of them is gone");
+    assert!(
+        !super::Directory::aside(&scene).exists(),
+        "what was staged of them is gone"
+    );
 }
 
 #[test]

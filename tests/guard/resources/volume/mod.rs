@@ -3,6 +3,7 @@
 mod chunks;
 mod engine;
 mod hostile;
+mod places;
 mod servers;
 mod swap;
 pub mod tree;
@@ -36,6 +37,17 @@ impl Directory {
         let slot = Slot::new(&scene.backup(), self.resource.name());
         let artifact = self.resource.capture(&slot, &scene.cx).unwrap();
         (slot, artifact)
+    }
+}
+
+impl Directory {
+    /// The directory in which this run stages and keeps aside.
+    fn aside(scene: &Scene) -> PathBuf {
+        let record = std::fs::read(scene.cx.scratch.join("aside-subject.json")).expect("written down");
+        let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+        let home = record["homes"].as_array().unwrap().last().expect("a directory").clone();
+        let around = super::volume::swap::unescape(home["around"].as_str().expect("not in what is live"));
+        PathBuf::from(around).join(home["name"].as_str().unwrap())
     }
 }
 

@@ -17,13 +17,13 @@ fn fault_a6_a_swap_cut_between_two_moves_is_finished_by_a_repeat() {
     subject.spoil_live();
     let failed = subject.observe();
     let resource = &subject.resource;
-    let aside = subject.root.join(format!(".guard-{}", scene.cx.token()));
     let mut cuts = 0;
     loop {
         let prepared = resource
             .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
             .unwrap();
-        let state = aside.join("state.json");
+        let aside = Directory::aside(&scene);
+        let state = aside.join("patch.json");
         let names: Vec<_> = std::fs::read_dir(aside.join("entries"))
             .unwrap()
             .map(|entry| entry.unwrap().file_name())
@@ -38,21 +38,19 @@ fn fault_a6_a_swap_cut_between_two_moves_is_finished_by_a_repeat() {
         let mut record: serde_json::Value = serde_json::from_str(&text).unwrap();
         record["done"] = false.into();
         std::fs::write(&state, record.to_string()).unwrap();
-        let entries = record["entries"].as_array().unwrap().clone();
-        for entry in entries.iter().skip(cuts) {
-            let name = unescape(entry[0].as_str().unwrap());
+        let items = record["items"].as_array().unwrap().clone();
+        for item in items.iter().skip(cuts) {
+            let name = unescape(item["path"].as_str().unwrap());
             let (live, there) = (subject.root.join(&name), aside.join("entries").join(&name));
-            if std::fs::symlink_metadata(&there).is_ok() {
-                rustix::fs::renameat_with(
-                    rustix::fs::CWD,
-                    &live,
-                    rustix::fs::CWD,
-                    &there,
-                    rustix::fs::RenameFlags::EXCHANGE,
-                )
-                .unwrap();
-            } else {
-                std::fs::rename(&live, &there).unwrap();
+            let exists = |path: &std::path::Path| std::fs::symlink_metadata(path).is_ok();
+            match (exists(&live), exists(&there)) {
+                (true, true) => {
+                    let cwd = rustix::fs::CWD;
+                    rustix::fs::renameat_with(cwd, &live, cwd, &there, rustix::fs::RenameFlags::EXCHANGE).unwrap();
+                }
+                (true, false) => std::fs::rename(&live, &there).unwrap(),
+                (false, true) => std::fs::rename(&there, &live).unwrap(),
+                (false, false) => panic!("{name:?} is nowhere"),
             }
         }
         if cuts == 0 {
