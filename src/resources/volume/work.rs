@@ -142,7 +142,6 @@ impl Volume {
         for home in record.homes.iter().filter(|home| record.is_begun(home)) {
             if hand.seen(home, &look)?.as_ref().is_some_and(Seen::is_unfinished) {
                 return Ok(true);
-                break;
             }
         }
         Ok(false)
