@@ -1,6 +1,7 @@
 //! Resources: things with state that a deployment can change, and that guard can copy and put back.
 
 mod aside;
+mod attire;
 pub mod compose;
 mod error;
 mod escapes;

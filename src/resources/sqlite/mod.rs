@@ -1,12 +1,14 @@
 //! SQLite databases: copied page by page while they are in use, restored beside the live file, swapped in by one exchange.
 
 mod copy;
+mod pinned;
 mod reading;
+mod stand_in;
 mod swap;
 
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,7 @@ use crate::model::section::Section;
 use crate::model::text::bytes;
 use crate::system::context::Context;
 use crate::system::disk::{self, At};
+use pinned::{Pinned, Standing};
 use swap::Places;
 
 /// The kind's entry in the list of kinds.
@@ -50,6 +53,9 @@ struct Details {
     taken_at: DateTime<Utc>,
     /// `wal`, `delete`.
     journal_mode: String,
+    /// Which file it was, and what it had beside its content; an older guard did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pinned: Option<Pinned>,
 }
 
 fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
@@ -66,6 +72,38 @@ impl Sqlite {
         let what = format!("there is no database file {}", self.path.display());
         Err(ResourceError::new(what)
             .with_hint("correct `path`, or start the application once so that it makes the file"))
+    }
+
+    /// The file as it is found now, whatever links lead to it.
+    fn live(&self) -> Result<PathBuf> {
+        self.require()?;
+        Ok(std::fs::canonicalize(&self.path).at("look at", &self.path)?)
+    }
+
+    /// The file that a copy goes back to: the one that it was taken from, unless the settings name another one by now.
+    fn place(&self, details: &Details) -> Result<PathBuf> {
+        match details.pinned.as_ref().filter(|_| details.path == self.path) {
+            Some(pinned) => pinned.place(&self.path),
+            None => match std::fs::canonicalize(&self.path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(self.path.clone()),
+                found => Ok(found.at("look at", &self.path)?),
+            },
+        }
+    }
+
+    /// What a place holds; an empty database where there is none.
+    fn now(place: &Path) -> Result<Fingerprint> {
+        match pinned::stands_at(place)? {
+            Standing::Nothing => Ok(Fingerprint::default()),
+            Standing::File => {
+                let mut connection = copy::open(place)?;
+                reading::fingerprint(&mut connection).map_err(|error| copy::failed("read", place, error))
+            }
+            Standing::Other(noun) => Err(ResourceError::new(format!(
+                "{noun} stands in the place of {}",
+                place.display()
+            ))),
+        }
     }
 
     fn details(artifact: &Artifact) -> Result<Details> {
@@ -95,18 +133,25 @@ impl Resource for Sqlite {
                 .unwrap_or_else(|| "correct it, then run `guard check` again".to_owned());
             survey.refuse(format!("{error}{cause}"), advice);
         };
-        let looked = self
-            .require()
-            .and_then(|()| copy::open(&self.path))
-            .and_then(|connection| {
-                let mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0));
-                let mode = mode.map_err(|error| copy::failed("read", &self.path, error))?;
-                let size = std::fs::metadata(&self.path).at("look at", &self.path)?.len();
-                let directory = self.path.parent().unwrap_or(&self.path);
-                Ok((mode, size, disk::free_bytes(directory)?))
-            });
+        let looked = self.live().and_then(|live| {
+            let mut connection = copy::open(&live)?;
+            let mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0));
+            let mode = mode.map_err(|error| copy::failed("read", &live, error))?;
+            let own = stand_in::needed(&mut connection).map_err(|error| copy::failed("check", &live, error))?;
+            let size = std::fs::metadata(&live).at("look at", &live)?.len();
+            let directory = live.parent().unwrap_or(&live);
+            pinned::try_out(&live)?;
+            Ok((mode, size, disk::free_bytes(directory)?, own))
+        });
         match looked {
-            Ok((mode, size, free)) => {
+            Ok((mode, size, free, own)) => {
+                if !own.is_empty() {
+                    let own: Vec<String> = own.iter().map(ToString::to_string).collect();
+                    survey.fact(format!(
+                        "indexes by the application's own {} are copied as they are; their order is not looked at",
+                        own.join(", ")
+                    ));
+                }
                 survey.fact(format!(
                     "SQLite {}, journal {mode}, {}",
                     rusqlite::version(),
@@ -129,17 +174,16 @@ impl Resource for Sqlite {
     }
 
     fn fingerprint(&self, _: &Context) -> Result<Fingerprint> {
-        self.require()?;
-        let mut connection = copy::open(&self.path)?;
-        reading::fingerprint(&mut connection).map_err(|error| copy::failed("read", &self.path, error))
+        Self::now(&self.live()?)
     }
 
     fn capture(&self, slot: &Slot, cx: &Context) -> Result<Artifact> {
-        self.require()?;
+        let live = self.live()?;
         let taken_at = cx.clock.now();
-        let connection = copy::open(&self.path)?;
+        let connection = copy::open(&live)?;
         let mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0));
-        let journal_mode = mode.map_err(|error| copy::failed("read", &self.path, error))?;
+        let journal_mode = mode.map_err(|error| copy::failed("read", &live, error))?;
+        let pinned = Some(Pinned::of(&self.path, &live)?);
         // A copy that is to be encrypted is nowhere in the backup as it is, not even for a moment.
         let directory = if slot.is_sealed() {
             cx.scratch.clone()
@@ -150,7 +194,7 @@ impl Resource for Sqlite {
         let work = tempfile::Builder::new().prefix(".guard-").tempdir_in(&directory);
         let work = work.at("make a directory in", &directory)?;
         let draft = work.path().join(COPY);
-        copy::copy(&connection, &self.path, &draft, cx)?;
+        copy::copy(&connection, &live, &draft, cx)?;
         copy::prove(&draft)?;
         let mut copied = copy::open(&draft)?;
         let read = |error| copy::failed("read", &draft, error);
@@ -172,6 +216,7 @@ impl Resource for Sqlite {
             path,
             taken_at,
             journal_mode,
+            pinned,
         });
         Ok(Artifact {
             resource: self.name.clone(),
@@ -188,14 +233,8 @@ impl Resource for Sqlite {
 
     fn prepare(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Prepared> {
         let details = Self::details(artifact)?;
-        // A file that the release has removed reads as an empty database: all of it comes back.
-        let is_there = disk::exists(&self.path)?;
-        let now = if is_there {
-            self.fingerprint(cx)
-        } else {
-            Ok(Fingerprint::default())
-        };
-        let (work, price) = match now {
+        let place = self.place(&details)?;
+        let (work, price) = match Self::now(&place) {
             Ok(now) => (
                 rows::work(data, &artifact.fingerprint, &now),
                 rows::price(&artifact.fingerprint, &now, details.taken_at, cx.clock.now()),
@@ -207,8 +246,31 @@ impl Resource for Sqlite {
                 vec![format!("replaces an unreadable file: {error}")],
             ),
         };
-        let places = Places::of(&self.path, &cx.token())?;
-        if work.is_needed() {
+        let mut places = Places::of(&place, &cx.token())?;
+        let (mut work, mut price) = (work, price);
+        if let Some(pinned) = details.pinned.as_ref().filter(|_| details.path == self.path) {
+            places.attire = Some(pinned.attire.clone());
+            places.above.clone_from(&pinned.above);
+            places.link = pinned.moved_link(&self.path)?;
+            if !work.is_needed() && !matches!(work, Work::Withheld(_)) {
+                places.dress = pinned.to_dress(&place)?;
+                let mut parts = Vec::new();
+                if places.dress.is_some() {
+                    parts.push("owner, mode or attributes of the file".to_owned());
+                }
+                if places.link.is_some() {
+                    parts.push(format!("the link {}", self.path.display()));
+                }
+                if !parts.is_empty() {
+                    places.stays = true;
+                    if let Work::Left(why) = &work {
+                        price.push(format!("rows: {why}"));
+                    }
+                    work = Work::Changed(parts);
+                }
+            }
+        }
+        if work.is_needed() && !places.stays {
             slot.compare(artifact)?;
             let lost = || ResourceError::bad_copy("the manifest lists no copy of the database");
             let mut copy = slot.read(artifact.files.first().ok_or_else(lost)?)?;
@@ -228,23 +290,35 @@ impl Resource for Sqlite {
 
     fn restore(&self, prepared: &Prepared, _: &Artifact, _: &Slot, _: &Context) -> Result<Displaced> {
         if !prepared.work.is_needed() {
-            return Ok(swap::displaced(&self.name, None));
+            return Ok(swap::nothing(&self.name));
         }
         swap::restore(&self.name, &swap::read(&prepared.details)?)
     }
 
-    fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
-        Self::details(artifact)?;
-        if !disk::exists(&self.path)? {
+    fn check(&self, artifact: &Artifact, _: &Context) -> Result<Live> {
+        let details = Self::details(artifact)?;
+        let place = self.place(&details)?;
+        if matches!(pinned::stands_at(&place)?, Standing::Nothing) {
             return Ok(Live::Differs(vec!["database".to_owned()]));
         }
-        Ok(match self.fingerprint(cx) {
-            Ok(now) => match now.differences(&artifact.fingerprint) {
-                same if same.is_empty() => Live::Matches,
-                differences => Live::Differs(differences),
-            },
-            Err(error) => Live::Unknown(error.to_string()),
+        let mut differences = match Self::now(&place) {
+            Ok(now) => now.differences(&artifact.fingerprint),
+            Err(error) => return Ok(Live::Unknown(error.to_string())),
+        };
+        if let Some(pinned) = details.pinned.as_ref().filter(|_| details.path == self.path)
+            && pinned.to_dress(&place)?.is_some()
+        {
+            differences.push("owner, mode or attributes of the file".to_owned());
+        }
+        Ok(if differences.is_empty() {
+            Live::Matches
+        } else {
+            Live::Differs(differences)
         })
+    }
+
+    fn is_compared(&self, displaced: &Displaced) -> bool {
+        swap::is_dressed(displaced)
     }
 
     fn undo(&self, displaced: &Displaced, _: &Context) -> Result<Displaced> {
@@ -253,7 +327,7 @@ impl Resource for Sqlite {
 
     fn price(&self, artifact: &Artifact, cx: &Context) -> Result<Vec<String>> {
         let details = Self::details(artifact)?;
-        let now = self.fingerprint(cx)?;
+        let now = Self::now(&self.place(&details)?)?;
         Ok(rows::price(
             &artifact.fingerprint,
             &now,

@@ -4,6 +4,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Transaction};
 use sha2::{Digest, Sha256};
 
+use super::stand_in;
 use crate::model::fingerprint::Fingerprint;
 use crate::resources::rows::Rows;
 
@@ -16,6 +17,10 @@ const TABLES: &str = "SELECT name FROM sqlite_schema WHERE type = 'table' AND na
 
 /// Takes the fingerprint of an open database.
 pub(super) fn fingerprint(connection: &mut Connection) -> rusqlite::Result<Fingerprint> {
+    stand_in::with(connection, taken)
+}
+
+fn taken(connection: &mut Connection) -> rusqlite::Result<Fingerprint> {
     let transaction = connection.transaction()?;
     let mut schema = Sha256::new();
     for (pragma, kind) in [("application_id", "i"), ("user_version", "u"), ("encoding", "e")] {
@@ -55,7 +60,7 @@ pub(super) fn fingerprint(connection: &mut Connection) -> rusqlite::Result<Finge
 /// Counts and digests a table's rows: the sum of the rows' digests, so that their order does not matter.
 fn rows(transaction: &Transaction<'_>, table: &str) -> rusqlite::Result<Rows> {
     let quoted = format!("\"{}\"", table.replace('"', "\"\""));
-    let mut statement = transaction.prepare(&format!("SELECT * FROM {quoted}"))?;
+    let mut statement = transaction.prepare(&format!("SELECT * FROM {quoted} NOT INDEXED"))?;
     let mut columns = Sha256::new();
     for name in statement.column_names() {
         take(&mut columns, ValueRef::Text(name.as_bytes()));

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::copy::{failed, open, prove};
+use super::pinned::Link;
 use crate::model::artifact::Displaced;
 use crate::model::name::ResourceName;
+use crate::resources::attire::{Above, Attire};
 use crate::resources::{ResourceError, Result};
 use crate::system::disk::{self, At, Staged, sibling};
 
@@ -28,22 +30,41 @@ pub(super) struct Places {
     pub(super) aside: PathBuf,
     /// Whether there was a live one when this was prepared.
     pub(super) replaces: bool,
+    /// What the file had beside its content when it was copied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) attire: Option<Attire>,
+    /// The directories above it, as they were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) above: Vec<Above>,
+    /// Whether the file itself stays, and only what follows is put right.
+    #[serde(default)]
+    pub(super) stays: bool,
+    /// What a file that stays is to be given, and what it had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) dress: Option<(Attire, Attire)>,
+    /// The link that led to the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) link: Option<Link>,
 }
 
 /// What was put aside.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Kept {
     live: PathBuf,
-    aside: PathBuf,
+    /// The file that was displaced; `None`: it stayed.
+    #[serde(default)]
+    aside: Option<PathBuf>,
+    /// What a file that stayed was given, and what it had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dress: Option<(Attire, Attire)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    link: Option<Link>,
 }
 
 impl Places {
-    /// The places for a restore of this run. A link is followed, so that the file it leads to is swapped.
+    /// The places for a restore of this run; there is no link in the path.
     pub(super) fn of(path: &Path, token: &str) -> Result<Self> {
-        let live = match fs::canonicalize(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
-            found => found.at("look at", path)?,
-        };
+        let live = path.to_owned();
         let name = live.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let side = live.with_file_name(format!(".{name}.guard-{token}"));
         let mut aside = sibling(&live, &format!(".failed-{token}"));
@@ -58,6 +79,11 @@ impl Places {
             side,
             aside,
             replaces,
+            attire: None,
+            above: Vec::new(),
+            stays: false,
+            dress: None,
+            link: None,
         })
     }
 }
@@ -84,6 +110,7 @@ fn remove_set(path: &Path) -> Result<()> {
 
 /// Copies the backup beside the live file, with the live file's owner and mode, and proves it there.
 pub(super) fn stage(copy: &mut dyn Read, places: &Places, journal_mode: &str) -> Result<()> {
+    Above::make_missing(&places.above)?;
     remove_set(&places.side)?;
     let mut staged = Staged::beside(&places.side)?;
     let mut buffer = vec![0; 256 * 1024];
@@ -93,7 +120,11 @@ pub(super) fn stage(copy: &mut dyn Read, places: &Places, journal_mode: &str) ->
             count => staged.write(buffer.get(..count).unwrap_or_default())?,
         }
     }
-    if disk::exists(&places.live)? {
+    if let Some(attire) = &places.attire {
+        attire
+            .put_on(staged.file())
+            .at("set the owner and mode of", &places.side)?;
+    } else if disk::exists(&places.live)? {
         let metadata = fs::metadata(&places.live).at("look at", &places.live)?;
         fchown(staged.file(), Some(metadata.uid()), Some(metadata.gid())).at("set the owner of", &places.side)?;
         let mode = fs::Permissions::from_mode(metadata.mode() & 0o7777);
@@ -112,7 +143,11 @@ pub(super) fn stage(copy: &mut dyn Read, places: &Places, journal_mode: &str) ->
             .close()
             .map_err(|(_, error)| failed("stage", &places.side, error))?;
     }
-    Ok(())
+    // Setting the journal's mode has changed its time.
+    places
+        .attire
+        .as_ref()
+        .map_or(Ok(()), |attire| attire.put_on_path(&places.side))
 }
 
 pub(super) fn restore(resource: &ResourceName, places: &Places) -> Result<Displaced> {
@@ -121,10 +156,47 @@ pub(super) fn restore(resource: &ResourceName, places: &Places) -> Result<Displa
         side,
         aside,
         replaces,
+        ..
     } = places;
-    swap(live, side, aside, *replaces)?;
-    let kept = disk::exists(aside)?;
-    Ok(displaced(resource, kept.then(|| (live.clone(), aside.clone()))))
+    let kept = if places.stays {
+        if let Some((wanted, _)) = &places.dress {
+            give(wanted, live)?;
+        }
+        None
+    } else {
+        swap(live, side, aside, *replaces)?;
+        disk::exists(aside)?.then(|| aside.clone())
+    };
+    if let Some(link) = &places.link {
+        link.put()?;
+    }
+    let kept = Kept {
+        live: live.clone(),
+        aside: kept,
+        dress: places.dress.clone(),
+        link: places.link.clone(),
+    };
+    displaced_as(resource, &kept)
+}
+
+/// Gives a file that stays what it had, and looks that it has it.
+fn give(wanted: &Attire, live: &Path) -> Result<()> {
+    wanted.put_on_path(live)?;
+    if Attire::of(live)?.is_like(wanted) {
+        return Ok(());
+    }
+    let what = format!(
+        "{} does not take the owner, mode and attributes that it had",
+        live.display()
+    );
+    Err(ResourceError::new(what))
+}
+
+/// Whether a restore has left the file itself where it is, and has looked at what it gave it.
+pub(super) fn is_dressed(displaced: &Displaced) -> bool {
+    kept(displaced).is_ok_and(|kept| {
+        kept.is_some_and(|kept| kept.aside.is_none() && (kept.dress.is_some() || kept.link.is_some()))
+    })
 }
 
 /// Makes `incoming` live and puts what is live aside. Whatever an interruption has left is completed.
@@ -189,14 +261,34 @@ fn settle(path: &Path) -> Result<()> {
 }
 
 pub(super) fn undo(resource: &ResourceName, displaced_before: &Displaced) -> Result<Displaced> {
-    let Some(Kept { live, aside: incoming }) = kept(displaced_before)? else {
+    let Some(before) = kept(displaced_before)? else {
         return Ok(displaced_before.clone());
     };
-    let outgoing = turned(&incoming)?;
-    bring_companions(&live, &incoming)?;
-    swap(&live, &incoming, &outgoing, true)?;
-    let kept = disk::exists(&outgoing)?;
-    Ok(displaced(resource, kept.then_some((live, outgoing))))
+    let live = before.live;
+    let mut aside = None;
+    if let Some(incoming) = before.aside {
+        let outgoing = turned(&incoming)?;
+        bring_companions(&live, &incoming)?;
+        swap(&live, &incoming, &outgoing, true)?;
+        aside = disk::exists(&outgoing)?.then_some(outgoing);
+    }
+    let dress = before.dress.map(|(given, had)| (had, given));
+    if let Some((wanted, _)) = &dress {
+        give(wanted, &live)?;
+    }
+    let link = before.link.map(|link| link.turned());
+    if let Some(link) = &link {
+        link.put()?;
+    }
+    displaced_as(
+        resource,
+        &Kept {
+            live,
+            aside,
+            dress,
+            link,
+        },
+    )
 }
 
 /// Writes the journal of a file that is to become live into it, so that it can be moved alone.
@@ -244,7 +336,7 @@ fn turned(aside: &Path) -> Result<PathBuf> {
 }
 
 pub(super) fn forget(displaced: &Displaced) -> Result<()> {
-    let Some(Kept { aside, .. }) = kept(displaced)? else {
+    let Some(Kept { aside: Some(aside), .. }) = kept(displaced)? else {
         return Ok(());
     };
     // Only a name that guard gives is removed.
@@ -254,7 +346,7 @@ pub(super) fn forget(displaced: &Displaced) -> Result<()> {
 
 /// Bytes that what was put aside takes.
 pub(super) fn weigh(displaced: &Displaced) -> Result<Option<u64>> {
-    let Some(Kept { aside, .. }) = kept(displaced)? else {
+    let Some(Kept { aside: Some(aside), .. }) = kept(displaced)? else {
         return Ok(None);
     };
     Ok(Some(disk::weight(&aside)?))
@@ -270,18 +362,24 @@ fn kept(displaced: &Displaced) -> Result<Option<Kept>> {
 }
 
 /// What was put aside, as the journal keeps it.
-pub(super) fn displaced(resource: &ResourceName, kept: Option<(PathBuf, PathBuf)>) -> Displaced {
-    let kept_as = kept
-        .iter()
-        .map(|(_, aside)| format!("file {}", aside.display()))
-        .collect();
-    let details = kept.map_or(
-        Value::Null,
-        |(live, aside)| serde_json::json!({ "live": live, "aside": aside }),
-    );
+fn displaced_as(resource: &ResourceName, kept: &Kept) -> Result<Displaced> {
+    if kept.aside.is_none() && kept.dress.is_none() && kept.link.is_none() {
+        return Ok(nothing(resource));
+    }
+    let shown = |aside: &PathBuf| format!("file {}", aside.display());
+    Ok(Displaced {
+        resource: resource.clone(),
+        details: serde_json::to_value(kept)
+            .map_err(|error| ResourceError::because("could not describe what was put aside", error))?,
+        kept_as: kept.aside.iter().map(shown).collect(),
+    })
+}
+
+/// That nothing was put aside.
+pub(super) fn nothing(resource: &ResourceName) -> Displaced {
     Displaced {
         resource: resource.clone(),
-        details,
-        kept_as,
+        details: Value::Null,
+        kept_as: Vec::new(),
     }
 }

@@ -14,6 +14,7 @@ use super::aside::is_ours;
 use super::capture::{Copied, Copy};
 use super::chunks::Seen;
 use super::node::{Node, Precision, Shape};
+use super::sparse::Sparse;
 use super::walk;
 use crate::resources::names::escaped;
 use crate::resources::{ResourceError, Result, Slot};
@@ -59,8 +60,10 @@ impl Root {
         let (mut tops, mut is_dotted) = (BTreeSet::new(), false);
         let mut archive = open(path)?;
         for entry in archive.entries().map_err(spoiled)? {
-            let entry = entry.map_err(spoiled)?;
-            let raw = entry.path_bytes().into_owned();
+            let mut entry = entry.map_err(spoiled)?;
+            let sparse = Sparse::of(&mut entry).map_err(spoiled)?;
+            let named = sparse.and_then(|sparse| sparse.name);
+            let raw = named.unwrap_or_else(|| entry.path_bytes().into_owned());
             let name = plain(&raw).map_err(spoiled)?;
             is_dotted |= raw.starts_with(b"./") || name.is_empty();
             let is_directory = entry.header().entry_type() == EntryType::Directory;
@@ -85,8 +88,15 @@ impl Root {
         Ok(rest.strip_prefix(b"/").unwrap_or(rest).to_owned())
     }
 
-    fn node(&self, entry: &mut Entry<'_, impl Read>) -> io::Result<std::result::Result<Node, String>> {
-        let path = self.below(&entry.path_bytes())?;
+    fn node(
+        &self,
+        entry: &mut Entry<'_, impl Read>,
+        sparse: Option<&Sparse>,
+    ) -> io::Result<std::result::Result<Node, String>> {
+        let path = match sparse.and_then(|sparse| sparse.name.as_deref()) {
+            Some(name) => self.below(name)?,
+            None => self.below(&entry.path_bytes())?,
+        };
         let link = entry
             .link_name_bytes()
             .map(std::borrow::Cow::into_owned)
@@ -103,7 +113,11 @@ impl Root {
         let header = entry.header();
         Ok(Ok(Node {
             path,
-            size: if shape == Shape::File { entry.size() } else { 0 },
+            size: match (&shape, sparse) {
+                (Shape::File, Some(sparse)) => sparse.size,
+                (Shape::File, None) => entry.size(),
+                _ => 0,
+            },
             shape,
             mode: header.mode()? & 0o7777,
             uid: number(header.uid()?)?,
@@ -204,7 +218,8 @@ pub(super) fn copy(path: &Path, live: &Path, slot: &Slot, level: i32, cx: &Conte
     let mut archive = open(path)?;
     for entry in archive.entries().map_err(spoiled)? {
         let mut entry = entry.map_err(spoiled)?;
-        let node = match root.node(&mut entry).map_err(spoiled)? {
+        let sparse = Sparse::of(&mut entry).map_err(spoiled)?;
+        let node = match root.node(&mut entry, sparse.as_ref()).map_err(spoiled)? {
             Ok(node) => node,
             Err(lost) => {
                 copy.lose(lost);
@@ -241,7 +256,18 @@ pub(super) fn copy(path: &Path, live: &Path, slot: &Slot, level: i32, cx: &Conte
         {
             return Err(spoiled(bad(format!("{} is a link to no file", escaped(&node.path)))));
         }
-        copy.write(&node, Seen::default(), &mut entry).map_err(spoiled)?;
+        match sparse.filter(|_| node.shape == Shape::File) {
+            Some(sparse) => {
+                let mut filled = sparse.content(&mut entry).map_err(spoiled)?;
+                copy.write(&node, Seen::default(), &mut filled).map_err(spoiled)?;
+                // Where pieces are missing, they are not made up.
+                let mut rest = [0];
+                if filled.read(&mut rest).map_err(spoiled)? != 0 {
+                    return Err(spoiled(bad("a sparse file that is longer than it says")));
+                }
+            }
+            None => copy.write(&node, Seen::default(), &mut entry).map_err(spoiled)?,
+        }
         met.0.insert(key(&node.path), node);
     }
     if !is_begun {

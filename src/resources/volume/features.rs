@@ -124,6 +124,11 @@ pub(in crate::resources) fn flags_of(file: &impl AsFd) -> u32 {
     ioctl_getflags(file).map_or(0, |flags| (flags & KEPT).bits())
 }
 
+/// Whether these flags keep an entry from being moved.
+pub(in crate::resources) fn is_locked(flags: u32) -> bool {
+    IFlags::from_bits_retain(flags).intersects(LOCKS)
+}
+
 /// These flags without those that keep an entry from being moved.
 pub(in crate::resources) fn unlocked(flags: u32) -> u32 {
     (IFlags::from_bits_retain(flags) - LOCKS).bits()

@@ -175,7 +175,7 @@ fn times(node: &Node) -> Timestamps {
 /// Sets owner, attributes, mode, time and flags: in this order, since a change of owner takes setuid bits and capabilities
 /// away, the mode lies over an access list, and a flag may forbid everything else. Attributes that the entry does not have are
 /// taken away.
-pub(super) fn dress(file: &File, node: &Node) -> io::Result<()> {
+pub(in crate::resources) fn dress(file: &File, node: &Node) -> io::Result<()> {
     let (owner, group) = ids(node);
     fchown(file, owner, group)?;
     features::set_attributes(file, &node.xattrs)?;

@@ -322,23 +322,21 @@ fn shape(
     below: &[u8],
     linked: &mut HashMap<u64, Vec<u8>>,
 ) -> io::Result<Option<Shape>> {
-    Ok(match FileType::from_raw_mode(stat.st_mode) {
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    // Links and pipes may have further names as files do.
+    if stat.st_nlink > 1 && matches!(kind, FileType::RegularFile | FileType::Symlink | FileType::Fifo) {
+        let first = linked.entry(stat.st_ino).or_insert_with(|| below.to_owned());
+        if first != below {
+            return Ok(Some(Shape::Hardlink(first.clone())));
+        }
+    }
+    Ok(match kind {
         FileType::Directory => Some(Shape::Directory),
         FileType::Symlink => {
             let target = readlinkat(found.around, found.name, Vec::new())?;
             Some(Shape::Symlink(target.into_bytes()))
         }
-        FileType::RegularFile => {
-            if stat.st_nlink < 2 {
-                return Ok(Some(Shape::File));
-            }
-            let first = linked.entry(stat.st_ino).or_insert_with(|| below.to_owned());
-            Some(if first == below {
-                Shape::File
-            } else {
-                Shape::Hardlink(first.clone())
-            })
-        }
+        FileType::RegularFile => Some(Shape::File),
         FileType::Fifo => Some(Shape::Fifo),
         _ => None,
     })

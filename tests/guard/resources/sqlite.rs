@@ -240,3 +240,140 @@ fn rows_alone_are_left_unless_they_are_asked_for_and_a_damaged_file_is_told() {
         .capture(&slot, &scene.cx)
         .expect_err("a damaged file is no backup");
 }
+
+/// Owner, group, mode and access list of the database file.
+fn worn(path: &Path) -> String {
+    let output = std::process::Command::new("getfacl")
+        .args(["-pn"])
+        .arg(path)
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn fault_n5_the_file_has_its_owner_and_mode_back_and_rows_stay_where_only_those_differ() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let scene = Scene::new();
+    let notes = notes(&scene, "WAL");
+    chown(&notes.path, Some(1234), Some(70_000)).unwrap();
+    std::fs::set_permissions(&notes.path, std::fs::Permissions::from_mode(0o660)).unwrap();
+    let slot = Slot::new(&scene.backup(), notes.resource.name());
+    let artifact = notes.resource.capture(&slot, &scene.cx).unwrap();
+    let before = worn(&notes.path);
+    let installed = || {
+        chown(&notes.path, Some(0), Some(0)).unwrap();
+        std::fs::set_permissions(&notes.path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    installed();
+    execute(&notes.path, "INSERT INTO users (name) VALUES ('kept')");
+    let rows = observe(&notes.path);
+    assert!(matches!(
+        notes.resource.check(&artifact, &scene.cx).unwrap(),
+        Live::Differs(_)
+    ));
+    // Rows that were written stay by the policy; the owner comes back all the same.
+    let prepared = notes
+        .resource
+        .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
+        .unwrap();
+    assert!(
+        matches!(&prepared.work, Work::Changed(parts) if parts.len() == 1),
+        "{prepared:?}"
+    );
+    let displaced = notes.resource.restore(&prepared, &artifact, &slot, &scene.cx).unwrap();
+    assert!(notes.resource.is_compared(&displaced));
+    assert_eq!((worn(&notes.path), observe(&notes.path)), (before.clone(), rows));
+    let undone = notes.resource.undo(&displaced, &scene.cx).unwrap();
+    assert_ne!(worn(&notes.path), before);
+    notes.resource.undo(&undone, &scene.cx).unwrap();
+    assert_eq!(worn(&notes.path), before);
+    // And where rows go back, too.
+    installed();
+    let prepared = notes
+        .resource
+        .prepare(&artifact, &slot, DataRestore::Always, &scene.cx)
+        .unwrap();
+    notes.resource.restore(&prepared, &artifact, &slot, &scene.cx).unwrap();
+    assert_eq!(worn(&notes.path), before);
+    assert_eq!(notes.resource.check(&artifact, &scene.cx).unwrap(), Live::Matches);
+}
+
+#[test]
+fn fault_n6_a_link_in_the_files_place_leads_nothing_elsewhere() {
+    let scene = Scene::new();
+    let notes = notes(&scene, "DELETE");
+    let slot = Slot::new(&scene.backup(), notes.resource.name());
+    let artifact = notes.resource.capture(&slot, &scene.cx).unwrap();
+    let before = observe(&notes.path);
+    let victim = scene.root().join("victim.db");
+    execute(&victim, "CREATE TABLE s (x); INSERT INTO s VALUES ('of somebody else')");
+    let theirs = std::fs::read(&victim).unwrap();
+    std::fs::rename(&notes.path, scene.root().join("moved.db")).unwrap();
+    std::os::unix::fs::symlink(&victim, &notes.path).unwrap();
+    let prepared = notes
+        .resource
+        .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
+        .unwrap();
+    let displaced = notes.resource.restore(&prepared, &artifact, &slot, &scene.cx).unwrap();
+    assert!(!notes.path.is_symlink());
+    assert_eq!(observe(&notes.path), before);
+    notes.resource.forget(&displaced, &scene.cx).unwrap();
+    assert_eq!(std::fs::read(&victim).unwrap(), theirs, "nothing of it was touched");
+    // A directory above that leads elsewhere by now is refused.
+    let elsewhere = scene.root().join("elsewhere");
+    std::fs::rename(scene.project(), &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, scene.project()).unwrap();
+    notes
+        .resource
+        .prepare(&artifact, &slot, DataRestore::Always, &scene.cx)
+        .expect_err("another directory");
+}
+
+#[test]
+fn fault_n7_a_database_with_parts_of_the_application_is_copied_proven_and_put_back() {
+    use rusqlite::functions::FunctionFlags;
+    let scene = Scene::new();
+    let notes = notes(&scene, "DELETE");
+    {
+        let connection = Connection::open(&notes.path).unwrap();
+        connection
+            .create_collation("icu_root", |one, other| other.cmp(one))
+            .unwrap();
+        let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+        connection
+            .create_scalar_function("folded", 1, flags, |context| {
+                Ok(context.get::<String>(0)?.to_lowercase())
+            })
+            .unwrap();
+        connection
+            .execute_batch(
+                "CREATE TABLE titles (a TEXT COLLATE icu_root PRIMARY KEY, b TEXT CHECK (folded(b) <> 'no')) WITHOUT ROWID;
+                 CREATE INDEX by_b ON titles (folded(b)); INSERT INTO titles VALUES ('x', 'Y'), ('z', 'W');",
+            )
+            .unwrap();
+    }
+    let whole = std::fs::read(&notes.path).unwrap();
+    let survey = notes.resource.survey(&scene.cx);
+    assert!(survey.obstacles.iter().all(|one| !one.refuses), "{survey:?}");
+    let slot = Slot::new(&scene.backup(), notes.resource.name());
+    let artifact = notes.resource.capture(&slot, &scene.cx).unwrap();
+    assert_eq!(notes.resource.check(&artifact, &scene.cx).unwrap(), Live::Matches);
+    execute(&notes.path, "DROP TABLE users");
+    let prepared = notes
+        .resource
+        .prepare(&artifact, &slot, DataRestore::Always, &scene.cx)
+        .unwrap();
+    notes.resource.restore(&prepared, &artifact, &slot, &scene.cx).unwrap();
+    assert_eq!(notes.resource.check(&artifact, &scene.cx).unwrap(), Live::Matches);
+    // The header counts changes; all else is page by page as it was.
+    let back = std::fs::read(&notes.path).unwrap();
+    assert_eq!(back.len(), whole.len());
+    assert_eq!(back.get(100..), whole.get(100..));
+    // Damage is seen in such a file as well.
+    let mut broken = whole;
+    broken.get_mut(4096..4110).unwrap().fill(0xff);
+    std::fs::write(&notes.path, broken).unwrap();
+    let elsewhere = Slot::new(&scene.root().join("later"), notes.resource.name());
+    notes.resource.capture(&elsewhere, &scene.cx).expect_err("damaged");
+}

@@ -12,6 +12,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
 
 use guard::model::artifact::{Artifact, Live, Work};
+use guard::model::foreign::{Material, Part};
 use guard::model::policy::DataRestore;
 use guard::resources::{Resource, Slot};
 
@@ -469,4 +470,60 @@ fn fault_n2_what_is_stored_into_a_mapped_file_is_in_the_next_backup() {
     resource.restore(&prepared, &second, &later, &scene.cx).unwrap();
     let content = std::fs::read(root.join("map")).unwrap();
     assert_eq!(content.get(..5), Some(&b"n0002"[..]));
+}
+
+#[test]
+fn fault_n8_sparse_files_in_archives_of_others_come_back_byte_by_byte() {
+    use std::os::unix::fs::FileExt;
+    for form in [
+        &["--format=gnu"][..],
+        &["--format=posix", "--sparse-version=0.0"],
+        &["--format=posix", "--sparse-version=0.1"],
+        &["--format=posix", "--sparse-version=1.0"],
+    ] {
+        let scene = Scene::new();
+        let root = scene.project().join("objects");
+        std::fs::create_dir_all(root.join("deep")).unwrap();
+        let sparse = std::fs::File::create(root.join("deep/sparse")).unwrap();
+        sparse.set_len(3_000_001).unwrap();
+        sparse.write_all_at(b"one", 4096).unwrap();
+        sparse.write_all_at(b"payload", 2_000_000).unwrap();
+        std::fs::File::create(root.join("hole"))
+            .unwrap()
+            .set_len(500_000)
+            .unwrap();
+        std::fs::write(root.join("plain"), "x").unwrap();
+        let contents = || {
+            let script =
+                "cd \"$1\" && find . -name '.guard-*' -prune -o -type f -print0 | sort -z | xargs -0 sha256sum";
+            tree::run("sh", &["-c", script, "sh", root.to_str().unwrap()])
+        };
+        let wanted = contents();
+        let archive = scene.root().join("by hand.tar.gz");
+        let ends = [
+            "--sparse",
+            "-C",
+            root.to_str().unwrap(),
+            "-czf",
+            archive.to_str().unwrap(),
+            ".",
+        ];
+        tree::run("tar", &[form, &ends[..]].concat());
+        let resource = build("volume", &scene.project(), None, &[("path", text("objects"))]);
+        let slot = Slot::new(&scene.backup(), resource.name());
+        let part = Part::Archive { path: archive };
+        let material = Material {
+            part,
+            taken_at: scene.cx.clock.now(),
+        };
+        let artifact = resource.adopt(&material, &slot, &scene.cx).unwrap();
+        for name in ["deep/sparse", "hole", "plain"] {
+            std::fs::write(root.join(name), "other").unwrap();
+        }
+        let prepared = resource
+            .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
+            .unwrap();
+        resource.restore(&prepared, &artifact, &slot, &scene.cx).unwrap();
+        assert_eq!(contents(), wanted, "{form:?}");
+    }
 }
