@@ -57,10 +57,6 @@ impl Resource for Placed {
         self.inner.agrees(artifact, &self.there(cx))
     }
 
-    fn try_back(&self, newest: Option<&Artifact>, cx: &Context, survey: &mut Survey) {
-        self.inner.try_back(newest, &self.there(cx), survey);
-    }
-
     fn fingerprint(&self, cx: &Context) -> Result<Fingerprint> {
         self.inner.fingerprint(&self.there(cx))
     }
