@@ -43,7 +43,10 @@ pub(super) fn logs(asked: &LogsOf, bench: &Bench, desk: &Desk) -> Outcome {
         }
         for (name, log) in &logs {
             let lines = log.lines().map(|line| text::sanitised(line) + "\n");
-            shown.push_str(&format!("== {name}\n{}", lines.collect::<String>()));
+            shown.push_str("== ");
+            shown.push_str(name);
+            shown.push('\n');
+            shown.extend(lines);
         }
         desk.reporter.data(shown);
         return Ok(ExitCode::DONE);

@@ -13,6 +13,7 @@ use super::words::{Narrator, Tone};
 use crate::model::artifact::Work;
 use crate::model::fact::{Record, Turn};
 use crate::model::health::Reading;
+use crate::model::name::ResourceName;
 use crate::model::secret::Redaction;
 use crate::model::text;
 
@@ -151,7 +152,7 @@ fn put_back(course: &Course) -> Vec<String> {
 /// What going back cost, and the command that brings rows back.
 fn lost(course: &Course, program: &str) -> Vec<String> {
     let mut lines = course.price();
-    let names: Vec<&str> = course.salvageable().into_iter().map(|name| name.as_str()).collect();
+    let names: Vec<&str> = course.salvageable().into_iter().map(ResourceName::as_str).collect();
     if let (false, Some(opened)) = (names.is_empty(), &course.opened) {
         lines.push(format!(
             "rows of {} can be had again: `{program} salvage {}` writes them to files, `--tables NAME,…` puts them back",

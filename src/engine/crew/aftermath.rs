@@ -73,9 +73,7 @@ impl Crew {
     /// has changed.
     pub(super) fn has_changed(&self, history: &History, cx: &Context) -> Option<bool> {
         let artifacts = || history.artifacts();
-        if artifacts().next().is_none() {
-            return None;
-        }
+        artifacts().next()?;
         let (data, rest): (Vec<_>, Vec<_>) = artifacts().partition(|artifact| self.data.contains(&artifact.resource));
         let mut is_known = true;
         for artifact in rest.into_iter().chain(data) {

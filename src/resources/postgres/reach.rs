@@ -239,7 +239,10 @@ const USUAL_PORT: &str = "5432";
 const USUAL_SOCKETS: [&str; 3] = ["", "/var/run/postgresql", "/tmp"];
 
 /// What is known of containers that were asked before, by their id and start.
-static KNOWN: LazyLock<Mutex<BTreeMap<String, Vec<(String, String)>>>> = LazyLock::new(Mutex::default);
+static KNOWN: LazyLock<Mutex<BTreeMap<String, Variables>>> = LazyLock::new(Mutex::default);
+
+/// Names and values.
+type Variables = Vec<(String, String)>;
 
 /// The variables of a container, as a program in it sees them; a password kept in a file is read from there, and where the
 /// server listens from the file that it writes when it starts.

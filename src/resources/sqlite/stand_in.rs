@@ -43,7 +43,7 @@ pub(super) fn missing(error: &rusqlite::Error) -> Option<Part> {
 
 fn add(connection: &Connection, part: &Part) -> rusqlite::Result<()> {
     match part {
-        Part::Collation(name) => connection.create_collation(name.as_str(), |one, other| one.cmp(other)),
+        Part::Collation(name) => connection.create_collation(name.as_str(), Ord::cmp),
         Part::Function(name) => {
             let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
             connection.create_scalar_function(name.as_str(), -1, flags | FunctionFlags::SQLITE_INNOCUOUS, |_| {

@@ -225,11 +225,11 @@ impl Pin {
         let made = around.make(name.as_bytes()).at("create the directory", path)?;
         let shown = text(path);
         let known = self.above.iter().find(|(above, ..)| *above == shown);
-        let (mode, uid, gid) = known.map_or((0o755, None, None), |(_, mode, uid, gid)| {
+        let (bits, uid, gid) = known.map_or((0o755, None, None), |(_, mode, uid, gid)| {
             (*mode, Some(Uid::from_raw(*uid)), Some(Gid::from_raw(*gid)))
         });
         fchown(&made, uid, gid).at("set the owner of", path)?;
-        fchmod(&made, Mode::from(mode)).at("set the mode of", path)?;
+        fchmod(&made, Mode::from(bits)).at("set the mode of", path)?;
         around.sync().at("sync the directory", parent)?;
         Ok(made)
     }

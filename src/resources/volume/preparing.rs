@@ -27,7 +27,7 @@ impl Volume {
         let details = self.told(artifact)?;
         let (mut place, mut is_there) = self.meant(&details, cx)?;
         if !is_there && matches!(self.target, Target::Volume(_)) {
-            self.make_volume(&details, cx)?;
+            Self::make_volume(&details, cx)?;
             (place, is_there) = (self.find(cx)?, true);
         }
         let prepared = |work, details, price| Prepared {
@@ -65,28 +65,28 @@ impl Volume {
                 );
                 cx.note(Level::Info, what);
             }
-            let (spot, price) = self.stage_aside((artifact, slot), &details, &place, &hand, cx)?;
-            return Ok(prepared(Work::Changed(parts), Spot { links, ..spot }.value()?, price));
+            let (aside, price) = self.stage_aside((artifact, slot), &details, &place, &hand, cx)?;
+            return Ok(prepared(Work::Changed(parts), Spot { links, ..aside }.value()?, price));
         }
         // As beside an empty directory, which is what it will be when it is made.
-        let void = self.void(&place, cx)?;
+        let void = Self::void(&place, cx)?;
         let hand = Hand::Here(void.dir.again().at("open", void.shown())?);
         let staged = self.stage_aside((artifact, slot), &details, &place, &hand, cx);
         drop(hand);
         void.remove()?;
-        let (spot, _) = staged?;
-        let spot = Spot {
+        let (aside, _) = staged?;
+        let anew = Spot {
             anew: Some(details.pin.clone().unwrap_or_default()),
             links,
-            ..spot
+            ..aside
         };
         let live = place.directory().unwrap_or(Path::new("")).to_owned();
         let price = vec![format!("the {} is made anew from the backup", place.shown)];
-        Ok(prepared(Work::Changed(parts), spot.of_live(&live).value()?, price))
+        Ok(prepared(Work::Changed(parts), anew.of_live(&live).value()?, price))
     }
 
     /// An empty directory on the file system on which a directory is to be made anew.
-    fn void(&self, place: &Place, cx: &Context) -> Result<Aside> {
+    fn void(place: &Place, cx: &Context) -> Result<Aside> {
         let nowhere = || ResourceError::new(format!("the {} is gone, and cannot be made anew", place.shown));
         let parent = place
             .directory()

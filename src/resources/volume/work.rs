@@ -70,7 +70,7 @@ impl Volume {
     }
 
     /// Makes the volume of the engine's that was copied anew.
-    pub(super) fn make_volume(&self, details: &Details, cx: &Context) -> Result<()> {
+    pub(super) fn make_volume(details: &Details, cx: &Context) -> Result<()> {
         let labels = details.pin.as_ref().map(Pin::labels).into_iter().flatten();
         let mut call = docker::docker().args(["volume", "create"]);
         for (name, value) in labels {

@@ -74,7 +74,8 @@ pub(super) struct Uploads {
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Upload {
     pub(super) key: String,
-    pub(super) upload_id: String,
+    #[serde(rename = "UploadId")]
+    pub(super) id: String,
     #[serde(default)]
     pub(super) initiated: Option<String>,
 }

@@ -267,7 +267,7 @@ mod tests {
             assert!(giver.may_give(BYTES * 3));
             giver.give(1, BYTES * 3);
             assert!(!giver.may_give(1));
-            let _taken = giver.take();
+            let () = giver.take();
             assert!(giver.may_give(1));
         });
     }

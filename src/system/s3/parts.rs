@@ -214,7 +214,7 @@ impl Bucket {
             let uploads = page.upload.into_iter().filter(|upload| upload.key.starts_with(prefix));
             found.extend(uploads.map(|upload| Unended {
                 key: upload.key,
-                id: upload.upload_id,
+                id: upload.id,
                 begun: upload.initiated,
             }));
             next = page

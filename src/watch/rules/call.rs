@@ -106,18 +106,16 @@ impl Parser<'_> {
             && let Some((probe, Numbers::Named(names))) = of(name)
             && is_metric
         {
-            return match names.iter().find(|known| **known == number) {
-                Some(known) => Ok((probe.clone(), Some(known))),
-                None => {
-                    let hint = nearest(number, names.iter().copied())
-                        .unwrap_or_else(|| format!("there are: {}", names.join(", ")));
-                    Err(Complaint::new(
-                        at,
-                        format!("{name:?} tells no number {number:?}"),
-                        Some(hint),
-                    ))
-                }
-            };
+            if let Some(known) = names.iter().find(|known| **known == number) {
+                return Ok((probe.clone(), Some(known)));
+            }
+            let hint = nearest(number, names.iter().copied());
+            let hint = hint.unwrap_or_else(|| format!("there are: {}", names.join(", ")));
+            return Err(Complaint::new(
+                at,
+                format!("{name:?} tells no number {number:?}"),
+                Some(hint),
+            ));
         }
         let hint = nearest(written, self.probes.iter().map(|(probe, _)| probe.as_str()));
         Err(Complaint::new(at, format!("there is no probe {written:?}"), hint))
