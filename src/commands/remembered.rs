@@ -120,7 +120,10 @@ fn refusal(run: &Run, history: &History, ending: Ending, asked: &Deploy, (bench,
     let (program, command) = (&desk.style.program, call.unwrap_or_default());
     Refusal::new(ExitCode::REFUSED, what)
         .because(format!("then: {why}"))
-        .because(format!("`{program} report {}` tells the rest", run.id))
+        .because(format!(
+            "{} tells the rest",
+            run.directory.join("incident.md").display()
+        ))
         .next(
             "to deploy it all the same",
             format!("{program} deploy --again -- {command}"),

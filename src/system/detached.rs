@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 
 use super::call::ACT;
 
@@ -54,14 +55,21 @@ pub fn start(words: &[String], log: File, patience: Duration) -> io::Result<Stri
         return Err(io::Error::other(format!("it ended with {status}")));
     }
     let limit = Timespec::try_from(patience).map_err(io::Error::other)?;
-    if poll(&mut [PollFd::new(&reader, PollFlags::IN)], Some(&limit))? == 0 {
+    // A signal, as that of a child that has ended, is no answer.
+    let answered = retry_on_intr(|| poll(&mut [PollFd::new(&reader, PollFlags::IN)], Some(&limit)))?;
+    if answered == 0 {
         return Err(io::Error::new(
             io::ErrorKind::TimedOut,
             "it did not say that it is ready",
         ));
     }
     let mut word = [0; WORD];
-    let length = reader.read(&mut word)?;
+    let length = loop {
+        match reader.read(&mut word) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => break other?,
+        }
+    };
     let word = String::from_utf8_lossy(word.get(..length).unwrap_or_default())
         .trim()
         .to_owned();

@@ -22,7 +22,7 @@ fn is_back(name: &ResourceName, history: &History) -> bool {
 impl Crew {
     /// Asks everything that can be asked: each resource that nobody writes to, and the probes.
     pub(super) fn prove(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
-        if nothing_changed(history) {
+        if nothing_changed(history) && history.step(&Step::of(Action::Start).id).is_none() {
             // Nothing was started, and the probes have to see what is there.
             self.take_page_down(cx);
         }

@@ -207,7 +207,7 @@ fn fault_m2_a_script_that_would_run_programs_or_is_cut_off_or_is_anybodys_is_ref
         (
             spoilt(end, &format!("\\connect postgres\n{end}")),
             11,
-            "tells psql to do something",
+            "holds no database but the server's own",
         ),
         (spoilt(end, &format!("SELECT 1 / 0;\n{end}")), 11, "does not load"),
     ];

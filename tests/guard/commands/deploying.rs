@@ -155,7 +155,15 @@ fn the_maintenance_page_stands_around_the_deployment_and_the_way_back() {
         );
     }
     project.sh("rm ../page");
-    let held = ["deploy", "--no-rollback", "--", "./deploy.sh", "sick", "exit 3"];
+    let held = [
+        "deploy",
+        "--again",
+        "--no-rollback",
+        "--",
+        "./deploy.sh",
+        "sick",
+        "exit 3",
+    ];
     project.guard().run(&held).expect(31);
     assert_eq!(
         project.sh("cat ../page"),
@@ -166,7 +174,7 @@ fn the_maintenance_page_stands_around_the_deployment_and_the_way_back() {
 
 #[test]
 fn a_secret_that_the_release_brings_is_shown_nowhere() {
-    let project = Embedded::and("[verify]\ncommands = [[\"sh\", \"-c\", \"cat .env; exit 1\"]]");
+    let project = Embedded::and("[verify]\ncommands = [[\"sh\", \"-c\", \"cat .env; test $GUARD_STAGE = prove\"]]");
     project.write(
         "bring.sh",
         "echo SMTP_PASSWORD=canary-of-the-release > .env; cat .env\n",

@@ -18,6 +18,7 @@ const TRIALS: &[(&str, Trial)] = &[
     ("to confirm beforehand", confirm),
     ("to continue", go_on_when_stuck),
     ("to delete it all the same", delete_all_the_same),
+    ("to deploy it all the same", deploy_all_the_same),
     ("to do the same as its owner", elsewhere_shown),
     ("to end the freeze", end_freeze),
     ("to find what there is", find_what_there_is),
@@ -34,7 +35,9 @@ const TRIALS: &[(&str, Trial)] = &[
     ("to go on with a run that it cut off", needs_a_bug),
     ("to look at it", look_at_a_backup),
     ("to put data back all the same", put_data_back),
+    ("to put back what services run from, and no data", put_back_without_data),
     ("to return to the state before", return_to_the_state_before),
+    ("to roll that release back now", roll_back_a_watched_release),
     ("to see every setting", see_every_setting),
     ("to see everything", see_everything),
     ("to see everything that is in the way", needs_an_engine),
@@ -285,6 +288,34 @@ fn decide_without_a_run(purpose: &str) {
     project.guard().run(&["deploy", "--", "./deploy.sh", "all"]).expect(0);
     let said = project.guard().run(&["decide", "rollback"]);
     asked_and_confirmed(&project, &said.stderr, purpose);
+}
+
+fn deploy_all_the_same(purpose: &str) {
+    let project = Embedded::new();
+    let words = ["deploy", "--", "./deploy.sh", "all", "exit 3"];
+    project.guard().run(&words).expect(20);
+    // It is refused because it failed, and fails again where somebody wants to see it.
+    after(&project, &words, 10, purpose).expect(20);
+}
+
+fn put_back_without_data(purpose: &str) {
+    let project = Embedded::new();
+    project.guard().run(&["deploy", "--", "./deploy.sh", "all"]).expect(0);
+    let said = project.guard().run(&["rollback", "--service", "web"]).expect(2);
+    asked_and_confirmed(&project, &said.stderr, purpose);
+    assert!(project.sh("cat conf/app.conf").contains("version=1"));
+    assert_eq!(project.sh("sqlite3 app.db 'SELECT count(*) FROM users'"), "3\n");
+}
+
+fn roll_back_a_watched_release(purpose: &str) {
+    let project = Embedded::but(
+        "duration = \"400ms\"\ninterval = \"50ms\"\nconsecutive_failures = 2\npersist = \"50ms\"\ngate = \"300ms\"",
+        "duration = \"1h\"\ninterval = \"50ms\"\nconsecutive_failures = 2\npersist = \"1m\"\ngate = \"5m\"",
+    );
+    let mut guard = project.guard().start(&["deploy", "--", "./deploy.sh", "all"]);
+    project.until_journal_says("{\"begun\":{\"step\":\"watch\"}}", &mut guard);
+    after(&project, &["rollback", "--only", "db", "--yes"], 12, purpose).expect(0);
+    assert_eq!(end(&mut guard).code(), Some(23));
 }
 
 fn go_on_when_paused(purpose: &str) {
