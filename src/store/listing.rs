@@ -106,6 +106,8 @@ impl Store {
             }
         }
         foreigners.retain(|foreign| !ours.iter().any(|name| name == foreign.timestamp.as_str()));
+        // guard writes such a file as well: a commit without a copy beside it is no backup.
+        foreigners.retain(|foreign| !foreign.parts.is_empty());
         foreigners.sort_by(|one, other| other.timestamp.cmp(&one.timestamp));
         // A directory without a manifest that holds a foreign backup is that, and nothing that could not be read.
         listed.retain(|listed| {

@@ -113,7 +113,8 @@ impl Found {
 
 /// The backups that older scripts left in a directory: files with a timestamp in their names, directories with one
 /// (`pre-deployment-TS`) that hold such files, and what a `.last-deployment-backup` names. Paths in the latter that are
-/// relative start from the project's directory, or else from the file's own.
+/// relative start from the project's directory, or else from the file's own. One without a part is a commit whose copies may
+/// lie in another directory.
 ///
 /// # Errors
 /// The directory cannot be read.

@@ -200,7 +200,7 @@ fn fault_e15_no_terminal_to_ask_on_is_2_and_names_the_flag() {
         .guard()
         .run(&["delete", "--force", &backup])
         .expect(2)
-        .says(&format!("guard delete {backup} --yes"));
+        .says(&format!("guard delete --force {backup} --yes"));
     assert_eq!(project.backups().len(), 1);
     assert_eq!(project.everything(), new);
     // The variables of older scripts answer too.

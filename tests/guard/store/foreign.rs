@@ -172,7 +172,7 @@ fn links_and_strangers_are_no_foreign_backups() {
 }
 
 #[test]
-fn names_with_stars_mean_the_file_of_that_time_and_a_commit_alone_is_something_to_go_back_to() {
+fn names_with_stars_mean_the_file_of_that_time_and_the_commit_stays_with_them() {
     let place = Place::new();
     let project = place.root().join("project");
     let backups = project.join("backups");
