@@ -3,7 +3,7 @@
 # pg_dump says of it has to be the same. Prints a line for each, and the figure. Needs the network for packages of Debian and
 # PyPI; nothing of theirs is kept. Called by `scripts/faults --full zoo`.
 set -uo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit
 # shellcheck source=scripts/lib/cluster.sh
 . scripts/lib/cluster.sh
 guard=$(realpath "${GUARD:-target/debug/guard}")

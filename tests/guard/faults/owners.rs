@@ -12,7 +12,7 @@ use guard::model::policy::DataRestore;
 use guard::model::section::Section;
 use guard::model::setting::{Item, Source, Value};
 use guard::resources::{Resource, Site, Slot, kind};
-use guard::system::clock::{Clock, MachineClock};
+use guard::system::clock::MachineClock;
 use guard::system::context::Context;
 use guard::system::environment::Environment;
 
@@ -93,6 +93,7 @@ fn build(directory: &Path, form: &str) -> Box<dyn Resource> {
     let site = Site {
         directory: directory.to_owned(),
         compose: None,
+        stops: false,
     };
     let mut section = Section::new("resources.subject", &source, item(Value::Table(table)), &mut problems);
     (kind("volume").unwrap().build)("subject".parse().unwrap(), &mut section, &site).unwrap()
@@ -154,7 +155,7 @@ impl Ground {
         cx.run = Some(RunId::new(&timestamp, RunKind::Deploy));
         cx.scratch = scratch;
         cx.directory = at("backup");
-        let form = if serial % 2 == 0 { "archive" } else { "chunks" };
+        let form = if serial.is_multiple_of(2) { "archive" } else { "chunks" };
         let resource = build(root.path(), form);
         Self { root, cx, resource }
     }
@@ -215,14 +216,11 @@ impl Ground {
             return told;
         };
         let restored = resource.restore(&prepared, &copy.1, &copy.0, cx).map_err(&mut step);
-        let mut displaced = match restored {
-            Ok(displaced) => displaced,
-            Err(_) => {
-                let _left = resource.discard(&prepared, cx).map_err(&mut step);
-                return told;
-            }
+        let Ok(mut displaced) = restored else {
+            let _left = resource.discard(&prepared, cx).map_err(&mut step);
+            return told;
         };
-        if serial % 3 == 0
+        if serial.is_multiple_of(3)
             && let Ok(undone) = resource.undo(&displaced, cx).map_err(&mut step)
         {
             displaced = undone;
@@ -244,7 +242,7 @@ fn r19_an_owner_who_races_guard_reaches_nothing_outside_of_the_volume() {
     let rounds = wanted("GUARD_FAULTS_RACES", if is_full() { 1_200 } else { 60 });
     let (mut done, mut told) = (0, 0);
     while done < rounds {
-        let ground = Ground::new(done / ROUNDS, done / ROUNDS % 2 == 0);
+        let ground = Ground::new(done / ROUNDS, (done / ROUNDS).is_multiple_of(2));
         let slot = Slot::new(&ground.root.path().join("backup"), ground.resource.name());
         let artifact = ground.resource.capture(&slot, &ground.cx).expect("nobody races yet");
         let before = ground.victim();
