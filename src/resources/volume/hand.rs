@@ -215,15 +215,7 @@ impl<'c> Hand<'c> {
         }
     }
 
-    /// Makes this side of single entries live.
-    pub(super) fn swap_back_changed(&self, home: &Home, to: Side) -> Result<BTreeSet<String>> {
-        match self {
-            Self::Here(live) => Patch::new(&opened(home, live)?).swap(to, &Stays::default()),
-            Self::There(far) => far.act(&["patch-back", &home.word()?, to.word()]),
-        }
-    }
-
-    /// Makes this side of what lies aside live.
+    /// Makes this side of what lies aside live. Returns the directories that stay though this side does not know them.
     pub(super) fn swap(&self, home: &Home, to: Side, cx: &Context) -> Result<BTreeSet<String>> {
         match self {
             Self::Here(live) => {

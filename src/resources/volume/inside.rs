@@ -174,10 +174,6 @@ pub fn inside(
             let said = put(out, Kind::Told, told.as_bytes()).and_then(|()| out.flush());
             return said.map(|()| None).map_err(untold);
         }
-        ["patch-back", name, side @ ("before" | "after")] => {
-            let aside = named(live, name)?;
-            serde_json::to_value(chunks::Patch::new(&aside).swap(side_of(side), &walk::Stays::default())?)
-        }
         ["remove", name] => {
             if let Some(aside) = home(name)?.open(&opened(live)?)? {
                 aside.remove()?;
