@@ -57,7 +57,7 @@ impl<'c> Hand<'c> {
     pub(super) fn portrait(&self, precision: Precision, cx: &Context) -> Result<(Fingerprint, (u64, u64))> {
         match self {
             Self::Here(live) => walk::portrait(live, precision, cx),
-            Self::There(far) => far.portrait(precision),
+            Self::There(far) => far.portrait(&BTreeSet::new(), precision),
         }
     }
 
@@ -88,7 +88,7 @@ impl<'c> Hand<'c> {
     ) -> Result<(Fingerprint, (u64, u64))> {
         match self {
             Self::Here(live) => walk::portrait_without(live, bare, precision, cx),
-            Self::There(far) => far.portrait(precision),
+            Self::There(far) => far.portrait(bare, precision),
         }
     }
 

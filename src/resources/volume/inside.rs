@@ -118,9 +118,14 @@ pub fn inside(
             now: cx.clock.now().timestamp(),
             ..look(&opened(live)?)?
         }),
-        ["portrait", precision @ ("nanoseconds" | "seconds")] => {
+        ["portrait", precision @ ("nanoseconds" | "seconds"), bare @ ..] => {
             let precision = precision_of(precision);
-            let (fingerprint, (entries, bytes)) = walk::portrait(&opened(live)?, precision, cx)?;
+            let bare = bare
+                .iter()
+                .filter_map(|path| path.strip_prefix("./"))
+                .map(str::to_owned)
+                .collect();
+            let (fingerprint, (entries, bytes)) = walk::portrait_without(&opened(live)?, &bare, precision, cx)?;
             serde_json::to_value(Seen {
                 fingerprint,
                 entries,
