@@ -1,5 +1,6 @@
 //! A volume that only the engine reaches: what the host's side of guard says to the one in the container, and hears.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufReader, Read, Write};
 use std::sync::mpsc::channel;
 
@@ -65,9 +66,14 @@ impl<'c> Far<'c> {
         understood(&looked.map_err(|error| self.failed(error))?.stdout)
     }
 
-    /// The fingerprint of the volume, with its entries and the bytes of its files.
-    pub(super) fn portrait(&self, precision: Precision) -> Result<(Fingerprint, (u64, u64))> {
-        let call = self.inside.call(&["portrait", precision.word()], false, self.cx);
+    /// The fingerprint of the volume, as if these directories (escaped paths) were not there, with its entries and the bytes of
+    /// its files.
+    pub(super) fn portrait(&self, bare: &BTreeSet<String>, precision: Precision) -> Result<(Fingerprint, (u64, u64))> {
+        let mut words = vec!["portrait", precision.word()];
+        // A name may begin as an option does.
+        let bare: Vec<String> = bare.iter().map(|path| format!("./{path}")).collect();
+        words.extend(bare.iter().map(String::as_str));
+        let call = self.inside.call(&words, false, self.cx);
         let told = self.cx.output(&call).map_err(|error| self.failed(error))?;
         let seen: Seen = understood(&told.stdout)?;
         Ok((seen.fingerprint, (seen.entries, seen.bytes)))

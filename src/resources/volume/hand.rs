@@ -57,7 +57,7 @@ impl<'c> Hand<'c> {
     pub(super) fn portrait(&self, precision: Precision, cx: &Context) -> Result<(Fingerprint, (u64, u64))> {
         match self {
             Self::Here(live) => walk::portrait(live, precision, cx),
-            Self::There(far) => far.portrait(precision),
+            Self::There(far) => far.portrait(&BTreeSet::new(), precision),
         }
     }
 
@@ -88,7 +88,7 @@ impl<'c> Hand<'c> {
     ) -> Result<(Fingerprint, (u64, u64))> {
         match self {
             Self::Here(live) => walk::portrait_without(live, bare, precision, cx),
-            Self::There(far) => far.portrait(precision),
+            Self::There(far) => far.portrait(bare, precision),
         }
     }
 
@@ -215,15 +215,7 @@ impl<'c> Hand<'c> {
         }
     }
 
-    /// Makes this side of single entries live.
-    pub(super) fn swap_back_changed(&self, home: &Home, to: Side) -> Result<BTreeSet<String>> {
-        match self {
-            Self::Here(live) => Patch::new(&opened(home, live)?).swap(to, &Stays::default()),
-            Self::There(far) => far.act(&["patch-back", &home.word()?, to.word()]),
-        }
-    }
-
-    /// Makes this side of what lies aside live.
+    /// Makes this side of what lies aside live. Returns the directories that stay though this side does not know them.
     pub(super) fn swap(&self, home: &Home, to: Side, cx: &Context) -> Result<BTreeSet<String>> {
         match self {
             Self::Here(live) => {

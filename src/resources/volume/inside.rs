@@ -118,9 +118,14 @@ pub fn inside(
             now: cx.clock.now().timestamp(),
             ..look(&opened(live)?)?
         }),
-        ["portrait", precision @ ("nanoseconds" | "seconds")] => {
+        ["portrait", precision @ ("nanoseconds" | "seconds"), bare @ ..] => {
             let precision = precision_of(precision);
-            let (fingerprint, (entries, bytes)) = walk::portrait(&opened(live)?, precision, cx)?;
+            let bare = bare
+                .iter()
+                .filter_map(|path| path.strip_prefix("./"))
+                .map(str::to_owned)
+                .collect();
+            let (fingerprint, (entries, bytes)) = walk::portrait_without(&opened(live)?, &bare, precision, cx)?;
             serde_json::to_value(Seen {
                 fingerprint,
                 entries,
@@ -173,10 +178,6 @@ pub fn inside(
             let told = signed(&told.map_err(untold)?);
             let said = put(out, Kind::Told, told.as_bytes()).and_then(|()| out.flush());
             return said.map(|()| None).map_err(untold);
-        }
-        ["patch-back", name, side @ ("before" | "after")] => {
-            let aside = named(live, name)?;
-            serde_json::to_value(chunks::Patch::new(&aside).swap(side_of(side), &walk::Stays::default())?)
         }
         ["remove", name] => {
             if let Some(aside) = home(name)?.open(&opened(live)?)? {

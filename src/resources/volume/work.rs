@@ -379,8 +379,7 @@ impl Volume {
             (Form::Chunks, Some((artifact, copy))) => {
                 hand.swap_changed(&home, (artifact, copy), &self.told(artifact)?, cx)?
             }
-            (Form::Chunks, None) => hand.swap_back_changed(&home, spot.to)?,
-            (Form::Archive, _) => hand.swap(&home, spot.to, cx)?,
+            (Form::Chunks, None) | (Form::Archive, _) => hand.swap(&home, spot.to, cx)?,
         };
         for path in &bare {
             let what = format!(

@@ -36,6 +36,8 @@ pub(super) struct Difference {
     pub(super) blocked: Vec<Vec<u8>>,
     /// Directories that the copy does not know, and that stay since something in them does.
     pub(super) bare: Vec<Vec<u8>>,
+    /// What of the live tree is not moved.
+    pub(super) stays: Stays,
     /// The entries of the root in which something differs, by name; the empty one is the root itself.
     parts: BTreeSet<Vec<u8>>,
     /// Those in which a directory has another time.
@@ -157,6 +159,9 @@ fn search(live: &Dir, lines: Lines, (begun, precision): (i64, Precision), cx: &C
             spare(path, live, &stays, &mut found)?;
         }
     }
+    // A directory that is there only for what stays in it is no difference.
+    found.parts.extend(found.surplus.iter().map(|path| top(path)));
+    found.stays = stays;
     Ok(found)
 }
 
@@ -190,7 +195,6 @@ impl Search<'_> {
 
     /// Something moves at this path: the directory around it gets its time set.
     fn touch(&mut self, path: &[u8]) {
-        self.found.parts.insert(top(path));
         while self.open.last().is_some_and(|open| !is_within(path, &open.path)) {
             self.open.pop();
         }
@@ -208,6 +212,7 @@ impl Search<'_> {
             return;
         }
         self.touch(path);
+        self.found.parts.insert(top(path));
         self.fetched.insert(path.clone());
         self.found.fetched.push(path.clone());
     }

@@ -18,6 +18,7 @@ use super::super::stage::dress;
 use super::super::swap::{self, Own, Seen, Side};
 use super::super::walk::{Stays, own_node};
 use super::attire::Attire;
+use super::index::is_within;
 use crate::resources::names::{escaped, unescaped};
 use crate::resources::{ResourceError, Result};
 use crate::system::disk::{At, Dir};
@@ -219,28 +220,29 @@ impl<'a> Patch<'a> {
             return Ok(state.bare);
         }
         let was = std::mem::take(&mut state.dressed);
-        if state.whole {
-            let mut merge = Merge {
-                stays,
-                was: &was,
-                bare: std::mem::take(&mut state.bare),
-                found: Vec::new(),
-                dressed: BTreeMap::new(),
-                left: BTreeSet::new(),
-            };
-            let entries = self.aside.entries()?;
-            merge
-                .go(&mut Vec::new(), Some(&self.aside.live), Some(&entries))
-                .at("compare", self.aside.live.shown())?;
-            let Merge {
-                found, dressed, left, ..
-            } = merge;
-            state.items = self.items(found.iter().map(|path| escaped(path)))?;
-            state.dressed = dressed;
-            state.bare = left;
+        let mut merge = Merge {
+            stays,
+            was: &was,
+            bare: std::mem::take(&mut state.bare),
+            found: Vec::new(),
+            dressed: BTreeMap::new(),
+            left: BTreeSet::new(),
+        };
+        let entries = self.aside.entries()?;
+        let merged = if state.whole {
+            merge.go(&mut Vec::new(), Some(&self.aside.live), Some(&entries))
         } else {
-            state.items = self.items(state.items.into_iter().map(|item| item.path))?;
-        }
+            let known = state.items.iter().map(|item| &item.path).chain(&merge.bare);
+            let known: Vec<Vec<u8>> = known.map(|path| plain(path)).collect::<Result<_>>()?;
+            merge.go_to(known, &self.aside.live, &entries)
+        };
+        merged.at("compare", self.aside.live.shown())?;
+        let Merge {
+            found, dressed, left, ..
+        } = merge;
+        state.items = self.items(found.iter().map(|path| escaped(path)))?;
+        state.dressed = dressed;
+        state.bare = left;
         for (path, (wanted, other)) in was {
             let raw = plain(&path)?;
             let mut turned = (other, wanted);
@@ -300,7 +302,8 @@ fn exchange_one(item: &Item, path: &[u8], live: &mut Tree<'_>, aside: &mut Tree<
     Ok(renameat_with(from, name, to, name, flags)?)
 }
 
-/// What of two whole trees is exchanged: each entry of the root, and of each directory in which something stays.
+/// What of two trees is exchanged: each entry of the root, or each that is known to differ, and instead of a directory in which
+/// something stays the entries of that.
 struct Merge<'m> {
     stays: &'m Stays,
     /// Directories that were on both sides at the exchange before, and those that were not and stayed.
@@ -324,18 +327,66 @@ impl Merge<'_> {
                 path.push(b'/');
             }
             path.extend_from_slice(name);
-            if !self.stays.holds(path) {
-                let shown = escaped(path);
-                let is_known = self.was.contains_key(&shown) || self.bare.contains(&shown);
-                let below = |dir: Option<&Dir>| dir.map(|dir| opened(dir, name)).transpose().map(Option::flatten);
-                match below(live)?.filter(|_| is_known || self.stays.is_around(path)) {
-                    None => self.found.push(path.clone()),
-                    Some(here) => self.go_into(path, &shown, &here, below(aside)?.as_ref())?,
-                }
-            }
+            self.take(path, name, live, aside)?;
             path.truncate(length);
         }
         Ok(())
+    }
+
+    /// Takes these entries alone, wherever they are; what lies in a directory that stayed is looked for there.
+    fn go_to(&mut self, mut paths: Vec<Vec<u8>>, live: &Dir, aside: &Dir) -> io::Result<()> {
+        paths.sort();
+        paths.dedup();
+        let stayed: Vec<Vec<u8>> = paths
+            .iter()
+            .filter(|path| self.bare.contains(&escaped(path)))
+            .cloned()
+            .collect();
+        paths.retain(|path| !stayed.iter().any(|other| other != path && is_within(path, other)));
+        let (mut ours, mut theirs) = (Tree::at(live)?, Tree::at(aside)?);
+        for mut path in paths {
+            let raw = path.clone();
+            let around = |tree: io::Result<(&Dir, &[u8])>| match tree {
+                Ok((around, _)) => around.again().map(Some),
+                Err(error) if is_nothing(&error) => Ok(None),
+                Err(error) => Err(error),
+            };
+            let (here, there) = (around(ours.around(&raw, false))?, around(theirs.around(&raw, false))?);
+            let name = raw.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+            self.take(&mut path, name, here.as_ref(), there.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// Takes one entry, by its path and its name in the directories around it.
+    fn take(&mut self, path: &mut Vec<u8>, name: &[u8], live: Option<&Dir>, aside: Option<&Dir>) -> io::Result<()> {
+        if self.stays.holds(path) {
+            return Ok(());
+        }
+        let shown = escaped(path);
+        let (is_around, is_known) = (
+            self.stays.is_around(path),
+            self.was.contains_key(&shown) || self.bare.contains(&shown),
+        );
+        let below = |dir: Option<&Dir>| dir.map(|dir| opened(dir, name)).transpose().map(Option::flatten);
+        let Some(here) = below(live)?.filter(|_| is_known || is_around) else {
+            self.found.push(path.clone());
+            return Ok(());
+        };
+        let there = below(aside)?;
+        let is_no_directory = match (&there, aside) {
+            (None, Some(aside)) => aside.look(name)?.is_some(),
+            _ => false,
+        };
+        match (is_no_directory, is_around) {
+            (false, _) => self.go_into(path, &shown, &here, there.as_ref()),
+            // A file cannot take the place of a directory that stays, nor lie in it.
+            (true, true) => Ok(()),
+            (true, false) => {
+                self.found.push(path.clone());
+                Ok(())
+            }
+        }
     }
 
     fn go_into(&mut self, path: &mut Vec<u8>, shown: &str, live: &Dir, aside: Option<&Dir>) -> io::Result<()> {

@@ -110,7 +110,9 @@ pub(in super::super) fn swap_in(origin: &mut dyn Origin, aside: &Aside, cx: &Con
     let patch = Patch::new(aside);
     let missing = || ResourceError::new(format!("{} is not there any more", aside.shown().display()));
     let state = patch.state()?.ok_or_else(missing)?;
-    if !state.used {
+    let stays = if state.used {
+        Stays::of(&aside.live, &cx.unstoppable())?
+    } else {
         let cx = &cx.unstoppable();
         let difference = differ(&aside.live, origin, cx)?;
         let staged: BTreeSet<Vec<u8>> = state
@@ -138,6 +140,7 @@ pub(in super::super) fn swap_in(origin: &mut dyn Origin, aside: &Aside, cx: &Con
             origin.stage(&patch, &missing, None, cx)?;
         }
         record(&patch, &difference, origin.mark())?;
-    }
-    patch.swap(Side::After, &Stays::default())
+        difference.stays
+    };
+    patch.swap(Side::After, &stays)
 }

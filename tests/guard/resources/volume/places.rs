@@ -57,7 +57,13 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        run("umount", &[self.0.to_str().unwrap()]);
+        // A test that fails already is to end as that.
+        let unmounted = std::process::Command::new("umount").arg("--lazy").arg(&self.0).status();
+        assert!(
+            std::thread::panicking() || unmounted.is_ok_and(|status| status.success()),
+            "{} cannot be unmounted",
+            self.0.display()
+        );
     }
 }
 
@@ -84,8 +90,17 @@ fn a_mount_and_a_socket_stay_where_they_are_whatever_goes_back() {
         let undone = resource.undo(&displaced, &scene.cx).unwrap();
         assert_eq!(seen(&root), failed, "{form}");
         // What the release mounted in a directory of its own stays with that.
-        let later = Mounted::at(&root.join("sub/new/mnt"));
+        let later = Mounted::at(&root.join("sub/new/below/mnt"));
+        std::fs::write(root.join("sub/new/part"), "of the release").unwrap();
+        let with_both = seen(&root);
         let again = resource.undo(&undone, &scene.cx).unwrap();
+        assert!(later.is_whole() && !root.join("sub/new/part").exists(), "{form}");
+        assert_eq!(resource.check(&copy.1, &scene.cx).unwrap(), Live::Matches, "{form}");
+        let compared = resource.compare(&copy.1, &copy.0, &scene.cx).unwrap();
+        assert_eq!(compared, Live::Matches, "{form}");
+        let once_more = resource.undo(&again, &scene.cx).unwrap();
+        assert_eq!(seen(&root), with_both, "{form}");
+        let again = resource.undo(&once_more, &scene.cx).unwrap();
         resource.forget(&again, &scene.cx).unwrap();
         assert!(inside.is_whole() && later.is_whole(), "{form}");
         assert_eq!(
@@ -93,6 +108,71 @@ fn a_mount_and_a_socket_stay_where_they_are_whatever_goes_back() {
             "old",
             "{form}"
         );
+    }
+}
+
+#[test]
+fn a_directory_that_the_copy_does_not_know_stays_for_what_is_in_it_and_is_no_difference() {
+    for form in ["archive", "chunks"] {
+        for is_mounted_late in [false, true] {
+            let scene = Scene::new();
+            let root = scene.project().join("objects");
+            std::fs::create_dir_all(root.join("sub")).unwrap();
+            std::fs::write(root.join("sub/file"), "old").unwrap();
+            let resource = volume(&scene, "objects", form);
+            let (slot, artifact) = captured(&*resource, &scene);
+            std::fs::create_dir_all(root.join("new/below/empty")).unwrap();
+            std::fs::write(root.join("new/below/part"), "of the release").unwrap();
+            let _socket = UnixListener::bind(root.join("new/app.sock")).unwrap();
+            let early = (!is_mounted_late).then(|| Mounted::at(&root.join("new/below/mnt")));
+            let prepared = resource
+                .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
+                .unwrap();
+            let mounted = early.unwrap_or_else(|| Mounted::at(&root.join("new/below/mnt")));
+            let failed = seen(&root);
+            let displaced = resource.restore(&prepared, &artifact, &slot, &scene.cx).unwrap();
+            assert!(mounted.is_whole() && root.join("new/app.sock").exists(), "{form}");
+            assert!(!root.join("new/below/part").exists() && !root.join("new/below/empty").exists());
+            assert_eq!(resource.check(&artifact, &scene.cx).unwrap(), Live::Matches, "{form}");
+            let compared = resource.compare(&artifact, &slot, &scene.cx).unwrap();
+            assert_eq!(compared, Live::Matches, "{form}");
+            let undone = resource.undo(&displaced, &scene.cx).unwrap();
+            assert_eq!(seen(&root), failed, "{form}");
+            std::fs::write(root.join("new/later"), "of the release").unwrap();
+            let again = resource.undo(&undone, &scene.cx).unwrap();
+            assert!(mounted.is_whole() && !root.join("new/later").exists(), "{form}");
+            resource.forget(&again, &scene.cx).unwrap();
+            assert!(mounted.is_whole(), "{form}");
+        }
+    }
+}
+
+#[test]
+fn a_file_does_not_take_the_place_of_a_directory_in_which_something_is_mounted() {
+    for form in ["archive", "chunks"] {
+        let scene = Scene::new();
+        let root = scene.project().join("objects");
+        std::fs::create_dir_all(&root).unwrap();
+        std::fs::write(root.join("one"), "old").unwrap();
+        std::fs::write(root.join("other"), "old").unwrap();
+        let resource = volume(&scene, "objects", form);
+        let (slot, artifact) = captured(&*resource, &scene);
+        std::fs::remove_file(root.join("one")).unwrap();
+        let mounted = Mounted::at(&root.join("one/mnt"));
+        std::fs::write(root.join("other"), "bad, and longer").unwrap();
+        let prepared = resource
+            .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
+            .unwrap();
+        let displaced = resource.restore(&prepared, &artifact, &slot, &scene.cx).unwrap();
+        assert!(mounted.is_whole(), "{form}");
+        assert_eq!(std::fs::read_to_string(root.join("other")).unwrap(), "old", "{form}");
+        assert!(matches!(
+            resource.check(&artifact, &scene.cx).unwrap(),
+            Live::Differs(_)
+        ));
+        let undone = resource.undo(&displaced, &scene.cx).unwrap();
+        resource.forget(&undone, &scene.cx).unwrap();
+        assert!(mounted.is_whole(), "{form}");
     }
 }
 
