@@ -96,7 +96,7 @@ impl Sparse {
     ///
     /// # Errors
     /// The pieces do not fit the length.
-    pub(super) fn content<'d>(mut self, data: &'d mut dyn Read) -> io::Result<Filled<'d>> {
+    pub(super) fn content(mut self, data: &mut dyn Read) -> io::Result<Filled<'_>> {
         if self.is_inside {
             self.pieces = pieces_of(data)?;
         }
@@ -160,12 +160,9 @@ pub(super) struct Filled<'d> {
 impl Read for Filled<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.piece.is_none_or(|(begin, length)| self.at >= begin + length) {
-            match self.pieces.next() {
-                Some(piece) => self.piece = Some(piece),
-                None => {
-                    self.piece = None;
-                    break;
-                }
+            self.piece = self.pieces.next();
+            if self.piece.is_none() {
+                break;
             }
         }
         let (is_hole, end) = match self.piece {
