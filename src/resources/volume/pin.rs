@@ -222,16 +222,16 @@ impl Pin {
             return Ok(Dir::open(path).at("open", path)?);
         };
         let around = self.above(parent)?;
-        let made = around.make(name.as_bytes()).at("create the directory", path)?;
+        let directory = around.make(name.as_bytes()).at("create the directory", path)?;
         let shown = text(path);
         let known = self.above.iter().find(|(above, ..)| *above == shown);
-        let (bits, uid, gid) = known.map_or((0o755, None, None), |(_, mode, uid, gid)| {
-            (*mode, Some(Uid::from_raw(*uid)), Some(Gid::from_raw(*gid)))
+        let (mode, owner, group) = known.map_or((0o755, None, None), |(_, mode, owner, group)| {
+            (*mode, Some(Uid::from_raw(*owner)), Some(Gid::from_raw(*group)))
         });
-        fchown(&made, uid, gid).at("set the owner of", path)?;
-        fchmod(&made, Mode::from(bits)).at("set the mode of", path)?;
+        fchown(&directory, owner, group).at("set the owner of", path)?;
+        fchmod(&directory, Mode::from(mode)).at("set the mode of", path)?;
         around.sync().at("sync the directory", parent)?;
-        Ok(made)
+        Ok(directory)
     }
 }
 

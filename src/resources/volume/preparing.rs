@@ -12,6 +12,7 @@ use super::pin::Link;
 use super::place::{Place, Target};
 use super::record::{Details, Spot};
 use super::swap::{Seen, Side};
+use super::work::make_volume;
 use super::{Volume, survey, unpack};
 use crate::model::artifact::{Artifact, Prepared, Work};
 use crate::model::event::Level;
@@ -27,7 +28,7 @@ impl Volume {
         let details = self.told(artifact)?;
         let (mut place, mut is_there) = self.meant(&details, cx)?;
         if !is_there && matches!(self.target, Target::Volume(_)) {
-            Self::make_volume(&details, cx)?;
+            make_volume(&details, cx)?;
             (place, is_there) = (self.find(cx)?, true);
         }
         let prepared = |work, details, price| Prepared {
@@ -65,39 +66,24 @@ impl Volume {
                 );
                 cx.note(Level::Info, what);
             }
-            let (aside, price) = self.stage_aside((artifact, slot), &details, &place, &hand, cx)?;
-            return Ok(prepared(Work::Changed(parts), Spot { links, ..aside }.value()?, price));
+            let (staged, price) = self.stage_aside((artifact, slot), &details, &place, &hand, cx)?;
+            return Ok(prepared(Work::Changed(parts), Spot { links, ..staged }.value()?, price));
         }
         // As beside an empty directory, which is what it will be when it is made.
-        let void = Self::void(&place, cx)?;
+        let void = void(&place, cx)?;
         let hand = Hand::Here(void.dir.again().at("open", void.shown())?);
         let staged = self.stage_aside((artifact, slot), &details, &place, &hand, cx);
         drop(hand);
         void.remove()?;
-        let (aside, _) = staged?;
+        let (staged, _) = staged?;
         let anew = Spot {
             anew: Some(details.pin.clone().unwrap_or_default()),
             links,
-            ..aside
+            ..staged
         };
         let live = place.directory().unwrap_or(Path::new("")).to_owned();
         let price = vec![format!("the {} is made anew from the backup", place.shown)];
         Ok(prepared(Work::Changed(parts), anew.of_live(&live).value()?, price))
-    }
-
-    /// An empty directory on the file system on which a directory is to be made anew.
-    fn void(place: &Place, cx: &Context) -> Result<Aside> {
-        let nowhere = || ResourceError::new(format!("the {} is gone, and cannot be made anew", place.shown));
-        let parent = place
-            .directory()
-            .and_then(|live| live.ancestors().skip(1).find(|above| above.is_dir()));
-        let parent = Hand::here(parent.ok_or_else(nowhere)?)?;
-        let Hand::Here(parent) = &parent else {
-            return Err(nowhere());
-        };
-        let around = home::around(place, parent, cx)
-            .ok_or_else(|| nowhere().with_hint("create the directory, and run the same command again"))?;
-        Home::new(Some(&around))?.make(parent)
     }
 
     /// Stages a copy, whole or where the volume differs, and says what that costs.
@@ -204,4 +190,19 @@ impl Volume {
         )];
         Ok((staged, price))
     }
+}
+
+/// An empty directory on the file system on which a directory is to be made anew.
+fn void(place: &Place, cx: &Context) -> Result<Aside> {
+    let nowhere = || ResourceError::new(format!("the {} is gone, and cannot be made anew", place.shown));
+    let parent = place
+        .directory()
+        .and_then(|live| live.ancestors().skip(1).find(|above| above.is_dir()));
+    let parent = Hand::here(parent.ok_or_else(nowhere)?)?;
+    let Hand::Here(parent) = &parent else {
+        return Err(nowhere());
+    };
+    let around = home::around(place, parent, cx)
+        .ok_or_else(|| nowhere().with_hint("create the directory, and run the same command again"))?;
+    Home::new(Some(&around))?.make(parent)
 }

@@ -69,24 +69,6 @@ impl Volume {
         }
     }
 
-    /// Makes the volume of the engine's that was copied anew.
-    pub(super) fn make_volume(details: &Details, cx: &Context) -> Result<()> {
-        let labels = details.pin.as_ref().map(Pin::labels).into_iter().flatten();
-        let mut call = docker::docker().args(["volume", "create"]);
-        for (name, value) in labels {
-            call = call.args(["--label", &format!("{name}={value}")]);
-        }
-        let made = cx.output(&call.arg(&details.source));
-        made.map_err(|error| {
-            ResourceError::because(format!("could not make the volume {} anew", details.source), error)
-        })?;
-        cx.note(
-            Level::Info,
-            format!("the volume {} was gone, and is there again", details.source),
-        );
-        Ok(())
-    }
-
     /// The parts in which what a copy goes back to differs from it, by what a look tells.
     pub(super) fn apart(&self, artifact: &Artifact, details: &Details, cx: &Context) -> Result<Vec<String>> {
         let (place, is_there) = self.meant(details, cx)?;
@@ -407,4 +389,20 @@ impl Volume {
             kept_as: vec![hand.shown(&home)],
         })
     }
+}
+
+/// Makes the volume of the engine's that was copied anew.
+pub(super) fn make_volume(details: &Details, cx: &Context) -> Result<()> {
+    let labels = details.pin.as_ref().map(Pin::labels).into_iter().flatten();
+    let mut call = docker::docker().args(["volume", "create"]);
+    for (name, value) in labels {
+        call = call.args(["--label", &format!("{name}={value}")]);
+    }
+    let made = cx.output(&call.arg(&details.source));
+    made.map_err(|error| ResourceError::because(format!("could not make the volume {} anew", details.source), error))?;
+    cx.note(
+        Level::Info,
+        format!("the volume {} was gone, and is there again", details.source),
+    );
+    Ok(())
 }
