@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use guard::model::fingerprint::Fingerprint;
 use guard::store::{Knowledge, ManifestInput, StoreError, newest};
 
 use super::{Place, artifact, backup, latest, moment, previous, shown, stamp};
@@ -148,7 +149,10 @@ fn older_scripts_find_the_newest_backup() {
     backup(&store, moment(0), Knowledge::KnownGood);
     let draft = store.begin(moment(1)).unwrap();
     let mut code = artifact(draft.directory(), "code", "git", &[("head", b"c0ffee")]);
-    code.details = serde_json::json!({"commit": "c0ffee", "branch": "feature/it's"});
+    // What HEAD stood on stands in the fingerprint; the details name the commit by which guard holds the files.
+    code.fingerprint = Fingerprint::default()
+        .with("commit", "c0ffee1")
+        .with("branch", "refs/heads/feature/it's");
     let database = artifact(
         draft.directory(),
         "db",
@@ -179,7 +183,7 @@ fn older_scripts_find_the_newest_backup() {
         .unwrap();
     let directory = sealed.directory.display();
     let expected = format!(
-        "20251022_153001|{directory}|{directory}/db/dump.pgc|{directory}/objects/volume.tar.zst|c0ffee|feature/it's|"
+        "20251022_153001|{directory}|{directory}/db/dump.pgc|{directory}/objects/volume.tar.zst|c0ffee1|feature/it's|"
     );
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
     assert_eq!(
