@@ -14,6 +14,7 @@ needed_packages() {
   have age || echo age
   have curl || echo curl
   have jq || echo jq
+  [ -x /usr/bin/python3 ] || echo python3
   have setpriv || echo util-linux
   have cc || printf 'gcc\nlibc6-dev\n'
   have debootstrap || echo debootstrap

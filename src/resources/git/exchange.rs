@@ -333,6 +333,8 @@ impl Writer<'_, '_, '_> {
         if let Some(file) = &open.file {
             let usual = if open.leaf.mode == 0o100_755 { 0o755 } else { 0o644 };
             dress_file(file, dress.map_or(usual, |dress| dress.mode), owner)?;
+            // A name must not lead to what a power loss may empty.
+            file.sync_all()?;
         } else {
             self.room.link(NEW, &open.target)?;
             self.room.dress(NEW, 0o777, owner)?;
@@ -363,6 +365,7 @@ impl Writer<'_, '_, '_> {
             let mut to = ground.new_file(&beside)?;
             io::copy(&mut from, &mut to)?;
             dress_file(&to, mode, owner)?;
+            to.sync_all()?;
         } else {
             ground.link(&beside, &open.target)?;
             ground.dress(&beside, 0o777, owner)?;
