@@ -26,7 +26,7 @@ left_alone() {
 # One deployment that is killed. One of even number has a watcher, one of odd number has none.
 strike() {
   local number=$1 after=$2 log=$work/strike-$1.log pid code=0 run
-  local words=(deploy)
+  local words=(deploy --again)
   if [ $((number % 2)) = 1 ]; then words+=(--no-watcher); fi
   "$guard" "${words[@]}" -- ./deploy.sh v3 >"$log" 2>&1 </dev/null &
   pid=$!
@@ -64,7 +64,7 @@ demo() {
 
   title "1. How long does a bad release take, from the backup to the end of the way back?"
   SECONDS=0
-  expect "21 22" "$guard" deploy --quiet -- ./deploy.sh v3
+  expect "21 22" "$guard" deploy --again --quiet -- ./deploy.sh v3
   span=$SECONDS
   fingerprint >"$after"
   same "$before" "$after"

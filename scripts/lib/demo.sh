@@ -51,7 +51,7 @@ demo() {
   say "$(ask /health)"
 
   title "5. The same by hand: keep the bad release, look at it, then go back"
-  expect 31 "$guard" deploy --no-rollback -- ./deploy.sh v3
+  expect 31 "$guard" deploy --again --no-rollback -- ./deploy.sh v3
   fingerprint >"$broken"
   say "What v3 did:"
   differs "$before" "$broken"
