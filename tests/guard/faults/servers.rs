@@ -112,6 +112,7 @@ fn strike_postmaster(cluster: &Cluster, (step, is_good): Phase, comes_back: bool
     let end = if is_good { "true" } else { "exit 7" };
     let words = [
         "deploy",
+        "--again",
         "--",
         "./deploy.sh",
         &migrate,
@@ -204,7 +205,7 @@ fn strike_engine(engine: &mut Daemon, number: usize, (step, is_good): Phase) {
         "{compose} exec -T app sh -c 'echo new > /data/file'; sed -i s/100000/200000/ compose.yml; commit two; {compose} up -d --pull never"
     );
     let end = if is_good { "true" } else { "exit 7" };
-    let mut guard = alone.command(&["deploy", "--", "./deploy.sh", &release, end]);
+    let mut guard = alone.command(&["deploy", "--again", "--", "./deploy.sh", &release, end]);
     let mut guard = guard.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let story = format!("the engine killed at {step}");
     if until_begun(&project, step, &mut guard) {

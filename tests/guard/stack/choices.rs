@@ -103,9 +103,15 @@ fn data_that_must_not_be_put_back_holds_the_rollback() {
     for policy in ["never", "if-no-writes"] {
         // It is not well, however long it is waited for.
         stage.gate("6s");
-        let ran = stage
-            .guard()
-            .run(&["deploy", "--data-restore", policy, "--", "./deploy.sh", "migrate"]);
+        let ran = stage.guard().run(&[
+            "deploy",
+            "--again",
+            "--data-restore",
+            policy,
+            "--",
+            "./deploy.sh",
+            "migrate",
+        ]);
         let failed = stage.state();
         assert!(failed["schema"].contains("full_name"), "{policy}");
         ran.expect(31);

@@ -37,7 +37,15 @@ fn nothing_has_to_be_set() {
     ran.says("there is no guard.toml");
     assert!(stage.shop.get("/version").contains("\"v2\""));
     let before = stage.state();
-    let always = ["deploy", "--data-restore", "always", "--", "./deploy.sh", "crash"];
+    let always = [
+        "deploy",
+        "--again",
+        "--data-restore",
+        "always",
+        "--",
+        "./deploy.sh",
+        "crash",
+    ];
     guard.run(&always).expect(21);
     same("crash, found without settings", &stage.state(), &before, &[]);
 }
@@ -46,7 +54,7 @@ fn nothing_has_to_be_set() {
 fn a_deploy_command_that_fails_is_undone() {
     let stage = Stage::open();
     let before = stage.state();
-    let always = ["deploy", "--data-restore", "always", "--"];
+    let always = ["deploy", "--again", "--data-restore", "always", "--"];
     let ran = stage
         .guard()
         .run(&[&always[..], &["sh", "-c", "./deploy.sh migrate; exit 7"]].concat());

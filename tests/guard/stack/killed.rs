@@ -113,7 +113,16 @@ fn a_deployment_that_is_killed_is_finished() {
     let mut dice = Dice::thrown("deployments");
     let marks = stage.shop.directory().join(".git/marks");
     let script = format!("echo begun >> {}; exec ./deploy.sh migrate", marks.display());
-    let deploy = ["deploy", "--data-restore", "always", "--", "sh", "-c", &script];
+    let deploy = [
+        "deploy",
+        "--again",
+        "--data-restore",
+        "always",
+        "--",
+        "sh",
+        "-c",
+        &script,
+    ];
     let before = stage.state();
     let begun = Instant::now();
     stage.alone().run(&deploy).expect(21);
@@ -144,7 +153,7 @@ fn a_rollback_that_is_killed_is_finished() {
     let stage = Stage::open();
     let mut dice = Dice::thrown("rollbacks");
     let old = stage.state();
-    let deploy = ["deploy", "--no-rollback", "--", "./deploy.sh", "migrate"];
+    let deploy = ["deploy", "--again", "--no-rollback", "--", "./deploy.sh", "migrate"];
     stage.alone().run(&deploy).expect(31);
     let failed = stage.state();
     let latest = stage.shop.state().join("backups/.latest_backup");

@@ -80,7 +80,7 @@ fn fault_m7_no_secret_leaves() {
     };
     let before = stage.state();
     let trace = stage.shop.directory().join(".git/trace");
-    let always = ["deploy", "--data-restore", "always", "--"];
+    let always = ["deploy", "--again", "--data-restore", "always", "--"];
     let runs = [
         (
             vec!["--output", "json"],
