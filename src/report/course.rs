@@ -317,6 +317,13 @@ impl Course {
     /// What is back, by resource, and the failures that keep the rest from it, evidence and the proof aside.
     #[must_use]
     pub fn back_and_not(&self) -> (Vec<String>, Vec<&Mishap>) {
+    /// What of files was put aside that `guard salvage` can give back, each `13 files (2.0 MB) of uploads`.
+    #[must_use]
+    pub fn files_aside(&self) -> Vec<String> {
+        let told = |displaced: &Displaced| Some(format!("{} of {}", displaced.files()?, displaced.resource));
+        self.displaced.iter().filter_map(told).collect()
+    }
+
         let steps = || self.legs.iter().filter(|leg| leg.is_back).flat_map(|leg| &leg.steps);
         let is_needed = |name: &ResourceName| {
             let mut prepared = self.prepared.iter();

@@ -172,7 +172,7 @@ impl Crew {
         let name = &prepared.resource;
         let resource = self.resource(name)?;
         let artifact = self.artifact(name, history)?;
-        match resource.reprice(prepared, &artifact, cx) {
+        match resource.reprice(prepared, &artifact, &self.slot(history, name), cx) {
             Ok(Some(price)) if price != prepared.price => Ok(Yield::Prepared(Prepared {
                 price,
                 ..prepared.clone()
