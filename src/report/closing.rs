@@ -66,6 +66,13 @@ impl Closing {
         if course.deployed.changed == Some(false) {
             (sentence, production) = unchanged(ending, sentence, production);
         }
+        if let (Ending::RolledBack(_), false) = (ending, course.widened.is_empty()) {
+            let names: Vec<String> = course.widened.iter().map(ToString::to_string).collect();
+            let names = names.join(", ");
+            sentence = format!(
+                "{sentence} With it went {names}, since what ran before did not come up with the rows that the release left."
+            );
+        }
         if let Some(person) = &course.person {
             (sentence, production) = decided(ending, person, sentence, production);
         }
@@ -73,6 +80,7 @@ impl Closing {
             sentence,
             production,
             code: ending.exit_code(),
+            aside,
             next: Some(Next::new(purpose, format!("{program} {command}"))),
         }
     }
@@ -80,7 +88,6 @@ impl Closing {
     /// The four parts for an ending that is not a good one: the cause, and for a stuck run what is in the way.
     #[must_use]
     pub fn account(&self, course: &Course, ending: Ending) -> Account {
-            aside,
         let mut why = Vec::new();
         let mut did: Vec<String> = std::iter::once(self.sentence.clone())
             .chain(self.aside.clone())
@@ -147,6 +154,7 @@ impl Closing {
                 .iter()
                 .map(|next| format!("{}: {}", raised(&next.purpose), next.command));
             return std::iter::once(self.sentence.clone())
+                .chain(self.aside.clone())
                 .chain(next)
                 .chain([format!("Production is {}.", self.production)])
                 .map(info)
@@ -154,7 +162,6 @@ impl Closing {
         }
         let mut lines = self.account(course, ending).lines();
         let verdict = format!("Production is {} (exit code {}).", self.production, self.code.number());
-                .chain(self.aside.clone())
         lines.push(Line {
             tone: Tone::Error,
             text: verdict,

@@ -129,7 +129,11 @@ impl Crew {
         if !resource.compares_copies() {
             slot.compare(&artifact).map_err(|error| failed(&error, cx))?;
         }
-        let policy = history.plan().policy.data_restore;
+        let policy = if history.is_widened(name) {
+            DataRestore::Always
+        } else {
+            history.plan().policy.data_restore
+        };
         resource
             .prepare(&artifact, &slot, policy, cx)
             .map_err(|error| failed(&error, cx))

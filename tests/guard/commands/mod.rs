@@ -36,3 +36,4 @@ mod uploads;
 mod watched;
 mod watcher;
 mod watching;
+mod widened;
