@@ -3,6 +3,7 @@
 mod chunks;
 mod engine;
 mod hostile;
+mod keeping;
 mod places;
 mod servers;
 mod swap;
