@@ -122,7 +122,9 @@ impl Narrator {
                 let text = format!("Left as it is, as was asked: {}", names.join(", "));
                 vec![Line::new(Tone::Warn, text)]
             }
-            Fact::Closed { ending } => Closing::of(&self.course, *ending, &self.program).lines(&self.course, *ending),
+            Fact::Closed { ending, .. } => {
+                Closing::of(&self.course, *ending, &self.program).lines(&self.course, *ending)
+            }
         }
     }
 
