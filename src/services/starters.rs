@@ -176,6 +176,8 @@ pub fn release(cx: &Context) -> Vec<String> {
         {
             told.push(format!("{} does not restart any more: {}", unit.name, chain(&error)));
         }
+        // It stays where it holds settings of others.
+        let _kept = place.parent().map(std::fs::remove_dir);
     }
     reload(&held, cx);
     for unit in restarting {
