@@ -16,7 +16,7 @@ use super::refusal::{Outcome, Refusal};
 use super::request::{Decide, Rollback, Selection};
 use super::sealing;
 use super::session;
-use super::setup::Desk;
+use super::setup::{Desk, width_of_stdout};
 use super::workbench::{Bench, Owned, compose_of, places};
 use crate::config::{Document, Settings};
 use crate::engine::crew::SETTINGS;
@@ -43,7 +43,7 @@ pub(super) fn rollback(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome 
     }
     let _lock = session::begin(bench, "guard rollback")?;
     session::refuse_open(bench, desk)?;
-    bench.probes()?;
+    bench.sound()?;
     let mut named = asked.backup_timestamp.clone();
     if let Some(foreign) = adopting::foreign(named.as_deref(), bench)? {
         let resources = asked_for(bench.resources()?, asked, desk)?;
@@ -357,7 +357,11 @@ fn outlook(backup: &Backup, resources: &[Owned], bench: &Bench) -> String {
     } else {
         format!("The price:\n{}\n", prices.join("\n"))
     };
-    format!("Rollback to {}\n{}{price}", backup.timestamp(), table.render(None))
+    format!(
+        "Rollback to {}\n{}{price}",
+        backup.timestamp(),
+        table.render(width_of_stdout())
+    )
 }
 
 /// How a resource is now, beside its copy, in words.

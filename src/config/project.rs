@@ -25,6 +25,7 @@ impl<'e> ComposeVariables<'e> {
             place: ".env".to_owned(),
             message: format!("{error}: {}", error.source),
             hint: None,
+            excerpt: None,
         })?;
         let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
         let dotenv = text
@@ -228,6 +229,7 @@ pub(super) fn state_dir(
         place: "HOME".to_owned(),
         message: "neither HOME nor XDG_STATE_HOME is set, so there is no place for guard's state".to_owned(),
         hint: Some("set GUARD_STATE_DIR, or `state_dir` in the file".to_owned()),
+        excerpt: None,
     });
     PathBuf::new()
 }
