@@ -39,6 +39,8 @@ pub struct Context {
     pub redaction: Redaction,
     /// Whether to stop.
     pub stop: Stop,
+    /// Whether clients stay shut out of what an act puts in, until somebody lets them in.
+    pub fenced: bool,
 }
 
 impl Context {
@@ -58,6 +60,7 @@ impl Context {
             voice,
             redaction: Redaction::default(),
             stop: Stop::default(),
+            fenced: false,
         }
     }
 
@@ -75,6 +78,15 @@ impl Context {
     pub fn unstoppable(&self) -> Self {
         Self {
             stop: Stop::default(),
+            ..self.clone()
+        }
+    }
+
+    /// The same surroundings for acts that let no client into what they put in: that is for a later one to do.
+    #[must_use]
+    pub fn fenced(&self) -> Self {
+        Self {
+            fenced: true,
             ..self.clone()
         }
     }
