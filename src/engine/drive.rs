@@ -77,6 +77,7 @@ pub fn drive(ledger: &mut Ledger, acts: &dyn Acts, stop: &Stop, voice: &Voice) -
             Next::Over(ending) => return Ok(Arrival::Closed(ending)),
             Next::Close(ending) => ledger.append(&Fact::Closed { ending })?,
             Next::Turn(why) => ledger.append(&turned(ledger.history(), why))?,
+            Next::Widen(resources) => ledger.append(&Fact::Widened { resources })?,
             Next::Begin(..) if is_ahead && stop.is_asked() => {
                 ledger.append(&turned(ledger.history(), Turn::Interrupted))?;
             }

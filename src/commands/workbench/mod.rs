@@ -29,6 +29,8 @@ use crate::system::context::Context;
 use crate::system::docker::Compose;
 use crate::system::privilege;
 
+pub use tables::further_problems;
+
 /// How long one of the user's checks may take.
 const CHECK_LIMIT: Duration = Duration::from_mins(10);
 

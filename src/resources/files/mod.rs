@@ -18,7 +18,8 @@ pub(super) use build::KIND;
 use self::drafts::Drafts;
 use self::list::{Content, Entry, Recorded, fingerprint};
 use self::replace::Stock;
-use super::names::escaped;
+use super::names::{escaped, unescaped};
+use super::toll::Toll;
 use super::{Resource, ResourceError, Result, Slot, Survey};
 use crate::model::artifact::{Artifact, Displaced, FileEntry, Live, Prepared, Work};
 use crate::model::event::Level;
@@ -116,6 +117,31 @@ impl Files {
             })?;
         }
         Ok(())
+    }
+
+    /// What going back to these entries means for the files that are there.
+    fn toll(&self, meant: &[Entry], cx: &Context) -> Result<Toll> {
+        let live = self.look(cx)?.entries;
+        let mut toll = Toll::default();
+        let bytes = |entry: &Entry| match &entry.content {
+            Content::File { bytes, .. } => *bytes,
+            Content::Symlink { .. } => 0,
+        };
+        let path = |entry: &Entry| unescaped(&entry.path).unwrap_or_default();
+        for entry in &live {
+            match meant.iter().find(|other| other.path == entry.path) {
+                None => toll.came.add(&path(entry), bytes(entry)),
+                Some(other) if !other.is_like(entry) => toll.changed.add(&path(entry), bytes(entry)),
+                Some(_) => {}
+            }
+        }
+        for entry in meant
+            .iter()
+            .filter(|entry| !live.iter().any(|other| other.path == entry.path))
+        {
+            toll.gone.add(&path(entry), bytes(entry));
+        }
+        Ok(toll)
     }
 
     /// Runs what needs no container, while services are still down: a unit that is started next has to be the old one. It is
@@ -308,12 +334,29 @@ impl Resource for Files {
             blobs: escaped(slot.opened(artifact, &cx.scratch)?.join(BLOBS).as_os_str().as_bytes()),
         };
         replace::prove(&stock)?;
+        // That files change is what a release is for; those that it brought, or somebody else, go.
+        let price = match &work {
+            Work::Changed(_) => {
+                let Toll { came, .. } = self.toll(&stock.recorded.entries, cx)?;
+                let lost = Toll {
+                    came,
+                    ..Toll::default()
+                };
+                lost.price("file", None, DataRestore::Always)
+            }
+            _ => Vec::new(),
+        };
         Ok(Prepared {
             resource: self.name.clone(),
             work,
             details: json(&stock)?,
-            price: Vec::new(),
+            price,
         })
+    }
+
+    fn outlook(&self, artifact: &Artifact, _: &Slot, _: DataRestore, cx: &Context) -> Result<Vec<String>> {
+        let toll = self.toll(&recorded(artifact)?.entries, cx)?;
+        Ok(toll.price("file", None, DataRestore::Always))
     }
 
     fn restore(&self, prepared: &Prepared, _artifact: &Artifact, _slot: &Slot, cx: &Context) -> Result<Displaced> {

@@ -9,6 +9,7 @@ use super::aside::is_ours;
 use super::chunks::{Attire, Item, State};
 use super::home::Aside;
 use crate::resources::names::escaped;
+use crate::resources::toll::Toll;
 use crate::resources::{ResourceError, Result};
 use crate::system::disk::At;
 
@@ -144,5 +145,7 @@ pub(super) fn older(aside: &Aside) -> Result<Option<State>> {
         items,
         dressed: BTreeMap::from([(String::new(), dressed)]),
         bare: BTreeSet::new(),
+        kept: BTreeSet::new(),
+        toll: Toll::default(),
     }))
 }

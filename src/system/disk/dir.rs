@@ -208,6 +208,27 @@ impl Dir {
         }
     }
 
+    /// When an entry was made, in nanoseconds since 1970; where its file system does not tell that, when it was last changed in
+    /// any way. `None`: it is not there.
+    ///
+    /// # Errors
+    /// It cannot be asked for another reason than its absence.
+    pub fn born(&self, name: &[u8]) -> io::Result<Option<i64>> {
+        let wanted = StatxFlags::BTIME | StatxFlags::CTIME;
+        let told = match statx(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW, wanted) {
+            Ok(told) => told,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let has_birth = told.stx_mask & StatxFlags::BTIME.bits() != 0 && told.stx_btime.tv_sec > 0;
+        let at = if has_birth { told.stx_btime } else { told.stx_ctime };
+        Ok(Some(
+            at.tv_sec
+                .saturating_mul(1_000_000_000)
+                .saturating_add(at.tv_nsec.into()),
+        ))
+    }
+
     /// Whether something is mounted at this name.
     ///
     /// # Errors

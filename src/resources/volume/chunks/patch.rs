@@ -4,6 +4,7 @@
 //! recognised and finished. No path is followed by its name: directories are opened one in the other, and never through a
 //! link. What no copy holds, as a mount or a socket, is not moved: the directories around it are gone into instead.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
@@ -16,11 +17,13 @@ use serde::{Deserialize, Serialize};
 use super::super::home::Aside;
 use super::super::stage::{dress, modified};
 use super::super::swap::{self, Own, Seen, Side};
-use super::super::walk::{Stays, own_node};
+use super::super::walk::{Met, Stays, own_node, walk};
 use super::attire::Attire;
 use super::index::is_within;
 use crate::resources::names::{escaped, unescaped};
+use crate::resources::toll::{Group, Toll};
 use crate::resources::{ResourceError, Result};
+use crate::system::context::Context;
 use crate::system::disk::{At, Dir, is_elsewhere};
 
 /// The record's name in the directory aside.
@@ -53,6 +56,12 @@ pub(in super::super) struct State {
     /// Directories that are live and have no counterpart aside, and stay since something in them does; escaped paths.
     #[serde(default)]
     pub(in super::super) bare: BTreeSet<String>,
+    /// Entries that this exchange leaves where they are, whichever side is live; escaped paths.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(in super::super) kept: BTreeSet<String>,
+    /// What the exchange means for files.
+    #[serde(default)]
+    pub(in super::super) toll: Toll,
 }
 
 impl State {
@@ -258,7 +267,44 @@ impl<'a> Patch<'a> {
             items: Vec::new(),
             dressed: [(String::new(), (attire.clone(), attire))].into(),
             bare: BTreeSet::new(),
+            kept: BTreeSet::new(),
+            toll: Toll::default(),
         })
+    }
+
+    /// The files that were written since the last exchange, and that the next one would put aside.
+    pub(in super::super) fn written_since(&self, cx: &Context) -> Result<Group> {
+        let mut group = Group::default();
+        let dir = &self.aside.dir;
+        let shown = dir.shown_at(STATE.as_bytes());
+        let (Some(state), Some(record)) = (self.state()?, dir.look(STATE.as_bytes()).at("look at", &shown)?) else {
+            return Ok(group);
+        };
+        let exchanged = (record.st_mtime, record.st_mtime_nsec);
+        let items: BTreeSet<Vec<u8>> = state
+            .items
+            .iter()
+            .map(|item| plain(&item.path))
+            .collect::<Result<_>>()?;
+        let is_item = |path: &[u8]| {
+            let ends = path
+                .iter()
+                .enumerate()
+                .filter(|(_, byte)| **byte == b'/')
+                .map(|(end, _)| end);
+            let mut prefixes = ends.chain([path.len()]).filter_map(|end| path.get(..end));
+            prefixes.any(|prefix| items.contains(prefix))
+        };
+        walk(&self.aside.live, false, cx, |met| {
+            if let Met::Node(node, _, stat) = met
+                && (stat.st_ctime, stat.st_ctime_nsec) > exchanged
+                && is_item(&node.path)
+            {
+                group.count(&node);
+            }
+            Ok(())
+        })?;
+        Ok(group)
     }
 
     /// These entries with what lies on both sides now.
@@ -300,8 +346,12 @@ impl<'a> Patch<'a> {
             return Ok(state.bare);
         }
         let was = std::mem::take(&mut state.dressed);
+        let mut stays = Cow::Borrowed(stays);
+        for path in &state.kept {
+            stays.to_mut().add(&plain(path)?);
+        }
         let mut merge = Merge {
-            stays,
+            stays: &stays,
             was: &was,
             bare: std::mem::take(&mut state.bare),
             found: Vec::new(),
@@ -599,7 +649,7 @@ fn attire(dir: &Dir) -> io::Result<Attire> {
 }
 
 /// The path that a record means; one that leads out is refused.
-pub(super) fn plain(path: &str) -> Result<Vec<u8>> {
+pub(in super::super) fn plain(path: &str) -> Result<Vec<u8>> {
     let raw = unescaped(path).unwrap_or_else(|| b"..".to_vec());
     super::super::archive::inside(&[b"./", raw.as_slice()].concat())
         .map_err(|error| ResourceError::because("the record of an exchange names what is no path", error))

@@ -4,6 +4,7 @@ mod chunks;
 mod engine;
 mod flags;
 mod hostile;
+mod keeping;
 mod places;
 mod servers;
 mod swap;
