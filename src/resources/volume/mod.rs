@@ -29,6 +29,7 @@ pub(super) mod stream;
 mod survey;
 mod swap;
 mod talk;
+mod trial;
 mod unpack;
 mod walk;
 mod work;

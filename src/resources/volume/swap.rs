@@ -114,6 +114,8 @@ pub(super) fn older(aside: &Aside) -> Result<Option<State>> {
             path: path.clone(),
             aside: Some(*inode),
             live: None,
+            times: (None, None),
+            locks: (0, 0),
         }));
         let live = aside.live.names().at("read the directory", aside.live.shown())?;
         let surplus = live
@@ -124,6 +126,8 @@ pub(super) fn older(aside: &Aside) -> Result<Option<State>> {
             path,
             aside: None,
             live: None,
+            times: (None, None),
+            locks: (0, 0),
         }));
     }
     // Of an exchange that is not done the live side is to be as `live` says; else it is, and the next turns it round.

@@ -60,6 +60,11 @@ impl<'p> Found<'p> {
         }
     }
 
+    /// Which of immutable and append-only it is.
+    pub(super) fn locks(&self) -> Result<u32> {
+        Ok(self.around.locks(self.name).at("look at", &self.shown())?)
+    }
+
     /// Its attributes and flags, and the names of attributes that cannot be kept.
     pub(super) fn features(&self, shape: &Shape) -> Result<(Features, Vec<Vec<u8>>)> {
         features::of(&self.around.held(self.name), &self.shown(), shape)

@@ -401,7 +401,7 @@ fn has_features(node: &Node, line: &Line, found: &Found<'_>) -> Result<bool> {
     let mut wanted = line.node.xattrs.clone();
     wanted.sort();
     Ok(had.xattrs == wanted
-        && super::super::features::unlocked(had.flags) == super::super::features::unlocked(line.node.flags))
+        && super::super::features::settable(had.flags) == super::super::features::settable(line.node.flags))
 }
 
 /// Whether a live file has the content of a line.

@@ -2,6 +2,7 @@
 
 mod chunks;
 mod engine;
+mod flags;
 mod hostile;
 mod keeping;
 mod places;
