@@ -4,7 +4,7 @@
 //! the volume, and only inside of it where neither can be. Its name cannot be guessed, and is written down before it is made;
 //! owner, mode, type and number are looked at whenever it is opened.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
@@ -21,6 +21,7 @@ use super::place::Place;
 use super::swap::{self, Seen};
 use crate::model::name::ResourceName;
 use crate::resources::names::{escaped, unescaped};
+use crate::resources::toll::Toll;
 use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
 use crate::system::disk::{self, At, Dir, Object, is_elsewhere};
@@ -309,6 +310,9 @@ pub(super) struct Record {
     /// Directories that the copy does not know and that were left, since something stays in them; escaped.
     #[serde(default)]
     pub(super) bare: BTreeSet<String>,
+    /// What was found to become of files when something was staged there, before an exchange was begun; by name.
+    #[serde(default)]
+    tolls: BTreeMap<String, Toll>,
 }
 
 impl Record {
@@ -337,6 +341,20 @@ impl Record {
         self.homes.push(home.clone());
         self.write(name, cx)?;
         Ok(home)
+    }
+
+    /// Notes what becomes of files by an exchange with this one. Of one that was begun that is known from before.
+    pub(super) fn tell(&mut self, home: &Home, toll: Toll, name: &ResourceName, cx: &Context) -> Result<()> {
+        if self.is_begun(home) {
+            return Ok(());
+        }
+        self.tolls.insert(home.name.clone(), toll);
+        self.write(name, cx)
+    }
+
+    /// What becomes of files by an exchange with this one, as far as it was noted.
+    pub(super) fn toll(&self, home: &Home) -> Toll {
+        self.tolls.get(&home.name).cloned().unwrap_or_default()
     }
 
     /// Whether an exchange with this one was begun.

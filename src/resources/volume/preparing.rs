@@ -73,7 +73,8 @@ impl Volume {
                 head.clear();
             }
             let price = head.into_iter().chain(price).collect();
-            let staged = Spot { links, toll, ..staged };
+            Record::of(&self.name, cx)?.tell(&staged.home(), toll, &self.name, cx)?;
+            let staged = Spot { links, ..staged };
             return Ok(prepared(Work::Changed(parts), staged.value()?, price));
         }
         // As beside an empty directory, which is what it will be when it is made.

@@ -17,7 +17,6 @@ use super::pin::{Link, Pin};
 use super::swap::Side;
 use crate::model::artifact::{Artifact, CarriedOver};
 use crate::resources::names::{escaped, unescaped};
-use crate::resources::toll::Toll;
 use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
 
@@ -83,9 +82,6 @@ pub(super) struct Spot {
     /// What was kept of what is not in the copy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) carried: Option<CarriedOver>,
-    /// What was found, when it was staged, to become of files.
-    #[serde(default)]
-    pub(super) toll: Toll,
     /// How much a restore put aside; `FILES` of `model::artifact`, in the journal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) put_aside: Option<String>,
@@ -108,7 +104,6 @@ impl Spot {
             anew: None,
             links: Vec::new(),
             carried: None,
-            toll: Toll::default(),
             put_aside: None,
         }
     }

@@ -402,7 +402,7 @@ impl Volume {
         }
         pin::relink(&spot.links, spot.to)?;
         let toll = if toll == Toll::default() && from.is_some() {
-            spot.toll.clone()
+            record.toll(&home)
         } else {
             toll
         };
