@@ -29,6 +29,7 @@ use crate::model::fact::Ending;
 use crate::model::name::{ResourceName, RunKind};
 use crate::model::plan::{Plan, StageName};
 use crate::model::setting::{Source, nearest};
+use crate::model::text;
 use crate::report::tables::Table;
 use crate::store::{Backup, Listed};
 use crate::system::disk;
@@ -343,14 +344,16 @@ fn outlook(backup: &Backup, resources: &[Owned], bench: &Bench) -> String {
             continue;
         };
         table = table.row([name.to_string(), now(owned, artifact, bench), artifact.summary.clone()]);
-        prices.extend(
-            owned
-                .resource
-                .outlook(artifact, bench.settings.policy.data_restore, &bench.cx)
-                .unwrap_or_else(|error| vec![format!("its price cannot be told: {error}")])
-                .into_iter()
-                .map(|price| format!("  {name}: {price}")),
-        );
+        let policy = bench.settings.policy.data_restore;
+        let told = match sealing::slot(backup, name, bench) {
+            Ok(slot) => {
+                let told = owned.resource.outlook(artifact, &slot, policy, &bench.cx);
+                told.map_err(|error| text::chain(&error))
+            }
+            Err(refusal) => Err(refusal.account.failed.clone()),
+        };
+        let told = told.unwrap_or_else(|why| vec![format!("its price cannot be told: {why}")]);
+        prices.extend(told.into_iter().map(|price| format!("  {name}: {price}")));
     }
     let price = if prices.is_empty() {
         String::new()

@@ -63,6 +63,15 @@ impl<'e> ComposeVariables<'e> {
         }
     }
 
+    /// The names of all variables that are set, sorted.
+    pub(super) fn names(&self) -> std::collections::BTreeSet<String> {
+        let environment = self.environment.into_iter().flat_map(Environment::texts);
+        let all = environment
+            .map(|(name, _)| name)
+            .chain(self.dotenv.keys().map(String::as_str));
+        all.map(str::to_owned).collect()
+    }
+
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.environment
             .and_then(|environment| environment.text(name))

@@ -86,6 +86,7 @@ pub fn drive(ledger: &mut Ledger, acts: &dyn Acts, stop: &Stop, voice: &Voice) -
                 ledger.append(&Fact::Closed { ending, now })?;
             }
             Next::Turn(why) => ledger.append(&turned(ledger.history(), why))?,
+            Next::Widen(resources) => ledger.append(&Fact::Widened { resources })?,
             Next::Begin(..) if is_ahead && stop.is_asked() => {
                 ledger.append(&turned(ledger.history(), Turn::Interrupted))?;
             }

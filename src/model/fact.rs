@@ -74,6 +74,11 @@ pub enum Fact {
         /// The resources.
         resources: Vec<ResourceName>,
     },
+    /// What was put back does not come up, and these were left alone although they differ: they are put back as well.
+    Widened {
+        /// The resources.
+        resources: Vec<ResourceName>,
+    },
     /// The run is over.
     Closed {
         /// How.

@@ -23,6 +23,8 @@ pub struct Closing {
     pub production: &'static str,
     /// The exit code.
     pub code: ExitCode,
+    /// What of files was put aside, and how it is had again; one sentence without its full stop.
+    pub aside: Option<String>,
     /// What to type next.
     pub next: Option<Next>,
 }
@@ -47,10 +49,16 @@ impl Closing {
         if matches!(ending, Ending::Withheld(_)) && withheld(course).any(|why| why.starts_with(GONE)) {
             (purpose, command) = ("to see which backups are left", "list".to_owned());
         }
-        if let (Ending::RolledBack(_), Some(opened), false) = (ending, &course.opened, course.salvageable().is_empty())
-        {
-            purpose = "to bring rows back that were discarded";
-            command = format!("salvage {}", opened.run);
+        let mut aside = None;
+        if let (Ending::RolledBack(_), Some(opened), true) = (ending, &course.opened, kind != RunKind::Undo) {
+            if !course.salvageable().is_empty() {
+                purpose = "to bring rows back that were discarded";
+                command = format!("salvage {}", opened.run);
+            }
+            let files = course.files_aside();
+            let salvage = format!("{program} salvage {}", opened.run);
+            aside =
+                (!files.is_empty()).then(|| format!("Put aside: {}; `{salvage}` gives them back", files.join(", ")));
         }
         let mut production = ending.production_after(kind);
         if is_unseen(course) {
@@ -59,6 +67,13 @@ impl Closing {
         if course.deployed.changed == Some(false) {
             (sentence, production) = unchanged(ending, sentence, production);
         }
+        if let (Ending::RolledBack(_), false) = (ending, course.widened.is_empty()) {
+            let names: Vec<String> = course.widened.iter().map(ToString::to_string).collect();
+            let names = names.join(", ");
+            sentence = format!(
+                "{sentence} With it went {names}, since what ran before did not come up with the rows that the release left."
+            );
+        }
         if let Some(person) = &course.person {
             (sentence, production) = decided(ending, person, sentence, production);
         }
@@ -66,6 +81,7 @@ impl Closing {
             sentence,
             production,
             code: ending.exit_code(),
+            aside,
             next: Some(Next::new(purpose, format!("{program} {command}"))),
         }
     }
@@ -74,7 +90,9 @@ impl Closing {
     #[must_use]
     pub fn account(&self, course: &Course, ending: Ending) -> Account {
         let mut why = Vec::new();
-        let mut did = vec![self.sentence.clone()];
+        let mut did: Vec<String> = std::iter::once(self.sentence.clone())
+            .chain(self.aside.clone())
+            .collect();
         let failed = match (ending.turn(), course.cause(), course.obstacle()) {
             (_, cause, Some(obstacle)) if matches!(ending, Ending::Stuck(_) | Ending::Unready(_)) => {
                 let (back, not) = course.back_and_not();
@@ -138,6 +156,7 @@ impl Closing {
                 .iter()
                 .map(|next| format!("{}: {}", raised(&next.purpose), next.command));
             return std::iter::once(self.sentence.clone())
+                .chain(self.aside.clone())
                 .chain(next)
                 .chain(now)
                 .chain([format!("Production is {}.", self.production)])

@@ -2,6 +2,7 @@
 
 mod aside;
 mod attire;
+mod carry_over;
 pub mod compose;
 mod error;
 mod escapes;
@@ -24,7 +25,9 @@ mod slot;
 mod sqlite;
 mod stall;
 mod survey;
+mod toll;
 pub mod volume;
+mod wanted;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -305,11 +308,12 @@ pub trait Resource: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// The same as the policy has it: what stays is told as staying.
+    /// The same as the policy has it: what stays is told as staying. The copy itself is at hand.
     ///
     /// # Errors
     /// As for [`Resource::price`].
-    fn outlook(&self, artifact: &Artifact, data: DataRestore, cx: &Context) -> Result<Vec<String>> {
+    fn outlook(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Vec<String>> {
+        let _ = slot;
         if rows::tables(&artifact.fingerprint).is_empty() {
             return self.price(artifact, cx);
         }
@@ -326,8 +330,14 @@ pub trait Resource: Send + Sync {
     ///
     /// # Errors
     /// It cannot be told now; the one that was told stands.
-    fn reprice(&self, prepared: &Prepared, artifact: &Artifact, cx: &Context) -> Result<Option<Vec<String>>> {
-        let _ = (prepared, artifact, cx);
+    fn reprice(
+        &self,
+        prepared: &Prepared,
+        artifact: &Artifact,
+        slot: &Slot,
+        cx: &Context,
+    ) -> Result<Option<Vec<String>>> {
+        let _ = (prepared, artifact, slot, cx);
         Ok(None)
     }
 
@@ -354,6 +364,24 @@ pub trait Resource: Send + Sync {
     fn salvage(&self, displaced: &Displaced, tables: &[String], into: &Path, cx: &Context) -> Result<Vec<String>> {
         let _ = (displaced, tables, into, cx);
         let what = format!("{} keeps no rows that could be salvaged", self.name());
+        Err(ResourceError::new(what))
+    }
+
+    /// Gives files back that a restore put aside and that match one of these patterns, where nothing has their names; what lies
+    /// aside stays whole. Returns what was done, and what else lies there, each a sentence; `command` is how that is asked for.
+    /// Without patterns it only looks. Safe to repeat.
+    ///
+    /// # Errors
+    /// What was displaced is not there any more, or files cannot be read or made.
+    fn salvage_files(
+        &self,
+        displaced: &Displaced,
+        patterns: &[String],
+        command: &str,
+        cx: &Context,
+    ) -> Result<Vec<String>> {
+        let _ = (displaced, patterns, command, cx);
+        let what = format!("{} keeps no files that could be salvaged", self.name());
         Err(ResourceError::new(what))
     }
 

@@ -143,7 +143,11 @@ impl Crew {
         if !resource.compares_copies() {
             slot.compare(&artifact).map_err(|error| failed(&error, cx))?;
         }
-        let policy = history.plan().policy.data_restore;
+        let policy = if history.is_widened(name) {
+            DataRestore::Always
+        } else {
+            history.plan().policy.data_restore
+        };
         resource
             .prepare(&artifact, &slot, policy, cx)
             .map_err(|error| failed(&error, cx))
@@ -186,7 +190,7 @@ impl Crew {
         let name = &prepared.resource;
         let resource = self.resource(name)?;
         let artifact = self.artifact(name, history)?;
-        match resource.reprice(prepared, &artifact, cx) {
+        match resource.reprice(prepared, &artifact, &self.slot(history, name), cx) {
             Ok(Some(price)) if price != prepared.price => Ok(Yield::Prepared(Prepared {
                 price,
                 ..prepared.clone()

@@ -241,14 +241,14 @@ impl Resource for Postgres {
         prepare::price(self, artifact, cx)
     }
 
-    fn outlook(&self, artifact: &Artifact, data: DataRestore, cx: &Context) -> Result<Vec<String>> {
+    fn outlook(&self, artifact: &Artifact, _: &Slot, data: DataRestore, cx: &Context) -> Result<Vec<String>> {
         match &self.migrations {
             Some(wish) => migrations::outlook(self, wish, artifact, data, cx),
             None => prepare::outlook(self, artifact, data, cx),
         }
     }
 
-    fn reprice(&self, prepared: &Prepared, artifact: &Artifact, cx: &Context) -> Result<Option<Vec<String>>> {
+    fn reprice(&self, prepared: &Prepared, artifact: &Artifact, _: &Slot, cx: &Context) -> Result<Option<Vec<String>>> {
         prepare::reprice(self, prepared, artifact, cx)
     }
 

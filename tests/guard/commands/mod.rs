@@ -33,6 +33,8 @@ mod streams;
 mod surroundings;
 mod unusable;
 mod upkeep;
+mod uploads;
 mod watched;
 mod watcher;
 mod watching;
+mod widened;

@@ -294,7 +294,9 @@ fn fault_g14_the_price_is_told_and_the_policy_obeyed() {
     ];
     assert_eq!(left.price[..3], stays);
     assert_eq!(
-        resource.outlook(&artifact, DataRestore::Auto, &scene.cx).unwrap(),
+        resource
+            .outlook(&artifact, &slot, DataRestore::Auto, &scene.cx)
+            .unwrap(),
         left.price
     );
     let price = [
@@ -302,7 +304,9 @@ fn fault_g14_the_price_is_told_and_the_policy_obeyed() {
         format!("undoes changes to rows in events_1 since {since}"),
         format!("discards 3 rows in users since {since}"),
     ];
-    let told = resource.outlook(&artifact, DataRestore::Always, &scene.cx).unwrap();
+    let told = resource
+        .outlook(&artifact, &slot, DataRestore::Always, &scene.cx)
+        .unwrap();
     assert_eq!(told[..3], price);
     assert!(
         told[3].contains("`guard salvage "),
