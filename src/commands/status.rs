@@ -61,13 +61,7 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
     let missing = bench.store.missing_newest().ok().flatten();
     let resources = bench.resources()?;
     let kept = kept::all(&runs, &resources, bench);
-    let shut = open
-        .filter(|_| holder.is_none())
-        .map(|run| shut(run, &resources, bench));
-    let shut = shut.unwrap_or_default();
-    let held = open.filter(|run| holder.is_none() && matches!(run.state(), Ok(State::Open)));
-    let held = held.and_then(|run| Some(held_starters(&bench.context_of(run, &history_of(run)?.plan().backup))));
-    let held = held.unwrap_or_default();
+    let half_way = HalfWay::of(open.filter(|_| holder.is_none()), &resources, bench);
     if desk.style.json {
         return Ok(desk.answer(json!({
             "project": bench.settings.project,
@@ -84,8 +78,8 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
             "last_finished_by": newest.and_then(history_of).filter(History::was_reopened).map(|history| finisher(history.actor())),
             "known_good": good.map(|backup| backup.timestamp().to_string()),
             "missing_backup": missing,
-            "shut": shut,
-            "held": held,
+            "shut": half_way.shut,
+            "held": half_way.held,
             "kept": kept,
             "runs": runs.len(),
         })));
@@ -115,19 +109,7 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
             run.id, desk.style.program
         ));
     }
-    lines.extend(shut.iter().map(|name| {
-        format!(
-            "shut         {name} lets no client in, since the way back stopped half-way: `{} resume` goes on and opens it",
-            desk.style.program
-        )
-    }));
-    lines.extend((!held.is_empty()).then(|| {
-        format!(
-            "held         {}, since the way back stopped half-way: `{} resume` goes on and lets it go",
-            held.join(", "),
-            desk.style.program
-        )
-    }));
+    lines.extend(half_way.lines(&desk.style.program));
     lines.extend(newest.map(|run| {
         format!(
             "last run     {}: {}",
@@ -146,31 +128,66 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
     let good = good.map_or_else(|| "none".to_owned(), |backup| backup.timestamp().to_string());
     lines.push(format!("known good   {good}"));
     lines.extend(missing.map(|backup| format!("missing      {}", missing_words(&backup))));
+    lines.extend(kept_lines(&kept, &desk.style.program));
+    desk.reporter.data(lines.join("\n") + "\n");
+    Ok(ExitCode::DONE)
+}
+
+/// What rollbacks have put aside.
+fn kept_lines(kept: &[kept::Kept], program: &str) -> Vec<String> {
+    let mut lines = Vec::new();
     lines.extend(kept.iter().map(|kept| format!("kept         {}", kept.sentence())));
     lines.extend(kept.iter().filter(|kept| kept.rows).map(|kept| {
         format!(
             "             rows of {}: `{} salvage {}` brings them back",
-            kept.resource, desk.style.program, kept.run
+            kept.resource, program, kept.run
         )
     }));
     let weight: u64 = kept.iter().filter_map(|kept| kept.bytes).sum();
     if kept.len() > 1 {
         lines.push(format!("             {} in all", text::bytes(weight)));
     }
-    desk.reporter.data(lines.join("\n") + "\n");
-    Ok(ExitCode::DONE)
+    lines
 }
 
-/// What a run that was cut off has left shut for clients.
-fn shut(run: &Run, resources: &[Owned], bench: &Bench) -> Vec<String> {
-    let Some(history) = history_of(run) else {
-        return Vec::new();
-    };
-    let cx = bench.context_of(run, &history.plan().backup);
-    let mine = resources.iter().map(|owned| &owned.resource);
-    mine.filter(|resource| has_gone_in(resource.name(), &history) && resource.is_shut(&cx).unwrap_or(false))
-        .map(|resource| resource.name().to_string())
-        .collect()
+/// What a run that was cut off has left shut for clients, and what it still holds, by name.
+#[derive(Default)]
+struct HalfWay {
+    shut: Vec<String>,
+    held: Vec<String>,
+}
+
+impl HalfWay {
+    fn of(run: Option<&Run>, resources: &[Owned], bench: &Bench) -> Self {
+        let Some((run, history)) = run.and_then(|run| Some((run, history_of(run)?))) else {
+            return Self::default();
+        };
+        let cx = bench.context_of(run, &history.plan().backup);
+        let mine = resources.iter().map(|owned| &owned.resource);
+        let shut =
+            mine.filter(|resource| has_gone_in(resource.name(), &history) && resource.is_shut(&cx).unwrap_or(false));
+        let is_open = history.closed().is_none();
+        Self {
+            shut: shut.map(|resource| resource.name().to_string()).collect(),
+            held: if is_open { held_starters(&cx) } else { Vec::new() },
+        }
+    }
+
+    fn lines(&self, program: &str) -> Vec<String> {
+        let shut = self.shut.iter().map(|name| {
+            format!(
+                "shut         {name} lets no client in, since the way back stopped half-way: `{program} resume` goes on and \
+                 opens it"
+            )
+        });
+        let held = (!self.held.is_empty()).then(|| {
+            let names = self.held.join(", ");
+            format!(
+                "held         {names}, since the way back stopped half-way: `{program} resume` goes on and lets it go"
+            )
+        });
+        shut.chain(held).collect()
+    }
 }
 
 fn history_of(run: &Run) -> Option<History> {

@@ -46,9 +46,8 @@ impl Services {
                 continue;
             };
             let policy = match (policy, words.next()) {
-                ("always", _) => policy.to_owned(),
                 ("on-failure", Some(count)) if count != "0" => format!("{policy}:{count}"),
-                ("on-failure", _) => policy.to_owned(),
+                ("always" | "on-failure", _) => policy.to_owned(),
                 // One that was stopped by hand stays stopped with the others.
                 _ => continue,
             };

@@ -54,13 +54,13 @@ pub(super) fn within(
         let result = act();
         drop(done);
         match result {
-            Err(failure) if cx.stop.is_asked() => Err(stopped(failure, step, limit)),
+            Err(failure) if cx.stop.is_asked() => Err(stopped(&failure, step, limit)),
             other => other,
         }
     })
 }
 
-fn stopped(failure: Failure, step: &Step, limit: Duration) -> Failure {
+fn stopped(failure: &Failure, step: &Step, limit: Duration) -> Failure {
     let shown = text::duration(limit);
     let what = format!("the time for the whole way back, {shown}, was over, and this was stopped in the middle");
     let stopped = Failure {

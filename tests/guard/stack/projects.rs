@@ -37,3 +37,16 @@ fn every_kind_of_project_is_as_before_with_the_settings_of_init() {
     let told = matrix(&["--sample"]);
     assert!(right(&told) >= 14, "{told}");
 }
+
+#[test]
+#[ignore = "makes a machine with systemd; scripts/faults --full matrix runs it"]
+fn what_a_machine_starts_by_itself_is_held_while_the_way_back_lasts() {
+    let ran = Command::new("bash")
+        .arg("scripts/units")
+        .env("GUARD", env!("CARGO_BIN_EXE_guard"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert!(ran.status.success(), "{told}{}", String::from_utf8_lossy(&ran.stderr));
+}
