@@ -11,6 +11,7 @@ use crate::model::artifact::{GONE, Work};
 use crate::model::exit::ExitCode;
 use crate::model::fact::{Ending, Turn, UNSEEN};
 use crate::model::name::RunKind;
+use crate::model::now::Now;
 use crate::model::plan::StageName;
 
 /// How a run ended, in words.
@@ -144,6 +145,7 @@ impl Closing {
     /// The last lines of a run; the very last one is the verdict.
     #[must_use]
     pub fn lines(&self, course: &Course, ending: Ending) -> Vec<Line> {
+        let now = course.now.as_ref().map(Now::sentences).unwrap_or_default();
         if ending.is_good() {
             let info = |text| Line {
                 tone: Tone::Final,
@@ -156,11 +158,16 @@ impl Closing {
             return std::iter::once(self.sentence.clone())
                 .chain(self.aside.clone())
                 .chain(next)
+                .chain(now)
                 .chain([format!("Production is {}.", self.production)])
                 .map(info)
                 .collect();
         }
         let mut lines = self.account(course, ending).lines();
+        lines.extend(now.into_iter().map(|text| Line {
+            tone: Tone::Error,
+            text,
+        }));
         let verdict = format!("Production is {} (exit code {}).", self.production, self.code.number());
         lines.push(Line {
             tone: Tone::Error,

@@ -10,6 +10,7 @@ use crate::model::fact::{Actor, Deployed, Ending, Fact, Failure, Record, Turn, Y
 use crate::model::health::Tally;
 use crate::model::intervention::Intervention;
 use crate::model::name::{ResourceName, RunId};
+use crate::model::now::Now;
 use crate::model::plan::{Action, Plan, StageName, Step, StepId};
 
 /// What the records of one run say, up to the last of them.
@@ -25,6 +26,8 @@ pub struct Course {
     pub turned: Option<(Turn, DateTime<Utc>)>,
     /// How and when it ended; `None` where it is open or was cut off.
     pub ended: Option<(Ending, DateTime<Utc>)>,
+    /// What ran and what the probes saw at the end; `None` where nobody looked.
+    pub now: Option<Now>,
     /// The copies that were made.
     pub artifacts: Vec<Artifact>,
     /// What was staged for the way back.
@@ -192,7 +195,10 @@ impl Course {
             }
             Fact::LeftOut { resources } => self.left_out.extend(resources.iter().cloned()),
             Fact::Widened { resources } => self.widened.extend(resources.iter().cloned()),
-            Fact::Closed { ending } => self.ended = Some((*ending, record.at)),
+            Fact::Closed { ending, now } => {
+                self.ended = Some((*ending, record.at));
+                self.now = now.as_deref().cloned();
+            }
         }
     }
 

@@ -132,7 +132,9 @@ impl Narrator {
                 self.announced.clear();
                 vec![Line::new(Tone::Warn, text)]
             }
-            Fact::Closed { ending } => Closing::of(&self.course, *ending, &self.program).lines(&self.course, *ending),
+            Fact::Closed { ending, .. } => {
+                Closing::of(&self.course, *ending, &self.program).lines(&self.course, *ending)
+            }
         }
     }
 

@@ -209,6 +209,35 @@ pub trait Resource: Send + Sync {
         None
     }
 
+    /// Keeps clients from changing what a restore or an undo has put in, until [`Resource::let_in`]: an act in surroundings that
+    /// are fenced does so by itself from its exchange on, where the kind can, and this sees to it. Safe to repeat.
+    ///
+    /// # Errors
+    /// They cannot be kept out.
+    fn shut_out(&self, cx: &Context) -> Result<()> {
+        let _ = cx;
+        Ok(())
+    }
+
+    /// Lets clients in again, whoever shut them out: this guard, or one that was killed. Returns whether they were shut out.
+    /// Safe to repeat.
+    ///
+    /// # Errors
+    /// They are, or may be, still shut out.
+    fn let_in(&self, cx: &Context) -> Result<bool> {
+        let _ = cx;
+        Ok(false)
+    }
+
+    /// Whether clients are shut out now, and stay so until somebody lets them in. Cheap; only reads.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    fn is_shut(&self, cx: &Context) -> Result<bool> {
+        let _ = cx;
+        Ok(false)
+    }
+
     /// Makes services take up what this run has put back, once they run: tests and reloads that go through them. Returns what
     /// could not be asked, each a sentence. Safe to repeat.
     ///

@@ -151,6 +151,18 @@ impl Resource for Placed {
         self.inner.undo_beside(displaced, beside, &self.there(cx))
     }
 
+    fn shut_out(&self, cx: &Context) -> Result<()> {
+        self.inner.shut_out(&self.there(cx))
+    }
+
+    fn let_in(&self, cx: &Context) -> Result<bool> {
+        self.inner.let_in(&self.there(cx))
+    }
+
+    fn is_shut(&self, cx: &Context) -> Result<bool> {
+        self.inner.is_shut(&self.there(cx))
+    }
+
     fn price(&self, artifact: &Artifact, cx: &Context) -> Result<Vec<String>> {
         self.inner.price(artifact, &self.there(cx))
     }

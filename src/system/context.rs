@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::clock::Clock;
+use super::disk::{At, DiskError};
 use super::docker::Engine;
 use super::environment::Environment;
 use super::stop::Stop;
@@ -39,6 +40,8 @@ pub struct Context {
     pub redaction: Redaction,
     /// Whether to stop.
     pub stop: Stop,
+    /// Whether clients stay shut out of what an act puts in, until somebody lets them in.
+    pub fenced: bool,
 }
 
 impl Context {
@@ -58,6 +61,7 @@ impl Context {
             voice,
             redaction: Redaction::default(),
             stop: Stop::default(),
+            fenced: false,
         }
     }
 
@@ -79,6 +83,15 @@ impl Context {
         }
     }
 
+    /// The same surroundings for acts that let no client into what they put in: that is for a later one to do.
+    #[must_use]
+    pub fn fenced(&self) -> Self {
+        Self {
+            fenced: true,
+            ..self.clone()
+        }
+    }
+
     /// The same surroundings at another engine; at the environment's own where there is none.
     #[must_use]
     pub fn at(&self, engine: Option<&Engine>) -> Self {
@@ -94,6 +107,21 @@ impl Context {
     #[must_use]
     pub fn token(&self) -> String {
         self.run.as_ref().map_or_else(|| "manual".to_owned(), RunId::token)
+    }
+
+    /// A private directory for what is needed for a moment, gone when it is dropped: where `TMPDIR` says, else in the run's own
+    /// directory, else where the system keeps such things.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn momentary(&self, prefix: &str) -> Result<tempfile::TempDir, DiskError> {
+        let place = match self.environment.text("TMPDIR") {
+            Some(named) => PathBuf::from(named),
+            None if self.run.is_some() => self.scratch.clone(),
+            None => std::env::temp_dir(),
+        };
+        let made = tempfile::Builder::new().prefix(prefix).tempdir_in(&place);
+        made.at("make a directory in", &place)
     }
 
     /// Says a sentence, redacted.

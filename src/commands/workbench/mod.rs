@@ -4,7 +4,7 @@ mod tables;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -200,6 +200,7 @@ impl Bench {
             runtime: self.runtime.clone(),
             pace: Pacer::default(),
             errands: Errands::default(),
+            told: Mutex::default(),
         })
     }
 

@@ -168,7 +168,7 @@ impl History {
                 }
                 self.forget_what_ran();
             }
-            Fact::Closed { ending } => self.closed = Some(*ending),
+            Fact::Closed { ending, .. } => self.closed = Some(*ending),
         }
         self.next += 1;
         Ok(())

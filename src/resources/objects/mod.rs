@@ -27,13 +27,16 @@ use crate::model::name::ResourceName;
 use crate::model::policy::DataRestore;
 use crate::model::text;
 use crate::system::context::Context;
-use crate::system::s3::{Address, Bucket};
+use crate::system::s3::{Address, Beside, Bucket, Object};
 
 /// What the files are called here.
 const NOUN: &str = "object";
 
 /// The largest object that a storage copies in one request.
 const LARGEST: u64 = 5 * 1024 * 1024 * 1024;
+
+/// How many objects are asked for what stands beside them.
+const LOOKED_AT: usize = 5;
 
 /// Objects below a prefix.
 pub(super) struct Objects {
@@ -135,6 +138,50 @@ impl Objects {
     }
 }
 
+/// Names what stands beside objects and would not come back, by some that are spread over all.
+fn ask_beside(bucket: &Bucket, objects: &[Object], survey: &mut Survey) {
+    if bucket.keeps_versions() {
+        survey.fact(
+            "the bucket keeps earlier versions: a way back adds to them and removes none, and no copy holds them",
+        );
+    }
+    let step = objects.len().div_ceil(LOOKED_AT).max(1);
+    let chosen: Vec<&Object> = objects.iter().step_by(step).collect();
+    let beside = chosen.iter().map(|object| (*object, bucket.beside(&object.key)));
+    let beside: Vec<_> = beside.collect();
+    for (count, what, again) in [
+        (
+            beside.iter().filter(|(_, beside)| beside.tags > 0).count(),
+            "tags",
+            "tags",
+        ),
+        (
+            beside.iter().filter(|(_, beside)| beside.grants > 0).count(),
+            "access rules of their own",
+            "rules",
+        ),
+    ] {
+        let has = |beside: &Beside| {
+            if what == "tags" {
+                beside.tags > 0
+            } else {
+                beside.grants > 0
+            }
+        };
+        let Some((first, _)) = beside.iter().find(|(_, beside)| has(beside)) else {
+            continue;
+        };
+        survey.warn(
+            format!(
+                "{count} of {} that were looked at have {what}, as {} has: no copy holds them, and what is put back has none",
+                text::plural(chosen.len() as u64, "object"),
+                capture::shown(&first.key)
+            ),
+            format!("set the {again} again after a rollback, by a rule of the bucket, or copy the server's volume instead"),
+        );
+    }
+}
+
 impl Resource for Objects {
     fn identity(&self, _: &Context) -> Vec<String> {
         let Address {
@@ -175,6 +222,9 @@ impl Resource for Objects {
         survey.copy_bytes = Some(bytes);
         if !objects.is_empty() {
             survey.fact("not kept: earlier versions, tags, access rules and times of objects");
+        }
+        if let Ok(bucket) = self.bucket(cx) {
+            ask_beside(&bucket, &objects, &mut survey);
         }
         if let Err(error) = self.bucket(cx).and_then(|bucket| self.tried(&bucket, &mut survey, cx)) {
             survey.refuse(

@@ -20,7 +20,6 @@ use crate::model::artifact::Artifact;
 use crate::model::text::{bytes, sanitised, shortened};
 use crate::resources::{ResourceError, Result, Slot, Survey};
 use crate::system::context::Context;
-use crate::system::disk::At;
 
 /// The largest database, in bytes on the server, whose rows are tried too; an empty one has 7 MiB.
 const SMALL: u64 = 32 * 1024 * 1024;
@@ -83,8 +82,7 @@ fn trial(of: &Postgres, newest: Option<&Artifact>, cx: &Context) -> Result<Found
         jobs: 1,
         share: of.standby_load,
     };
-    let place = tempfile::Builder::new().prefix(".guard-").tempdir();
-    let place = place.at("make a directory in", &std::env::temp_dir())?;
+    let place = cx.momentary(".guard-")?;
     let slot = Slot::new(place.path(), &of.name);
     // Two that look at the same time must not meet.
     let token = format!("check_{}", std::process::id());

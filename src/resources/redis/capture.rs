@@ -53,6 +53,9 @@ pub(super) struct Details {
     pub(super) taken_at: DateTime<Utc>,
     /// The digest of the file as the server wrote it.
     pub(super) sha256: String,
+    /// It is Valkey, whose later versions write what no Redis reads.
+    #[serde(default)]
+    pub(super) valkey: bool,
 }
 
 impl Details {
@@ -168,6 +171,7 @@ pub(super) fn capture(of: &Redis, slot: &Slot, cx: &Context) -> Result<Artifact>
         seen: after.clone(),
         taken_at,
         sha256,
+        valkey: reach.info("server", cx)?.field("server_name") == "valkey",
     };
     let mut artifact = Artifact {
         resource: of.name.clone(),
@@ -176,12 +180,15 @@ pub(super) fn capture(of: &Redis, slot: &Slot, cx: &Context) -> Result<Artifact>
         summary: String::new(),
         fingerprint: after.print(),
         files: vec![entry],
-        details: serde_json::Value::Null,
+        details: written(&details)?,
         not_kept: Vec::new(),
         tools: vec![("redis".to_owned(), version)],
     };
     // Where somebody wrote meanwhile, neither look is what the copy holds; it is loaded, and tells by itself.
     let was_written = !before.differences(&after, cx.clock.now().timestamp_millis()).is_empty();
+    // What a module makes only a server with that module can load.
+    let modules = reach.ask(0, &["MODULE", "LIST"], cx);
+    let is_plain = modules.is_ok_and(|list| list.trim().is_empty());
     match trial::load(&reach, &artifact, slot, since, cx) {
         Ok(loaded) => {
             let now = cx.clock.now().timestamp_millis();
@@ -195,7 +202,7 @@ pub(super) fn capture(of: &Redis, slot: &Slot, cx: &Context) -> Result<Artifact>
             }
             details.seen = loaded;
         }
-        Err(error) if was_written => return Err(error),
+        Err(error) if was_written || (error.copy_is_bad && is_plain) => return Err(error),
         Err(error) => {
             let text = format!("{}: the copy could not be loaded to look at it: {error}", of.name);
             cx.note(crate::model::event::Level::Warn, text);
@@ -203,9 +210,13 @@ pub(super) fn capture(of: &Redis, slot: &Slot, cx: &Context) -> Result<Artifact>
     }
     artifact.fingerprint = details.seen.print();
     artifact.summary = details.seen.summary();
-    artifact.details = serde_json::to_value(&details)
-        .map_err(|error| ResourceError::because("could not describe the server", error))?;
+    artifact.details = written(&details)?;
     Ok(artifact)
+}
+
+/// The same as an artifact holds it.
+fn written(details: &Details) -> Result<serde_json::Value> {
+    serde_json::to_value(details).map_err(|error| ResourceError::because("could not describe the server", error))
 }
 
 /// Has the server write down what it has in memory, and waits for it.

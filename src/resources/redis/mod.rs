@@ -175,7 +175,7 @@ impl Redis {
                     return Ok(Vec::new());
                 }
                 // It was saved anew when it ended: what is in its files counts, not their bytes.
-                Ok(match trial::of_files(layout, details.seen.since, cx) {
+                Ok(match trial::of_files(layout, details.valkey, details.seen.since, cx) {
                     Ok(now) => now.differences(&details.seen, cx.clock.now().timestamp_millis()),
                     Err(_) => vec!["files".to_owned()],
                 })

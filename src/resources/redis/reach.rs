@@ -130,6 +130,15 @@ impl Reach {
         Ok(reach)
     }
 
+    /// The same way to a server that guard has started itself, which asks for no password.
+    pub(super) fn unnamed(&self) -> Self {
+        Self {
+            flags: Vec::new(),
+            password: None,
+            ..self.clone()
+        }
+    }
+
     /// Takes the client that is there.
     fn choose_program(&mut self, cx: &Context) -> Result<()> {
         for program in ["redis-cli", "valkey-cli"] {

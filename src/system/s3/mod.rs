@@ -1,6 +1,7 @@
 //! S3-compatible storage: one small client, for copies of backups and for objects that are a resource.
 
 mod answers;
+mod beside;
 mod bucket;
 mod http;
 mod lanes;
@@ -10,6 +11,7 @@ mod sign;
 
 use tokio::runtime::Handle;
 
+pub use self::beside::Beside;
 pub use self::http::{Bucket, Patience};
 pub use self::lanes::Giver;
 pub use self::objects::{Headers, Object, Source};

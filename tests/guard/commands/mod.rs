@@ -8,6 +8,7 @@ mod elsewhere;
 mod endings;
 mod engines;
 mod everywhere;
+mod fenced;
 mod habits;
 mod hands;
 mod hints;

@@ -348,6 +348,7 @@ fn a_step_back_is_tried_three_times_and_then_a_person_is_needed() {
     journal
         .add(Fact::Closed {
             ending: Ending::Stuck(Turn::VerifyFailed),
+            now: None,
         })
         .add(Fact::Reopened { actor: actor() });
     assert_eq!(
@@ -380,6 +381,7 @@ fn a_way_back_that_cannot_be_made_ready_leaves_the_release_and_is_not_called_hal
     journal
         .add(Fact::Closed {
             ending: Ending::Unready(Turn::VerifyFailed),
+            now: None,
         })
         .add(Fact::Reopened { actor: actor() });
     assert_eq!(next(&journal), "prepare/db", "a resume tries again");
@@ -674,6 +676,7 @@ fn what_cannot_be_made_ready_keeps_only_itself_from_going_back() {
     journal
         .add(Fact::Closed {
             ending: Ending::Stuck(Turn::VerifyFailed),
+            now: None,
         })
         .add(Fact::Reopened { actor: actor() });
     assert_eq!(next(&journal), "prepare/db");

@@ -9,6 +9,7 @@ use guard::model::policy::DataRestore;
 use guard::resources::{Resource, Site, Slot};
 
 use crate::support::Scene;
+use crate::support::compose::Project;
 use crate::support::kinds::{build, try_build};
 
 /// A server at a socket of its own, with a directory of its own; gone when it is dropped.
@@ -52,10 +53,7 @@ impl Server {
         ]);
         command.arg(self.data()).args(&self.words).stdout(Stdio::null());
         self.child = Some(command.spawn().expect("scripts/setup installs Redis"));
-        while !["PONG", "NOAUTH"]
-            .iter()
-            .any(|word| self.ask(0, &["PING"]).starts_with(word))
-        {
+        while !self.ask(0, &["PING"]).starts_with("PONG") {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
     }
@@ -66,8 +64,17 @@ impl Server {
         self.child.take().unwrap().wait().unwrap();
     }
 
-    fn ask(&self, database: u32, words: &[&str]) -> String {
+    /// The client, with the server's password where the test asks for its own.
+    fn client(&self) -> Command {
         let mut command = Command::new("redis-cli");
+        if let Some(at) = self.words.iter().position(|word| word == "--requirepass") {
+            command.env("REDISCLI_AUTH", &self.words[at + 1]);
+        }
+        command
+    }
+
+    fn ask(&self, database: u32, words: &[&str]) -> String {
+        let mut command = self.client();
         command
             .args(["-s", &self.socket(), "-n", &database.to_string()])
             .args(words);
@@ -83,7 +90,7 @@ impl Server {
     /// The same of many commands, one a line.
     fn feed(&self, database: u32, lines: &str) -> String {
         use std::io::Write;
-        let mut command = Command::new("redis-cli");
+        let mut command = self.client();
         command.args(["-s", &self.socket(), "-n", &database.to_string()]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut input = child.stdin.take().unwrap();
@@ -399,5 +406,139 @@ fn what_could_not_be_put_back_is_refused_with_its_remedy() {
             !problems.is_empty() && !format!("{problems:?}").contains("canary"),
             "{problems:?}"
         );
+    }
+}
+
+/// A free port of 127.0.0.1.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+#[test]
+fn a_copy_of_a_server_with_passwords_users_and_tls_is_loaded_and_comes_back() {
+    let scene = Scene::new();
+    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let place = |name: &str| scene.project().join(name).display().to_string();
+    std::fs::write(place("server.pem"), certified.cert.pem()).unwrap();
+    std::fs::write(place("server.key"), certified.signing_key.serialize_pem()).unwrap();
+    let (port, authority, key) = (free_port().to_string(), place("server.pem"), place("server.key"));
+    let words = [
+        ["--requirepass", "canary-word", "--tls-port", &port].as_slice(),
+        &[
+            "--tls-cert-file",
+            &authority,
+            "--tls-key-file",
+            &key,
+            "--tls-ca-cert-file",
+            &authority,
+            "--tls-auth-clients",
+            "no",
+        ],
+        &["--user", "guard", "on", ">canary-two", "~*", "&*", "+@all"],
+        &["--user", "small", "on", ">canary-two", "~*", "+ping", "+info"],
+    ]
+    .concat();
+    let mut server = Server::start(&scene, "server", &words);
+    fill(&server);
+    while !server.ask(0, &["GET", "soon"]).is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let url = |user: &str| format!("rediss://{user}:canary-two@localhost:{port}?ca_file={authority}");
+    let small = build("redis", &[("url", &url("small"))], &site(&scene, true));
+    let told = refusals(small.as_ref(), &scene);
+    assert!(
+        told.len() == 1 && told[0].contains("small") || told[0].contains("path"),
+        "{told:?}"
+    );
+    let resource = build("redis", &[("url", &url("guard"))], &site(&scene, true));
+    assert_eq!(refusals(resource.as_ref(), &scene), Vec::<String>::new());
+    let slot = Slot::new(&scene.backup(), resource.name());
+    let artifact = resource.capture(&slot, &scene.cx).unwrap();
+    resource
+        .rehearse(&artifact, &slot, &scene.cx)
+        .expect("it is loaded by a server that asks for no password");
+    let original = server.observe();
+    spoil(&server);
+    let prepared = resource
+        .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
+        .unwrap();
+    server.down();
+    resource.restore(&prepared, &artifact, &slot, &scene.cx).unwrap();
+    server.up();
+    assert_eq!(server.observe(), original);
+    assert_eq!(resource.check(&artifact, &scene.cx).unwrap(), Live::Matches);
+}
+
+#[test]
+fn a_copy_is_loaded_where_temporary_files_are_to_be() {
+    let mut scene = Scene::new();
+    let server = Server::start(&scene, "server", &[]);
+    fill(&server);
+    let resource = of(&scene, &server, &[]);
+    let slot = Slot::new(&scene.backup(), resource.name());
+    let artifact = resource.capture(&slot, &scene.cx).unwrap();
+    let plain = scene.cx.environment.clone();
+    let mut rehearse = |place: &std::path::Path| {
+        scene.cx.environment = std::sync::Arc::new(plain.with([("TMPDIR", place.to_str())]));
+        resource.rehearse(&artifact, &slot, &scene.cx)
+    };
+    let error = rehearse(std::path::Path::new("/nowhere/at/all")).expect_err("it is not there");
+    assert!(format!("{error:?}").contains("/nowhere/at/all"), "{error:?}");
+    // No socket has a path of this length.
+    let place = scene_directory(&server).join("long".repeat(40));
+    std::fs::create_dir_all(&place).unwrap();
+    rehearse(&place).unwrap();
+    assert_eq!(std::fs::read_dir(&place).unwrap().count(), 0, "nothing is left");
+}
+
+fn scene_directory(server: &Server) -> PathBuf {
+    server.root.parent().unwrap().to_owned()
+}
+
+/// The same server as a service of a project, of a later version, by its own programs inside the container.
+#[test]
+fn a_service_of_redis_or_valkey_goes_back_by_the_files_of_its_volume() {
+    for (kind, password) in [("redis", ""), ("valkey", "canary-three")] {
+        let mut scene = Scene::new();
+        let secret = if password.is_empty() {
+            String::new()
+        } else {
+            format!("command: [--requirepass, {password}, --appendonly, 'yes']")
+        };
+        let file = format!(
+            "services:\n  keys: {{image: 'guard-test/{kind}:8', pull_policy: never, network_mode: none, volumes: ['data:/data'], {secret}}}\nvolumes: {{data: {{}}}}\n"
+        );
+        let project = Project::up(&scene, &file);
+        scene.cx.environment = std::sync::Arc::new(scene.cx.environment.with([("CACHE_PASSWORD", Some(password))]));
+        let ask = |words: &[&str]| {
+            let client = format!("{kind}-cli");
+            let login = [client.as_str(), "--no-auth-warning", "-a", password];
+            let known = if password.is_empty() { &login[..1] } else { &login[..] };
+            project.exec("keys", &[known, words].concat(), "").trim().to_owned()
+        };
+        let fill = "for i = 1, 500 do redis.call('SET', 'k' .. i, 'v' .. i) end redis.call('RPUSH', 'list', 'a', 'b')";
+        ask(&["EVAL", fill, "0"]);
+        let at = Site {
+            directory: scene.project(),
+            compose: Some(project.compose.clone()),
+            stops: false,
+        };
+        let resource = build("redis", &[("service", "keys"), ("password_env", "CACHE_PASSWORD")], &at);
+        assert_eq!(refusals(resource.as_ref(), &scene), Vec::<String>::new(), "{kind}");
+        let slot = Slot::new(&scene.backup(), resource.name());
+        let artifact = resource.capture(&slot, &scene.cx).unwrap();
+        resource.rehearse(&artifact, &slot, &scene.cx).unwrap();
+        ask(&["FLUSHALL"]);
+        ask(&["SET", "bad", "1"]);
+        let prepared = resource
+            .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
+            .unwrap();
+        project.call(&["stop", "keys"]);
+        resource.restore(&prepared, &artifact, &slot, &scene.cx).unwrap();
+        project.call(&["up", "--detach", "--wait", "keys"]);
+        assert_eq!(ask(&["DBSIZE"]), "501", "{kind}");
+        assert_eq!(ask(&["GET", "k77"]), "v77", "{kind}");
+        assert_eq!(resource.check(&artifact, &scene.cx).unwrap(), Live::Matches, "{kind}");
     }
 }
