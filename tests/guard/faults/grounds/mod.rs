@@ -225,7 +225,8 @@ fn batch(ground: &mut Mounted, form: &str, cases: &[Case], way: Way) -> Vec<Vec<
         trees::release(&live.join(name), &case.changes);
     }
     let changed = before.differences(&live, &names);
-    let failed = way.is_undone.then(|| State::keep(&live, &names, root.join("failed")));
+    let is_undone = way.is_undone && !ground.has_layers();
+    let failed = is_undone.then(|| State::keep(&live, &names, root.join("failed")));
     for volume in &mut volumes {
         let apart = &changed[&volume.name];
         volume.restore(apart, &cx);

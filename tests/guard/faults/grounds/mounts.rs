@@ -63,6 +63,12 @@ impl Mounted {
         Ok(mounted)
     }
 
+    /// Whether a file of a lower layer that is moved is parted from its other names, and its holes are filled: the kernel copies
+    /// it up, so that what was put aside cannot come back as it was.
+    pub fn has_layers(&self) -> bool {
+        self.kind == Kind::Overlay
+    }
+
     fn own(&self) -> PathBuf {
         self.root.path().join("own")
     }

@@ -67,7 +67,11 @@ fn fault_a6_a_swap_cut_between_two_moves_is_finished_by_a_repeat() {
         let cut = resource
             .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
             .unwrap();
-        assert_eq!(cut.details, prepared.details, "a new look at it finds the same place");
+        // What it means for files is counted anew, and some of them are back.
+        assert_eq!(
+            cut.details["home"], prepared.details["home"],
+            "a new look at it finds the same place"
+        );
         let again = resource.restore(&prepared, &artifact, &slot, &scene.cx).unwrap();
         assert_eq!(subject.observe(), original, "cut after {cuts} moves, then repeated");
         assert_eq!(resource.check(&artifact, &scene.cx).unwrap(), Live::Matches);
