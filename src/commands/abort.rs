@@ -10,6 +10,7 @@ use super::rollback::now;
 use super::session::{self, state_of};
 use super::setup::{Desk, width_of_stdout};
 use super::workbench::Bench;
+use crate::engine::crew::has_gone_in;
 use crate::engine::history::{History, Progress};
 use crate::engine::ledger::Ledger;
 use crate::journal::{Journal, Run, State};
@@ -19,7 +20,9 @@ use crate::model::exit::ExitCode;
 use crate::model::fact::{Ending, Fact, Yield};
 use crate::model::name::{ResourceName, RunKind};
 use crate::model::plan::{Action, Step};
+use crate::model::text::chain;
 use crate::report::tables::Table;
+use crate::services::{release_starters, release_updaters};
 use crate::system::disk;
 
 /// What a person said who ended a run, and how things were.
@@ -82,6 +85,8 @@ pub(super) fn abort(asked: &Abort, bench: Bench, desk: &Desk) -> Outcome {
     }
     let question = format!("End {} here, with everything as it is?", run.id);
     confirm(&question, "abort", &bench, desk)?;
+    let_in(&run, &history, &bench)?;
+    let_go(&run, &history, &bench);
     write_account(&run, asked, &standings, &bench)?;
     let cx = bench.context_of(&run, &history.plan().backup);
     let herald = Herald::new(&run, &cx, &records, &bench, desk)?;
@@ -92,6 +97,7 @@ pub(super) fn abort(asked: &Abort, bench: Bench, desk: &Desk) -> Outcome {
     };
     let closed = Fact::Closed {
         ending: Ending::Abandoned,
+        now: None,
     };
     for fact in [reopened, closed] {
         ledger.append(&fact).map_err(|error| refused(&error))?;
@@ -103,6 +109,42 @@ pub(super) fn abort(asked: &Abort, bench: Bench, desk: &Desk) -> Outcome {
     }
     herald.settle();
     Ok(ExitCode::ABANDONED)
+}
+
+/// Lets clients into data that the run has shut: nobody else would.
+fn let_in(run: &Run, history: &History, bench: &Bench) -> Result<(), Refusal> {
+    let cx = bench.context_of(run, &history.plan().backup);
+    for owned in bench.resources()? {
+        let name = owned.resource.name();
+        if !has_gone_in(name, history) {
+            continue;
+        }
+        match owned.resource.let_in(&cx) {
+            Ok(true) => cx.note(Level::Info, format!("{name}: clients are let in again")),
+            Ok(false) => {}
+            Err(error) => {
+                let why = chain(&error);
+                cx.note(Level::Warn, format!("{name}: clients may still be kept out: {why}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Lets go of what the way back holds and the next start would have let go.
+fn let_go(run: &Run, history: &History, bench: &Bench) {
+    let cx = bench.context_of(run, &history.plan().backup);
+    let services = bench.services();
+    let further = services.further.iter().map(|further| Some(further.name.as_str()));
+    for name in std::iter::once(None).chain(further) {
+        let (of_project, there) = services.of_project(name, &cx);
+        if let Err(error) = of_project.release_restarts(name, &there) {
+            cx.note(Level::Warn, chain(&error));
+        }
+    }
+    for sentence in release_starters(&cx).into_iter().chain(release_updaters(&cx)) {
+        cx.note(Level::Info, sentence);
+    }
 }
 
 fn standings(history: &History, bench: &Bench) -> Result<Vec<Standing>, Refusal> {

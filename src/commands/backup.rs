@@ -22,6 +22,7 @@ use crate::model::name::RunKind;
 pub(super) fn backup(asked: &Backup, bench: &Bench, desk: &Desk) -> Outcome {
     let _lock = session::begin(bench, "guard backup")?;
     session::refuse_unfinished(bench, desk)?;
+    bench.sound()?;
     let resources = chosen(bench.resources()?, &asked.selection)?;
     if resources.is_empty() {
         return Err(

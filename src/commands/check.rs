@@ -22,6 +22,7 @@ use crate::watch;
 /// # Errors
 /// Something is in the way.
 pub(super) fn check(_: &Check, bench: &Bench, desk: &Desk) -> Outcome {
+    bench.sound()?;
     let resources = bench.resources()?;
     let mut report = look(bench, &resources, None, true);
     if resources.is_empty() {
@@ -157,10 +158,6 @@ pub(super) fn refuse_obstacles(
     resources: &[Owned],
     command: Option<&[String]>,
 ) -> Result<(), Refusal> {
-    // Their tables are read only now; what is wrong with them has to be told before anything is made.
-    bench.probes()?;
-    bench.targets()?;
-    bench.rules()?;
     let report = look(bench, resources, command, false);
     for (about, fact) in &report.facts {
         bench.cx.note(Level::Detail, format!("{about}: {fact}"));

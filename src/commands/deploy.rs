@@ -30,6 +30,7 @@ pub(super) fn deploy(asked: &Deploy, bench: &Bench, desk: &Desk) -> Outcome {
     freeze::refuse_frozen(&bench.state)?;
     let _lock = session::begin(bench, "guard deploy")?;
     session::refuse_unfinished(bench, desk)?;
+    bench.sound()?;
     let resources = chosen(bench.resources()?, &asked.selection)?;
     if resources.is_empty() {
         let refusal = Refusal::new(

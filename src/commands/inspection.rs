@@ -6,6 +6,7 @@ use super::sealing;
 use super::workbench::{Bench, Owned};
 use crate::model::text;
 use crate::resources::{Obstacle, Survey};
+use crate::services::{starters, updaters};
 use crate::store::{Listed, Scope};
 use crate::system::context::Context;
 use crate::system::disk;
@@ -125,6 +126,7 @@ pub(super) fn look(bench: &Bench, resources: &[Owned], command: Option<&[String]
     });
     overlaps(bench, resources, &mut report);
     space(bench, &mut report);
+    starts_by_itself(bench, &mut report);
     if let Some(words) = command {
         deploy_command(words, bench, &mut report);
     }
@@ -330,12 +332,54 @@ fn space(bench: &Bench, report: &mut Report) {
     }
     if report.side_bytes > 0 {
         let seconds = std::time::Duration::from_secs(report.side_bytes / RESTORE_RATE + 1);
+        let about = text::duration(seconds);
         report.fact(
             "restore",
+            format!("data: about {about}, most of it before anything stops"),
+        );
+        if let Some(limit) = bench.settings.policy.rollback_timeout.filter(|limit| *limit < seconds) {
+            let limit = text::duration(limit);
+            report.warn(
+                "restore",
+                format!("putting all data back takes about {about}, and `policy.rollback_timeout` ends a way back after {limit}"),
+                "raise policy.rollback_timeout, or remove it",
+            );
+        }
+    }
+    if let Some(limit) = bench.settings.policy.rollback_timeout {
+        report.fact(
+            "way back",
             format!(
-                "data: about {}, most of it before anything stops",
-                text::duration(seconds)
+                "{} at most: then the step under way is stopped, nothing more is put back, what ran is started, and the run ends \
+                 with 30 (36 where nothing was put back); `guard resume` goes on",
+                text::duration(limit)
             ),
+        );
+    }
+}
+
+/// What could start a failed release again during a way back: it is held then, and named before.
+fn starts_by_itself(bench: &Bench, report: &mut Report) {
+    let mut found = starters(&bench.settings.directory, &bench.cx);
+    if bench.compose.is_some() {
+        found.extend(updaters(&bench.cx).into_iter().map(|name| (name, true)));
+    }
+    let named = |can_hold: bool| {
+        let of_kind = found.iter().filter(|(_, is)| *is == can_hold);
+        of_kind
+            .map(|(phrase, _)| phrase.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let (held, free) = (named(true), named(false));
+    if !held.is_empty() {
+        report.fact("by itself", format!("held while a way back lasts: {held}"));
+    }
+    if !free.is_empty() {
+        report.warn(
+            "by itself",
+            format!("may start a failed release again during a way back, and cannot be held by this user: {free}"),
+            "run guard as root, or stop it by `services.stop` and start it by `services.start`",
         );
     }
 }

@@ -14,7 +14,7 @@ use super::standby::{self, Attended};
 use super::vouched;
 use super::workbench::{Bench, Owned};
 use crate::engine::crew::SealInput;
-use crate::engine::drive::{Arrival, drive};
+use crate::engine::drive::{Acts, Arrival, drive};
 use crate::engine::ledger::{Ledger, LedgerError};
 use crate::journal::{Journal, JournalError, Run};
 use crate::model::artifact::Displaced;
@@ -24,6 +24,7 @@ use crate::model::fact::{Ending, Fact};
 use crate::model::foreign::Material;
 use crate::model::health::Reading;
 use crate::model::name::ResourceName;
+use crate::model::now::Now;
 use crate::model::plan::Plan;
 use crate::report::bug;
 use crate::report::ci;
@@ -154,7 +155,11 @@ fn drive_to_end(
             .note(Level::Warn, format!("the report of this run is not complete: {error}"));
     }
     if arrival.is_ok_and(|arrival| arrival == Arrival::Paused) {
-        let refusal = Refusal::new(ExitCode::CUT_OFF, "stopped between two steps, as was asked twice");
+        let mut refusal = Refusal::new(ExitCode::CUT_OFF, "stopped between two steps, as was asked twice");
+        let now = crew.look_around(ledger.history());
+        for sentence in now.iter().flat_map(Now::sentences) {
+            refusal = refusal.because(sentence);
+        }
         return Err(refusal.next("to go on", format!("{} resume", desk.style.program)));
     }
     Ok(exit)

@@ -33,6 +33,9 @@ pub(super) struct Kept {
     /// Whether it has rows that can be salvaged.
     #[serde(skip)]
     pub holds_rows: bool,
+    /// Whether it has files that can be salvaged.
+    #[serde(skip)]
+    pub holds_files: bool,
 }
 
 impl Kept {
@@ -89,6 +92,7 @@ pub(super) fn of(run: &Run, history: &History, resources: &[Owned], bench: &Benc
             backup: history.plan().backup.clone(),
             rows: displaced.holds_rows(),
             ends: retention::ends(run),
+            holds_files: displaced.files().is_some(),
             holds_rows: owner.is_some_and(|owned| owned.resource.holds_rows(displaced)),
         }
     });

@@ -165,7 +165,7 @@ impl Inner {
                     cause.into_iter().collect(),
                 );
             }
-            Fact::Closed { ending } => {
+            Fact::Closed { ending, .. } => {
                 if let Some((occasion, severity)) = weight(*ending, plan.kind) {
                     let closing = Closing::of(&course, *ending, &self.program);
                     let account = closing.account(&course, *ending);

@@ -67,7 +67,11 @@ impl Refusal {
             count => format!("the settings are wrong in {count} places"),
         };
         let mut refusal = Self::new(ExitCode::USAGE, headline);
-        refusal.account.why = problems.iter().map(Problem::to_string).collect();
+        let told = problems.iter().map(|problem| match &problem.excerpt {
+            Some(excerpt) => format!("{problem}\n{excerpt}"),
+            None => problem.to_string(),
+        });
+        refusal.account.why = told.collect();
         refusal.next("when they are corrected", "guard check")
     }
 

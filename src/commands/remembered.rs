@@ -1,5 +1,6 @@
 //! A release that failed is remembered: deployed again while nothing has changed, it would fail again.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -91,9 +92,9 @@ pub(super) fn refuse_failed(asked: &Deploy, resources: &[Owned], bench: &Bench, 
         if now.as_ref() != Some(&known_then) {
             continue;
         }
-        if brings_its_own(run, resources, bench) {
+        if brings_its_own(run, &history, resources, bench) {
             let note = format!(
-                "the same command was turned back by {}; what it fetches may be another release by now",
+                "the same command was turned back by {}; what it fetches or makes may be another release by now",
                 run.id
             );
             bench.cx.note(Level::Warn, note);
@@ -254,8 +255,8 @@ fn images_digest(bench: &Bench) -> Option<String> {
     Some(sha256_hex(lines.join("\n").as_bytes()))
 }
 
-/// Whether the command of a run brought its own code or images from elsewhere, so that it may bring others by now.
-fn brings_its_own(run: &Run, resources: &[Owned], bench: &Bench) -> bool {
+/// Whether the command of a run brought its own code or images from elsewhere, or made them, so that it may bring others by now.
+fn brings_its_own(run: &Run, history: &History, resources: &[Owned], bench: &Bench) -> bool {
     let read = disk::read_optional(&run.directory.join(RELEASED)).ok().flatten();
     let Some(released) = read.and_then(|bytes| serde_json::from_slice::<Released>(&bytes).ok()) else {
         return false;
@@ -267,13 +268,28 @@ fn brings_its_own(run: &Run, resources: &[Owned], bench: &Bench) -> bool {
             return false;
         }
         match owned.kind.key {
-            "git" => has_remote(bench),
+            "git" => has_remote(bench) || is_made_by_command(after, history, bench),
             "images" => after
                 .into_iter()
                 .flatten()
                 .any(|(_, image)| comes_from_a_registry(image, bench)),
             _ => false,
         }
+    })
+}
+
+/// Whether the commit that a command left live is younger than its run: what a command commits is not known before it runs.
+fn is_made_by_command(after: Option<&BTreeMap<String, String>>, history: &History, bench: &Bench) -> bool {
+    let mut commits = after
+        .into_iter()
+        .flatten()
+        .filter_map(|(_, release)| release.strip_prefix("commit "));
+    commits.any(|commit| {
+        let call = Call::new("git").args(["show", "--no-patch", "--format=%ct", commit]);
+        let told = bench.cx.output(&call.directory(&bench.settings.directory));
+        // One that is not there any more was nowhere but in that run.
+        let made = told.map(|output| output.text().trim().parse::<i64>().unwrap_or(i64::MAX));
+        made.unwrap_or(i64::MAX) >= history.opened().timestamp()
     })
 }
 

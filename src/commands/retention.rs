@@ -226,6 +226,8 @@ pub(super) fn forget_old(at_once: bool, bench: &Bench) {
 fn announcement(kept: &Kept, end: DateTime<Utc>) -> String {
     let rows = if kept.holds_rows {
         format!("; `guard salvage {}` takes rows out of it before", kept.run)
+    } else if kept.holds_files {
+        format!("; `guard salvage {}` gives files of it back before", kept.run)
     } else {
         String::new()
     };

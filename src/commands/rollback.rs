@@ -16,7 +16,7 @@ use super::refusal::{Outcome, Refusal};
 use super::request::{Decide, Rollback, Selection};
 use super::sealing;
 use super::session;
-use super::setup::Desk;
+use super::setup::{Desk, width_of_stdout};
 use super::workbench::{Bench, Owned, compose_of, places};
 use crate::config::{Document, Settings};
 use crate::engine::crew::SETTINGS;
@@ -29,6 +29,7 @@ use crate::model::fact::Ending;
 use crate::model::name::{ResourceName, RunKind};
 use crate::model::plan::{Plan, StageName};
 use crate::model::setting::{Source, nearest};
+use crate::model::text;
 use crate::report::tables::Table;
 use crate::store::{Backup, Listed};
 use crate::system::disk;
@@ -43,7 +44,7 @@ pub(super) fn rollback(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome 
     }
     let _lock = session::begin(bench, "guard rollback")?;
     session::refuse_open(bench, desk)?;
-    bench.probes()?;
+    bench.sound()?;
     let mut named = asked.backup_timestamp.clone();
     if let Some(foreign) = adopting::foreign(named.as_deref(), bench)? {
         let resources = asked_for(bench.resources()?, asked, desk)?;
@@ -343,21 +344,27 @@ fn outlook(backup: &Backup, resources: &[Owned], bench: &Bench) -> String {
             continue;
         };
         table = table.row([name.to_string(), now(owned, artifact, bench), artifact.summary.clone()]);
-        prices.extend(
-            owned
-                .resource
-                .outlook(artifact, bench.settings.policy.data_restore, &bench.cx)
-                .unwrap_or_else(|error| vec![format!("its price cannot be told: {error}")])
-                .into_iter()
-                .map(|price| format!("  {name}: {price}")),
-        );
+        let policy = bench.settings.policy.data_restore;
+        let told = match sealing::slot(backup, name, bench) {
+            Ok(slot) => {
+                let told = owned.resource.outlook(artifact, &slot, policy, &bench.cx);
+                told.map_err(|error| text::chain(&error))
+            }
+            Err(refusal) => Err(refusal.account.failed.clone()),
+        };
+        let told = told.unwrap_or_else(|why| vec![format!("its price cannot be told: {why}")]);
+        prices.extend(told.into_iter().map(|price| format!("  {name}: {price}")));
     }
     let price = if prices.is_empty() {
         String::new()
     } else {
         format!("The price:\n{}\n", prices.join("\n"))
     };
-    format!("Rollback to {}\n{}{price}", backup.timestamp(), table.render(None))
+    format!(
+        "Rollback to {}\n{}{price}",
+        backup.timestamp(),
+        table.render(width_of_stdout())
+    )
 }
 
 /// How a resource is now, beside its copy, in words.

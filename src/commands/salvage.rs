@@ -1,4 +1,4 @@
-//! `guard salvage`: rows out of a database that a rollback put aside, into files or into the live one.
+//! `guard salvage`: out of what a rollback put aside, rows into files or into the live database, and files to where they were.
 
 use super::prompt::confirm;
 use super::refusal::{Outcome, Refusal};
@@ -23,7 +23,11 @@ pub(super) fn salvage(asked: &Salvage, bench: &Bench, desk: &Desk) -> Outcome {
     session::refuse_open(bench, desk)?;
     let (run, displaced) = chosen(asked, bench, desk)?;
     let resources = bench.resources()?;
-    let pairs: Vec<(&Owned, &Displaced)> = displaced
+    let is_asked = |owned: &Owned| {
+        let named = asked.resource.as_ref();
+        named.is_none_or(|name| owned.resource.name().as_str() == name)
+    };
+    let all: Vec<(&Owned, &Displaced)> = displaced
         .iter()
         .filter_map(|displaced| {
             let owned = resources
@@ -31,20 +35,36 @@ pub(super) fn salvage(asked: &Salvage, bench: &Bench, desk: &Desk) -> Outcome {
                 .find(|owned| owned.resource.name() == &displaced.resource)?;
             Some((owned, displaced))
         })
-        .filter(|(owned, displaced)| owned.resource.holds_rows(displaced))
-        .filter(|(owned, _)| {
-            asked
-                .resource
-                .as_ref()
-                .is_none_or(|name| owned.resource.name().as_str() == name)
-        })
+        .filter(|(owned, _)| is_asked(owned))
         .collect();
-    if pairs.is_empty() {
+    let (mut pairs, mut files) = (Vec::new(), Vec::new());
+    for (owned, displaced) in all {
+        // Who asks for tables means databases, and who asks for files means the others.
+        if owned.resource.holds_rows(displaced) && (asked.files.is_empty() || !asked.tables.is_empty()) {
+            pairs.push((owned, displaced));
+        } else if displaced.files().is_some() && (asked.tables.is_empty() || !asked.files.is_empty()) {
+            files.push((owned, displaced));
+        }
+    }
+    if pairs.is_empty() && files.is_empty() {
         let refusal = Refusal::new(
             ExitCode::NO_BACKUP,
-            format!("run {} put no database aside whose rows could be salvaged", run.id),
+            format!("run {} put no rows and no files aside that could be salvaged", run.id),
         );
         return Err(refusal.next("to see what happened", format!("{} history", desk.style.program)));
+    }
+    if !asked.files.is_empty() && !files.is_empty() {
+        let names: Vec<&str> = files.iter().map(|(owned, _)| owned.resource.name().as_str()).collect();
+        confirm(
+            &format!(
+                "Give files that match {} back to {}?",
+                asked.files.join(", "),
+                names.join(", ")
+            ),
+            &format!("salvage {} --files '{}'", run.id, asked.files.join(",")),
+            bench,
+            desk,
+        )?;
     }
     if !asked.tables.is_empty() {
         let names: Vec<String> = pairs
@@ -61,6 +81,16 @@ pub(super) fn salvage(asked: &Salvage, bench: &Bench, desk: &Desk) -> Outcome {
             bench,
             desk,
         )?;
+    }
+    for (owned, displaced) in files {
+        let name = owned.resource.name();
+        let command = format!("{} salvage {} --files '**'", desk.style.program, run.id);
+        let done = owned
+            .resource
+            .salvage_files(displaced, &asked.files, &command, &bench.cx);
+        for sentence in done.map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))? {
+            bench.cx.note(Level::Info, format!("{name}: {sentence}"));
+        }
     }
     let into = asked
         .into

@@ -200,6 +200,7 @@ pub(super) fn close_harmless(run: &Run, bench: &Bench) -> Result<(), Refusal> {
     facts.extend(turned.is_none().then_some(Fact::Turned { why, then: None }));
     facts.push(Fact::Closed {
         ending: Ending::Untouched(why),
+        now: None,
     });
     for fact in &facts {
         ledger.append(fact).map_err(|error| refused(&error))?;

@@ -9,14 +9,15 @@ use serde_json::{Value, json};
 use super::flags;
 use super::refusal::Refusal;
 use super::request::{Color, Everywhere, OutputForm, Request};
-use super::workbench::Bench;
-use crate::config::{Request as Wish, Settings, locate};
+use super::workbench::{self, Bench};
+use crate::config::{Request as Wish, Settings, locate, told};
 use crate::model::event::{Level, Voice};
 use crate::model::exit::ExitCode;
 use crate::model::secret::Redaction;
 use crate::probes;
 use crate::report::printer::{Reporter, Streams, size_of_stderr};
 use crate::report::style::{Color as Colour, Flags, Output, Style, Terminal, Volume};
+use crate::report::tables::WIDTH_OF_PIPES;
 use crate::resources;
 use crate::system::clock::{Clock, MachineClock};
 use crate::system::context::Context;
@@ -197,7 +198,12 @@ impl Desk {
     pub(super) fn bench(&self, request: &Request, everywhere: &Everywhere) -> Result<Bench, Refusal> {
         let wish = self.wish(request, everywhere)?;
         let location = locate(&wish).map_err(|problems| Refusal::of_problems(&problems))?;
-        let settings = Settings::load(&wish, &self.context(&location.directory)).map_err(|problems| {
+        let cx = self.context(&location.directory);
+        let settings = Settings::load(&wish, &cx).map_err(|mut problems| {
+            if let Some(settings) = Settings::in_part(&wish) {
+                problems.extend(workbench::further_problems(&settings, &cx));
+                problems = told(&settings.source, problems);
+            }
             let refusal = Refusal::of_problems(&problems);
             // Only where there is no file: `guard init` never writes over one.
             if disk::exists(&location.file).unwrap_or(true) {
@@ -312,9 +318,9 @@ fn flags_of(everywhere: &Everywhere) -> Flags {
     }
 }
 
-/// The columns of the terminal that standard output is; `None` where it is none.
+/// The columns that a table on standard output may take: those of the terminal, or what a pipe is given.
 #[must_use]
 pub(super) fn width_of_stdout() -> Option<usize> {
     let columns = std::io::stdout().is_terminal().then(size_of_stderr).flatten();
-    columns.map(|(columns, _)| usize::from(columns))
+    Some(columns.map_or(WIDTH_OF_PIPES, |(columns, _)| usize::from(columns)))
 }

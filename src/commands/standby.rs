@@ -17,6 +17,7 @@ use crate::journal::Run;
 use crate::model::event::Level;
 use crate::model::fact::{Failure, Yield};
 use crate::model::name::RunKind;
+use crate::model::now::Now;
 use crate::model::plan::{Action, Step};
 use crate::system::detached;
 use crate::system::disk;
@@ -86,6 +87,10 @@ impl Acts for Attended<'_> {
         let console = self.console.as_ref().filter(|_| on_the_way_ahead);
         let _keys = console.and_then(|console| console.listen(&step.action));
         self.crew.act(step, history)
+    }
+
+    fn look_around(&self, history: &History) -> Option<Now> {
+        self.crew.look_around(history)
     }
 
     fn expect(&self, steps: &[Step], history: &History) {

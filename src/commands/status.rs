@@ -15,7 +15,8 @@ use super::resume;
 use super::session;
 use super::setup::{Desk, width_of_stdout};
 use super::standby;
-use super::workbench::Bench;
+use super::workbench::{Bench, Owned};
+use crate::engine::crew::has_gone_in;
 use crate::engine::history::History;
 use crate::journal::{Run, State};
 use crate::model::exit::ExitCode;
@@ -25,6 +26,7 @@ use crate::report::closing::Closing;
 use crate::report::course::Course;
 use crate::report::result::{finisher, word};
 use crate::report::tables::Table;
+use crate::services::held_starters;
 use crate::store::candidates;
 use crate::system::lock::Lock;
 
@@ -57,7 +59,15 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
     let good = candidates(&listed, &bench.own_scope(), &[]).first().copied();
     let good = good.filter(|backup| backup.is_known_good());
     let missing = bench.store.missing_newest().ok().flatten();
-    let kept = kept::all(&runs, &bench.resources()?, bench);
+    let resources = bench.resources()?;
+    let kept = kept::all(&runs, &resources, bench);
+    let shut = open
+        .filter(|_| holder.is_none())
+        .map(|run| shut(run, &resources, bench));
+    let shut = shut.unwrap_or_default();
+    let held = open.filter(|run| holder.is_none() && matches!(run.state(), Ok(State::Open)));
+    let held = held.and_then(|run| Some(held_starters(&bench.context_of(run, &history_of(run)?.plan().backup))));
+    let held = held.unwrap_or_default();
     if desk.style.json {
         return Ok(desk.answer(json!({
             "project": bench.settings.project,
@@ -74,6 +84,8 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
             "last_finished_by": newest.and_then(history_of).filter(History::was_reopened).map(|history| finisher(history.actor())),
             "known_good": good.map(|backup| backup.timestamp().to_string()),
             "missing_backup": missing,
+            "shut": shut,
+            "held": held,
             "kept": kept,
             "runs": runs.len(),
         })));
@@ -103,6 +115,19 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
             run.id, desk.style.program
         ));
     }
+    lines.extend(shut.iter().map(|name| {
+        format!(
+            "shut         {name} lets no client in, since the way back stopped half-way: `{} resume` goes on and opens it",
+            desk.style.program
+        )
+    }));
+    lines.extend((!held.is_empty()).then(|| {
+        format!(
+            "held         {}, since the way back stopped half-way: `{} resume` goes on and lets it go",
+            held.join(", "),
+            desk.style.program
+        )
+    }));
     lines.extend(newest.map(|run| {
         format!(
             "last run     {}: {}",
@@ -134,6 +159,18 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
     }
     desk.reporter.data(lines.join("\n") + "\n");
     Ok(ExitCode::DONE)
+}
+
+/// What a run that was cut off has left shut for clients.
+fn shut(run: &Run, resources: &[Owned], bench: &Bench) -> Vec<String> {
+    let Some(history) = history_of(run) else {
+        return Vec::new();
+    };
+    let cx = bench.context_of(run, &history.plan().backup);
+    let mine = resources.iter().map(|owned| &owned.resource);
+    mine.filter(|resource| has_gone_in(resource.name(), &history) && resource.is_shut(&cx).unwrap_or(false))
+        .map(|resource| resource.name().to_string())
+        .collect()
 }
 
 fn history_of(run: &Run) -> Option<History> {

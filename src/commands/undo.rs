@@ -26,7 +26,7 @@ use crate::report::tables::Table;
 pub(super) fn undo(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome {
     let _lock = session::begin(bench, "guard rollback --undo")?;
     session::refuse_open(bench, desk)?;
-    bench.probes()?;
+    bench.sound()?;
     let (before, displaced) = displaced_before(None, bench)?;
     let names: Vec<_> = displaced.iter().map(|displaced| displaced.resource.clone()).collect();
     let all = bench.resources()?;

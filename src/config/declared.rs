@@ -134,6 +134,7 @@ fn read_some<N: std::str::FromStr<Err = BadName>>(
                 place: source.place(at),
                 message,
                 hint: hint.or(Some(known.clone())),
+                excerpt: None,
             });
         };
         let kind = match entries.remove("kind") {

@@ -199,6 +199,7 @@ pub(super) fn unused(environment: &Environment) -> Vec<Problem> {
         place: (*name).to_owned(),
         message: "guard does not read this variable of older scripts".to_owned(),
         hint: Some(format!("instead: {instead}")),
+        excerpt: None,
     })
     .collect()
 }
@@ -234,6 +235,7 @@ pub(super) fn strangers(environment: &Environment) -> (Vec<Problem>, Vec<Problem
             place: name.to_owned(),
             message: "guard knows no variable of this name".to_owned(),
             hint: slip.map(|(_, known)| format!("did you mean `{known}`?")),
+            excerpt: None,
         };
         if slip.is_some() {
             problems.push(problem);

@@ -117,6 +117,7 @@ impl<'a> Expansion<'a> {
             place: self.source.place(at),
             message,
             hint: Some(hint.to_owned()),
+            excerpt: None,
         });
     }
 }

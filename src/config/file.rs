@@ -40,6 +40,7 @@ fn problem(place: impl Into<String>, message: impl Into<String>, hint: Option<&s
         place: place.into(),
         message: message.into(),
         hint: hint.map(str::to_owned),
+        excerpt: None,
     }
 }
 
@@ -197,6 +198,7 @@ fn overlay(top: &mut Table, chosen: Option<(&str, &str)>, source: &Source, probl
                         format!("there are: {}", names.join(", "))
                     })
                 }),
+                excerpt: None,
             }),
         }
     }

@@ -172,6 +172,7 @@ impl<'r> Layers<'r> {
             place: origin.to_string(),
             message: wrong.message,
             hint: wrong.hint,
+            excerpt: None,
         });
     }
 
@@ -208,6 +209,7 @@ pub(super) fn given(request: &Request, name: &Name) -> Result<Option<Given>, Pro
                 place: variable.to_owned(),
                 message: "is not UTF-8".to_owned(),
                 hint: None,
+                excerpt: None,
             });
         }
     }

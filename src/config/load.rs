@@ -31,6 +31,7 @@ impl Settings {
                 place: location.shown.clone(),
                 message,
                 hint: Some("`guard init` writes one".to_owned()),
+                excerpt: None,
             }])
         };
         if discovery.compose_files.is_empty() {
@@ -61,6 +62,7 @@ impl Settings {
                 place: DISCOVERED.to_owned(),
                 message: note,
                 hint: None,
+                excerpt: None,
             }));
         Ok(settings)
     }

@@ -28,6 +28,7 @@ pub(super) fn refuse_stranger(request: &Request, location: &Location) -> Result<
                 place: name.to_owned(),
                 message: format!("{number:?} is no user's number"),
                 hint: Some("as in `GUARD_TRUSTED_UIDS=1000`".to_owned()),
+                excerpt: None,
             })?);
         }
     }
@@ -43,6 +44,7 @@ pub(super) fn refuse_stranger(request: &Request, location: &Location) -> Result<
                     "run guard as that user or with sudo from their session, or `chown root {shown}`; `{TRUSTED}={owner}` says \
                      that root may trust them"
                 )),
+                excerpt: None,
             });
         }
     }

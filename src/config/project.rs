@@ -25,6 +25,7 @@ impl<'e> ComposeVariables<'e> {
             place: ".env".to_owned(),
             message: format!("{error}: {}", error.source),
             hint: None,
+            excerpt: None,
         })?;
         let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
         let dotenv = text
@@ -60,6 +61,15 @@ impl<'e> ComposeVariables<'e> {
             environment: None,
             dotenv: read.dotenv,
         }
+    }
+
+    /// The names of all variables that are set, sorted.
+    pub(super) fn names(&self) -> std::collections::BTreeSet<String> {
+        let environment = self.environment.into_iter().flat_map(Environment::texts);
+        let all = environment
+            .map(|(name, _)| name)
+            .chain(self.dotenv.keys().map(String::as_str));
+        all.map(str::to_owned).collect()
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&str> {
@@ -228,6 +238,7 @@ pub(super) fn state_dir(
         place: "HOME".to_owned(),
         message: "neither HOME nor XDG_STATE_HOME is set, so there is no place for guard's state".to_owned(),
         hint: Some("set GUARD_STATE_DIR, or `state_dir` in the file".to_owned()),
+        excerpt: None,
     });
     PathBuf::new()
 }

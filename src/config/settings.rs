@@ -10,6 +10,7 @@ use super::copying::{self, CopySettings};
 use super::declared::{self, Declared};
 use super::encryption::{self, EncryptionSettings};
 use super::env;
+use super::excerpt;
 use super::file::{self, Document, Tree};
 use super::judging;
 use super::layer::{Effective, Layers, Request};
@@ -120,6 +121,7 @@ impl Settings {
                 place: location.shown,
                 message: "there is no such file".to_owned(),
                 hint: Some("`guard init` writes one".to_owned()),
+                excerpt: None,
             }]),
             None => Ok(None),
         }
@@ -130,43 +132,57 @@ impl Settings {
     /// # Errors
     /// All problems at once.
     pub fn of_document(request: &Request, directory: &Path, document: &Document) -> Result<Self, Vec<Problem>> {
-        let source = Arc::new(document.source.clone());
-        let mut layers = Layers::new(request, &source);
-        let environment = layers.given("environment").and_then(|given| {
-            let name = given.texts.last()?.clone();
-            Some((name, given.origin))
-        });
-        let place = environment.as_ref().map(|(_, origin)| origin.to_string());
-        let chosen = environment
-            .as_ref()
-            .map(|(name, _)| name.as_str())
-            .zip(place.as_deref());
-        let mut tree = match file::understand(document, chosen, &request.environment) {
-            Ok(tree) => tree,
-            Err(mut problems) => {
-                problems.append(&mut layers.problems);
-                return Err(problems);
-            }
-        };
-        if let Some((name, origin)) = &environment {
-            layers.remember("environment", name.clone(), origin.clone());
-        }
-        let mut problems = std::mem::take(&mut tree.problems);
-        let settings = read(
-            tree,
-            &mut layers,
-            &mut problems,
-            directory,
-            &source,
-            environment.map(|(name, _)| name),
-        );
-        problems.append(&mut layers.problems);
-        if problems.is_empty() {
-            Ok(settings)
-        } else {
-            Err(in_order(problems))
+        match of_text(request, directory, document) {
+            (Some(settings), problems) if problems.is_empty() => Ok(settings),
+            (_, problems) => Err(told(&document.source, problems)),
         }
     }
+
+    /// What can be understood of a file that is wrong, to find what else is wrong with it; nothing may be done by it. `None`:
+    /// there is no file, or its syntax is wrong.
+    #[must_use]
+    pub fn in_part(request: &Request) -> Option<Self> {
+        let location = locate(request).ok()?;
+        let document = file::read(&location.file, &location.shown).ok()??;
+        of_text(request, &location.directory, &document).0
+    }
+}
+
+/// The settings that a text stands for, as far as it can be understood, and all that is wrong with it.
+fn of_text(request: &Request, directory: &Path, document: &Document) -> (Option<Settings>, Vec<Problem>) {
+    let source = Arc::new(document.source.clone());
+    let mut layers = Layers::new(request, &source);
+    let environment = layers.given("environment").and_then(|given| {
+        let name = given.texts.last()?.clone();
+        Some((name, given.origin))
+    });
+    let place = environment.as_ref().map(|(_, origin)| origin.to_string());
+    let chosen = environment
+        .as_ref()
+        .map(|(name, _)| name.as_str())
+        .zip(place.as_deref());
+    let mut tree = match file::understand(document, chosen, &request.environment) {
+        Ok(tree) => tree,
+        Err(mut problems) => {
+            problems.append(&mut layers.problems);
+            return (None, problems);
+        }
+    };
+    if let Some((name, origin)) = &environment {
+        layers.remember("environment", name.clone(), origin.clone());
+    }
+    let mut problems = std::mem::take(&mut tree.problems);
+    let name = environment.map(|(name, _)| name);
+    let settings = read(tree, &mut layers, &mut problems, directory, &source, name);
+    problems.append(&mut layers.problems);
+    (Some(settings), problems)
+}
+
+/// Problems as they are told: by place, those of the text by line, each once, with what stands there.
+#[must_use]
+pub fn told(source: &Source, mut problems: Vec<Problem>) -> Vec<Problem> {
+    excerpt::add(source, &mut problems);
+    in_order(problems)
 }
 
 /// The problems by place, those of the file by line, each once.
@@ -294,5 +310,6 @@ fn nobody_looks(source: &Source) -> Problem {
         place: source.name.clone(),
         message: "nothing would look at the release: there is no probe, no health URL and no verify command".to_owned(),
         hint: Some("add [probes.NAME] or --health-url, or say `verify = \"none\"`".to_owned()),
+        excerpt: None,
     }
 }

@@ -23,6 +23,7 @@ pub(super) fn parse(source: &Source) -> Result<Item, Vec<Problem>> {
             place: source.place(&error.span().unwrap_or_default()),
             message: error.message().to_owned(),
             hint: None,
+            excerpt: None,
         })
         .collect();
     if !problems.is_empty() {
@@ -54,6 +55,7 @@ fn item_of(value: Spanned<DeValue<'_>>, source: &Source, depth: usize, problems:
             place: source.place(&at),
             message,
             hint: None,
+            excerpt: None,
         });
         None
     };

@@ -7,7 +7,7 @@ use crate::model::fact::{Ending, Failure, Turn, Yield};
 use crate::model::health::FindingCause;
 use crate::model::name::{ResourceName, RunKind};
 use crate::model::plan::{Action, Replay, Stage, StageName, Step};
-use crate::model::policy::{OnFailure, OnInconclusive};
+use crate::model::policy::{DataRestore, OnFailure, OnInconclusive};
 
 /// How often a step of the way back is tried before a person is needed.
 pub const TRIES: u32 = 3;
@@ -19,6 +19,8 @@ pub enum Next<'p> {
     Begin(&'p Stage, Vec<&'p Step>),
     /// Go back from here.
     Turn(Turn),
+    /// These are put back as well, which were left alone: what is back does not come up with them.
+    Widen(Vec<ResourceName>),
     /// The run is over, like this.
     Close(Ending),
     /// It was over before.
@@ -35,6 +37,8 @@ pub enum Next<'p> {
 ///
 /// A step back that failed for good keeps nothing down but itself: what does not follow from it goes on, what ran is started,
 /// and the run is closed as stuck. A person is needed then, and one command continues.
+///
+/// Where what is back does not come up, and data was left alone although it differs, that data is put back as well, once.
 #[must_use]
 pub fn decide(history: &History) -> Next<'_> {
     if let Some(ending) = history.closed() {
@@ -133,6 +137,14 @@ fn back(history: &History, turn: Turn) -> Next<'_> {
         }
     }
     let proof = history.step(&Step::of(Action::Prove).id).map(|past| &past.progress);
+    let left = restorable(history);
+    if let Some(Progress::Failed(failure)) = proof
+        && is_unwell(failure)
+        && !left.is_empty()
+        && given_up(history).next().is_none()
+    {
+        return Next::Widen(left);
+    }
     Next::Close(if given_up(history).next().is_some() {
         if has_put_back(history) || is_over(history, &Step::of(Action::Start)) {
             Ending::Stuck(turn)
@@ -146,6 +158,32 @@ fn back(history: &History, turn: Turn) -> Next<'_> {
     } else {
         Ending::RolledBack(turn)
     })
+}
+
+/// Whether a proof has failed because what is back is not well, and not since something was in the way of looking.
+fn is_unwell(failure: &Failure) -> bool {
+    !failure.interrupted && (failure.finding.is_some() || failure.exit.is_some())
+}
+
+/// The data that differs from the backup, was left alone by `auto` since the old code should live with it, and was not tried
+/// otherwise yet.
+fn restorable(history: &History) -> Vec<ResourceName> {
+    if history.plan().policy.data_restore != DataRestore::Auto {
+        return Vec::new();
+    }
+    let is_left = |name: &ResourceName| {
+        let prepared = history.prepared_of(name);
+        let is_left = prepared.is_some_and(|prepared| matches!(prepared.work, Work::Left(_)));
+        is_left && !history.is_left_out(name) && !history.is_widened(name)
+    };
+    let data = history.plan().back.iter().filter(|stage| stage.name == StageName::Data);
+    let names = data
+        .flat_map(|stage| &stage.steps)
+        .filter_map(|step| match &step.action {
+            Action::Restore(name) => Some(name),
+            _ => None,
+        });
+    names.filter(|name| is_left(name)).cloned().collect()
 }
 
 /// What follows a turn, decided once: the loop writes it down beside the turn, and everybody who speaks of it repeats that.
@@ -243,7 +281,8 @@ fn has_put_back(history: &History) -> bool {
 /// Where everything that can be made ready is, and the run ends all the same: nothing is down yet.
 fn unready(history: &History, stage: &Stage, turn: Turn) -> Option<Ending> {
     let is_withheld = |work: &Work| matches!(work, Work::Withheld(_));
-    if history.prepared().any(|prepared| is_withheld(&prepared.work)) {
+    // By then the rest is back, and a release that is gone is not left.
+    if history.widened().next().is_none() && history.prepared().any(|prepared| is_withheld(&prepared.work)) {
         return Some(Ending::Withheld(turn));
     }
     if history.plan().kind != RunKind::Rollback || history.has_start_begun() {

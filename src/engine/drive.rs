@@ -8,6 +8,7 @@ use crate::engine::history::History;
 use crate::engine::ledger::{Ledger, LedgerError};
 use crate::model::event::{Level, Voice};
 use crate::model::fact::{Ending, Fact, Failure, Turn, Yield};
+use crate::model::now::Now;
 use crate::model::plan::{Action, StageName, Step};
 use crate::model::text;
 use crate::system::stop::Stop;
@@ -48,6 +49,11 @@ pub trait Acts: Sync {
     /// What has to be ready before these steps are announced. It changes nothing of production, and cannot keep them from
     /// being begun.
     fn expect(&self, _steps: &[Step], _history: &History) {}
+
+    /// What runs and what the probes see, now that the run is about to be closed. It changes nothing.
+    fn look_around(&self, _history: &History) -> Option<Now> {
+        None
+    }
 }
 
 /// Where a drive came to.
@@ -75,8 +81,12 @@ pub fn drive(ledger: &mut Ledger, acts: &dyn Acts, stop: &Stop, voice: &Voice) -
         }
         match decide(ledger.history()) {
             Next::Over(ending) => return Ok(Arrival::Closed(ending)),
-            Next::Close(ending) => ledger.append(&Fact::Closed { ending })?,
+            Next::Close(ending) => {
+                let now = acts.look_around(ledger.history()).map(Box::new);
+                ledger.append(&Fact::Closed { ending, now })?;
+            }
             Next::Turn(why) => ledger.append(&turned(ledger.history(), why))?,
+            Next::Widen(resources) => ledger.append(&Fact::Widened { resources })?,
             Next::Begin(..) if is_ahead && stop.is_asked() => {
                 ledger.append(&turned(ledger.history(), Turn::Interrupted))?;
             }
@@ -128,18 +138,20 @@ fn is_late(ledger: &Ledger) -> bool {
     limit.zip(taken).is_some_and(|(limit, taken)| taken >= limit)
 }
 
-/// Records that these steps are not begun any more, where they are of those that the limit is about: what ran is started and
-/// looked at in any case, and evidence is kept. Returns whether there were any.
+/// Whether the time for the whole way back is about this act: what ran is started and looked at in any case, and evidence is
+/// kept.
+#[must_use]
+pub fn is_limited(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Prepare(_) | Action::Quiesce | Action::Recheck(_) | Action::Restore(_) | Action::Undo(_)
+    )
+}
+
+/// Records that these steps are not begun any more, where they are of those that the limit is about. Returns whether there were any.
 fn give_up(ledger: &mut Ledger, steps: &[Step]) -> Result<bool, LedgerError> {
     let limit = ledger.history().plan().policy.rollback_timeout.unwrap_or_default();
-    let is_meant = |step: &&Step| {
-        let action = &step.action;
-        matches!(
-            action,
-            Action::Prepare(_) | Action::Quiesce | Action::Recheck(_) | Action::Restore(_) | Action::Undo(_)
-        )
-    };
-    let late: Vec<&Step> = steps.iter().filter(is_meant).collect();
+    let late: Vec<&Step> = steps.iter().filter(|step| is_limited(&step.action)).collect();
     for step in &late {
         let id = step.id.clone();
         let failure = Failure {

@@ -182,7 +182,7 @@ impl Run {
 pub fn state(records: &[Record]) -> State {
     match records.last().map(|record| &record.fact) {
         None => State::Empty,
-        Some(Fact::Closed { ending }) => State::Closed(*ending),
+        Some(Fact::Closed { ending, .. }) => State::Closed(*ending),
         Some(_) => State::Open,
     }
 }

@@ -125,7 +125,17 @@ pub struct Displaced {
 /// The key in the details of what was displaced that says that it has rows, which `guard salvage` can bring back.
 pub const ROWS: &str = "rows";
 
+/// The key in the details of what was displaced that says how many files it has, which `guard salvage` can give back:
+/// `13 files (2.0 MB)`.
+pub const FILES: &str = "put_aside";
+
 impl Displaced {
+    /// How many files it has that `guard salvage` can give back, `13 files (2.0 MB)`; `None`: none.
+    #[must_use]
+    pub fn files(&self) -> Option<&str> {
+        self.details.get(FILES).and_then(Value::as_str)
+    }
+
     /// Whether it has rows that `guard salvage` can bring back.
     #[must_use]
     pub fn holds_rows(&self) -> bool {

@@ -7,6 +7,7 @@ use super::artifact::{Artifact, Displaced, Prepared};
 use super::health::{Finding, Tally};
 use super::intervention::Intervention;
 use super::name::{ResourceName, RunId};
+use super::now::Now;
 use super::plan::{Plan, StepId};
 use super::policy::OnFailure;
 
@@ -73,10 +74,18 @@ pub enum Fact {
         /// The resources.
         resources: Vec<ResourceName>,
     },
+    /// What was put back does not come up, and these were left alone although they differ: they are put back as well.
+    Widened {
+        /// The resources.
+        resources: Vec<ResourceName>,
+    },
     /// The run is over.
     Closed {
         /// How.
         ending: Ending,
+        /// What ran and what the probes saw then; `None` in older journals, and where nobody looked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        now: Option<Box<Now>>,
     },
 }
 

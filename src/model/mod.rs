@@ -10,6 +10,7 @@ pub mod health;
 pub mod intervention;
 pub mod name;
 pub mod notice;
+pub mod now;
 pub mod plan;
 pub mod policy;
 pub mod secret;

@@ -14,6 +14,8 @@ pub struct Problem {
     pub message: String,
     /// The nearest right name, or the form that is expected.
     pub hint: Option<String>,
+    /// The line of the file and a caret below the place, on two lines, without secrets; `None` where it is about no line.
+    pub excerpt: Option<String>,
 }
 
 impl fmt::Display for Problem {

@@ -11,6 +11,7 @@ use crate::model::artifact::{GONE, Work};
 use crate::model::exit::ExitCode;
 use crate::model::fact::{Ending, Turn, UNSEEN};
 use crate::model::name::RunKind;
+use crate::model::now::Now;
 use crate::model::plan::StageName;
 
 /// How a run ended, in words.
@@ -22,6 +23,8 @@ pub struct Closing {
     pub production: &'static str,
     /// The exit code.
     pub code: ExitCode,
+    /// What of files was put aside, and how it is had again; one sentence without its full stop.
+    pub aside: Option<String>,
     /// What to type next.
     pub next: Option<Next>,
 }
@@ -46,10 +49,16 @@ impl Closing {
         if matches!(ending, Ending::Withheld(_)) && withheld(course).any(|why| why.starts_with(GONE)) {
             (purpose, command) = ("to see which backups are left", "list".to_owned());
         }
-        if let (Ending::RolledBack(_), Some(opened), false) = (ending, &course.opened, course.salvageable().is_empty())
-        {
-            purpose = "to bring rows back that were discarded";
-            command = format!("salvage {}", opened.run);
+        let mut aside = None;
+        if let (Ending::RolledBack(_), Some(opened), true) = (ending, &course.opened, kind != RunKind::Undo) {
+            if !course.salvageable().is_empty() {
+                purpose = "to bring rows back that were discarded";
+                command = format!("salvage {}", opened.run);
+            }
+            let files = course.files_aside();
+            let salvage = format!("{program} salvage {}", opened.run);
+            aside =
+                (!files.is_empty()).then(|| format!("Put aside: {}; `{salvage}` gives them back", files.join(", ")));
         }
         let mut production = ending.production_after(kind);
         if is_unseen(course) {
@@ -58,6 +67,13 @@ impl Closing {
         if course.deployed.changed == Some(false) {
             (sentence, production) = unchanged(ending, sentence, production);
         }
+        if let (Ending::RolledBack(_), false) = (ending, course.widened.is_empty()) {
+            let names: Vec<String> = course.widened.iter().map(ToString::to_string).collect();
+            let names = names.join(", ");
+            sentence = format!(
+                "{sentence} With it went {names}, since what ran before did not come up with the rows that the release left."
+            );
+        }
         if let Some(person) = &course.person {
             (sentence, production) = decided(ending, person, sentence, production);
         }
@@ -65,6 +81,7 @@ impl Closing {
             sentence,
             production,
             code: ending.exit_code(),
+            aside,
             next: Some(Next::new(purpose, format!("{program} {command}"))),
         }
     }
@@ -73,7 +90,9 @@ impl Closing {
     #[must_use]
     pub fn account(&self, course: &Course, ending: Ending) -> Account {
         let mut why = Vec::new();
-        let mut did = vec![self.sentence.clone()];
+        let mut did: Vec<String> = std::iter::once(self.sentence.clone())
+            .chain(self.aside.clone())
+            .collect();
         let failed = match (ending.turn(), course.cause(), course.obstacle()) {
             (_, cause, Some(obstacle)) if matches!(ending, Ending::Stuck(_) | Ending::Unready(_)) => {
                 let (back, not) = course.back_and_not();
@@ -126,6 +145,7 @@ impl Closing {
     /// The last lines of a run; the very last one is the verdict.
     #[must_use]
     pub fn lines(&self, course: &Course, ending: Ending) -> Vec<Line> {
+        let now = course.now.as_ref().map(Now::sentences).unwrap_or_default();
         if ending.is_good() {
             let info = |text| Line {
                 tone: Tone::Final,
@@ -136,12 +156,18 @@ impl Closing {
                 .iter()
                 .map(|next| format!("{}: {}", raised(&next.purpose), next.command));
             return std::iter::once(self.sentence.clone())
+                .chain(self.aside.clone())
                 .chain(next)
+                .chain(now)
                 .chain([format!("Production is {}.", self.production)])
                 .map(info)
                 .collect();
         }
         let mut lines = self.account(course, ending).lines();
+        lines.extend(now.into_iter().map(|text| Line {
+            tone: Tone::Error,
+            text,
+        }));
         let verdict = format!("Production is {} (exit code {}).", self.production, self.code.number());
         lines.push(Line {
             tone: Tone::Error,

@@ -10,6 +10,7 @@ use crate::model::fact::{Actor, Deployed, Ending, Fact, Failure, Record, Turn, Y
 use crate::model::health::Tally;
 use crate::model::intervention::Intervention;
 use crate::model::name::{ResourceName, RunId};
+use crate::model::now::Now;
 use crate::model::plan::{Action, Plan, StageName, Step, StepId};
 
 /// What the records of one run say, up to the last of them.
@@ -25,6 +26,8 @@ pub struct Course {
     pub turned: Option<(Turn, DateTime<Utc>)>,
     /// How and when it ended; `None` where it is open or was cut off.
     pub ended: Option<(Ending, DateTime<Utc>)>,
+    /// What ran and what the probes saw at the end; `None` where nobody looked.
+    pub now: Option<Now>,
     /// The copies that were made.
     pub artifacts: Vec<Artifact>,
     /// What was staged for the way back.
@@ -33,6 +36,8 @@ pub struct Course {
     pub displaced: Vec<Displaced>,
     /// The resources that a person has said to leave as they are.
     pub left_out: Vec<ResourceName>,
+    /// The resources that were left alone at first, and put back since what ran before did not come up with them.
+    pub widened: Vec<ResourceName>,
     /// What the deploy command announced.
     pub deployed: Deployed,
     /// The last counts of the watch.
@@ -189,7 +194,11 @@ impl Course {
                 self.finisher = Some(actor.clone());
             }
             Fact::LeftOut { resources } => self.left_out.extend(resources.iter().cloned()),
-            Fact::Closed { ending } => self.ended = Some((*ending, record.at)),
+            Fact::Widened { resources } => self.widened.extend(resources.iter().cloned()),
+            Fact::Closed { ending, now } => {
+                self.ended = Some((*ending, record.at));
+                self.now = now.as_deref().cloned();
+            }
         }
     }
 
@@ -312,6 +321,13 @@ impl Course {
         held.map(|displaced| &displaced.resource)
             .filter(|name| loses(name))
             .collect()
+    }
+
+    /// What of files was put aside that `guard salvage` can give back, each `13 files (2.0 MB) of uploads`.
+    #[must_use]
+    pub fn files_aside(&self) -> Vec<String> {
+        let told = |displaced: &Displaced| Some(format!("{} of {}", displaced.files()?, displaced.resource));
+        self.displaced.iter().filter_map(told).collect()
     }
 
     /// What is back, by resource, and the failures that keep the rest from it, evidence and the proof aside.

@@ -30,7 +30,7 @@ impl Next {
 pub struct Account {
     /// What failed, as a sentence without its full stop.
     pub failed: String,
-    /// Why: the chain of causes, outermost first; may be empty.
+    /// Why: the chain of causes, outermost first; may be empty. What follows the first line of one is the text that it is about.
     pub why: Vec<String>,
     /// What guard did about it and in which state production is, each a sentence.
     pub did: Vec<String>,
@@ -69,7 +69,12 @@ impl Account {
             text,
         };
         let mut lines = vec![error(self.failed.clone())];
-        lines.extend(self.why.iter().map(|why| error(format!("  why: {why}"))));
+        for why in &self.why {
+            // The lines after the first are what it is about, as it is written.
+            let mut parts = why.split('\n');
+            lines.extend(parts.next().map(|first| error(format!("  why: {first}"))));
+            lines.extend(parts.map(|more| error(format!("       {more}"))));
+        }
         lines.extend(self.did.iter().map(|did| error(format!("  guard: {did}"))));
         lines.extend(
             self.next
@@ -87,7 +92,7 @@ impl Account {
         if !self.why.is_empty() {
             text.push_str("\n**Why.**\n\n");
             for why in &self.why {
-                let _infallible = writeln!(text, "- {why}");
+                let _infallible = writeln!(text, "- {}", why.replace('\n', "\n      "));
             }
         }
         if !self.did.is_empty() {

@@ -14,6 +14,7 @@ use crate::model::artifact::Work;
 use crate::model::fact::{Record, Turn};
 use crate::model::health::Reading;
 use crate::model::name::ResourceName;
+use crate::model::now::Now;
 use crate::model::secret::Redaction;
 use crate::model::text;
 
@@ -79,6 +80,7 @@ fn head(text: &mut String, course: &Course, program: &str) {
     };
     let closing = Closing::of(course, ending, program);
     let mut account = closing.account(course, ending);
+    account.did.extend(course.now.iter().flat_map(Now::sentences));
     account.did.push(format!(
         "Production is {} (exit code {}).",
         closing.production,

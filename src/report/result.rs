@@ -14,6 +14,7 @@ use crate::model::exit::ExitCode;
 use crate::model::fact::{Actor, Ending, Failure, Record, Turn};
 use crate::model::intervention::Intervention;
 use crate::model::name::{ResourceName, RunId, RunKind};
+use crate::model::now::Now;
 use crate::model::secret::Redaction;
 
 /// How a run went, from its records alone.
@@ -63,6 +64,8 @@ pub struct Outcome {
     pub irreversible: Vec<String>,
     /// Who finished a run that was cut off: `watcher`, or `resume` for a person; `None` where nothing cut it off.
     pub finished_by: Option<&'static str>,
+    /// What runs and what the probes saw at the end; `None` where nobody looked.
+    pub now: Option<Now>,
     /// What to type next.
     pub next: Option<Next>,
     /// The path of the incident report, where there is one.
@@ -137,6 +140,7 @@ impl Outcome {
                 .collect(),
             irreversible: course.deployed.irreversible.clone(),
             finished_by: course.finisher.as_ref().map(finisher),
+            now: course.now.clone(),
             next,
             report: report.map(|path| path.display().to_string()),
         }

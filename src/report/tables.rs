@@ -1,13 +1,20 @@
-//! Tables for people: columns aligned, cut to the width of the terminal.
+//! Tables for people: columns aligned, no line wider than the terminal, and nothing cut off.
 
-use console::{measure_text_width, truncate_str};
+use std::borrow::Cow;
+
+use console::measure_text_width;
+use textwrap::{Options, WordSeparator, WordSplitter};
 
 use crate::model::text::sanitised;
 
 /// Between two columns.
 const GAP: usize = 2;
-/// A column is not cut below this, unless there is no other way.
-const NARROWEST: usize = 6;
+/// In front of the lines below a row's first cell.
+const INDENT: usize = 2;
+/// A word that is longer, as a path is, may be broken, so that it does not make a column of the whole terminal.
+const LONGEST_WORD: usize = 26;
+/// What a line may take where it is read by no terminal: in the log of a CI job, in a file, in a pipe.
+pub const WIDTH_OF_PIPES: usize = 120;
 
 /// A table that is built row by row.
 #[derive(Debug, Clone)]
@@ -53,53 +60,101 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// The table as text, a line each; `width` is what a line may take in columns, `None` whatever it needs.
+    /// The table as text; `width` is what a line may take in columns, `None` whatever it needs. Nothing is left out of a
+    /// cell: what does not fit beside the others goes on in the next line of its column, and where the columns do not even
+    /// fit with a word each, a row is written below its first cell, a line for each of the others.
     #[must_use]
     pub fn render(&self, width: Option<usize>) -> String {
-        let mut widths: Vec<usize> = self.headers.iter().map(|header| measure_text_width(header)).collect();
-        for row in &self.rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(measure_text_width(cell));
+        let rows = || std::iter::once(&self.headers).chain(&self.rows);
+        let mut widths = vec![0; self.headers.len()];
+        let mut needs = vec![0; self.headers.len()];
+        for row in rows() {
+            for (at, cell) in row.iter().enumerate() {
+                widths[at] = widths[at].max(measure_text_width(cell));
+                let word = cell.split(' ').map(measure_text_width).max().unwrap_or_default();
+                needs[at] = needs[at].max(word.min(LONGEST_WORD));
             }
         }
-        if let Some(limit) = width {
-            fit(&mut widths, limit);
+        if let Some(limit) = width
+            && !fit(&mut widths, &needs, limit)
+        {
+            return self.stacked(limit);
         }
-        let mut text = self.line(&self.headers, &widths);
-        for row in &self.rows {
-            text.push_str(&self.line(row, &widths));
+        rows().map(|row| self.lines(row, &widths)).collect()
+    }
+
+    /// A row in as many lines as its longest cell has.
+    fn lines(&self, cells: &[String], widths: &[usize]) -> String {
+        let parts: Vec<Vec<String>> = cells
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| wrapped(cell, *width))
+            .collect();
+        let height = parts.iter().map(Vec::len).max().unwrap_or(1).max(1);
+        let mut text = String::new();
+        for line in 0..height {
+            let padded = parts.iter().zip(widths).zip(&self.right).map(|((part, width), right)| {
+                let part = part.get(line).map_or("", String::as_str);
+                let room = " ".repeat(width.saturating_sub(measure_text_width(part)));
+                if *right {
+                    format!("{room}{part}")
+                } else {
+                    format!("{part}{room}")
+                }
+            });
+            let joined = padded.collect::<Vec<_>>().join(&" ".repeat(GAP));
+            text.push_str(joined.trim_end());
+            text.push('\n');
         }
         text
     }
 
-    fn line(&self, cells: &[String], widths: &[usize]) -> String {
-        let padded = cells.iter().zip(widths).zip(&self.right).map(|((cell, width), right)| {
-            let cell = truncate_str(cell, *width, "…");
-            let room = " ".repeat(width.saturating_sub(measure_text_width(&cell)));
-            if *right {
-                format!("{room}{cell}")
-            } else {
-                format!("{cell}{room}")
+    /// Each row below its first cell that says anything, with the headers in front of the others.
+    fn stacked(&self, limit: usize) -> String {
+        let label = self.headers.iter().map(|header| measure_text_width(header)).max();
+        let room = INDENT + label.unwrap_or_default() + GAP;
+        let mut text = String::new();
+        for row in &self.rows {
+            let mut cells = self.headers.iter().zip(row).filter(|(_, cell)| !cell.is_empty());
+            for part in cells.next().map(|(_, cell)| wrapped(cell, limit)).unwrap_or_default() {
+                text.push_str(&part);
+                text.push('\n');
             }
-        });
-        let line = padded.collect::<Vec<_>>().join(&" ".repeat(GAP));
-        format!("{}\n", line.trim_end())
+            for (header, cell) in cells {
+                let mut front = format!("{:INDENT$}{header}", "");
+                for part in wrapped(cell, limit.saturating_sub(room).max(1)) {
+                    let gap = " ".repeat(room.saturating_sub(measure_text_width(&front)));
+                    let line = format!("{front}{gap}{part}");
+                    text.push_str(line.trim_end());
+                    text.push('\n');
+                    front.clear();
+                }
+            }
+        }
+        text
     }
 }
 
-/// Takes columns from the widest, one by one, until the line fits; from all alike once they are narrow.
-fn fit(widths: &mut [usize], limit: usize) {
+/// A text in lines of at most this width, broken between words, and within one only where it alone is wider.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    if measure_text_width(text) <= width {
+        return vec![text.to_owned()];
+    }
+    let options = Options::new(width.max(1))
+        .word_separator(WordSeparator::AsciiSpace)
+        .word_splitter(WordSplitter::NoHyphenation);
+    textwrap::wrap(text, options).into_iter().map(Cow::into_owned).collect()
+}
+
+/// Takes columns from the widest that has more than it needs, until the line fits; whether it does.
+fn fit(widths: &mut [usize], needs: &[usize], limit: usize) -> bool {
     let gaps = GAP * widths.len().saturating_sub(1);
-    let mut floor = NARROWEST;
     while widths.iter().sum::<usize>() + gaps > limit {
-        match widths
-            .iter_mut()
-            .max_by_key(|width| **width)
-            .filter(|width| **width > floor)
-        {
-            Some(widest) => *widest -= 1,
-            None if floor > 1 => floor = 1,
-            None => return,
+        let spare = widths.iter_mut().zip(needs).filter(|(width, need)| **width > **need);
+        match spare.max_by_key(|(width, _)| **width) {
+            Some((widest, _)) => *widest -= 1,
+            None => return false,
         }
     }
+    true
 }

@@ -122,7 +122,19 @@ impl Narrator {
                 let text = format!("Left as it is, as was asked: {}", names.join(", "));
                 vec![Line::new(Tone::Warn, text)]
             }
-            Fact::Closed { ending } => Closing::of(&self.course, *ending, &self.program).lines(&self.course, *ending),
+            Fact::Widened { resources } => {
+                let names: Vec<String> = resources.iter().map(ToString::to_string).collect();
+                let text = format!(
+                    "What was put back does not come up, and {} still differs from the backup: it is put back as well, and the \
+                     rows that were written since go aside",
+                    names.join(", ")
+                );
+                self.announced.clear();
+                vec![Line::new(Tone::Warn, text)]
+            }
+            Fact::Closed { ending, .. } => {
+                Closing::of(&self.course, *ending, &self.program).lines(&self.course, *ending)
+            }
         }
     }
 

@@ -131,7 +131,16 @@ fn captured(artifact: &Artifact, took: Option<&str>) -> Vec<Line> {
 fn prepared(prepared: &Prepared) -> Vec<Line> {
     let name = &prepared.resource;
     match &prepared.work {
-        Work::Unchanged => vec![info(format!("{name}: is as it was, nothing to put back"))],
+        Work::Unchanged if prepared.price.is_empty() => {
+            vec![info(format!("{name}: is as it was, nothing to put back"))]
+        }
+        // What came since is kept, and that is all that differs.
+        Work::Unchanged => {
+            let kept = prepared.price.iter().map(|price| info(format!("{name}: {price}")));
+            std::iter::once(info(format!("{name}: nothing to put back")))
+                .chain(kept)
+                .collect()
+        }
         Work::Left(why) => vec![Line::new(Tone::Warn, format!("{name}: is left as it is: {why}"))],
         Work::Withheld(why) => vec![Line::new(Tone::Warn, format!("{name}: must not be put back: {why}"))],
         Work::Changed(parts) => {

@@ -13,7 +13,7 @@ use super::volume::features::{self, Features};
 use super::volume::node::{Node, Shape};
 use super::volume::stage::dress;
 use super::{ResourceError, Result};
-use crate::system::disk::At;
+use crate::system::disk::{At, Digest};
 
 /// What a file or directory has beside its content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +57,16 @@ impl Attire {
         Ok(Self::new(&stat, &had))
     }
 
+    /// That of an open file or directory; `path` is named where it cannot be looked at.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub(super) fn of_open(file: &File, path: &Path) -> Result<Self> {
+        let stat = rustix::fs::fstat(file).at("look at", path)?;
+        let (had, _) = features::of_open(file, path)?;
+        Ok(Self::new(&stat, &had))
+    }
+
     /// Says that nothing keeps what has it, at this path, from being moved.
     ///
     /// # Errors
@@ -70,6 +80,42 @@ impl Attire {
             "`chattr -i -a {}`, then run the same command again",
             path.display()
         )))
+    }
+
+    /// As a word for a fingerprint: mode, owner and, where there are any, a digest of attributes and flags.
+    pub(super) fn word(&self) -> String {
+        let own = format!("{:04o} {}:{}", self.mode, self.uid, self.gid);
+        let flags = features::unlocked(self.flags);
+        if self.xattrs.is_empty() && flags == 0 {
+            return own;
+        }
+        let mut digest = Digest::default();
+        for (name, value) in &self.xattrs {
+            digest.update(format!("{name}={value}\n").as_bytes());
+        }
+        digest.update(&flags.to_le_bytes());
+        format!("{own} with {}", digest.hex())
+    }
+
+    /// Tries that a new file beside the one at this path may be given what that has, and that nothing keeps it in its place.
+    ///
+    /// # Errors
+    /// It may not be.
+    pub(super) fn try_beside(&self, live: &Path) -> Result<()> {
+        let around = live.parent().unwrap_or(live);
+        let scratch = tempfile::tempfile_in(around).map_err(|error| {
+            ResourceError::because(format!("no file can be made in {}", around.display()), error)
+                .with_hint("let guard's user write there: the way back puts a new file beside the old one")
+        })?;
+        self.put_on(&scratch).map_err(|error| {
+            ResourceError::because(
+                format!("a new file cannot be given the owner and mode of {}", live.display()),
+                error,
+            )
+            .with_hint("run guard as root, or as the user that the file belongs to")
+        })?;
+        self.refuse_locked(live)?;
+        Self::of(around)?.refuse_locked(around)
     }
 
     /// Whether two are the same but for the time.

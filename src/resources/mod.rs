@@ -2,6 +2,7 @@
 
 mod aside;
 mod attire;
+mod carry_over;
 pub mod compose;
 mod error;
 mod escapes;
@@ -24,7 +25,9 @@ mod slot;
 mod sqlite;
 mod stall;
 mod survey;
+mod toll;
 pub mod volume;
+mod wanted;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -206,6 +209,35 @@ pub trait Resource: Send + Sync {
         None
     }
 
+    /// Keeps clients from changing what a restore or an undo has put in, until [`Resource::let_in`]: an act in surroundings that
+    /// are fenced does so by itself from its exchange on, where the kind can, and this sees to it. Safe to repeat.
+    ///
+    /// # Errors
+    /// They cannot be kept out.
+    fn shut_out(&self, cx: &Context) -> Result<()> {
+        let _ = cx;
+        Ok(())
+    }
+
+    /// Lets clients in again, whoever shut them out: this guard, or one that was killed. Returns whether they were shut out.
+    /// Safe to repeat.
+    ///
+    /// # Errors
+    /// They are, or may be, still shut out.
+    fn let_in(&self, cx: &Context) -> Result<bool> {
+        let _ = cx;
+        Ok(false)
+    }
+
+    /// Whether clients are shut out now, and stay so until somebody lets them in. Cheap; only reads.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    fn is_shut(&self, cx: &Context) -> Result<bool> {
+        let _ = cx;
+        Ok(false)
+    }
+
     /// Makes services take up what this run has put back, once they run: tests and reloads that go through them. Returns what
     /// could not be asked, each a sentence. Safe to repeat.
     ///
@@ -276,11 +308,12 @@ pub trait Resource: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// The same as the policy has it: what stays is told as staying.
+    /// The same as the policy has it: what stays is told as staying. The copy itself is at hand.
     ///
     /// # Errors
     /// As for [`Resource::price`].
-    fn outlook(&self, artifact: &Artifact, data: DataRestore, cx: &Context) -> Result<Vec<String>> {
+    fn outlook(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Vec<String>> {
+        let _ = slot;
         if rows::tables(&artifact.fingerprint).is_empty() {
             return self.price(artifact, cx);
         }
@@ -297,8 +330,14 @@ pub trait Resource: Send + Sync {
     ///
     /// # Errors
     /// It cannot be told now; the one that was told stands.
-    fn reprice(&self, prepared: &Prepared, artifact: &Artifact, cx: &Context) -> Result<Option<Vec<String>>> {
-        let _ = (prepared, artifact, cx);
+    fn reprice(
+        &self,
+        prepared: &Prepared,
+        artifact: &Artifact,
+        slot: &Slot,
+        cx: &Context,
+    ) -> Result<Option<Vec<String>>> {
+        let _ = (prepared, artifact, slot, cx);
         Ok(None)
     }
 
@@ -325,6 +364,24 @@ pub trait Resource: Send + Sync {
     fn salvage(&self, displaced: &Displaced, tables: &[String], into: &Path, cx: &Context) -> Result<Vec<String>> {
         let _ = (displaced, tables, into, cx);
         let what = format!("{} keeps no rows that could be salvaged", self.name());
+        Err(ResourceError::new(what))
+    }
+
+    /// Gives files back that a restore put aside and that match one of these patterns, where nothing has their names; what lies
+    /// aside stays whole. Returns what was done, and what else lies there, each a sentence; `command` is how that is asked for.
+    /// Without patterns it only looks. Safe to repeat.
+    ///
+    /// # Errors
+    /// What was displaced is not there any more, or files cannot be read or made.
+    fn salvage_files(
+        &self,
+        displaced: &Displaced,
+        patterns: &[String],
+        command: &str,
+        cx: &Context,
+    ) -> Result<Vec<String>> {
+        let _ = (displaced, patterns, command, cx);
+        let what = format!("{} keeps no files that could be salvaged", self.name());
         Err(ResourceError::new(what))
     }
 

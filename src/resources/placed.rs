@@ -151,6 +151,18 @@ impl Resource for Placed {
         self.inner.undo_beside(displaced, beside, &self.there(cx))
     }
 
+    fn shut_out(&self, cx: &Context) -> Result<()> {
+        self.inner.shut_out(&self.there(cx))
+    }
+
+    fn let_in(&self, cx: &Context) -> Result<bool> {
+        self.inner.let_in(&self.there(cx))
+    }
+
+    fn is_shut(&self, cx: &Context) -> Result<bool> {
+        self.inner.is_shut(&self.there(cx))
+    }
+
     fn price(&self, artifact: &Artifact, cx: &Context) -> Result<Vec<String>> {
         self.inner.price(artifact, &self.there(cx))
     }
@@ -159,12 +171,18 @@ impl Resource for Placed {
         self.inner.try_back(newest, &self.there(cx), survey);
     }
 
-    fn outlook(&self, artifact: &Artifact, data: DataRestore, cx: &Context) -> Result<Vec<String>> {
-        self.inner.outlook(artifact, data, &self.there(cx))
+    fn outlook(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Vec<String>> {
+        self.inner.outlook(artifact, slot, data, &self.there(cx))
     }
 
-    fn reprice(&self, prepared: &Prepared, artifact: &Artifact, cx: &Context) -> Result<Option<Vec<String>>> {
-        self.inner.reprice(prepared, artifact, &self.there(cx))
+    fn reprice(
+        &self,
+        prepared: &Prepared,
+        artifact: &Artifact,
+        slot: &Slot,
+        cx: &Context,
+    ) -> Result<Option<Vec<String>>> {
+        self.inner.reprice(prepared, artifact, slot, &self.there(cx))
     }
 
     fn undo_price(&self, displaced: &Displaced, cx: &Context) -> Result<Vec<String>> {
@@ -177,6 +195,16 @@ impl Resource for Placed {
 
     fn salvage(&self, displaced: &Displaced, tables: &[String], into: &Path, cx: &Context) -> Result<Vec<String>> {
         self.inner.salvage(displaced, tables, into, &self.there(cx))
+    }
+
+    fn salvage_files(
+        &self,
+        displaced: &Displaced,
+        patterns: &[String],
+        command: &str,
+        cx: &Context,
+    ) -> Result<Vec<String>> {
+        self.inner.salvage_files(displaced, patterns, command, &self.there(cx))
     }
 
     fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {

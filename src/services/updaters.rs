@@ -9,14 +9,34 @@ use crate::system::docker::docker;
 const HELD: &str = "held-updaters.json";
 
 /// The last part of the image's name of each updater that is known.
-const KNOWN: [&str; 6] = [
+const KNOWN: [&str; 10] = [
     "watchtower",
     "ouroboros",
     "whats-up-docker",
     "wud",
     "shepherd",
     "dockcheck",
+    // It tells others of new images, who may act on it.
+    "diun",
+    // It starts containers anew.
+    "autoheal",
+    "deunhealth",
+    // It starts jobs in containers.
+    "ofelia",
 ];
+
+/// The names of the updaters that run on this engine.
+#[must_use]
+pub fn running(cx: &Context) -> Vec<String> {
+    let call = docker().args(["ps", "--no-trunc", "--format", "{{.ID}} {{.Image}} {{.Names}}"]);
+    let text = cx.output(&call).map(|listed| listed.text()).unwrap_or_default();
+    let found = text.lines().filter_map(|line| {
+        let mut words = line.split(' ').skip(1);
+        let (image, name) = (words.next()?, words.next()?);
+        is_updater(image).then(|| name.to_owned())
+    });
+    found.collect()
+}
 
 /// Pauses every updater that runs on this engine. Returns a sentence for each; one that cannot be held is told as well.
 #[must_use]
@@ -47,9 +67,9 @@ pub fn hold(cx: &Context) -> Vec<String> {
     let held = found
         .iter()
         .map(|(id, name)| match cx.output(&docker().args(["pause", id])) {
-            Ok(_) => format!("{name} updates images by itself, and is held while the way back lasts"),
+            Ok(_) => format!("{name} acts on containers by itself, and is held while the way back lasts"),
             Err(error) => format!(
-                "{name} updates images by itself, and could not be held: {}",
+                "{name} acts on containers by itself, and could not be held: {}",
                 chain(&error)
             ),
         });
@@ -68,7 +88,7 @@ pub fn release(cx: &Context) -> Vec<String> {
         }
         Some(match cx.output(&docker().args(["unpause", &id])) {
             Ok(_) => format!(
-                "{name} updates images again by itself, and may bring the failed release back: name images by digest"
+                "{name} acts on containers again by itself, and may bring the failed release back: name images by digest"
             ),
             Err(error) => format!("{name} is still paused: {}", chain(&error)),
         })

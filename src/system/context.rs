@@ -40,6 +40,8 @@ pub struct Context {
     pub redaction: Redaction,
     /// Whether to stop.
     pub stop: Stop,
+    /// Whether clients stay shut out of what an act puts in, until somebody lets them in.
+    pub fenced: bool,
 }
 
 impl Context {
@@ -59,6 +61,7 @@ impl Context {
             voice,
             redaction: Redaction::default(),
             stop: Stop::default(),
+            fenced: false,
         }
     }
 
@@ -76,6 +79,15 @@ impl Context {
     pub fn unstoppable(&self) -> Self {
         Self {
             stop: Stop::default(),
+            ..self.clone()
+        }
+    }
+
+    /// The same surroundings for acts that let no client into what they put in: that is for a later one to do.
+    #[must_use]
+    pub fn fenced(&self) -> Self {
+        Self {
+            fenced: true,
             ..self.clone()
         }
     }

@@ -103,9 +103,25 @@ impl Left {
         stat(self.pid).is_some_and(|(began, state)| began == self.began && !matches!(state, 'Z' | 'X'))
     }
 
-    /// Holds it where it is: it does nothing until it is let go.
-    pub fn hold(&self) {
-        self.send(Signal::STOP);
+    /// The process of this number as it is now; `None` where there is none.
+    #[must_use]
+    pub fn of(pid: i32) -> Option<Self> {
+        let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        let (began, state) = stat(pid)?;
+        let name = sanitised(comm.trim());
+        (state != 'Z').then_some(Self { pid, began, name })
+    }
+
+    /// Whether its program has one of these names.
+    #[must_use]
+    pub fn is_called(&self, names: &[&str]) -> bool {
+        names.contains(&self.name.as_str())
+    }
+
+    /// Holds it where it is: it does nothing until it is let go. Says whether it could be.
+    #[expect(clippy::must_use_candidate, reason = "one that has ended need not be held")]
+    pub fn hold(&self) -> bool {
+        self.send(Signal::STOP)
     }
 
     /// Lets it go on.
@@ -113,11 +129,10 @@ impl Left {
         self.send(Signal::CONT);
     }
 
-    fn send(&self, signal: Signal) {
-        if let (true, Some(pid)) = (self.is_there(), Pid::from_raw(self.pid)) {
-            // One that has ended meanwhile needs nothing.
-            let _gone = kill_process(pid, signal);
-        }
+    fn send(&self, signal: Signal) -> bool {
+        // One that has ended meanwhile needs nothing.
+        let pid = Pid::from_raw(self.pid).filter(|_| self.is_there());
+        pid.is_some_and(|pid| kill_process(pid, signal).is_ok())
     }
 }
 
@@ -134,13 +149,7 @@ fn stat(pid: i32) -> Option<(u64, char)> {
 /// The processes that carry all of these variables.
 #[must_use]
 pub fn left(marks: &[(String, String)]) -> Vec<Left> {
-    let seen = |pid: Pid| {
-        let pid = pid.as_raw_nonzero().get();
-        let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-        let (began, state) = stat(pid)?;
-        let name = sanitised(comm.trim());
-        (state != 'Z').then_some(Left { pid, began, name })
-    };
+    let seen = |pid: Pid| Left::of(pid.as_raw_nonzero().get());
     find(marks, None).into_iter().filter_map(seen).collect()
 }
 

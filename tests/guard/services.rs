@@ -413,3 +413,66 @@ fn evidence_without_a_project_is_the_machine_and_what_cannot_be_kept_is_told() {
     let notes = keep_evidence(&scene.root().join("taken"), None, scene.cx.clock.now(), &scene.cx);
     assert!(notes[0].contains("could not create the directory"), "{notes:?}");
 }
+
+#[test]
+fn a_stopped_service_does_not_start_with_its_engine_while_its_restarts_are_held() {
+    let scene = Scene::new();
+    let cx = &scene.cx;
+    let file = [
+        "services:\n".to_owned(),
+        service("app", "restart: always"),
+        service("job", "restart: 'on-failure:3'"),
+        service("web", "restart: unless-stopped"),
+    ]
+    .concat();
+    let project = Project::new(&scene.project(), &file);
+    project.up();
+    let services = services_of(&project);
+    let policies = || {
+        ["app", "job", "web"].map(|name| {
+            let policy = "{{.HostConfig.RestartPolicy.Name}}:{{.HostConfig.RestartPolicy.MaximumRetryCount}}";
+            docker(&["inspect", "-f", policy, &project.container(name)])
+        })
+    };
+    let before = policies();
+    services.hold_restarts(None, cx).unwrap();
+    assert_eq!(policies(), before, "what runs is nobody's to hold");
+    project.compose(&["stop"]);
+    for _ in 0..2 {
+        services.hold_restarts(None, cx).unwrap();
+        assert_eq!(policies(), ["no:0", "no:0", "unless-stopped:0"]);
+    }
+    for _ in 0..2 {
+        services.release_restarts(None, cx).unwrap();
+        assert_eq!(policies(), before);
+    }
+    // One that is gone meanwhile is nobody's to mend.
+    services.hold_restarts(None, cx).unwrap();
+    project.compose(&["rm", "--force", "job"]);
+    services.release_restarts(None, cx).unwrap();
+}
+
+#[test]
+fn what_stands_is_told_service_by_service() {
+    let scene = Scene::new();
+    let file = [
+        "services:\n".to_owned(),
+        service("app", "deploy: {replicas: 2}"),
+        service("job", ""),
+        service("web", ""),
+    ]
+    .concat();
+    let project = Project::new(&scene.project(), &file);
+    project.up();
+    let services = services_of(&project);
+    services.note_what_runs(&scene.cx).unwrap();
+    project.compose(&["stop", "job"]);
+    project.compose(&["rm", "--force", "--stop", "web"]);
+    docker(&["stop", project.container("app").lines().next().unwrap()]);
+    let told = services.standing(&scene.cx).unwrap();
+    let told: Vec<String> = told
+        .iter()
+        .map(|one| format!("{} {} {}", one.name, one.runs, one.how))
+        .collect();
+    assert_eq!(told, ["app false 1 of 2", "job false ", "web false no container"]);
+}

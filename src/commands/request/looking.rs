@@ -101,7 +101,11 @@ pub struct Salvage {
     /// are only written to files
     #[arg(long, value_name = "TABLE", value_delimiter = ',')]
     pub tables: Vec<String>,
-    /// Where the files go [default: `salvaged` in the run's directory]
+    /// Give files back that match one of these patterns, where nothing has their names by now: `**` is all of them, `*.jpg` a
+    /// kind, `2026/**` a directory. Without it, files are only listed
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
+    pub files: Vec<String>,
+    /// Where the rows go [default: `salvaged` in the run's directory]
     #[arg(long, value_name = "DIR")]
     pub into: Option<std::path::PathBuf>,
     /// Do not ask

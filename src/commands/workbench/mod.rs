@@ -4,7 +4,7 @@ mod tables;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -28,6 +28,8 @@ use crate::store::Store;
 use crate::system::context::Context;
 use crate::system::docker::Compose;
 use crate::system::privilege;
+
+pub use tables::further_problems;
 
 /// How long one of the user's checks may take.
 const CHECK_LIMIT: Duration = Duration::from_mins(10);
@@ -198,6 +200,7 @@ impl Bench {
             runtime: self.runtime.clone(),
             pace: Pacer::default(),
             errands: Errands::default(),
+            told: Mutex::default(),
         })
     }
 

@@ -3,44 +3,159 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Bench, Owned, further_of};
+use super::{Bench, Owned, compose_of, further_of};
 use crate::commands::refusal::Refusal;
-use crate::config::{Declared, Settings};
+use crate::config::{Declared, Settings, told};
 use crate::model::health::Numbers;
 use crate::model::name::ProbeName;
 use crate::model::section::Section;
-use crate::model::setting::{Value, nearest};
+use crate::model::setting::{Problem, Value, nearest};
 use crate::notify::Target;
 use crate::probes::{self, Probe};
 use crate::resources;
 use crate::services::Further;
+use crate::system::context::Context;
 use crate::system::docker::Compose;
 use crate::watch::UserRule;
 
+/// What the tables of some settings are read with.
+struct Reading<'a> {
+    settings: &'a Settings,
+    compose: Option<&'a Compose>,
+    further: &'a [Further],
+}
+
 impl Bench {
+    fn reading(&self) -> Reading<'_> {
+        Reading {
+            settings: &self.settings,
+            compose: self.compose.as_ref(),
+            further: &self.further,
+        }
+    }
+
     /// The resources that some settings declare: those in force, or those that a backup recorded.
     ///
     /// # Errors
     /// All problems of their tables at once.
     pub fn resources_of(&self, settings: &Settings, compose: Option<&Compose>) -> Result<Vec<Owned>, Refusal> {
-        let site = resources::Site {
-            directory: settings.directory.clone(),
+        let further = further_of(settings, &self.cx)?;
+        let reading = Reading {
+            settings,
+            compose,
+            further: &further,
+        };
+        reading.resources().map_err(|problems| refused(settings, problems))
+    }
+
+    /// The resources in force.
+    ///
+    /// # Errors
+    /// All problems of their tables at once.
+    pub fn resources(&self) -> Result<Vec<Owned>, Refusal> {
+        self.resources_of(&self.settings, self.compose.as_ref())
+    }
+
+    /// The probes in force, each with its witness.
+    ///
+    /// # Errors
+    /// All problems of their tables at once.
+    pub fn probes(&self) -> Result<Vec<Arc<dyn Probe>>, Refusal> {
+        let probes = self.reading().probes();
+        probes.map_err(|problems| refused(&self.settings, problems))
+    }
+
+    /// The user's own rules over these probes.
+    ///
+    /// # Errors
+    /// All problems at once, each with its place inside the rule.
+    pub fn rules(&self) -> Result<Vec<UserRule>, Refusal> {
+        let rules = self.reading().rules();
+        rules.map_err(|problems| refused(&self.settings, problems))
+    }
+
+    /// Who is told what becomes of a run.
+    ///
+    /// # Errors
+    /// All problems of their tables at once.
+    pub fn targets(&self) -> Result<Vec<Target>, Refusal> {
+        let targets = self.reading().targets();
+        targets.map_err(|problems| refused(&self.settings, problems))
+    }
+
+    /// Sees to it that every table of the settings can be read.
+    ///
+    /// # Errors
+    /// All problems of all tables at once, so that a person corrects them in one go.
+    pub fn sound(&self) -> Result<(), Refusal> {
+        let problems = self.reading().problems();
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(refused(&self.settings, problems))
+    }
+}
+
+/// What else is wrong, in the tables of settings that are wrong already. What can only be judged with a Compose project is
+/// left out where there is none to be had.
+pub fn further_problems(settings: &Settings, cx: &Context) -> Vec<Problem> {
+    let compose = compose_of(settings, cx);
+    let further = further_of(settings, cx);
+    let is_whole = compose.is_ok() && further.is_ok() && (settings.compose.is_some() || !names_compose(settings));
+    let reading = Reading {
+        settings,
+        compose: compose.as_ref().ok().and_then(Option::as_ref),
+        further: further.as_deref().unwrap_or_default(),
+    };
+    if is_whole {
+        reading.problems()
+    } else {
+        reading.problems_anywhere()
+    }
+}
+
+/// Whether the file speaks of Compose, whatever could be understood of it.
+fn names_compose(settings: &Settings) -> bool {
+    settings.source.text.contains("compose")
+}
+
+/// The refusal of a command, by the problems of some settings.
+fn refused(settings: &Settings, problems: Vec<Problem>) -> Refusal {
+    Refusal::of_problems(&told(&settings.source, problems))
+}
+
+impl Reading<'_> {
+    /// All that is wrong with the tables.
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.resources().err().unwrap_or_default();
+        problems.extend(self.probes().err().unwrap_or_default());
+        problems.extend(self.problems_anywhere());
+        problems
+    }
+
+    /// What is wrong with the tables that need to know of no Compose project.
+    fn problems_anywhere(&self) -> Vec<Problem> {
+        let mut problems = self.rules().err().unwrap_or_default();
+        problems.extend(self.targets().err().unwrap_or_default());
+        problems
+    }
+
+    fn resources(&self) -> Result<Vec<Owned>, Vec<Problem>> {
+        let settings = self.settings;
+        let site = |directory: &PathBuf, compose: Option<&Compose>| resources::Site {
+            directory: directory.clone(),
             compose: compose.cloned(),
             stops: !settings.services.stop.is_empty(),
         };
-        let further = further_of(settings, &self.cx)?;
+        let here = site(&settings.directory, self.compose);
         let mut all: Vec<Owned> = read_all(&settings.resources, |declared, section| {
             // The settings know only the kinds of this list.
             let kind = resources::kind(&declared.kind)?;
-            let Some(there) = chosen(section, &further).ok()? else {
-                let resource = (kind.build)(declared.name.clone(), section, &site)?;
+            let Some(there) = chosen(section, self.further).ok()? else {
+                let resource = (kind.build)(declared.name.clone(), section, &here)?;
                 return Some(Owned { kind, resource });
             };
-            let site = resources::Site {
-                directory: there.compose.directory.clone(),
-                compose: Some(there.compose.clone()),
-                stops: !settings.services.stop.is_empty(),
-            };
+            let site = site(&there.compose.directory, Some(&there.compose));
             let placed = resources::Placed {
                 inner: (kind.build)(declared.name.clone(), section, &site)?,
                 project: there.name.clone(),
@@ -58,21 +173,9 @@ impl Bench {
         Ok(all)
     }
 
-    /// The resources in force.
-    ///
-    /// # Errors
-    /// All problems of their tables at once.
-    pub fn resources(&self) -> Result<Vec<Owned>, Refusal> {
-        self.resources_of(&self.settings, self.compose.as_ref())
-    }
-
-    /// The probes in force, each with its witness.
-    ///
-    /// # Errors
-    /// All problems of their tables at once.
-    pub fn probes(&self) -> Result<Vec<Arc<dyn Probe>>, Refusal> {
+    fn probes(&self) -> Result<Vec<Arc<dyn Probe>>, Vec<Problem>> {
         let site = probes::Site {
-            compose: self.compose.clone(),
+            compose: self.compose.cloned(),
         };
         let all: Vec<probes::Asked> = read_all(&self.settings.probes, |declared, section| {
             let kind = probes::kind(&declared.kind)?;
@@ -82,7 +185,7 @@ impl Bench {
             {
                 section.problem("witness", message, hint);
             }
-            let Some(there) = chosen(section, &self.further).ok()? else {
+            let Some(there) = chosen(section, self.further).ok()? else {
                 let built = (kind.build)(declared.name.clone(), section, &site)?;
                 return Some((Arc::from(built), witness, says));
             };
@@ -114,11 +217,7 @@ impl Bench {
         Err((format!("there is no probe {name:?}"), nearest(name, names())))
     }
 
-    /// The user's own rules over these probes.
-    ///
-    /// # Errors
-    /// All problems at once, each with its place inside the rule.
-    pub fn rules(&self) -> Result<Vec<UserRule>, Refusal> {
+    fn rules(&self) -> Result<Vec<UserRule>, Vec<Problem>> {
         // The settings know only the kinds that there are.
         let numbers = |kind: &str| probes::kind(kind).map_or(Numbers::None, |kind| kind.numbers);
         let declared = self.settings.probes.iter();
@@ -130,11 +229,7 @@ impl Bench {
         })
     }
 
-    /// Who is told what becomes of a run.
-    ///
-    /// # Errors
-    /// All problems of their tables at once.
-    pub fn targets(&self) -> Result<Vec<Target>, Refusal> {
+    fn targets(&self) -> Result<Vec<Target>, Vec<Problem>> {
         read_all(&self.settings.targets, |declared, section| {
             Target::read(&declared.kind, declared.name.clone(), section)
         })
@@ -176,15 +271,11 @@ fn chosen<'f>(section: &mut Section<'_>, further: &'f [Further]) -> Result<Optio
 fn read_all<N, T>(
     all: &[Declared<N>],
     read: impl Fn(&Declared<N>, &mut Section<'_>) -> Option<T>,
-) -> Result<Vec<T>, Refusal> {
+) -> Result<Vec<T>, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut found = Vec::new();
     for declared in all {
         found.extend(declared.read(&mut problems, |section| read(declared, section)));
     }
-    if problems.is_empty() {
-        Ok(found)
-    } else {
-        Err(Refusal::of_problems(&problems))
-    }
+    if problems.is_empty() { Ok(found) } else { Err(problems) }
 }

@@ -47,6 +47,16 @@ impl Found {
         self
     }
 
+    /// A value that refers to a variable, `${NAME}`.
+    pub(super) fn reference(mut self, key: &'static str, value: &str, comment: impl Into<String>) -> Self {
+        self.entries.push(Entry {
+            key,
+            value: escaped(value),
+            comment: comment.into(),
+        });
+        self
+    }
+
     pub(super) fn texts(mut self, key: &'static str, values: &[String], comment: impl Into<String>) -> Self {
         let values: Vec<String> = values.iter().map(|value| quoted(value)).collect();
         self.entries.push(Entry {

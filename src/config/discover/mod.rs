@@ -1,11 +1,13 @@
 //! What a directory shows of itself: the resources and probes that `guard init` writes down. It only looks.
 
+mod data;
 mod database;
 mod directory;
 mod found;
 mod render;
 mod resolved;
 mod stack;
+mod variables;
 
 use std::path::Path;
 
@@ -55,7 +57,10 @@ pub fn look(cx: &Context) -> Discovery {
     let mut names = Names::default();
     let mut configuration = directory::env_files(cx, &mut discovery.notes);
     let mut tail = Vec::new();
-    if !files.is_empty() {
+    if files.is_empty() {
+        let databases = variables::databases(&variables, cx, &mut names, &mut discovery.notes);
+        discovery.resources.extend(databases);
+    } else {
         discovery.compose_files = files.iter().map(|file| shown(file, &cx.directory)).collect();
         match resolve(cx, files, &variables) {
             Ok(project) => {
@@ -71,9 +76,18 @@ pub fn look(cx: &Context) -> Discovery {
         }
         tail = stack::of_every_project(&mut names);
     }
-    discovery
-        .resources
-        .extend(directory::sqlite_files(cx, &mut names, &mut discovery.notes));
+    let files = directory::sqlite_files(cx, &mut names, &mut discovery.notes);
+    let is_new = |found: &Found| {
+        let path = found.entries.iter().find(|entry| entry.key == "path");
+        let mut known = discovery.resources.iter().flat_map(|known| &known.entries);
+        !known.any(|entry| path.is_some_and(|path| entry.key == "path" && entry.value == path.value))
+    };
+    let files: Vec<Found> = files.into_iter().filter(is_new).collect();
+    discovery.resources.extend(files);
+    if discovery.compose_files.is_empty() {
+        let directories = data::directories(cx, &discovery.resources, &mut names);
+        discovery.resources.extend(directories);
+    }
     discovery
         .resources
         .extend(directory::git(cx, &mut names, &mut discovery.notes));

@@ -186,6 +186,14 @@ fn probes(project: &Project, is_local: bool, discovery: &mut Discovery) {
             let found = address(service, definition, &published);
             let found = found.or_else(|| (is_local && speaks_http(&published)).then(|| guessed(service, &published)));
             let Some(address) = found else {
+                if is_local && !OTHERS.contains(&published.target) {
+                    // A release that answers with errors there would be taken for a good one.
+                    discovery.notes.push(format!(
+                        "{service} publishes port {}, and nothing answers there in HTTP now: add a probe, or only its container \
+                         is looked at",
+                        published.port
+                    ));
+                }
                 continue;
             };
             if is_local {
@@ -264,6 +272,9 @@ fn guessed(service: &str, published: &Published) -> Address {
 /// Ports of servers that take a question in HTTP for a broken client, or for an attack, and write that down.
 const OTHERS: [u16; 12] = [22, 25, 53, 1433, 3306, 5432, 5672, 6379, 9092, 11211, 27017, 33060];
 const MOMENT: Duration = Duration::from_secs(2);
+/// How long an answer may take on a busy machine, and how often it is asked for: what is not found here is not watched.
+const PATIENCE: Duration = Duration::from_secs(5);
+const ASKED: usize = 2;
 
 /// Whether what is published answers a question in HTTP now, and not with an error of its own.
 fn speaks_http(published: &Published) -> bool {
@@ -273,7 +284,7 @@ fn speaks_http(published: &Published) -> bool {
     let asked = || {
         let place = (published.host.trim_matches(['[', ']']), published.port);
         let mut stream = TcpStream::connect_timeout(&place.to_socket_addrs().ok()?.next()?, MOMENT).ok()?;
-        stream.set_read_timeout(Some(MOMENT)).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
         stream.set_write_timeout(Some(MOMENT)).ok()?;
         stream.write_all(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n").ok()?;
         let mut head = [0; 12];
@@ -281,7 +292,8 @@ fn speaks_http(published: &Published) -> bool {
         Some(head)
     };
     // `HTTP/1.1 200`
-    asked().is_some_and(|head| head.starts_with(b"HTTP/1.") && matches!(head.get(9), Some(b'2'..=b'4')))
+    let is_well = |head: [u8; 12]| head.starts_with(b"HTTP/1.") && matches!(head.get(9), Some(b'2'..=b'4'));
+    (0..ASKED).any(|_| asked().is_some_and(is_well))
 }
 
 /// The port and path that a health check asks of its own container.

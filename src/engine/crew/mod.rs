@@ -6,7 +6,9 @@ mod command;
 mod copying;
 mod drift;
 mod intervening;
+mod limit;
 mod lookout;
+mod now;
 mod observation;
 mod others;
 mod pace;
@@ -18,7 +20,7 @@ mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -30,6 +32,7 @@ use crate::model::fact::{Failure, Yield};
 use crate::model::foreign::Material;
 use crate::model::health::Rule;
 use crate::model::name::ResourceName;
+use crate::model::now::Now;
 use crate::model::plan::{Action, Step};
 use crate::probes::Probe;
 use crate::resources::{Resource, ResourceError, Slot};
@@ -47,6 +50,7 @@ pub use drift::{Left, RELEASED, Released, drift, left_by, not_known};
 pub use intervening::{INTERVENTION, leave, left};
 pub use lookout::{Lookout, READINGS, WATCHES, replay, watches};
 pub use pace::{PACES, Pacer};
+pub use putting_back::has_gone_in;
 pub use watching::ask_once;
 
 /// Everything that the steps of a run need.
@@ -95,6 +99,8 @@ pub struct Crew {
     pub pace: Pacer,
     /// What the user's rules have set going.
     pub errands: Errands,
+    /// What has to stand in the last lines of the run, each a sentence.
+    pub told: Mutex<Vec<String>>,
 }
 
 impl Acts for Crew {
@@ -103,30 +109,41 @@ impl Acts for Crew {
         let cx = self.cx.for_step(&step.id);
         // A signal stops what leads ahead. What leads back is stopped between steps, never inside one.
         let cx = if is_back { cx.unstoppable() } else { cx };
-        match &step.action {
-            Action::Baseline => self.baseline(history, &cx),
-            Action::Capture(name) => self.capture(name, history, &cx),
-            Action::Seal => self.seal(history, &cx),
-            Action::Deploy => {
-                self.pace.end(&self.runtime);
-                self.deploy(history, &cx)
-            }
-            Action::Gate => self.gate(history, &cx),
-            Action::Verify => self.verify(&cx),
-            Action::Watch => self.watch(history, &cx),
-            Action::Evidence => self.evidence(history, &cx),
-            Action::Prepare(name) => self.prepare(name, history, &cx),
-            Action::Quiesce => self.quiesce(history, &cx),
-            Action::Recheck(name) => self.recheck(name, history, &cx),
-            Action::Restore(name) => self.restore(name, history, &cx),
-            Action::Undo(name) => self.undo(name, history, &cx),
-            Action::Start => self.start(history, &cx),
-            Action::Prove => self.prove(history, &cx),
+        match limit::left(step, history, &cx).filter(|_| is_back) {
+            Some(time) => limit::within(time, step, &cx, || self.does(step, history, &cx)),
+            None => self.does(step, history, &cx),
         }
+    }
+
+    fn look_around(&self, history: &History) -> Option<Now> {
+        self.look(history, &self.cx.unstoppable())
     }
 }
 
 impl Crew {
+    fn does(&self, step: &Step, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        match &step.action {
+            Action::Baseline => self.baseline(history, cx),
+            Action::Capture(name) => self.capture(name, history, cx),
+            Action::Seal => self.seal(history, cx),
+            Action::Deploy => {
+                self.pace.end(&self.runtime);
+                self.deploy(history, cx)
+            }
+            Action::Gate => self.gate(history, cx),
+            Action::Verify => self.verify(cx),
+            Action::Watch => self.watch(history, cx),
+            Action::Evidence => self.evidence(history, cx),
+            Action::Prepare(name) => self.prepare(name, history, cx),
+            Action::Quiesce => self.quiesce(history, cx),
+            Action::Recheck(name) => self.recheck(name, history, cx),
+            Action::Restore(name) => self.restore(name, history, cx),
+            Action::Undo(name) => self.undo(name, history, cx),
+            Action::Start => self.start(history, cx),
+            Action::Prove => self.prove(history, cx),
+        }
+    }
+
     fn resource(&self, name: &ResourceName) -> Result<&dyn Resource, Failure> {
         let missing = || {
             Failure {

@@ -4,7 +4,8 @@ use super::Crew;
 use super::watching::ask_once;
 use crate::model::event::Level;
 use crate::model::health::Outcome;
-use crate::services::{hold_updaters, release_updaters};
+use crate::model::text::chain;
+use crate::services::{Services, hold_starters, hold_updaters, release_starters, release_updaters};
 use crate::system::context::Context;
 use crate::system::disk;
 use crate::system::leftovers::{Left, left};
@@ -38,7 +39,53 @@ impl Crew {
                 cx.note(Level::Warn, sentence);
             }
         }
+        self.hold_restarts(cx);
         self.tell_what_came_back(cx);
+    }
+
+    /// Holds what this machine would start by itself: before anything is stopped, since a stop may be what it waits for.
+    pub(super) fn hold_starters(cx: &Context) {
+        for sentence in hold_starters(cx) {
+            cx.note(Level::Warn, sentence);
+        }
+    }
+
+    /// Sees to it that what was stopped stays so also where its engine restarts.
+    fn hold_restarts(&self, cx: &Context) {
+        self.each_project(cx, |name, services, there| {
+            if let Err(error) = services.hold_restarts(name, there) {
+                let why = chain(&error);
+                cx.note(
+                    Level::Warn,
+                    format!("what was stopped may start again if its engine restarts: {why}"),
+                );
+            }
+        });
+    }
+
+    /// Gives what was stopped its restart policies back: from here on it is started.
+    pub(super) fn release_restarts(&self, cx: &Context) {
+        self.each_project(cx, |name, services, there| {
+            if let Err(error) = services.release_restarts(name, there) {
+                cx.note(Level::Warn, chain(&error));
+            }
+        });
+    }
+
+    fn each_project(&self, cx: &Context, each: impl Fn(Option<&str>, &Services, &Context)) {
+        let further = self.services.further.iter().map(|further| Some(further.name.as_str()));
+        for name in std::iter::once(None).chain(further) {
+            let (services, there) = self.services.of_project(name, cx);
+            each(name, &services, &there);
+        }
+    }
+
+    /// Lets what this machine starts by itself go on, now that what it starts is old again.
+    pub(super) fn release_starters(&self, cx: &Context) {
+        for sentence in release_starters(cx) {
+            cx.note(Level::Info, &sentence);
+            self.tell_at_end(sentence);
+        }
     }
 
     /// Says so where the application answers although it was stopped: a supervisor starts it again, and nobody knows when.

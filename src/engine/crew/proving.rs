@@ -108,11 +108,7 @@ impl Crew {
         let carried = displaced.and_then(|displaced| self.resource(name).ok()?.carried(displaced));
         let backup = self.artifact(name, history)?.fingerprint;
         let differs = carried.as_ref().is_some_and(|carried| carried.becomes != backup);
-        let with = if differs {
-            ", with the rows that were carried over,"
-        } else {
-            ""
-        };
+        let with = if differs { ", with what was carried over," } else { "" };
         let was = format!(
             "{name} was as in backup {}{with} when the services started",
             history.plan().backup

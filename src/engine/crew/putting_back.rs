@@ -12,7 +12,7 @@ use crate::model::event::Level;
 use crate::model::fact::{Failure, Yield};
 use crate::model::health::Outcome;
 use crate::model::name::{ResourceName, RunKind};
-use crate::model::plan::Action;
+use crate::model::plan::{Action, Step};
 use crate::model::policy::DataRestore;
 use crate::resources::{Resource, Slot};
 use crate::services::{Affected, Extent, ServiceError, Wanted, keep_evidence, restart_stale};
@@ -44,6 +44,18 @@ fn again(number: usize, cx: &Context) -> Context {
         run: named,
         ..cx.clone()
     }
+}
+
+/// Whether something was put into this resource by the run, or was about to be.
+#[must_use]
+pub fn has_gone_in(name: &ResourceName, history: &History) -> bool {
+    let is_begun = |act: Action| history.step(&Step::of(act).id).is_some();
+    let is_needed = || {
+        history
+            .prepared_of(name)
+            .is_some_and(|prepared| prepared.work.is_needed())
+    };
+    is_begun(Action::Undo(name.clone())) || (is_needed() && is_begun(Action::Restore(name.clone())))
 }
 
 /// Something for each project; `None` is the settings' own.
@@ -116,9 +128,11 @@ impl Crew {
     /// Sees to it that the services run through which a resource is put back.
     fn reach(&self, resource: &dyn Resource, cx: &Context) -> Result<(), Failure> {
         let (services, there) = self.services.of_project(resource.project(), cx);
-        services
-            .ensure_running(&resource.needs_running(), START_LIMIT, &there)
-            .map_err(|error| Failure::from_error(&error))
+        match services.ensure_running(&resource.needs_running(), START_LIMIT, &there) {
+            // A health check that asks the database itself fails for as long as nobody is let in.
+            Err(ServiceError::NotRunning(_)) if self.is_any_shut(cx) => Ok(()),
+            other => other.map_err(|error| Failure::from_error(&error)),
+        }
     }
 
     fn stage(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Prepared, Failure> {
@@ -129,7 +143,11 @@ impl Crew {
         if !resource.compares_copies() {
             slot.compare(&artifact).map_err(|error| failed(&error, cx))?;
         }
-        let policy = history.plan().policy.data_restore;
+        let policy = if history.is_widened(name) {
+            DataRestore::Always
+        } else {
+            history.plan().policy.data_restore
+        };
         resource
             .prepare(&artifact, &slot, policy, cx)
             .map_err(|error| failed(&error, cx))
@@ -172,7 +190,7 @@ impl Crew {
         let name = &prepared.resource;
         let resource = self.resource(name)?;
         let artifact = self.artifact(name, history)?;
-        match resource.reprice(prepared, &artifact, cx) {
+        match resource.reprice(prepared, &artifact, &self.slot(history, name), cx) {
             Ok(Some(price)) if price != prepared.price => Ok(Yield::Prepared(Prepared {
                 price,
                 ..prepared.clone()
@@ -218,6 +236,7 @@ impl Crew {
             affected.keep_running.extend(resource.needs_running());
         }
         let failed = |error| Failure::from_error(&error);
+        Self::hold_starters(cx);
         // The settings' own project goes first: the page is put up with it, and the user's commands run.
         let own = all.remove(&None).unwrap_or_default();
         let mut stopped = self.services.quiesce(&own, cx).map_err(failed)?;
@@ -264,6 +283,8 @@ impl Crew {
         let artifact = self.artifact(name, history)?;
         self.reach(resource, cx)?;
         let slot = self.slot(history, name);
+        // Code and images are still the failed release's: nobody writes into data that is back before they are old.
+        let cx = &cx.fenced();
         let beside: Vec<&Prepared> = history
             .prepared()
             .filter(|other| &other.resource != name && other.work.is_needed())
@@ -281,13 +302,14 @@ impl Crew {
             cx.note(Level::Info, format!("{name}: {sentence}"));
         }
         if resource.is_compared(&displaced) {
+            Self::shut_out(resource, cx);
             return Ok(Yield::Displaced(displaced));
         }
         let meant = Artifact {
             fingerprint: carried.map_or(artifact.fingerprint.clone(), |carried| carried.becomes),
             ..artifact.clone()
         };
-        match resource
+        let brought = match resource
             .compare(&meant, &slot, cx)
             .map_err(|error| failed(&error, cx))?
         {
@@ -296,7 +318,11 @@ impl Crew {
             Live::Unknown(why) => Err(Failure::new(format!(
                 "{name} was put back and cannot be compared: {why}"
             ))),
+        };
+        if brought.is_ok() {
+            Self::shut_out(resource, cx);
         }
+        brought
     }
 
     /// Exchanges data again that differs although it was swapped in: somebody writes to it. What each exchange puts aside is
@@ -322,6 +348,10 @@ impl Crew {
         // The caller has just looked.
         let mut is_fresh = staged.is_empty();
         for round in 0..=EXCHANGES {
+            if !staged.is_empty() && all.last().is_some_and(|last| resource.is_compared(last)) {
+                // What was swapped in was compared before, and nobody was let in since.
+                return Ok(Yield::DisplacedAgain(all));
+            }
             if !std::mem::take(&mut is_fresh) {
                 let carried = all.last().and_then(|last| resource.carried(last));
                 let meant = Artifact {
@@ -392,10 +422,61 @@ impl Crew {
         let beside: Vec<&Displaced> = others
             .filter(|other| !history.displaced().any(|done| done.resource == other.resource))
             .collect();
-        resource
-            .undo_beside(displaced, &beside, cx)
-            .map(Yield::Displaced)
-            .map_err(|error| failed(&error, cx))
+        let is_data = self.data.contains(name);
+        let cx = if is_data { &cx.fenced() } else { cx };
+        let undone = resource.undo_beside(displaced, &beside, cx);
+        if is_data && undone.is_ok() {
+            Self::shut_out(resource, cx);
+        }
+        undone.map(Yield::Displaced).map_err(|error| failed(&error, cx))
+    }
+
+    /// Keeps clients out of what was put in. Where that cannot be done the way back goes on, as it does for kinds that
+    /// cannot: it is told.
+    fn shut_out(resource: &dyn Resource, cx: &Context) {
+        if let Err(error) = resource.shut_out(cx) {
+            let why = failed(&error, cx).sentence();
+            let note = format!(
+                "{}: clients could not be kept out while code and images go back: {why}",
+                resource.name()
+            );
+            cx.note(Level::Warn, note);
+        }
+    }
+
+    /// Whether clients are kept out of any of the data.
+    fn is_any_shut(&self, cx: &Context) -> bool {
+        let data = self.data.iter().filter_map(|name| self.resources.get(name));
+        data.into_iter().any(|resource| resource.is_shut(cx).unwrap_or(false))
+    }
+
+    /// Lets clients into the data that this run has put in, or was about to: code and images are old by now, or stay as they
+    /// are. Returns the first that stays shut.
+    fn let_in(&self, history: &History, cx: &Context) -> Result<(), Failure> {
+        let mut outcome = Ok(());
+        for name in &self.data {
+            let Some(resource) = self.resources.get(name) else {
+                continue;
+            };
+            if !has_gone_in(name, history) {
+                continue;
+            }
+            let opened = self.reach(resource.as_ref(), cx).and_then(|()| {
+                let was_shut = resource.let_in(cx).map_err(|error| failed(&error, cx))?;
+                // A health check that asks the database itself has to see that it is open, before others wait for it.
+                if was_shut {
+                    self.reach(resource.as_ref(), cx)
+                } else {
+                    Ok(())
+                }
+            });
+            if let (Err(failure), true) = (opened, outcome.is_ok()) {
+                outcome = Err(failure.with_hint(format!(
+                    "clients may be kept out of {name} until `guard resume` has gone on"
+                )));
+            }
+        }
+        outcome
     }
 
     /// Starts what ran when the backup was taken, or before the deploy command began; then what was put back is taken up by
@@ -408,6 +489,9 @@ impl Crew {
         let own = all.remove(&None);
         let further = all.into_iter().map(|(project, ran)| (project, Some(ran)));
         let ordered: Vec<_> = further.chain([(None, own)]).collect();
+        // What cannot be opened keeps nothing else down: it is told at the end.
+        let let_in = self.let_in(history, cx);
+        self.release_restarts(cx);
         let mut is_up = true;
         for (project, ran) in &ordered {
             let (services, there) = self.services.of_project(project.as_deref(), cx);
@@ -426,6 +510,7 @@ impl Crew {
                 brought => brought.map_err(|error| Failure::from_error(&error))?,
             }
         }
+        self.release_starters(cx);
         self.switch(history, cx)?;
         for (project, ran) in &ordered {
             let (services, there) = self.services.of_project(project.as_deref(), cx);
@@ -434,8 +519,10 @@ impl Crew {
             added.map_err(|error| Failure::from_error(&error))?;
         }
         for sentence in self.release_others(cx) {
-            cx.note(Level::Warn, sentence);
+            cx.note(Level::Warn, &sentence);
+            self.tell_at_end(sentence);
         }
+        let_in?;
         if is_up {
             let down = self.services.maintenance_off(cx);
             down.map_err(|error| Failure::from_error(&error))?;

@@ -58,6 +58,7 @@ pub struct History {
     /// When the way back was last taken up: where it turned, or where somebody went on with it.
     taken_up: Option<DateTime<Utc>>,
     left_out: BTreeSet<ResourceName>,
+    widened: BTreeSet<ResourceName>,
     closed: Option<Ending>,
     next: u64,
 }
@@ -96,6 +97,7 @@ impl History {
             response: None,
             taken_up: None,
             left_out: BTreeSet::new(),
+            widened: BTreeSet::new(),
             closed: None,
             next: first.seq + 1,
         };
@@ -154,6 +156,8 @@ impl History {
                 self.response = *then;
             }
             Fact::LeftOut { resources } => self.left_out.extend(resources.iter().cloned()),
+            Fact::Widened { .. } if self.turned.is_none() => return impossible("the run goes ahead".to_owned()),
+            Fact::Widened { resources } => self.widen(resources),
             Fact::Reopened { actor } => {
                 self.actor = actor.clone();
                 self.reopened = true;
@@ -164,10 +168,26 @@ impl History {
                 }
                 self.forget_what_ran();
             }
-            Fact::Closed { ending } => self.closed = Some(*ending),
+            Fact::Closed { ending, .. } => self.closed = Some(*ending),
         }
         self.next += 1;
         Ok(())
+    }
+
+    /// Takes these as not looked at yet, and what follows from them as cut off: it is done again. That the services were started
+    /// stays known: what they wrote to data that is back is not put aside.
+    fn widen(&mut self, resources: &[ResourceName]) {
+        self.widened.extend(resources.iter().cloned());
+        for name in resources {
+            for act in [Action::Prepare, Action::Recheck, Action::Restore] {
+                self.steps.remove(&Step::of(act(name.clone())).id);
+            }
+        }
+        for action in [Action::Quiesce, Action::Start, Action::Prove] {
+            if let Some(entry) = self.steps.get_mut(&Step::of(action).id) {
+                (entry.progress, entry.failures) = (Progress::Begun, 0);
+            }
+        }
     }
 
     /// Takes what was seen running, stopped and started as cut off: the host may have come up again in between, and with it what is set
@@ -291,6 +311,17 @@ impl History {
     #[must_use]
     pub fn is_left_out(&self, resource: &ResourceName) -> bool {
         self.left_out.contains(resource)
+    }
+
+    /// The resources that were left alone at first, and are put back since what ran before does not come up with them.
+    pub fn widened(&self) -> impl Iterator<Item = &ResourceName> {
+        self.widened.iter()
+    }
+
+    /// Whether this resource was left alone at first, and is put back since what ran before does not come up with it.
+    #[must_use]
+    pub fn is_widened(&self, resource: &ResourceName) -> bool {
+        self.widened.contains(resource)
     }
 
     /// Whether the services were about to be started on the way back.

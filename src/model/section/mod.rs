@@ -33,6 +33,7 @@ impl<'a> Section<'a> {
                     place,
                     message: format!("`{path}` must be a table, not {}", other.noun()),
                     hint: None,
+                    excerpt: None,
                 });
                 BTreeMap::new()
             }
@@ -63,6 +64,7 @@ impl<'a> Section<'a> {
             place,
             message: format!("`{}`: {}", self.full(key), message.into()),
             hint,
+            excerpt: None,
         });
     }
 
@@ -90,6 +92,7 @@ impl<'a> Section<'a> {
             place,
             message,
             hint: hint.map(str::to_owned),
+            excerpt: None,
         });
     }
 
@@ -270,6 +273,7 @@ impl<'a> Section<'a> {
                 place,
                 message: format!("unknown key `{}`", self.full(key)),
                 hint,
+                excerpt: None,
             });
         }
     }

@@ -1,5 +1,6 @@
 //! Which files a set of patterns means now, and what is recorded of each.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -12,6 +13,7 @@ use walkdir::WalkDir;
 
 use super::Files;
 use crate::model::fingerprint::Fingerprint;
+use crate::resources::attire::{Above, Attire};
 use crate::resources::names::{escaped, unescaped};
 use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
@@ -30,6 +32,46 @@ pub(super) struct Entry {
     pub(super) gid: u32,
     pub(super) seconds: i64,
     pub(super) nanoseconds: u32,
+    /// All that a regular file has beside its content; `None`: a link, or written by a guard that did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) attire: Option<Attire>,
+    /// Where it really is, where the way there leads over a link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) through: Option<Through>,
+}
+
+/// Where a file is that is named by a path with a link in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Through {
+    /// The directory that it is in, without a link in its path, escaped.
+    around: String,
+    /// That directory and those above it.
+    pub(super) above: Vec<Above>,
+}
+
+impl Through {
+    /// The directory that the file is in.
+    pub(super) fn around(&self) -> Option<PathBuf> {
+        unescaped(&self.around).map(|bytes| PathBuf::from(OsString::from_vec(bytes)))
+    }
+}
+
+/// A directory of the project that holds what the patterns mean, or that they mean themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Directory {
+    /// Path below the project's directory, escaped.
+    pub(super) path: String,
+    pub(super) attire: Attire,
+}
+
+impl Directory {
+    /// The path below the project's directory.
+    ///
+    /// # Errors
+    /// As for [`Entry::below`].
+    pub(super) fn below(&self) -> Result<PathBuf> {
+        below(&self.path)
+    }
 }
 
 /// What an entry holds.
@@ -42,10 +84,57 @@ pub(super) enum Content {
     Symlink { target: String },
 }
 
+/// What is recorded of a set of files.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Recorded {
+    pub(super) entries: Vec<Entry>,
+    /// `None`: written by a guard that did not keep them.
+    #[serde(default)]
+    pub(super) directories: Option<Vec<Directory>>,
+}
+
+impl Recorded {
+    /// In what files that are there now differ from it.
+    pub(super) fn differences(&self, live: &Listing) -> Vec<String> {
+        let known = |entry: &Entry| self.entries.iter().find(|known| known.path == entry.path);
+        let now = live.entries.iter().map(|entry| {
+            let attire = entry
+                .attire
+                .clone()
+                .filter(|_| known(entry).is_none_or(|known| known.attire.is_some()));
+            Entry {
+                attire,
+                ..entry.clone()
+            }
+        });
+        let now: Vec<Entry> = now.collect();
+        // Directories that nobody recorded cannot differ.
+        let none = Vec::new();
+        let (wanted, has) = match &self.directories {
+            Some(wanted) => (wanted, &live.directories),
+            None => (&none, &none),
+        };
+        fingerprint(&now, has).differences(&fingerprint(&self.entries, wanted))
+    }
+
+    /// The files that are as recorded but for the time of their last change.
+    pub(super) fn times(&self, live: &Listing) -> Vec<String> {
+        let other = |entry: &&Entry| {
+            let is_other = |now: &Entry| now.is_like(entry) && now.time() != entry.time();
+            live.entries.iter().any(is_other)
+        };
+        let found = self.entries.iter().filter(other);
+        found.map(|entry| format!("time of file {}", entry.path)).collect()
+    }
+}
+
 /// What the patterns mean now.
 pub(super) struct Listing {
     /// In order of their paths.
     pub(super) entries: Vec<Entry>,
+    /// The directories that hold them, and those that the patterns mean themselves; but for those in which something else lies
+    /// that nobody keeps and no entry.
+    pub(super) directories: Vec<Directory>,
     /// What matches and is neither file nor link, each a sentence.
     pub(super) not_kept: Vec<String>,
 }
@@ -56,39 +145,58 @@ impl Entry {
     /// # Errors
     /// It is malformed or leads out of the directory: such a record was not written by guard.
     pub(super) fn below(&self) -> Result<PathBuf> {
-        let path = unescaped(&self.path).map(|bytes| PathBuf::from(OsString::from_vec(bytes)));
-        let inside = |path: &PathBuf| {
-            let mut parts = path.components().peekable();
-            parts.peek().is_some() && parts.all(|part| matches!(part, std::path::Component::Normal(_)))
-        };
-        path.filter(inside).ok_or_else(|| {
-            ResourceError::bad_copy(format!(
-                "the record names {:?}, which leads out of the project",
-                self.path
-            ))
-        })
+        below(&self.path)
     }
 
     /// Everything but the time of the last change, which tells nothing that the digest does not.
     pub(super) fn is_like(&self, other: &Self) -> bool {
+        let attires = self.attire.as_ref().zip(other.attire.as_ref());
         (&self.path, &self.content, self.mode, self.uid, self.gid)
             == (&other.path, &other.content, other.mode, other.uid, other.gid)
+            && attires.is_none_or(|(one, other)| one.is_like(other))
+            && self.place() == other.place()
+    }
+
+    /// The time of the last change, seconds and nanoseconds.
+    pub(super) fn time(&self) -> (i64, u32) {
+        (self.seconds, self.nanoseconds)
+    }
+
+    fn place(&self) -> Option<&str> {
+        self.through.as_ref().map(|through| through.around.as_str())
     }
 }
 
-/// A fingerprint with one part for each file.
-pub(super) fn fingerprint(entries: &[Entry]) -> Fingerprint {
-    entries.iter().fold(Fingerprint::default(), |fingerprint, entry| {
+fn below(path: &str) -> Result<PathBuf> {
+    let plain = unescaped(path).map(|bytes| PathBuf::from(OsString::from_vec(bytes)));
+    let inside = |path: &PathBuf| {
+        let mut parts = path.components().peekable();
+        parts.peek().is_some() && parts.all(|part| matches!(part, std::path::Component::Normal(_)))
+    };
+    plain
+        .filter(inside)
+        .ok_or_else(|| ResourceError::bad_copy(format!("the record names {path:?}, which leads out of the project")))
+}
+
+/// A fingerprint with one part for each file and directory.
+pub(super) fn fingerprint(entries: &[Entry], directories: &[Directory]) -> Fingerprint {
+    let files = entries.iter().fold(Fingerprint::default(), |fingerprint, entry| {
         let content = match &entry.content {
             Content::File { sha256, .. } => sha256.clone(),
             Content::Symlink { target } => format!("-> {target}"),
         };
-        let value = format!("{:04o} {}:{} {content}", entry.mode, entry.uid, entry.gid);
-        fingerprint.with(format!("file {}", entry.path), value)
+        let own = match &entry.attire {
+            Some(attire) => attire.word(),
+            None => format!("{:04o} {}:{}", entry.mode, entry.uid, entry.gid),
+        };
+        fingerprint.with(format!("file {}", entry.path), format!("{own} {content}"))
+    });
+    directories.iter().fold(files, |fingerprint, directory| {
+        fingerprint.with(format!("directory {}", directory.path), directory.attire.word())
     })
 }
 
-fn entry(below: &Path, metadata: &Metadata, content: Content) -> Entry {
+fn entry(below: &Path, metadata: &Metadata, content: Content, attire: Option<Attire>) -> Entry {
     let is_link = matches!(content, Content::Symlink { .. });
     Entry {
         path: escaped(below.as_os_str().as_bytes()),
@@ -99,6 +207,8 @@ fn entry(below: &Path, metadata: &Metadata, content: Content) -> Entry {
         gid: metadata.gid(),
         seconds: metadata.mtime(),
         nanoseconds: u32::try_from(metadata.mtime_nsec()).unwrap_or_default(),
+        attire,
+        through: None,
     }
 }
 
@@ -127,7 +237,7 @@ pub(super) fn read(directory: &Path, below: &Path, sink: &mut dyn FnMut(&[u8]) -
     if metadata.is_symlink() {
         let target = std::fs::read_link(&path).at("read the link", &path)?;
         let target = escaped(target.as_os_str().as_bytes());
-        return Ok(Some(entry(below, &metadata, Content::Symlink { target })));
+        return Ok(Some(entry(below, &metadata, Content::Symlink { target }, None)));
     }
     if !metadata.is_file() {
         return Ok(None);
@@ -158,7 +268,8 @@ pub(super) fn read(directory: &Path, below: &Path, sink: &mut dyn FnMut(&[u8]) -
         bytes: digest.bytes(),
         sha256: digest.hex(),
     };
-    Ok(Some(entry(below, &after, content)))
+    let attire = Attire::of_open(&file, &path)?;
+    Ok(Some(entry(below, &after, content, Some(attire))))
 }
 
 impl Files {
@@ -211,14 +322,20 @@ impl Files {
     pub(super) fn list(&self, cx: &Context, mut keep: impl FnMut(&Path) -> Result<Option<Entry>>) -> Result<Listing> {
         let mut listing = Listing {
             entries: Vec::new(),
+            directories: Vec::new(),
             not_kept: Vec::new(),
         };
+        let (mut links, mut directories) = (BTreeMap::new(), BTreeSet::new());
         for (below, kind) in self.matching(cx)? {
             if kind.is_dir() {
+                if !self.is_behind_a_link(&below) && self.holds_nothing_else(&below) {
+                    directories.insert(below);
+                }
                 continue;
             }
             if let Some(entry) = keep(&below)? {
-                listing.entries.push(entry);
+                let through = self.above(&below, &mut links, &mut directories)?;
+                listing.entries.push(Entry { through, ..entry });
             } else if !kind.is_file() {
                 let name = escaped(below.as_os_str().as_bytes());
                 listing
@@ -226,7 +343,68 @@ impl Files {
                     .push(format!("{name}, which is neither a regular file nor a link"));
             }
         }
+        links.retain(|_, link| !listing.entries.iter().any(|entry| entry.path == link.path));
+        listing.entries.extend(links.into_values());
+        listing.entries.sort_by(|one, other| one.path.cmp(&other.path));
+        for below in directories {
+            let path = self.directory.join(&below);
+            match Attire::of(&path) {
+                Ok(attire) => listing.directories.push(Directory {
+                    path: escaped(below.as_os_str().as_bytes()),
+                    attire,
+                }),
+                Err(_) if !crate::system::disk::exists(&path)? => {}
+                Err(error) => return Err(error),
+            }
+        }
         Ok(listing)
+    }
+
+    /// Takes the directories and links above a file. Returns where it really is, where a link is among them.
+    fn above(
+        &self,
+        below: &Path,
+        links: &mut BTreeMap<PathBuf, Entry>,
+        directories: &mut BTreeSet<PathBuf>,
+    ) -> Result<Option<Through>> {
+        let mut has_link = false;
+        let above = below.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
+        for above in above.collect::<Vec<_>>().into_iter().rev() {
+            if directories.contains(above) {
+                continue;
+            }
+            if links.contains_key(above) {
+                has_link = true;
+            } else if let Some(entry) = read(&self.directory, above, &mut |_| Ok(()))? {
+                has_link = true;
+                links.insert(above.to_owned(), entry);
+            } else if !has_link {
+                directories.insert(above.to_owned());
+            }
+        }
+        if !has_link {
+            return Ok(None);
+        }
+        let around = self.directory.join(below.parent().unwrap_or(Path::new("")));
+        let around = std::fs::canonicalize(&around).at("look at", &around)?;
+        Ok(Some(Through {
+            above: Above::of(&around.join("file"), Path::new("/"))?,
+            around: escaped(around.as_os_str().as_bytes()),
+        }))
+    }
+
+    fn is_behind_a_link(&self, below: &Path) -> bool {
+        below.ancestors().any(|above| self.directory.join(above).is_symlink())
+    }
+
+    /// Whether nothing lies below a directory but directories and what the patterns mean: else it is not guard's to remove.
+    fn holds_nothing_else(&self, below: &Path) -> bool {
+        let all = WalkDir::new(self.directory.join(below)).follow_links(false).into_iter();
+        all.flatten().all(|entry| {
+            let path = entry.path().strip_prefix(&self.directory).unwrap_or(entry.path());
+            let kind = entry.file_type();
+            kind.is_dir() || ((kind.is_file() || kind.is_symlink()) && self.patterns.is_match(path))
+        })
     }
 
     /// What the patterns mean now, contents only digested.

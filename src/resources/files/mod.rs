@@ -6,8 +6,9 @@ mod list;
 mod replace;
 mod secrets;
 
+use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use globset::GlobSet;
 use serde_json::Value;
@@ -15,9 +16,10 @@ use serde_json::Value;
 pub(super) use build::KIND;
 
 use self::drafts::Drafts;
-use self::list::{Content, Entry, fingerprint};
+use self::list::{Content, Entry, Recorded, fingerprint};
 use self::replace::Stock;
-use super::names::escaped;
+use super::names::{escaped, unescaped};
+use super::toll::Toll;
 use super::{Resource, ResourceError, Result, Slot, Survey};
 use crate::model::artifact::{Artifact, Displaced, FileEntry, Live, Prepared, Work};
 use crate::model::event::Level;
@@ -57,8 +59,17 @@ fn stock(details: &Value) -> Result<Stock> {
         .map_err(|error| ResourceError::because("could not understand the record of the files", error))
 }
 
-fn entries(artifact: &Artifact) -> Result<Vec<Entry>> {
-    serde_json::from_value(artifact.details.clone()).map_err(|error| ResourceError {
+fn recorded(artifact: &Artifact) -> Result<Recorded> {
+    // Guards before wrote only a list of the files.
+    let found = if artifact.details.is_array() {
+        serde_json::from_value(artifact.details.clone()).map(|entries| Recorded {
+            entries,
+            directories: None,
+        })
+    } else {
+        serde_json::from_value(artifact.details.clone())
+    };
+    found.map_err(|error| ResourceError {
         copy_is_bad: true,
         ..ResourceError::because(
             format!("could not understand what the manifest says of {}", artifact.resource),
@@ -108,6 +119,31 @@ impl Files {
         Ok(())
     }
 
+    /// What going back to these entries means for the files that are there.
+    fn toll(&self, meant: &[Entry], cx: &Context) -> Result<Toll> {
+        let live = self.look(cx)?.entries;
+        let mut toll = Toll::default();
+        let bytes = |entry: &Entry| match &entry.content {
+            Content::File { bytes, .. } => *bytes,
+            Content::Symlink { .. } => 0,
+        };
+        let path = |entry: &Entry| unescaped(&entry.path).unwrap_or_default();
+        for entry in &live {
+            match meant.iter().find(|other| other.path == entry.path) {
+                None => toll.came.add(&path(entry), bytes(entry)),
+                Some(other) if !other.is_like(entry) => toll.changed.add(&path(entry), bytes(entry)),
+                Some(_) => {}
+            }
+        }
+        for entry in meant
+            .iter()
+            .filter(|entry| !live.iter().any(|other| other.path == entry.path))
+        {
+            toll.gone.add(&path(entry), bytes(entry));
+        }
+        Ok(toll)
+    }
+
     /// Runs what needs no container, while services are still down: a unit that is started next has to be the old one. It is
     /// all run again when they are up, and only that counts.
     fn take_up_early(&self, cx: &Context) {
@@ -124,6 +160,21 @@ impl Files {
                 format!("{why}; it is tried again when the services are up"),
             );
         }
+    }
+
+    /// Tries what the way back will need: a new file beside each, of its owner and with all that it has; one for each directory
+    /// and each of these.
+    fn try_out(&self, entries: &[Entry]) -> Result<()> {
+        let mut tried = BTreeSet::new();
+        for entry in entries {
+            let Some(attire) = &entry.attire else { continue };
+            let place = self.directory.join(entry.below()?);
+            if tried.insert((place.parent().map(Path::to_owned), attire.word())) {
+                attire.try_beside(&place)?;
+            }
+            attire.refuse_locked(&place)?;
+        }
+        Ok(())
     }
 
     /// Where this run keeps what it displaces; the serial tells a restore from an undo, and that from its own undo.
@@ -144,7 +195,10 @@ impl Files {
             disk::create_private_dir(&blobs)?;
             let live = self.list(cx, |below| replace::keep(&self.directory, below, &blobs))?;
             let before = Stock {
-                entries: live.entries,
+                recorded: Recorded {
+                    entries: live.entries,
+                    directories: Some(live.directories),
+                },
                 blobs: escaped(blobs.as_os_str().as_bytes()),
             };
             disk::write_whole(&record, json(&before)?.to_string().as_bytes())?;
@@ -195,6 +249,14 @@ impl Resource for Files {
                 ));
                 survey.copy_bytes = Some(bytes);
                 survey.side_bytes = Some(bytes);
+                if let Err(error) = self.try_out(&listing.entries) {
+                    survey.refuse(
+                        text::chain(&error),
+                        error
+                            .hint
+                            .unwrap_or_else(|| "correct that, then run `guard check` again".to_owned()),
+                    );
+                }
             }
             Err(error) => survey.refuse(
                 error.to_string(),
@@ -207,7 +269,8 @@ impl Resource for Files {
     }
 
     fn fingerprint(&self, cx: &Context) -> Result<Fingerprint> {
-        Ok(fingerprint(&self.look(cx)?.entries))
+        let now = self.look(cx)?;
+        Ok(fingerprint(&now.entries, &now.directories))
     }
 
     fn capture(&self, slot: &Slot, cx: &Context) -> Result<Artifact> {
@@ -232,16 +295,21 @@ impl Resource for Files {
             Ok(Some(entry))
         })?;
         files = drafts.keep(files, slot)?;
-        let details = json(&listing.entries)?;
-        let shown = serde_json::to_vec_pretty(&listing.entries)
+        let fingerprint = fingerprint(&listing.entries, &listing.directories);
+        let recorded = Recorded {
+            entries: listing.entries,
+            directories: Some(listing.directories),
+        };
+        let details = json(&recorded)?;
+        let shown = serde_json::to_vec_pretty(&recorded.entries)
             .map_err(|error| ResourceError::because("could not describe the files", error))?;
         files.push(slot.keep_bytes(&shown, LIST)?);
         Ok(Artifact {
             resource: self.name.clone(),
             project: None,
             kind: KIND.key.to_owned(),
-            fingerprint: fingerprint(&listing.entries),
-            summary: text::plural(listing.entries.len() as u64, "file"),
+            fingerprint,
+            summary: text::plural(recorded.entries.len() as u64, "file"),
             files,
             details,
             not_kept: listing.not_kept,
@@ -251,24 +319,44 @@ impl Resource for Files {
 
     fn prepare(&self, artifact: &Artifact, slot: &Slot, _data: DataRestore, cx: &Context) -> Result<Prepared> {
         slot.compare(artifact)?;
-        let entries = entries(artifact)?;
-        let parts = fingerprint(&self.look(cx)?.entries).differences(&fingerprint(&entries));
+        let recorded = recorded(artifact)?;
+        let live = self.look(cx)?;
+        let mut parts = recorded.differences(&live);
+        parts.extend(recorded.times(&live));
         let work = if parts.is_empty() {
             Work::Unchanged
         } else {
+            self.ready(&recorded)?;
             Work::Changed(parts)
         };
         let stock = Stock {
-            entries,
+            recorded,
             blobs: escaped(slot.opened(artifact, &cx.scratch)?.join(BLOBS).as_os_str().as_bytes()),
         };
         replace::prove(&stock)?;
+        // That files change is what a release is for; those that it brought, or somebody else, go.
+        let price = match &work {
+            Work::Changed(_) => {
+                let Toll { came, .. } = self.toll(&stock.recorded.entries, cx)?;
+                let lost = Toll {
+                    came,
+                    ..Toll::default()
+                };
+                lost.price("file", None, DataRestore::Always)
+            }
+            _ => Vec::new(),
+        };
         Ok(Prepared {
             resource: self.name.clone(),
             work,
             details: json(&stock)?,
-            price: Vec::new(),
+            price,
         })
+    }
+
+    fn outlook(&self, artifact: &Artifact, _: &Slot, _: DataRestore, cx: &Context) -> Result<Vec<String>> {
+        let toll = self.toll(&recorded(artifact)?.entries, cx)?;
+        Ok(toll.price("file", None, DataRestore::Always))
     }
 
     fn restore(&self, prepared: &Prepared, _artifact: &Artifact, _slot: &Slot, cx: &Context) -> Result<Displaced> {
@@ -310,10 +398,10 @@ impl Resource for Files {
     }
 
     fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
-        let recorded = fingerprint(&entries(artifact)?);
+        let recorded = recorded(artifact)?;
         Ok(match self.look(cx) {
             Err(error) => Live::Unknown(error.to_string()),
-            Ok(listing) => match fingerprint(&listing.entries).differences(&recorded) {
+            Ok(live) => match recorded.differences(&live) {
                 parts if parts.is_empty() => Live::Matches,
                 parts => Live::Differs(parts),
             },

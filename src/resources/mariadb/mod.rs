@@ -3,6 +3,7 @@
 
 mod capture;
 mod code;
+mod gate;
 mod prepare;
 mod proving;
 mod reach;
@@ -82,6 +83,7 @@ struct MariaDb {
     stall: Duration,
     proof: Proof,
     proof_interval: Duration,
+    gate: gate::Gate,
 }
 
 /// Where the server is.
@@ -145,6 +147,7 @@ fn build(product: &'static Product, name: ResourceName, section: &mut Section<'_
         stall: stall.unwrap_or(STALL),
         proof,
         proof_interval: proof_interval.unwrap_or(proving::INTERVAL),
+        gate: gate::Gate::default(),
     }))
 }
 
@@ -207,6 +210,22 @@ impl Resource for MariaDb {
 
     fn undo(&self, displaced: &Displaced, cx: &Context) -> Result<Displaced> {
         swap::undo(self, displaced, cx)
+    }
+
+    fn shut_out(&self, cx: &Context) -> Result<()> {
+        let reach = Reach::open(self, cx)?;
+        self.gate.shut(&reach, &reach.database, cx)
+    }
+
+    fn let_in(&self, cx: &Context) -> Result<bool> {
+        if !self.gate.is_shut() {
+            return Ok(false);
+        }
+        self.gate.open(&Reach::open(self, cx)?, cx)
+    }
+
+    fn is_shut(&self, _: &Context) -> Result<bool> {
+        Ok(self.gate.is_shut())
     }
 
     fn price(&self, artifact: &Artifact, cx: &Context) -> Result<Vec<String>> {

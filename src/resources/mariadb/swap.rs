@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::code::{CODE, Kept, PENDING, SWAPPED, apply, clear, keep, marks, read as read_script, script};
+use super::gate;
 use super::prepare::{Staging, drop_own};
-use super::reach::{Reach, ident, literal};
+use super::reach::{Reach, ident};
 use super::reading::{names, standard};
 use super::trouble::is_locked_out;
 use super::{MariaDb, survey};
@@ -60,6 +61,8 @@ pub(super) fn restore(of: &MariaDb, prepared: &Prepared, cx: &Context) -> Result
     }
     let Staging { live, side, failed } = staging(prepared)?;
     let reach = Reach::open(of, cx)?;
+    // An earlier try may hold the tables that are exchanged.
+    of.gate.open(&reach, cx)?;
     // A second restore of the same run displaces a second database: each gets a name of its own, the last is the newest.
     let mut taken = Vec::new();
     let mut next = failed;
@@ -82,7 +85,16 @@ pub(super) fn restore(of: &MariaDb, prepared: &Prepared, cx: &Context) -> Result
             return Err(ResourceError::new(what).with_hint("`guard rollback` stages it again"));
         }
     };
+    shut(of, &reach, &live, cx);
     Ok(displaced(of, Some(Put { live, aside: outgoing })))
+}
+
+/// Where the surroundings are fenced, nobody writes into what was put in. Whoever fenced them sees to it once more, and tells
+/// where it cannot be.
+fn shut(of: &MariaDb, reach: &Reach, live: &str, cx: &Context) {
+    if cx.fenced {
+        let _told_later = of.gate.shut(reach, live, cx);
+    }
 }
 
 pub(super) fn undo(of: &MariaDb, before: &Displaced, cx: &Context) -> Result<Displaced> {
@@ -93,6 +105,7 @@ pub(super) fn undo(of: &MariaDb, before: &Displaced, cx: &Context) -> Result<Dis
     let outgoing = turned(&incoming).ok_or_else(unknown)?;
     let kind = use_of(&incoming);
     let reach = Reach::open(of, cx)?;
+    of.gate.open(&reach, cx)?;
     match (standing(&reach, &incoming, cx)?, standing(&reach, &outgoing, cx)?) {
         (Standing::Ready, Standing::Ready) => {
             let what = format!("{incoming} and {outgoing} are both there, and only one can be put aside");
@@ -106,6 +119,7 @@ pub(super) fn undo(of: &MariaDb, before: &Displaced, cx: &Context) -> Result<Dis
             return Err(ResourceError::new(what));
         }
     }
+    shut(of, &reach, &live, cx);
     Ok(displaced(of, Some(Put { live, aside: outgoing })))
 }
 
@@ -168,26 +182,13 @@ fn rename(reach: &Reach, live: &str, incoming: &str, outgoing: &str, cx: &Contex
     loop {
         match reach.run(None, &script, cx) {
             Err(error) if is_locked_out(&error) && tries < TRIES => {
-                end_sessions(reach, live, cx)?;
+                gate::end(reach, live, "", cx)?;
                 cx.clock.sleep(Duration::from_millis(100));
             }
             other => return other.map(|_| ()),
         }
         tries += 1;
     }
-}
-
-/// Ends the sessions that use a database.
-fn end_sessions(reach: &Reach, live: &str, cx: &Context) -> Result<()> {
-    let script = format!(
-        "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = {} AND ID <> CONNECTION_ID();",
-        literal(live)
-    );
-    for id in reach.rows::<u64>(&script, cx)? {
-        // One that has ended by itself is fine, and one that stays makes the next try fail.
-        let _told = reach.run(None, &format!("KILL {id};"), cx);
-    }
-    Ok(())
 }
 
 /// Gives what is live now what stands beside its tables, and removes the empty shell it came in.

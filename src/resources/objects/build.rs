@@ -4,6 +4,7 @@ use super::{Objects, Who};
 use crate::model::name::ResourceName;
 use crate::model::plan::StageName;
 use crate::model::section::Section;
+use crate::resources::carry_over::CarryOver;
 use crate::resources::{Built, Kind, Site};
 use crate::system::s3::Address;
 
@@ -18,7 +19,8 @@ pub(in crate::resources) const KIND: Kind = Kind {
 
 /// The keys: `url`, `endpoint` and `region`, where the objects are; `access_key_env` and `secret_key_env`, or
 /// `access_key_file` and `secret_key_file`, who asks; `service`, the Compose service of the server itself; `writers`, the
-/// services that write there; `ca_file` and `proxy`, how the endpoint is reached.
+/// services that write there; `ca_file` and `proxy`, how the endpoint is reached; `carry_over`, which objects a
+/// rollback leaves where they are: `none`, or `new-files`.
 fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
     let url = section.required_text("url");
     let (endpoint, region) = (section.text("endpoint"), section.text("region"));
@@ -26,6 +28,7 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
     let proxy = section.text("proxy");
     let service = section.word("service");
     let writers = section.texts("writers").unwrap_or_default();
+    let carry_over = CarryOver::of(section);
     let mut who = |part: &str, usual: &str| {
         let (variable, file) = (format!("{part}_env"), format!("{part}_file"));
         let (named, path) = (section.word(&variable), section.path(&file));
@@ -71,6 +74,7 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
         who,
         service,
         writers,
+        carry_over,
         runtime: std::sync::OnceLock::new(),
     }))
 }

@@ -2,6 +2,7 @@
 
 mod build;
 mod capture;
+mod keeping;
 mod reach;
 mod record;
 mod stage;
@@ -15,15 +16,21 @@ use tokio::runtime::Runtime;
 pub(super) use self::build::KIND;
 use self::reach::{Who, refused};
 use self::record::{ASIDE, PutBack, Side, Spot, details};
+use super::carry_over::CarryOver;
+use super::toll::salvaged;
 use super::volume::chunks;
-use super::{Resource, ResourceError, Result, Slot, Survey};
-use crate::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
+use super::wanted::Wanted;
+use super::{Mark, Resource, ResourceError, Result, Slot, Survey};
+use crate::model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared, Work};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::name::ResourceName;
 use crate::model::policy::DataRestore;
 use crate::model::text;
 use crate::system::context::Context;
 use crate::system::s3::{Address, Beside, Bucket, Object};
+
+/// What the files are called here.
+const NOUN: &str = "object";
 
 /// The largest object that a storage copies in one request.
 const LARGEST: u64 = 5 * 1024 * 1024 * 1024;
@@ -41,6 +48,8 @@ pub(super) struct Objects {
     service: Option<String>,
     /// The services that write there.
     writers: Vec<String>,
+    /// Which objects a rollback leaves where they are.
+    carry_over: CarryOver,
     /// The threads that talk to the storage, from the first question on.
     runtime: OnceLock<Option<Runtime>>,
 }
@@ -114,10 +123,12 @@ impl Objects {
         }
     }
 
-    fn displaced(&self, spot: &Spot) -> Result<Displaced> {
+    fn displaced(&self, spot: &Spot, carried: Option<CarriedOver>) -> Result<Displaced> {
         let back = Spot {
             aside: spot.aside.clone(),
             to: spot.to.other(),
+            carried,
+            put_aside: spot.put_aside.clone().filter(|_| spot.to == Side::After),
         };
         Ok(Displaced {
             resource: self.name.clone(),
@@ -260,13 +271,16 @@ impl Resource for Objects {
         }
         if data == DataRestore::Never {
             let left = Work::Left("the policy leaves data as it is".to_owned());
-            return Ok(prepared(left, Value::Null, Vec::new()));
+            let price = self.outlook(artifact, slot, data, cx)?;
+            return Ok(prepared(left, Value::Null, price));
         }
         let aside = self.aside(artifact, cx)?;
-        let difference = self.stage(&bucket, (artifact, slot), &aside, cx)?;
+        let keep = self.keep(cx)?;
+        let difference = self.stage(&bucket, (artifact, slot), &aside, &keep, cx)?;
+        let kept = difference.toll.price(NOUN, None, data);
         if difference.fetched.is_empty() && difference.surplus.is_empty() {
-            // Only the storage's marks differ, and content says more than a mark.
-            return Ok(prepared(Work::Unchanged, Value::Null, Vec::new()));
+            // Only the storage's marks differ, and content says more than a mark; or all that came stays.
+            return Ok(prepared(Work::Unchanged, Value::Null, kept));
         }
         let mut price = Vec::new();
         for (count, what, keys) in [
@@ -285,7 +299,15 @@ impl Resource for Objects {
                 price.push(format!("{} {what}: {keys}", text::plural(count as u64, "object")));
             }
         }
-        let place = Spot { aside, to: Side::After };
+        price.extend(kept);
+        let run = cx.run.as_ref().map_or_else(|| "latest".to_owned(), ToString::to_string);
+        price.extend(difference.toll.remedy(&run, data));
+        let place = Spot {
+            aside,
+            to: Side::After,
+            carried: None,
+            put_aside: difference.toll.put_aside(NOUN),
+        };
         Ok(prepared(Work::Changed(parts), place.value()?, price))
     }
 
@@ -295,14 +317,71 @@ impl Resource for Objects {
         }
         let place = Spot::of(&prepared.details)?;
         let bucket = self.bucket(cx)?;
+        let keep = self.keep(cx)?;
         if !Self::is_used(&bucket, &place.aside)? {
             // Once more, now that nobody writes: what came to differ since is staged as well.
-            let found = self.stage(&bucket, (artifact, slot), &place.aside, &cx.unstoppable())?;
+            let found = self.stage(&bucket, (artifact, slot), &place.aside, &keep, &cx.unstoppable())?;
             Self::plan(&bucket, &place.aside, &found)?;
         }
         self.swap(&bucket, &place)?;
         self.note_marks(&bucket, &place.aside, (artifact, slot), cx)?;
-        self.displaced(&place)
+        let carried = self.kept(&bucket, (artifact, slot), &keep, cx)?;
+        self.displaced(&place, carried)
+    }
+
+    fn mark(&self, mark: Mark, cx: &Context) -> Result<()> {
+        self.note(mark, cx)
+    }
+
+    fn carried(&self, displaced: &Displaced) -> Option<CarriedOver> {
+        Spot::of(&displaced.details).ok()?.carried
+    }
+
+    fn outlook(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Vec<String>> {
+        let found = self.looked_at(&self.bucket(cx)?, (artifact, slot), &self.keep(cx)?, cx)?;
+        let mut price = found.toll.price(NOUN, None, data);
+        price.extend(found.toll.remedy("latest", data));
+        Ok(price)
+    }
+
+    fn reprice(
+        &self,
+        prepared: &Prepared,
+        artifact: &Artifact,
+        slot: &Slot,
+        cx: &Context,
+    ) -> Result<Option<Vec<String>>> {
+        let (place, bucket) = (Spot::of(&prepared.details)?, self.bucket(cx)?);
+        // What was begun to be exchanged is half the one and half the other.
+        if Self::is_used(&bucket, &place.aside)? {
+            return Ok(None);
+        }
+        let found = self.looked_at(&bucket, (artifact, slot), &self.keep(cx)?, cx)?;
+        let mut price = found.toll.price(NOUN, None, DataRestore::Always);
+        let run = cx.run.as_ref().map_or_else(|| "latest".to_owned(), ToString::to_string);
+        price.extend(found.toll.remedy(&run, DataRestore::Always));
+        Ok(Some(price).filter(|price| !price.is_empty()))
+    }
+
+    fn compare(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Live> {
+        if !self.carry_over.is_wanted() {
+            return self.check(artifact, cx);
+        }
+        let found = self
+            .bucket(cx)
+            .and_then(|bucket| self.looked_at(&bucket, (artifact, slot), &self.keep(cx)?, cx));
+        Ok(match found {
+            Ok(found) => {
+                let differs = found.fetched.union(&found.surplus).take(100);
+                let differs: Vec<String> = differs.map(|key| format!("object {}", capture::shown(key))).collect();
+                if differs.is_empty() {
+                    Live::Matches
+                } else {
+                    Live::Differs(differs)
+                }
+            }
+            Err(error) => Live::Unknown(cx.redaction.clean(&text::chain(&error))),
+        })
     }
 
     fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
@@ -321,7 +400,19 @@ impl Resource for Objects {
         }
         let spot = Spot::of(&displaced.details)?;
         self.swap(&self.bucket(cx)?, &spot)?;
-        self.displaced(&spot)
+        self.displaced(&spot, None)
+    }
+
+    fn salvage_files(
+        &self,
+        displaced: &Displaced,
+        patterns: &[String],
+        command: &str,
+        cx: &Context,
+    ) -> Result<Vec<String>> {
+        let (spot, wanted) = (Spot::of(&displaced.details)?, Wanted::of(patterns)?);
+        let (aside, other, given) = self.give_back(&self.bucket(cx)?, &spot, &wanted)?;
+        Ok(salvaged((&aside, &other, &given), NOUN, command))
     }
 
     fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {

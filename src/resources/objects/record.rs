@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::model::artifact::Artifact;
+use crate::model::artifact::{Artifact, CarriedOver};
 use crate::model::name::ResourceName;
 use crate::resources::volume::record::Details as Packed;
 use crate::resources::{ResourceError, Result};
@@ -71,6 +71,12 @@ pub(super) struct Spot {
     pub(super) aside: String,
     /// The side that a swap makes live.
     pub(super) to: Side,
+    /// What was kept of what is not in the copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) carried: Option<CarriedOver>,
+    /// How much a restore puts aside; `FILES` of `model::artifact`, in the journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) put_aside: Option<String>,
 }
 
 impl Spot {

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Seek, Write};
 
-use super::Objects;
 use super::capture::{MARK, key_of, shown};
+use super::keeping::Keep;
 use super::reach::refused;
 use super::record::{PutBack, Side, details};
-use crate::model::artifact::Artifact;
+use super::{NOUN, Objects};
+use crate::model::artifact::{Artifact, CarriedOver};
+use crate::resources::toll::Toll;
 use crate::resources::volume::chunks;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
@@ -20,6 +22,41 @@ pub(super) struct Difference {
     pub(super) fetched: BTreeSet<String>,
     /// Keys that the copy does not know.
     pub(super) surplus: BTreeSet<String>,
+    /// What that means, in numbers.
+    pub(super) toll: Toll,
+}
+
+impl Difference {
+    /// Has what is `live` by its key and is kept stay, and counts all.
+    fn settled(mut self, live: &BTreeMap<&str, &Object>, gone: &BTreeMap<String, u64>, keep: &Keep) -> Self {
+        let size = |key: &str| live.get(key).map(|object| object.size);
+        let mut surplus = BTreeSet::new();
+        for key in std::mem::take(&mut self.surplus) {
+            let bytes = size(&key).unwrap_or_default();
+            if keep.takes(&key) {
+                self.toll.kept.add(key.as_bytes(), bytes);
+                continue;
+            }
+            let group = if keep.is_wanted() {
+                &mut self.toll.own
+            } else {
+                &mut self.toll.came
+            };
+            group.add(key.as_bytes(), bytes);
+            surplus.insert(key);
+        }
+        self.surplus = surplus;
+        for key in &self.fetched {
+            match size(key) {
+                Some(bytes) => self.toll.changed.add(key.as_bytes(), bytes),
+                None => self
+                    .toll
+                    .gone
+                    .add(key.as_bytes(), gone.get(key).copied().unwrap_or_default()),
+            }
+        }
+        self
+    }
 }
 
 /// An object of the copy on its way into the bucket.
@@ -67,6 +104,7 @@ impl Objects {
         bucket: &Bucket,
         (artifact, slot): (&Artifact, &Slot),
         aside: &str,
+        keep: &Keep,
         cx: &Context,
     ) -> Result<Difference> {
         let details = details(artifact)?;
@@ -75,16 +113,12 @@ impl Objects {
         let live = self.live(bucket)?;
         let by_key: BTreeMap<&str, &Object> = live.iter().map(|object| (self.short(&object.key), object)).collect();
         let place = format!("{aside}{}/", Side::After.word());
-        let staged = bucket.list(&place).map_err(refused)?;
-        let staged: BTreeMap<&str, u64> = staged
-            .iter()
-            .filter_map(|object| Some((object.key.strip_prefix(&place)?, object.size)))
-            .collect();
+        let staged = Self::staged(bucket, &place)?;
         let mut difference = Difference {
             surplus: by_key.keys().map(|key| (*key).to_owned()).collect(),
             ..Difference::default()
         };
-        let mut done = 0;
+        let (mut done, mut gone) = (0, BTreeMap::new());
         let what = format!("stage {}", self.name);
         let put = |job: Job| -> Result<Option<(String, u64)>> {
             // The same content may have another mark, as when it came in parts; its headers are taken to be as they were.
@@ -131,6 +165,9 @@ impl Objects {
                     .map(|(_, bytes)| text(bytes))
                     .next()
                     .unwrap_or_default();
+                if !by_key.contains_key(key.as_str()) {
+                    gone.insert(key.clone(), node.size);
+                }
                 let known = by_key.get(key.as_str()).filter(|object| object.size == node.size);
                 if known.is_some_and(|object| put_back.meant(&key, &object.etag) == mark) {
                     return Ok(());
@@ -163,7 +200,66 @@ impl Objects {
             copy_is_bad: error.copy_is_bad,
             ..ResourceError::because(format!("could not stage the objects of {}", self.name), error)
         })?;
-        Ok(difference)
+        Ok(difference.settled(&by_key, &gone, keep))
+    }
+
+    /// What lies below this place already, by its key there, with its length.
+    fn staged(bucket: &Bucket, place: &str) -> Result<BTreeMap<String, u64>> {
+        let staged = bucket.list(place).map_err(refused)?;
+        let short = |object: &Object| Some((object.key.strip_prefix(place)?.to_owned(), object.size));
+        Ok(staged.iter().filter_map(short).collect())
+    }
+
+    /// In what the live objects differ from the copy, by their lengths and marks; nothing is read.
+    ///
+    /// # Errors
+    /// The copy's index cannot be read, or the storage refuses.
+    pub(super) fn looked_at(
+        &self,
+        bucket: &Bucket,
+        (artifact, slot): (&Artifact, &Slot),
+        keep: &Keep,
+        cx: &Context,
+    ) -> Result<Difference> {
+        let put_back = PutBack::read(&self.name, cx)?;
+        let live = self.live(bucket)?;
+        let by_key: BTreeMap<&str, &Object> = live.iter().map(|object| (self.short(&object.key), object)).collect();
+        let meant = Self::marks(artifact, slot)?;
+        let is_same = |key: &str, (size, mark): &(u64, String)| {
+            let now = by_key.get(key).filter(|object| object.size == *size);
+            now.is_some_and(|object| put_back.meant(key, &object.etag) == mark)
+        };
+        let fetched = meant.iter().filter(|(key, known)| !is_same(key, known));
+        let surplus = by_key.keys().filter(|key| !meant.contains_key(**key));
+        let difference = Difference {
+            fetched: fetched.map(|(key, _)| key.clone()).collect(),
+            surplus: surplus.map(|key| (*key).to_owned()).collect(),
+            toll: Toll::default(),
+        };
+        let gone = meant.iter().map(|(key, (size, _))| (key.clone(), *size)).collect();
+        Ok(difference.settled(&by_key, &gone, keep))
+    }
+
+    /// What was kept when this copy was put back; `None` where that is nothing.
+    pub(super) fn kept(
+        &self,
+        bucket: &Bucket,
+        copy: (&Artifact, &Slot),
+        keep: &Keep,
+        cx: &Context,
+    ) -> Result<Option<CarriedOver>> {
+        if !keep.is_wanted() {
+            return Ok(None);
+        }
+        let found = self.looked_at(bucket, copy, keep, cx)?;
+        let Some(sentence) = found.toll.keeps(NOUN) else {
+            return Ok(None);
+        };
+        let becomes = self.portrait(&self.live(bucket)?, &PutBack::read(&self.name, cx)?);
+        Ok(Some(CarriedOver {
+            becomes,
+            sentences: vec![sentence],
+        }))
     }
 
     /// Ends uploads in parts below a prefix of guard's own that a cut left: no listing of objects shows them.

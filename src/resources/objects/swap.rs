@@ -12,6 +12,8 @@ use super::reach::refused;
 use super::record::{PutBack, Side, Spot};
 use super::stage::Difference;
 use crate::model::artifact::Artifact;
+use crate::resources::toll::Group;
+use crate::resources::wanted::Wanted;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
 use crate::system::s3::{Bucket, Object};
@@ -191,6 +193,42 @@ impl Objects {
             }
         }
         put_back.write(&self.name, cx)
+    }
+
+    /// Gives objects back that were put aside and are `wanted`, where no other has their key. Returns those that stay aside,
+    /// those whose key another has, and those that were given back.
+    ///
+    /// # Errors
+    /// It is not there any more, or the storage refuses.
+    pub(super) fn give_back(&self, bucket: &Bucket, spot: &Spot, wanted: &Wanted) -> Result<(Group, Group, Group)> {
+        let (mut aside, mut other, mut given) = (Group::default(), Group::default(), Group::default());
+        let missing = || ResourceError::new(format!("{} is not there any more", self.aside_shown(&spot.aside)));
+        let plan = read(bucket, &spot.aside)?.ok_or_else(missing)?;
+        // After an undo the copy lies there, which the backup has too.
+        if plan.to != Side::After || !plan.done {
+            return Ok((aside, other, given));
+        }
+        let place = format!("{}{}/", spot.aside, Side::Before.word());
+        let live = self.live(bucket)?;
+        for object in bucket.list(&place).map_err(refused)? {
+            let Some(short) = object.key.strip_prefix(&place) else {
+                continue;
+            };
+            let key = format!("{}{short}", self.address.prefix);
+            let found = live.binary_search_by(|object| object.key.cmp(&key)).ok();
+            match found.and_then(|at| live.get(at)) {
+                Some(now) if now.etag == object.etag => {}
+                Some(_) => other.add(short.as_bytes(), object.size),
+                None if !wanted.takes(short.as_bytes()) => aside.add(short.as_bytes(), object.size),
+                // Once more, right before: a storage has no way of its own to write only where nothing is.
+                None if bucket.look(&key).map_err(refused)?.is_some() => other.add(short.as_bytes(), object.size),
+                None => {
+                    bucket.copy_object(&object.key, object.size, &key).map_err(refused)?;
+                    given.add(short.as_bytes(), object.size);
+                }
+            }
+        }
+        Ok((aside, other, given))
     }
 
     /// Removes what lies aside.

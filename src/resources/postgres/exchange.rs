@@ -28,6 +28,29 @@ pub(super) fn open(reach: &Reach, maintenance: &str, live: &str, cx: &Context) -
     reach.run(maintenance, &script, cx).map(|_| ())
 }
 
+/// Keeps clients out, those that are in as well.
+pub(super) fn shut(reach: &Reach, maintenance: &str, live: &str, cx: &Context) -> Result<()> {
+    reach.run(maintenance, &fence(live), cx).map(|_| ())
+}
+
+/// Whether clients are kept out; `None` where there is no such database.
+pub(super) fn is_shut(reach: &Reach, maintenance: &str, live: &str, cx: &Context) -> Result<Option<bool>> {
+    let script = format!(
+        "SELECT to_jsonb(NOT datallowconn) FROM pg_database WHERE datname = {};",
+        literal(live)
+    );
+    Ok(reach.rows(maintenance, &script, cx)?.pop())
+}
+
+/// The statements that keep clients out.
+fn fence(live: &str) -> String {
+    format!(
+        "ALTER DATABASE {} ALLOW_CONNECTIONS false;\n{}",
+        ident(live),
+        eviction(live)
+    )
+}
+
 #[derive(Deserialize)]
 pub(super) struct Standing {
     prepared: Vec<String>,
@@ -41,7 +64,7 @@ pub(super) fn make_all(swaps: &[Swap], reach: &Reach, maintenance: &str, cx: &Co
     let (mut fences, mut exchanges) = (String::new(), String::new());
     for swap in swaps {
         let standing = swap.standing(reach, maintenance, cx)?;
-        fences.push_str(&swap.fence());
+        fences.push_str(&fence(&swap.live));
         exchanges.push_str(&swap.exchange(&standing, cx));
     }
     // One session does it all: each statement less is time for which clients are shut out.
@@ -112,16 +135,7 @@ impl Swap {
         Ok(standing)
     }
 
-    /// Keeps clients out.
-    fn fence(&self) -> String {
-        format!(
-            "ALTER DATABASE {} ALLOW_CONNECTIONS false;\n{}",
-            ident(&self.live),
-            eviction(&self.live)
-        )
-    }
-
-    /// Both renames, for a transaction; whoever is live then is let in.
+    /// Both renames, for a transaction; clients are let into what is live then, unless the surroundings are fenced.
     fn exchange(&self, standing: &Standing, cx: &Context) -> String {
         let comment = |name: &str| {
             let found = standing.comments.iter().find(|(known, _)| known == name);
@@ -145,10 +159,11 @@ impl Swap {
         format!(
             "ALTER DATABASE {live} RENAME TO {outgoing};
 ALTER DATABASE {incoming} RENAME TO {live};
-ALTER DATABASE {live} ALLOW_CONNECTIONS true;
+ALTER DATABASE {live} ALLOW_CONNECTIONS {opens};
 COMMENT ON DATABASE {live} IS {unmarked};
 COMMENT ON DATABASE {outgoing} IS {marked};
 ",
+            opens = !cx.fenced,
             unmarked = text(unmarked(comment(&self.incoming))),
             marked = literal(&marked),
         )

@@ -96,6 +96,13 @@ enum Way {
     Environment,
 }
 
+impl Postgres {
+    /// Whether no database is ever exchanged: who restores in place may be allowed into no other one.
+    fn stays_in_place(&self) -> bool {
+        self.in_place
+    }
+}
+
 impl Resource for Postgres {
     fn name(&self) -> &ResourceName {
         &self.name
@@ -155,7 +162,11 @@ impl Resource for Postgres {
         cx: &Context,
     ) -> Result<Displaced> {
         match &self.migrations {
-            Some(wish) => migrations::restore(self, wish, (prepared, beside), (artifact, slot), cx),
+            Some(wish) => {
+                // An earlier try may have shut everybody out, and this way leads through the live database.
+                swap::let_in(self, cx)?;
+                migrations::restore(self, wish, (prepared, beside), (artifact, slot), cx)
+            }
             None if self.in_place => in_place::restore(self, prepared, artifact, slot, cx),
             None => swap::restore(self, prepared, artifact, beside, cx),
         }
@@ -205,18 +216,39 @@ impl Resource for Postgres {
         }
     }
 
+    fn shut_out(&self, cx: &Context) -> Result<()> {
+        if self.stays_in_place() {
+            return Ok(());
+        }
+        swap::shut_out(self, cx)
+    }
+
+    fn let_in(&self, cx: &Context) -> Result<bool> {
+        if self.stays_in_place() {
+            return Ok(false);
+        }
+        swap::let_in(self, cx)
+    }
+
+    fn is_shut(&self, cx: &Context) -> Result<bool> {
+        if self.stays_in_place() {
+            return Ok(false);
+        }
+        swap::is_shut(self, cx)
+    }
+
     fn price(&self, artifact: &Artifact, cx: &Context) -> Result<Vec<String>> {
         prepare::price(self, artifact, cx)
     }
 
-    fn outlook(&self, artifact: &Artifact, data: DataRestore, cx: &Context) -> Result<Vec<String>> {
+    fn outlook(&self, artifact: &Artifact, _: &Slot, data: DataRestore, cx: &Context) -> Result<Vec<String>> {
         match &self.migrations {
             Some(wish) => migrations::outlook(self, wish, artifact, data, cx),
             None => prepare::outlook(self, artifact, data, cx),
         }
     }
 
-    fn reprice(&self, prepared: &Prepared, artifact: &Artifact, cx: &Context) -> Result<Option<Vec<String>>> {
+    fn reprice(&self, prepared: &Prepared, artifact: &Artifact, _: &Slot, cx: &Context) -> Result<Option<Vec<String>>> {
         prepare::reprice(self, prepared, artifact, cx)
     }
 

@@ -14,7 +14,8 @@ use super::manner::Manner;
 use super::reach::Reach;
 use super::sql::{Aside, ident, literal};
 use super::standby;
-use super::trouble::{is_locked_out, is_no_database, said};
+use super::swap::let_in;
+use super::trouble::{is_locked_out, is_no_database, is_shut_out, said};
 use crate::model::artifact::{Artifact, Live, Prepared, Work};
 use crate::model::event::Level;
 use crate::model::fingerprint::Fingerprint;
@@ -91,6 +92,14 @@ pub(super) fn prepare(
     let reach = Reach::open(of, cx)?;
     let mut seen = look(&reach, &reach.database, cx);
     if seen.as_ref().is_err_and(is_locked_out) && end_forgotten(of, &reach, cx)? {
+        seen = look(&reach, &reach.database, cx);
+    }
+    if seen.as_ref().is_err_and(is_shut_out) && let_in(of, cx)? {
+        let note = format!(
+            "{}: nobody was let into {}; clients are let in again",
+            of.name, reach.database
+        );
+        cx.note(Level::Warn, note);
         seen = look(&reach, &reach.database, cx);
     }
     let now = match seen {

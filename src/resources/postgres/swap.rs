@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::Postgres;
 use super::carry::{Carried, before_swap, carried_before};
-use super::exchange::{Swap, open};
+use super::exchange::{Swap, is_shut as asked, open, shut};
 use super::prepare::{Staging, drop_own, number};
 use super::reach::Reach;
 use super::sql::{Aside, ident, literal, turned};
@@ -99,6 +99,10 @@ pub(super) fn restore(
                 let _told = open(&reach, maintenance, live, &cx.unstoppable());
             })?;
             let compared = is_compared(&reach, maintenance, &staging, cx)?;
+            if cx.fenced && !compared {
+                // Whoever compares it has to see it.
+                open(&reach, maintenance, live, cx)?;
+            }
             aside(of, &kept(&outgoing, compared, carried))
         }
         // Nothing is live, as when the release dropped it: there is nothing to put aside but what an earlier swap did.
@@ -110,11 +114,13 @@ pub(super) fn restore(
             last.map_or_else(|| Ok(nothing(of)), |last| aside(of, &kept(last, false, None)))
         }
         (false, true, last) => {
-            open(&reach, maintenance, live, cx)?;
+            let compared = is_compared(&reach, maintenance, &staging, cx)?;
+            if !(cx.fenced && compared) {
+                open(&reach, maintenance, live, cx)?;
+            }
             match last {
                 Some(last) => {
                     seat.iter().for_each(Seat::pass);
-                    let compared = is_compared(&reach, maintenance, &staging, cx)?;
                     aside(of, &kept(last, compared, carried_before(of, cx)?))
                 }
                 None => Err(not_staged(side)),
@@ -192,7 +198,9 @@ pub(super) fn undo(of: &Postgres, displaced: &Displaced, beside: &[&Displaced], 
             Err(ResourceError::new(what).with_hint("look at both, and rename the one that is to stay"))
         }
         (false, true, true) => {
-            open(&reach, maintenance, &live, cx)?;
+            if !cx.fenced {
+                open(&reach, maintenance, &live, cx)?;
+            }
             seat.iter().for_each(Seat::pass);
             aside(of, &kept(&outgoing))
         }
@@ -200,6 +208,33 @@ pub(super) fn undo(of: &Postgres, displaced: &Displaced, beside: &[&Displaced], 
             "{incoming}, which was put aside, is not there any more"
         ))),
     }
+}
+
+/// Keeps clients out of the live database.
+pub(super) fn shut_out(of: &Postgres, cx: &Context) -> Result<()> {
+    let reach = Reach::open(of, cx)?;
+    let maintenance = reach.maintenance(cx)?;
+    match asked(&reach, maintenance, &reach.database, cx)? {
+        Some(false) => shut(&reach, maintenance, &reach.database, cx),
+        _ => Ok(()),
+    }
+}
+
+/// Lets clients into the live database; says whether they were kept out.
+pub(super) fn let_in(of: &Postgres, cx: &Context) -> Result<bool> {
+    let reach = Reach::open(of, cx)?;
+    let maintenance = reach.maintenance(cx)?;
+    if asked(&reach, maintenance, &reach.database, cx)? != Some(true) {
+        return Ok(false);
+    }
+    open(&reach, maintenance, &reach.database, cx).map(|()| true)
+}
+
+/// Whether clients are kept out of the live database.
+pub(super) fn is_shut(of: &Postgres, cx: &Context) -> Result<bool> {
+    let reach = Reach::open(of, cx)?;
+    let maintenance = reach.maintenance(cx)?;
+    Ok(asked(&reach, maintenance, &reach.database, cx)? == Some(true))
 }
 
 pub(super) fn forget(of: &Postgres, displaced: &Displaced, cx: &Context) -> Result<()> {

@@ -33,6 +33,9 @@ impl Trouble {
     }
 }
 
+/// What the server prints of a database into which nobody is let.
+const SHUT: &str = "is not currently accepting connections";
+
 /// Kinds of failure, in the order in which they are looked for: (what is printed, what is wrong, what to do).
 const SIGNS: &[(&[&str], &str, &str)] = &[
     (
@@ -55,9 +58,9 @@ const SIGNS: &[(&[&str], &str, &str)] = &[
         "correct the host in `url`",
     ),
     (
-        &["is not currently accepting connections"],
+        &[SHUT],
         "the database takes no connections",
-        "an interrupted swap leaves it so: `guard resume` completes it",
+        "a way back that was cut off leaves it so: `guard resume` goes on, and lets clients in",
     ),
     (
         &[
@@ -196,6 +199,11 @@ fn call_of(error: &ResourceError) -> Option<&CallError> {
 /// Whether an error says that the database is not there.
 pub(super) fn is_no_database(error: &ResourceError) -> bool {
     call_of(error).is_some_and(|error| lacks_database(printed(error)))
+}
+
+/// Whether an error says that nobody is let into the database.
+pub(super) fn is_shut_out(error: &ResourceError) -> bool {
+    call_of(error).is_some_and(|error| printed(error).contains(SHUT))
 }
 
 /// Whether an error says that somebody holds a lock.

@@ -68,20 +68,7 @@ fn own_link(path: &Path) -> Result<Option<PathBuf>> {
 /// # Errors
 /// It may not be.
 pub(super) fn try_out(live: &Path) -> Result<()> {
-    let attire = Attire::of(live)?;
-    let around = live.parent().unwrap_or(live);
-    let scratch = tempfile::tempfile_in(around).map_err(|error| {
-        ResourceError::because(format!("no file can be made in {}", around.display()), error)
-            .with_hint("let guard's user write there: the way back puts a new file beside the old one")
-    })?;
-    attire.put_on(&scratch).map_err(|error| {
-        ResourceError::because(
-            format!("a new file cannot be given the owner and mode of {}", live.display()),
-            error,
-        )
-        .with_hint("run guard as root, or as the user that the file belongs to")
-    })?;
-    attire.refuse_locked(live)
+    Attire::of(live)?.try_beside(live)
 }
 
 impl Pinned {

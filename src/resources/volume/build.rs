@@ -9,6 +9,7 @@ use super::place::Target;
 use crate::model::name::ResourceName;
 use crate::model::plan::StageName;
 use crate::model::section::Section;
+use crate::resources::carry_over::CarryOver;
 use crate::resources::{Built, Kind, Site};
 
 /// `kind = "volume"`.
@@ -24,7 +25,7 @@ pub const KIND: Kind = Kind {
 /// copied while its containers run: `live`, `pause`, `stop`; `compression`, zstd's level from 1 to 19; `form`, one `archive`, or `chunks` that
 /// backups share, or `auto`; `force_read`, which reads also what cannot have changed; `through_engine`,
 /// which reaches the volume only through the engine's API even where its directory could be read, as for an engine on
-/// another host.
+/// another host; `carry_over`, which files a rollback leaves where they are: `none`, or `new-files`.
 fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
     let volume = section.word("volume");
     let path = section.path("path");
@@ -42,6 +43,7 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
     let form = section.choice("form", &forms).unwrap_or(None);
     let force_read = section.flag("force_read").unwrap_or(false);
     let through_engine = section.flag("through_engine").unwrap_or(false);
+    let carry_over = CarryOver::of(section);
     let target = match (volume, path) {
         (Some(volume), None) => Target::Volume(volume),
         (None, Some(path)) => Target::Path(site.directory.join(path)),
@@ -68,6 +70,7 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
         form,
         force_read,
         through_engine,
+        carry_over,
         project: site.compose.as_ref().map(|compose| compose.project.clone()),
         found: OnceLock::new(),
         bytes: OnceLock::new(),

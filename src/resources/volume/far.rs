@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use super::archive::Writer;
 use super::capture::{self, Copied};
-use super::chunks::{self, Differences, Form, How, Packed};
+use super::chunks::{self, Differences, Form, How, Packed, Swapped};
 use super::frames::{Kind, Pieces, put};
 use super::inside::{Look, Seen, Wish};
+use super::keeping::Keep;
 use super::node::Precision;
 use super::record::Details;
 use super::stream::piped;
@@ -82,18 +83,46 @@ impl<'c> Far<'c> {
     /// In which parts the volume differs from a copy. `told`: as for `chunks::differences`.
     pub(super) fn differences(
         &self,
+        copy: (&Artifact, &Slot),
+        form: Form,
+        told: (i64, Precision),
+        keep: &Keep,
+    ) -> Result<Differences> {
+        self.by_index(&["differences"], copy, form, told, keep, self.cx)
+    }
+
+    /// Exchanges a whole tree that was staged, but for what is kept of what came since.
+    pub(super) fn swap_around(
+        &self,
+        name: &str,
+        copy: (&Artifact, &Slot),
+        form: Form,
+        told: (i64, Precision),
+        keep: &Keep,
+    ) -> Result<Swapped> {
+        self.clear()?;
+        // An exchange must not be cut off by the first signal.
+        self.by_index(&["around", name], copy, form, told, keep, &self.cx.unstoppable())
+    }
+
+    /// An act for which guard in the container is sent the index of a copy.
+    fn by_index<T: for<'de> serde::Deserialize<'de>>(
+        &self,
+        act: &[&str],
         (artifact, slot): (&Artifact, &Slot),
         form: Form,
         (begun, precision): (i64, Precision),
-    ) -> Result<Differences> {
-        let begun = begun.to_string();
-        let words = ["differences", form.word(), precision.word(), begun.as_str()];
-        let call = self.inside.call(&words, false, self.cx);
+        keep: &Keep,
+        cx: &Context,
+    ) -> Result<T> {
+        let (begun, keep) = (begun.to_string(), keep.word()?);
+        let words = [act, &[form.word(), precision.word(), begun.as_str(), keep.as_str()]].concat();
+        let call = self.inside.call(&words, act.len() > 1, cx);
         let spoiled = |error| ResourceError::because("could not read the index of the copy", error);
         let mut index = chunks::packed_index(artifact, slot).map_err(spoiled)?;
         let mut feed = |pipe: &mut dyn Write| io::copy(&mut index, pipe).map(drop);
         let failed = |error| self.failed(error);
-        let told = piped(&call, Some(&mut feed), failed, self.cx, |mut said| {
+        let told = piped(&call, Some(&mut feed), failed, cx, |mut said| {
             let mut told = Vec::new();
             let unclear = |error| ResourceError::because("could not hear what guard said inside of a volume", error);
             said.read_to_end(&mut told).map_err(unclear)?;
@@ -211,7 +240,7 @@ impl<'c> Far<'c> {
         wish: Wish,
         name: &str,
         (artifact, slot): (&Artifact, &Slot),
-        details: &Details,
+        (details, keep): (&Details, &Keep),
     ) -> Result<T> {
         self.clear()?;
         // An exchange must not be cut off by the first signal.
@@ -219,8 +248,15 @@ impl<'c> Far<'c> {
             Wish::Stage => self.cx.clone(),
             Wish::Swap => self.cx.unstoppable(),
         };
-        let begun = details.packed.begun.to_string();
-        let words = ["patch", wish.word(), name, chunks::mark(artifact)?, begun.as_str()];
+        let (begun, keep) = (details.packed.begun.to_string(), keep.word()?);
+        let words = [
+            "patch",
+            wish.word(),
+            name,
+            chunks::mark(artifact)?,
+            begun.as_str(),
+            keep.as_str(),
+        ];
         let call = self.inside.call(&words, true, cx);
         let (to, wishes) = channel();
         let mut unsound = None;

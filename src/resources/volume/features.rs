@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use rustix::fs::{
     CWD, IFlags, Mode, OFlags, XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr, ioctl_getflags,
@@ -30,6 +31,12 @@ const KEPT: IFlags = IFlags::SYNC
     .union(IFlags::NOCOW);
 /// Those that keep everybody, root included, from moving an entry or what lies in it.
 const LOCKS: IFlags = IFlags::IMMUTABLE.union(IFlags::APPEND);
+/// Flags that a person sets as well and that are not kept: they are about a whole directory tree, or need more than a copy.
+const FOREIGN: [(IFlags, &str); 3] = [
+    (IFlags::PROJECT_INHERIT, "chattr +P (a project's quota)"),
+    (IFlags::from_bits_retain(0x4000_0000), "chattr +F (names without case)"),
+    (IFlags::JOURNALING, "chattr +j"),
+];
 /// The longest value, and the longest list of names, that Linux gives.
 const LONGEST: usize = 64 * 1024;
 
@@ -92,8 +99,11 @@ pub(in crate::resources) fn of(path: &Path, shown: &Path, shape: &Shape) -> Resu
 /// They cannot be read.
 pub(in crate::resources) fn of_open(file: &impl AsFd, path: &Path) -> Result<(Features, Vec<Vec<u8>>)> {
     let list = |list: &mut [u8]| flistxattr(file, list);
-    let (xattrs, foreign) = attributes(path, list, |name, value| fgetxattr(file, name, value))?;
-    let flags = flags_of(file);
+    let (xattrs, mut foreign) = attributes(path, list, |name, value| fgetxattr(file, name, value))?;
+    let all = ioctl_getflags(file).unwrap_or(IFlags::empty());
+    let named = FOREIGN.iter().filter(|(flag, _)| all.contains(*flag));
+    foreign.extend(named.map(|(_, name)| name.as_bytes().to_vec()));
+    let flags = (all & KEPT).bits();
     Ok((Features { xattrs, flags }, foreign))
 }
 
@@ -127,6 +137,29 @@ pub(in crate::resources) fn flags_of(file: &impl AsFd) -> u32 {
 /// Whether these flags keep an entry from being moved.
 pub(in crate::resources) fn is_locked(flags: u32) -> bool {
     IFlags::from_bits_retain(flags).intersects(LOCKS)
+}
+
+/// Of these flags those that keep an entry from being moved.
+pub(in crate::resources) fn locks(flags: u32) -> u32 {
+    (IFlags::from_bits_retain(flags) & LOCKS).bits()
+}
+
+/// Whether this process may make files immutable and append-only, and take that away: it has `CAP_LINUX_IMMUTABLE`, which no
+/// ordinary user has, and no container that was not given it.
+pub(in crate::resources) fn may_lock() -> bool {
+    const LINUX_IMMUTABLE: u32 = 9;
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let held = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+        let held = held.and_then(|held| u64::from_str_radix(held.trim(), 16).ok());
+        held.is_some_and(|held| held >> LINUX_IMMUTABLE & 1 == 1)
+    })
+}
+
+/// Of these flags those that this process can set: where it may not lock, two entries that differ in that are taken for the same.
+pub(in crate::resources) fn settable(flags: u32) -> u32 {
+    if may_lock() { flags } else { unlocked(flags) }
 }
 
 /// These flags without those that keep an entry from being moved.

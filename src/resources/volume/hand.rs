@@ -4,18 +4,21 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::capture::{self, Copied};
-use super::chunks::{self, Backup, Differences, Extent, Form, Packed, Patch};
+use super::chunks::{self, Backup, Differences, Extent, Form, Lines, Packed, Patch, Swapped};
 use super::far::Far;
 use super::home::{Aside, Home};
 use super::inside::{self, Look, Wish};
+use super::keeping::Keep;
 use super::node::Precision;
 use super::place::{Place, Reach};
 use super::record::Details;
+use super::salvage::{Salvaged, salvage};
 use super::swap::{Seen, Side};
 use super::walk::Stays;
 use super::{unpack, walk};
 use crate::model::artifact::Artifact;
 use crate::model::fingerprint::Fingerprint;
+use crate::resources::wanted::Wanted;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
 use crate::system::disk::{At, Dir};
@@ -66,6 +69,7 @@ impl<'c> Hand<'c> {
         &self,
         (artifact, slot): (&Artifact, &Slot),
         details: &Details,
+        keep: &Keep,
         cx: &Context,
     ) -> Result<Differences> {
         let told = (details.packed.begun, details.precision);
@@ -73,9 +77,9 @@ impl<'c> Hand<'c> {
             Self::Here(live) => {
                 let spoiled = |error| ResourceError::because("could not read the index of the copy", error);
                 let index = chunks::packed_index(artifact, slot).map_err(spoiled)?;
-                chunks::differences(live, (details.form, index), told, cx)
+                chunks::differences(live, (details.form, index), told, keep, cx)
             }
-            Self::There(far) => far.differences((artifact, slot), details.form, told),
+            Self::There(far) => far.differences((artifact, slot), details.form, told, keep),
         }
     }
 
@@ -184,34 +188,55 @@ impl<'c> Hand<'c> {
         &self,
         home: &Home,
         (artifact, slot): (&Artifact, &Slot),
-        details: &Details,
+        (details, keep): (&Details, &Keep),
         room: &dyn Fn(u64) -> Result<()>,
         cx: &Context,
     ) -> Result<Extent> {
         match self {
             Self::Here(live) => {
                 let mut backup = Backup::of(artifact, slot, details.packed.begun)?;
-                chunks::prepare(&mut backup, &opened(home, live)?, room, cx)
+                chunks::prepare(&mut backup, &opened(home, live)?, keep, room, cx)
             }
-            Self::There(far) => far.patch(Wish::Stage, &home.word()?, (artifact, slot), details),
+            Self::There(far) => far.patch(Wish::Stage, &home.word()?, (artifact, slot), (details, keep)),
         }
     }
 
-    /// Looks once more what differs from a copy in chunks, and exchanges it with what was staged. Returns the directories
-    /// that stay though the copy does not know them.
+    /// Looks once more what differs from a copy in chunks, and exchanges it with what was staged.
     pub(super) fn swap_changed(
         &self,
         home: &Home,
         (artifact, slot): (&Artifact, &Slot),
-        details: &Details,
+        (details, keep): (&Details, &Keep),
         cx: &Context,
-    ) -> Result<BTreeSet<String>> {
+    ) -> Result<Swapped> {
         match self {
             Self::Here(live) => {
                 let mut backup = Backup::of(artifact, slot, details.packed.begun)?;
-                chunks::swap_in(&mut backup, &opened(home, live)?, cx)
+                chunks::swap_in(&mut backup, &opened(home, live)?, keep, cx)
             }
-            Self::There(far) => far.patch(Wish::Swap, &home.word()?, (artifact, slot), details),
+            Self::There(far) => far.patch(Wish::Swap, &home.word()?, (artifact, slot), (details, keep)),
+        }
+    }
+
+    /// Exchanges a whole tree that was staged, but for what is kept of what came since.
+    pub(super) fn swap_around(
+        &self,
+        home: &Home,
+        (artifact, slot): (&Artifact, &Slot),
+        (details, keep): (&Details, &Keep),
+        cx: &Context,
+    ) -> Result<Swapped> {
+        let told = (details.packed.begun, details.precision);
+        match self {
+            Self::Here(live) => {
+                let spoiled = |error| ResourceError::because("could not read the index of the copy", error);
+                let lines = || {
+                    let index = chunks::packed_index(artifact, slot).map_err(spoiled)?;
+                    Lines::of_form(details.form, index).map_err(spoiled)
+                };
+                chunks::swap_whole(&lines, told, &opened(home, live)?, keep, cx)
+            }
+            Self::There(far) => far.swap_around(&home.word()?, (artifact, slot), details.form, told, keep),
         }
     }
 
@@ -224,6 +249,23 @@ impl<'c> Hand<'c> {
                 Patch::new(&aside).swap(to, &stays)
             }
             Self::There(far) => far.act(&["swap", &home.word()?, to.word()]),
+        }
+    }
+
+    /// Gives back what is wanted of what lies aside.
+    pub(super) fn salvage(&self, home: &Home, wanted: &Wanted, cx: &Context) -> Result<Salvaged> {
+        match self {
+            Self::Here(live) => salvage(&opened(home, live)?, wanted, cx),
+            Self::There(far) => {
+                let word = home.word()?;
+                // A pattern may begin as an option does.
+                let patterns: Vec<String> = wanted.written().iter().map(|one| format!("./{one}")).collect();
+                let words: Vec<&str> = ["salvage", word.as_str()]
+                    .into_iter()
+                    .chain(patterns.iter().map(String::as_str))
+                    .collect();
+                far.act(&words)
+            }
         }
     }
 

@@ -11,12 +11,15 @@ use super::aside::is_ours;
 use super::chunks::{self, Form, Host, Known, Lines};
 use super::frames::{Kind, put};
 use super::home::{Aside, Home};
+use super::keeping::Keep;
 use super::node::{Node, Precision, Shape};
+use super::salvage::salvage;
 use super::stage::Stage;
 use super::swap::{self, Own, Side};
 use super::{archive, place, survey, walk};
 use crate::model::fingerprint::Fingerprint;
 use crate::resources::names::{escaped, unescaped};
+use crate::resources::wanted::Wanted;
 use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
 use crate::system::disk::{self, At, Dir, Object};
@@ -137,19 +140,28 @@ pub fn inside(
             form @ ("archive" | "chunks"),
             precision @ ("nanoseconds" | "seconds"),
             begun,
+            keep,
         ] => {
-            let form = if *form == Form::Chunks.word() {
-                Form::Chunks
-            } else {
-                Form::Archive
-            };
             let told = (time_of(begun)?, precision_of(precision));
+            let keep = Keep::of_word(keep)?;
             serde_json::to_value(chunks::differences(
                 &Dir::open(live).at("open", live)?,
-                (form, input),
+                (form_of(form), input),
                 told,
+                &keep,
                 cx,
             )?)
+        }
+        [
+            "around",
+            name,
+            form @ ("archive" | "chunks"),
+            precision @ ("nanoseconds" | "seconds"),
+            begun,
+            keep,
+        ] => {
+            let told = (time_of(begun)?, precision_of(precision));
+            around((live, name), (form_of(form), input), told, &Keep::of_word(keep)?, cx).map(serde_json::to_value)?
         }
         ["pack"] => return pack(live, input, out, cx).map(|()| None),
         ["stage", name] => serde_json::to_value(stage(&made(live, name)?, &mut input)?),
@@ -164,20 +176,25 @@ pub fn inside(
             let stays = walk::Stays::of(&aside.live, cx)?;
             serde_json::to_value(chunks::Patch::new(&aside).swap(side_of(side), &stays)?)
         }
-        ["patch", wish @ ("stage" | "swap"), name, copy, begun] => {
-            let begun = time_of(begun)?;
+        ["patch", wish @ ("stage" | "swap"), name, copy, begun, keep] => {
+            let (begun, keep) = (time_of(begun)?, Keep::of_word(keep)?);
             let mut host = Host::new(input, out, (*copy).to_owned(), begun);
             let told = if *wish == Wish::Stage.word() {
                 let aside = made(live, name)?;
                 let free = disk::free_bytes(live)?;
                 let room = |bytes| survey::room("volume", free, bytes);
-                serde_json::to_value(chunks::prepare(&mut host, &aside, &room, cx)?)
+                serde_json::to_value(chunks::prepare(&mut host, &aside, &keep, &room, cx)?)
             } else {
-                serde_json::to_value(chunks::swap_in(&mut host, &named(live, name)?, cx)?)
+                serde_json::to_value(chunks::swap_in(&mut host, &named(live, name)?, &keep, cx)?)
             };
             let told = signed(&told.map_err(untold)?);
             let said = put(out, Kind::Told, told.as_bytes()).and_then(|()| out.flush());
             return said.map(|()| None).map_err(untold);
+        }
+        ["salvage", name, patterns @ ..] => {
+            let plain = patterns.iter().filter_map(|one| one.strip_prefix("./"));
+            let wanted = Wanted::of(&plain.map(str::to_owned).collect::<Vec<_>>())?;
+            serde_json::to_value(salvage(&named(live, name)?, &wanted, cx)?)
         }
         ["remove", name] => {
             if let Some(aside) = home(name)?.open(&opened(live)?)? {
@@ -212,6 +229,29 @@ fn precision_of(word: &str) -> Precision {
         Precision::Nanoseconds
     } else {
         Precision::Seconds
+    }
+}
+
+/// Exchanges a whole tree that is staged, but for what is kept, by the index that comes.
+fn around(
+    (live, name): (&Path, &str),
+    (form, mut input): (Form, Box<dyn Read + Send>),
+    told: (i64, Precision),
+    keep: &Keep,
+    cx: &Context,
+) -> Result<chunks::Swapped> {
+    let unread = |error| ResourceError::because("could not read the index of the copy", error);
+    let mut index = Vec::new();
+    input.read_to_end(&mut index).map_err(unread)?;
+    let lines = || Lines::of_form(form, Box::new(io::Cursor::new(index.clone()))).map_err(unread);
+    chunks::swap_whole(&lines, told, &named(live, name)?, keep, cx)
+}
+
+fn form_of(word: &str) -> Form {
+    if word == Form::Chunks.word() {
+        Form::Chunks
+    } else {
+        Form::Archive
     }
 }
 

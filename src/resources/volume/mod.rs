@@ -15,17 +15,21 @@ mod halt;
 mod hand;
 mod home;
 mod inside;
+mod keeping;
 pub(super) mod node;
 mod pin;
 mod place;
 mod preparing;
+mod price;
 pub(super) mod record;
+mod salvage;
 mod sparse;
 pub(super) mod stage;
 pub(super) mod stream;
 mod survey;
 mod swap;
 mod talk;
+mod trial;
 mod unpack;
 mod walk;
 mod work;
@@ -45,8 +49,10 @@ use self::node::Precision;
 use self::place::Target;
 use self::record::{Spot, details};
 use self::swap::Seen;
-use super::{Resource, ResourceError, Result, Slot, Survey};
-use crate::model::artifact::{Artifact, Displaced, Live, Prepared};
+use super::carry_over::CarryOver;
+use super::wanted::Wanted;
+use super::{Mark, Resource, ResourceError, Result, Slot, Survey};
+use crate::model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::foreign::{Material, Part};
 use crate::model::name::ResourceName;
@@ -66,6 +72,8 @@ pub(super) struct Volume {
     force_read: bool,
     /// Reaches the volume as if the engine were on another host.
     through_engine: bool,
+    /// Which files a rollback leaves where they are.
+    carry_over: CarryOver,
     project: Option<String>,
     /// What containers mount, once it was found.
     found: OnceLock<String>,
@@ -120,6 +128,32 @@ impl Resource for Volume {
 
     fn compares_copies(&self) -> bool {
         true
+    }
+
+    fn mark(&self, mark: Mark, cx: &Context) -> Result<()> {
+        self.note(mark, cx)
+    }
+
+    fn carried(&self, displaced: &Displaced) -> Option<CarriedOver> {
+        Spot::of(&displaced.details).ok()?.carried
+    }
+
+    fn outlook(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Vec<String>> {
+        self.cost((artifact, slot), data, cx)
+    }
+
+    fn reprice(
+        &self,
+        prepared: &Prepared,
+        artifact: &Artifact,
+        slot: &Slot,
+        cx: &Context,
+    ) -> Result<Option<Vec<String>>> {
+        self.cost_now(prepared, (artifact, slot), cx)
+    }
+
+    fn undo_price(&self, displaced: &Displaced, cx: &Context) -> Result<Vec<String>> {
+        Self::undo_cost(displaced, cx)
     }
 
     fn prepare(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Prepared> {
@@ -198,6 +232,18 @@ impl Resource for Volume {
             return Ok(None);
         }
         spot.keeper(cx)?.weigh(&spot.home())
+    }
+
+    fn salvage_files(
+        &self,
+        displaced: &Displaced,
+        patterns: &[String],
+        command: &str,
+        cx: &Context,
+    ) -> Result<Vec<String>> {
+        let spot = Spot::of(&displaced.details)?;
+        let salvaged = spot.hand(cx)?.salvage(&spot.home(), &Wanted::of(patterns)?, cx)?;
+        Ok(salvaged.sentences("file", command))
     }
 
     fn settle(&self, cx: &Context) -> Result<()> {

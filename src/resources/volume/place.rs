@@ -7,7 +7,8 @@ use crate::model::setting::nearest;
 use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
 use crate::system::disk;
-use crate::system::docker::{self, Container};
+use crate::system::docker::{self, Container, DockerError};
+use crate::system::processes::CallError;
 use crate::system::servers::Server;
 
 /// What the settings name.
@@ -55,8 +56,12 @@ impl Place {
     /// # Errors
     /// The engine does not answer.
     pub(super) fn users(&self, cx: &Context) -> Result<Vec<Container>> {
-        docker::containers_using(cx, &[&self.source])
-            .map_err(|error| ResourceError::because(format!("could not ask who uses the {}", self.shown), error))
+        let found = docker::containers_using(cx, &[&self.source]);
+        if let (Err(DockerError::Call(CallError::NotFound { .. })), false) = (&found, self.is_engines) {
+            // A directory on a host without Docker is in no container.
+            return Ok(Vec::new());
+        }
+        found.map_err(|error| ResourceError::because(format!("could not ask who uses the {}", self.shown), error))
     }
 }
 

@@ -18,6 +18,7 @@ use crate::model::artifact::{Artifact, Prepared, Work};
 use crate::model::event::Level;
 use crate::model::policy::DataRestore;
 use crate::model::text;
+use crate::resources::toll::Toll;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
 use crate::system::disk::At;
@@ -37,22 +38,23 @@ impl Volume {
             details,
             price,
         };
-        let mut parts: Vec<String> = if is_there {
+        let (mut parts, toll): (Vec<String>, Toll) = if is_there {
             let found = self.differences(&place, (artifact, slot), &details, cx)?;
-            found.parts.into_iter().chain(found.times).collect()
+            (found.parts.into_iter().chain(found.times).collect(), found.toll)
         } else {
-            vec!["the directory itself".to_owned()]
+            (vec!["the directory itself".to_owned()], Toll::default())
         };
+        let price = Self::told_price(&toll, artifact, data, cx)?;
         let links = self.links(&details, cx)?;
         parts.extend(links.iter().map(Link::shown));
         if parts.is_empty() {
-            return Ok(prepared(Work::Unchanged, Value::Null, Vec::new()));
+            return Ok(prepared(Work::Unchanged, Value::Null, price));
         }
         if data == DataRestore::Never {
             return Ok(prepared(
                 Work::Left("the policy leaves data as it is".to_owned()),
                 Value::Null,
-                Vec::new(),
+                price,
             ));
         }
         if is_there {
@@ -66,8 +68,13 @@ impl Volume {
                 );
                 cx.note(Level::Info, what);
             }
-            let (staged, price) = self.stage_aside((artifact, slot), &details, &place, &hand, cx)?;
-            return Ok(prepared(Work::Changed(parts), Spot { links, ..staged }.value()?, price));
+            let (staged, mut head) = self.stage_aside((artifact, slot), &details, &place, &hand, cx)?;
+            if details.form == Form::Archive && !price.is_empty() {
+                head.clear();
+            }
+            let price = head.into_iter().chain(price).collect();
+            let staged = Spot { links, toll, ..staged };
+            return Ok(prepared(Work::Changed(parts), staged.value()?, price));
         }
         // As beside an empty directory, which is what it will be when it is made.
         let void = void(&place, cx)?;
@@ -176,7 +183,8 @@ impl Volume {
         let is_free = |seen: Option<&Seen>| !seen.is_some_and(Seen::is_used);
         let (home, _) = self.home(place, hand, look, &is_free, cx)?;
         let room = |bytes| survey::room(&place.shown, look.free, bytes);
-        let extent = hand.stage_changed(&home, (artifact, slot), details, &room, cx)?;
+        let keep = self.keep(details, cx)?;
+        let extent = hand.stage_changed(&home, (artifact, slot), (details, &keep), &room, cx)?;
         let home = self.learnt(hand, home, cx)?;
         let staged = Spot {
             form: Form::Chunks,

@@ -15,8 +15,9 @@ use super::home::Home;
 use super::node::Precision;
 use super::pin::{Link, Pin};
 use super::swap::Side;
-use crate::model::artifact::Artifact;
+use crate::model::artifact::{Artifact, CarriedOver};
 use crate::resources::names::{escaped, unescaped};
+use crate::resources::toll::Toll;
 use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
 
@@ -79,6 +80,15 @@ pub(super) struct Spot {
     /// Links that led elsewhere than when it was copied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) links: Vec<Link>,
+    /// What was kept of what is not in the copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) carried: Option<CarriedOver>,
+    /// What was found, when it was staged, to become of files.
+    #[serde(default)]
+    pub(super) toll: Toll,
+    /// How much a restore put aside; `FILES` of `model::artifact`, in the journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) put_aside: Option<String>,
 }
 
 impl Spot {
@@ -97,6 +107,9 @@ impl Spot {
             form: Form::Archive,
             anew: None,
             links: Vec::new(),
+            carried: None,
+            toll: Toll::default(),
+            put_aside: None,
         }
     }
 

@@ -24,6 +24,8 @@ pub(super) struct Stage {
     open: (Vec<u8>, OwnedFd),
     /// Directories get their owner, mode and time last, when nothing is made in them any more.
     directories: Vec<Node>,
+    /// What is immutable or append-only once everything else is done, and which of it.
+    locked: Vec<(Vec<u8>, u32)>,
 }
 
 fn directory_at(parent: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
@@ -42,7 +44,15 @@ impl Stage {
             root,
             open,
             directories: Vec::new(),
+            locked: Vec::new(),
         })
+    }
+
+    /// Locks this entry, which is made by somebody else, with the others at the end.
+    pub(super) fn note(&mut self, node: &Node) {
+        if features::is_locked(node.flags) && features::may_lock() && !node.path.is_empty() {
+            self.locked.push((node.path.clone(), features::locks(node.flags)));
+        }
     }
 
     /// Opens the directory that holds this path, and returns the last component.
@@ -66,6 +76,7 @@ impl Stage {
 
     /// Makes an entry. One that was made before under the same path is written anew, its other names with it.
     pub(super) fn make(&mut self, node: Node, data: &mut dyn Read) -> io::Result<()> {
+        self.note(&node);
         let name = self.parent(&node.path)?;
         let directory = &self.open.1;
         match &node.shape {
@@ -145,6 +156,13 @@ impl Stage {
             let directory = directory_at(&self.open.1, name)?;
             dress(&File::from(directory), &node)?;
         }
+        for (path, locks) in std::mem::take(&mut self.locked) {
+            let name = self.parent(&path)?;
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let entry = openat(&self.open.1, name, flags, Mode::empty())?;
+            let now = features::flags_of(&entry);
+            features::set_flags(&File::from(entry), features::unlocked(now) | locks)?;
+        }
         syncfs(&self.root)?;
         own.ok_or_else(|| {
             io::Error::new(
@@ -160,14 +178,19 @@ fn ids(node: &Node) -> (Option<Uid>, Option<Gid>) {
 }
 
 fn times(node: &Node) -> Timestamps {
+    modified(node.mtime)
+}
+
+/// This time of the last modification, seconds and nanoseconds; that of the last access stays.
+pub(super) fn modified((seconds, nanoseconds): (i64, u32)) -> Timestamps {
     Timestamps {
         last_access: Timespec {
             tv_sec: 0,
             tv_nsec: UTIME_OMIT,
         },
         last_modification: Timespec {
-            tv_sec: node.mtime.0,
-            tv_nsec: node.mtime.1.into(),
+            tv_sec: seconds,
+            tv_nsec: nanoseconds.into(),
         },
     }
 }

@@ -1,14 +1,17 @@
 //! What `guard check` says of a volume.
 
 use super::Volume;
+use super::features;
 use super::halt::Mode;
 use super::hand::Hand;
 use super::home;
 use super::node::Precision;
 use super::place::{self, Place};
+use super::trial::{self, Overview};
 use crate::model::text;
 use crate::resources::{ResourceError, Result, Survey};
 use crate::system::context::Context;
+use crate::system::disk::Dir;
 use crate::system::servers::{Need, Server, User};
 
 /// What stays free on a disk when a copy is staged on it.
@@ -73,8 +76,15 @@ pub(super) fn survey(volume: &Volume, cx: &Context) -> Survey {
     if place.directory().is_none() {
         survey.fact(format!("the {} is reached through the engine", place.shown));
     }
-    match hand.portrait(Precision::Nanoseconds, cx) {
-        Ok((_, (entries, bytes))) => {
+    let counted = match &hand {
+        Hand::Here(live) => Overview::of(live, features::may_lock(), cx).map(|overview| {
+            tried(&mut survey, &place, live, &overview, cx);
+            (overview.entries, overview.bytes)
+        }),
+        Hand::There(_) => hand.portrait(Precision::Nanoseconds, cx).map(|(_, counted)| counted),
+    };
+    match counted {
+        Ok((entries, bytes)) => {
             let size = text::bytes(bytes);
             survey.fact(format!("{}: {} entries, {size}", place.shown, text::count(entries)));
             // Counted once: the copy that may follow tells by it what is left.
@@ -102,6 +112,24 @@ pub(super) fn survey(volume: &Volume, cx: &Context) -> Survey {
         }
     }
     survey
+}
+
+/// Says what of a way back cannot be done on this ground.
+fn tried(survey: &mut Survey, place: &Place, live: &Dir, overview: &Overview, cx: &Context) {
+    if let Some(path) = &overview.locked {
+        let shown = live.shown_at(path).display().to_string();
+        survey.refuse(
+            format!("{shown} is immutable or append-only, and only root may move it and make it so again"),
+            format!("`chattr -i -a {shown}`, or run guard as root"),
+        );
+    }
+    if let Err(error) = trial::try_out(place, live, overview, cx) {
+        let advice = error.hint.clone();
+        survey.refuse(
+            told(&error),
+            advice.unwrap_or_else(|| "correct that, then run `guard check` again".to_owned()),
+        );
+    }
 }
 
 fn told(error: &ResourceError) -> String {

@@ -9,6 +9,7 @@ use super::aside::is_ours;
 use super::chunks::{Attire, Item, State};
 use super::home::Aside;
 use crate::resources::names::escaped;
+use crate::resources::toll::Toll;
 use crate::resources::{ResourceError, Result};
 use crate::system::disk::At;
 
@@ -113,6 +114,8 @@ pub(super) fn older(aside: &Aside) -> Result<Option<State>> {
             path: path.clone(),
             aside: Some(*inode),
             live: None,
+            times: (None, None),
+            locks: (0, 0),
         }));
         let live = aside.live.names().at("read the directory", aside.live.shown())?;
         let surplus = live
@@ -123,6 +126,8 @@ pub(super) fn older(aside: &Aside) -> Result<Option<State>> {
             path,
             aside: None,
             live: None,
+            times: (None, None),
+            locks: (0, 0),
         }));
     }
     // Of an exchange that is not done the live side is to be as `live` says; else it is, and the next turns it round.
@@ -140,5 +145,7 @@ pub(super) fn older(aside: &Aside) -> Result<Option<State>> {
         items,
         dressed: BTreeMap::from([(String::new(), dressed)]),
         bare: BTreeSet::new(),
+        kept: BTreeSet::new(),
+        toll: Toll::default(),
     }))
 }

@@ -60,6 +60,11 @@ impl<'p> Found<'p> {
         }
     }
 
+    /// Which of immutable and append-only it is.
+    pub(super) fn locks(&self) -> Result<u32> {
+        Ok(self.around.locks(self.name).at("look at", &self.shown())?)
+    }
+
     /// Its attributes and flags, and the names of attributes that cannot be kept.
     pub(super) fn features(&self, shape: &Shape) -> Result<(Features, Vec<Vec<u8>>)> {
         features::of(&self.around.held(self.name), &self.shown(), shape)
@@ -253,7 +258,7 @@ fn is_gone(error: &io::Error) -> bool {
 }
 
 /// What of a tree no copy holds, and what therefore stays where it is: mounts, sockets, devices, guard's own directories.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Stays {
     paths: BTreeSet<Vec<u8>>,
     around: BTreeSet<Vec<u8>>,
@@ -275,13 +280,17 @@ impl Stays {
 
     /// Takes what is met.
     pub(super) fn note(&mut self, met: &Met<'_>) {
-        let (Met::Stays(path, _) | Met::Ours(path)) = met else {
-            return;
-        };
+        if let Met::Stays(path, _) | Met::Ours(path) = met {
+            self.add(path);
+        }
+    }
+
+    /// Has this entry stay as well.
+    pub(super) fn add(&mut self, path: &[u8]) {
         let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
         let above = ends.filter_map(|(end, _)| path.get(..end)).map(<[u8]>::to_vec);
         self.around.extend(above);
-        self.paths.insert(path.clone());
+        self.paths.insert(path.to_owned());
     }
 
     /// Whether this very entry stays.

@@ -1,9 +1,8 @@
 //! The acts of a volume that several promises share: finding it, looking at it, copying it, swapping it.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
-use super::chunks::{self, Differences, Form, Packed};
+use super::chunks::{self, Differences, Form, Packed, Swapped};
 use super::halt::{Halt, Mode};
 use super::hand::Hand;
 use super::home::Record;
@@ -13,10 +12,11 @@ use super::place::{self, Place, Target};
 use super::record::{Details, Spot, details};
 use super::swap::{Seen, Side};
 use super::{KIND, Volume, capture, survey};
-use crate::model::artifact::{Artifact, Displaced};
+use crate::model::artifact::{Artifact, CarriedOver, Displaced};
 use crate::model::event::Level;
 use crate::model::policy::DataRestore;
 use crate::model::text;
+use crate::resources::toll::Toll;
 use crate::resources::{ResourceError, Result, Slot};
 use crate::system::context::Context;
 use crate::system::docker::{self, Container};
@@ -110,7 +110,8 @@ impl Volume {
         cx: &Context,
     ) -> Result<Differences> {
         let hand = Hand::of(place, cx)?;
-        let mut differences = hand.differences((artifact, slot), details, cx)?;
+        let keep = self.keep(details, cx)?;
+        let mut differences = hand.differences((artifact, slot), details, &keep, cx)?;
         if self.is_cut_off(&hand, cx)? {
             differences.parts.push("a swap that was cut off".to_owned());
         }
@@ -305,6 +306,23 @@ impl Volume {
         })
     }
 
+    /// What was kept when this copy was put back; `None` where that is nothing.
+    fn kept(
+        hand: &Hand<'_>,
+        from: Option<(&Artifact, &Slot)>,
+        toll: &Toll,
+        cx: &Context,
+    ) -> Result<Option<CarriedOver>> {
+        let (Some((artifact, _)), Some(kept)) = (from, toll.keeps("file")) else {
+            return Ok(None);
+        };
+        let (becomes, _) = hand.portrait(details(artifact)?.precision, &cx.unstoppable())?;
+        Ok(Some(CarriedOver {
+            becomes,
+            sentences: std::iter::once(kept).chain(toll.leaves("file")).collect(),
+        }))
+    }
+
     pub(super) fn swap(&self, spot: &Spot, from: Option<(&Artifact, &Slot)>, cx: &Context) -> Result<Displaced> {
         let mut spot = Cow::Borrowed(spot);
         let mut record = Record::of(&self.name, cx)?;
@@ -356,16 +374,23 @@ impl Volume {
                 ),
             );
         }
-        let bare = match (spot.form, from) {
-            _ if is_unmade => BTreeSet::new(),
-            (Form::Chunks, Some((artifact, copy))) => {
-                hand.swap_changed(&home, (artifact, copy), &self.told(artifact)?, cx)?
+        let Swapped { bare, toll } = match (spot.form, from) {
+            _ if is_unmade => Swapped::default(),
+            (Form::Chunks, Some(copy)) => {
+                let told = self.told(copy.0)?;
+                let keep = self.keep(&told, cx)?;
+                hand.swap_changed(&home, copy, (&told, &keep), cx)?
             }
-            (Form::Chunks, None) | (Form::Archive, _) => hand.swap(&home, spot.to, cx)?,
+            (Form::Archive, Some(copy)) if self.carry_over.is_wanted() => {
+                let told = self.told(copy.0)?;
+                let keep = self.keep(&told, cx)?;
+                hand.swap_around(&home, copy, (&told, &keep), cx)?
+            }
+            (Form::Chunks, None) | (Form::Archive, _) => Swapped::with(hand.swap(&home, spot.to, cx)?),
         };
         for path in &bare {
             let what = format!(
-                "{path} in the {} stays: something in it is no part of any copy",
+                "{path} in the {} stays: something in it is in no copy, and is not moved",
                 hand.name()
             );
             cx.note(Level::Info, what);
@@ -376,7 +401,15 @@ impl Volume {
             pin::unmake(&spot.live()?, &home)?;
         }
         pin::relink(&spot.links, spot.to)?;
+        let toll = if toll == Toll::default() && from.is_some() {
+            spot.toll.clone()
+        } else {
+            toll
+        };
+        let carried = Self::kept(&hand, from, &toll, cx)?;
         let back = Spot {
+            carried,
+            put_aside: from.and_then(|_| toll.put_aside("file")),
             form: spot.form,
             live: spot.live.clone(),
             anew: spot.anew.clone(),

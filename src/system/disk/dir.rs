@@ -11,8 +11,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, StatxAttributes, StatxFlags, fchmod, fstat,
-    fsync, mkdirat, openat, openat2, renameat_with, statat, statx, unlinkat,
+    AtFlags, CWD, FileType, IFlags, Mode, OFlags, RenameFlags, ResolveFlags, Stat, StatxAttributes, StatxFlags, fchmod,
+    fstat, fsync, ioctl_getflags, ioctl_setflags, mkdirat, openat, openat2, renameat_with, statat, statx, unlinkat,
 };
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -208,12 +208,69 @@ impl Dir {
         }
     }
 
+    /// When an entry was made, in nanoseconds since 1970; where its file system does not tell that, when it was last changed in
+    /// any way. `None`: it is not there.
+    ///
+    /// # Errors
+    /// It cannot be asked for another reason than its absence.
+    pub fn born(&self, name: &[u8]) -> io::Result<Option<i64>> {
+        let wanted = StatxFlags::BTIME | StatxFlags::CTIME;
+        let told = match statx(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW, wanted) {
+            Ok(told) => told,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let has_birth = told.stx_mask & StatxFlags::BTIME.bits() != 0 && told.stx_btime.tv_sec > 0;
+        let at = if has_birth { told.stx_btime } else { told.stx_ctime };
+        Ok(Some(
+            at.tv_sec
+                .saturating_mul(1_000_000_000)
+                .saturating_add(at.tv_nsec.into()),
+        ))
+    }
+
     /// Whether something is mounted at this name.
     ///
     /// # Errors
     /// It cannot be asked.
     pub fn is_mount(&self, name: &[u8]) -> io::Result<bool> {
         is_mount(&self.handle, name)
+    }
+
+    /// Which of immutable and append-only an entry is, as `FS_IOC_GETFLAGS` numbers them; a link is not followed, and what is
+    /// not there is neither.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub fn locks(&self, name: &[u8]) -> io::Result<u32> {
+        let told = match statx(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()) {
+            Ok(told) => told.stx_attributes,
+            Err(Errno::NOENT | Errno::NOSYS) => return Ok(0),
+            Err(error) => return Err(error.into()),
+        };
+        let pairs = [
+            (StatxAttributes::IMMUTABLE, IFlags::IMMUTABLE),
+            (StatxAttributes::APPEND, IFlags::APPEND),
+        ];
+        let found = pairs.into_iter().filter(|(attribute, _)| told.contains(*attribute));
+        Ok(found.fold(IFlags::empty(), |locks, (_, lock)| locks | lock).bits())
+    }
+
+    /// Makes an entry immutable or append-only, or neither, and leaves its other flags.
+    ///
+    /// # Errors
+    /// It cannot be opened, or the flags cannot be set.
+    pub fn set_locks(&self, name: &[u8], locks: u32) -> io::Result<()> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        set_locks(openat(&self.handle, name, flags, Mode::empty())?, locks)
+    }
+
+    /// The same of the directory itself.
+    ///
+    /// # Errors
+    /// The flags cannot be set.
+    pub fn set_own_locks(&self, locks: u32) -> io::Result<()> {
+        set_locks(&self.handle, locks)
     }
 
     /// The number of the mount that it lies on; `None` where the kernel does not tell.
@@ -371,11 +428,20 @@ impl Dir {
     /// Removes what is in this directory, which is so deep below `top`. Whether something was moved up instead.
     fn empty_to(&self, top: &Self, device: u64, depth: usize, kept: &mut Vec<PathBuf>) -> io::Result<bool> {
         let mut moved = false;
+        // What was immutable or append-only once is so aside, too.
+        self.set_own_locks(0)?;
         for name in self.names()? {
             let name = name.as_bytes();
             let Some(stat) = self.look(name)? else { continue };
             if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-                match unlinkat(&self.handle, name, AtFlags::empty()) {
+                let unlinked = match unlinkat(&self.handle, name, AtFlags::empty()) {
+                    Err(Errno::PERM) if self.locks(name)? != 0 => {
+                        self.set_locks(name, 0)?;
+                        unlinkat(&self.handle, name, AtFlags::empty())
+                    }
+                    other => other,
+                };
+                match unlinked {
                     Ok(()) | Err(Errno::NOENT) => {}
                     // A mounted file.
                     Err(Errno::BUSY) => kept.push(self.shown_at(name)),
@@ -417,6 +483,21 @@ impl Dir {
         }
         Ok(moved)
     }
+}
+
+fn set_locks(file: impl AsFd, locks: u32) -> io::Result<()> {
+    let all = IFlags::IMMUTABLE | IFlags::APPEND;
+    let wanted = IFlags::from_bits_retain(locks) & all;
+    let now = match ioctl_getflags(&file) {
+        Ok(now) => now,
+        // A file system without flags.
+        Err(_) if wanted.is_empty() => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    if now & all == wanted {
+        return Ok(());
+    }
+    Ok(ioctl_setflags(&file, (now - all) | wanted)?)
 }
 
 fn blocks(stat: &Stat) -> u64 {

@@ -149,6 +149,42 @@ fn when_the_time_for_the_way_back_is_over_the_rest_is_named_and_what_ran_runs() 
 }
 
 #[test]
+fn a_step_that_hangs_is_stopped_when_the_time_for_the_way_back_is_over() {
+    let project = served("");
+    // It hangs where it should stop the application, once.
+    project.write(
+        "ctl",
+        "#!/bin/sh\necho $1 > ../app\n[ $1 = up ] || [ -e ../hung ] || { touch ../hung; exec sleep 3600; }\n",
+    );
+    project.sh("git -c user.name=t -c user.email=t@example.invalid commit --quiet --all --message hangs");
+    let before = project.everything();
+    let ran = project.guard().run(&[
+        "deploy",
+        "--rollback-timeout",
+        "8s",
+        "--",
+        "./deploy.sh",
+        "all",
+        "exit 1",
+    ]);
+    ran.expect(36)
+        .says("quiesce: the time for the whole way back, 8.0 s, is over: it is stopped")
+        .says("stopped in the middle")
+        .says("guard resume")
+        .says("up passes");
+    assert_eq!(project.sh("cat ../app"), "up\n");
+    project.guard().run(&["resume"]).expect(20).says("old, verified");
+    assert_eq!(project.everything(), before);
+    // The limit is told before anything is deployed.
+    let check = project
+        .guard()
+        .env("GUARD_ROLLBACK_TIMEOUT", "8s")
+        .run(&["check"])
+        .expect(0);
+    assert!(check.stdout.contains("8.0 s at most"), "{}", check.stdout);
+}
+
+#[test]
 fn data_that_somebody_writes_to_is_exchanged_again() {
     let project = Embedded::new();
     let before = project.everything();
@@ -181,8 +217,20 @@ fn what_a_deploy_command_left_is_held_while_the_way_back_lasts_and_named() {
 #[test]
 fn a_release_that_failed_is_refused_while_nothing_has_changed() {
     let project = Embedded::new();
+    project.sh(
+        "git checkout --quiet -b two && echo 'code 2' > code.txt && git -c user.name=t -c user.email=t@example.invalid \
+         commit --quiet --all --message two && git checkout --quiet main",
+    );
     let before = project.everything();
-    let words = ["deploy", "--", "./deploy.sh", "all", "exit 3"];
+    let words = [
+        "deploy",
+        "--",
+        "./deploy.sh",
+        "git merge --quiet --ff-only two",
+        "exit 3",
+    ];
+    // Git's clock counts in seconds, and the commit has to be older than the run.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
     project.guard().run(&words).expect(20);
     let refused = project.guard().run(&words).expect(10);
     refused.says("turned back by").says("exit code 3").says("--again");
@@ -191,9 +239,20 @@ fn a_release_that_failed_is_refused_while_nothing_has_changed() {
     again.extend(&words[1..]);
     project.guard().run(&again).expect(20);
     // Another command, or another file, may be the correction.
-    project.guard().run(&["deploy", "--", "./deploy.sh", "all"]).expect(0);
+    project.guard().run(&words[..4]).expect(0);
     project.guard().run(&["rollback", "--yes"]).expect(0);
     project.sh("echo '# corrected' >> deploy.sh");
     project.guard().run(&words).expect(20);
     assert_eq!(project.deployments().len(), 4);
+}
+
+#[test]
+fn a_failed_release_that_the_command_makes_itself_is_not_known_before() {
+    let project = Embedded::new();
+    let before = project.everything();
+    let words = ["deploy", "--", "./deploy.sh", "all", "exit 3"];
+    project.guard().run(&words).expect(20);
+    project.guard().run(&words).expect(20).says("turned back by");
+    assert_eq!(project.everything(), before);
+    assert_eq!(project.deployments().len(), 2);
 }

@@ -77,6 +77,38 @@ fn settings_that_are_wrong_are_told_with_their_line_and_the_right_name() {
 }
 
 #[test]
+fn all_that_is_wrong_is_told_in_one_go_whatever_table_it_is_in() {
+    let project = Embedded::but("interval = \"50ms\"", "intervall = \"50ms\"");
+    let text = std::fs::read_to_string(project.directory().join("guard.toml")).unwrap();
+    let more = "[resources.more]\nkind = \"files\"\npaths = [\"a\", 3]\n\
+        [probes.page]\nkind = \"http\"\nurl = \"ftp://a\"\n\
+        [rules.odd]\nprobe = \"nobody\"\n\
+        [notify.team]\nkind = \"webhook\"\nurll = \"x\"\n";
+    let all = [
+        "intervall",
+        "resources.more.paths",
+        "probes.page.url",
+        "rules.odd",
+        "urll",
+    ];
+    // With a mistake in what guard itself reads, and without one.
+    for (text, says) in [
+        (format!("{text}{more}"), &all[..]),
+        (format!("{}{more}", text.replace("intervall", "interval")), &all[1..]),
+    ] {
+        project.write("guard.toml", &text);
+        for words in [&["check"][..], &DEPLOY, &["backup"], &["rollback", "--yes"]] {
+            let ran = refused(&project, &project.guard(), words, 2);
+            for one in says {
+                assert!(ran.stderr.contains(one), "{one:?} is missing in:\n{}", ran.stderr);
+            }
+            let shown = ran.stderr.lines().filter(|line| line.trim_end().ends_with('^')).count();
+            assert!(shown >= says.len(), "a line for each:\n{}", ran.stderr);
+        }
+    }
+}
+
+#[test]
 fn variables_and_flags_that_are_wrong_are_told_by_their_name() {
     let cases = [
         ("ERROR_THRESHOLD", "10"),

@@ -312,3 +312,145 @@ fn what_is_offered_in_comments_is_valid_without_them() {
     let settings = read(&project, &whole.replace("age1...", &recipient));
     assert_eq!((settings.resources.len(), settings.probes.len()), (1, 1));
 }
+
+/// What is found where these variables stand in `.env`, and the file that is written of it.
+fn with_env(env: &str) -> (Project, Discovery, String) {
+    let project = Project::bare();
+    std::fs::write(project.path(".env"), env).unwrap();
+    let mut cx = context(&project);
+    let is_ours = |name: &std::ffi::OsString| {
+        let name = name.to_string_lossy();
+        !["DB_", "DATABASE", "REDIS", "MYSQL", "PG"]
+            .iter()
+            .any(|one| name.starts_with(one))
+    };
+    let variables = environment().into_iter().filter(|(name, _)| is_ours(name));
+    cx.environment = std::sync::Arc::new(Environment::of_pairs(variables));
+    let discovery = look(&cx);
+    let text = render(&discovery);
+    (project, discovery, text)
+}
+
+#[test]
+fn databases_are_found_by_the_variables_that_applications_are_given() {
+    let (_project, found, text) = with_env(
+        "DATABASE_URL=postgres://shop:canary@127.0.0.1:5432/shop?sslmode=disable\nREDIS_URL=redis://:canary@127.0.0.1:6379/0\nCACHE_DATABASE_URL=\"mysql://c:canary@db/cache\"\n",
+    );
+    assert_eq!(
+        names(&found),
+        [
+            ("cache", "mysql"),
+            ("db", "postgres"),
+            ("redis", "redis"),
+            ("config", "files")
+        ]
+    );
+    holds(
+        &text,
+        &[
+            "url = \"${DATABASE_URL}\"",
+            "url = \"${REDIS_URL}\"",
+            "url = \"${CACHE_DATABASE_URL}\"",
+            "set -a; . ./.env",
+        ],
+    );
+    assert!(!text.contains("canary"), "{text}");
+
+    let (project, found, text) = with_env(
+        "DB_CONNECTION=mysql\nDB_HOST=10.0.0.5\nDB_PORT=3307\nDB_DATABASE='my shop'\nDB_USERNAME=laravel\nDB_PASSWORD=\"can#ary\"\n",
+    );
+    assert_eq!(names(&found), [("db", "mysql"), ("config", "files")]);
+    holds(
+        &text,
+        &[
+            "url = \"mysql://10.0.0.5:3307/my%20shop\"",
+            "user = \"laravel\"",
+            "password_env = \"DB_PASSWORD\"",
+        ],
+    );
+    assert!(!text.contains("can#ary"), "{text}");
+    assert_eq!(read(&project, &text).resources.len(), 2);
+
+    let (_project, found, text) = with_env(
+        "DB_ENGINE=django.db.backends.postgresql\nDB_NAME=site\nDB_USER=django\nDB_PASSWORD=canary\nDB_HOST=::1\n",
+    );
+    assert_eq!(names(&found)[0], ("db", "postgres"));
+    holds(&text, &["url = \"postgres://[::1]/site\"", "user = \"django\""]);
+}
+
+#[test]
+fn what_a_variable_names_and_guard_cannot_use_is_told_with_the_way_out() {
+    for (env, told) in [
+        ("DATABASE_URL=postgresql+asyncpg://a:canary@h/x", "is a program's own"),
+        (
+            "DATABASE_URL=postgresql://a:canary@h/x?schema=public",
+            "its parameter `schema`",
+        ),
+        ("DATABASE_URL=mongodb://a:canary@h/x", "no kind for `mongodb:`"),
+        ("DB_DATABASE=x\nDB_HOST=h", "no variable says of which kind"),
+    ] {
+        let (project, found, text) = with_env(env);
+        assert_eq!(names(&found), [("config", "files")], "{env}");
+        holds(&text, &["# Not taken up: ", told]);
+        assert!(!text.contains("canary"), "{text}");
+        read(&project, &text);
+    }
+}
+
+#[test]
+fn sqlite_and_directories_of_data_are_found_where_git_does_not_keep_them() {
+    let project = Project::bare();
+    let write = |name: &str, content: &str| {
+        let path = project.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    };
+    let git = |words: &[&str]| {
+        let done = Command::new("git")
+            .current_dir(project.root())
+            .args(words)
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{words:?}");
+    };
+    write(".env", "DATABASE_URL=sqlite:///data/shop.sqlite3\n");
+    write("media/logo.svg", "in git");
+    write("public/uploads/.gitkeep", "");
+    write("storage/app/public/photo.jpg", "somebody's");
+    write("storage/logs/laravel.log", "made anew");
+    write("storage/framework/cache/x", "made anew");
+    write("var/cache/y", "made anew");
+    write("data/letters/one.txt", "somebody's");
+    git(&["init", "-q"]);
+    git(&["add", "media", "-f", "public/uploads/.gitkeep"]);
+    write("public/uploads/cat.jpg", "somebody's");
+    let database = rusqlite::Connection::open(project.path("data/shop.sqlite3")).unwrap();
+    database.execute_batch("CREATE TABLE orders (id INTEGER)").unwrap();
+    let discovery = look(&context(&project));
+    let found: Vec<String> = discovery
+        .resources
+        .iter()
+        .map(|found| {
+            let path = found.entries.iter().find(|entry| entry.key == "path");
+            format!(
+                "{} {}",
+                found.kind,
+                path.map_or("", |path| path.value.trim_matches('"'))
+            )
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "sqlite data/shop.sqlite3",
+            "volume data/letters",
+            "volume public/uploads",
+            "volume storage/app",
+            "git ",
+            "files "
+        ]
+    );
+    let text = render(&discovery);
+    holds(&text, &["carry_over = \"new-files\""]);
+    assert_eq!(read(&project, &text).resources.len(), 6);
+}

@@ -3,6 +3,7 @@
 mod discovery;
 mod docs;
 mod environments;
+mod excerpts;
 mod expansion;
 mod file;
 mod kinds;

@@ -2,6 +2,7 @@
 
 mod ci;
 mod commands;
+mod grounds;
 mod links;
 mod lock;
 mod yaml;

@@ -5,11 +5,11 @@ use guard::engine::decide::{Next, decide};
 use guard::engine::history::History;
 use guard::model::artifact::{Displaced, Prepared, Work};
 use guard::model::fact::{Actor, Deployed, Ending, Fact, Failure, Record, Turn, Yield};
-use guard::model::health::Tally;
+use guard::model::health::{Finding, FindingCause, Tally};
 use guard::model::intervention::{Choice, Intervention, Via};
 use guard::model::name::{ResourceName, RunId, RunKind, Timestamp};
 use guard::model::plan::{Action, Plan, Stage, StageName, Step};
-use guard::model::policy::{OnFailure, OnInconclusive, Policy};
+use guard::model::policy::{DataRestore, OnFailure, OnInconclusive, Policy};
 use serde_json::Value;
 
 fn resource() -> ResourceName {
@@ -160,6 +160,10 @@ fn next(journal: &Journal) -> String {
     match decide(&journal.history()) {
         Next::Begin(_, steps) => steps.iter().map(|step| step.id.as_str()).collect::<Vec<_>>().join("+"),
         Next::Turn(turn) => format!("turn {turn:?}"),
+        Next::Widen(resources) => format!(
+            "widen {}",
+            resources.iter().map(ResourceName::as_str).collect::<Vec<_>>().join("+")
+        ),
         Next::Close(ending) => format!("close {ending:?}"),
         Next::Over(ending) => format!("over {ending:?}"),
     }
@@ -344,6 +348,7 @@ fn a_step_back_is_tried_three_times_and_then_a_person_is_needed() {
     journal
         .add(Fact::Closed {
             ending: Ending::Stuck(Turn::VerifyFailed),
+            now: None,
         })
         .add(Fact::Reopened { actor: actor() });
     assert_eq!(
@@ -376,6 +381,7 @@ fn a_way_back_that_cannot_be_made_ready_leaves_the_release_and_is_not_called_hal
     journal
         .add(Fact::Closed {
             ending: Ending::Unready(Turn::VerifyFailed),
+            now: None,
         })
         .add(Fact::Reopened { actor: actor() });
     assert_eq!(next(&journal), "prepare/db", "a resume tries again");
@@ -670,6 +676,7 @@ fn what_cannot_be_made_ready_keeps_only_itself_from_going_back() {
     journal
         .add(Fact::Closed {
             ending: Ending::Stuck(Turn::VerifyFailed),
+            now: None,
         })
         .add(Fact::Reopened { actor: actor() });
     assert_eq!(next(&journal), "prepare/db");
@@ -694,6 +701,100 @@ fn what_cannot_be_made_ready_keeps_only_itself_from_going_back() {
     assert_eq!(next(&journal), "restore/db");
     journal.done(Action::Restore(resource()), displaced());
     assert_eq!(next(&journal), "start", "what is back is not put back again");
+}
+
+fn unwell(journal: &mut Journal) {
+    let step = Step::of(Action::Prove).id;
+    journal.add(Fact::Begun { step: step.clone() }).add(Fact::Failed {
+        step,
+        failure: Failure {
+            finding: Some(Finding {
+                probe: "app".parse().unwrap(),
+                cause: FindingCause::Outage,
+                sentence: "app failed 3 times in a row".into(),
+            }),
+            ..Failure::new("app failed 3 times in a row")
+        },
+    });
+}
+
+/// A way back on which the database was left alone and the code went back, up to the proof.
+fn left_alone() -> Journal {
+    let mut journal = two();
+    let left = Work::Left("rows were written but the schema is as before".into());
+    journal
+        .done(Action::Prepare(resource()), found(left.clone()))
+        .done(Action::Prepare(code()), code_changed())
+        .done(Action::Quiesce, Yield::Nothing)
+        .done(Action::Recheck(resource()), found(left))
+        .done(Action::Restore(resource()), displaced())
+        .done(Action::Restore(code()), displaced())
+        .done(Action::Start, Yield::Nothing);
+    journal
+}
+
+#[test]
+fn data_that_was_left_alone_goes_back_where_what_is_back_does_not_come_up() {
+    let mut journal = left_alone();
+    unwell(&mut journal);
+    assert_eq!(next(&journal), "widen db");
+    journal.add(Fact::Widened {
+        resources: vec![resource()],
+    });
+    assert!(journal.history().is_widened(&resource()));
+    assert_eq!(next(&journal), "prepare/db", "and nothing else is made ready again");
+    journal.done(
+        Action::Prepare(resource()),
+        found(Work::Changed(vec!["table jobs".into()])),
+    );
+    assert_eq!(next(&journal), "quiesce", "what runs by now is stopped once more");
+    // Killed in the midst, and taken up: what went back before is not put back again, since services ran on it.
+    let mut cut_off = Journal(journal.0.clone());
+    cut_off.begun(Action::Quiesce).add(Fact::Reopened { actor: actor() });
+    assert_eq!(next(&cut_off), "quiesce");
+    cut_off.done(Action::Quiesce, Yield::Nothing);
+    assert_eq!(next(&cut_off), "recheck/db");
+    journal.done(Action::Quiesce, Yield::Nothing);
+    journal.done(Action::Recheck(resource()), Yield::Nothing);
+    assert_eq!(next(&journal), "restore/db");
+    journal.done(Action::Restore(resource()), displaced());
+    assert_eq!(next(&journal), "start");
+    journal.done(Action::Start, Yield::Nothing);
+    assert_eq!(next(&journal), "prove");
+    let mut well = Journal(journal.0.clone());
+    well.done(Action::Prove, Yield::Nothing);
+    assert_eq!(next(&well), "close RolledBack(VerifyFailed)");
+    unwell(&mut journal);
+    assert_eq!(
+        next(&journal),
+        "close RestoredUnhealthy(VerifyFailed)",
+        "once is enough"
+    );
+}
+
+#[test]
+fn data_is_left_alone_where_the_proof_says_nothing_of_it_or_the_policy_forbids() {
+    let mut journal = left_alone();
+    journal.failed(Action::Prove);
+    assert_eq!(
+        next(&journal),
+        "close RestoredUnhealthy(VerifyFailed)",
+        "what could not be looked at is not unwell"
+    );
+    for policy in [DataRestore::Never, DataRestore::IfNoWrites, DataRestore::Always] {
+        let mut journal = left_alone();
+        if let Fact::Opened { plan, .. } = &mut journal.0[0].fact {
+            plan.policy.data_restore = policy;
+        }
+        unwell(&mut journal);
+        assert_eq!(next(&journal), "close RestoredUnhealthy(VerifyFailed)", "{policy:?}");
+    }
+    let mut skipped = left_alone();
+    skipped.add(Fact::LeftOut {
+        resources: vec![resource()],
+    });
+    unwell(&mut skipped);
+    assert_eq!(next(&skipped), "close RestoredUnhealthy(VerifyFailed)");
 }
 
 #[test]

@@ -179,6 +179,7 @@ fn rollback(comparisons: u32) -> (Ending, u32, String) {
         runtime: runtime.handle().clone(),
         pace: Pacer::default(),
         errands: Errands::default(),
+        told: std::sync::Mutex::default(),
     };
     let place = Place {
         name,

@@ -13,6 +13,7 @@ mod audit;
 mod damage;
 mod errors;
 mod figures;
+mod grounds;
 mod journals;
 mod killed;
 mod owners;

@@ -49,7 +49,7 @@ fn a_cancelled_run_is_safe_on_disk_soon() {
         let begun = Instant::now();
         signal(&guard, Signal::TERM);
         // From this record on whoever comes next goes back, and needs to know nothing else.
-        project.until_journal_says("{\"turned\":{\"why\":\"interrupted\"}}", &mut guard);
+        project.until_journal_says("{\"turned\":{\"why\":\"interrupted\"", &mut guard);
         let reaction = begun.elapsed();
         assert_eq!(end(&mut guard).code(), Some(23));
         assert_eq!(project.everything(), before);

@@ -83,6 +83,7 @@ pub fn facts(run: &RunId, host: &str) -> Vec<Fact> {
         },
         Fact::Closed {
             ending: Ending::RolledBack(Turn::DeployFailed),
+            now: None,
         },
     ]
 }

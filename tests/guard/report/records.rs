@@ -80,7 +80,7 @@ impl Journal {
     }
 
     pub fn closed(self, seconds: i64, ending: Ending) -> Self {
-        self.and(seconds, Fact::Closed { ending })
+        self.and(seconds, Fact::Closed { ending, now: None })
     }
 
     pub fn events(&self) -> Vec<Event> {

@@ -36,12 +36,45 @@ fn no_line_is_wider_than_asked() {
         }
         assert!(text.contains("2025"), "{text}");
     }
-    let narrow = table().render(Some(80));
-    assert!(
-        narrow.contains("20251022_153000  412.0 MB  known good  before the new checkout, with a descript"),
-        "{narrow}"
-    );
-    assert!(narrow.contains('…'), "{narrow}");
+}
+
+#[test]
+fn what_does_not_fit_goes_on_in_its_column() {
+    let expected = "\
+BACKUP               SIZE  STATE       DESCRIPTION
+20251022_153000  412.0 MB  known good  before the new checkout, with a
+                                       description that goes on
+20251021_090000      9 kB  tainted     数据库备份
+x
+";
+    assert_eq!(table().render(Some(72)), expected);
+}
+
+#[test]
+fn rows_are_stacked_where_columns_have_no_room() {
+    let expected = "\
+20251022_153000
+  SIZE         412.0 MB
+  STATE        known good
+  DESCRIPTION  before the new checkout,
+               with a description that
+               goes on
+20251021_090000
+  SIZE         9 kB
+  STATE        tainted
+  DESCRIPTION  数据库备份
+x
+";
+    assert_eq!(table().render(Some(40)), expected);
+}
+
+#[test]
+fn a_path_is_broken_and_stays_whole() {
+    let path = "/srv/shop/releases/20251022_153000/public/uploads/2025/10/invoice-000000001.pdf";
+    let text = Table::new(["path", "size"]).row([path, "9 kB"]).render(Some(40));
+    let first = |line: &str| line.split_whitespace().next().unwrap_or_default().to_owned();
+    let together: String = text.lines().skip(1).map(first).collect();
+    assert_eq!(together, path, "{text}");
 }
 
 #[test]

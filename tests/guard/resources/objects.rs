@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use guard::model::artifact::{Artifact, Live, Work};
 use guard::model::policy::DataRestore;
-use guard::resources::{Resource, Slot};
+use guard::resources::{Mark, Resource, Slot};
 use guard::system::environment::Environment;
 
 use super::built::{build, text, try_build};
@@ -490,4 +490,93 @@ fn certificates_and_a_proxy_can_be_named() {
     ];
     let survey = build("s3", &site, None, &through).survey(&bucket.scene.cx);
     assert!(survey.obstacles[0].refuses, "{survey:?}");
+}
+
+#[test]
+fn what_people_uploaded_stays_and_what_the_release_wrote_goes_aside() {
+    let mut bucket = Bucket::new();
+    let keys = [
+        ("url", text("s3://shop/objects")),
+        ("endpoint", text(&bucket.storage.endpoint())),
+        ("access_key_env", text("SHOP_KEY")),
+        ("secret_key_env", text("SHOP_SECRET")),
+        ("carry_over", text("new-files")),
+    ];
+    bucket.resource = build("s3", &bucket.scene.project(), None, &keys);
+    let cx = bucket.scene.cx.clone();
+    let (slot, artifact) = bucket.capture(1, None);
+    let original = bucket.files();
+    bucket.put("early.jpg", b"early");
+    bucket.resource.mark(Mark::DeployBegins, &cx).unwrap();
+    bucket.put("app.js", b"compiled");
+    bucket.put("a.txt", b"changed by the release");
+    bucket.resource.mark(Mark::DeployEnded, &cx).unwrap();
+    bucket.put("2026/late.jpg", b"late");
+    bucket.remove("b.txt");
+    let outlook = bucket
+        .resource
+        .outlook(&artifact, &slot, DataRestore::Auto, &cx)
+        .unwrap()
+        .join("\n");
+    for told in [
+        "keeps 2 objects (9 bytes)",
+        "puts 1 object (8 bytes) aside that the release wrote",
+        "brings back 1 object (1 bytes)",
+    ] {
+        assert!(outlook.contains(told), "{outlook}");
+    }
+    let prepared = bucket
+        .resource
+        .prepare(&artifact, &slot, DataRestore::Auto, &cx)
+        .unwrap();
+    let displaced = bucket.resource.restore(&prepared, &artifact, &slot, &cx).unwrap();
+    let now = bucket.files();
+    assert_eq!(now["objects/early.jpg"], b"early");
+    assert_eq!(now["objects/2026/late.jpg"], b"late");
+    assert!(!now.contains_key("objects/app.js"));
+    assert!(original.iter().all(|(key, content)| now.get(key) == Some(content)));
+    assert_eq!(bucket.resource.compare(&artifact, &slot, &cx).unwrap(), Live::Matches);
+    let carried = bucket.resource.carried(&displaced).expect("something was kept");
+    assert!(
+        carried.sentences[0].starts_with("kept 2 objects"),
+        "{:?}",
+        carried.sentences
+    );
+    let meant = Artifact {
+        fingerprint: carried.becomes,
+        ..artifact.clone()
+    };
+    assert_eq!(bucket.resource.check(&meant, &cx).unwrap(), Live::Matches);
+    // Only what came differs now: there is nothing to put back.
+    bucket.put("2026/later.jpg", b"later");
+    let again = bucket
+        .resource
+        .prepare(&artifact, &slot, DataRestore::Auto, &cx)
+        .unwrap();
+    assert_eq!(again.work, Work::Unchanged);
+
+    let salvage = |pattern: &str| {
+        let told =
+            bucket
+                .resource
+                .salvage_files(&displaced, &[pattern.to_owned()], "guard salvage X --files '**'", &cx);
+        told.unwrap().join("\n")
+    };
+    let told = salvage("*.png");
+    assert!(
+        told.contains("aside and not live: 1 object") && told.contains("a.txt"),
+        "{told}"
+    );
+    let told = salvage("app.*");
+    assert!(told.contains("gave back 1 object"), "{told}");
+    let now = bucket.files();
+    assert_eq!(
+        (now["objects/app.js"].as_slice(), now["objects/a.txt"].as_slice()),
+        (&b"compiled"[..], &b"a"[..])
+    );
+    bucket.resource.undo(&displaced, &cx).unwrap();
+    let now = bucket.files();
+    assert_eq!(now["objects/a.txt"], b"changed by the release");
+    assert_eq!(now["objects/2026/late.jpg"], b"late");
+    assert!(!now.contains_key("objects/b.txt"));
 }

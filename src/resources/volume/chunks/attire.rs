@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::features;
 use super::super::node::{Node, Shape};
 use crate::resources::names::{escaped, unescaped};
 
@@ -31,6 +32,11 @@ impl Attire {
                 .collect(),
             flags: node.flags,
         }
+    }
+
+    /// Which of immutable and append-only it is to be, where this process can make it so.
+    pub(super) fn locks(&self) -> u32 {
+        features::locks(features::settable(self.flags))
     }
 
     pub(super) fn node(&self) -> Node {

@@ -7,6 +7,7 @@ use rustix::fs::Stat;
 use serde::{Deserialize, Serialize};
 
 use super::super::ground;
+use super::super::keeping::{Keep, sort};
 use super::super::node::{Node, Precision, Shape};
 use super::super::walk::{Found, Met, Stays, walk};
 use super::Form;
@@ -15,17 +16,20 @@ use super::fetch::TICK;
 use super::index::{Line, Lines, Seen, is_within, order};
 use super::origin::Origin;
 use crate::resources::names::escaped;
+use crate::resources::toll::{Group, Toll};
 use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
 use crate::system::disk::{At, Digest, Dir};
 
 /// What has to be exchanged so that a live tree becomes the copy.
 #[derive(Debug, Default)]
-pub(super) struct Difference {
+pub(in super::super) struct Difference {
     /// Entries that come from the copy, whole: files, links, trees. None lies in another.
     pub(super) fetched: Vec<Vec<u8>>,
     /// Entries that the copy does not know.
-    pub(super) surplus: Vec<Vec<u8>>,
+    pub(in super::super) surplus: Vec<Vec<u8>>,
+    /// Entries that the copy does not know, and that are kept where they are.
+    pub(in super::super) kept: Vec<Vec<u8>>,
     /// Directories that are on both sides: as the copy has them, where they differ or something in them moves.
     pub(super) dressed: Vec<Node>,
     /// Whether hard links are among what is fetched.
@@ -35,9 +39,11 @@ pub(super) struct Difference {
     /// Entries of the copy in whose place something is that is not moved.
     pub(super) blocked: Vec<Vec<u8>>,
     /// Directories that the copy does not know, and that stay since something in them does.
-    pub(super) bare: Vec<Vec<u8>>,
+    pub(in super::super) bare: Vec<Vec<u8>>,
     /// What of the live tree is not moved.
     pub(super) stays: Stays,
+    /// What that means for files, in numbers.
+    pub(in super::super) toll: Toll,
     /// The entries of the root in which something differs, by name; the empty one is the root itself.
     parts: BTreeSet<Vec<u8>>,
     /// Those in which a directory has another time.
@@ -51,6 +57,9 @@ pub(in super::super) struct Differences {
     pub(in super::super) parts: Vec<String>,
     /// Where only the time of a directory is another, as behind a file that came and went.
     pub(in super::super) times: Vec<String>,
+    /// What becomes of files when the copy goes back.
+    #[serde(default)]
+    pub(in super::super) toll: Toll,
 }
 
 /// Up to so many top-level entries are named.
@@ -68,7 +77,9 @@ impl Differences {
             };
             tops.into_iter().map(named).collect()
         };
-        let Difference { parts, mut times, .. } = difference;
+        let Difference {
+            parts, mut times, toll, ..
+        } = difference;
         times.retain(|top| !parts.contains(top));
         Self {
             parts: shown(parts, "the directory itself", "entry", "content"),
@@ -78,6 +89,7 @@ impl Differences {
                 "times of directories in",
                 "times of directories",
             ),
+            toll,
         }
     }
 }
@@ -85,9 +97,15 @@ impl Differences {
 struct Search<'s> {
     lines: Lines,
     found: Difference,
-    /// Below this everything is settled.
-    covered: Option<Vec<u8>>,
+    /// Below this everything is settled; and whether it is an entry that the copy does not know.
+    covered: Option<(Vec<u8>, bool)>,
     fetched: HashSet<Vec<u8>>,
+    /// Directories that have another time.
+    late: Vec<Vec<u8>>,
+    /// Entries that are fetched even where they are as the copy has them.
+    forced: BTreeSet<Vec<u8>>,
+    /// Files that are as the copy has them, and of which a further name is fetched.
+    lacking: BTreeSet<Vec<u8>>,
     /// Directories on both sides, from the root to where the walk is.
     open: Vec<Node>,
     /// What changed last before this second cannot have changed unseen since the copy.
@@ -106,9 +124,29 @@ fn unread(error: io::Error) -> ResourceError {
 ///
 /// # Errors
 /// One of the two cannot be read, or guard was asked to stop.
-pub(super) fn differ(live: &Dir, origin: &mut dyn Origin, cx: &Context) -> Result<Difference> {
+pub(super) fn differ(live: &Dir, origin: &mut dyn Origin, keep: &Keep, cx: &Context) -> Result<Difference> {
     let lines = origin.lines().map_err(unread)?;
-    search(live, lines, (origin.begun(), Precision::Nanoseconds), cx)
+    let told = (origin.begun(), Precision::Nanoseconds);
+    search(live, lines, told, (keep, BTreeSet::new()), cx).map(|(difference, _)| difference)
+}
+
+/// The same for the index of a whole tree that is staged: the names of one file are exchanged together, since none of those that
+/// are staged is a name of a live one. `lines` opens the index.
+///
+/// # Errors
+/// As for [`differ`].
+pub(super) fn differ_whole(
+    live: &Dir,
+    lines: &dyn Fn() -> Result<Lines>,
+    told: (i64, Precision),
+    keep: &Keep,
+    cx: &Context,
+) -> Result<Difference> {
+    let (difference, lacking) = search(live, lines()?, told, (keep, BTreeSet::new()), cx)?;
+    if lacking.is_empty() {
+        return Ok(difference);
+    }
+    search(live, lines()?, told, (keep, lacking), cx).map(|(difference, _)| difference)
 }
 
 /// Compares the tree at `live` with the index of a copy. The tree of the copy began to be read in the second `begun`; 0: nothing
@@ -120,19 +158,31 @@ pub(in super::super) fn differences(
     live: &Dir,
     (form, index): (Form, Box<dyn Read + Send>),
     told: (i64, Precision),
+    keep: &Keep,
     cx: &Context,
 ) -> Result<Differences> {
     let lines = Lines::of_form(form, index).map_err(unread)?;
-    search(live, lines, told, cx).map(Differences::of)
+    let found = search(live, lines, told, (keep, BTreeSet::new()), cx)?;
+    Ok(Differences::of(found.0))
 }
 
-fn search(live: &Dir, lines: Lines, (begun, precision): (i64, Precision), cx: &Context) -> Result<Difference> {
+/// Returns also the files of which only a further name is fetched.
+fn search(
+    live: &Dir,
+    lines: Lines,
+    (begun, precision): (i64, Precision),
+    (keep, forced): (&Keep, BTreeSet<Vec<u8>>),
+    cx: &Context,
+) -> Result<(Difference, BTreeSet<Vec<u8>>)> {
     ground::flush(live);
     let mut search = Search {
         lines,
         found: Difference::default(),
         covered: None,
         fetched: HashSet::new(),
+        late: Vec::new(),
+        lacking: BTreeSet::new(),
+        forced,
         open: Vec::new(),
         before: if ground::tells(live) { begun - TICK } else { i64::MIN },
         precision,
@@ -148,70 +198,78 @@ fn search(live: &Dir, lines: Lines, (begun, precision): (i64, Precision), cx: &C
         Met::Lost(_) => Ok(()),
     })?;
     while let Some(line) = search.lines.next().map_err(unread)? {
+        search.found.toll.gone.count(&line.node);
         search.fetch(&line);
     }
-    let (mut found, stays) = (search.found, search.stays);
+    let Search {
+        mut found,
+        mut stays,
+        late,
+        mut lacking,
+        fetched,
+        ..
+    } = search;
+    lacking.retain(|path| !fetched.contains(path));
     found.dressed.dedup_by(|one, other| one.path == other.path);
-    if !stays.is_empty() {
+    if !stays.is_empty() || keep.new_files {
         let is_blocked = |path: &mut Vec<u8>| stays.holds(path) || stays.is_around(path);
         found.blocked = found.fetched.extract_if(.., is_blocked).collect();
-        for path in std::mem::take(&mut found.surplus) {
-            spare(path, live, &stays, &mut found)?;
+        let sorted = sort(std::mem::take(&mut found.surplus), (live, &stays), keep, cx)?;
+        if keep.new_files {
+            (found.toll.kept, found.toll.own) = (sorted.kept.group, sorted.moved.group);
+            found.toll.came = Group::default();
         }
+        (found.surplus, found.kept, found.bare) = (sorted.moved.paths, sorted.kept.paths, sorted.bare);
+        found.kept.iter().for_each(|path| stays.add(path));
     }
+    // What is kept in a directory gives it another time, and is no difference.
+    let around = |path: &Vec<u8>| above(path).to_vec();
+    let busy: BTreeSet<Vec<u8>> = found.kept.iter().chain(&found.bare).map(around).collect();
+    let late = late.iter().filter(|path| !keep.new_files || !busy.contains(*path));
+    found.times.extend(late.map(|path| top(path)));
     // A directory that is there only for what stays in it is no difference.
     found.parts.extend(found.surplus.iter().map(|path| top(path)));
     found.stays = stays;
-    Ok(found)
+    Ok((found, lacking))
 }
 
-/// Takes an entry that the copy does not know; of a directory in which something stays, all that can be moved.
-fn spare(path: Vec<u8>, live: &Dir, stays: &Stays, found: &mut Difference) -> Result<()> {
-    if stays.holds(&path) {
-        return Ok(());
-    }
-    if !stays.is_around(&path) {
-        found.surplus.push(path);
-        return Ok(());
-    }
-    let names = live.dir(&path).and_then(|directory| directory.names());
-    for name in names.at("read the directory", &live.shown_at(&path))? {
-        let below = [
-            path.as_slice(),
-            b"/",
-            std::os::unix::ffi::OsStrExt::as_bytes(name.as_os_str()),
-        ]
-        .concat();
-        spare(below, live, stays, found)?;
-    }
-    found.bare.push(path);
-    Ok(())
+/// The path of the directory around an entry.
+fn above(path: &[u8]) -> &[u8] {
+    let end = path.iter().rposition(|byte| *byte == b'/').unwrap_or_default();
+    path.get(..end).unwrap_or_default()
 }
 
 impl Search<'_> {
     fn is_covered(&self, path: &[u8]) -> bool {
-        self.covered.as_ref().is_some_and(|covered| is_within(path, covered))
+        self.covered
+            .as_ref()
+            .is_some_and(|(covered, _)| is_within(path, covered))
     }
 
-    /// Something moves at this path: the directory around it gets its time set.
-    fn touch(&mut self, path: &[u8]) {
+    /// Something moves at this path: the directory around it gets its time set. `is_surplus`: the copy does not know it.
+    fn touch(&mut self, path: &[u8], is_surplus: bool) {
         while self.open.last().is_some_and(|open| !is_within(path, &open.path)) {
             self.open.pop();
         }
         if let Some(around) = self.open.last() {
             self.found.dressed.push(around.clone());
         }
-        self.covered = Some(path.to_owned());
+        self.covered = Some((path.to_owned(), is_surplus));
     }
 
     fn fetch(&mut self, line: &Line) {
         let path = &line.node.path;
-        self.found.has_links |= matches!(line.node.shape, Shape::Hardlink(_));
+        if let Shape::Hardlink(target) = &line.node.shape {
+            self.found.has_links = true;
+            if !self.is_fetched(target) {
+                self.lacking.insert(target.clone());
+            }
+        }
         self.found.bytes += line.node.size;
         if self.is_covered(path) {
             return;
         }
-        self.touch(path);
+        self.touch(path, false);
         self.found.parts.insert(top(path));
         self.fetched.insert(path.clone());
         self.found.fetched.push(path.clone());
@@ -224,13 +282,20 @@ impl Search<'_> {
                 line = Some(next);
                 break;
             }
+            self.found.toll.gone.count(&next.node);
             self.fetch(&next);
         }
         if self.is_covered(&node.path) {
+            let toll = &mut self.found.toll;
+            match self.covered {
+                Some((_, true)) => toll.came.count(node),
+                _ => toll.changed.count(node),
+            }
             return Ok(());
         }
         let Some(line) = line else {
-            self.touch(&node.path);
+            self.touch(&node.path, true);
+            self.found.toll.came.count(node);
             self.found.surplus.push(node.path.clone());
             return Ok(());
         };
@@ -246,7 +311,7 @@ impl Search<'_> {
             if differs {
                 self.found.parts.insert(top(&node.path));
             } else if !has_time {
-                self.found.times.insert(top(&node.path));
+                self.late.push(node.path.clone());
             }
             if differs || !has_time {
                 self.found.dressed.push(line.node.clone());
@@ -254,7 +319,15 @@ impl Search<'_> {
             self.open.push(line.node);
             return Ok(());
         }
-        if !self.is_same(node, &line, found, stat)? {
+        if self.forced.contains(&node.path) || !self.is_same(node, &line, found, stat)? {
+            // What goes only so that all names of a file stay its names is no change.
+            let is_forced = match &line.node.shape {
+                Shape::Hardlink(target) => self.forced.contains(target),
+                _ => self.forced.contains(&node.path),
+            };
+            if !is_forced {
+                self.found.toll.changed.count(node);
+            }
             self.fetch(&line);
         }
         Ok(())
@@ -328,7 +401,7 @@ fn has_features(node: &Node, line: &Line, found: &Found<'_>) -> Result<bool> {
     let mut wanted = line.node.xattrs.clone();
     wanted.sort();
     Ok(had.xattrs == wanted
-        && super::super::features::unlocked(had.flags) == super::super::features::unlocked(line.node.flags))
+        && super::super::features::settable(had.flags) == super::super::features::settable(line.node.flags))
 }
 
 /// Whether a live file has the content of a line.

@@ -4,24 +4,27 @@
 //! recognised and finished. No path is followed by its name: directories are opened one in the other, and never through a
 //! link. What no copy holds, as a mount or a socket, is not moved: the directories around it are gone into instead.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{FileType, RenameFlags, mkdirat, renameat_with, syncfs};
+use rustix::fs::{AtFlags, FileType, RenameFlags, Stat, mkdirat, renameat_with, syncfs, utimensat};
 use serde::{Deserialize, Serialize};
 
 use super::super::home::Aside;
-use super::super::stage::dress;
+use super::super::stage::{dress, modified};
 use super::super::swap::{self, Own, Seen, Side};
-use super::super::walk::{Stays, own_node};
+use super::super::walk::{Met, Stays, own_node, walk};
 use super::attire::Attire;
 use super::index::is_within;
 use crate::resources::names::{escaped, unescaped};
+use crate::resources::toll::{Group, Toll};
 use crate::resources::{ResourceError, Result};
-use crate::system::disk::{At, Dir};
+use crate::system::context::Context;
+use crate::system::disk::{At, Dir, is_elsewhere};
 
 /// The record's name in the directory aside.
 pub(in super::super) const STATE: &str = "patch.json";
@@ -53,6 +56,12 @@ pub(in super::super) struct State {
     /// Directories that are live and have no counterpart aside, and stay since something in them does; escaped paths.
     #[serde(default)]
     pub(in super::super) bare: BTreeSet<String>,
+    /// Entries that this exchange leaves where they are, whichever side is live; escaped paths.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(in super::super) kept: BTreeSet<String>,
+    /// What the exchange means for files.
+    #[serde(default)]
+    pub(in super::super) toll: Toll,
 }
 
 impl State {
@@ -73,6 +82,25 @@ pub(in super::super) struct Item {
     /// The inode number aside and live when the exchange began, where there was anything.
     pub(in super::super) aside: Option<u64>,
     pub(in super::super) live: Option<u64>,
+    /// The times of directories then, aside and live: a file system may change that of a directory which is moved, as xfs does
+    /// in an exchange.
+    #[serde(default, skip_serializing_if = "is_timeless")]
+    pub(in super::super) times: (Option<Time>, Option<Time>),
+    /// Which of immutable and append-only they were then, aside and live: such an entry cannot be moved.
+    #[serde(default, skip_serializing_if = "is_unlocked")]
+    pub(in super::super) locks: (u32, u32),
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_unlocked(locks: &(u32, u32)) -> bool {
+    *locks == (0, 0)
+}
+
+/// Seconds since 1970 and nanoseconds.
+type Time = (i64, u32);
+
+fn is_timeless(times: &(Option<Time>, Option<Time>)) -> bool {
+    times.0.is_none() && times.1.is_none()
 }
 
 /// A tree whose directories are opened from its root.
@@ -125,14 +153,69 @@ impl<'t> Tree<'t> {
     }
 
     fn inode(&mut self, path: &[u8]) -> io::Result<Option<u64>> {
+        Ok(self.look(path)?.map(|stat| stat.st_ino))
+    }
+
+    /// What is at this path: its inode number, the time of a directory, and its locks.
+    fn seen(&mut self, path: &[u8]) -> io::Result<(Option<u64>, Option<Time>, u32)> {
+        let Some(found) = self.look(path)? else {
+            return Ok((None, None, 0));
+        };
+        let is_directory = FileType::from_raw_mode(found.st_mode) == FileType::Directory;
+        let (around, name) = self.around(path, false)?;
+        Ok((
+            Some(found.st_ino),
+            is_directory.then(|| time_of(&found)),
+            around.locks(name)?,
+        ))
+    }
+
+    /// Takes away what keeps an entry from being moved, where it is there.
+    fn unlock(&mut self, path: &[u8]) -> io::Result<()> {
+        if self.look(path)?.is_none() {
+            return Ok(());
+        }
+        let (around, name) = self.around(path, false)?;
+        if around.locks(name)? == 0 {
+            return Ok(());
+        }
+        around.set_locks(name, 0)
+    }
+
+    /// Locks what is at this path again, where it is still the one that was locked.
+    fn lock(&mut self, path: &[u8], inode: Option<u64>, locks: u32) -> io::Result<()> {
+        if locks == 0 || inode.is_none() || self.inode(path)? != inode {
+            return Ok(());
+        }
+        let (around, name) = self.around(path, false)?;
+        around.set_locks(name, locks)
+    }
+
+    /// Gives what is at this path its time again, where it is still the one that had it and another time by now.
+    fn set_time(&mut self, path: &[u8], inode: Option<u64>, time: Option<Time>) -> io::Result<()> {
+        let (Some(time), Some(now)) = (time, self.look(path)?) else {
+            return Ok(());
+        };
+        if Some(now.st_ino) != inode || time_of(&now) == time {
+            return Ok(());
+        }
+        let (around, name) = self.around(path, false)?;
+        Ok(utimensat(around, name, &modified(time), AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    fn look(&mut self, path: &[u8]) -> io::Result<Option<Stat>> {
         let looked = self.around(path, false).and_then(|(around, name)| around.look(name));
         match looked {
-            Ok(stat) => Ok(stat.map(|stat| stat.st_ino)),
+            Ok(stat) => Ok(stat),
             // A directory may have become a file or a link meanwhile: nothing lies below it.
             Err(error) if is_nothing(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
+}
+
+fn time_of(stat: &Stat) -> Time {
+    (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or_default())
 }
 
 fn is_nothing(error: &io::Error) -> bool {
@@ -184,7 +267,44 @@ impl<'a> Patch<'a> {
             items: Vec::new(),
             dressed: [(String::new(), (attire.clone(), attire))].into(),
             bare: BTreeSet::new(),
+            kept: BTreeSet::new(),
+            toll: Toll::default(),
         })
+    }
+
+    /// The files that were written since the last exchange, and that the next one would put aside.
+    pub(in super::super) fn written_since(&self, cx: &Context) -> Result<Group> {
+        let mut group = Group::default();
+        let dir = &self.aside.dir;
+        let shown = dir.shown_at(STATE.as_bytes());
+        let (Some(state), Some(record)) = (self.state()?, dir.look(STATE.as_bytes()).at("look at", &shown)?) else {
+            return Ok(group);
+        };
+        let exchanged = (record.st_mtime, record.st_mtime_nsec);
+        let items: BTreeSet<Vec<u8>> = state
+            .items
+            .iter()
+            .map(|item| plain(&item.path))
+            .collect::<Result<_>>()?;
+        let is_item = |path: &[u8]| {
+            let ends = path
+                .iter()
+                .enumerate()
+                .filter(|(_, byte)| **byte == b'/')
+                .map(|(end, _)| end);
+            let mut prefixes = ends.chain([path.len()]).filter_map(|end| path.get(..end));
+            prefixes.any(|prefix| items.contains(prefix))
+        };
+        walk(&self.aside.live, false, cx, |met| {
+            if let Met::Node(node, _, stat) = met
+                && (stat.st_ctime, stat.st_ctime_nsec) > exchanged
+                && is_item(&node.path)
+            {
+                group.count(&node);
+            }
+            Ok(())
+        })?;
+        Ok(group)
     }
 
     /// These entries with what lies on both sides now.
@@ -198,9 +318,15 @@ impl<'a> Patch<'a> {
         let mut items = Vec::new();
         for path in paths {
             let raw = plain(&path)?;
-            let seen = ours.inode(&raw).and_then(|live| Ok((live, theirs.inode(&raw)?)));
-            let (live, aside) = seen.at("look at", &live.shown_at(&raw))?;
-            items.push(Item { path, aside, live });
+            let seen = ours.seen(&raw).and_then(|live| Ok((live, theirs.seen(&raw)?)));
+            let ((live, here, own), (aside, there, other)) = seen.at("look at", &live.shown_at(&raw))?;
+            items.push(Item {
+                path,
+                aside,
+                live,
+                times: (there, here),
+                locks: (other, own),
+            });
         }
         Ok(items)
     }
@@ -220,8 +346,12 @@ impl<'a> Patch<'a> {
             return Ok(state.bare);
         }
         let was = std::mem::take(&mut state.dressed);
+        let mut stays = Cow::Borrowed(stays);
+        for path in &state.kept {
+            stays.to_mut().add(&plain(path)?);
+        }
         let mut merge = Merge {
-            stays,
+            stays: &stays,
             was: &was,
             bare: std::mem::take(&mut state.bare),
             found: Vec::new(),
@@ -266,9 +396,27 @@ impl<'a> Patch<'a> {
         let root = &self.aside.live;
         let mut live = Tree::at(root).at("open", root.shown())?;
         let mut aside = Tree::at(&entries).at("open", entries.shown())?;
+        self.unlock(state, (&mut live, &mut aside))?;
+        let mut next = 0;
+        while let Some(item) = state.items.get(next) {
+            let path = plain(&item.path)?;
+            match exchange_one(item, &path, &mut live, &mut aside) {
+                Err(error) if is_elsewhere(&error) && self.can_split(&path).at("look at", &root.shown_at(&path))? => {
+                    self.split(state, next)?;
+                }
+                other => {
+                    other.at("exchange", &root.shown_at(&path))?;
+                    next += 1;
+                }
+            }
+        }
         for item in &state.items {
             let path = plain(&item.path)?;
-            exchange_one(item, &path, &mut live, &mut aside).at("exchange", &root.shown_at(&path))?;
+            // What lay aside is live now, and the other way round.
+            let set = live
+                .set_time(&path, item.aside, item.times.0)
+                .and_then(|()| aside.set_time(&path, item.live, item.times.1));
+            set.at("set the time of", &root.shown_at(&path))?;
         }
         for (path, (wanted, _)) in &state.dressed {
             let path = plain(path)?;
@@ -278,8 +426,95 @@ impl<'a> Patch<'a> {
             });
             dressed.at("set the owner and mode of", &root.shown_at(&path))?;
         }
+        for item in &state.items {
+            let path = plain(&item.path)?;
+            let locked = live
+                .lock(&path, item.aside, item.locks.0)
+                .and_then(|()| aside.lock(&path, item.live, item.locks.1));
+            locked.at("set the flags of", &root.shown_at(&path))?;
+        }
+        for (path, (wanted, _)) in state.dressed.iter().filter(|(_, (wanted, _))| wanted.locks() != 0) {
+            let path = plain(path)?;
+            let directory = root.dir(&path).at("open", &root.shown_at(&path))?;
+            directory
+                .set_own_locks(wanted.locks())
+                .at("set the flags of", &root.shown_at(&path))?;
+        }
         syncfs(root).map_err(io::Error::from).at("sync", root.shown())?;
         state.done = true;
+        self.write(state)
+    }
+
+    /// Takes away what keeps entries, and what lies in directories on both sides, from being moved. What it was is in the record.
+    fn unlock(&self, state: &State, (live, aside): (&mut Tree<'_>, &mut Tree<'_>)) -> Result<()> {
+        let root = &self.aside.live;
+        for item in state.items.iter().filter(|item| item.locks != (0, 0)) {
+            let path = plain(&item.path)?;
+            let unlocked = live.unlock(&path).and_then(|()| aside.unlock(&path));
+            unlocked.at("take the flags away from", &root.shown_at(&path))?;
+        }
+        let locked = |(wanted, other): &(Attire, Attire)| wanted.locks() != 0 || other.locks() != 0;
+        for path in state
+            .dressed
+            .iter()
+            .filter(|(_, both)| locked(both))
+            .map(|(path, _)| path)
+        {
+            let path = plain(path)?;
+            for tree in [root.dir(&path), self.aside.entries()?.dir(&path)] {
+                let unlocked = match tree {
+                    Ok(directory) => directory.set_own_locks(0),
+                    Err(error) if is_nothing(&error) => Ok(()),
+                    Err(error) => Err(error),
+                };
+                unlocked.at("take the flags away from", &root.shown_at(&path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a directory that cannot be moved can be gone into instead: nothing else is to take its place.
+    fn can_split(&self, path: &[u8]) -> io::Result<bool> {
+        let entries = self.aside.entries().map_err(io::Error::other)?;
+        let (mut ours, mut theirs) = (Tree::at(&self.aside.live)?, Tree::at(&entries)?);
+        let is_directory = |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        let here = ours.look(path)?.is_some_and(|stat| is_directory(&stat));
+        Ok(here && theirs.look(path)?.is_none_or(|stat| is_directory(&stat)))
+    }
+
+    /// Instead of a directory its entries are exchanged, and it gets owner, mode and time of the other: those of a lower layer of
+    /// overlayfs cannot be moved. Written down before anything of it is.
+    fn split(&self, state: &mut State, number: usize) -> Result<()> {
+        let item = state.items.remove(number);
+        let path = plain(&item.path)?;
+        let (live, entries) = (&self.aside.live, self.aside.entries()?);
+        let looked = || -> io::Result<_> {
+            let here = live.dir(&path)?;
+            let there = match entries.dir(&path) {
+                Ok(there) => Some(there),
+                Err(error) if is_nothing(&error) => None,
+                Err(error) => return Err(error),
+            };
+            let mut names = BTreeSet::from_iter(here.names()?);
+            if let Some(there) = &there {
+                names.extend(there.names()?);
+            }
+            let dressed = there
+                .as_ref()
+                .map(|there| Ok::<_, io::Error>((attire(there)?, attire(&here)?)));
+            Ok((names, dressed.transpose()?))
+        };
+        let (names, dressed) = looked().at("look at", &live.shown_at(&path))?;
+        let below = names
+            .iter()
+            .map(|name| escaped(&[path.as_slice(), b"/", name.as_bytes()].concat()));
+        let items = self.items(below)?;
+        state.items.splice(number..number, items);
+        if let Some(dressed) = dressed {
+            state.dressed.insert(item.path, dressed);
+        } else {
+            state.bare.insert(item.path);
+        }
         self.write(state)
     }
 }
@@ -414,7 +649,7 @@ fn attire(dir: &Dir) -> io::Result<Attire> {
 }
 
 /// The path that a record means; one that leads out is refused.
-pub(super) fn plain(path: &str) -> Result<Vec<u8>> {
+pub(in super::super) fn plain(path: &str) -> Result<Vec<u8>> {
     let raw = unescaped(path).unwrap_or_else(|| b"..".to_vec());
     super::super::archive::inside(&[b"./", raw.as_slice()].concat())
         .map_err(|error| ResourceError::because("the record of an exchange names what is no path", error))

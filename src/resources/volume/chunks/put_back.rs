@@ -7,16 +7,19 @@ use serde::{Deserialize, Serialize};
 
 use super::super::capture::INDEX;
 use super::super::home::Aside;
+use super::super::keeping::Keep;
+use super::super::node::Precision;
 use super::super::swap::Side;
 use super::super::walk::Stays;
 use super::attire::Attire;
-use super::differ::{Difference, differ};
-use super::index::is_within;
+use super::differ::{Difference, differ, differ_whole};
+use super::index::{Lines, is_within};
 use super::origin::Origin;
 use super::patch::{Patch, State};
 use crate::model::artifact::Artifact;
 use crate::model::event::Level;
 use crate::resources::names::escaped;
+use crate::resources::toll::Toll;
 use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
 
@@ -40,6 +43,26 @@ pub(in super::super) struct Extent {
     pub(in super::super) surplus: u64,
 }
 
+/// What an exchange left where it was.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(in super::super) struct Swapped {
+    /// Directories that stay though the copy does not know them, escaped.
+    pub(in super::super) bare: BTreeSet<String>,
+    /// What it meant for files.
+    #[serde(default)]
+    pub(in super::super) toll: Toll,
+}
+
+impl Swapped {
+    /// That of an exchange of which only this is known.
+    pub(in super::super) fn with(bare: BTreeSet<String>) -> Self {
+        Self {
+            bare,
+            ..Self::default()
+        }
+    }
+}
+
 /// Stages what differs in the directory aside. Says what that is.
 ///
 /// # Errors
@@ -47,11 +70,12 @@ pub(in super::super) struct Extent {
 pub(in super::super) fn prepare(
     origin: &mut dyn Origin,
     aside: &Aside,
+    keep: &Keep,
     room: &dyn Fn(u64) -> Result<()>,
     cx: &Context,
 ) -> Result<Extent> {
     let patch = Patch::new(aside);
-    let difference = differ(&aside.live, origin, cx)?;
+    let difference = differ(&aside.live, origin, keep, cx)?;
     for path in &difference.blocked {
         let what = format!(
             "{} stays as it is: no copy holds what is there now, or in it",
@@ -98,23 +122,57 @@ fn record(patch: &Patch<'_>, difference: &Difference, copy: &str) -> Result<()> 
         items,
         dressed,
         bare: difference.bare.iter().map(|path| escaped(path)).collect(),
+        kept: difference.kept.iter().map(|path| escaped(path)).collect(),
+        toll: difference.toll.clone(),
     })
 }
 
-/// Looks once more, now that nobody writes, fetches what came to differ meanwhile, and exchanges. Safe to repeat. Returns the
-/// directories that stay though the copy does not know them.
+fn staged(patch: &Patch<'_>) -> Result<State> {
+    let missing = || ResourceError::new(format!("{} is not there any more", patch.aside.shown().display()));
+    patch.state()?.ok_or_else(missing)
+}
+
+/// Exchanges a whole tree that is staged, but for what is kept: entry by entry what differs from it by its index, which `lines`
+/// opens. Safe to repeat.
 ///
 /// # Errors
 /// Something is missing or cannot be moved; a repeat goes on.
-pub(in super::super) fn swap_in(origin: &mut dyn Origin, aside: &Aside, cx: &Context) -> Result<BTreeSet<String>> {
+pub(in super::super) fn swap_whole(
+    lines: &dyn Fn() -> Result<Lines>,
+    told: (i64, Precision),
+    aside: &Aside,
+    keep: &Keep,
+    cx: &Context,
+) -> Result<Swapped> {
     let patch = Patch::new(aside);
-    let missing = || ResourceError::new(format!("{} is not there any more", aside.shown().display()));
-    let state = patch.state()?.ok_or_else(missing)?;
+    let state = staged(&patch)?;
+    let cx = &cx.unstoppable();
+    let stays = if state.used {
+        Stays::of(&aside.live, cx)?
+    } else {
+        let difference = differ_whole(&aside.live, lines, told, keep, cx)?;
+        record(&patch, &difference, &state.copy)?;
+        difference.stays
+    };
+    let bare = patch.swap(Side::After, &stays)?;
+    Ok(Swapped {
+        bare,
+        toll: staged(&patch)?.toll,
+    })
+}
+
+/// Looks once more, now that nobody writes, fetches what came to differ meanwhile, and exchanges. Safe to repeat.
+///
+/// # Errors
+/// Something is missing or cannot be moved; a repeat goes on.
+pub(in super::super) fn swap_in(origin: &mut dyn Origin, aside: &Aside, keep: &Keep, cx: &Context) -> Result<Swapped> {
+    let patch = Patch::new(aside);
+    let state = staged(&patch)?;
     let stays = if state.used {
         Stays::of(&aside.live, &cx.unstoppable())?
     } else {
         let cx = &cx.unstoppable();
-        let difference = differ(&aside.live, origin, cx)?;
+        let difference = differ(&aside.live, origin, keep, cx)?;
         let staged: BTreeSet<Vec<u8>> = state
             .items
             .iter()
@@ -142,5 +200,7 @@ pub(in super::super) fn swap_in(origin: &mut dyn Origin, aside: &Aside, cx: &Con
         record(&patch, &difference, origin.mark())?;
         difference.stays
     };
-    patch.swap(Side::After, &stays)
+    let bare = patch.swap(Side::After, &stays)?;
+    let toll = self::staged(&patch)?.toll;
+    Ok(Swapped { bare, toll })
 }

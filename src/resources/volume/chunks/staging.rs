@@ -188,7 +188,10 @@ fn plan(
             return Err(io::Error::new(io::ErrorKind::Interrupted, "guard was asked to stop"));
         }
         let made = match line.node.shape {
-            Shape::File => builder.around(&line.node.path).map(|()| batch.take(line)),
+            Shape::File => builder.around(&line.node.path).map(|()| {
+                builder.tree.note(&line.node);
+                batch.take(line);
+            }),
             _ => builder.make(line.node, &mut io::empty()),
         };
         if let Err(error) = made {

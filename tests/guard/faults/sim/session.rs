@@ -200,6 +200,7 @@ fn close(world: &Shared, guard: u32, run: &RunId, bytes: &[u8]) {
         Fact::Turned { why, then: None },
         Fact::Closed {
             ending: Ending::Untouched(why),
+            now: None,
         },
     ] {
         let _turned_already = ledger.append(&fact);

@@ -319,6 +319,52 @@ fn a_swap_is_completed_from_every_state_that_an_interruption_leaves() {
 }
 
 #[test]
+fn in_fenced_surroundings_nobody_writes_until_clients_are_let_in() {
+    let stage = stage();
+    let (cx, fenced) = (&stage.scene.cx, stage.scene.cx.fenced());
+    let prepared = stage.prepare();
+    // A worker of the failed release that writes again and again.
+    let is_over = AtomicBool::new(false);
+    let written = || {
+        stage
+            .server
+            .sql("shop", "SELECT count(*) FROM keyless WHERE v = 'worker';")
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                let mut worker = stage.server.client("shop");
+                // What it waited for too long, or was ended in, it begins anew.
+                let _tried = worker.args(["-e", "INSERT INTO keyless VALUES ('worker');"]).output();
+            }
+        });
+        while written() == "0" {}
+        let displaced = stage
+            .resource
+            .restore(&prepared, &stage.artifact, &stage.slot, &fenced)
+            .unwrap();
+        stage.resource.shut_out(cx).unwrap();
+        assert!(stage.resource.is_shut(cx).unwrap());
+        // It may have come in the moment between the swap and the lock; the engine compares, and exchanges it again then.
+        let slipped_in = written();
+        if slipped_in == "0" {
+            assert_eq!(stage.resource.check(&stage.artifact, cx).unwrap(), Live::Matches);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        assert_eq!(written(), slipped_in, "it wrote although it is shut");
+        assert!(stage.resource.let_in(cx).unwrap());
+        assert!(!stage.resource.is_shut(cx).unwrap());
+        while written() == slipped_in {}
+        is_over.store(true, Ordering::SeqCst);
+        assert_eq!(displaced.kept_as.len(), 1);
+    });
+    // The lock ends with who holds it.
+    stage.resource.shut_out(cx).unwrap();
+    drop(stage.resource);
+    stage.server.sql("shop", "INSERT INTO keyless VALUES ('free');");
+}
+
+#[test]
 fn what_a_swap_would_break_is_refused_by_name() {
     let server = Server::start();
     server.create(

@@ -88,6 +88,53 @@ impl Stage {
 }
 
 #[test]
+fn in_fenced_surroundings_nobody_is_let_in_until_somebody_says_so() {
+    let stage = stage();
+    let (cx, fenced) = (&stage.scene.cx, stage.scene.cx.fenced());
+    let is_open = || {
+        let asked = "SELECT datallowconn FROM pg_database WHERE datname = 'shop'";
+        stage.cluster.sql("postgres", asked) == "t"
+    };
+    let restore = || {
+        let displaced = stage
+            .resource
+            .restore(&stage.prepared, &stage.artifact, &stage.slot, &fenced)
+            .unwrap();
+        assert!(
+            stage.resource.is_compared(&displaced),
+            "else somebody has to look before it is shut"
+        );
+        displaced
+    };
+    // Repeated as behind a kill: it stays shut all the while.
+    let displaced = restore();
+    assert!(!is_open() && stage.resource.is_shut(cx).unwrap());
+    assert_eq!(restore(), displaced);
+    stage.resource.shut_out(cx).unwrap();
+    assert!(!is_open());
+    assert!(stage.resource.let_in(cx).unwrap());
+    assert!(is_open() && !stage.resource.is_shut(cx).unwrap());
+    assert!(!stage.resource.let_in(cx).unwrap(), "it was open");
+    assert_eq!(stage.cluster.observe("shop"), stage.original);
+    // An undo is fenced as well; and who is in is put out.
+    let undone = stage.resource.undo(&displaced, &fenced).unwrap();
+    assert!(!is_open());
+    stage.resource.let_in(cx).unwrap();
+    assert_eq!(stage.cluster.observe("shop"), stage.failed);
+    stage.resource.shut_out(cx).unwrap();
+    assert!(!is_open());
+    // Whoever prepares a way back finds it shut, and opens it.
+    let prepared = stage
+        .resource
+        .prepare(&stage.artifact, &stage.slot, DataRestore::Always, cx)
+        .unwrap();
+    assert!(is_open() && prepared.work.is_needed());
+    stage.resource.discard(&prepared, cx).unwrap();
+    stage.resource.forget(&undone, cx).unwrap();
+    assert_eq!(stage.cluster.databases(), ["shop"], "nothing is left behind");
+}
+
+#[test]
 fn fault_g21_a_swap_is_completed_from_every_state_that_an_interruption_leaves() {
     let stage = stage();
     let (live, side, failed) = ("shop".to_owned(), stage.name("side"), stage.name("failed"));
@@ -247,7 +294,9 @@ fn fault_g14_the_price_is_told_and_the_policy_obeyed() {
     ];
     assert_eq!(left.price[..3], stays);
     assert_eq!(
-        resource.outlook(&artifact, DataRestore::Auto, &scene.cx).unwrap(),
+        resource
+            .outlook(&artifact, &slot, DataRestore::Auto, &scene.cx)
+            .unwrap(),
         left.price
     );
     let price = [
@@ -255,7 +304,9 @@ fn fault_g14_the_price_is_told_and_the_policy_obeyed() {
         format!("undoes changes to rows in events_1 since {since}"),
         format!("discards 3 rows in users since {since}"),
     ];
-    let told = resource.outlook(&artifact, DataRestore::Always, &scene.cx).unwrap();
+    let told = resource
+        .outlook(&artifact, &slot, DataRestore::Always, &scene.cx)
+        .unwrap();
     assert_eq!(told[..3], price);
     assert!(
         told[3].contains("`guard salvage "),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use guard::model::artifact::{Artifact, Live};
 use guard::model::policy::DataRestore;
 use guard::model::setting::Value;
-use guard::resources::{Resource, Slot};
+use guard::resources::{Mark, Resource, Slot};
 use guard::system::docker::Inside;
 use guard::system::environment::Environment;
 
@@ -585,4 +585,55 @@ fn fault_h6_a_volume_that_a_database_writes_to_is_refused() {
         "{survey:?}"
     );
     tree::run("docker", &["rm", "--force", &user]);
+}
+
+#[test]
+fn through_the_engine_new_files_stay_and_the_releases_own_go_aside() {
+    for form in ["archive", "chunks"] {
+        let scene = remote();
+        let [one, two] = through(form);
+        let subject = Engine::new(&scene, &[one, two, ("carry_over", text("new-files"))]);
+        let root = subject.root();
+        tree::plant(&root);
+        let (resource, cx) = (&subject.resource, &scene.cx);
+        let slot = Slot::new(&scene.backup(), resource.name());
+        let artifact = resource.capture(&slot, cx).unwrap();
+        std::fs::write(root.join("early"), "before").unwrap();
+        // Of a container's clock only seconds are told.
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+        resource.mark(Mark::DeployBegins, cx).unwrap();
+        std::fs::create_dir(root.join("public")).unwrap();
+        std::fs::write(root.join("public/app.js"), "compiled").unwrap();
+        std::fs::remove_file(root.join("-rf")).unwrap();
+        resource.mark(Mark::DeployEnded, cx).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(2100));
+        std::fs::write(root.join("public/avatar.png"), "upload").unwrap();
+        let told = resource
+            .outlook(&artifact, &slot, DataRestore::Auto, cx)
+            .unwrap()
+            .join("\n");
+        assert!(
+            told.contains("keeps 2 files") && told.contains("puts 1 file (8 bytes) aside that the release"),
+            "{told}"
+        );
+        let prepared = resource.prepare(&artifact, &slot, DataRestore::Auto, cx).unwrap();
+        let displaced = resource.restore(&prepared, &artifact, &slot, cx).unwrap();
+        assert!(
+            root.join("early").exists() && root.join("public/avatar.png").exists(),
+            "{form}"
+        );
+        assert!(
+            root.join("-rf").exists() && !root.join("public/app.js").exists(),
+            "{form}"
+        );
+        assert_eq!(resource.compare(&artifact, &slot, cx).unwrap(), Live::Matches, "{form}");
+        let all = ["**".to_owned()];
+        let told = resource
+            .salvage_files(&displaced, &all, "guard salvage X --files '**'", cx)
+            .unwrap();
+        assert!(told.join("\n").contains("gave back 1 file"), "{told:?}");
+        assert!(root.join("public/app.js").exists(), "{form}");
+        resource.undo(&displaced, cx).unwrap();
+        assert!(root.join("early").exists() && !root.join("-rf").exists(), "{form}");
+    }
 }

@@ -2,7 +2,9 @@
 
 mod chunks;
 mod engine;
+mod flags;
 mod hostile;
+mod keeping;
 mod places;
 mod servers;
 mod swap;

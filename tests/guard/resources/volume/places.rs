@@ -294,3 +294,28 @@ fn a_volume_behind_a_link_goes_back_to_where_the_link_led() {
     resource.undo(&displaced, &scene.cx).unwrap();
     assert_eq!(live(), "releases/2/data");
 }
+
+#[test]
+fn a_directory_on_a_host_without_docker_is_copied_and_comes_back() {
+    let scene = Scene::new();
+    let root = scene.project().join("objects");
+    std::fs::create_dir(&root).unwrap();
+    std::fs::write(root.join("file"), "old").unwrap();
+    let settings = "state_dir = \"../state\"\n[resources.objects]\nkind = \"volume\"\npath = \"objects\"\n";
+    std::fs::write(scene.project().join("guard.toml"), settings).unwrap();
+    let guard = |args: &[&str]| {
+        let mut call = std::process::Command::new(env!("CARGO_BIN_EXE_guard"));
+        let output = call
+            .args(args)
+            .current_dir(scene.project())
+            .env("PATH", "/nowhere")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "guard {args:?}: {said}");
+    };
+    guard(&["backup"]);
+    std::fs::write(root.join("file"), "newer").unwrap();
+    guard(&["rollback", "--yes", "--backup-timestamp=latest"]);
+    assert_eq!(std::fs::read_to_string(root.join("file")).unwrap(), "old");
+}

@@ -1,5 +1,7 @@
 //! Configuration files: the promises, what is kept and what not, checks that refuse, secrets that are learned.
 
+mod grounds;
+
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -265,13 +267,10 @@ fn a_directory_turned_link_is_not_written_through() {
     fs::create_dir(&outside).unwrap();
     fs::remove_dir_all(subject.root.join("nginx/sites")).unwrap();
     symlink(&outside, subject.root.join("nginx/sites")).unwrap();
-    let prepared = subject
-        .resource
-        .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
-        .unwrap();
+    // Said while nothing has been stopped yet.
     subject
         .resource
-        .restore(&prepared, &artifact, &slot, &scene.cx)
+        .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
         .expect_err("not the project's any more");
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
 }

@@ -1,0 +1,105 @@
+//! The line of the file that a problem is about, with a caret below the place.
+
+use std::iter;
+
+use crate::model::secret::is_secret_name;
+use crate::model::setting::{Problem, Source};
+use crate::model::text::sanitised;
+
+/// Characters of a line that are shown; of a longer one, those around the place.
+const WIDTH: usize = 90;
+/// Characters that stand before the place in a line that is too long.
+const BEFORE: usize = 30;
+/// What stands for what must not be seen.
+const MASK: char = '…';
+
+/// Gives each problem of this text its line and a caret. A problem whose place is no line of the text, as that of a flag or a
+/// variable, has none.
+pub(super) fn add(source: &Source, problems: &mut [Problem]) {
+    for problem in problems {
+        if problem.excerpt.is_none() {
+            problem.excerpt = of(source, &problem.place);
+        }
+    }
+}
+
+fn of(source: &Source, place: &str) -> Option<String> {
+    let (line, column) = place.strip_prefix(&source.name)?.strip_prefix(':')?.split_once(':')?;
+    let (number, column): (usize, usize) = (line.parse().ok()?, column.parse().ok()?);
+    let line = source.text.lines().nth(number.checked_sub(1)?)?;
+    if line.trim().is_empty() {
+        return None;
+    }
+    let shown: Vec<char> = masked(line, key_above(&source.text, number)).chars().collect();
+    // A tab is one character here and in the caret's line, so that both are as wide.
+    let at = column.saturating_sub(1).min(shown.len());
+    let first = if shown.len() > WIDTH {
+        at.saturating_sub(BEFORE)
+    } else {
+        0
+    };
+    let part: String = shown.iter().skip(first).take(WIDTH).collect();
+    let front = if first > 0 { "…" } else { "" };
+    let back = if shown.len() > first + WIDTH { "…" } else { "" };
+    let room: String = front
+        .chars()
+        .map(|_| ' ')
+        .chain(
+            part.chars()
+                .take(at - first)
+                .map(|c| if c == '\t' { '\t' } else { ' ' }),
+        )
+        .collect();
+    let gutter = number.to_string();
+    let empty: String = iter::repeat_n(' ', gutter.len()).collect();
+    Some(format!(
+        "{gutter} | {}\n{empty} | {room}^",
+        kept(&format!("{front}{part}{back}"))
+    ))
+}
+
+/// Escaped, but for tabs: what a terminal would obey is shown.
+fn kept(text: &str) -> String {
+    text.split('\t').map(sanitised).collect::<Vec<_>>().join("\t")
+}
+
+/// The key that a line belongs to which has none itself, as the items of a list and the lines of a long string have not.
+fn key_above(text: &str, number: usize) -> &str {
+    let lines: Vec<&str> = text.lines().take(number).collect();
+    let with_key = lines.iter().rev().find(|line| line.contains('='));
+    with_key
+        .and_then(|line| line.split('=').next())
+        .unwrap_or_default()
+        .trim()
+}
+
+/// The line without secrets: what stands after a key whose name says that it holds one, and what comes after `://`.
+/// What is written here is in no list of secrets yet, since the settings could not be read.
+fn masked(line: &str, above: &str) -> String {
+    let is_secret = |key: &str| {
+        let word = |c: char| !(c.is_alphanumeric() || c == '_' || c == '-');
+        let name = key.trim_end_matches(|c: char| c == '"' || c == '\'' || c.is_whitespace());
+        let name = name.rsplit(word).next().unwrap_or_default();
+        let is_header = ["authorization", "cookie", "identity"]
+            .iter()
+            .any(|header| name.eq_ignore_ascii_case(header));
+        is_header || is_secret_name(name)
+    };
+    let mut end = line.len();
+    if !line.contains('=') && is_secret(above) {
+        end = 0;
+    }
+    for (at, _) in line.match_indices('=') {
+        if is_secret(&line[..at]) {
+            end = end.min(at + 1);
+            break;
+        }
+    }
+    if let Some(at) = line.find("://") {
+        end = end.min(at + 3);
+    }
+    match line.get(..end) {
+        Some(front) if end < line.len() => format!("{front}{MASK}"),
+        _ => line.to_owned(),
+    }
+}

@@ -1,0 +1,72 @@
+//! How things stand when a run ends: what runs, what the probes see, and what is still shut or held.
+
+use std::sync::PoisonError;
+
+use super::Crew;
+use super::putting_back::has_gone_in;
+use super::watching::ask_once;
+use crate::engine::history::History;
+use crate::model::health::Outcome;
+use crate::model::name::RunKind;
+use crate::model::now::{Now, Seen};
+use crate::model::text::{chain, sanitised, shortened};
+use crate::system::context::Context;
+
+/// The most of a probe's note that is repeated.
+const NOTE: usize = 80;
+
+impl Crew {
+    /// Looks once; `None` for a backup, which changes nothing of what runs.
+    pub(super) fn look(&self, history: &History, cx: &Context) -> Option<Now> {
+        if history.plan().kind == RunKind::Backup {
+            return None;
+        }
+        let mut now = Now::default();
+        let further = self.services.further.iter().map(|further| Some(further.name.as_str()));
+        for name in std::iter::once(None).chain(further) {
+            let (services, there) = self.services.of_project(name, cx);
+            match services.standing(&there) {
+                Ok(found) => now.services.extend(found.into_iter().map(|mut service| {
+                    if let Some(name) = name {
+                        service.name = format!("{name}/{}", service.name);
+                    }
+                    service
+                })),
+                Err(error) => {
+                    let why = cx.redaction.clean(&chain(&error));
+                    now.others.push(format!("What runs now is not known: {why}."));
+                }
+            }
+        }
+        let answers = ask_once(&self.probes, &self.runtime, cx);
+        now.seen = answers
+            .iter()
+            .filter(|(probe, _)| probe.decides())
+            .map(|(probe, answer)| Seen {
+                probe: probe.name().clone(),
+                passes: answer.outcome == Outcome::Ok,
+                note: shortened(&sanitised(&cx.redaction.clean(&answer.note)), NOTE),
+            })
+            .collect();
+        for name in &self.data {
+            let resource = self.resources.get(name).filter(|_| has_gone_in(name, history));
+            if resource.is_some_and(|resource| resource.is_shut(cx).unwrap_or(false)) {
+                now.others.push(format!(
+                    "{name} lets no client in: `guard resume` goes on and opens it."
+                ));
+            }
+        }
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        now.others.extend(told.iter().map(|sentence| format!("{sentence}.")));
+        Some(now)
+    }
+
+    /// Keeps a sentence for the last lines of the run, without its full stop.
+    pub(super) fn tell_at_end(&self, sentence: impl Into<String>) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let sentence = sentence.into();
+        if !told.contains(&sentence) {
+            told.push(sentence);
+        }
+    }
+}
