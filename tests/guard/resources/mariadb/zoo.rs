@@ -230,7 +230,7 @@ fn what_is_proven_loads_into_an_empty_server_of_the_package() {
 }
 
 #[test]
-#[ignore = "takes many minutes; scripts/faults --full zoo runs it"]
+#[ignore = "takes an hour by way of the engine; scripts/faults --full zoo runs the other one inside of the image"]
 fn what_is_proven_loads_into_an_empty_server_of_a_later_version() {
     all_load("11, in a service", &Contained::up(Scene::new()));
 }
