@@ -68,6 +68,7 @@ class Compose:
                        f"    environment:\n{lines}    ports: [\"127.0.0.1:{port}:{inside}\"]\n")
         up = self.call("up", "--detach", "--wait")
         if up.returncode:
+            self.stop()
             sys.exit(text(up))
         self.id = text(self.call("ps", "--quiet", "db")).strip()
 
