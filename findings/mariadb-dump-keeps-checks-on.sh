@@ -9,7 +9,12 @@
 set -euo pipefail
 version=1:10.11.19-0+deb12u1
 room=$(mktemp -d)
-trap 'kill "${server:-$$}" 2>/dev/null && wait "$server" 2>/dev/null || true; rm -rf "$room"' EXIT
+trap 'stop; rm -rf "$room"' EXIT
+stop() {
+  [ -s "$room/data/pid" ] || return 0
+  kill "$(<"$room/data/pid")"
+  wait
+}
 chmod 755 "$room" && cd "$room"
 apt-get download --quiet --quiet "mariadb-server-core=$version" "mariadb-client-core=$version" "mariadb-client=$version" \
   "libmariadb3=$version"
@@ -19,8 +24,7 @@ LD_LIBRARY_PATH=$(dirname "$(find root -name libmariadb.so.3)")
 export LD_LIBRARY_PATH
 as() { if [ "$(id -u)" = 0 ]; then setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"; else "$@"; fi; }
 as root/usr/sbin/mariadbd --no-defaults --basedir="$room/root/usr" --datadir="$room/data" --skip-networking --skip-grant-tables \
-  --lc-messages-dir="$room/root/usr/share/mysql" --socket="$room/data/socket" >log 2>&1 &
-server=$!
+  --lc-messages-dir="$room/root/usr/share/mysql" --socket="$room/data/socket" --pid-file="$room/data/pid" >log 2>&1 &
 sql() { root/usr/bin/mariadb --no-defaults --socket="$room/data/socket" --batch --skip-column-names "$@"; }
 for _ in $(seq 300); do
   if sql --execute="SELECT 1" >/dev/null 2>&1; then break; fi

@@ -152,10 +152,15 @@ pub(super) fn script(reach: &Reach, schema: &str, cx: &Context) -> Result<Vec<u8
     let mut script = Vec::new();
     for call in calls {
         let output = cx.output(&call).map_err(|error| explained(error, schema))?;
+        // Empty lines between statements come and go with what stands beside; those of a body are its own.
+        let mut is_body = false;
         for line in output.stdout.split_inclusive(|byte| *byte == b'\n') {
+            if line.starts_with(b"DELIMITER ") {
+                is_body = line.starts_with(b"DELIMITER ;;");
+            }
             // The line that keeps the client from obeying the script: one is enough.
             let is_again = line.starts_with(b"/*M!999999") && !script.is_empty();
-            if !is_again && line != b"\n" {
+            if !is_again && (is_body || line != b"\n") {
                 script.extend_from_slice(line);
             }
         }

@@ -9,7 +9,7 @@ use super::capture::pour;
 use super::details::Details;
 use super::inside::Inside;
 use super::manner::{Manner, rows_last};
-use super::reach::Reach;
+use super::reach::{Reach, SILENCE};
 use super::sql::literal;
 use super::trouble::explained;
 use crate::model::artifact::Artifact;
@@ -75,8 +75,13 @@ pub(super) fn fill(
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut connection = reach.connection(side);
     // Event triggers are made before materialized views are filled, and one may forbid that.
-    if manner.rows_last || (details.surroundings.event_triggers > 0 && reach.may_all(cx)?) {
-        connection.push_str(" options='-c session_replication_role=replica'");
+    let silence = if details.surroundings.event_triggers > 0 {
+        reach.silence(cx)?
+    } else {
+        manner.rows_last.then_some(SILENCE)
+    };
+    if let Some(settings) = silence {
+        connection.push_str(&format!(" options='{settings}'"));
     }
     let filling = Filling {
         reach,
@@ -231,7 +236,7 @@ impl Filling<'_> {
             let args: Vec<&str> = args.iter().copied().chain(place).collect();
             self.reach.program("pg_restore", true, &args)
         };
-        let lists = tempfile::tempdir().at("make a directory in", &std::env::temp_dir())?;
+        let lists = self.cx.momentary(".guard-")?;
         let mut args = vec!["--single-transaction", "-f", "-"];
         let list;
         if manner.rows_last {

@@ -43,6 +43,10 @@ pub(super) fn wish(section: &mut Section<'_>) -> bool {
     wish
 }
 
+/// Selects the event triggers that fire at what a restore in place does, as they are written in a command.
+const FIRING: &str = "SELECT to_jsonb(quote_ident(evtname)) FROM pg_event_trigger t WHERE evtenabled IN ('O', 'A') AND evtevent <> 'login'
+    AND NOT EXISTS (SELECT FROM pg_depend m WHERE m.classid = 'pg_event_trigger'::regclass AND m.objid = t.oid AND m.deptype = 'e') ORDER BY evtname;";
+
 /// Whether a displaced state is one of this way.
 pub(super) fn is(displaced: &Displaced) -> bool {
     displaced.details.get("in_place").is_some()
@@ -51,6 +55,12 @@ pub(super) fn is(displaced: &Displaced) -> bool {
 /// What `guard check` asks where no database may be made.
 pub(super) fn survey(reach: &Reach, cx: &Context, survey: &mut Survey) -> Result<()> {
     survey.fact("restored in place: as long as the load takes, and after a copy of what is there");
+    for trigger in reach.rows::<String>(&reach.database, FIRING, cx)? {
+        survey.refuse(
+            format!("the event trigger {trigger} would fire at all that a restore in place removes and makes"),
+            format!("`ALTER EVENT TRIGGER {trigger} DISABLE` before the deployment, or leave `in_place` out"),
+        );
+    }
     let script = "SELECT to_jsonb(format('%I', nspname)) FROM pg_namespace n
         WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' AND NOT has_schema_privilege(oid, 'CREATE')
           AND EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid);";

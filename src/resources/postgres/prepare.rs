@@ -284,7 +284,8 @@ pub(super) fn stage(
     let staged = load(reach, maintenance, side, artifact, slot, details, cx).and_then(|manner| {
         // Only now: a setting like `default_transaction_read_only` would hinder the filling.
         reach.run(maintenance, &details.properties.application(side), cx)?;
-        let is_exact = compare(reach, side, artifact, details, cx)?;
+        let compared = compare(reach, side, artifact, details, cx);
+        let is_exact = compared.map_err(|error| with_always(error, reach, details, cx))?;
         Ok(Staged { is_exact, manner })
     });
     if staged.is_err()
@@ -316,7 +317,7 @@ pub(super) fn load(
         let Err(error) = filled else { break };
         let may_all = || reach.may_all(cx).unwrap_or_default();
         let Some(next) = manner.next(said(&error), may_all()) else {
-            return Err(error);
+            return Err(with_always(error, reach, details, cx));
         };
         cx.note(
             Level::Detail,
@@ -341,6 +342,34 @@ pub(super) fn load(
     }
     Ok(manner)
 }
+
+/// Names the event triggers that fire whatever a session asks for: they may be why a copy does not come up, or comes up with
+/// other rows.
+fn with_always(error: ResourceError, reach: &Reach, details: &Details, cx: &Context) -> ResourceError {
+    if details.surroundings.event_triggers == 0 {
+        return error;
+    }
+    let always: Vec<String> = reach.rows(&reach.database, ALWAYS, cx).unwrap_or_default();
+    if always.is_empty() {
+        return error;
+    }
+    let commands: Vec<String> = always
+        .iter()
+        .map(|name| format!("ALTER EVENT TRIGGER {name} ENABLE"))
+        .collect();
+    let mut hint = format!(
+        "what is ENABLE ALWAYS fires in a copy too while it is loaded; guard can keep out what is not: `{}`",
+        commands.join("; ")
+    );
+    if let Some(before) = &error.hint {
+        hint = format!("{hint}; if it is not that, {before}");
+    }
+    error.with_hint(hint)
+}
+
+/// Selects the event triggers that fire whatever a session asks for, as they are written in a command.
+pub(super) const ALWAYS: &str =
+    "SELECT to_jsonb(quote_ident(evtname)) FROM pg_event_trigger WHERE evtenabled = 'A' ORDER BY evtname;";
 
 /// Compares the side database with the manifest before anyone relies on it.
 fn compare(reach: &Reach, side: &str, artifact: &Artifact, details: &Details, cx: &Context) -> Result<bool> {

@@ -28,6 +28,11 @@ const PRELUDE: &str = "SET search_path = pg_catalog; SET timezone = 'UTC'; SET d
 const ENCODING: &str = "SELECT pg_catalog.set_config('client_encoding', \
     CASE pg_catalog.getdatabaseencoding() WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END, false) AS guard_encoding \\gset\n";
 
+/// The settings of a session in which no trigger fires but those that are `ENABLE ALWAYS`.
+pub(super) const SILENCE: &str = "-c session_replication_role=replica";
+/// The same, without event triggers of any sort: from version 17 on.
+const SILENCE_OF_ALL: &str = "-c session_replication_role=replica -c event_triggers=off";
+
 /// A way to a server, found for one act.
 #[derive(Debug, Clone)]
 pub(super) struct Reach {
@@ -214,6 +219,18 @@ impl Reach {
             other => other?,
         };
         Ok(told.first().copied().unwrap_or_default())
+    }
+
+    /// The settings of a session in which no event trigger fires, as far as the server knows such; `None` where the user may not
+    /// turn any off. Before version 17 one that is `ENABLE ALWAYS` fires all the same.
+    pub(super) fn silence(&self, cx: &Context) -> Result<Option<&'static str>> {
+        if !self.may_all(cx)? {
+            return Ok(None);
+        }
+        let script = "SELECT to_jsonb(current_setting('event_triggers', true) IS NOT NULL);";
+        let told: Vec<bool> = self.rows(self.maintenance(cx)?, script, cx)?;
+        let is_known = told.first().copied().unwrap_or_default();
+        Ok(Some(if is_known { SILENCE_OF_ALL } else { SILENCE }))
     }
 
     /// The names of all databases.

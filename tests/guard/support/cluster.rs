@@ -234,6 +234,11 @@ impl Cluster {
 
     /// Runs SQL by the socket and returns what it prints.
     pub fn sql(&self, database: &str, script: &str) -> String {
+        self.try_sql(database, script).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same of a script that the server may refuse: then what it says.
+    pub fn try_sql(&self, database: &str, script: &str) -> Result<String, String> {
         let mut command = self.client(database);
         let mut child = command
             .stdin(Stdio::piped())
@@ -241,10 +246,14 @@ impl Cluster {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        // A client that ends early says why.
+        let _ended = child.stdin.take().unwrap().write_all(script.as_bytes());
         let output = child.wait_with_output().unwrap();
-        succeeded(&output);
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
     }
 
     /// Makes a database and fills it.

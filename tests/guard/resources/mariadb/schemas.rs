@@ -150,6 +150,12 @@ CREATE VIEW v AS SELECT total(n) AS n FROM t;",
     ("reserved_words", "CREATE TABLE `select` (`from` int, `order` int, KEY `group` (`from`)); CREATE VIEW `table` AS SELECT `from` FROM `select`; CREATE PROCEDURE `drop`() SELECT 1;", None),
     ("ignored_and_descending_keys", "CREATE TABLE t (a int, b int, KEY one (a) IGNORED, KEY two (a DESC, b)); INSERT INTO t VALUES (1, 2);", None),
     (
+        "empty_lines_in_bodies",
+        "CREATE TABLE t (a text); CREATE FUNCTION f() RETURNS text DETERMINISTIC RETURN 'one\n\n\nfour';\nDELIMITER ;;\nCREATE PROCEDURE p()\nBEGIN\n\n  SELECT 1;\n\n  -- after an empty line\n  SELECT 'x\n\ny';\nEND;;\n\
+         CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW\nBEGIN\n\n  SET NEW.a = 'p\n\nq';\nEND;;\nCREATE EVENT e ON SCHEDULE EVERY 1 YEAR DISABLE DO\nBEGIN\n\n  SELECT 1;\n\nEND;;\nDELIMITER ;\nINSERT INTO t VALUES ('');",
+        None,
+    ),
+    (
         "large_rows",
         "CREATE TABLE t (id int PRIMARY KEY, a longblob, b longtext); INSERT INTO t VALUES (1, repeat(x'0027225C', 2500000), NULL), (2, NULL, repeat('ä', 3000000));",
         None,

@@ -199,7 +199,7 @@ fn differs(place: &str, one: &str, other: &str) -> Result<(), String> {
     }
 }
 
-fn all_load(ground: &dyn Ground) {
+fn all_load(version: &str, ground: &dyn Ground) {
     let (mut proven, mut refused, mut wrong) = (0, Vec::new(), Vec::new());
     for (name, script, expected) in SCHEMAS {
         // A step that fails is told with all others.
@@ -211,7 +211,11 @@ fn all_load(ground: &dyn Ground) {
             Err(why) => wrong.push(format!("{name}: {why}")),
         }
     }
-    eprintln!("{proven} of {} proven, and load; refused: {refused:?}", SCHEMAS.len());
+    eprintln!(
+        "FIGURE\tR18\tMariaDB {version}: what is called proven loads into an empty server, 100 %\t{proven} of {} schemas, {} refused before: {refused:?}\tgt zoo",
+        SCHEMAS.len() - refused.len(),
+        refused.len()
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
@@ -221,11 +225,12 @@ fn what_is_proven_loads_into_an_empty_server_of_the_package() {
     for server in [&server, &empty] {
         server.sql("", "SET GLOBAL max_allowed_packet = 64 * 1024 * 1024;");
     }
-    all_load(&Packaged { server, empty });
+    let version = server.sql("", "SELECT VERSION();");
+    all_load(&version, &Packaged { server, empty });
 }
 
 #[test]
-#[ignore = "takes many minutes; scripts/faults --full zoo runs it"]
+#[ignore = "takes an hour by way of the engine; scripts/faults --full zoo runs the other one inside of the image"]
 fn what_is_proven_loads_into_an_empty_server_of_a_later_version() {
-    all_load(&Contained::up(Scene::new()));
+    all_load("11, in a service", &Contained::up(Scene::new()));
 }

@@ -3,12 +3,13 @@
 
 use guard::model::artifact::{Artifact, Live};
 use guard::model::policy::DataRestore;
+use guard::model::setting::Value;
 use guard::resources::{Resource, Survey};
 
 use super::{alone, by_url, slot};
 use crate::support::Scene;
 use crate::support::cluster::{Cluster, ENCODED};
-use crate::support::kinds::build;
+use crate::support::kinds::{build, text, try_build_of};
 
 /// What a check finds that also tries.
 fn checked(resource: &dyn Resource, newest: Option<&Artifact>, scene: &Scene) -> Survey {
@@ -303,6 +304,29 @@ fn an_event_trigger_that_forbids_ddl_does_not_forbid_the_restore() {
     let (before, after) = there_and_back(&cluster, &scene, resource.as_ref(), "INSERT INTO t VALUES (2);");
     assert_eq!(after, before);
     assert_eq!(cluster.sql("shop", "SELECT n FROM m"), "1");
+    // Before version 17 nobody can keep out one that fires always: it is named, with what helps.
+    cluster.sql(
+        "shop",
+        "SET session_replication_role = replica; ALTER EVENT TRIGGER locked ENABLE ALWAYS;",
+    );
+    let scene = Scene::new();
+    let told = refusals(&checked(by_url(&cluster, &scene, "shop").as_ref(), None, &scene));
+    let version: u32 = cluster.sql("shop", "SHOW server_version_num").parse().unwrap();
+    if version < 170_000 {
+        assert!(
+            told.len() == 1 && told[0].contains("ALTER EVENT TRIGGER locked ENABLE`"),
+            "{told:?}"
+        );
+    } else {
+        assert_eq!(told, Vec::<String>::new());
+    }
+    let keys = [("url", text(&cluster.url("shop"))), ("in_place", Value::Flag(true))];
+    let in_place = try_build_of("postgres", &keys, &alone(&scene)).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let told = refusals(&checked(in_place.as_ref(), None, &scene));
+    assert!(
+        told.len() == 1 && told[0].contains("the event trigger locked would fire"),
+        "{told:?}"
+    );
 }
 
 #[test]
