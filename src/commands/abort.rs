@@ -79,7 +79,7 @@ pub(super) fn abort(asked: &Abort, bench: Bench, desk: &Desk) -> Outcome {
         table = table.row([standing.name.to_string(), standing.left.clone(), standing.now.clone()]);
     }
     desk.reporter
-        .data(format!("The run {}\n{}", run.id, table.render(width_of_stdout())));
+        .data(format!("The run {}\n{}", run.id, table.render(Some(width_of_stdout()))));
     if let Some(warning) = stopped(&history) {
         bench.cx.note(Level::Warn, warning);
     }

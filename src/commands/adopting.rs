@@ -183,7 +183,7 @@ impl Adoption {
             "Backup {timestamp} was made by hand, and becomes one of guard's own first\n{}{left}\
              Not proven: that the parts belong together, that nothing is missing from them, and that the system was well.\n\
              A dump in SQL is a program: it runs in a database beside the live one, as the user that guard is.\n",
-            table.render(width_of_stdout())
+            table.render(Some(width_of_stdout()))
         ))
     }
 

@@ -66,7 +66,8 @@ pub(super) fn check(_: &Check, bench: &Bench, desk: &Desk) -> Outcome {
                 effective.origin.to_string(),
             ]);
         }
-        desk.reporter.data(format!("\n{}", origins.render(width_of_stdout())));
+        desk.reporter
+            .data(format!("\n{}", origins.render(Some(width_of_stdout()))));
     }
     if is_open {
         if report.untried.is_empty() {
@@ -130,7 +131,7 @@ fn table(report: &Report) -> String {
         let mark = if finding.obstacle.refuses { "NO" } else { "!" };
         table = table.row([mark, &finding.about, &finding.obstacle.what, &finding.obstacle.advice]);
     }
-    table.render(width_of_stdout())
+    table.render(Some(width_of_stdout()))
 }
 
 fn refusal(report: &Report) -> Refusal {

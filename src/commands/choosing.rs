@@ -231,7 +231,7 @@ fn shown(good: &[&Backup], desk: &Desk) -> String {
     let of = of.map(|name| format!(" of {name}")).unwrap_or_default();
     format!(
         "Backups{of} to go back to, the newest first; the first is chosen:\n{}",
-        table.render(width_of_stdout())
+        table.render(Some(width_of_stdout()))
     )
 }
 

@@ -61,7 +61,7 @@ pub(super) fn list(asked: &List, bench: &Bench, desk: &Desk) -> Outcome {
             }
             table = table.row(cells);
         }
-        said.push_str(&table.render(width_of_stdout()));
+        said.push_str(&table.render(Some(width_of_stdout())));
     }
     let mut lines: Vec<String> = Vec::new();
     lines.extend((count > 1).then(|| format!("{}, {} together", text::plural(count, "backup"), text::bytes(total))));
@@ -290,7 +290,7 @@ pub(super) fn show(asked: &Show, bench: &Bench, desk: &Desk) -> Outcome {
     desk.reporter.data(format!(
         "{}\n\n{}{}",
         lines.join("\n"),
-        table.render(width_of_stdout()),
+        table.render(Some(width_of_stdout())),
         not_kept.join("\n")
     ));
     Ok(ExitCode::DONE)

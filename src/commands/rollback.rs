@@ -363,7 +363,7 @@ fn outlook(backup: &Backup, resources: &[Owned], bench: &Bench) -> String {
     format!(
         "Rollback to {}\n{}{price}",
         backup.timestamp(),
-        table.render(width_of_stdout())
+        table.render(Some(width_of_stdout()))
     )
 }
 

@@ -320,7 +320,7 @@ fn flags_of(everywhere: &Everywhere) -> Flags {
 
 /// The columns that a table on standard output may take: those of the terminal, or what a pipe is given.
 #[must_use]
-pub(super) fn width_of_stdout() -> Option<usize> {
+pub(super) fn width_of_stdout() -> usize {
     let columns = std::io::stdout().is_terminal().then(size_of_stderr).flatten();
-    Some(columns.map_or(WIDTH_OF_PIPES, |(columns, _)| usize::from(columns)))
+    columns.map_or(WIDTH_OF_PIPES, |(columns, _)| usize::from(columns))
 }

@@ -258,7 +258,7 @@ pub(super) fn history(asked: &HistoryOf, bench: &Bench, desk: &Desk) -> Outcome 
     desk.reporter.data(if table.is_empty() {
         "nothing has happened yet\n".to_owned()
     } else {
-        table.render(width_of_stdout())
+        table.render(Some(width_of_stdout()))
     });
     Ok(ExitCode::DONE)
 }

@@ -38,8 +38,11 @@ pub(super) fn undo(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome {
     for displaced in &displaced {
         table = table.row([displaced.resource.to_string(), displaced.kept_as.join(", ")]);
     }
-    desk.reporter
-        .data(format!("Undo of {}\n{}", before.run(), table.render(width_of_stdout())));
+    desk.reporter.data(format!(
+        "Undo of {}\n{}",
+        before.run(),
+        table.render(Some(width_of_stdout()))
+    ));
     let prices = prices(&displaced, &resources, bench);
     if !prices.is_empty() {
         desk.reporter.data(format!("The price:\n{}\n", prices.join("\n")));

@@ -66,7 +66,7 @@ fn simulate(trials: u32, bench: &Bench, desk: &Desk) -> Outcome {
         return Ok(desk.answer(json!({ "rule": words(&rule), "trials": trials, "scenes": rows })));
     }
     desk.reporter
-        .data(format!("{}\n\n{}", words(&rule), table.render(width_of_stdout())));
+        .data(format!("{}\n\n{}", words(&rule), table.render(Some(width_of_stdout()))));
     Ok(ExitCode::DONE)
 }
 

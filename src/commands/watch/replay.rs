@@ -57,7 +57,7 @@ pub(super) fn replay(path: &Path, bench: &Bench, desk: &Desk) -> Outcome {
         }));
     }
     if different > 0 {
-        desk.reporter.data(table.render(width_of_stdout()));
+        desk.reporter.data(table.render(Some(width_of_stdout())));
         let sentence = format!("{different} of {} watches come out differently", watches.len());
         return Err(Refusal::new(ExitCode::REFUSED, sentence)
             .because("the readings are not those that were judged, or rules of your own have changed since"));
@@ -65,7 +65,7 @@ pub(super) fn replay(path: &Path, bench: &Bench, desk: &Desk) -> Outcome {
     if desk.style.json {
         return Ok(desk.answer(json!({ "watches": rows })));
     }
-    desk.reporter.data(table.render(width_of_stdout()));
+    desk.reporter.data(table.render(Some(width_of_stdout())));
     Ok(ExitCode::DONE)
 }
 

@@ -81,7 +81,7 @@ pub(super) fn fill(
         manner.rows_last.then_some(SILENCE)
     };
     if let Some(settings) = silence {
-        connection.push_str(&format!(" options='{settings}'"));
+        connection.extend([" options='", settings, "'"]);
     }
     let filling = Filling {
         reach,

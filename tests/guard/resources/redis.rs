@@ -517,8 +517,9 @@ fn a_service_of_redis_or_valkey_goes_back_by_the_files_of_its_volume() {
             let known = if password.is_empty() { &login[..1] } else { &login[..] };
             project.exec("keys", &[known, words].concat(), "").trim().to_owned()
         };
-        let fill = "for i = 1, 500 do redis.call('SET', 'k' .. i, 'v' .. i) end redis.call('RPUSH', 'list', 'a', 'b')";
-        ask(&["EVAL", fill, "0"]);
+        let entries =
+            "for i = 1, 500 do redis.call('SET', 'k' .. i, 'v' .. i) end redis.call('RPUSH', 'list', 'a', 'b')";
+        ask(&["EVAL", entries, "0"]);
         let at = Site {
             directory: scene.project(),
             compose: Some(project.compose.clone()),

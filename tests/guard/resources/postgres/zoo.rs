@@ -120,7 +120,7 @@ fn what_is_called_proven_loads_into_an_empty_server_and_the_rest_is_refused_befo
         }
         let came = judged(&database, kind.user, &full, &empty);
         let mut wanted = kind.wanted.split('|').map(str::trim);
-        let wanted = if is_later { wanted.last() } else { wanted.next() }.unwrap_or_default();
+        let wanted = if is_later { wanted.next_back() } else { wanted.next() }.unwrap_or_default();
         let is_as_wanted = match wanted.strip_prefix("no ") {
             Some(word) => came.strip_prefix("no ").is_some_and(|why| why.contains(word)),
             // Rows may by chance lie where they lay.
