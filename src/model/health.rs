@@ -258,19 +258,25 @@ pub struct Tally {
     pub consecutive: u64,
     /// Readings that could not see.
     pub unknown: u64,
+    /// The greatest share of failures of any one probe, 0 to 1, since the release came up: the one that the verdict weighs.
+    /// `None` before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worst: Option<f64>,
 }
 
 impl Tally {
-    /// The share of failures, 0 where nothing is known.
+    /// The share of failures that the verdict weighs, 0 where nothing is known.
     #[must_use]
     pub fn rate(&self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "counts of readings, far below 2^52")]
-        if self.checks == 0 {
-            0.0
-        } else {
-            self.failures as f64 / self.checks as f64
-        }
+        self.worst.unwrap_or_else(|| share(self.failures, self.checks))
     }
+}
+
+/// The share of some readings among others, 0 where there are none.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "counts of readings, far below 2^52")]
+pub fn share(failed: u64, known: u64) -> f64 {
+    if known == 0 { 0.0 } else { failed as f64 / known as f64 }
 }
 
 /// What a probe saw, before it is known when in the watch it was asked.

@@ -46,6 +46,7 @@ fn sentence(name: &ProbeName, readings: &[&Reading]) -> String {
         failures,
         consecutive: 0,
         unknown: count(Outcome::Unknown),
+        worst: None,
     };
     let mut failed = readings.iter().filter(|reading| reading.outcome == Outcome::Failed);
     let mut text = format!("{name}: {}", counts(&tally));

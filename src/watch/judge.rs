@@ -168,6 +168,10 @@ impl Judge {
             failures: self.failures,
             consecutive: longest.unwrap_or(0) as u64,
             unknown: self.unknown,
+            worst: self.opened.and_then(|_| {
+                let shares = self.tracks.iter().map(|track| track.rate.share_of_all());
+                shares.max_by(f64::total_cmp)
+            }),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The share of failures of one probe: counted, and weighed against chance.
 
-use crate::model::health::{RateForm, Rule};
+use crate::model::health::{RateForm, Rule, share};
 
 /// Seconds of probes that are weighed as one: failures come in clusters, and a cluster is one event.
 const BUCKET: f64 = 5.0;
@@ -106,6 +106,11 @@ impl Rate {
         })
     }
 
+    /// The share since the beginning, 0 where nothing is known.
+    pub(super) fn share_of_all(&self) -> f64 {
+        share(self.failed, self.known)
+    }
+
     /// Whether there are enough readings for a share to mean anything.
     pub(super) fn is_enough(&self) -> bool {
         self.known >= self.min_samples
@@ -182,11 +187,6 @@ fn mean(values: &[f64; BETS]) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "it is 19")]
     let count = BETS as f64;
     values.iter().sum::<f64>() / count
-}
-
-fn share(failed: u64, known: u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "counts of readings, far below 2^52")]
-    if known == 0 { 0.0 } else { failed as f64 / known as f64 }
 }
 
 /// Wilson's upper bound: the upper end of the interval in which the share is with 95 %; 0 where nothing failed, since nothing then speaks for a bad habit.

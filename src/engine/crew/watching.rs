@@ -232,6 +232,7 @@ fn tally_of(readings: &[Reading]) -> Tally {
         failures,
         consecutive: 0,
         unknown: count(Outcome::Unknown),
+        worst: None,
     }
 }
 

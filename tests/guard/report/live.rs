@@ -36,6 +36,7 @@ fn watching() -> Panel {
         failures: 5,
         consecutive: 2,
         unknown: 3,
+        worst: None,
     };
     Panel {
         stage: Some(("Step 4: watch".into(), Duration::from_mins(1))),

@@ -109,6 +109,7 @@ fn the_progress_line_comes_every_thirty_seconds_and_at_the_end() {
                 failures: 0,
                 consecutive: 0,
                 unknown: 0,
+                worst: None,
             };
             (
                 elapsed,

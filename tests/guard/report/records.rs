@@ -201,6 +201,7 @@ pub fn tally() -> Tally {
         failures: 12,
         consecutive: 12,
         unknown: 1,
+        worst: None,
     }
 }
 

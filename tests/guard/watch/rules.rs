@@ -315,3 +315,24 @@ fn a_release_that_answers_and_never_well_is_given_up_after_three_usual_starts() 
     assert_eq!(ends(&usual(2), &now_and_then).0, 60.0);
     assert_eq!(ends(&Rule::default(), &answering).0, 60.0);
 }
+
+#[test]
+fn the_share_that_is_counted_is_the_one_that_is_weighed() {
+    let (web, api) = (name("web"), name("api"));
+    let mut judge = Judge::new(Rule::default(), vec![web.clone(), api.clone()]);
+    for t in (0..10).map(f64::from) {
+        judge.take(&reading(&web, t, Outcome::Ok));
+        judge.take(&reading(&api, t, Outcome::Ok));
+    }
+    assert!(judge.gate_passed());
+    let before = judge.tally();
+    for (t, outcome) in [(10.0, Outcome::Failed), (11.0, Outcome::Ok)] {
+        judge.take(&reading(&web, t, Outcome::Ok));
+        judge.take(&reading(&api, t, outcome));
+    }
+    let tally = judge.tally();
+    assert_eq!((tally.checks - before.checks, tally.failures), (4, 1), "{tally:?}");
+    // Over both it would be half as much: below a threshold that one of them is over.
+    let of_one = guard::model::health::share(1, before.checks / 2 + 2);
+    assert!((tally.rate() - of_one).abs() < 1e-9, "{tally:?}");
+}

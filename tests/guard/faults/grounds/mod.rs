@@ -208,8 +208,8 @@ fn batch(ground: &mut Mounted, form: &str, cases: &[Case], way: Way) -> Vec<Vec<
         trees::plant(&live.join(name), &case.tree);
     }
     let before = State::keep(&live, &names, root.join("before"));
-    let planned = if way.is_aged { AGED } else { Duration::ZERO };
-    std::thread::sleep(planned.saturating_sub(planted.elapsed()));
+    let age = if way.is_aged { AGED } else { Duration::ZERO };
+    std::thread::sleep(age.saturating_sub(planted.elapsed()));
     let scratch = if way.is_near {
         root.join("state/runs/run")
     } else {
@@ -220,7 +220,9 @@ fn batch(ground: &mut Mounted, form: &str, cases: &[Case], way: Way) -> Vec<Vec<
         .iter()
         .map(|name| Volume::new(&live, name, form, &own.path().join("backup")))
         .collect();
-    volumes.iter_mut().for_each(|volume| volume.capture(&cx));
+    for volume in &mut volumes {
+        volume.capture(&cx);
+    }
     for (name, case) in names.iter().zip(cases) {
         trees::release(&live.join(name), &case.changes);
     }
@@ -242,12 +244,18 @@ fn batch(ground: &mut Mounted, form: &str, cases: &[Case], way: Way) -> Vec<Vec<
     };
     look(&before, "not put back", &mut volumes);
     if let Some(failed) = failed {
-        volumes.iter_mut().for_each(|volume| volume.undo(&cx));
+        for volume in &mut volumes {
+            volume.undo(&cx);
+        }
         look(&failed, "not undone", &mut volumes);
-        volumes.iter_mut().for_each(|volume| volume.undo(&cx));
+        for volume in &mut volumes {
+            volume.undo(&cx);
+        }
         look(&before, "not done again", &mut volumes);
     }
-    volumes.iter_mut().for_each(|volume| volume.forget(&cx));
+    for volume in &mut volumes {
+        volume.forget(&cx);
+    }
     if volumes.iter().all(|volume| volume.faults.is_empty()) {
         let left = std::fs::read_dir(&live)
             .unwrap()
