@@ -143,7 +143,7 @@ fn a_good_deployment_that_is_killed_anywhere_ends_in_the_old_state_or_in_the_new
         let code = resume(&project, number);
         assert!(project.deployments().len() <= 1, "the deploy command ran twice");
         // It may have been killed before it had made anything.
-        let ended_well = !project.runs().is_empty() && story(&project).contains("\"deployed\"}");
+        let ended_well = !project.runs().is_empty() && story(&project).contains("\"ending\":\"deployed\"");
         if (code == 0 && ended_well) || code == 34 {
             // Where the rest of the window is too short for a judgement, the release stays, and 34 says that it is unproven.
             assert_eq!(
