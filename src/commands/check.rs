@@ -120,7 +120,7 @@ fn way_back(report: &Report) -> &'static str {
 }
 
 fn table(report: &Report) -> String {
-    let mut table = Table::new(["", "about", "finding", "what to do"]);
+    let mut table = Table::new(["", "about", "finding", "what to do"]).with_remarks();
     for (about, fact) in &report.facts {
         table = table.row(["ok", about, fact, ""]);
     }

@@ -11,6 +11,8 @@ use crate::model::text::sanitised;
 const GAP: usize = 2;
 /// In front of the lines below a row's first cell.
 const INDENT: usize = 2;
+/// In front of a remark.
+const REMARK: &str = "-> ";
 /// A word that is longer, as a path is, may be broken, so that it does not make a column of the whole terminal.
 const LONGEST_WORD: usize = 26;
 /// What a line may take where it is read by no terminal: in the log of a CI job, in a file, in a pipe.
@@ -22,6 +24,7 @@ pub struct Table {
     headers: Vec<String>,
     right: Vec<bool>,
     rows: Vec<Vec<String>>,
+    has_remarks: bool,
 }
 
 impl Table {
@@ -33,7 +36,16 @@ impl Table {
             right: vec![false; headers.len()],
             headers,
             rows: Vec::new(),
+            has_remarks: false,
         }
+    }
+
+    /// Makes the last column one of remarks on the column before it: they stand below that where the line is too short for
+    /// both, so that two long sentences do not run down side by side.
+    #[must_use]
+    pub fn with_remarks(mut self) -> Self {
+        self.has_remarks = self.headers.len() > 1;
+        self
     }
 
     /// Aligns a column, counted from 0, to the right, as numbers are.
@@ -65,22 +77,63 @@ impl Table {
     /// fit with a word each, a row is written below its first cell, a line for each of the others.
     #[must_use]
     pub fn render(&self, width: Option<usize>) -> String {
-        let rows = || std::iter::once(&self.headers).chain(&self.rows);
-        let mut widths = vec![0; self.headers.len()];
-        let mut needs = vec![0; self.headers.len()];
-        for row in rows() {
-            for (at, cell) in row.iter().enumerate() {
+        let columns = self.headers.len();
+        let (mut widths, needs) = self.measured(columns);
+        let Some(limit) = width else {
+            return self.in_columns(&widths);
+        };
+        if self.has_remarks && total(&widths) > limit {
+            let (mut widths, needs) = self.measured(columns - 1);
+            if fit(&mut widths, &needs, limit) {
+                return self.with_remarks_below(&widths, limit);
+            }
+        } else if fit(&mut widths, &needs, limit) {
+            return self.in_columns(&widths);
+        }
+        self.stacked(limit)
+    }
+
+    /// What the first columns take where nothing is broken, and the least that they need.
+    fn measured(&self, columns: usize) -> (Vec<usize>, Vec<usize>) {
+        let mut widths = vec![0; columns];
+        let mut needs = vec![0; columns];
+        for row in std::iter::once(&self.headers).chain(&self.rows) {
+            for (at, cell) in row.iter().take(columns).enumerate() {
                 widths[at] = widths[at].max(measure_text_width(cell));
                 let word = cell.split(' ').map(measure_text_width).max().unwrap_or_default();
                 needs[at] = needs[at].max(word.min(LONGEST_WORD));
             }
         }
-        if let Some(limit) = width
-            && !fit(&mut widths, &needs, limit)
-        {
-            return self.stacked(limit);
+        (widths, needs)
+    }
+
+    fn in_columns(&self, widths: &[usize]) -> String {
+        let rows = std::iter::once(&self.headers).chain(&self.rows);
+        rows.map(|row| self.lines(row, widths)).collect()
+    }
+
+    /// All columns but the last, whose cells stand below that before it.
+    fn with_remarks_below(&self, widths: &[usize], limit: usize) -> String {
+        let before = &widths[..widths.len() - 1];
+        let indent = total(before) + if before.is_empty() { 0 } else { GAP };
+        let room = limit.saturating_sub(indent + REMARK.len()).max(1);
+        let mut text = String::new();
+        for row in std::iter::once(&self.headers).chain(&self.rows) {
+            let Some((remark, cells)) = row.split_last() else {
+                continue;
+            };
+            text.push_str(&self.lines(cells, widths));
+            if remark.is_empty() {
+                continue;
+            }
+            let mut mark = REMARK;
+            for part in wrapped(remark, room) {
+                text.push_str(format!("{:indent$}{mark:width$}{part}", "", width = REMARK.len()).trim_end());
+                text.push('\n');
+                mark = "";
+            }
         }
-        rows().map(|row| self.lines(row, &widths)).collect()
+        text
     }
 
     /// A row in as many lines as its longest cell has.
@@ -146,10 +199,14 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
     textwrap::wrap(text, options).into_iter().map(Cow::into_owned).collect()
 }
 
+/// What columns of these widths take in a line.
+fn total(widths: &[usize]) -> usize {
+    widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)
+}
+
 /// Takes columns from the widest that has more than it needs, until the line fits; whether it does.
 fn fit(widths: &mut [usize], needs: &[usize], limit: usize) -> bool {
-    let gaps = GAP * widths.len().saturating_sub(1);
-    while widths.iter().sum::<usize>() + gaps > limit {
+    while total(widths) > limit {
         let spare = widths.iter_mut().zip(needs).filter(|(width, need)| **width > **need);
         match spare.max_by_key(|(width, _)| **width) {
             Some((widest, _)) => *widest -= 1,

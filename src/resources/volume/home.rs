@@ -417,7 +417,11 @@ fn candidates(place: &Place, cx: &Context) -> Vec<PathBuf> {
     }
     let state = match cx.scratch.parent() {
         Some(runs) if runs.ends_with("runs") => runs.parent().map(Path::to_owned),
-        _ => Some(cx.scratch.clone()),
+        // Outside of a run, as while `guard check` tries the ground, there is no directory of a run: it is the same state.
+        _ => match cx.runs.as_deref().and_then(Path::parent) {
+            Some(state) => Some(state.to_owned()),
+            None => Some(cx.scratch.clone()),
+        },
     };
     let state = state.and_then(|state| std::fs::canonicalize(state).ok());
     let state = state

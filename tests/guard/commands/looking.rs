@@ -318,3 +318,12 @@ fn completions_and_the_manual_are_printed() {
     project.guard().run(&["--help"]).expect(0);
     project.guard().run(&["--version"]).expect(0);
 }
+
+#[test]
+fn a_check_that_tries_the_ground_leaves_nothing_in_the_project() {
+    let project = Embedded::new();
+    let all = || project.sh("find . -path ./.git -prune -o -printf '%p %y %m %T@\\n' | sort");
+    let before = all();
+    project.guard().run(&["check"]).expect(0);
+    assert_eq!(all(), before);
+}

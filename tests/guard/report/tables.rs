@@ -69,6 +69,33 @@ x
 }
 
 #[test]
+fn remarks_stand_below_what_they_are_about_where_the_line_is_short() {
+    let table = Table::new(["", "about", "finding", "what to do"])
+        .with_remarks()
+        .row(["ok", "code", "main at c2dbf40a59cb", ""])
+        .row([
+            "!",
+            "db",
+            "its copy was never restored yet, and nobody knows whether it can be",
+            "guard backup restores it, as a proof",
+        ]);
+    let expected = "\
+    about  finding
+           -> what to do
+ok  code   main at c2dbf40a59cb
+!   db     its copy was never restored yet, and nobody
+           knows whether it can be
+           -> guard backup restores it, as a proof
+";
+    assert_eq!(table.render(Some(56)), expected);
+    assert!(
+        table.render(Some(120)).contains("finding      "),
+        "{}",
+        table.render(Some(120))
+    );
+}
+
+#[test]
 fn a_path_is_broken_and_stays_whole() {
     let path = "/srv/shop/releases/20251022_153000/public/uploads/2025/10/invoice-000000001.pdf";
     let text = Table::new(["path", "size"]).row([path, "9 kB"]).render(Some(40));
