@@ -234,11 +234,12 @@ fn fault_m7_m8_r15_no_secret_is_in_any_surface_in_any_form() {
         |front: &[&str]| -> Vec<String> { front.iter().chain(&leaky).map(|word| (*word).to_owned()).collect() };
 
     // Each way to tell a release that is bad, whose command, probes and checks print everything they know.
-    let deploy = worded(&["deploy", "--description", CANARIES[0]]);
+    // The same bad release over and over, which has to be said.
+    let deploy = worded(&["deploy", "--again", "--description", CANARIES[0]]);
     seen.ran("plain", &guard(&[]).run(&short(&deploy)).expect(21));
-    let verbose = worded(&["-v", "deploy"]);
+    let verbose = worded(&["-v", "deploy", "--again"]);
     seen.ran("verbose", &guard(&[]).run(&short(&verbose)).expect(21));
-    let json = worded(&["--output", "json", "deploy"]);
+    let json = worded(&["--output", "json", "deploy", "--again"]);
     seen.ran("JSON", &guard(&[]).run(&short(&json)).expect(21));
     let at = |name: &str| project.root().join(name).display().to_string();
     let (summary, output, dotenv, junit) = (at("summary"), at("output"), at("dotenv"), at("junit"));
