@@ -79,8 +79,7 @@ fn remarks_stand_below_what_they_are_about_where_the_line_is_short() {
             "its copy was never restored yet, and nobody knows whether it can be",
             "guard backup restores it, as a proof",
         ]);
-    let expected = "\
-    about  finding
+    let expected = "    about  finding
            -> what to do
 ok  code   main at c2dbf40a59cb
 !   db     its copy was never restored yet, and nobody
