@@ -154,6 +154,8 @@ fn kept_lines(kept: &[kept::Kept], program: &str) -> Vec<String> {
 #[derive(Default)]
 struct HalfWay {
     shut: Vec<String>,
+    /// What could not be asked, with why.
+    unasked: Vec<String>,
     held: Vec<String>,
 }
 
@@ -163,14 +165,23 @@ impl HalfWay {
             return Self::default();
         };
         let cx = bench.context_of(run, &history.plan().backup);
-        let mine = resources.iter().map(|owned| &owned.resource);
-        let shut =
-            mine.filter(|resource| has_gone_in(resource.name(), &history) && resource.is_shut(&cx).unwrap_or(false));
         let is_open = history.closed().is_none();
-        Self {
-            shut: shut.map(|resource| resource.name().to_string()).collect(),
-            held: if is_open { held_starters(&cx) } else { Vec::new() },
+        let mut half = Self::default();
+        let mine = resources.iter().map(|owned| &owned.resource);
+        for resource in mine.filter(|resource| has_gone_in(resource.name(), &history)) {
+            match resource.is_shut(&cx) {
+                Ok(true) => half.shut.push(resource.name().to_string()),
+                // After a run that is over, a server that is away is no matter of that run.
+                Err(error) if is_open => half
+                    .unasked
+                    .push(format!("{} ({})", resource.name(), text::chain(&error))),
+                Ok(false) | Err(_) => {}
+            }
         }
+        if is_open {
+            half.held = held_starters(&cx);
+        }
+        half
     }
 
     fn lines(&self, program: &str) -> Vec<String> {
@@ -186,7 +197,10 @@ impl HalfWay {
                 "held         {names}, since the way back stopped half-way: `{program} resume` goes on and lets it go"
             )
         });
-        shut.chain(held).collect()
+        let unasked = self.unasked.iter().map(|what| {
+            format!("shut?        whether clients are kept out of {what} cannot be asked: `{program} resume` goes on and sees to it")
+        });
+        shut.chain(unasked).chain(held).collect()
     }
 }
 

@@ -30,7 +30,7 @@ fn of(source: &Source, place: &str) -> Option<String> {
     if line.trim().is_empty() {
         return None;
     }
-    let shown: Vec<char> = masked(line, key_above(&source.text, number)).chars().collect();
+    let shown: Vec<char> = masked(line, is_inside_secret(&source.text, number)).chars().collect();
     // A tab is one character here and in the caret's line, so that both are as wide.
     let at = column.saturating_sub(1).min(shown.len());
     let first = if shown.len() > WIDTH {
@@ -63,37 +63,57 @@ fn kept(text: &str) -> String {
     text.split('\t').map(sanitised).collect::<Vec<_>>().join("\t")
 }
 
-/// The key that a line belongs to which has none itself, as the items of a list and the lines of a long string have not.
-fn key_above(text: &str, number: usize) -> &str {
-    let lines: Vec<&str> = text.lines().take(number).collect();
-    let with_key = lines.iter().rev().find(|line| line.contains('='));
-    with_key
-        .and_then(|line| line.split('=').next())
-        .unwrap_or_default()
-        .trim()
+/// Whether a line goes on with the value of a key that holds a secret, as the items of a list and the lines of a long string
+/// do. Such a value is over with the line that closes it; until then nothing of it is taken for a key.
+fn is_inside_secret(text: &str, number: usize) -> bool {
+    let mut closing = None;
+    for line in text.lines().take(number.saturating_sub(1)) {
+        if let Some(end) = closing {
+            if closes(line, end) {
+                closing = None;
+            }
+            continue;
+        }
+        let secret = line.match_indices('=').find(|(at, _)| holds_secret(&line[..*at]));
+        let Some((at, _)) = secret else { continue };
+        let value = line[at + 1..].trim_start();
+        for (opening, end) in [("\"\"\"", "\"\"\""), ("'''", "'''"), ("[", "]"), ("{", "}")] {
+            if let Some(rest) = value.strip_prefix(opening)
+                && !closes(rest, end)
+            {
+                closing = Some(end);
+            }
+        }
+    }
+    closing.is_some()
+}
+
+/// Whether a line closes a value. A bracket within a string does not, and where that cannot be told the value goes on: rather
+/// too much is left out than too little.
+fn closes(line: &str, end: &str) -> bool {
+    match end {
+        "]" | "}" => line.trim_end().trim_end_matches(',').ends_with(end),
+        _ => line.contains(end),
+    }
+}
+
+/// Whether the key that ends here holds a secret, by its name.
+fn holds_secret(front: &str) -> bool {
+    let between = |c: char| !(c.is_alphanumeric() || c == '_' || c == '-');
+    let name = front.trim_end_matches(|c: char| c == '"' || c == '\'' || c.is_whitespace());
+    let name = name.rsplit(between).next().unwrap_or_default().replace('-', "_");
+    let is_other = ["authorization", "cookie", "identity"]
+        .iter()
+        .any(|other| name.eq_ignore_ascii_case(other));
+    is_other || is_secret_name(&name)
 }
 
 /// The line without secrets: what stands after a key whose name says that it holds one, and what comes after `://`.
 /// What is written here is in no list of secrets yet, since the settings could not be read.
-fn masked(line: &str, above: &str) -> String {
-    let is_secret = |key: &str| {
-        let word = |c: char| !(c.is_alphanumeric() || c == '_' || c == '-');
-        let name = key.trim_end_matches(|c: char| c == '"' || c == '\'' || c.is_whitespace());
-        let name = name.rsplit(word).next().unwrap_or_default();
-        let is_header = ["authorization", "cookie", "identity"]
-            .iter()
-            .any(|header| name.eq_ignore_ascii_case(header));
-        is_header || is_secret_name(name)
-    };
-    let mut end = line.len();
-    if !line.contains('=') && is_secret(above) {
-        end = 0;
-    }
-    for (at, _) in line.match_indices('=') {
-        if is_secret(&line[..at]) {
-            end = end.min(at + 1);
-            break;
-        }
+fn masked(line: &str, is_inside: bool) -> String {
+    let mut end = if is_inside { 0 } else { line.len() };
+    if let Some((at, _)) = line.match_indices('=').find(|(at, _)| holds_secret(&line[..*at])) {
+        end = end.min(at + 1);
     }
     if let Some(at) = line.find("://") {
         end = end.min(at + 3);

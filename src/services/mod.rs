@@ -3,6 +3,7 @@
 mod conflict;
 mod error;
 mod evidence;
+mod noted;
 mod quiesce;
 mod restarts;
 mod stale;

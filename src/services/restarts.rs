@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::noted::noted;
 use super::{Result, ServiceError, Services};
 use crate::system::context::Context;
 use crate::system::disk;
@@ -96,8 +97,5 @@ fn file(name: Option<&str>) -> String {
 }
 
 fn recorded(name: Option<&str>, cx: &Context) -> Vec<Kept> {
-    let bytes = disk::read_optional(&cx.scratch.join(file(name))).ok().flatten();
-    bytes
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .unwrap_or_default()
+    noted(&file(name), cx)
 }

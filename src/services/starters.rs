@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::noted::noted;
 use crate::model::text::chain;
 use crate::system::call::Call;
 use crate::system::context::Context;
@@ -242,10 +243,7 @@ fn reload(held: &Held, cx: &Context) {
 }
 
 fn recorded(cx: &Context) -> Held {
-    let bytes = disk::read_optional(&cx.scratch.join(HELD)).ok().flatten();
-    bytes
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .unwrap_or_default()
+    noted(HELD, cx)
 }
 
 fn systemctl(of_user: bool, words: &[&str], cx: &Context) -> std::result::Result<String, String> {

@@ -1,5 +1,6 @@
 //! Containers that update the images of others by themselves: held while a way back lasts, since they would undo it.
 
+use super::noted::noted;
 use crate::model::text::chain;
 use crate::system::context::Context;
 use crate::system::disk;
@@ -97,10 +98,7 @@ pub fn release(cx: &Context) -> Vec<String> {
 }
 
 fn recorded(cx: &Context) -> Vec<String> {
-    let bytes = disk::read_optional(&cx.scratch.join(HELD)).ok().flatten();
-    bytes
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .unwrap_or_default()
+    noted(HELD, cx)
 }
 
 fn is_updater(image: &str) -> bool {

@@ -50,10 +50,15 @@ impl Crew {
             .collect();
         for name in &self.data {
             let resource = self.resources.get(name).filter(|_| has_gone_in(name, history));
-            if resource.is_some_and(|resource| resource.is_shut(cx).unwrap_or(false)) {
-                now.others.push(format!(
+            match resource.map(|resource| resource.is_shut(cx)) {
+                Some(Ok(true)) => now.others.push(format!(
                     "{name} lets no client in: `guard resume` goes on and opens it."
-                ));
+                )),
+                Some(Err(error)) => now.others.push(format!(
+                    "Whether {name} lets clients in could not be asked ({}): `guard status` asks again.",
+                    cx.redaction.clean(&chain(&error))
+                )),
+                Some(Ok(false)) | None => {}
             }
         }
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);

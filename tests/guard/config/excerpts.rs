@@ -45,6 +45,9 @@ fn fault_m7_no_secret_is_in_an_excerpt() {
         format!("url = \"postgres://app:{canary}@db/shop${{\""),
         format!("headers = {{ Authorization = \"Bearer {canary}\" }} x"),
         format!("passwords = [\n  \"{canary}\" \"x\"\n]"),
+        format!("tokens = [\n  \"{canary}==\" \"x\"\n]"),
+        format!("headers = {{ \"X-Api-Key\" = \"{canary}\" }} x"),
+        format!("token = \"\"\"\na={canary}==\n\"\"\" x"),
         format!("token = \"\"\"\n{canary}\n\"\"\" x"),
     ] {
         let shown = excerpts(&format!("{FINE}[resources.db]\nkind = \"postgres\"\n{line}\n"));
