@@ -36,6 +36,9 @@ impl Trouble {
 /// What the server prints of a database into which nobody is let.
 const SHUT: &str = "is not currently accepting connections";
 
+/// What the server prints of a session that waited for a lock for longer than `lock_timeout`, in small letters.
+const LOCK_TIMEOUT: &str = "lock timeout";
+
 /// Kinds of failure, in the order in which they are looked for: (what is printed, what is wrong, what to do).
 const SIGNS: &[(&[&str], &str, &str)] = &[
     (
@@ -85,7 +88,7 @@ const SIGNS: &[(&[&str], &str, &str)] = &[
         "look into the server's log, then run the same command again",
     ),
     (
-        &["lock timeout"],
+        &[LOCK_TIMEOUT],
         "somebody holds a lock on a table",
         "end that session, or raise `lock_wait`",
     ),
@@ -164,6 +167,12 @@ fn printed(error: &CallError) -> &str {
     }
 }
 
+/// Whether a program gave up on a lock. `psql` runs into `lock_timeout`; `pg_dump --lock-wait-timeout` sets
+/// `statement_timeout` around its `LOCK TABLE` instead, so what the server says of it names no lock.
+fn waited_for_a_lock(lower_case: &str) -> bool {
+    lower_case.contains(LOCK_TIMEOUT) || (lower_case.contains("statement timeout") && lower_case.contains("lock table"))
+}
+
 fn lacks_database(text: &str) -> bool {
     text.contains("FATAL") && text.contains("database \"") && text.contains("does not exist")
 }
@@ -180,6 +189,12 @@ pub(super) fn explained(error: CallError, database: &str) -> ResourceError {
         return ResourceError::because(format!("there is no database {database:?}"), error)
             .with_hint("correct `database`, or the end of the `url`");
     }
+    // In guard's own words for it, whichever way the program was told so.
+    let text = if waited_for_a_lock(&text) {
+        LOCK_TIMEOUT.to_owned()
+    } else {
+        text
+    };
     let sign = SIGNS
         .iter()
         .find(|(signs, ..)| signs.iter().any(|sign| text.contains(sign)));
@@ -208,7 +223,7 @@ pub(super) fn is_shut_out(error: &ResourceError) -> bool {
 
 /// Whether an error says that somebody holds a lock.
 pub(super) fn is_locked_out(error: &ResourceError) -> bool {
-    call_of(error).is_some_and(|error| printed(error).contains("lock timeout"))
+    call_of(error).is_some_and(|error| waited_for_a_lock(&printed(error).to_lowercase()))
 }
 
 /// Whether an error says that the user may not do something.
@@ -224,4 +239,32 @@ pub(super) fn said(error: &ResourceError) -> &str {
 /// Whether an error says that sessions are in the way of a rename, which trying again may cure.
 pub(super) fn is_in_use(error: &ResourceError) -> bool {
     call_of(error).is_some_and(|error| printed(error).contains("being accessed by other users"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which of the two gives up first is chance, so both are held here in the words of versions 15 to 17.
+    #[test]
+    fn a_lock_is_told_by_psql_and_by_pg_dump() {
+        for (printed, waited) in [
+            ("ERROR:  canceling statement due to lock timeout", true),
+            (
+                "pg_dump: error: query failed: ERROR:  canceling statement due to statement timeout\n\
+                 pg_dump: detail: Query was: LOCK TABLE public.users IN ACCESS SHARE MODE\n",
+                true,
+            ),
+            ("ERROR:  canceling statement due to statement timeout", false),
+        ] {
+            let error = CallError::Exit {
+                call: "pg_dump".to_owned(),
+                exit: "exit code 1".to_owned(),
+                stderr: printed.to_owned(),
+            };
+            let error = explained(error, "shop");
+            assert_eq!(is_locked_out(&error), waited, "{printed}");
+            assert_eq!(error.to_string().contains("holds a lock"), waited, "{error:?}");
+        }
+    }
 }
