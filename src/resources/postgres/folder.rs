@@ -168,7 +168,7 @@ pub(super) fn settle(of: &Postgres, cx: &Context) -> Result<()> {
         return Ok(());
     };
     end_sessions(&reach, cx);
-    Inside::of(&reach, cx).remove(&reach, cx)
+    Inside::remove_any(&reach, cx)
 }
 
 fn session(cx: &Context) -> String {

@@ -9,33 +9,56 @@ use crate::resources::{ResourceError, Result};
 use crate::system::context::Context;
 use crate::system::disk::{self, At, sha256_hex};
 
+/// Where a container may be written to, the first that takes it: one with a read-only root file system has often no more than
+/// its shared memory.
+const PLACES: [&str; 3] = ["/tmp", "/dev/shm", "/run"];
+
 /// A directory in a container, of a name that follows from the run.
 pub(super) struct Inside {
     pub(super) path: String,
 }
 
 impl Inside {
-    /// Where it is, whether it is there or not.
-    pub(super) fn of(reach: &Reach, cx: &Context) -> Self {
+    /// Where it may be, whether it is there or not.
+    fn paths(reach: &Reach, cx: &Context) -> [String; 3] {
         let digest = sha256_hex(reach.database.as_bytes());
-        Self {
-            path: format!("/tmp/guard-{}-{}", cx.token(), digest.get(..8).unwrap_or_default()),
-        }
+        let short = digest.get(..8).unwrap_or_default();
+        PLACES.map(|place| format!("{place}/guard-{}-{short}", cx.token()))
     }
 
     /// Makes it, empty, and nobody else's.
+    ///
+    /// # Errors
+    /// The one of the first place, where none can be written to.
     pub(super) fn make(reach: &Reach, cx: &Context) -> Result<Self> {
-        let inside = Self::of(reach, cx);
-        inside.remove(reach, cx)?;
-        let call = reach.program("mkdir", false, &["-m", "700", "--", &inside.path]);
-        cx.output(&call).map_err(|error| explained(error, &reach.database))?;
-        Ok(inside)
+        Self::remove_any(reach, cx)?;
+        let mut first = None;
+        for path in Self::paths(reach, cx) {
+            match cx.output(&reach.program("mkdir", false, &["-m", "700", "--", &path])) {
+                Ok(_) => return Ok(Self { path }),
+                Err(error) => _ = first.get_or_insert(error),
+            }
+        }
+        match first {
+            Some(error) => Err(explained(error, &reach.database)),
+            None => Err(ResourceError::new("there is no place in the container to write to")),
+        }
     }
 
     /// Removes it; one that is not there is removed already.
     pub(super) fn remove(&self, reach: &Reach, cx: &Context) -> Result<()> {
-        let call = reach.program("rm", false, &["-rf", "--", &self.path]);
-        cx.output(&call)
+        Self::remove_all(reach, &[&self.path], cx)
+    }
+
+    /// Removes what a call that was killed has left, wherever that was.
+    pub(super) fn remove_any(reach: &Reach, cx: &Context) -> Result<()> {
+        let paths = Self::paths(reach, cx);
+        Self::remove_all(reach, &paths.each_ref().map(String::as_str), cx)
+    }
+
+    fn remove_all(reach: &Reach, paths: &[&str], cx: &Context) -> Result<()> {
+        let args: Vec<&str> = ["-rf", "--"].iter().chain(paths).copied().collect();
+        cx.output(&reach.program("rm", false, &args))
             .map(|_| ())
             .map_err(|error| explained(error, &reach.database))
     }

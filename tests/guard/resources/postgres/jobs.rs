@@ -105,6 +105,46 @@ fn a_database_of_version_17_is_dumped_and_restored_in_jobs_through_its_container
     assert_eq!(left("guard-*"), "", "what was left is removed");
 }
 
+/// Hardened containers have a root file system that nobody writes to; guard's own files then lie in the shared memory.
+#[test]
+fn a_server_whose_container_is_read_only_keeps_all_promises() {
+    let scene = Scene::new();
+    let closed = format!(
+        "{SERVICE}    read_only: true\n    tmpfs: [/var/run/postgresql]\n    volumes: [data:/var/lib/postgresql/data]\nvolumes: {{data: {{}}}}\n"
+    );
+    let project = Project::up(&scene, &closed);
+    let site = Site {
+        directory: scene.project(),
+        compose: Some(project.compose.clone()),
+        stops: false,
+    };
+    let resource = with(&[("service", "database")], &[("jobs", 2)], &site);
+    let subject = InJobs {
+        project: &project,
+        resource,
+    };
+    // Rows that break a key are loaded by a list, which lies in the container.
+    subject.sql(
+        "CREATE TABLE one (id int PRIMARY KEY); CREATE TABLE two (id int PRIMARY KEY, one int REFERENCES one);
+         SET session_replication_role = replica; INSERT INTO two VALUES (1, 7);",
+    );
+    let slot = slot(&scene, subject.resource());
+    let artifact = subject.resource().capture(&slot, &scene.cx).unwrap();
+    subject.resource().prove(&artifact, &slot, &scene.cx).unwrap();
+    subject.sql("DROP TABLE two");
+    let prepared = subject
+        .resource()
+        .prepare(&artifact, &slot, DataRestore::Always, &scene.cx)
+        .unwrap();
+    subject
+        .resource()
+        .restore(&prepared, &artifact, &slot, &scene.cx)
+        .unwrap();
+    assert_eq!(subject.sql("SELECT one FROM two"), "7\n");
+    let left = project.exec("database", &["find", "/dev/shm", "-name", "guard-*"], "");
+    assert_eq!(left, "", "nothing is left in the container");
+}
+
 #[test]
 fn a_large_dump_of_version_15_is_restored_in_jobs() {
     let cluster = Cluster::start();
