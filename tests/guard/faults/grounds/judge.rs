@@ -18,6 +18,9 @@ pub type Differences = BTreeMap<String, Vec<String>>;
 pub struct State {
     /// A copy that rsync made.
     copy: PathBuf,
+    /// What rsync lists although nothing has changed, since its copy is not equal: an access list under a sticky bit.
+    /// getfacl looks at those.
+    of_the_copy: BTreeSet<String>,
     lists: BTreeMap<String, BTreeSet<String>>,
     rest: BTreeMap<String, BTreeMap<String, Rest>>,
 }
@@ -105,7 +108,12 @@ impl State {
         fs::create_dir_all(&copy).unwrap();
         let into = format!("{}/", copy.to_str().unwrap());
         run("rsync", &["-aHAXS", "--exclude=/.guard-*", "./", &into], live);
+        let of_the_copy = listed(&copy, live);
+        for line in &of_the_copy {
+            assert!(line.starts_with(".d.......a."), "rsync's copy differs: {line:?}");
+        }
         Self {
+            of_the_copy: of_the_copy.into_iter().collect(),
             copy,
             lists: lists(live, names),
             rest: names
@@ -117,16 +125,15 @@ impl State {
 
     /// In what the volumes in `live` differ now.
     pub fn differences(&self, live: &Path, names: &[String]) -> Differences {
-        let from = format!("{}/", self.copy.to_str().unwrap());
-        let look = ["-aHAXSic", "--delete", "--dry-run", "--exclude=/.guard-*", &from, "./"];
-        let text = run("rsync", &look, live);
         let mut found: Differences = names.iter().map(|name| (name.clone(), Vec::new())).collect();
-        for line in text.lines() {
-            let path = line.get(12..).unwrap_or_default();
+        for line in listed(&self.copy, live) {
+            let path = line.get(12..).unwrap_or_default().to_owned();
             let volume = path.split('/').next().unwrap_or_default();
             // The directory around them is nobody's.
             if let Some(told) = found.get_mut(volume) {
-                told.push(line.to_owned());
+                if !self.of_the_copy.contains(&line) {
+                    told.push(line);
+                }
             } else {
                 assert!(path == "./", "rsync: {line:?}");
             }
@@ -153,6 +160,13 @@ impl State {
         }
         found
     }
+}
+
+/// What rsync lists as apart, by the line.
+fn listed(copy: &Path, live: &Path) -> Vec<String> {
+    let from = format!("{}/", copy.to_str().unwrap());
+    let look = ["-aHAXSic", "--delete", "--dry-run", "--exclude=/.guard-*", &from, "./"];
+    run("rsync", &look, live).lines().map(str::to_owned).collect()
 }
 
 fn first_apart(was: &BTreeSet<String>, is: &BTreeSet<String>) -> String {
