@@ -228,9 +228,18 @@ impl Mover<'_, '_> {
         let files = self.to.iter().map(|(path, leaf)| (path, leaf.mode));
         for (path, mode) in files.chain(directories.iter().map(|path| (path, 0o040_000))) {
             let Some(dress) = wear.wanted(path, mode) else { continue };
-            self.ground
-                .dress(path, dress.mode, dress.owner())
-                .at("change the mode or owner of", &self.ground.at(path))?;
+            let place = self.ground.at(path);
+            let dressed = || self.ground.dress(path, dress.mode, dress.owner());
+            dressed().at("change the mode or owner of", &place)?;
+            if mode != 0o120_000
+                && let Some(wanted) = wear.attributes(path)
+                && self.ground.attributes(path)? != wanted
+            {
+                let set = self.ground.set_attributes(path, &wanted);
+                set.at("set the access list or attributes of", &place)?;
+                // An access list takes the place of the group's permissions.
+                dressed().at("change the mode of", &place)?;
+            }
         }
         Ok(())
     }

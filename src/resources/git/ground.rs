@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,10 @@ use rustix::fs::{
 };
 use rustix::fs::{Gid, Uid};
 use rustix::io::Errno;
+
+use crate::resources::volume::features::{self, Attributes};
+use crate::system::disk::At;
+use crate::system::privilege::is_root;
 
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -263,6 +267,34 @@ impl Ground {
             }
         }
         Ok(())
+    }
+
+    /// The attributes and access lists of what is at this path, a link's own, as far as this user may set them; none where
+    /// nothing is.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub(super) fn attributes(&self, path: &[u8]) -> crate::resources::Result<Attributes> {
+        let (around, name) = split(path);
+        let around = match self.opened(around, OFlags::PATH | OFlags::DIRECTORY) {
+            Err(error) if missing(error) => return Ok(Attributes::new()),
+            other => other.map_err(io::Error::from).at("open", &self.at(around))?,
+        };
+        // By the open directory: no link that somebody plants leads elsewhere.
+        let through = Path::new("/proc/self/fd")
+            .join(around.as_raw_fd().to_string())
+            .join(OsStr::from_bytes(name));
+        let mut found = features::attributes_at(&through, &self.at(path))?;
+        found.retain(|(name, _)| is_root() || name.starts_with("user.") || name.starts_with("system."));
+        Ok(found)
+    }
+
+    /// Gives a file or directory these attributes and access lists, and no others.
+    ///
+    /// # Errors
+    /// One cannot be set.
+    pub(super) fn set_attributes(&self, path: &[u8], wanted: &Attributes) -> io::Result<()> {
+        features::set_attributes(&self.file(path)?, wanted)
     }
 
     /// Puts all that was written on its file system on disk.

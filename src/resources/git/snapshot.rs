@@ -56,6 +56,9 @@ pub(super) struct Worn {
     /// Digests of the modes and the index's marks, and of the owners.
     pub(super) modes: String,
     pub(super) owners: String,
+    /// A digest of attributes and access lists; `None`: an older guard did not look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) attributes: Option<String>,
 }
 
 impl State {
@@ -72,6 +75,10 @@ impl State {
             .with("index", self.staged.as_deref().unwrap_or("conflicts"));
         let Some(worn) = &self.worn else { return print };
         let print = print.with("modes", &worn.modes);
+        let print = match &worn.attributes {
+            Some(attributes) => print.with("attributes", attributes),
+            None => print,
+        };
         // Only root gives files away.
         if crate::system::privilege::is_root() {
             print.with("owners", &worn.owners)
@@ -82,7 +89,7 @@ impl State {
 }
 
 /// Parts that an older guard, or one of another user, does not tell.
-const UNTOLD: [&str; 2] = ["modes", "owners"];
+const UNTOLD: [&str; 3] = ["modes", "owners", "attributes"];
 
 /// In which parts two fingerprints of work trees differ; what only one of them tells says nothing.
 pub(super) fn differences(now: &Fingerprint, then: &Fingerprint) -> Vec<String> {
@@ -198,6 +205,7 @@ pub(super) fn look(repository: &Repository<'_>, store: Store, with: Option<&str>
         .collect();
     dressed.extend(content.directories.iter().map(|(path, seen)| (path.clone(), *seen)));
     let (modes, owners) = wear::digests(&dressed, &content.marks);
+    let used = dressed.clone();
     let bare = wear::around(content.empty.iter())
         .into_iter()
         .chain(content.empty.iter().cloned());
@@ -206,12 +214,19 @@ pub(super) fn look(repository: &Repository<'_>, store: Store, with: Option<&str>
             dressed.insert(directory, seen);
         }
     }
+    let listed = wear::listed(&ground, &dressed)?;
+    let attributes = Some(wear::digest_of(&listed, &used));
     let tree = if store == Store::Repository {
-        Wear::of(&dressed, &content.empty, &content.nested, &content.marks).keep(repository)?
+        Wear::of(&dressed, &content.empty, &content.nested, &content.marks, &listed).keep(repository)?
     } else {
         String::new()
     };
-    let worn = Some(Worn { tree, modes, owners });
+    let worn = Some(Worn {
+        tree,
+        modes,
+        owners,
+        attributes,
+    });
     Ok(Looked {
         state: State {
             head,

@@ -1,13 +1,15 @@
-//! What a work tree has and git does not keep: modes, owners, empty directories, checkouts inside, and the marks of the index.
+//! What a work tree has and git does not keep: modes, owners, access lists, empty directories, checkouts inside,
+//! and the marks of the index.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
-use super::ground::{Seen, above};
+use super::ground::{Ground, Seen, above};
 use super::repository::Repository;
 use crate::resources::names::{escaped, unescaped};
+use crate::resources::volume::features::Attributes;
 use crate::resources::{ResourceError, Result};
 use crate::system::disk::Digest;
 
@@ -78,6 +80,37 @@ pub(super) struct Wear {
     assumed: BTreeSet<String>,
     /// What is only meant to be added.
     intended: BTreeSet<String>,
+    /// Attributes and access lists, of entries that have any, their values escaped; `None`: an older guard did not look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    attributes: Option<BTreeMap<String, Vec<(String, String)>>>,
+}
+
+/// The attributes and access lists of entries that have any.
+pub(super) type Listed = BTreeMap<Vec<u8>, Attributes>;
+
+/// Reads them of these entries; of links none, which have no more than a label that they are given where they are made.
+pub(super) fn listed(ground: &Ground, entries: &BTreeMap<Vec<u8>, Seen>) -> Result<Listed> {
+    let mut found = Listed::new();
+    let plain = entries.iter().filter(|(_, seen)| seen.shape() != FileType::Symlink);
+    for (path, _) in plain {
+        let attributes = ground.attributes(path)?;
+        if !attributes.is_empty() {
+            found.insert(path.clone(), attributes);
+        }
+    }
+    Ok(found)
+}
+
+/// A digest of the attributes of these entries.
+pub(super) fn digest_of(listed: &Listed, entries: &BTreeMap<Vec<u8>, Seen>) -> String {
+    let mut digest = Digest::default();
+    for (path, attributes) in listed.iter().filter(|(path, _)| entries.contains_key(*path)) {
+        digest.update(&[path.as_slice(), &[0]].concat());
+        for (name, value) in attributes {
+            digest.update(format!("{name}={}\n", escaped(value)).as_bytes());
+        }
+    }
+    digest.hex()
 }
 
 /// The marks of entries of an index.
@@ -86,6 +119,11 @@ pub(super) struct Marks {
     pub(super) skipped: BTreeSet<Vec<u8>>,
     pub(super) assumed: BTreeSet<Vec<u8>>,
     pub(super) intended: BTreeSet<Vec<u8>>,
+}
+
+fn in_text(attributes: &Attributes) -> Vec<(String, String)> {
+    let texts = attributes.iter().map(|(name, value)| (name.clone(), escaped(value)));
+    texts.collect()
 }
 
 fn texts(paths: &BTreeSet<Vec<u8>>) -> BTreeSet<String> {
@@ -103,6 +141,7 @@ impl Wear {
         empty: &BTreeSet<Vec<u8>>,
         nested: &BTreeSet<Vec<u8>>,
         marks: &Marks,
+        listed: &Listed,
     ) -> Self {
         let mut counted: BTreeMap<(Shape, Dress), u64> = BTreeMap::new();
         for seen in entries.values() {
@@ -127,7 +166,16 @@ impl Wear {
             skipped: texts(&marks.skipped),
             assumed: texts(&marks.assumed),
             intended: texts(&marks.intended),
+            attributes: Some(listed.iter().map(|(path, had)| (escaped(path), in_text(had))).collect()),
         }
+    }
+
+    /// The attributes that an entry is to have; `None`: nothing is known of them.
+    pub(super) fn attributes(&self, path: &[u8]) -> Option<Attributes> {
+        let all = self.attributes.as_ref()?;
+        let plain = |(name, value): &(String, String)| Some((name.clone(), unescaped(value)?));
+        let had = all.get(&escaped(path)).map(Vec::as_slice).unwrap_or_default();
+        Some(had.iter().filter_map(plain).collect())
     }
 
     /// What an entry with this mode in git's tree is to wear; `None`: nothing is known of its shape.

@@ -93,6 +93,16 @@ pub(in crate::resources) fn of(path: &Path, shown: &Path, shape: &Shape) -> Resu
     Ok((Features { xattrs, flags: 0 }, foreign))
 }
 
+/// The attributes of an entry that are kept, without a look at flags. A link is not followed; `shown` is named where they
+/// cannot be read.
+///
+/// # Errors
+/// They cannot be read.
+pub(in crate::resources) fn attributes_at(path: &Path, shown: &Path) -> Result<Attributes> {
+    let list = |list: &mut [u8]| llistxattr(path, list);
+    Ok(attributes(shown, list, |name, value| lgetxattr(path, name, value))?.0)
+}
+
 /// The same of an open file or directory; `path` is named where they cannot be read.
 ///
 /// # Errors

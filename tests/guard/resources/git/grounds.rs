@@ -161,6 +161,62 @@ fn what_git_does_not_keep_comes_back_too() {
     });
 }
 
+fn shell(root: &Path, script: &str) {
+    let done = Command::new("sh")
+        .args(["-ec", script])
+        .current_dir(root)
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// A web server's access list is lost by every tool that writes a new file and renames it into place.
+#[test]
+fn access_lists_and_attributes_come_back_too() {
+    let lists = |root: &Path| {
+        let told = Command::new("sh")
+            .args(["-c", "getfacl -nR storage app; getfattr -R -d -m - storage app"])
+            .current_dir(root)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&told.stdout).into_owned()
+    };
+    let scene = Scene::new();
+    let root = checkout(&scene, "lists", &[]);
+    fs::create_dir_all(root.join("storage/cache")).unwrap();
+    fs::write(root.join("storage/page"), "1").unwrap();
+    fs::write(root.join("storage/cache/one"), "1").unwrap();
+    commit(&root, "one");
+    shell(
+        &root,
+        "setfacl -m u:33:rw storage/page; setfacl -m u:33:rwx,d:u:33:rwx storage; setfattr -n user.origin -v one app",
+    );
+    let before = lists(&root);
+    let resource = build("git", &root, None, &[]);
+    let done = there_and_back("lists", &root, &scene, |root| {
+        shell(
+            root,
+            "rm -r storage; mkdir storage; echo 2 >storage/page; setfattr -n user.origin -v two app",
+        );
+        commit(root, "two");
+    });
+    assert_eq!(lists(&root), before);
+    resource.forget(&done, &scene.cx).unwrap();
+    // What a release gives goes again, and what it takes away comes back, where content is the same.
+    let backup = scene.root().join("backup-of-attributes");
+    fs::create_dir(&backup).unwrap();
+    let slot = Slot::new(&backup, resource.name());
+    let artifact = resource.capture(&slot, &scene.cx).unwrap();
+    shell(
+        &root,
+        "setfacl -m u:34:r storage/cache/one; setfacl -b storage/page; setfacl -k storage",
+    );
+    assert_ne!(resource.check(&artifact, &scene.cx).unwrap(), Live::Matches);
+    back(&*resource, &slot, &artifact, &scene);
+    assert_eq!(lists(&root), before);
+    assert_eq!(resource.check(&artifact, &scene.cx).unwrap(), Live::Matches);
+}
+
 #[test]
 fn paths_may_change_their_shape() {
     let scene = Scene::new();
