@@ -80,7 +80,7 @@ is_red() {
   local name=$1 copy=$2 part=$3
   (
     cd "$copy"
-    ! FAULTS_PLANTED=$name GUARD_FAULTS_FROM=0 GUARD_FAULTS_PAIRS=1 GUARD_FAULTS_RUNS=8000 timeout 900 \
+    ! FAULTS_PLANTED=$name GUARD_FAULTS_FROM=0 GUARD_FAULTS_PAIRS=1 GUARD_FAULTS_RUNS=8000 GUARD_FAULTS_TREES=60 timeout 900 \
       cargo test --quiet --locked --offline --test faults -- "$part" </dev/null >test.log 2>&1
   )
 }
