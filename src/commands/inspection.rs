@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::coverage;
 use super::sealing;
 use super::workbench::{Bench, Owned};
 use crate::model::text;
@@ -125,6 +126,7 @@ pub(super) fn look(bench: &Bench, resources: &[Owned], command: Option<&[String]
         }
     });
     overlaps(bench, resources, &mut report);
+    coverage::look(bench, resources, &mut report);
     space(bench, &mut report);
     starts_by_itself(bench, &mut report);
     if let Some(words) = command {

@@ -6,6 +6,7 @@ mod audit;
 mod backup;
 mod check;
 mod choosing;
+mod coverage;
 mod decide;
 mod delete;
 mod deploy;

@@ -75,6 +75,8 @@ pub struct ComposeSettings {
     pub profiles: Vec<String>,
     /// The env files, absolute; empty: Compose finds `.env` itself.
     pub env_files: Vec<PathBuf>,
+    /// Volumes, and places as `service:/path`, that nobody would miss: no word is said where no resource copies them.
+    pub disposable: Vec<String>,
 }
 
 impl ComposeSettings {

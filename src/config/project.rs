@@ -116,6 +116,7 @@ pub(super) fn compose(
     let env_files = section
         .texts("env_files")
         .unwrap_or_else(|| variables.words("COMPOSE_ENV_FILES", ","));
+    let disposable = section.texts("disposable").unwrap_or_default();
     if let Some(project) = &project
         && !is_project_name(project)
     {
@@ -147,6 +148,7 @@ pub(super) fn compose(
         project,
         profiles,
         env_files: absolute(env_files),
+        disposable,
     })
 }
 

@@ -1,6 +1,7 @@
 //! What the engine knows: containers, images, volumes, read by `docker inspect`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -47,8 +48,12 @@ pub struct Mount {
     pub kind: String,
     /// The volume's name, or the host's path.
     pub source: String,
+    /// Where it lies on the engine's host.
+    pub directory: PathBuf,
     /// Where in the container.
     pub target: String,
+    /// Whether the container may write to it.
+    pub is_writable: bool,
 }
 
 /// An image.
@@ -177,7 +182,9 @@ pub(super) fn container(value: &Value) -> Container {
                 Mount {
                     kind,
                     source,
+                    directory: text(mount, "/Source").into(),
                     target: text(mount, "/Destination"),
+                    is_writable: mount.get("RW").and_then(Value::as_bool).unwrap_or(true),
                 }
             })
             .collect(),

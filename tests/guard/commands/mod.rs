@@ -2,6 +2,7 @@
 
 mod aborted;
 mod adopting;
+mod coverage;
 mod deciding;
 mod deploying;
 mod elsewhere;
