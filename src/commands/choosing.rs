@@ -172,7 +172,18 @@ fn none(has_one: bool, wanted: &[ResourceName], scope: &Scope, listed: &[Listed]
                 "to see those of that environment",
                 format!("{program} --environment {one} list"),
             ),
-            _ => refusal.next("to see those of other places", format!("{program} list --all")),
+            // An address that was changed, as of a server that moved: only a person knows that it is the same one.
+            _ => all
+                .first()
+                .map(|backup| {
+                    format!(
+                        "where that is the same place by another name: {program} rollback --backup-timestamp={} --force",
+                        backup.timestamp()
+                    )
+                })
+                .into_iter()
+                .fold(refusal, Refusal::because)
+                .next("to see those of other places", format!("{program} list --all")),
         };
     }
     if holding(listed, scope, wanted).is_empty() {

@@ -56,6 +56,12 @@ const SIGNS: &[(&[&str], &str, &str)] = &[
         "`GRANT SET USER ON *.* TO` the user (MySQL: `SET_USER_ID`), or let guard use an account that has it",
     ),
     (
+        &["insufficient privileges to show create"],
+        "the user may not read a routine of another definer",
+        "`GRANT SELECT ON mysql.proc TO` the user (from 11.3 on: `GRANT SHOW CREATE ROUTINE ON *.* TO`), or let guard use an \
+         account that may",
+    ),
+    (
         &["error 1418", "error 1419"],
         "the server writes a binary log, and then only an administrator may make functions and triggers",
         "`SET GLOBAL log_bin_trust_function_creators = 1`, or let guard use an administrator's account",

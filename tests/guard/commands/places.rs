@@ -178,3 +178,22 @@ fn only_its_own_retention_takes_a_backup_away() {
     };
     assert_eq!((count("production"), count("staging")), (3, 1));
 }
+
+#[test]
+fn where_the_settings_name_another_place_the_way_to_the_older_backup_is_told() {
+    let project = two();
+    project.guard().run(&["backup"]).expect(0);
+    project.sh("cp app.db moved.db; sqlite3 moved.db 'DELETE FROM users'; sed -i s/app.db/moved.db/ guard.toml");
+    let told = project.guard().run(&["rollback", "--yes"]).expect(40).everything();
+    let words: Vec<&str> = told.split_whitespace().collect();
+    let at = words
+        .iter()
+        .position(|word| word.starts_with("--backup-timestamp="))
+        .unwrap_or_else(|| panic!("{told}"));
+    assert_eq!(words[at + 1], "--force", "{told}");
+    project
+        .guard()
+        .run(&["rollback", "--yes", words[at], words[at + 1]])
+        .expect(0);
+    assert_eq!(names(&project, "moved.db"), "one,two");
+}
