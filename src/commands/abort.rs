@@ -19,6 +19,7 @@ use crate::model::event::Level;
 use crate::model::exit::ExitCode;
 use crate::model::fact::{Ending, Fact, Yield};
 use crate::model::name::{ResourceName, RunKind};
+use crate::model::now::Now;
 use crate::model::plan::{Action, Step};
 use crate::model::text::chain;
 use crate::report::tables::Table;
@@ -85,8 +86,8 @@ pub(super) fn abort(asked: &Abort, bench: Bench, desk: &Desk) -> Outcome {
     }
     let question = format!("End {} here, with everything as it is?", run.id);
     confirm(&question, "abort", &bench, desk)?;
-    let_in(&run, &history, &bench)?;
-    let_go(&run, &history, &bench);
+    let mut told = let_in(&run, &history, &bench)?;
+    told.extend(let_go(&run, &history, &bench));
     write_account(&run, asked, &standings, &bench)?;
     let cx = bench.context_of(&run, &history.plan().backup);
     let herald = Herald::new(&run, &cx, &records, &bench, desk)?;
@@ -97,7 +98,13 @@ pub(super) fn abort(asked: &Abort, bench: Bench, desk: &Desk) -> Outcome {
     };
     let closed = Fact::Closed {
         ending: Ending::Abandoned,
-        now: None,
+        now: Some(Box::new(Now {
+            others: told
+                .iter()
+                .map(|sentence| format!("{}.", bench.cx.redaction.clean(sentence)))
+                .collect(),
+            ..Now::default()
+        })),
     };
     for fact in [reopened, closed] {
         ledger.append(&fact).map_err(|error| refused(&error))?;
@@ -111,40 +118,40 @@ pub(super) fn abort(asked: &Abort, bench: Bench, desk: &Desk) -> Outcome {
     Ok(ExitCode::ABANDONED)
 }
 
-/// Lets clients into data that the run has shut: nobody else would.
-fn let_in(run: &Run, history: &History, bench: &Bench) -> Result<(), Refusal> {
+/// Lets clients into data that the run has shut: nobody else would. Returns what is to be said of it at the end.
+fn let_in(run: &Run, history: &History, bench: &Bench) -> Result<Vec<String>, Refusal> {
     let cx = bench.context_of(run, &history.plan().backup);
+    let mut told = Vec::new();
     for owned in bench.resources()? {
         let name = owned.resource.name();
         if !has_gone_in(name, history) {
             continue;
         }
         match owned.resource.let_in(&cx) {
-            Ok(true) => cx.note(Level::Info, format!("{name}: clients are let in again")),
+            Ok(true) => told.push(format!("{name}: clients are let in again")),
             Ok(false) => {}
-            Err(error) => {
-                let why = chain(&error);
-                cx.note(Level::Warn, format!("{name}: clients may still be kept out: {why}"));
-            }
+            Err(error) => told.push(format!("{name}: clients may still be kept out: {}", chain(&error))),
         }
     }
-    Ok(())
+    Ok(told)
 }
 
-/// Lets go of what the way back holds and the next start would have let go.
-fn let_go(run: &Run, history: &History, bench: &Bench) {
+/// Lets go of what the way back holds and the next start would have let go. Returns what is to be said of it at the end.
+fn let_go(run: &Run, history: &History, bench: &Bench) -> Vec<String> {
     let cx = bench.context_of(run, &history.plan().backup);
     let services = bench.services();
     let further = services.further.iter().map(|further| Some(further.name.as_str()));
+    let mut told = Vec::new();
     for name in std::iter::once(None).chain(further) {
         let (of_project, there) = services.of_project(name, &cx);
         if let Err(error) = of_project.release_restarts(name, &there) {
-            cx.note(Level::Warn, chain(&error));
+            told.push(chain(&error));
         }
     }
-    for sentence in release_starters(&cx).into_iter().chain(release_updaters(&cx)) {
-        cx.note(Level::Info, sentence);
-    }
+    told.extend(release_starters(&cx));
+    told.extend(release_updaters(&cx));
+    told.extend(services.release_leftovers(&cx));
+    told
 }
 
 fn standings(history: &History, bench: &Bench) -> Result<Vec<Standing>, Refusal> {

@@ -122,10 +122,7 @@ impl Luggage {
         wish.judges = false;
         let read = |text: &str| {
             let name = if self.name.is_empty() { "guard.toml" } else { &self.name };
-            let source = Source {
-                name: name.to_owned(),
-                text: text.to_owned(),
-            };
+            let source = Source::new(name, text);
             let document = Document { source, mode: None };
             Settings::of_document(&wish, place.directory, &document).map_err(|problems| Refusal::of_problems(&problems))
         };

@@ -263,10 +263,7 @@ fn resources_of(backup: &Backup, bench: &Bench) -> Result<Vec<Owned>, Refusal> {
         None => wish.flags.remove("environment"),
     };
     let document = Document {
-        source: Source {
-            name: path.display().to_string(),
-            text,
-        },
+        source: Source::new(path.display().to_string(), text),
         mode: None,
     };
     let held: Vec<ResourceName> = backup

@@ -14,6 +14,7 @@ use crate::config::{Request as Wish, Settings, locate, told};
 use crate::model::event::{Level, Voice};
 use crate::model::exit::ExitCode;
 use crate::model::secret::Redaction;
+use crate::model::text::typed;
 use crate::probes;
 use crate::report::printer::{Reporter, Streams, size_of_stderr};
 use crate::report::style::{Color as Colour, Flags, Output, Style, Terminal, Volume};
@@ -284,16 +285,15 @@ impl Desk {
 
 /// How this guard is called about the same place once more.
 fn program_of(everywhere: &Everywhere, is_environment_set: bool) -> String {
-    let quoted = |text: &str| shlex::try_quote(text).map_or_else(|_| text.to_owned(), std::borrow::Cow::into_owned);
     let mut program = "guard".to_owned();
     for (flag, path) in [("-C", &everywhere.directory), ("--config", &everywhere.config)] {
         if let Some(path) = path {
-            program = format!("{program} {flag} {}", quoted(&path.display().to_string()));
+            program = format!("{program} {flag} {}", typed(&path.display().to_string()));
         }
     }
     match &everywhere.environment {
         // Where a variable says it, the next command in this shell hears it too.
-        Some(name) if !is_environment_set => format!("{program} --environment {}", quoted(name)),
+        Some(name) if !is_environment_set => format!("{program} --environment {}", typed(name)),
         _ => program,
     }
 }

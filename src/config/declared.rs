@@ -107,6 +107,7 @@ fn read_some<N: std::str::FromStr<Err = BadName>>(
 ) -> Vec<Declared<N>> {
     let mut all = Vec::new();
     for key in keys {
+        section.is_name(&key);
         let Some(item) = section.take(&key) else { continue };
         if item.value == Value::Flag(false) {
             continue;

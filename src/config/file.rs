@@ -97,7 +97,7 @@ pub(super) fn read(path: &Path, shown: &str) -> Result<Option<Document>, Problem
     let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
     let name = shown.to_owned();
     Ok(Some(Document {
-        source: Source { name, text },
+        source: Source::new(name, text),
         mode: Some(metadata.mode()),
     }))
 }

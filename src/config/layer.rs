@@ -99,10 +99,7 @@ pub(super) struct Given {
 impl Given {
     /// A source for problems with these texts: it has a name and no lines.
     pub(super) fn source(&self) -> Source {
-        Source {
-            name: self.origin.to_string(),
-            text: String::new(),
-        }
+        Source::new(self.origin.to_string(), String::new())
     }
 }
 

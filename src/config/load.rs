@@ -41,10 +41,7 @@ impl Settings {
             ));
         }
         let document = Document {
-            source: Source {
-                name: DISCOVERED.to_owned(),
-                text: discover::render(&discovery),
-            },
+            source: Source::new(DISCOVERED, discover::render(&discovery)),
             mode: None,
         };
         let mut settings = Self::of_document(request, &location.directory, &document)?;

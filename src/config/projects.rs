@@ -26,6 +26,7 @@ pub struct FurtherProject {
 pub(super) fn projects(section: &mut Section<'_>, directory: &Path, environment: &Environment) -> Vec<FurtherProject> {
     let mut all = Vec::new();
     for key in section.keys() {
+        section.is_name(&key);
         let name = match key.parse::<ResourceName>() {
             Ok(name) => name,
             Err(error) => {

@@ -5,6 +5,8 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
+use super::section::Tables;
+
 /// One thing wrong with the settings. They are collected, so that a person sees all of them at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -32,9 +34,21 @@ pub struct Source {
     pub name: String,
     /// Its text.
     pub text: String,
+    /// The keys that its tables have, as far as they are read.
+    pub tables: Tables,
 }
 
 impl Source {
+    /// This text under this name.
+    #[must_use]
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            text: text.into(),
+            tables: Tables::default(),
+        }
+    }
+
     /// `guard.toml:12:8`: line and column of a position, both from 1. A source without text, as a flag or a variable is,
     /// has no lines: its place is its name.
     #[must_use]

@@ -44,6 +44,12 @@ pub fn plural(number: u64, noun: &str) -> String {
     }
 }
 
+/// A word as it is typed in a shell: in quotes where it needs them.
+#[must_use]
+pub fn typed(word: &str) -> String {
+    shlex::try_quote(word).map_or_else(|_| word.to_owned(), std::borrow::Cow::into_owned)
+}
+
 /// Foreign text made safe for a terminal: control characters, escape sequences among them, are shown escaped.
 #[must_use]
 pub fn sanitised(text: &str) -> String {

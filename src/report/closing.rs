@@ -42,6 +42,13 @@ impl Closing {
         });
         let again = again.unwrap_or_else(|| command_of(kind).to_owned());
         let (mut sentence, mut purpose, mut command) = if ending.turn() == Some(Turn::Asked) {
+            // Where nothing had to be put back there is nothing to undo either.
+            let ending = match ending {
+                Ending::RolledBack(turn) if kind == RunKind::Rollback && has_put_back_nothing(course) => {
+                    Ending::NothingToUndo(turn)
+                }
+                other => other,
+            };
             asked(ending, kind, &backup, again)
         } else {
             of_deploy(ending, kind, &backup, again)
@@ -175,6 +182,10 @@ impl Closing {
         });
         lines
     }
+}
+
+fn has_put_back_nothing(course: &Course) -> bool {
+    !course.prepared.is_empty() && course.prepared.iter().all(|prepared| !prepared.work.is_needed())
 }
 
 /// Why what must not be put back must not be.

@@ -13,6 +13,7 @@ use super::volume::features::{self, Features};
 use super::volume::node::{Node, Shape};
 use super::volume::stage::dress;
 use super::{ResourceError, Result};
+use crate::model::text::typed;
 use crate::system::disk::{At, Digest};
 
 /// What a file or directory has beside its content.
@@ -78,7 +79,7 @@ impl Attire {
         let what = format!("{} may not be moved: it is immutable or append-only", path.display());
         Err(ResourceError::new(what).with_hint(format!(
             "`chattr -i -a {}`, then run the same command again",
-            path.display()
+            typed(&path.display().to_string())
         )))
     }
 

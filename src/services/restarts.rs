@@ -79,7 +79,10 @@ impl Services {
             let call = docker().args(["update", "--restart", &one.policy, &one.id]);
             match cx.output(&call).map_err(explained) {
                 Err(error) if !error.to_string().to_lowercase().contains("no such container") => {
-                    let what = format!("give {} its restart policy back, {}", one.id, one.policy);
+                    let what = format!(
+                        "give a container its restart policy back (`docker update --restart {} {}` does)",
+                        one.policy, one.id
+                    );
                     outcome = Err(ServiceError::engine(what)(error));
                 }
                 _ => {}

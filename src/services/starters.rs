@@ -50,6 +50,13 @@ struct Unit {
     triggers: Vec<String>,
 }
 
+impl Unit {
+    /// The program by which a person reaches its manager.
+    fn systemctl(&self) -> &'static str {
+        if self.of_user { "systemctl --user" } else { "systemctl" }
+    }
+}
+
 /// What is held.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Held {
@@ -175,7 +182,13 @@ pub fn release(cx: &Context) -> Vec<String> {
         if let Err(error) = disk::remove_file(&place)
             && place.exists()
         {
-            told.push(format!("{} does not restart any more: {}", unit.name, chain(&error)));
+            told.push(format!(
+                "{} does not restart any more (`rm {}` and `{} daemon-reload` let it): {}",
+                unit.name,
+                place.display(),
+                unit.systemctl(),
+                chain(&error)
+            ));
         }
         // It stays where it holds settings of others.
         let _kept = place.parent().map(std::fs::remove_dir);
@@ -199,7 +212,9 @@ pub fn release(cx: &Context) -> Vec<String> {
         told.push(match systemctl(unit.of_user, &["start", &unit.name], cx) {
             Ok(_) => format!("{} had ended while it was held, and is started again", unit.name),
             Err(why) => format!(
-                "{} had ended while it was held, and could not be started: {why}",
+                "{} had ended while it was held, and could not be started (`{} start {}` tries again): {why}",
+                unit.name,
+                unit.systemctl(),
                 unit.name
             ),
         });
@@ -208,7 +223,10 @@ pub fn release(cx: &Context) -> Vec<String> {
         for trigger in &unit.triggers {
             told.push(match systemctl(unit.of_user, &["start", trigger], cx) {
                 Ok(_) => format!("{trigger} was held while the way back lasted, and goes on"),
-                Err(why) => format!("{trigger} is still stopped: {why}"),
+                Err(why) => format!(
+                    "{trigger} is still stopped (`{} start {trigger}` lets it go on): {why}",
+                    unit.systemctl()
+                ),
             });
         }
     }

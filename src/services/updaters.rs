@@ -91,7 +91,7 @@ pub fn release(cx: &Context) -> Vec<String> {
             Ok(_) => format!(
                 "{name} acts on containers again by itself, and may bring the failed release back: name images by digest"
             ),
-            Err(error) => format!("{name} is still paused: {}", chain(&error)),
+            Err(error) => format!("{name} is still paused (`docker unpause {name}` lets it go on): {}", chain(&error)),
         })
     });
     let_go.collect()

@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::{Result, StoreError};
+use crate::model::text::typed;
 use crate::system::disk::{self, At};
 use crate::system::privilege;
 
@@ -32,8 +33,9 @@ pub(super) fn refuse_unsafe(directory: &Path) -> Result<()> {
         Some(format!("{shown} belongs to user {}, not to {us}", metadata.uid()))
     } else if metadata.mode() & STICKY != 0 || is_open_to_others(&metadata) {
         Some(format!(
-            "others can write to {shown} (mode {:04o}); `chmod 0700 {shown}` closes it",
-            metadata.mode() & 0o7777
+            "others can write to {shown} (mode {:04o}); `chmod 0700 {}` closes it",
+            metadata.mode() & 0o7777,
+            typed(&shown.to_string())
         ))
     } else {
         None
@@ -53,8 +55,9 @@ pub(super) fn refuse_unsafe(directory: &Path) -> Result<()> {
         }
         if is_open_to_others(&metadata) {
             return Err(StoreError::Unsafe(format!(
-                "others can write to {shown}, which leads to it (mode {:04o}); `chmod go-w {shown}` closes it",
-                metadata.mode() & 0o7777
+                "others can write to {shown}, which leads to it (mode {:04o}); `chmod go-w {}` closes it",
+                metadata.mode() & 0o7777,
+                typed(&shown.to_string())
             )));
         }
     }

@@ -22,6 +22,7 @@ use crate::model::exit::ExitCode;
 use crate::model::fact::Actor;
 use crate::model::health::Rule;
 use crate::model::name::{ResourceName, Timestamp};
+use crate::model::text::typed;
 use crate::resources::{Kind, Resource};
 use crate::services::{Further, Services};
 use crate::store::Store;
@@ -224,8 +225,7 @@ fn not_ours(refusal: Refusal, settings: &Settings) -> Refusal {
     else {
         return refusal;
     };
-    let directory = settings.directory.display().to_string();
-    let directory = shlex::try_quote(&directory).map_or_else(|_| directory.clone(), std::borrow::Cow::into_owned);
+    let directory = typed(&settings.directory.display().to_string());
     let who = if owner == 0 {
         String::new()
     } else {
@@ -272,7 +272,11 @@ pub fn compose_of(settings: &Settings, cx: &Context) -> Result<Option<Compose>, 
     let project = match &found.project {
         Some(project) => project.clone(),
         None => Compose::default_project(cx, &settings.directory, &files).map_err(|error| {
-            Refusal::of_error(ExitCode::REFUSED, &error).next("to see what Compose says", "docker compose config")
+            let named = files
+                .iter()
+                .map(|file| format!(" --file {}", typed(&file.display().to_string())));
+            let command = format!("docker compose{} config", named.collect::<String>());
+            Refusal::of_error(ExitCode::REFUSED, &error).next("to see what Compose says", command)
         })?,
     };
     Ok(Some(Compose {

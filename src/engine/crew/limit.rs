@@ -70,5 +70,7 @@ fn stopped(failure: &Failure, step: &Step, limit: Duration) -> Failure {
         ..Failure::new(what)
     };
     let stopped = stopped.with_cause(failure.sentence());
-    stopped.with_hint("`guard resume` goes on, with as much time again (`policy.rollback_timeout`)")
+    stopped.with_hint(
+        "`guard resume` goes on, with as much time again; `guard rollback --rollback-timeout none` takes what it needs",
+    )
 }

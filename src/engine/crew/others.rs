@@ -5,39 +5,18 @@ use super::watching::ask_once;
 use crate::model::event::Level;
 use crate::model::health::Outcome;
 use crate::model::text::chain;
-use crate::services::{Services, hold_starters, hold_updaters, release_starters, release_updaters};
+use crate::services::{Services, hold_leftovers, hold_starters, hold_updaters, release_starters, release_updaters};
 use crate::system::context::Context;
-use crate::system::disk;
-use crate::system::leftovers::{Left, left};
-
-/// The file in the run's directory that lists what is held.
-const HELD: &str = "held.json";
 
 impl Crew {
-    /// Holds what the deploy command has left running, and what updates images by itself. What belongs to the services was
-    /// stopped with them before.
+    /// Holds what the deploy command has left running, and what updates images by itself.
     pub(super) fn hold_others(&self, cx: &Context) {
-        let mut marks = cx.announced.to_vec();
-        marks.push(("GUARD_STAGE".to_owned(), "deploy".to_owned()));
-        let found = left(&marks);
-        // What is held is written down first: whoever goes on after a kill has to know of it.
-        let record = serde_json::to_vec(&found).unwrap_or_default();
-        if let Err(error) = disk::write_whole(&cx.scratch.join(HELD), &record) {
-            cx.note(Level::Warn, format!("what is held could not be written down: {error}"));
-            return;
-        }
-        for one in &found {
-            one.hold();
-            let note = format!(
-                "{} was left by the deploy command, and is held while the way back lasts",
-                one.shown()
-            );
-            cx.note(Level::Warn, note);
-        }
+        let mut told = hold_leftovers(cx);
         if self.services.compose.is_some() {
-            for sentence in hold_updaters(cx) {
-                cx.note(Level::Warn, sentence);
-            }
+            told.extend(hold_updaters(cx));
+        }
+        for sentence in told {
+            cx.note(Level::Warn, sentence);
         }
         self.hold_restarts(cx);
         self.tell_what_came_back(cx);
@@ -107,38 +86,10 @@ impl Crew {
         }
     }
 
-    /// Lets go of what was held. What the deploy command left stays held where the application is started by its services: it
-    /// is not the application then, and would work against what is back. Returns what is to be said of it at the end.
+    /// Lets go of what was held. Returns what is to be said of it at the end.
     pub(super) fn release_others(&self, cx: &Context) -> Vec<String> {
         let mut told = release_updaters(cx);
-        let has_services = self.services.compose.is_some() || !self.services.start.is_empty();
-        for one in Self::held(cx).iter().filter(|one| one.is_there()) {
-            let (shown, pid) = (one.shown(), one.pid());
-            if has_services {
-                told.push(format!(
-                    "{shown}, left by the deploy command, is still held: `kill -CONT {pid}` lets it go on, `kill -KILL {pid}` ends it"
-                ));
-            } else {
-                one.let_go();
-                told.push(format!(
-                    "{shown}, left by the deploy command, goes on: it belongs to the failed release"
-                ));
-            }
-        }
+        told.extend(self.services.release_leftovers(cx));
         told
-    }
-
-    /// What of the failed release goes on, and may change what was put back.
-    pub(super) fn goes_on(&self, cx: &Context) -> Vec<String> {
-        let has_services = self.services.compose.is_some() || !self.services.start.is_empty();
-        let there = Self::held(cx).into_iter().filter(|one| !has_services && one.is_there());
-        there.map(|one| one.shown()).collect()
-    }
-
-    fn held(cx: &Context) -> Vec<Left> {
-        let bytes = disk::read_optional(&cx.scratch.join(HELD)).ok().flatten();
-        bytes
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .unwrap_or_default()
     }
 }

@@ -54,7 +54,7 @@ impl Crew {
 
     /// Compares data once more where something of the failed release goes on: it may have changed what was put back.
     fn prove_beside_others(&self, history: &History, cx: &Context) -> Result<Vec<String>, Failure> {
-        let others = self.goes_on(cx).join(", ");
+        let others = self.services.leftovers_that_go_on(cx).join(", ");
         if others.is_empty() {
             return Ok(Vec::new());
         }

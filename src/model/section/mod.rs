@@ -1,12 +1,14 @@
 //! A table of settings that remembers which keys were asked for, so that what nobody asked for can be named as unknown.
 
 mod lists;
+mod tables;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::tables::Tables;
 use super::secret::Secret;
 use super::setting::{Item, Problem, Source, Value, nearest, parse_duration};
 
@@ -18,6 +20,8 @@ pub struct Section<'a> {
     at: Range<usize>,
     entries: BTreeMap<String, (Range<usize>, Item)>,
     asked: Vec<String>,
+    /// Those of them that are names which people give.
+    names: Vec<String>,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -44,6 +48,7 @@ impl<'a> Section<'a> {
             at,
             entries,
             asked: Vec::new(),
+            names: Vec::new(),
             problems,
         }
     }
@@ -106,6 +111,11 @@ impl<'a> Section<'a> {
     pub fn take(&mut self, key: &str) -> Option<Item> {
         self.note(key);
         self.entries.get(key).map(|(_, item)| item.clone())
+    }
+
+    /// Says that this key is a name that people give, and none that a table always has.
+    pub fn is_name(&mut self, key: &str) {
+        self.names.push(key.to_owned());
     }
 
     /// Whether the key is there.
@@ -259,8 +269,9 @@ impl<'a> Section<'a> {
         value
     }
 
-    /// Notes every key that nobody asked for, each with the nearest that somebody did.
+    /// Notes every key that nobody asked for, each with the nearest that somebody did, here or in another table.
     pub fn finish(self) {
+        let mut strays = Vec::new();
         for (key, (at, _)) in &self.entries {
             if self.asked.iter().any(|asked| asked == key) {
                 continue;
@@ -269,6 +280,7 @@ impl<'a> Section<'a> {
             let hint = hint
                 .or_else(|| Some(format!("known here: {}", self.asked.join(", "))).filter(|_| !self.asked.is_empty()));
             let place = self.source.place(at);
+            strays.push((self.problems.len(), key.clone()));
             self.problems.push(Problem {
                 place,
                 message: format!("unknown key `{}`", self.full(key)),
@@ -276,5 +288,7 @@ impl<'a> Section<'a> {
                 excerpt: None,
             });
         }
+        let keys: Vec<&String> = self.asked.iter().filter(|key| !self.names.contains(key)).collect();
+        self.source.tables.note(&self.path, &keys, strays, self.problems);
     }
 }

@@ -224,6 +224,29 @@ impl Reader<'_, '_> {
     }
 }
 
+/// Whether a part of the path has a name that only a run of guard gives: `.app.db.guard-20251022_153000_deploy`, or `failed-`
+/// with the same.
+fn is_of_a_run(path: &[u8]) -> bool {
+    let is_token = |text: &[u8]| {
+        let shape = b"00000000_000000_";
+        let fits = |(known, byte): (&u8, &u8)| {
+            if *known == b'0' {
+                byte.is_ascii_digit()
+            } else {
+                known == byte
+            }
+        };
+        text.len() > shape.len() && shape.iter().zip(text).all(fits)
+    };
+    let is_named = |name: &[u8]| {
+        [b".guard-".as_slice(), b".failed-"].iter().any(|mark| {
+            let mut places = name.windows(mark.len()).enumerate();
+            places.any(|(at, part)| part == *mark && name.get(at + mark.len()..).is_some_and(is_token))
+        })
+    };
+    path.split(|byte| *byte == b'/').any(is_named)
+}
+
 /// Reads what is in a work tree but for these directories; paths in `with` are taken in even where they are ignored.
 pub(super) fn read(
     repository: &Repository<'_>,
@@ -233,7 +256,9 @@ pub(super) fn read(
 ) -> Result<Content> {
     let words = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
     let listed = repository.run(&repository.git(words), "list the files")?;
-    let mut paths: BTreeSet<&[u8]> = list(&listed.stdout).chain(with.iter().map(Vec::as_slice)).collect();
+    // What lies there for another resource until its way back is done, or was put aside by one, is no part of the code.
+    let found = list(&listed.stdout).filter(|path| !is_of_a_run(path));
+    let mut paths: BTreeSet<&[u8]> = found.chain(with.iter().map(Vec::as_slice)).collect();
     let without: Vec<&[u8]> = without.iter().map(Vec::as_slice).collect();
     paths.retain(|path| !is_below(path, without.iter().copied()));
     let mut content = Content {

@@ -43,14 +43,10 @@ impl Reach {
             }
             Way::Service { service, project } => {
                 let found = docker::container_by_service(cx, project, service).map_err(trouble::engine)?;
-                let id = found
-                    .as_ref()
-                    .filter(|found| found.is_running())
-                    .map(|found| found.id.clone());
-                let why = found.map_or_else(|| "there is none".to_owned(), |found| format!("it is {}", found.state));
-                let id = id.ok_or_else(|| {
-                    ResourceError::new(format!("no container of the service {service:?} is running: {why}"))
-                        .with_hint(format!("start it: `docker compose up -d {service}`"))
+                let running = found.as_ref().filter(|found| found.is_running());
+                let id = running.map(|found| found.id.clone()).ok_or_else(|| {
+                    let (what, hint) = docker::not_running(found.as_ref(), project, service);
+                    ResourceError::new(what).with_hint(hint)
                 })?;
                 inside = variables(&id, cx)?;
                 container = Some(id);

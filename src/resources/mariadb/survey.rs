@@ -57,7 +57,7 @@ fn look(of: &MariaDb, cx: &Context, survey: &mut Survey) -> Result<()> {
     if !version.contains("MariaDB") {
         survey.warn(
             format!("the server is no MariaDB but {version}, with which guard is not tested"),
-            "rehearse the way back once: `guard drill`",
+            "try the way back once: `guard backup`, then `guard verify latest --restore`",
         );
     }
     if !matches!(read_only.as_str(), "0" | "OFF") {

@@ -91,9 +91,14 @@ pub(super) fn make_all(swaps: &[Swap], reach: &Reach, maintenance: &str, cx: &Co
 /// The statement that ends the sessions in a database, as far as this user may: what is left, as the server's own cleaning,
 /// makes way by itself, or a rename says that it is there.
 pub(super) fn eviction(database: &str) -> String {
+    eviction_but(database, "pg_backend_pid()")
+}
+
+/// The same, but for the session of this process.
+pub(super) fn eviction_but(database: &str, pid: &str) -> String {
     // The offset keeps the planner from ending a session before it has looked which one it is.
     format!(
-        "SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity WHERE datname = {} AND pid <> pg_backend_pid()
+        "SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity WHERE datname = {} AND pid <> {pid}
   AND ((SELECT rolsuper FROM pg_roles WHERE rolname = current_user) OR {MAY_END}) OFFSET 0) evicted;\n",
         literal(database)
     )

@@ -63,18 +63,17 @@ impl Reach {
         match &of.way {
             Way::Service { service, project } => {
                 let found = docker::container_by_service(cx, project, service).map_err(Trouble::engine)?;
-                let found = found.ok_or_else(|| Trouble::no_container(service, "there is none"))?;
-                if !found.is_running() {
-                    return Err(Trouble::no_container(service, &format!("it is {}", found.state)));
-                }
-                inside = variables(&found, cx)?;
+                let Some(running) = found.as_ref().filter(|found| found.is_running()) else {
+                    return Err(Trouble::no_container(found.as_ref(), project, service));
+                };
+                inside = variables(running, cx)?;
                 let engine =
                     ["DOCKER_HOST", "DOCKER_CONTEXT"].map(|name| cx.environment.text(name).unwrap_or_default());
                 place = Some(format!(
                     "service {service} of project {project} {}",
                     engine.join(" ").trim()
                 ));
-                container = Some(found.id);
+                container = Some(running.id.clone());
             }
             Way::Url(url) => target = Target::of_url(url.expose()).map_err(|why| Trouble::bad_url(&why))?,
             Way::Environment => {}

@@ -40,7 +40,7 @@ enum Found {
 pub(super) fn try_back(of: &Postgres, newest: Option<&Artifact>, cx: &Context, survey: &mut Survey) {
     if of.in_place {
         survey.untried =
-            Some("what is restored in place cannot be tried beside; `guard drill` tries it in staging".to_owned());
+            Some("what is restored in place cannot be tried beside; `guard rollback` in staging tries it".to_owned());
         return;
     }
     if of.migrations.is_some() {

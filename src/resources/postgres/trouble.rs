@@ -2,7 +2,7 @@
 
 use crate::model::text::{sanitised, shortened};
 use crate::resources::ResourceError;
-use crate::system::docker::DockerError;
+use crate::system::docker::{Container, DockerError, not_running};
 use crate::system::processes::CallError;
 
 /// Where the errors of this kind are made, so that each is worded once.
@@ -14,9 +14,9 @@ impl Trouble {
             .with_hint("`docker ps` shows whether the engine answers")
     }
 
-    pub(super) fn no_container(service: &str, why: &str) -> ResourceError {
-        ResourceError::new(format!("no container of the service {service:?} is running: {why}"))
-            .with_hint(format!("start it: `docker compose up -d {service}`"))
+    pub(super) fn no_container(found: Option<&Container>, project: &str, service: &str) -> ResourceError {
+        let (what, hint) = not_running(found, project, service);
+        ResourceError::new(what).with_hint(hint)
     }
 
     pub(super) fn bad_url(why: &str) -> ResourceError {

@@ -75,14 +75,9 @@ impl Reach {
                     ResourceError::because("could not reach the server's container", error)
                         .with_hint("`docker ps` shows whether the engine answers")
                 })?;
-                let state = found
-                    .as_ref()
-                    .map_or("there is none".to_owned(), |found| format!("it is {}", found.state));
                 if !found.as_ref().is_some_and(Container::is_running) {
-                    let what = format!("no container of the service {service:?} is running: {state}");
-                    let error =
-                        ResourceError::new(what).with_hint(format!("start it: `docker compose up -d {service}`"));
-                    return Ok(Found::Stopped(error));
+                    let (what, hint) = docker::not_running(found.as_ref(), project, service);
+                    return Ok(Found::Stopped(ResourceError::new(what).with_hint(hint)));
                 }
                 container = found;
             }

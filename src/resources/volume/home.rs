@@ -20,6 +20,7 @@ use super::chunks;
 use super::place::Place;
 use super::swap::{self, Seen};
 use crate::model::name::ResourceName;
+use crate::model::text::typed;
 use crate::resources::names::{escaped, unescaped};
 use crate::resources::toll::Toll;
 use crate::resources::{ResourceError, Result};
@@ -271,8 +272,10 @@ impl Aside {
             None => Ok(()),
             Some(first) => {
                 let what = format!("another file system is mounted at {}, and stays", first.display());
-                Err(ResourceError::new(what)
-                    .with_hint(format!("`umount {}`, and run the same command again", first.display())))
+                Err(ResourceError::new(what).with_hint(format!(
+                    "`umount {}`, and run the same command again",
+                    typed(&first.display().to_string())
+                )))
             }
         }
     }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::home::{Aside, Home};
 use super::swap::Side;
+use crate::model::text::typed;
 use crate::resources::names::{escaped, unescaped};
 use crate::resources::{ResourceError, Result};
 use crate::system::disk::{At, Dir, Object};
@@ -133,8 +134,9 @@ impl Pin {
                         path_of(after)?.display()
                     );
                     return Err(ResourceError::new(what).with_hint(format!(
-                        "move it away (`mv {0} {0}.failed`), and run the same command again",
-                        place.display()
+                        "move it away (`mv {} {}`), and run the same command again",
+                        typed(&place.display().to_string()),
+                        typed(&format!("{}.failed", place.display()))
                     )));
                 }
             };

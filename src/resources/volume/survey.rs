@@ -120,7 +120,7 @@ fn tried(survey: &mut Survey, place: &Place, live: &Dir, overview: &Overview, cx
         let shown = live.shown_at(path).display().to_string();
         survey.refuse(
             format!("{shown} is immutable or append-only, and only root may move it and make it so again"),
-            format!("`chattr -i -a {shown}`, or run guard as root"),
+            format!("`chattr -i -a {}`, or run guard as root", text::typed(&shown)),
         );
     }
     if let Err(error) = trial::try_out(place, live, overview, cx) {

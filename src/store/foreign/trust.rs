@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::ForeignPart;
+use crate::model::text::typed;
 use crate::store::ground::is_open_to_others;
 use crate::system::privilege;
 
@@ -23,8 +24,10 @@ impl ForeignPart {
                 return Some(format!("{shown} belongs to user {}", metadata.uid()));
             }
             let mode = metadata.mode() & 0o7777;
-            is_open_to_others(&metadata)
-                .then(|| format!("others can write to {shown} (mode {mode:04o}); `chmod go-w {shown}` closes it"))
+            is_open_to_others(&metadata).then(|| {
+                let word = typed(&shown.to_string());
+                format!("others can write to {shown} (mode {mode:04o}); `chmod go-w {word}` closes it")
+            })
         })
     }
 }

@@ -4,6 +4,7 @@ mod dir;
 mod staged;
 mod tree;
 
+use crate::model::text::typed;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -211,8 +212,9 @@ pub fn exposure(path: &Path) -> Result<Option<String>, DiskError> {
         Some(format!("{shown} belongs to user {}, not to {us}", metadata.uid()))
     } else if metadata.mode() & 0o077 != 0 {
         Some(format!(
-            "{shown} is open to others (mode {:04o}); `chmod go= {shown}` closes it",
-            metadata.mode() & 0o7777
+            "{shown} is open to others (mode {:04o}); `chmod go= {}` closes it",
+            metadata.mode() & 0o7777,
+            typed(&shown.to_string())
         ))
     } else {
         None

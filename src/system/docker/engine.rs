@@ -248,6 +248,25 @@ pub fn container_by_service(cx: &Context, project: &str, service: &str) -> Resul
     Ok(found.into_iter().next())
 }
 
+/// What is to be said where no container of a service runs, and the command that starts one. Of the project only its name is
+/// known here: one that was made before needs no more.
+#[must_use]
+pub fn not_running(found: Option<&Container>, project: &str, service: &str) -> (String, String) {
+    let what = |how: &str| format!("no container of the service {service:?} is running: {how}");
+    let Some(found) = found else {
+        let command = format!("docker compose --project-name {project} up --detach {service}");
+        return (
+            what("there is none"),
+            format!("start it, in the directory of its compose file: `{command}`"),
+        );
+    };
+    let verb = if found.state == "paused" { "unpause" } else { "start" };
+    (
+        what(&format!("it is {}", found.state)),
+        format!("start it: `docker {verb} {}`", found.name),
+    )
+}
+
 /// An image by name or id; `None` where the engine has none.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ mod usage;
 
 pub use compose::{Compose, MAINTAINED_COMPOSE};
 pub use engine::{
-    Container, Image, Mount, Volume, container_by_service, containers_of, exec, image, volume, volumes_of,
+    Container, Image, Mount, Volume, container_by_service, containers_of, exec, image, not_running, volume, volumes_of,
 };
 pub use health::time_to_health;
 pub use inside::{COMMAND, Inside, MOUNT};

@@ -91,3 +91,58 @@ fn where_nothing_was_touched_the_run_is_closed_and_where_nothing_is_unfinished_n
     project.guard().run(&["abort", "--yes"]).expect(0);
     assert!(project.deployments().is_empty());
 }
+
+/// A deployment whose command leaves a process that counts; its way back is killed while that process is held.
+fn killed_while_held(project: &Embedded) {
+    let counts = "touch ../armed; setsid sh -c 'echo $$ > ../pid; i=0; while [ ! -e ../end ]; do i=$((i+1)); echo $i > ../count; \
+                  sleep 0.02; done' >/dev/null 2>&1 & until [ -s ../count ]; do sleep 0.02; done; exit 3";
+    let mut guard = project
+        .guard()
+        .start(&["deploy", "--no-watcher", "--", "./deploy.sh", "all", counts]);
+    until(|| project.root().join("hangs").exists());
+    assert!(!counts_on(project), "it is held while the way back lasts");
+    guard.kill().unwrap();
+    end(&mut guard);
+    project.sh("touch ../go");
+    assert!(!counts_on(project), "nobody has let it go");
+}
+
+/// A command in which the way back hangs until the file `go` is there.
+const HANGS: &str = "test ! -e ../armed || { touch ../hangs; until test -e ../go; do sleep 0.02; done; }";
+
+/// Whether what the deploy command left goes on.
+fn counts_on(project: &Embedded) -> bool {
+    let before = project.sh("cat ../count");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    before != project.sh("cat ../count")
+}
+
+#[test]
+fn what_the_deploy_command_left_goes_on_after_an_abort_and_is_named() {
+    let own = "paths = [\"conf/**\", \".env\"]";
+    let project = Embedded::but(own, &format!("{own}\ncheck = [[\"sh\", \"-c\", \"{HANGS}\"]]"));
+    killed_while_held(&project);
+    let ran = project.guard().run(&["abort", "--yes"]);
+    let goes_on = counts_on(&project);
+    project.sh("touch ../end");
+    ran.expect(35).says("left by the deploy command, goes on");
+    assert!(goes_on);
+    let incident = std::fs::read_to_string(project.newest_run().join("incident.md")).unwrap();
+    assert!(incident.contains("left by the deploy command, goes on"), "{incident}");
+}
+
+#[test]
+fn what_stays_held_after_an_abort_is_let_go_by_the_command_that_is_told() {
+    let hangs = format!("[services]\nstop = [\"true\"]\nstart = [[\"sh\", \"-c\", \"{HANGS}\"]]\n");
+    let project = Embedded::and(&hangs);
+    killed_while_held(&project);
+    let ran = project.guard().run(&["abort", "--yes"]).expect(35);
+    let stayed = !counts_on(&project);
+    let told = ran.stderr.split('`').filter(|text| text.starts_with("kill -CONT "));
+    for command in told {
+        project.sh(command);
+    }
+    let goes_on = counts_on(&project);
+    project.sh("touch ../end");
+    assert!(stayed && goes_on, "{}", ran.stderr);
+}

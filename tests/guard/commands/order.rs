@@ -90,6 +90,32 @@ fn one_thing_that_cannot_go_back_keeps_nothing_else_from_it_and_can_be_left_out(
 }
 
 #[test]
+fn a_database_that_did_not_go_back_goes_back_with_the_resume_though_the_code_around_it_went_before() {
+    let project = Embedded::new();
+    let before = project.everything();
+    let words = ["deploy", "--", "./deploy.sh", "all", "chattr +i app.db; exit 3"];
+    let ran = project.guard().run(&words);
+    project.sh("chattr -i app.db");
+    ran.expect(30).says("Not back: db");
+    project.guard().run(&["resume"]).expect(20);
+    assert_eq!(project.everything(), before);
+    // What was put aside is no change of the code, and a later way back leaves it.
+    let aside = project.sh("ls -d app.db.failed-*");
+    project.sh(
+        "sed -i s/app.db[*]/app.db/ .gitignore; git -c user.name=t -c user.email=t@example.invalid commit -qam ignore",
+    );
+    project
+        .guard()
+        .run(&["deploy", "--", "./deploy.sh", "all", "exit 3"])
+        .expect(20);
+    assert!(project.sh("ls -d app.db.failed-*").contains(&aside));
+    assert_eq!(
+        project.sh("git stash list; git log --all --format= --name-only | grep -c failed || true"),
+        "0\n"
+    );
+}
+
+#[test]
 fn a_later_command_that_touches_nothing_does_not_make_a_stuck_run_forgotten() {
     let project = Embedded::new();
     let before = project.everything();

@@ -49,10 +49,7 @@ pub(super) fn shop() -> Project {
 
 fn document(text: &str) -> Document {
     Document {
-        source: Source {
-            name: "guard.toml".to_owned(),
-            text: text.to_owned(),
-        },
+        source: Source::new("guard.toml", text),
         mode: None,
     }
 }

@@ -189,3 +189,26 @@ fn all_problems_are_told_at_once_with_their_places() {
         ],
     );
 }
+
+#[test]
+fn a_key_in_the_wrong_table_is_told_where_it_belongs() {
+    let text = "verify = \"none\"\nintervall = \"5s\"\n[policy]\ninterval = \"5s\"\nkep = 2\ndata_restor = \"auto\"\n\
+                [monitor]\nbackup_dir = \"x\"\n[moniter]\nduration = \"1m\"\n[services]\nnonsense = 1\n\
+                [resources.db]\nkind = \"sqlite\"\npath = \"x\"\n[retention]\ndb = 1\n";
+    holds(
+        &Project::new(text).refusal(),
+        &[
+            "guard.toml:2:1: unknown key `intervall` (did you mean `monitor.interval`?)",
+            "guard.toml:4:1: unknown key `policy.interval` (did you mean `monitor.interval`?)",
+            // Half of a short word is another word.
+            "guard.toml:5:1: unknown key `policy.kep` (did you mean `retention.keep`?)",
+            // Its own table comes first.
+            "guard.toml:6:1: unknown key `policy.data_restor` (did you mean `data_restore`?)",
+            "guard.toml:8:1: unknown key `monitor.backup_dir` (did you mean `backup_dir` at the top, before the first table?)",
+            "guard.toml:9:2: unknown key `moniter` (did you mean `monitor`?)",
+            "guard.toml:12:1: unknown key `services.nonsense` (known here: ",
+            // The name of a resource is no key.
+            "guard.toml:17:1: unknown key `retention.db` (known here: ",
+        ],
+    );
+}

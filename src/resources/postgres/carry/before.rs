@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Postgres;
 use super::super::catalog::observe;
+use super::super::exchange::eviction_but;
 use super::super::prepare::Staging;
 use super::super::reach::Reach;
 use super::super::session::converse;
 use super::super::sql::{ident, literal};
 use super::account::Account;
 use super::ledger::{read_account, touched, write_account};
-use super::shape::Shape;
+use super::shape::{Shape, read_sequences, sequences};
 use super::windows;
 use super::work::{Job, carry};
 use crate::model::artifact::Artifact;
@@ -51,10 +52,11 @@ pub(in super::super) fn before_swap(
     artifact: &Artifact,
     cx: &Context,
 ) -> Result<Option<Carried>> {
+    let cx = &cx.unstoppable();
     if !of.carry_over.is_wanted() {
+        numbers_go_on(of, reach, maintenance, staging, cx);
         return Ok(None);
     }
-    let cx = &cx.unstoppable();
     let directory = directory(of, cx);
     let script = format!(
         "SELECT to_jsonb(coalesce(shobj_description(oid, 'pg_database'), '')) FROM pg_database WHERE datname = {};",
@@ -92,6 +94,52 @@ pub(in super::super) fn carried_before(of: &Postgres, cx: &Context) -> Result<Op
     Ok(read_account(&directory)?.and_then(|account| carried(account, directory)))
 }
 
+/// Lets the sequences of the side database go on where those of the live one are. A number that is given out twice would make a
+/// row that was put aside look like another one's new version, and `guard salvage` could not put it back, or would put what
+/// refers to it beside a stranger. Production goes back all the same where it cannot be done.
+fn numbers_go_on(of: &Postgres, reach: &Reach, maintenance: &str, staging: &Staging, cx: &Context) {
+    let (live, side) = (&staging.live, &staging.side);
+    let doors = format!(
+        "ALTER DATABASE {} ALLOW_CONNECTIONS true; ALTER DATABASE {} ALLOW_CONNECTIONS true;",
+        ident(live),
+        ident(side)
+    );
+    let advance = || -> Result<()> {
+        reach.run(maintenance, &doors, cx)?;
+        let further = converse(reach, live, cx, |left| {
+            // Whoever drew a number behind this look would be the one whose number is drawn again.
+            let pid = left.lines("SELECT pg_backend_pid();")?;
+            fence_all_but(reach, maintenance, live, pid.first().map_or("", String::as_str), cx)?;
+            read_sequences(left)
+        })?;
+        converse(reach, side, cx, |right| {
+            let advances = sequences(&further, &read_sequences(right)?);
+            // A database may have been set to be read only for its clients.
+            right.lines(&format!("BEGIN READ WRITE;\n{}COMMIT;", advances.concat()))?;
+            Ok(())
+        })
+    };
+    if let Err(error) = advance() {
+        cx.note(
+            Level::Warn,
+            format!(
+                "{}: numbers that were given out since the backup may be given out again: {error}",
+                of.name
+            ),
+        );
+    }
+}
+
+/// Keeps everybody out of the live database but the session of this process id.
+fn fence_all_but(reach: &Reach, maintenance: &str, live: &str, pid: &str, cx: &Context) -> Result<()> {
+    let script = format!(
+        "ALTER DATABASE {} ALLOW_CONNECTIONS false;\n{}",
+        ident(live),
+        eviction_but(live, pid)
+    );
+    reach.run(maintenance, &script, cx).map(|_| ())
+}
+
 fn carried(account: Account, directory: PathBuf) -> Option<Carried> {
     let sentences = account.sentences();
     let directory = (!account.files.is_empty()).then_some(directory);
@@ -119,15 +167,7 @@ fn fresh(
         ident(live),
         ident(&staging.side)
     );
-    let fence = |pid: &str| {
-        let script = format!(
-            "ALTER DATABASE {} ALLOW_CONNECTIONS false;
-             SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {} AND pid <> {pid}::int;",
-            ident(live),
-            literal(live)
-        );
-        reach.run(maintenance, &script, cx).map(|_| ())
-    };
+    let fence = |pid: &str| fence_all_but(reach, maintenance, live, pid, cx);
     let marked = format!("{}{comment}", mark(cx));
     let (noted, unread) = match windows(&of.carry_over, &of.name, cx) {
         Ok(windows) => (windows, None),

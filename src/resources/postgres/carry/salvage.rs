@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::super::Postgres;
+use super::super::exchange::eviction_but;
 use super::super::reach::Reach;
-use super::super::sql::{ident, literal};
+use super::super::sql::ident;
 use super::work::{Job, carry};
 use super::{CarryOver, windows};
 use crate::model::text::plural;
@@ -33,10 +34,7 @@ pub(in super::super) fn salvage(
     };
     let fence = |pid: &str| {
         doors(false)?;
-        let script = format!(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {} AND pid <> {pid}::int;",
-            literal(aside)
-        );
+        let script = eviction_but(aside, pid);
         reach.run(maintenance, &script, cx).map(|_| ())
     };
     let wish = match tables {

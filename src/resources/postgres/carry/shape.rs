@@ -100,6 +100,8 @@ pub(super) struct Sequence {
     pub(super) used: bool,
     pub(super) step: i64,
     pub(super) cycles: bool,
+    /// The last number that it has.
+    pub(super) last: i64,
 }
 
 #[derive(Deserialize)]
@@ -164,9 +166,13 @@ FROM pg_constraint k JOIN named f ON f.oid = coalesce(pg_partition_root(k.conrel
 WHERE k.contype = 'f' AND k.conparentid = 0;
 SELECT jsonb_build_object('is', 'deferrable', 'at', jsonb_build_array(n.nspname, k.conname))
 FROM pg_constraint k JOIN pg_namespace n ON n.oid = k.connamespace WHERE k.contype IN ('p', 'u', 'x') AND k.condeferrable AND k.conparentid = 0;
-SELECT format('SELECT jsonb_build_object(''is'', ''sequence'', ''name'', %L, ''at'', %L::jsonb, ''value'', last_value, ''used'', is_called, ''step'', %s, ''cycles'', %L::boolean) FROM %I.%I',
+";
+
+/// Where the sequences stand.
+const SEQUENCES: &str = r"
+SELECT format('SELECT jsonb_build_object(''is'', ''sequence'', ''name'', %L, ''at'', %L::jsonb, ''value'', last_value, ''used'', is_called, ''step'', %s, ''cycles'', %L::boolean, ''last'', %s) FROM %I.%I',
   CASE n.nspname WHEN 'public' THEN quote_ident(c.relname) ELSE format('%I.%I', n.nspname, c.relname) END,
-  jsonb_build_array(n.nspname, c.relname), s.seqincrement, s.seqcycle, n.nspname, c.relname)
+  jsonb_build_array(n.nspname, c.relname), s.seqincrement, s.seqcycle, CASE WHEN s.seqincrement > 0 THEN s.seqmax ELSE s.seqmin END, n.nspname, c.relname)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_sequence s ON s.seqrelid = c.oid
 WHERE c.relpersistence <> 't' AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') \gexec
 ";
@@ -175,7 +181,8 @@ impl Shape {
     /// Reads the shapes in a session.
     pub(super) fn read(session: &mut Session) -> Result<Self> {
         let mut shape = Self::default();
-        for line in session.values(SHAPE)? {
+        let lines = session.values(SHAPE)?.into_iter().chain(session.values(SEQUENCES)?);
+        for line in lines {
             match line {
                 Line::Table(mut table) => {
                     if table.key.is_some() {
@@ -195,6 +202,16 @@ impl Shape {
         }
         Ok(shape)
     }
+}
+
+/// The sequences alone: of large databases, what the tables are like takes longer.
+pub(super) fn read_sequences(session: &mut Session) -> Result<BTreeMap<String, Sequence>> {
+    let lines: Vec<Line> = session.values(SEQUENCES)?;
+    let found = lines.into_iter().filter_map(|line| match line {
+        Line::Sequence { name, sequence } => Some((name, sequence)),
+        _ => None,
+    });
+    Ok(found.collect())
 }
 
 impl Table {
@@ -271,7 +288,8 @@ impl Table {
 }
 
 /// The sequences that the failed database has taken further, each with the statement that follows it there: a number that
-/// was given out, and may be known outside, is not given out again.
+/// was given out, and may be known outside, is not given out again. A leap over half of all that is left was no counting, and
+/// is not followed: the numbers would soon be over.
 pub(super) fn sequences(failed: &BTreeMap<String, Sequence>, restored: &BTreeMap<String, Sequence>) -> Vec<String> {
     let ahead = |name: &String, there: &Sequence| {
         let here = restored
@@ -282,6 +300,11 @@ pub(super) fn sequences(failed: &BTreeMap<String, Sequence>, restored: &BTreeMap
         } else {
             there.value < here.value || (there.value == here.value && there.used && !here.used)
         };
+        let (leap, left) = (
+            i128::from(there.value) - i128::from(here.value),
+            i128::from(here.last) - i128::from(here.value),
+        );
+        let further = further && leap.abs() <= left.abs() / 2;
         let name = literal(&here.at.sql());
         let (value, used) = (there.value, there.used);
         further.then(|| format!("SELECT WHERE pg_catalog.setval({name}, {value}, {used}) IS NULL;\n"))

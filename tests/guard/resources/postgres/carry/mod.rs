@@ -1,6 +1,7 @@
 //! Rows that only the failed database has: counted, carried over, exported, and accounted for to the last one.
 
 mod killed;
+mod numbers;
 mod own;
 mod story;
 
