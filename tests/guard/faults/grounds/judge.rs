@@ -23,6 +23,8 @@ pub struct State {
     of_the_copy: BTreeSet<String>,
     lists: BTreeMap<String, BTreeSet<String>>,
     rest: BTreeMap<String, BTreeMap<String, Rest>>,
+    /// Whether the kernel leaves holes as they are: where there are layers, a link to a file of the lower one fills them.
+    keeps_holes: bool,
 }
 
 /// What rsync does not look at.
@@ -104,7 +106,7 @@ fn rest(volume: &Path) -> BTreeMap<String, Rest> {
 
 impl State {
     /// Keeps the state of these volumes in `live` by a copy at `copy`, on the same file system.
-    pub fn keep(live: &Path, names: &[String], copy: PathBuf) -> Self {
+    pub fn keep(live: &Path, names: &[String], copy: PathBuf, keeps_holes: bool) -> Self {
         fs::create_dir_all(&copy).unwrap();
         let into = format!("{}/", copy.to_str().unwrap());
         run("rsync", &["-aHAXS", "--exclude=/.guard-*", "./", &into], live);
@@ -115,6 +117,7 @@ impl State {
         Self {
             of_the_copy: of_the_copy.into_iter().collect(),
             copy,
+            keeps_holes,
             lists: lists(live, names),
             rest: names
                 .iter()
@@ -153,7 +156,7 @@ impl State {
                 }
                 if (is.flags, &is.first) != (wanted.flags, &wanted.first) {
                     told.push(format!("{path:?}: {is:?} instead of {wanted:?}"));
-                } else if is.blocks > wanted.blocks + SLACK {
+                } else if self.keeps_holes && is.blocks > wanted.blocks + SLACK {
                     told.push(format!("{path:?}: holes are filled: {is:?} instead of {wanted:?}"));
                 }
             }

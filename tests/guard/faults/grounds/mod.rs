@@ -207,7 +207,7 @@ fn batch(ground: &mut Mounted, form: &str, cases: &[Case], way: Way) -> Vec<Vec<
     for (name, case) in names.iter().zip(cases).skip(1).step_by(2) {
         trees::plant(&live.join(name), &case.tree);
     }
-    let before = State::keep(&live, &names, root.join("before"));
+    let before = State::keep(&live, &names, root.join("before"), !ground.has_layers());
     let age = if way.is_aged { AGED } else { Duration::ZERO };
     std::thread::sleep(age.saturating_sub(planted.elapsed()));
     let scratch = if way.is_near {
@@ -228,7 +228,7 @@ fn batch(ground: &mut Mounted, form: &str, cases: &[Case], way: Way) -> Vec<Vec<
     }
     let changed = before.differences(&live, &names);
     let is_undone = way.is_undone && !ground.has_layers();
-    let failed = is_undone.then(|| State::keep(&live, &names, root.join("failed")));
+    let failed = is_undone.then(|| State::keep(&live, &names, root.join("failed"), true));
     for volume in &mut volumes {
         let apart = &changed[&volume.name];
         volume.restore(apart, &cx);
