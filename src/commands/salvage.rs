@@ -47,9 +47,14 @@ pub(super) fn salvage(asked: &Salvage, bench: &Bench, desk: &Desk) -> Outcome {
         }
     }
     if pairs.is_empty() && files.is_empty() {
+        let what = match (asked.tables.is_empty(), asked.files.is_empty()) {
+            (false, true) => "no rows",
+            (true, false) => "no files",
+            _ => "no rows and no files",
+        };
         let refusal = Refusal::new(
             ExitCode::NO_BACKUP,
-            format!("run {} put no rows and no files aside that could be salvaged", run.id),
+            format!("run {} put {what} aside that could be salvaged", run.id),
         );
         return Err(refusal.next("to see what happened", format!("{} history", desk.style.program)));
     }

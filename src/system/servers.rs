@@ -354,7 +354,7 @@ impl User {
 #[must_use]
 pub fn users_of(directory: &Path) -> Vec<User> {
     let held = |link: &Path| std::fs::read_link(link).is_ok_and(|path| path.starts_with(directory));
-    users(|process, open| {
+    processes(|process, open| {
         let has_open = open.iter().any(|link| held(link));
         (has_open || held(&process.join("cwd"))).then_some(has_open)
     })
@@ -369,12 +369,12 @@ pub fn holders_of(files: &[PathBuf]) -> Vec<User> {
         return Vec::new();
     }
     let is_one = |link: &PathBuf| number(link).is_some_and(|found| wanted.contains(&found));
-    users(|_, open| open.iter().any(is_one).then_some(true))
+    processes(|_, open| open.iter().any(is_one).then_some(true))
 }
 
-/// The processes of this host of which `uses` says, by their directory below `/proc` and their open files, that they use
+/// The processes of this host of which `look` says, by their directory below `/proc` and their open files, that they use
 /// something, and whether they have it open.
-fn users(uses: impl Fn(&Path, &[PathBuf]) -> Option<bool>) -> Vec<User> {
+fn processes(look: impl Fn(&Path, &[PathBuf]) -> Option<bool>) -> Vec<User> {
     let mut users = Vec::new();
     let own = std::process::id();
     for entry in disk::list(Path::new("/proc")).unwrap_or_default() {
@@ -386,7 +386,7 @@ fn users(uses: impl Fn(&Path, &[PathBuf]) -> Option<bool>) -> Vec<User> {
         }
         let open = std::fs::read_dir(entry.join("fd")).into_iter().flatten().flatten();
         let open: Vec<PathBuf> = open.map(|one| one.path()).collect();
-        if let Some(has_open) = uses(&entry, &open) {
+        if let Some(has_open) = look(&entry, &open) {
             // One that has ended meanwhile has no name any more, and uses nothing.
             if let Ok(name) = std::fs::read_to_string(entry.join("comm")) {
                 let name = name.trim_end().to_owned();
