@@ -63,8 +63,11 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
+        // What holds the image is guard's, and goes by its project's name.
         let line = format!(
-            "docker compose down --timeout 1; docker volume rm --force {}-pages",
+            "docker compose down --timeout 1; docker volume rm --force {0}-pages; \
+             docker ps --all --quiet --filter name=^guard-pin-{0}- | xargs --no-run-if-empty docker rm --force; \
+             docker image ls --filter 'reference=guard/pin/{0}/*' --format '{{{{.Repository}}}}:{{{{.Tag}}}}' | xargs --no-run-if-empty docker rmi",
             self.name
         );
         let _gone = Command::new("sh")
