@@ -25,12 +25,12 @@ pub(super) struct Kept {
     pub bytes: Option<u64>,
     /// The backup with which it goes.
     pub backup: Timestamp,
-    /// Whether `guard salvage` can bring rows of it back.
+    /// Whether rows are known to have been discarded with it, which `guard salvage` brings back.
     pub rows: bool,
     /// When it goes, where its backup is gone already.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ends: Option<DateTime<Utc>>,
-    /// Whether it has rows that can be salvaged.
+    /// Whether it is a database out of which `guard salvage` can read rows, whatever is known of them.
     #[serde(skip)]
     pub holds_rows: bool,
     /// Whether it has files that can be salvaged.

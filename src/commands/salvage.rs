@@ -47,40 +47,36 @@ pub(super) fn salvage(asked: &Salvage, bench: &Bench, desk: &Desk) -> Outcome {
         }
     }
     if pairs.is_empty() && files.is_empty() {
+        let what = match (asked.tables.is_empty(), asked.files.is_empty()) {
+            (false, true) => "no rows",
+            (true, false) => "no files",
+            _ => "no rows and no files",
+        };
         let refusal = Refusal::new(
             ExitCode::NO_BACKUP,
-            format!("run {} put no rows and no files aside that could be salvaged", run.id),
+            format!("run {} put {what} aside that could be salvaged", run.id),
         );
         return Err(refusal.next("to see what happened", format!("{} history", desk.style.program)));
     }
+    let names = |of: &[(&Owned, &Displaced)]| {
+        let names: Vec<&str> = of.iter().map(|(owned, _)| owned.resource.name().as_str()).collect();
+        names.join(", ")
+    };
     if !asked.files.is_empty() && !files.is_empty() {
-        let names: Vec<&str> = files.iter().map(|(owned, _)| owned.resource.name().as_str()).collect();
-        confirm(
-            &format!(
-                "Give files that match {} back to {}?",
-                asked.files.join(", "),
-                names.join(", ")
-            ),
-            &format!("salvage {} --files '{}'", run.id, asked.files.join(",")),
-            bench,
-            desk,
-        )?;
+        let patterns = &asked.files;
+        let question = format!(
+            "Give files that match {} back to {}?",
+            patterns.join(", "),
+            names(&files)
+        );
+        let command = format!("salvage {} --files '{}'", run.id, patterns.join(","));
+        confirm(&question, &command, bench, desk)?;
     }
     if !asked.tables.is_empty() {
-        let names: Vec<String> = pairs
-            .iter()
-            .map(|(owned, _)| owned.resource.name().to_string())
-            .collect();
-        confirm(
-            &format!(
-                "Put rows of {} back into {}?",
-                asked.tables.join(", "),
-                names.join(", ")
-            ),
-            &format!("salvage {} --tables {}", run.id, asked.tables.join(",")),
-            bench,
-            desk,
-        )?;
+        let tables = &asked.tables;
+        let question = format!("Put rows of {} back into {}?", tables.join(", "), names(&pairs));
+        let command = format!("salvage {} --tables {}", run.id, tables.join(","));
+        confirm(&question, &command, bench, desk)?;
     }
     for (owned, displaced) in files {
         let name = owned.resource.name();

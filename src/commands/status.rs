@@ -26,7 +26,7 @@ use crate::report::closing::Closing;
 use crate::report::course::Course;
 use crate::report::result::{finisher, word};
 use crate::report::tables::Table;
-use crate::services::held_starters;
+use crate::services::{held_leftovers, held_starters};
 use crate::store::candidates;
 use crate::system::lock::Lock;
 
@@ -180,6 +180,7 @@ impl HalfWay {
         }
         if is_open {
             half.held = held_starters(&cx);
+            half.held.extend(held_leftovers(&cx));
         }
         half
     }

@@ -28,6 +28,7 @@ mod survey;
 mod toll;
 pub mod volume;
 mod wanted;
+mod way;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,7 @@ use crate::model::foreign::Material;
 use crate::model::name::ResourceName;
 use crate::model::policy::DataRestore;
 use crate::system::context::Context;
+use crate::system::servers::User;
 
 /// A moment in the life of a release, as resources are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -236,6 +238,19 @@ pub trait Resource: Send + Sync {
     fn is_shut(&self, cx: &Context) -> Result<bool> {
         let _ = cx;
         Ok(false)
+    }
+
+    /// The processes of this host that have what is live open, as far as this user may see them: who of them is not stopped may
+    /// write while it goes back.
+    fn holders(&self, cx: &Context) -> Vec<User> {
+        let _ = cx;
+        Vec::new()
+    }
+
+    /// Those that have open what was put aside: what they write goes there, and not into what is live.
+    fn holders_of_displaced(&self, displaced: &Displaced) -> Vec<User> {
+        let _ = displaced;
+        Vec::new()
     }
 
     /// Makes services take up what this run has put back, once they run: tests and reloads that go through them. Returns what

@@ -11,6 +11,7 @@ use crate::model::name::ResourceName;
 use crate::model::policy::DataRestore;
 use crate::system::context::Context;
 use crate::system::docker::Engine;
+use crate::system::servers::User;
 
 /// A resource, and where it is.
 pub struct Placed {
@@ -183,6 +184,14 @@ impl Resource for Placed {
         cx: &Context,
     ) -> Result<Option<Vec<String>>> {
         self.inner.reprice(prepared, artifact, slot, &self.there(cx))
+    }
+
+    fn holders(&self, cx: &Context) -> Vec<User> {
+        self.inner.holders(&self.there(cx))
+    }
+
+    fn holders_of_displaced(&self, displaced: &Displaced) -> Vec<User> {
+        self.inner.holders_of_displaced(displaced)
     }
 
     fn undo_price(&self, displaced: &Displaced, cx: &Context) -> Result<Vec<String>> {

@@ -34,6 +34,12 @@ pub fn hold(cx: &Context) -> Vec<String> {
     held.collect()
 }
 
+/// What is held in this run's directory and stands still, each by its name and number.
+#[must_use]
+pub fn held(cx: &Context) -> Vec<String> {
+    there(cx).iter().filter(|one| one.is_held()).map(Left::shown).collect()
+}
+
 impl Services {
     /// Lets it go on. What is held stays so where the application is started by its services: it is not the application then,
     /// and would work against what is back. Returns what is to be said of it.

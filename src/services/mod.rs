@@ -18,7 +18,7 @@ use std::time::Duration;
 
 pub use self::error::ServiceError;
 pub use self::evidence::keep_evidence;
-pub use self::leftovers::hold as hold_leftovers;
+pub use self::leftovers::{held as held_leftovers, hold as hold_leftovers};
 pub use self::quiesce::Affected;
 pub use self::stale::restart_stale;
 pub use self::start::Extent;

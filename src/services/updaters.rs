@@ -26,54 +26,60 @@ const KNOWN: [&str; 10] = [
     "ofelia",
 ];
 
+/// An updater on this engine.
+struct Updater {
+    id: String,
+    name: String,
+    is_paused: bool,
+}
+
 /// The names of the updaters that run on this engine.
 #[must_use]
 pub fn running(cx: &Context) -> Vec<String> {
-    let call = docker().args(["ps", "--no-trunc", "--format", "{{.ID}} {{.Image}} {{.Names}}"]);
-    let text = cx.output(&call).map(|listed| listed.text()).unwrap_or_default();
-    let found = text.lines().filter_map(|line| {
-        let mut words = line.split(' ').skip(1);
-        let (image, name) = (words.next()?, words.next()?);
-        is_updater(image).then(|| name.to_owned())
-    });
-    found.collect()
+    found(cx).into_iter().map(|one| one.name).collect()
 }
 
-/// Pauses every updater that runs on this engine. Returns a sentence for each; one that cannot be held is told as well.
+fn found(cx: &Context) -> Vec<Updater> {
+    let format = "{{.ID}} {{.Image}} {{.Names}} {{.State}}";
+    let call = docker().args(["ps", "--no-trunc", "--format", format]);
+    // Without an engine there is no updater that could reach it.
+    let text = cx.output(&call).map(|listed| listed.text()).unwrap_or_default();
+    let read = |line: &str| {
+        let mut words = line.split(' ');
+        let (id, image, name, state) = (words.next()?, words.next()?, words.next()?, words.next()?);
+        is_updater(image).then(|| Updater {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            is_paused: state == "paused",
+        })
+    };
+    text.lines().filter_map(read).collect()
+}
+
+/// Pauses every updater that runs on this engine. Returns a sentence for each; one that cannot be held is told as well. One
+/// that a person has paused is left as it is. Safe to repeat.
 #[must_use]
 pub fn hold(cx: &Context) -> Vec<String> {
-    let call = docker().args(["ps", "--no-trunc", "--format", "{{.ID}} {{.Image}} {{.Names}}"]);
-    let Ok(listed) = cx.output(&call) else {
-        // Without an engine there is no updater that could reach it.
-        return Vec::new();
-    };
-    let text = listed.text();
-    let found: Vec<(&str, &str)> = text
-        .lines()
-        .filter_map(|line| {
-            let mut words = line.split(' ');
-            let (id, image, name) = (words.next()?, words.next()?, words.next()?);
-            is_updater(image).then_some((id, name))
-        })
-        .collect();
+    let mut found = found(cx);
+    found.retain(|one| !one.is_paused);
     if found.is_empty() {
         return Vec::new();
     }
     let mut ids = recorded(cx);
-    ids.extend(found.iter().map(|(id, _)| (*id).to_owned()));
+    ids.extend(found.iter().map(|one| one.id.clone()));
     let record = serde_json::to_vec(&ids).unwrap_or_default();
     if let Err(error) = disk::write_whole(&cx.scratch.join(HELD), &record) {
-        return vec![format!("an image updater runs and is not held: {error}")];
+        return vec![format!("an image updater runs and is not held: {}", chain(&error))];
     }
-    let held = found
-        .iter()
-        .map(|(id, name)| match cx.output(&docker().args(["pause", id])) {
+    let held = found.iter().map(
+        |Updater { id, name, .. }| match cx.output(&docker().args(["pause", id])) {
             Ok(_) => format!("{name} acts on containers by itself, and is held while the way back lasts"),
             Err(error) => format!(
                 "{name} acts on containers by itself, and could not be held: {}",
                 chain(&error)
             ),
-        });
+        },
+    );
     held.collect()
 }
 

@@ -103,6 +103,12 @@ impl Left {
         stat(self.pid).is_some_and(|(began, state)| began == self.began && !matches!(state, 'Z' | 'X'))
     }
 
+    /// Whether it is held.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        stat(self.pid).is_some_and(|(began, state)| began == self.began && state == 'T')
+    }
+
     /// The process of this number as it is now; `None` where there is none.
     #[must_use]
     pub fn of(pid: i32) -> Option<Self> {

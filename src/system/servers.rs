@@ -1,8 +1,10 @@
 //! The table of servers whose data directory is no plain directory: how each is known, and what a copy of it takes.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::disk::{self, DiskError};
+use crate::model::text::sanitised;
 
 /// What a copy of a server's directory takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -331,10 +333,48 @@ pub struct User {
     pub has_open: bool,
 }
 
+impl User {
+    /// Its name and number: `python3 (pid 4711)`.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        format!("{} (pid {})", sanitised(&self.name), self.pid)
+    }
+
+    /// Whether it runs in a container, by the name of its control group.
+    #[must_use]
+    pub fn is_in_container(&self) -> bool {
+        let groups = std::fs::read_to_string(format!("/proc/{}/cgroup", self.pid)).unwrap_or_default();
+        let is_id = |word: &str| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        groups.split(|c: char| !c.is_ascii_alphanumeric()).any(is_id)
+    }
+}
+
 /// The processes that have a directory or something below it open, or work in it, as far as this user may see them; guard's own
 /// is left out.
 #[must_use]
 pub fn users_of(directory: &Path) -> Vec<User> {
+    let held = |link: &Path| std::fs::read_link(link).is_ok_and(|path| path.starts_with(directory));
+    processes(|process, open| {
+        let has_open = open.iter().any(|link| held(link));
+        (has_open || held(&process.join("cwd"))).then_some(has_open)
+    })
+}
+
+/// The processes that have one of these files open, under whatever name: one that was renamed stays the file that it was.
+#[must_use]
+pub fn holders_of(files: &[PathBuf]) -> Vec<User> {
+    let number = |path: &Path| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    let wanted: Vec<_> = files.iter().filter_map(|file| number(file)).collect();
+    if wanted.is_empty() {
+        return Vec::new();
+    }
+    let is_one = |link: &PathBuf| number(link).is_some_and(|found| wanted.contains(&found));
+    processes(|_, open| open.iter().any(is_one).then_some(true))
+}
+
+/// The processes of this host of which `look` says, by their directory below `/proc` and their open files, that they use
+/// something, and whether they have it open.
+fn processes(look: impl Fn(&Path, &[PathBuf]) -> Option<bool>) -> Vec<User> {
     let mut users = Vec::new();
     let own = std::process::id();
     for entry in disk::list(Path::new("/proc")).unwrap_or_default() {
@@ -344,10 +384,9 @@ pub fn users_of(directory: &Path) -> Vec<User> {
         if pid == own {
             continue;
         }
-        let held = |link: PathBuf| std::fs::read_link(link).is_ok_and(|path| path.starts_with(directory));
-        let open = std::fs::read_dir(entry.join("fd"));
-        let has_open = open.is_ok_and(|open| open.flatten().any(|one| held(one.path())));
-        if has_open || held(entry.join("cwd")) {
+        let open = std::fs::read_dir(entry.join("fd")).into_iter().flatten().flatten();
+        let open: Vec<PathBuf> = open.map(|one| one.path()).collect();
+        if let Some(has_open) = look(&entry, &open) {
             // One that has ended meanwhile has no name any more, and uses nothing.
             if let Ok(name) = std::fs::read_to_string(entry.join("comm")) {
                 let name = name.trim_end().to_owned();

@@ -5,11 +5,14 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
-use guard::services::{Affected, ServiceError, Services, Wanted, keep_evidence};
-use guard::system::docker::Recorded;
+use guard::services::{
+    Affected, ServiceError, Services, Wanted, hold_updaters, keep_evidence, release_updaters, restart_stale, updaters,
+};
+use guard::system::docker::{Engine as Place, Recorded};
 
 use crate::support::Scene;
-use crate::support::project::{Project, docker};
+use crate::support::engine::Engine;
+use crate::support::project::{BASE, Project, docker};
 
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -475,4 +478,96 @@ fn what_stands_is_told_service_by_service() {
         .map(|one| format!("{} {} {}", one.name, one.runs, one.how))
         .collect();
     assert_eq!(told, ["app false 1 of 2", "job false ", "web false no container"]);
+}
+
+#[test]
+fn a_container_that_still_sees_a_file_that_was_replaced_is_restarted_and_no_other() {
+    let scene = Scene::new();
+    let cx = &scene.cx;
+    let file = scene.project().join("app.conf");
+    fs::write(&file, "old").unwrap();
+    let text = format!(
+        "services:\n{}{}{}",
+        service("app", "volumes: ['./app.conf:/etc/app.conf:ro']"),
+        service("around", "volumes: ['.:/srv:ro']"),
+        service("side", "")
+    );
+    let project = Project::new(&scene.project(), &text);
+    project.up();
+    let began = |name: &str| docker(&["inspect", "-f", "{{.State.StartedAt}}", &project.container(name)]);
+    let seen = || docker(&["exec", &project.container("app"), "cat", "/etc/app.conf"]);
+    let before: Vec<String> = ["app", "around", "side"].map(began).to_vec();
+    assert_eq!(restart_stale(&project.compose, cx).unwrap(), Vec::<String>::new());
+    // As a way back puts a file in place: another file under the same name.
+    let fresh = scene.project().join("fresh");
+    fs::write(&fresh, "new").unwrap();
+    fs::rename(&fresh, &file).unwrap();
+    assert_eq!(seen(), "old", "a bind mount shows what was there when it began");
+    let restarted = restart_stale(&project.compose, cx).unwrap();
+    assert_eq!(restarted, [format!("{}-app-1", project.name())]);
+    assert_eq!(seen(), "new");
+    let after: Vec<String> = ["app", "around", "side"].map(began).to_vec();
+    assert_ne!(after[0], before[0]);
+    assert_eq!(after[1..], before[1..]);
+    // What is gone from the host is nothing that a restart would mend: it could not start any more.
+    fs::remove_file(&file).unwrap();
+    assert_eq!(restart_stale(&project.compose, cx).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn an_image_updater_is_held_and_goes_on_and_one_that_a_person_paused_is_left_alone() {
+    // An engine of its own: every updater of an engine is held.
+    let engine = Engine::start(&[]);
+    let saved = std::process::Command::new("docker")
+        .args(["save", BASE])
+        .output()
+        .unwrap();
+    engine.docker(&["load"], &saved.stdout);
+    let run = |name: &str, image: &str| {
+        engine.docker(&["tag", BASE, image], b"");
+        let words = [
+            "run",
+            "--detach",
+            "--label",
+            "guard.test=1",
+            "--network",
+            "none",
+            "--name",
+            name,
+        ];
+        engine.docker(&[&words[..], &[image, "sleep", "600"]].concat(), b"");
+    };
+    run("updates", "guard-test/watchtower:1");
+    run("resting", "guard-test/ouroboros:1");
+    run("shop", "guard-test/shop:1");
+    engine.docker(&["pause", "resting"], b"");
+    let state = || {
+        let listed = engine.docker(&["ps", "--format", "{{.Names}} {{.State}}"], b"");
+        let mut lines: Vec<String> = String::from_utf8(listed).unwrap().lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let scene = Scene::new();
+    let cx = &scene.cx.at(Some(&Place::Host(engine.host())));
+    let before = state();
+    assert_eq!(before, ["resting paused", "shop running", "updates running"]);
+    assert_eq!(updaters(cx).len(), 2);
+    let told = hold_updaters(cx);
+    assert!(
+        told.len() == 1 && told[0].contains("updates") && told[0].contains("is held"),
+        "{told:?}"
+    );
+    assert_eq!(state(), ["resting paused", "shop running", "updates paused"]);
+    assert_eq!(
+        hold_updaters(cx),
+        Vec::<String>::new(),
+        "a resume holds it no second time"
+    );
+    let told = release_updaters(cx);
+    assert!(
+        told.len() == 1 && told[0].contains("updates acts on containers again"),
+        "{told:?}"
+    );
+    assert_eq!(state(), before);
+    assert_eq!(release_updaters(cx), Vec::<String>::new());
 }

@@ -61,6 +61,7 @@ impl Crew {
                 Some(Ok(false)) | None => {}
             }
         }
+        now.others.extend(self.holders_of_displaced(history));
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         now.others.extend(told.iter().map(|sentence| format!("{sentence}.")));
         Some(now)

@@ -2,15 +2,18 @@
 
 use super::Crew;
 use super::watching::ask_once;
+use crate::engine::history::History;
 use crate::model::event::Level;
 use crate::model::health::Outcome;
 use crate::model::text::chain;
 use crate::services::{Services, hold_leftovers, hold_starters, hold_updaters, release_starters, release_updaters};
 use crate::system::context::Context;
+use crate::system::leftovers::Left;
+use crate::system::servers::User;
 
 impl Crew {
     /// Holds what the deploy command has left running, and what updates images by itself.
-    pub(super) fn hold_others(&self, cx: &Context) {
+    pub(super) fn hold_others(&self, history: &History, cx: &Context) {
         let mut told = hold_leftovers(cx);
         if self.services.compose.is_some() {
             told.extend(hold_updaters(cx));
@@ -20,6 +23,52 @@ impl Crew {
         }
         self.hold_restarts(cx);
         self.tell_what_came_back(cx);
+        self.tell_holders(history, cx);
+    }
+
+    /// Names who has data open that is about to be exchanged, although what guard knows of is stopped.
+    fn tell_holders(&self, history: &History, cx: &Context) {
+        let needed = history.prepared().filter(|prepared| prepared.work.is_needed());
+        for name in needed
+            .map(|prepared| &prepared.resource)
+            .filter(|name| self.data.contains(name))
+        {
+            let Some(resource) = self.resources.get(name) else {
+                continue;
+            };
+            let held = |user: &User| {
+                i32::try_from(user.pid)
+                    .ok()
+                    .and_then(Left::of)
+                    .is_some_and(|one| one.is_held())
+            };
+            for user in resource.holders(cx).iter().filter(|user| !held(user)) {
+                let shown = user.shown();
+                cx.note(
+                    Level::Warn,
+                    format!("{shown} has {name} open although what guard knows of is stopped, and may write while it goes back"),
+                );
+            }
+        }
+    }
+
+    /// Who has open what was put aside, each a sentence with its full stop: what they write is in no live state.
+    pub(super) fn holders_of_displaced(&self, history: &History) -> Vec<String> {
+        let mut told = Vec::new();
+        for displaced in history.displaced() {
+            let Some(resource) = self.resources.get(&displaced.resource) else {
+                continue;
+            };
+            for user in resource.holders_of_displaced(displaced) {
+                let (shown, pid) = (user.shown(), user.pid);
+                let (name, place) = (&displaced.resource, displaced.kept_as.join(", "));
+                told.push(format!(
+                    "{shown} still has open what was put aside of {name} ({place}): what it writes goes there, and not into what is \
+                     live; `kill {pid}` ends it."
+                ));
+            }
+        }
+        told
     }
 
     /// Holds what this machine would start by itself: before anything is stopped, since a stop may be what it waits for.

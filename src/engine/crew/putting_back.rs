@@ -246,7 +246,7 @@ impl Crew {
             let project = project.as_deref().unwrap_or_default();
             stopped.extend(names.iter().map(|name| format!("{project}/{name}")));
         }
-        self.hold_others(cx);
+        self.hold_others(history, cx);
         let by_command = self.services.stop.iter().map(|words| format!("`{}`", words.join(" ")));
         Ok(Yield::Quiesced(by_command.chain(stopped).collect()))
     }

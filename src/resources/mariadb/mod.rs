@@ -15,13 +15,13 @@ mod trouble;
 
 use std::time::Duration;
 
+use super::way::Way;
 use super::{Built, Kind, Resource, Result, Site, Slot, Survey};
 use crate::model::artifact::{Artifact, Displaced, Live, Prepared};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::name::ResourceName;
 use crate::model::plan::StageName;
 use crate::model::policy::DataRestore;
-use crate::model::secret::Secret;
 use crate::model::section::Section;
 use crate::system::context::Context;
 use proving::Proof;
@@ -86,18 +86,9 @@ struct MariaDb {
     gate: gate::Gate,
 }
 
-/// Where the server is.
-#[derive(Debug, Clone)]
-enum Way {
-    /// In the container of a compose service.
-    Service { service: String, project: String },
-    /// At a URL, which may hold a password.
-    Url(Secret),
-}
-
 fn build(product: &'static Product, name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
-    let service = section.word("service");
-    let url = section.secret("url");
+    let parses = |url: &str| target::Target::of_url(url).map(|_| ());
+    let way = Way::read(section, site, parses);
     let database = section.text("database");
     let user = section.text("user");
     let password_env = section.text("password_env");
@@ -110,32 +101,7 @@ fn build(product: &'static Product, name: ResourceName, section: &mut Section<'_
     ];
     let proof = section.choice("proof", &proofs).unwrap_or_default();
     let proof_interval = section.duration("proof_interval");
-    if let Some(Err(why)) = url.as_ref().map(|url| target::Target::of_url(url.expose())) {
-        section.problem("url", why, None);
-        return None;
-    }
-    let way = match (service, url) {
-        (Some(_), Some(_)) => {
-            let why = "cannot stand beside `service`: one way to the server is enough";
-            section.problem("url", why, None);
-            return None;
-        }
-        (Some(service), None) => {
-            let Some(compose) = &site.compose else {
-                section.problem("service", "needs a Compose project, and there is none", None);
-                return None;
-            };
-            let project = compose.project.clone();
-            Way::Service { service, project }
-        }
-        (None, Some(url)) => Way::Url(url),
-        (None, None) if section.has("service") || section.has("url") => return None,
-        (None, None) => {
-            let hint = "set `service` for a compose service, or `url`".to_owned();
-            section.problem("service", "is missing, and so is `url`", Some(hint));
-            return None;
-        }
-    };
+    let way = way?;
     Some(Box::new(MariaDb {
         name,
         product,
@@ -244,9 +210,6 @@ impl Resource for MariaDb {
     }
 
     fn needs_running(&self) -> Vec<String> {
-        match &self.way {
-            Way::Service { service, .. } => vec![service.clone()],
-            Way::Url(_) => Vec::new(),
-        }
+        self.way.service().cloned().into_iter().collect()
     }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::target::Target;
-use super::{MariaDb, Product, Way, trouble};
+use super::{MariaDb, Product, trouble};
 use crate::model::secret::Secret;
+use crate::resources::way::Way;
 use crate::resources::{ResourceError, Result};
 use crate::system::call::Call;
 use crate::system::context::Context;

@@ -12,13 +12,13 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use super::way::Way;
 use super::{Built, Kind, Resource, ResourceError, Result, Site, Slot, Survey};
 use crate::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::name::ResourceName;
 use crate::model::plan::StageName;
 use crate::model::policy::DataRestore;
-use crate::model::secret::Secret;
 use crate::model::section::Section;
 use crate::model::text;
 use crate::system::context::Context;
@@ -49,47 +49,13 @@ struct Redis {
     is_stopped: bool,
 }
 
-/// Where the server is.
-#[derive(Debug, Clone)]
-enum Way {
-    /// In the container of a compose service.
-    Service { service: String, project: String },
-    /// At a URL, which may hold a password.
-    Url(Secret),
-}
-
 fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
-    let service = section.word("service");
-    let url = section.secret("url");
+    let parses = |url: &str| target::Target::of_url(url).map(|_| ());
+    let way = Way::read(section, site, parses);
     let user = section.text("user");
     let password_env = section.text("password_env");
     let path = section.path("path");
-    if let Some(Err(why)) = url.as_ref().map(|url| target::Target::of_url(url.expose())) {
-        section.problem("url", why, None);
-        return None;
-    }
-    let way = match (service, url) {
-        (Some(_), Some(_)) => {
-            let why = "cannot stand beside `service`: one way to the server is enough";
-            section.problem("url", why, None);
-            return None;
-        }
-        (Some(service), None) => {
-            let Some(compose) = &site.compose else {
-                section.problem("service", "needs a Compose project, and there is none", None);
-                return None;
-            };
-            let project = compose.project.clone();
-            Way::Service { service, project }
-        }
-        (None, Some(url)) => Way::Url(url),
-        (None, None) if section.has("service") || section.has("url") => return None,
-        (None, None) => {
-            let hint = "set `service` for a compose service, or `url`".to_owned();
-            section.problem("service", "is missing, and so is `url`", Some(hint));
-            return None;
-        }
-    };
+    let way = way?;
     Some(Box::new(Redis {
         name,
         way,
@@ -354,10 +320,7 @@ impl Resource for Redis {
     }
 
     fn stops(&self) -> Vec<String> {
-        match &self.way {
-            Way::Service { service, .. } => vec![service.clone()],
-            Way::Url(_) => Vec::new(),
-        }
+        self.way.service().cloned().into_iter().collect()
     }
 }
 

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Redis;
 use super::target::Target;
-use super::{Redis, Way};
 use crate::model::secret::Secret;
 use crate::model::text::sanitised;
+use crate::resources::way::Way;
 use crate::resources::{ResourceError, Result};
 use crate::system::call::Call;
 use crate::system::context::Context;

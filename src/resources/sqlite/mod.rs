@@ -23,6 +23,7 @@ use crate::model::section::Section;
 use crate::model::text::bytes;
 use crate::system::context::Context;
 use crate::system::disk::{self, At};
+use crate::system::servers::{self, User};
 use pinned::{Pinned, Standing};
 use swap::Places;
 
@@ -43,6 +44,8 @@ const COPY: &str = "database.sqlite";
 struct Sqlite {
     name: ResourceName,
     path: PathBuf,
+    /// The settings know how to stop what uses it, beside containers.
+    is_stopped: bool,
 }
 
 /// What the copy tells beside its bytes.
@@ -61,7 +64,8 @@ struct Details {
 fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
     section.required_text("path")?;
     let path = site.directory.join(section.path("path")?);
-    Some(Box::new(Sqlite { name, path }))
+    let is_stopped = site.stops;
+    Some(Box::new(Sqlite { name, path, is_stopped }))
 }
 
 impl Sqlite {
@@ -119,7 +123,7 @@ impl Resource for Sqlite {
         &self.name
     }
 
-    fn survey(&self, _: &Context) -> Survey {
+    fn survey(&self, cx: &Context) -> Survey {
         let mut survey = Survey::default();
         let refuse = |survey: &mut Survey, error: &ResourceError| {
             let cause = error
@@ -169,6 +173,20 @@ impl Resource for Sqlite {
                 }
             }
             Err(error) => refuse(&mut survey, &error),
+        }
+        let (stopped, left): (Vec<User>, Vec<User>) = self
+            .holders(cx)
+            .into_iter()
+            .partition(|user| self.is_stopped || user.is_in_container());
+        for user in stopped {
+            survey.fact(format!("open in {}", user.shown()));
+        }
+        for user in left {
+            let what = format!(
+                "{} has it open, and nothing stops that for a way back: what it writes then goes into the file that is put aside",
+                user.shown()
+            );
+            survey.warn(what, "set `stop` and `start` under [services]");
         }
         survey
     }
@@ -315,6 +333,15 @@ impl Resource for Sqlite {
         } else {
             Live::Differs(differences)
         })
+    }
+
+    fn holders(&self, _: &Context) -> Vec<User> {
+        let live = self.live().unwrap_or_else(|_| self.path.clone());
+        servers::holders_of(&swap::whole(&live))
+    }
+
+    fn holders_of_displaced(&self, displaced: &Displaced) -> Vec<User> {
+        servers::holders_of(&swap::put_aside(displaced))
     }
 
     fn is_compared(&self, displaced: &Displaced) -> bool {

@@ -352,6 +352,20 @@ pub(super) fn weigh(displaced: &Displaced) -> Result<Option<u64>> {
     Ok(Some(disk::weight(&aside)?))
 }
 
+/// A database's file and those that belong to it.
+pub(super) fn whole(path: &Path) -> Vec<PathBuf> {
+    let others = COMPANIONS.iter().map(|companion| sibling(path, companion));
+    std::iter::once(path.to_owned()).chain(others).collect()
+}
+
+/// The files that were put aside.
+pub(super) fn put_aside(displaced: &Displaced) -> Vec<PathBuf> {
+    let kept = kept(displaced).ok().flatten();
+    kept.and_then(|kept| kept.aside)
+        .map(|aside| whole(&aside))
+        .unwrap_or_default()
+}
+
 pub(super) fn discard(places: &Places) -> Result<()> {
     remove_set(&places.side)
 }

@@ -34,7 +34,7 @@ mod unpack;
 mod walk;
 mod work;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use serde_json::Value;
@@ -58,6 +58,7 @@ use crate::model::foreign::{Material, Part};
 use crate::model::name::ResourceName;
 use crate::model::policy::DataRestore;
 use crate::system::context::Context;
+use crate::system::servers::{self, User};
 
 /// A Docker volume, or a directory.
 pub(super) struct Volume {
@@ -150,6 +151,16 @@ impl Resource for Volume {
         cx: &Context,
     ) -> Result<Option<Vec<String>>> {
         self.cost_now(prepared, (artifact, slot), cx)
+    }
+
+    fn holders_of_displaced(&self, displaced: &Displaced) -> Vec<User> {
+        // Only what lies on this host is looked at: in an engine elsewhere there are other processes.
+        let places = displaced
+            .kept_as
+            .iter()
+            .filter_map(|place| place.strip_prefix("directory "));
+        let users = places.flat_map(|place| servers::users_of(Path::new(place)));
+        users.filter(|user| user.has_open).collect()
     }
 
     fn undo_price(&self, displaced: &Displaced, cx: &Context) -> Result<Vec<String>> {

@@ -122,11 +122,14 @@ fn what_the_deploy_command_left_goes_on_after_an_abort_and_is_named() {
     let own = "paths = [\"conf/**\", \".env\"]";
     let project = Embedded::but(own, &format!("{own}\ncheck = [[\"sh\", \"-c\", \"{HANGS}\"]]"));
     killed_while_held(&project);
+    let status = project.guard().run(&["status"]).expect(0).stdout;
+    let named = format!("sh (pid {})", project.sh("cat ../pid").trim());
     let ran = project.guard().run(&["abort", "--yes"]);
     let goes_on = counts_on(&project);
     project.sh("touch ../end");
     ran.expect(35).says("left by the deploy command, goes on");
     assert!(goes_on);
+    assert!(status.contains("held ") && status.contains(&named), "{status}");
     let incident = std::fs::read_to_string(project.newest_run().join("incident.md")).unwrap();
     assert!(incident.contains("left by the deploy command, goes on"), "{incident}");
 }

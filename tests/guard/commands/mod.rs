@@ -14,6 +14,7 @@ mod habits;
 mod hands;
 mod hints;
 mod hosts;
+mod initial;
 mod interrupted;
 mod killed;
 mod learning;

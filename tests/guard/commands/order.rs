@@ -282,3 +282,76 @@ fn a_failed_release_that_the_command_makes_itself_is_not_known_before() {
     assert_eq!(project.everything(), before);
     assert_eq!(project.deployments().len(), 2);
 }
+
+#[test]
+fn who_still_has_open_what_was_put_aside_is_named_before_and_after() {
+    let project = Embedded::new();
+    let before = project.everything();
+    // Two programs that no service of guard's stops: one has the database open, the other a file of the release's.
+    let mut client = std::process::Command::new("sqlite3")
+        .arg("app.db")
+        .current_dir(project.directory())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(client.stdin.as_mut().unwrap(), b"SELECT count(*) FROM users;\n").unwrap();
+    let opened = format!("/proc/{}/fd", client.id());
+    let is_open = |link: std::fs::DirEntry| std::fs::read_link(link.path()).is_ok_and(|path| path.ends_with("app.db"));
+    crate::support::embedded::until(|| std::fs::read_dir(&opened).unwrap().any(|link| is_open(link.unwrap())));
+    let named = format!("sqlite3 (pid {})", client.id());
+    let check = project.guard().run(&["check"]).expect(0);
+    let writer = "setsid sh -c 'exec env -i sh -c \"exec 9>>objects/b.txt; echo \\$\\$ > ../writer; exec sleep 600\"' >/dev/null 2>&1 & \
+                  until [ -s ../writer ]; do sleep 0.02; done; exit 3";
+    let ran = project.guard().run(&["deploy", "--", "./deploy.sh", "all", writer]);
+    let now = project.everything();
+    let pid = project.sh("cat ../writer; kill $(cat ../writer)").trim().to_owned();
+    client.kill().unwrap();
+    client.wait().unwrap();
+    let told = |text: &str, words: &[&str]| text.lines().any(|line| words.iter().all(|word| line.contains(word)));
+    let all = check.everything().replace('\n', " ");
+    let all = all.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        all.contains(&format!("{named} has it open, and nothing stops that")),
+        "{all}"
+    );
+    let ran = ran.expect(20);
+    assert!(
+        told(&ran.stderr, &["[WARN]", &named, "has db open although"]),
+        "{}",
+        ran.stderr
+    );
+    let last: Vec<&str> = ran.stderr.lines().rev().take(8).collect();
+    let last = last.join("\n");
+    assert!(told(&last, &[&named, "put aside of db", "app.db.failed-"]), "{last}");
+    assert!(
+        told(&last, &[&format!("sleep (pid {pid})"), "put aside of objects"]),
+        "{last}"
+    );
+    assert_eq!(now, before);
+    // Whoever is gone is named no more.
+    let again = project
+        .guard()
+        .run(&["deploy", "--", "./deploy.sh", "all", "exit 3"])
+        .expect(20);
+    assert!(!again.stderr.contains("put aside of db ("), "{}", again.stderr);
+}
+
+#[test]
+fn who_is_stopped_by_the_settings_is_told_and_is_no_warning() {
+    let project = served("");
+    let mut client = std::process::Command::new("sh")
+        .args(["-c", "exec 9<>app.db; exec sleep 600"])
+        .current_dir(project.directory())
+        .spawn()
+        .unwrap();
+    let named = format!("open in sleep (pid {})", client.id());
+    let mut shown = String::new();
+    crate::support::embedded::until(|| {
+        shown = project.guard().run(&["check"]).expect(0).stdout;
+        shown.contains(&named)
+    });
+    client.kill().unwrap();
+    client.wait().unwrap();
+    assert!(!shown.contains("nothing stops that"), "{shown}");
+}

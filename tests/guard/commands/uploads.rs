@@ -127,3 +127,15 @@ fn what_went_aside_is_told_before_and_given_back_by_its_name() {
         .says("others have the names by now");
     assert_eq!(project.sh("cat objects/2026/note.txt objects/b.txt"), "newer\nb\n");
 }
+
+#[test]
+fn an_undo_names_what_it_costs_before_it_asks() {
+    let project = Embedded::new();
+    project.guard().run(&["deploy", "--", "./deploy.sh", "all"]).expect(0);
+    project.guard().run(&["rollback", "--yes"]).expect(0);
+    project.sh("echo since > objects/b.txt");
+    let asked = project.guard().run(&["rollback", "--undo"]).expect(2);
+    let told = |line: &str| line.contains("objects: puts 1 file") && line.contains("since the rollback");
+    assert!(asked.everything().lines().any(told), "{}", asked.everything());
+    assert_eq!(project.sh("cat objects/b.txt"), "since\n");
+}

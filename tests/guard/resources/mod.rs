@@ -14,4 +14,5 @@ pub mod promises;
 mod redis;
 mod registry;
 mod sqlite;
+mod stopped;
 mod volume;

@@ -1,12 +1,10 @@
 //! Entries that nobody may move, not even root.
 
-use guard::model::artifact::{Live, Work};
+use guard::model::artifact::Work;
 use guard::model::policy::DataRestore;
-use guard::resources::Slot;
 
-use super::super::built::{build, text};
-use super::features;
 use super::tree::{observe, run};
+use super::{copied, features, there_and_back};
 use crate::support::Scene;
 
 #[test]
@@ -27,14 +25,7 @@ fn immutable_and_append_only_entries_come_back_as_that() {
             "mkdir -p deep/sub locked plain; for f in fixed log deep/sub/fixed deep/log locked/a plain/a; do echo $f > $f; done; \
             ln plain/a plain/b; chattr +i fixed deep/sub/fixed; chattr +a log deep/log; chattr +i locked",
         );
-        let resource = build(
-            "volume",
-            &scene.project(),
-            None,
-            &[("path", text("objects")), ("form", text(form))],
-        );
-        let slot = Slot::new(&scene.backup(), resource.name());
-        let artifact = resource.capture(&slot, &scene.cx).unwrap();
+        let (resource, slot, artifact) = copied(&scene, form);
         let state = || (observe(&root), features(&root));
         let before = state();
         for spoil in [
@@ -47,23 +38,13 @@ fn immutable_and_append_only_entries_come_back_as_that() {
             "chattr +a plain .",
         ] {
             sh(spoil);
-            let failed = state();
-            let prepared = resource
-                .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
-                .unwrap();
-            assert!(prepared.work.is_needed(), "{form}: {spoil}: not noticed");
-            let displaced = resource.restore(&prepared, &artifact, &slot, &scene.cx).unwrap();
-            assert_eq!(state(), before, "{form}: {spoil}");
-            assert_eq!(resource.compare(&artifact, &slot, &scene.cx).unwrap(), Live::Matches);
-            let undone = resource.undo(&displaced, &scene.cx).unwrap();
-            assert_eq!(state(), failed, "{form}: {spoil}: an undo too");
-            let again = resource.undo(&undone, &scene.cx).unwrap();
-            assert_eq!(state(), before, "{form}: {spoil}: and its undo");
+            let story = format!("{form}: {spoil}");
+            let again = there_and_back((&*resource, &slot, &artifact), &scene, state, &before, &story);
             resource.forget(&again, &scene.cx).unwrap();
             let idle = resource
                 .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
                 .unwrap();
-            assert_eq!(idle.work, Work::Unchanged, "{form}: {spoil}");
+            assert_eq!(idle.work, Work::Unchanged, "{story}");
         }
     }
 }

@@ -13,7 +13,7 @@ pub mod tree;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
 
-use guard::model::artifact::{Artifact, Live, Work};
+use guard::model::artifact::{Artifact, Displaced, Live, Work};
 use guard::model::foreign::{Material, Part};
 use guard::model::policy::DataRestore;
 use guard::resources::{Resource, Slot};
@@ -52,6 +52,42 @@ impl Directory {
         let around = super::volume::swap::unescape(home["around"].as_str().expect("not in what is live"));
         PathBuf::from(around).join(home["name"].as_str().unwrap())
     }
+}
+
+/// The directory `objects` of the scene as a volume in this form, and a copy of it.
+fn copied(scene: &Scene, form: &str) -> (Box<dyn Resource>, Slot, Artifact) {
+    let keys = [("path", text("objects")), ("form", text(form))];
+    let resource = build("volume", &scene.project(), None, &keys);
+    let slot = Slot::new(&scene.backup(), resource.name());
+    let artifact = resource.capture(&slot, &scene.cx).unwrap();
+    (resource, slot, artifact)
+}
+
+/// Puts a copy back over what failed, undoes it, and undoes that: each time it is as `observed` by other means than guard's.
+/// Returns what lies aside in the end.
+#[track_caller]
+fn there_and_back<S: PartialEq + std::fmt::Debug>(
+    (resource, slot, artifact): (&dyn Resource, &Slot, &Artifact),
+    scene: &Scene,
+    observed: impl Fn() -> S,
+    before: &S,
+    story: &str,
+) -> Displaced {
+    let failed = observed();
+    let prepared = resource.prepare(artifact, slot, DataRestore::Auto, &scene.cx).unwrap();
+    assert!(prepared.work.is_needed(), "{story}: not noticed");
+    let displaced = resource.restore(&prepared, artifact, slot, &scene.cx).unwrap();
+    assert_eq!(&observed(), before, "{story}");
+    assert_eq!(
+        resource.compare(artifact, slot, &scene.cx).unwrap(),
+        Live::Matches,
+        "{story}"
+    );
+    let undone = resource.undo(&displaced, &scene.cx).unwrap();
+    assert_eq!(observed(), failed, "{story}: an undo too");
+    let again = resource.undo(&undone, &scene.cx).unwrap();
+    assert_eq!(&observed(), before, "{story}: and its undo");
+    again
 }
 
 impl Subject for Directory {
@@ -271,16 +307,10 @@ fn fault_n3_access_lists_attributes_and_flags_come_back_and_none_is_inherited() 
             ],
         );
         tree::run("chattr", &["+d", &at("sub/plain"), &at("flagged")]);
-        let resource = build(
-            "volume",
-            &scene.project(),
-            None,
-            &[("path", text("objects")), ("form", text(form))],
-        );
-        let slot = Slot::new(&scene.backup(), resource.name());
-        let artifact = resource.capture(&slot, &scene.cx).unwrap();
+        let (resource, slot, artifact) = copied(&scene, form);
         assert_eq!(artifact.not_kept, [""; 0], "{form}");
-        let (before, listed) = (tree::observe(&root), features(&root));
+        let observed = || (tree::observe(&root), features(&root));
+        let before = observed();
 
         let spoil = [
             "rm -rf sub/deep flagged",
@@ -291,28 +321,7 @@ fn fault_n3_access_lists_attributes_and_flags_come_back_and_none_is_inherited() 
             let script = format!("cd \"$1\" && {words}");
             tree::run("sh", &["-c", &script, "sh", root.to_str().unwrap()]);
         }
-        let (failed, failed_listed) = (tree::observe(&root), features(&root));
-        let prepared = resource
-            .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
-            .unwrap();
-        let displaced = resource.restore(&prepared, &artifact, &slot, &scene.cx).unwrap();
-        assert_eq!(
-            (tree::observe(&root), features(&root)),
-            (before.clone(), listed.clone()),
-            "{form}"
-        );
-        let undone = resource.undo(&displaced, &scene.cx).unwrap();
-        assert_eq!(
-            (tree::observe(&root), features(&root)),
-            (failed, failed_listed),
-            "{form}: an undo too"
-        );
-        resource.undo(&undone, &scene.cx).unwrap();
-        assert_eq!(
-            (tree::observe(&root), features(&root)),
-            (before, listed),
-            "{form}: and its undo"
-        );
+        there_and_back((&*resource, &slot, &artifact), &scene, observed, &before, form);
     }
 }
 
@@ -336,14 +345,7 @@ fn fault_n1_content_of_the_same_size_and_time_is_not_taken_for_the_old_one() {
         std::fs::write(&file, "1.0.0").unwrap();
         let reproducible = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_mins(8_319_375);
         std::fs::File::open(&file).unwrap().set_modified(reproducible).unwrap();
-        let resource = build(
-            "volume",
-            &scene.project(),
-            None,
-            &[("path", text("objects")), ("form", text(form))],
-        );
-        let slot = Slot::new(&scene.backup(), resource.name());
-        let artifact = resource.capture(&slot, &scene.cx).unwrap();
+        let (resource, slot, artifact) = copied(&scene, form);
         let before = tree::observe(&root);
         let idle = resource
             .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
@@ -390,14 +392,7 @@ fn fault_n4_the_times_of_links_pipes_and_directories_come_back() {
         symlink("directory", root.join("link")).unwrap();
         tree::run("mkfifo", &[root.join("pipe").to_str().unwrap()]);
         std::fs::write(root.join("file"), "stays").unwrap();
-        let resource = build(
-            "volume",
-            &scene.project(),
-            None,
-            &[("path", text("objects")), ("form", text(form))],
-        );
-        let slot = Slot::new(&scene.backup(), resource.name());
-        let artifact = resource.capture(&slot, &scene.cx).unwrap();
+        let (resource, slot, artifact) = copied(&scene, form);
         let times = || {
             let script = "cd \"$1\" && find . -name '.guard-*' -prune -o -printf '%p %y %m %T@\\n' | sort";
             tree::run("sh", &["-c", script, "sh", root.to_str().unwrap()])

@@ -210,3 +210,22 @@ fn a_swap_that_was_cut_off_after_the_carrying_carries_nothing_twice() {
         "no values in messages: {sentences:?}"
     );
 }
+
+#[test]
+fn an_undo_tells_what_people_wrote_since_the_rollback() {
+    let story = story(text("none"));
+    let displaced = story.restore();
+    let price = || story.resource.undo_price(&displaced, &story.scene.cx).unwrap();
+    let before = price().join("\n");
+    story.ask("INSERT INTO notes VALUES ('since'), ('since as well'), ('and this')");
+    let told = price().join("\n");
+    assert!(!before.contains("notes since the rollback"), "{before}");
+    assert!(told.contains("discards 3 rows in notes since the rollback"), "{told}");
+    // What was put aside stays shut behind the look.
+    let aside = displaced.kept_as[0].rsplit(' ').next().unwrap().to_owned();
+    let open = story.cluster.sql(
+        "postgres",
+        &format!("SELECT datallowconn FROM pg_database WHERE datname = '{aside}'"),
+    );
+    assert_eq!(open.trim(), "f", "{:?}", displaced.kept_as);
+}
