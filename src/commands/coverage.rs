@@ -60,21 +60,19 @@ fn project(compose: &Compose, covered: &Covered<'_>, disposable: &BTreeSet<&str>
             }
             let service = &container.service;
             match mount.kind.as_str() {
-                "volume" if is_nameless(mount) => {
-                    if !is_empty(&mount.directory) {
-                        report.warn(
-                            "volumes",
-                            format!(
-                                "{service} keeps files at {} in a volume without a name: no backup holds it, and `docker compose up -V` \
-                                 or `down -v` takes it away",
-                                mount.target
-                            ),
-                            format!(
-                                "name it in the compose file and add a resource of kind `volume`; or set compose.disposable = [\"{by_target}\"]"
-                            ),
-                        );
-                    }
-                }
+                "volume" if is_nameless(mount) && is_empty(&mount.directory) => {}
+                "volume" if is_nameless(mount) => report.warn(
+                    "volumes",
+                    format!(
+                        "{service} keeps files at {} in a volume without a name: no backup holds it, and `docker compose up -V` or \
+                         `down -v` takes it away",
+                        mount.target
+                    ),
+                    format!(
+                        "name it in the compose file and add a resource of kind `volume`; or set compose.disposable = \
+                         [\"{by_target}\"]"
+                    ),
+                ),
                 "volume" => report.warn(
                     "volumes",
                     format!("no backup holds the volume {key} of {service}, and a release can change it"),

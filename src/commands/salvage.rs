@@ -92,6 +92,7 @@ pub(super) fn salvage(asked: &Salvage, bench: &Bench, desk: &Desk) -> Outcome {
         .into
         .as_ref()
         .map_or_else(|| run.directory.join("salvaged"), |into| bench.cx.resolve(into));
+    let only_files = !pairs.is_empty() && asked.tables.is_empty();
     for (owned, displaced) in pairs {
         let name = owned.resource.name();
         let directory = into.join(name.as_str());
@@ -107,6 +108,13 @@ pub(super) fn salvage(asked: &Salvage, bench: &Bench, desk: &Desk) -> Outcome {
         for sentence in done.map_err(|error| refused(&error))? {
             bench.cx.note(Level::Info, format!("{name}: {sentence}"));
         }
+    }
+    if only_files {
+        let text = format!(
+            "to put rows back into tables that people write to: `{} salvage {} --tables NAME,NAME`",
+            desk.style.program, run.id
+        );
+        bench.cx.note(Level::Info, text);
     }
     Ok(ExitCode::DONE)
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Migrations;
-use super::books::{Books, exactly};
+use super::books::{Books, exactly, place};
 use super::scripts::Down;
 use crate::model::event::Level;
 use crate::resources::postgres::Postgres;
@@ -130,6 +130,18 @@ pub(super) fn lost<'b>(before: &'b Books, now: &Books) -> Option<&'b String> {
     before.versions.iter().find(|version| !now.versions.contains(version))
 }
 
+/// The furthest of an application's migrations, which are in the order in which they were noted. Django notes a squashed one
+/// when all that it stands for have run, which may be behind others that came after them: it stands where the last of those does.
+fn furthest<'n>(names: &[&'n str]) -> Option<&'n str> {
+    let squashed = |name: &str| name.split_once("_squashed_").map(|(_, last)| last.to_owned());
+    if !names.iter().any(|name| squashed(name).is_some()) {
+        return names.last().copied();
+    }
+    let number = |name: &str| place(&squashed(name).unwrap_or_else(|| name.to_owned())).0;
+    // Of equal ones the last, since one that was squashed is not to be had by its own name.
+    names.iter().copied().max_by_key(|name| number(name))
+}
+
 /// The calls of the command: one, or one for each application where its words ask for that.
 fn calls(command: &[String], before: &Books, now: &Books, going: &Going) -> Vec<Call> {
     let newest_first: Vec<&String> = now
@@ -174,13 +186,35 @@ fn calls(command: &[String], before: &Books, now: &Books, going: &Going) -> Vec<
         }
     }
     let target = |application: &str| {
-        let of = |version: &&String| version.split_once('.').is_some_and(|(of, _)| of == application);
-        let last = before.versions.iter().rev().find(of);
-        last.and_then(|version| version.split_once('.'))
-            .map_or("zero", |(_, name)| name)
+        let names = before.versions.iter().filter_map(|version| version.split_once('.'));
+        let names: Vec<&str> = names
+            .filter(|(of, _)| *of == application)
+            .map(|(_, name)| name)
+            .collect();
+        furthest(&names).unwrap_or("zero")
     };
     applications
         .iter()
         .filter_map(|application| call(application, target(application)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::furthest;
+
+    #[test]
+    fn a_squashed_migration_stands_where_the_last_that_it_stands_for_does() {
+        let noted = ["0001_initial", "0002_a", "0003_b", "0001_squashed_0002_a"];
+        assert_eq!(furthest(&noted), Some("0003_b"));
+        let noted = ["0001_initial", "0002_a", "0001_squashed_0002_a"];
+        assert_eq!(furthest(&noted), Some("0001_squashed_0002_a"));
+        let noted = ["0002_later", "0001_noted_behind_it"];
+        assert_eq!(
+            furthest(&noted),
+            Some("0001_noted_behind_it"),
+            "the tool's own order counts"
+        );
+        assert_eq!(furthest(&[]), None);
+    }
 }

@@ -364,6 +364,32 @@ fn in_fenced_surroundings_nobody_writes_until_clients_are_let_in() {
     stage.server.sql("shop", "INSERT INTO keyless VALUES ('free');");
 }
 
+/// A user who lacks rights is told the ones that help, one after the other.
+fn rights_that_help(server: &Server, poor: &dyn Resource, scene: &Scene) {
+    server.sql(
+        "shop",
+        "CREATE DEFINER = nobody_here@localhost FUNCTION one() RETURNS int DETERMINISTIC RETURN 1;",
+    );
+    let tried = || {
+        let mut survey = poor.survey(&scene.cx);
+        poor.try_back(None, &scene.cx, &mut survey);
+        survey.obstacles.into_iter().find(|found| found.refuses)
+    };
+    for (sign, grant) in [
+        (
+            "GRANT SELECT ON mysql.proc TO",
+            "GRANT SELECT ON mysql.proc TO poor@localhost;",
+        ),
+        ("GRANT SET USER ON *.* TO", "GRANT SET USER ON *.* TO poor@localhost;"),
+    ] {
+        let told = tried().unwrap_or_else(|| panic!("{sign}: nothing is in the way"));
+        assert!(told.advice.contains(sign), "{told:?}");
+        server.sql("", grant);
+    }
+    assert_eq!(tried().map(|found| found.what), None);
+    server.sql("shop", "DROP FUNCTION one;");
+}
+
 #[test]
 fn what_a_swap_would_break_is_refused_by_name() {
     let server = Server::start();
@@ -442,29 +468,7 @@ fn what_a_swap_would_break_is_refused_by_name() {
         poor.survey(&scene.cx).obstacles.iter().all(|found| !found.refuses),
         "these are enough"
     );
-    // Each right that is asked for is the one that helps.
-    server.sql(
-        "shop",
-        "CREATE DEFINER = nobody_here@localhost FUNCTION one() RETURNS int DETERMINISTIC RETURN 1;",
-    );
-    let tried = || {
-        let mut survey = poor.survey(&scene.cx);
-        poor.try_back(None, &scene.cx, &mut survey);
-        survey.obstacles.into_iter().find(|found| found.refuses)
-    };
-    for (sign, grant) in [
-        (
-            "GRANT SELECT ON mysql.proc TO",
-            "GRANT SELECT ON mysql.proc TO poor@localhost;",
-        ),
-        ("GRANT SET USER ON *.* TO", "GRANT SET USER ON *.* TO poor@localhost;"),
-    ] {
-        let told = tried().unwrap_or_else(|| panic!("{sign}: nothing is in the way"));
-        assert!(told.advice.contains(sign), "{told:?}");
-        server.sql("", grant);
-    }
-    assert_eq!(tried().map(|found| found.what), None);
-    server.sql("shop", "DROP FUNCTION one;");
+    rights_that_help(&server, poor.as_ref(), &scene);
     let wrong = server.url("shop").replace("canary", "wrong");
     let wrong = build("mariadb", &[("url", &wrong)], &alone(&scene)).survey(&scene.cx);
     assert!(

@@ -299,7 +299,8 @@ fn a_down_command_that_fails_leads_to_the_whole_database_and_who_registered_stay
 #[test]
 fn django_goes_back_application_by_application_in_the_order_in_which_they_ran() {
     let books = "CREATE TABLE django_migrations (id serial, app text, name text);
-        INSERT INTO django_migrations (app, name) VALUES ('shop', '0001_initial'), ('auth', '0001_initial'), ('auth', '0002_more');";
+        INSERT INTO django_migrations (app, name) VALUES ('shop', '0001_initial'), ('auth', '0001_initial'), ('auth', '0002_more'),
+            ('art', '0001_initial'), ('art', '0002_size'), ('art', '0003_more'), ('art', '0001_squashed_0002_size');";
     let shop = shop(
         &format!("{SCHEMA}{books}"),
         &[("down_command", list(&["./manage.py", "migrate", "{app}", "{to}"]))],
@@ -311,17 +312,23 @@ fn django_goes_back_application_by_application_in_the_order_in_which_they_ran() 
     shop.program("manage.py", &manage);
     let artifact = shop.capture();
     shop.ask(
-        "INSERT INTO django_migrations (app, name) VALUES ('tax', '0001_initial'), ('shop', '0002_mail'), ('auth', '0003_x'), ('shop', '0003_tags');",
+        "INSERT INTO django_migrations (app, name) VALUES ('tax', '0001_initial'), ('art', '0004_x'), ('shop', '0002_mail'), ('auth', '0003_x'), ('shop', '0003_tags');",
     );
     let prepared = shop.prepare(&artifact).unwrap();
-    let newest_first = ["shop.0003_tags", "auth.0003_x", "shop.0002_mail", "tax.0001_initial"];
+    let newest_first = [
+        "shop.0003_tags",
+        "auth.0003_x",
+        "shop.0002_mail",
+        "art.0004_x",
+        "tax.0001_initial",
+    ];
     let expected = newest_first.map(|version| format!("migration {version}")).to_vec();
     assert_eq!(prepared.work, Work::Changed(expected));
     shop.restore(&prepared, &artifact).unwrap();
     let told = std::fs::read_to_string(shop.scene.project().join("told")).unwrap();
     assert_eq!(
-        told,
-        "migrate shop 0001_initial\nmigrate auth 0002_more\nmigrate tax zero\n"
+        told, "migrate shop 0001_initial\nmigrate auth 0002_more\nmigrate art 0003_more\nmigrate tax zero\n",
+        "a squashed migration that was noted last is not the furthest"
     );
 }
 
