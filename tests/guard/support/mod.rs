@@ -23,6 +23,22 @@ use guard::system::clock::MachineClock;
 use guard::system::context::Context;
 use guard::system::environment::Environment;
 
+/// Whether a case of a long list is tried now: all are where `GUARD_ZOO=all`, as in `scripts/faults --full zoo`; else every third,
+/// and another third each second.
+pub fn is_of_sample(number: usize) -> bool {
+    static FIRST: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    let first = *FIRST.get_or_init(|| {
+        let seconds = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        usize::try_from(seconds % 3).unwrap()
+    });
+    is_whole_list() || number % 3 == first
+}
+
+/// Whether long lists are tried whole.
+pub fn is_whole_list() -> bool {
+    std::env::var("GUARD_ZOO").is_ok_and(|value| value == "all")
+}
+
 /// A throw-away directory with a context: `project/` is the project, `backup/` a backup, `run/` the run's scratch.
 pub struct Scene {
     root: tempfile::TempDir,

@@ -5,10 +5,10 @@ use guard::model::policy::DataRestore;
 use guard::resources::{Resource, Site, Slot};
 
 use super::schemas::SCHEMAS;
-use crate::support::Scene;
 use crate::support::compose::Project;
 use crate::support::kinds::build;
 use crate::support::mariadb::Server;
+use crate::support::{Scene, is_of_sample};
 
 /// A server of one version with the schema, and a second one that knows nothing.
 trait Ground {
@@ -201,7 +201,10 @@ fn differs(place: &str, one: &str, other: &str) -> Result<(), String> {
 
 fn all_load(version: &str, ground: &dyn Ground) {
     let (mut proven, mut refused, mut wrong) = (0, Vec::new(), Vec::new());
-    for (name, script, expected) in SCHEMAS {
+    for (number, (name, script, expected)) in SCHEMAS.iter().enumerate() {
+        if !is_of_sample(number) {
+            continue;
+        }
         // A step that fails is told with all others.
         let trial = std::panic::AssertUnwindSafe(|| tried(ground, name, script, *expected));
         let told = std::panic::catch_unwind(trial);
@@ -212,8 +215,8 @@ fn all_load(version: &str, ground: &dyn Ground) {
         }
     }
     eprintln!(
-        "FIGURE\tR18\tMariaDB {version}: what is called proven loads into an empty server, 100 %\t{proven} of {} schemas, {} refused before: {refused:?}\tgt zoo",
-        SCHEMAS.len() - refused.len(),
+        "FIGURE\tR18\tMariaDB {version}: what is called proven loads into an empty server, 100 %\t{proven} of {} schemas, {} refused before: {refused:?}\tscripts/faults --full zoo",
+        proven + wrong.len(),
         refused.len()
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
