@@ -396,8 +396,39 @@ fn deploy_command(words: &[String], bench: &Bench, report: &mut Report) {
         &bench.settings.directory,
         bench.cx.environment.text("PATH").unwrap_or_default(),
     ) {
-        report.refuse("command", why, "check its name and its mode (chmod +x)");
+        let advice = if meant_for_a_shell(words).is_some() {
+            NO_SHELL
+        } else {
+            "check its name and its mode (chmod +x)"
+        };
+        report.refuse("command", why, advice);
+    } else if let Some(word) = meant_for_a_shell(words) {
+        report.warn(
+            "command",
+            format!("{program:?} is given {word:?} as it stands"),
+            NO_SHELL,
+        );
     }
+}
+
+const NO_SHELL: &str = "no shell runs a command: write [\"sh\", \"-c\", \"…\"], or name a script";
+
+/// The word of a command that only a shell would understand, where none is called.
+fn meant_for_a_shell(words: &[String]) -> Option<&str> {
+    /// Those that read such words themselves, and `find`, which ends its own commands with one.
+    const READERS: [&str; 10] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "env", "ssh", "find", "watch"];
+    let program = Path::new(words.first()?).file_name()?.to_str()?;
+    if READERS.contains(&program) {
+        return None;
+    }
+    let is_meant = |word: &&String| {
+        matches!(
+            word.as_str(),
+            "|" | "||" | "&" | "&&" | ";" | ">" | ">>" | "<" | "2>&1" | "2>" | ">/dev/null" | "2>/dev/null"
+        ) || word.contains("$(")
+            || word.starts_with('(')
+    };
+    words.iter().find(is_meant).map(String::as_str)
 }
 
 fn not_runnable(program: &str, directory: &Path, path: &str) -> Option<String> {

@@ -33,7 +33,7 @@ impl ExitCode {
     pub const WATCH_FAILED: Self = Self(22);
     /// Production is old and verified: interrupted, or a person decided to go back; rolled back.
     pub const INTERRUPTED: Self = Self(23);
-    /// Production is old and verified: the deploy command failed and had changed nothing.
+    /// Production is old and verified: the deploy command failed, and there was nothing to put back.
     pub const NOTHING_TO_UNDO: Self = Self(24);
     /// Production is mixed: the way back stopped half-way.
     pub const STUCK: Self = Self(30);
@@ -142,7 +142,7 @@ pub const TABLE: &[Meaning] = &[
     row(
         ExitCode::NOTHING_TO_UNDO,
         "old, verified",
-        "the deploy command failed and had changed nothing",
+        "the deploy command failed, and there was nothing to put back",
     ),
     row(
         ExitCode::STUCK,

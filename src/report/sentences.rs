@@ -78,10 +78,7 @@ pub(super) fn of_deploy(ending: Ending, kind: RunKind, backup: &str, again: Stri
             "status".to_owned(),
         ),
         Ending::NothingToUndo(turn) => (
-            format!(
-                "{}; nothing had been changed, so there was nothing to undo.",
-                reason(turn)
-            ),
+            format!("{}; there was nothing to put back.", reason(turn)),
             "to try again",
             again,
         ),
@@ -183,7 +180,7 @@ pub(super) fn asked(ending: Ending, kind: RunKind, backup: &str, again: String) 
             undo,
         ),
         Ending::NothingToUndo(_) => (
-            format!("Everything is as backup {backup} has it; there was nothing to put back."),
+            format!("There was nothing to put back: what goes back by itself is as backup {backup} has it."),
             "to see other backups",
             "list".to_owned(),
         ),

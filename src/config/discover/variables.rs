@@ -1,6 +1,8 @@
 //! The databases that variables name, in the environment or in `.env`: as Rails, Django, Laravel and others are given them.
 //! What is written down refers to the variables; no secret is taken over.
 
+use std::path::Path;
+
 use url::Url;
 
 use super::found::{Found, Names};
@@ -147,9 +149,15 @@ fn sqlite(value: &str, cx: &Context, name: impl FnOnce() -> String) -> Option<Fo
     };
     let path = path.trim_start_matches("./");
     let is_there = disk::exists(&cx.resolve(path)).unwrap_or_default();
-    is_there.then(|| {
-        Found::new(name(), "sqlite", format!("The SQLite database {path}.")).text("path", path, "from this directory")
-    })
+    // Told from here, a file that is found in the directory as well is known as the same one.
+    let place = Path::new(path);
+    let inside = place.strip_prefix(&cx.directory).ok().and_then(Path::to_str);
+    let (path, about) = match inside {
+        Some(inside) => (inside, "from this directory"),
+        None if place.is_absolute() => (path, "outside of this directory"),
+        None => (path, "from this directory"),
+    };
+    is_there.then(|| Found::new(name(), "sqlite", format!("The SQLite database {path}.")).text("path", path, about))
 }
 
 /// The database that is told in parts.

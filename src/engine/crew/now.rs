@@ -6,6 +6,7 @@ use super::Crew;
 use super::putting_back::has_gone_in;
 use super::watching::ask_once;
 use crate::engine::history::History;
+use crate::model::artifact::Work;
 use crate::model::health::Outcome;
 use crate::model::name::RunKind;
 use crate::model::now::{Now, Seen};
@@ -61,6 +62,7 @@ impl Crew {
                 Some(Ok(false)) | None => {}
             }
         }
+        now.others.extend(left_alone(history));
         now.others.extend(self.holders_of_displaced(history));
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         now.others.extend(told.iter().map(|sentence| format!("{sentence}.")));
@@ -75,4 +77,17 @@ impl Crew {
             told.push(sentence);
         }
     }
+}
+
+/// What differs from the backup and the policy left alone: nobody is to take it for what it was.
+fn left_alone(history: &History) -> impl Iterator<Item = String> {
+    let backup = &history.plan().backup;
+    history.prepared().filter_map(move |prepared| {
+        let Work::Left(why) = &prepared.work else { return None };
+        let name = &prepared.resource;
+        Some(format!(
+            "{name} differs from the backup and was left alone ({why}): `guard rollback --backup-timestamp={backup} \
+             --data-restore=always` puts it back."
+        ))
+    })
 }

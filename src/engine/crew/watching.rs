@@ -167,9 +167,11 @@ impl Crew {
                 finding: Some(finding.clone()),
                 ..Failure::new(finding.sentence)
             }
-            .with_hint(
-                "what was put back is there and does not pass its probes; see the evidence, and `guard rollback --undo`",
-            )),
+            .with_hint(if history.displaced().next().is_some() {
+                "what was put back is there and does not pass its probes; see the evidence, and `guard rollback --undo`"
+            } else {
+                "nothing was put back, and what is there does not pass its probes; `guard check` asks each of them"
+            })),
             Verdict::Inconclusive(why) => Err(Failure::new(why).with_hint(
                 "what was put back is there, and nobody can see whether it is well; `guard check` asks each probe",
             )),

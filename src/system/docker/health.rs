@@ -25,7 +25,10 @@ fn patience(check: &Value) -> Duration {
     let span = |key: &str, usual: Duration| number(key).map_or(usual, Duration::from_nanos);
     let usual = Duration::from_secs(30);
     let tries = u32::try_from(number("Retries").unwrap_or(3)).unwrap_or(u32::MAX);
-    let one = span("Interval", usual).saturating_add(span("Timeout", usual));
+    // Who asks every second and sets no time limit does not mean that each of thirty tries may hang for half a minute.
+    let interval = span("Interval", usual);
+    let limit = span("Timeout", usual.min(interval.saturating_mul(5)));
+    let one = interval.saturating_add(limit);
     span("StartPeriod", Duration::ZERO).saturating_add(one.saturating_mul(tries))
 }
 
@@ -40,5 +43,7 @@ mod tests {
             "Interval": 1_000_000_000, "Timeout": 2_000_000_000, "StartPeriod": 5_000_000_000_u64, "Retries": 2
         });
         assert_eq!(patience(&check), Duration::from_secs(11));
+        let check = serde_json::json!({ "Interval": 1_000_000_000, "Retries": 30 });
+        assert_eq!(patience(&check), Duration::from_mins(3));
     }
 }

@@ -2,6 +2,7 @@
 
 mod aborted;
 mod adopting;
+mod alone;
 mod coverage;
 mod deciding;
 mod deploying;

@@ -155,6 +155,27 @@ fn a_directory_that_shows_nothing_is_refused_with_the_way_out() {
 }
 
 #[test]
+fn an_sqlite_file_that_a_url_names_from_the_root_is_found_once() {
+    let project = Project::bare();
+    let path = project.path("app.db");
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database.execute_batch("CREATE TABLE orders (id INTEGER)").unwrap();
+    std::fs::write(
+        project.path(".env"),
+        format!("DATABASE_URL=sqlite:///{}\n", path.display()),
+    )
+    .unwrap();
+    let discovery = look(&context(&project));
+    let found: Vec<&str> = discovery
+        .resources
+        .iter()
+        .map(|found| found.kind)
+        .filter(|kind| *kind == "sqlite")
+        .collect();
+    assert_eq!(found, ["sqlite"]);
+}
+
+#[test]
 fn without_docker_the_rest_is_found_and_the_gap_is_told() {
     let project = shop();
     let empty = project.path("no-programs");

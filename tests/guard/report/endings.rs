@@ -169,7 +169,7 @@ fn a_run_that_changed_nothing_offers_the_same_command_again() {
     assert_eq!(
         last_words(opened(RunKind::Deploy), Ending::NothingToUndo(Turn::DeployFailed)),
         "[ERROR] The deploy command failed\n\
-         [ERROR]   guard: The deploy command failed; nothing had been changed, so there was nothing to undo.\n\
+         [ERROR]   guard: The deploy command failed; there was nothing to put back.\n\
          [ERROR]   now, to try again: guard deploy -- ./deploy.sh --to 'new version'\n\
          [ERROR] Production is old, verified (exit code 24)."
     );
@@ -257,7 +257,7 @@ fn the_sentences_of_the_other_endings() {
         "The state that the last rollback put aside is back, and proven. > guard -C /srv/shop rollback --undo",
         "The state that the last rollback put aside is back; it does not pass its probes. > guard -C /srv/shop rollback --undo",
         "The way back to 20251022_153000 could not be made ready, so nothing was put back. > guard -C /srv/shop check",
-        "Everything is as backup 20251022_153000 has it; there was nothing to put back. > guard -C /srv/shop list",
+        "There was nothing to put back: what goes back by itself is as backup 20251022_153000 has it. > guard -C /srv/shop list",
         "The rollback was withheld by the data policy; nothing was put back. > guard -C /srv/shop rollback --backup-timestamp=20251022_153000 --data-restore=always",
         "The verification failed; the rollback was withheld, and the failed release is still there. > guard -C /srv/shop rollback --backup-timestamp=20251022_153000",
         "Rolled back to 20251022_153000, but that state does not pass its probes. > guard -C /srv/shop check",
