@@ -25,6 +25,9 @@ struct Covered<'r> {
 
 /// Names each volume, and each directory of the project, that a running service writes to and that no resource copies.
 pub(super) fn look(bench: &Bench, resources: &[Owned], report: &mut Report) {
+    if bench.compose.is_none() && bench.further.is_empty() {
+        return;
+    }
     let settings = &bench.settings;
     let lists = settings
         .compose
