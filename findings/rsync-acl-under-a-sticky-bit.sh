@@ -17,11 +17,11 @@ rsync=$room/package/usr/bin/rsync
 
 copied() {
   rm -rf from to
-  mkdir -p from/shared to
-  setfacl -m u:1234:---,g::r-x,m::"$2" from/shared
-  chmod "$1" from/shared
+  mkdir -p from/common to
+  setfacl -m u:1234:---,g::r-x,m::"$2" from/common
+  chmod "$1" from/common
   "$rsync" -aA from/ to/
-  printf '%s, mask %s: %s; again: %s\n' "$1" "$2" "$(getfacl -cn to/shared | grep '^group::' | cut -f 1)" \
+  printf '%s, mask %s: %s; again: %s\n' "$1" "$2" "$(getfacl -cn to/common | grep '^group::' | cut -f 1)" \
     "$("$rsync" -aAi from/ to/ | tr -s ' ')"
 }
 {
@@ -31,4 +31,4 @@ copied() {
 } | tee said
 grep -qxF "2750, mask r-x: group::r-x; again: " said
 grep -qxF "1770, mask rwx: group::r-x; again: " said
-grep -qxE '1750, mask r-x: group::---; again: \.d\.{7}a\.+ shared/' said
+grep -qxE '1750, mask r-x: group::---; again: \.d\.{7}a\.+ common/' said
