@@ -151,7 +151,9 @@ fn sqlite(value: &str, cx: &Context, name: impl FnOnce() -> String) -> Option<Fo
     let is_there = disk::exists(&cx.resolve(path)).unwrap_or_default();
     // Told from here, a file that is found in the directory as well is known as the same one.
     let place = Path::new(path);
-    let inside = place.strip_prefix(&cx.directory).ok().and_then(Path::to_str);
+    let real = disk::real_path(&cx.resolve(path));
+    let inside = real.strip_prefix(disk::real_path(&cx.directory)).ok();
+    let inside = inside.and_then(Path::to_str).filter(|_| place.is_absolute());
     let (path, about) = match inside {
         Some(inside) => (inside, "from this directory"),
         None if place.is_absolute() => (path, "outside of this directory"),

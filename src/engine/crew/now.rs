@@ -85,6 +85,10 @@ fn left_alone(history: &History) -> impl Iterator<Item = String> {
     history.prepared().filter_map(move |prepared| {
         let Work::Left(why) = &prepared.work else { return None };
         let name = &prepared.resource;
+        // One that was left at first and put back after all is not.
+        if history.displaced().any(|displaced| &displaced.resource == name) {
+            return None;
+        }
         Some(format!(
             "{name} differs from the backup and was left alone ({why}): `guard rollback --backup-timestamp={backup} \
              --data-restore=always` puts it back."

@@ -285,7 +285,7 @@ impl Ground {
             .join(around.as_raw_fd().to_string())
             .join(OsStr::from_bytes(name));
         let mut found = features::attributes_at(&through, &self.at(path))?;
-        found.retain(|(name, _)| is_root() || name.starts_with("user.") || name.starts_with("system."));
+        found.retain(|(name, _)| is_root() || is_of_owner(name));
         Ok(found)
     }
 
@@ -306,6 +306,11 @@ impl Ground {
     pub(super) fn sync_entries(&self) -> io::Result<()> {
         Ok(rustix::fs::fsync(&self.handle)?)
     }
+}
+
+/// Whether a file's owner may set an attribute: one of his own, or an access list. Capabilities and labels are root's to give.
+pub(super) fn is_of_owner(name: &str) -> bool {
+    name.starts_with("user.") || name.starts_with("system.")
 }
 
 /// Gives an open file its owner, where that is allowed, and its mode.

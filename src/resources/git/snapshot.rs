@@ -56,9 +56,10 @@ pub(super) struct Worn {
     /// Digests of the modes and the index's marks, and of the owners.
     pub(super) modes: String,
     pub(super) owners: String,
-    /// A digest of attributes and access lists; `None`: an older guard did not look.
+    /// Digests of the attributes and access lists that an owner may set, and of those that only root may; `None`: an older guard
+    /// did not look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) attributes: Option<String>,
+    pub(super) attributes: Option<(String, String)>,
 }
 
 impl State {
@@ -76,20 +77,23 @@ impl State {
         let Some(worn) = &self.worn else { return print };
         let print = print.with("modes", &worn.modes);
         let print = match &worn.attributes {
-            Some(attributes) => print.with("attributes", attributes),
+            Some((attributes, _)) => print.with("attributes", attributes),
             None => print,
         };
-        // Only root gives files away.
-        if crate::system::privilege::is_root() {
-            print.with("owners", &worn.owners)
-        } else {
-            print
+        // Only root gives files away, and capabilities and labels to them.
+        if !crate::system::privilege::is_root() {
+            return print;
+        }
+        let print = print.with("owners", &worn.owners);
+        match &worn.attributes {
+            Some((_, labels)) => print.with("labels", labels),
+            None => print,
         }
     }
 }
 
 /// Parts that an older guard, or one of another user, does not tell.
-const UNTOLD: [&str; 3] = ["modes", "owners", "attributes"];
+const UNTOLD: [&str; 4] = ["modes", "owners", "attributes", "labels"];
 
 /// In which parts two fingerprints of work trees differ; what only one of them tells says nothing.
 pub(super) fn differences(now: &Fingerprint, then: &Fingerprint) -> Vec<String> {
@@ -215,7 +219,7 @@ pub(super) fn look(repository: &Repository<'_>, store: Store, with: Option<&str>
         }
     }
     let listed = wear::listed(&ground, &dressed)?;
-    let attributes = Some(wear::digest_of(&listed, &used));
+    let attributes = Some(wear::digests_of(&listed, &used));
     let tree = if store == Store::Repository {
         Wear::of(&dressed, &content.empty, &content.nested, &content.marks, &listed).keep(repository)?
     } else {

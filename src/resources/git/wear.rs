@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
-use super::ground::{Ground, Seen, above};
+use super::ground::{Ground, Seen, above, is_of_owner};
 use super::repository::Repository;
 use crate::resources::names::{escaped, unescaped};
 use crate::resources::volume::features::Attributes;
 use crate::resources::{ResourceError, Result};
 use crate::system::disk::Digest;
+use crate::system::privilege::is_root;
 
 /// The name of the description inside its tree.
 const NAME: &str = "wear.json";
@@ -101,16 +102,17 @@ pub(super) fn listed(ground: &Ground, entries: &BTreeMap<Vec<u8>, Seen>) -> Resu
     Ok(found)
 }
 
-/// A digest of the attributes of these entries.
-pub(super) fn digest_of(listed: &Listed, entries: &BTreeMap<Vec<u8>, Seen>) -> String {
-    let mut digest = Digest::default();
+/// Digests of the attributes of these entries that their owners may set, and of those that only root may.
+pub(super) fn digests_of(listed: &Listed, entries: &BTreeMap<Vec<u8>, Seen>) -> (String, String) {
+    let (mut owners, mut roots) = (Digest::default(), Digest::default());
     for (path, attributes) in listed.iter().filter(|(path, _)| entries.contains_key(*path)) {
-        digest.update(&[path.as_slice(), &[0]].concat());
         for (name, value) in attributes {
-            digest.update(format!("{name}={}\n", escaped(value)).as_bytes());
+            let digest = if is_of_owner(name) { &mut owners } else { &mut roots };
+            let text = format!("\0{name}={}\n", escaped(value));
+            digest.update(&[path.as_slice(), text.as_bytes()].concat());
         }
     }
-    digest.hex()
+    (owners.hex(), roots.hex())
 }
 
 /// The marks of entries of an index.
@@ -170,12 +172,14 @@ impl Wear {
         }
     }
 
-    /// The attributes that an entry is to have; `None`: nothing is known of them.
+    /// The attributes that an entry is to have, as far as this user may set them; `None`: nothing is known of them.
     pub(super) fn attributes(&self, path: &[u8]) -> Option<Attributes> {
         let all = self.attributes.as_ref()?;
         let plain = |(name, value): &(String, String)| Some((name.clone(), unescaped(value)?));
         let had = all.get(&escaped(path)).map(Vec::as_slice).unwrap_or_default();
-        Some(had.iter().filter_map(plain).collect())
+        let mut wanted: Attributes = had.iter().filter_map(plain).collect();
+        wanted.retain(|(name, _)| is_root() || is_of_owner(name));
+        Some(wanted)
     }
 
     /// What an entry with this mode in git's tree is to wear; `None`: nothing is known of its shape.

@@ -189,7 +189,8 @@ fn access_lists_and_attributes_come_back_too() {
     commit(&root, "one");
     shell(
         &root,
-        "setfacl -m u:33:rw storage/page; setfacl -m u:33:rwx,d:u:33:rwx storage; setfattr -n user.origin -v one app",
+        "setfacl -m u:33:rw storage/page; setfacl -m u:33:rwx,d:u:33:rwx storage; setfattr -n user.origin -v one app
+         [ $(id -u) != 0 ] || setfattr -n trusted.mark -v one app",
     );
     let before = lists(&root);
     let resource = build("git", &root, None, &[]);
@@ -215,6 +216,13 @@ fn access_lists_and_attributes_come_back_too() {
     back(&*resource, &slot, &artifact, &scene);
     assert_eq!(lists(&root), before);
     assert_eq!(resource.check(&artifact, &scene.cx).unwrap(), Live::Matches);
+    // What only root may give is looked at by root alone.
+    if guard::system::privilege::is_root() {
+        shell(&root, "setfattr -n trusted.mark -v two app");
+        assert_ne!(resource.check(&artifact, &scene.cx).unwrap(), Live::Matches);
+        back(&*resource, &slot, &artifact, &scene);
+        assert_eq!(lists(&root), before);
+    }
 }
 
 #[test]

@@ -32,7 +32,20 @@ struct InJobs<'a> {
     resource: Box<dyn Resource>,
 }
 
-impl InJobs<'_> {
+fn site_of(project: &Project, scene: &Scene) -> Site {
+    Site {
+        directory: scene.project(),
+        compose: Some(project.compose.clone()),
+        stops: false,
+    }
+}
+
+impl<'a> InJobs<'a> {
+    fn of(project: &'a Project, scene: &Scene) -> Self {
+        let resource = with(&[("service", "database")], &[("jobs", 2)], &site_of(project, scene));
+        Self { project, resource }
+    }
+
     fn sql(&self, script: &str) -> String {
         let words = ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-U", "shop", "-d", "shop"];
         self.project.exec("database", &words, script)
@@ -56,16 +69,8 @@ impl Subject for InJobs<'_> {
 fn a_database_of_version_17_is_dumped_and_restored_in_jobs_through_its_container() {
     let scene = Scene::new();
     let project = Project::up(&scene, SERVICE);
-    let site = Site {
-        directory: scene.project(),
-        compose: Some(project.compose.clone()),
-        stops: false,
-    };
-    let resource = with(&[("service", "database")], &[("jobs", 2)], &site);
-    let subject = InJobs {
-        project: &project,
-        resource,
-    };
+    let site = site_of(&project, &scene);
+    let subject = InJobs::of(&project, &scene);
     subject.sql(EVERYTHING);
     hold(&subject, &scene);
     let slot = slot(&scene, subject.resource());
@@ -113,16 +118,7 @@ fn a_server_whose_container_is_read_only_keeps_all_promises() {
         "{SERVICE}    read_only: true\n    tmpfs: [/var/run/postgresql]\n    volumes: [data:/var/lib/postgresql/data]\nvolumes: {{data: {{}}}}\n"
     );
     let project = Project::up(&scene, &closed);
-    let site = Site {
-        directory: scene.project(),
-        compose: Some(project.compose.clone()),
-        stops: false,
-    };
-    let resource = with(&[("service", "database")], &[("jobs", 2)], &site);
-    let subject = InJobs {
-        project: &project,
-        resource,
-    };
+    let subject = InJobs::of(&project, &scene);
     // Rows that break a key are loaded by a list, which lies in the container.
     subject.sql(
         "CREATE TABLE one (id int PRIMARY KEY); CREATE TABLE two (id int PRIMARY KEY, one int REFERENCES one);
