@@ -2,18 +2,18 @@
 
 pub mod cli;
 pub mod commands;
-pub mod config;
-pub mod engine;
-pub mod journal;
-pub mod model;
-pub mod notify;
-pub mod probes;
-pub mod report;
-pub mod resources;
-pub mod services;
-pub mod store;
-pub mod system;
-pub mod watch;
+pub use guard_config as config;
+pub use guard_engine as engine;
+pub use guard_journal as journal;
+pub use guard_model as model;
+pub use guard_notify as notify;
+pub use guard_probes as probes;
+pub use guard_report as report;
+pub use guard_resources as resources;
+pub use guard_services as services;
+pub use guard_store as store;
+pub use guard_system as system;
+pub use guard_watch as watch;
 
 pub use commands::library::{Error, Guard};
 

@@ -12,9 +12,9 @@ planted() {
 
 # Makes the copy with all the changes, and builds it.
 planted_copy() {
-  local copy=$1 name file change
+  local copy=$1 name file change asked
   git ls-files -z | xargs -0 cp --parents -t "$copy"
-  cat >>"$copy/src/lib.rs" <<'RUST'
+  cat >>"$copy/src/model/lib.rs" <<'RUST'
 #[doc(hidden)]
 #[allow(missing_docs, clippy::all, clippy::pedantic, clippy::disallowed_methods)]
 pub mod planted {
@@ -26,7 +26,9 @@ pub mod planted {
 RUST
   while IFS='@' read -r name file change _; do
     cp "$copy/$file" "$copy/before"
-    sed -i -E "${change//PLANTED/crate::planted::is(\"$name\")}" "$copy/$file"
+    # Every room knows the model, and there the question stands.
+    case $file in src/model/*) asked=crate ;; *) asked=guard_model ;; esac
+    sed -i -E "${change//PLANTED/$asked::planted::is(\"$name\")}" "$copy/$file"
     if cmp -s "$copy/before" "$copy/$file"; then
       echo "[planted] $name: the change does not fit $file any more" >&2
       return 1

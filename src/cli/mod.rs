@@ -10,10 +10,10 @@ use clap::FromArgMatches;
 use clap::error::ErrorKind;
 
 use crate::commands::{self, watcher};
-use crate::model::exit::ExitCode as Code;
-use crate::report::bug;
-use crate::system::environment::Environment;
-use crate::system::privilege;
+use guard_model::exit::ExitCode as Code;
+use guard_report::bug;
+use guard_system::environment::Environment;
+use guard_system::privilege;
 
 pub use args::{Arguments, command};
 

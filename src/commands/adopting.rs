@@ -10,13 +10,13 @@ use super::refusal::Refusal;
 use super::rollback::claim;
 use super::setup::{Desk, width_of_stdout};
 use super::workbench::{Bench, Owned, places};
-use crate::model::event::Level;
-use crate::model::exit::ExitCode;
-use crate::model::foreign::{Material, Part};
-use crate::model::name::{ResourceName, RunKind, Timestamp};
-use crate::model::text;
-use crate::report::tables::Table;
-use crate::store::{Foreign, ForeignKind, ForeignPart, Listed};
+use guard_model::event::Level;
+use guard_model::exit::ExitCode;
+use guard_model::foreign::{Material, Part};
+use guard_model::name::{ResourceName, RunKind, Timestamp};
+use guard_model::text;
+use guard_report::tables::Table;
+use guard_store::{Foreign, ForeignKind, ForeignPart, Listed};
 
 /// What is known about a backup made by hand, and what will be made of it.
 pub(super) struct Adoption {

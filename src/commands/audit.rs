@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::refusal::Refusal;
 use super::workbench::Bench;
-use crate::model::event::Level;
-use crate::model::exit::ExitCode;
-use crate::system::disk::{self, At, DiskError};
+use guard_model::event::Level;
+use guard_model::exit::ExitCode;
+use guard_system::disk::{self, At, DiskError};
 
 /// The file in the state directory.
 const FILE: &str = "audit.jsonl";

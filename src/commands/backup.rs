@@ -12,8 +12,8 @@ use super::request::Backup;
 use super::session;
 use super::setup::Desk;
 use super::workbench::{Bench, places};
-use crate::model::exit::ExitCode;
-use crate::model::name::RunKind;
+use guard_model::exit::ExitCode;
+use guard_model::name::RunKind;
 
 /// Takes a backup.
 ///

@@ -8,14 +8,13 @@ use super::refusal::{Outcome, Refusal};
 use super::request::Check;
 use super::setup::{Desk, width_of_stdout};
 use super::workbench::{Bench, Owned};
-use crate::config::Effective;
-use crate::engine::crew::ask_once;
-use crate::model::event::Level;
-use crate::model::exit::ExitCode;
-use crate::model::health::Outcome as Answered;
-use crate::report::tables::Table;
-use crate::system::lock::Lock;
-use crate::watch;
+use guard_config::Effective;
+use guard_engine::crew::ask_once;
+use guard_model::event::Level;
+use guard_model::exit::ExitCode;
+use guard_model::health::Outcome as Answered;
+use guard_report::tables::Table;
+use guard_system::lock::Lock;
 
 /// Checks everything, and shows it as a table.
 ///
@@ -46,7 +45,7 @@ pub(super) fn check(_: &Check, bench: &Bench, desk: &Desk) -> Outcome {
     if let Ok(Some(owner)) = Lock::holder(&bench.state.join("lock")) {
         report.warn("lock", format!("held: {owner}"), "wait, or --lock-wait");
     }
-    let is_verbose = matches!(desk.style.volume, crate::report::style::Volume::Verbose);
+    let is_verbose = matches!(desk.style.volume, guard_report::style::Volume::Verbose);
     let is_open = report.refusals().next().is_none();
     if desk.style.json {
         let value = value(&report, if is_verbose { &bench.settings.effective } else { &[] });
@@ -200,8 +199,8 @@ fn probes(bench: &Bench, report: &mut Report) -> Result<(), Refusal> {
     for rule in bench.rules()? {
         report.fact(rule.name.as_str(), rule.words());
     }
-    report.fact("watch", watch::words(&bench.rule()));
-    for warning in watch::warnings(&bench.rule()) {
+    report.fact("watch", guard_watch::words(&bench.rule()));
+    for warning in guard_watch::warnings(&bench.rule()) {
         report.warn("watch", warning, "see docs/watching.md");
     }
     Ok(())

@@ -5,12 +5,12 @@ use super::list::{holds, knowledge, live_then};
 use super::refusal::Refusal;
 use super::setup::{Desk, width_of_stdout};
 use super::workbench::{Bench, Owned};
-use crate::model::event::Level;
-use crate::model::exit::ExitCode;
-use crate::model::name::{ResourceName, Timestamp};
-use crate::model::text;
-use crate::report::tables::Table;
-use crate::store::{Backup, Knowledge, Listed, Scope, StoreError, candidates, holding};
+use guard_model::event::Level;
+use guard_model::exit::ExitCode;
+use guard_model::name::{ResourceName, Timestamp};
+use guard_model::text;
+use guard_report::tables::Table;
+use guard_store::{Backup, Knowledge, Listed, Scope, StoreError, candidates, holding};
 
 /// So many candidates are shown.
 const SHOWN: usize = 5;
@@ -197,7 +197,7 @@ fn none(has_one: bool, wanted: &[ResourceName], scope: &Scope, listed: &[Listed]
 
 fn near(timestamp: &Timestamp, listed: &[Listed]) -> String {
     let names = listed.iter().map(Listed::name);
-    crate::model::setting::nearest(timestamp.as_str(), names)
+    guard_model::setting::nearest(timestamp.as_str(), names)
         .unwrap_or_else(|| "no backup has a name like it".to_owned())
 }
 

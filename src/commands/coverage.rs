@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::inspection::Report;
 use super::workbench::{Bench, Owned};
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::disk;
-use crate::system::docker::{Compose, Container, Mount, containers_of};
-use crate::system::servers::{Need, SERVERS};
+use guard_system::call::Call;
+use guard_system::context::Context;
+use guard_system::disk;
+use guard_system::docker::{Compose, Container, Mount, containers_of};
+use guard_system::servers::{Need, SERVERS};
 
 /// What the resources copy, as far as it can be compared with a mount.
 struct Covered<'r> {

@@ -8,16 +8,16 @@ use super::request::Decide;
 use super::resume::open_run;
 use super::setup::Desk;
 use super::workbench::Bench;
-use crate::engine::crew::{INTERVENTION, leave};
-use crate::engine::history::{History, Progress};
-use crate::journal::Run;
-use crate::model::event::Level;
-use crate::model::exit::ExitCode;
-use crate::model::fact::{Ending, Yield};
-use crate::model::intervention::{Choice, Intervention, Via};
-use crate::model::plan::{Action, Step};
-use crate::system::disk;
-use crate::system::lock::Lock;
+use guard_engine::crew::{INTERVENTION, leave};
+use guard_engine::history::{History, Progress};
+use guard_journal::Run;
+use guard_model::event::Level;
+use guard_model::exit::ExitCode;
+use guard_model::fact::{Ending, Yield};
+use guard_model::intervention::{Choice, Intervention, Via};
+use guard_model::plan::{Action, Step};
+use guard_system::disk;
+use guard_system::lock::Lock;
 
 /// How long the watch may take to take the decision up: it looks several times a second.
 const PATIENCE: Duration = Duration::from_secs(15);

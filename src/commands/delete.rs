@@ -13,10 +13,10 @@ use super::retention;
 use super::session;
 use super::setup::Desk;
 use super::workbench::Bench;
-use crate::model::event::Level;
-use crate::model::exit::ExitCode;
-use crate::model::text;
-use crate::store::{Listed, Recompressed, StoreError, candidates};
+use guard_model::event::Level;
+use guard_model::exit::ExitCode;
+use guard_model::text;
+use guard_store::{Listed, Recompressed, StoreError, candidates};
 
 /// Deletes backups by name.
 ///

@@ -14,13 +14,12 @@ use super::request::{Deploy, Selection};
 use super::session;
 use super::setup::Desk;
 use super::workbench::{Bench, Owned, places};
-use crate::journal::Run;
-use crate::model::event::Level;
-use crate::model::exit::ExitCode;
-use crate::model::name::{RunId, RunKind, Timestamp};
-use crate::model::setting::nearest;
-use crate::model::text;
-use crate::watch;
+use guard_journal::Run;
+use guard_model::event::Level;
+use guard_model::exit::ExitCode;
+use guard_model::name::{RunId, RunKind, Timestamp};
+use guard_model::setting::nearest;
+use guard_model::text;
 
 /// Deploys.
 ///
@@ -49,12 +48,12 @@ pub(super) fn deploy(asked: &Deploy, bench: &Bench, desk: &Desk) -> Outcome {
         );
     }
     if !bench.settings.probes.is_empty() {
-        bench.cx.note(Level::Info, watch::words(&bench.rule()));
+        bench.cx.note(Level::Info, guard_watch::words(&bench.rule()));
     }
     for rule in bench.rules()? {
         bench.cx.note(Level::Info, format!("{}: {}", rule.name, rule.words()));
     }
-    for warning in watch::warnings(&bench.rule()) {
+    for warning in guard_watch::warnings(&bench.rule()) {
         bench.cx.note(Level::Warn, warning);
     }
     jobtime::warn(bench);

@@ -3,13 +3,13 @@
 use super::refusal::Refusal;
 use super::setup::Desk;
 use super::workbench::{Bench, Owned};
-use crate::engine::crew::{drift, left_by, not_known};
-use crate::engine::history::History;
-use crate::journal::{Run, State};
-use crate::model::event::Level;
-use crate::model::exit::ExitCode;
-use crate::model::fact::Ending;
-use crate::model::name::RunKind;
+use guard_engine::crew::{drift, left_by, not_known};
+use guard_engine::history::History;
+use guard_journal::{Run, State};
+use guard_model::event::Level;
+use guard_model::exit::ExitCode;
+use guard_model::fact::Ending;
+use guard_model::name::RunKind;
 
 /// Warns of what is not as guard left it. Whoever answers a question sees that before; `--yes` was typed before anybody could
 /// know, so it is not enough then.

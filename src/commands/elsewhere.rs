@@ -10,15 +10,15 @@ use super::request::{Copy, Fetch};
 use super::session;
 use super::setup::Desk;
 use super::workbench::Bench;
-use crate::model::event::Level;
-use crate::model::exit::ExitCode;
-use crate::model::name::Timestamp;
-use crate::model::secret::Secret;
-use crate::model::text;
-use crate::store::{About, Address, Backup, Copied, Credentials, Listed, Patience, Remote, RemoteError};
-use crate::system::call::Call;
-use crate::system::disk;
-use crate::system::privilege;
+use guard_model::event::Level;
+use guard_model::exit::ExitCode;
+use guard_model::name::Timestamp;
+use guard_model::secret::Secret;
+use guard_model::text;
+use guard_store::{About, Address, Backup, Copied, Credentials, Listed, Patience, Remote, RemoteError};
+use guard_system::call::Call;
+use guard_system::disk;
+use guard_system::privilege;
 
 /// In a backup's run directory there is nothing to write any more, so what was copied by commands is noted here.
 const COPIED: &str = "copied";

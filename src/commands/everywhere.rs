@@ -10,12 +10,12 @@ use super::resume::{finish_run, open_run};
 use super::session;
 use super::setup::Desk;
 use super::workbench::Bench;
-use crate::config::state_root;
-use crate::journal::{Run, Runs, State};
-use crate::model::event::{Level, Voice};
-use crate::model::exit::ExitCode;
-use crate::report::result::word;
-use crate::system::disk::{self, DiskError};
+use guard_config::state_root;
+use guard_journal::{Run, Runs, State};
+use guard_model::event::{Level, Voice};
+use guard_model::exit::ExitCode;
+use guard_report::result::word;
+use guard_system::disk::{self, DiskError};
 
 /// Below the directory of all states: one file for each state that is elsewhere, holding its path. No project can have
 /// this name, since names begin with a letter or digit.

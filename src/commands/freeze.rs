@@ -8,10 +8,10 @@ use super::audit::{self, Deed};
 use super::refusal::{Outcome, Refusal};
 use super::request::Freeze as Asked;
 use super::workbench::Bench;
-use crate::model::event::Level;
-use crate::model::exit::ExitCode;
-use crate::model::text;
-use crate::system::disk;
+use guard_model::event::Level;
+use guard_model::exit::ExitCode;
+use guard_model::text;
+use guard_system::disk;
 
 /// A freeze, as it stands in the state directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

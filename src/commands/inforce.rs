@@ -1,9 +1,9 @@
 //! Which settings a way back goes by: those in force say where production is and how it is put back, those of the copy say
 //! what was copied.
 
-use crate::config::Settings;
-use crate::model::name::ResourceName;
-use crate::resources::copied_keys;
+use guard_config::Settings;
+use guard_model::name::ResourceName;
+use guard_resources::copied_keys;
 
 /// The settings in force with, of each resource, what was copied; and in what the two differ, each a sentence.
 ///

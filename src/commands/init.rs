@@ -3,10 +3,10 @@
 use super::refusal::{Outcome, Refusal};
 use super::request::{Everywhere, Init, Request};
 use super::setup::Desk;
-use crate::config::{discover, locate};
-use crate::model::event::Level;
-use crate::model::exit::ExitCode;
-use crate::system::disk;
+use guard_config::{discover, locate};
+use guard_model::event::Level;
+use guard_model::exit::ExitCode;
+use guard_system::disk;
 
 /// Writes the settings to start from.
 ///

@@ -5,8 +5,8 @@ use std::path::Path;
 use super::refusal::{Outcome, Refusal};
 use super::request::Inside;
 use super::setup::Desk;
-use crate::model::exit::ExitCode;
-use crate::resources::volume;
+use guard_model::exit::ExitCode;
+use guard_resources::volume;
 
 /// Does the act, and tells what came of it.
 ///

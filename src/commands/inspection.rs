@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use super::coverage;
 use super::sealing;
 use super::workbench::{Bench, Owned};
-use crate::model::text;
-use crate::resources::{Obstacle, Survey};
-use crate::services::{starters, updaters};
-use crate::store::{Listed, Scope};
-use crate::system::context::Context;
-use crate::system::disk;
-use crate::system::docker::{Compose, containers_of};
+use guard_model::text;
+use guard_resources::{Obstacle, Survey};
+use guard_services::{starters, updaters};
+use guard_store::{Listed, Scope};
+use guard_system::context::Context;
+use guard_system::disk;
+use guard_system::docker::{Compose, containers_of};
 
 /// What a restore is taken to do in a second, in bytes, where nothing better is known: `pg_restore` and an unpacking tar on
 /// one disk, measured at 45 to 100 MB/s.

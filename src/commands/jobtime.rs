@@ -5,9 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::workbench::Bench;
-use crate::model::event::Level;
-use crate::model::text;
-use crate::system::environment::Environment;
+use guard_model::event::Level;
+use guard_model::text;
+use guard_system::environment::Environment;
 
 /// How much of the job's time a way back may need behind the watch.
 const WAY_BACK: Duration = Duration::from_mins(2);

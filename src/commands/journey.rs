@@ -13,24 +13,24 @@ use super::setup::Desk;
 use super::standby::{self, Attended};
 use super::vouched;
 use super::workbench::{Bench, Owned};
-use crate::engine::crew::SealInput;
-use crate::engine::drive::{Acts, Arrival, drive};
-use crate::engine::ledger::{Ledger, LedgerError};
-use crate::journal::{Journal, JournalError, Run};
-use crate::model::artifact::Displaced;
-use crate::model::event::Level;
-use crate::model::exit::ExitCode;
-use crate::model::fact::{Ending, Fact};
-use crate::model::foreign::Material;
-use crate::model::health::Reading;
-use crate::model::name::ResourceName;
-use crate::model::now::Now;
-use crate::model::plan::Plan;
-use crate::report::bug;
-use crate::report::ci;
-use crate::report::incident::incident;
-use crate::report::result::Outcome as Told;
-use crate::system::disk;
+use guard_engine::crew::SealInput;
+use guard_engine::drive::{Acts, Arrival, drive};
+use guard_engine::ledger::{Ledger, LedgerError};
+use guard_journal::{Journal, JournalError, Run};
+use guard_model::artifact::Displaced;
+use guard_model::event::Level;
+use guard_model::exit::ExitCode;
+use guard_model::fact::{Ending, Fact};
+use guard_model::foreign::Material;
+use guard_model::health::Reading;
+use guard_model::name::ResourceName;
+use guard_model::now::Now;
+use guard_model::plan::Plan;
+use guard_report::bug;
+use guard_report::ci;
+use guard_report::incident::incident;
+use guard_report::result::Outcome as Told;
+use guard_system::disk;
 
 /// What has become of a run, for machines.
 const RESULT: &str = "result.json";
@@ -94,7 +94,7 @@ pub(super) fn depart(mut departure: Departure, run: &Run, bench: &Bench, desk: &
 /// The journal could not be written.
 pub(super) fn finish(
     ledger: &mut Ledger,
-    crew: &crate::engine::crew::Crew,
+    crew: &guard_engine::crew::Crew,
     run: &Run,
     herald: &Herald,
     bench: &Bench,
@@ -112,7 +112,7 @@ pub(super) fn finish(
 
 fn drive_to_end(
     ledger: &mut Ledger,
-    crew: &crate::engine::crew::Crew,
+    crew: &guard_engine::crew::Crew,
     run: &Run,
     bench: &Bench,
     desk: &Desk,

@@ -4,11 +4,11 @@ use chrono::{DateTime, Utc};
 
 use super::retention::{self, FORGOTTEN};
 use super::workbench::{Bench, Owned};
-use crate::engine::history::History;
-use crate::journal::Run;
-use crate::model::name::{ResourceName, RunId, Timestamp};
-use crate::model::text;
-use crate::system::disk;
+use guard_engine::history::History;
+use guard_journal::Run;
+use guard_model::name::{ResourceName, RunId, Timestamp};
+use guard_model::text;
+use guard_system::disk;
 
 /// A state that a run has put aside.
 #[derive(serde::Serialize)]

@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use super::setup::Desk;
 use super::workbench::Bench;
-use crate::engine::crew::leave;
-use crate::journal::Run;
-use crate::model::event::Level;
-use crate::model::intervention::{Choice, Intervention, Via};
-use crate::model::plan::Action;
-use crate::report::printer::Reporter;
-use crate::report::style::Form;
-use crate::system::context::Context;
-use crate::system::disk;
-use crate::system::keyboard::{Before, Keyboard, Pressed};
+use guard_engine::crew::leave;
+use guard_journal::Run;
+use guard_model::event::Level;
+use guard_model::intervention::{Choice, Intervention, Via};
+use guard_model::plan::Action;
+use guard_report::printer::Reporter;
+use guard_report::style::Form;
+use guard_system::context::Context;
+use guard_system::disk;
+use guard_system::keyboard::{Before, Keyboard, Pressed};
 
 /// How the terminal was, while guard has changed it.
 const TERMINAL: &str = "terminal.json";

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::journal::{Run, Runs};
-use crate::model::fact::{Fact, Record};
-use crate::model::name::RunKind;
-use crate::model::plan::{Action, Step};
+use guard_journal::{Run, Runs};
+use guard_model::fact::{Fact, Record};
+use guard_model::name::RunKind;
+use guard_model::plan::{Action, Step};
 
 /// So many earlier starts are looked at.
 const STARTS: usize = 5;

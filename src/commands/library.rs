@@ -7,11 +7,11 @@ use super::request::{Backup as Create, Delete, Everywhere, List, Request, Rollba
 use super::setup::Desk;
 use super::workbench::Bench;
 use super::{backup, choosing, delete, rollback};
-use crate::model::exit::ExitCode;
-use crate::report::failure::Account;
-use crate::report::result::Outcome as Told;
-use crate::store::{Backup, Listed, newest};
-use crate::system::environment::Environment;
+use guard_model::exit::ExitCode;
+use guard_report::failure::Account;
+use guard_report::result::Outcome as Told;
+use guard_store::{Backup, Listed, newest};
+use guard_system::environment::Environment;
 
 /// A project that guard looks after.
 ///

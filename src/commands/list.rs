@@ -9,11 +9,11 @@ use super::refusal::Outcome;
 use super::request::{List, Show};
 use super::setup::{Desk, width_of_stdout};
 use super::workbench::Bench;
-use crate::model::exit::ExitCode;
-use crate::model::name::{RunKind, Timestamp};
-use crate::model::text;
-use crate::report::tables::Table;
-use crate::store::{Backup, Knowledge, Listed, Manifest};
+use guard_model::exit::ExitCode;
+use guard_model::name::{RunKind, Timestamp};
+use guard_model::text;
+use guard_report::tables::Table;
+use guard_store::{Backup, Knowledge, Listed, Manifest};
 
 /// Lists the backups of this system and environment, the newest first.
 ///

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use super::refusal::Refusal;
 use super::workbench::{Bench, Owned};
-use crate::config::state_root;
-use crate::model::event::Level;
-use crate::model::exit::ExitCode;
-use crate::model::fact::Failure;
-use crate::resources::{Held, Hold};
-use crate::system::context::Context;
-use crate::system::disk;
-use crate::system::docker::Compose;
-use crate::system::lock::{Common, Lock, LockError};
+use guard_config::state_root;
+use guard_model::event::Level;
+use guard_model::exit::ExitCode;
+use guard_model::fact::Failure;
+use guard_resources::{Held, Hold};
+use guard_system::context::Context;
+use guard_system::disk;
+use guard_system::docker::Compose;
+use guard_system::lock::{Common, Lock, LockError};
 
 /// How often a held lock is asked for again.
 const POLL: Duration = Duration::from_millis(500);

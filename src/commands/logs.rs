@@ -6,11 +6,11 @@ use super::refusal::{Outcome, Refusal};
 use super::request::LogsOf;
 use super::setup::Desk;
 use super::workbench::Bench;
-use crate::engine::crew::{DEPLOY_LOG, check_log};
-use crate::journal::Run;
-use crate::model::exit::ExitCode;
-use crate::model::text;
-use crate::system::disk;
+use guard_engine::crew::{DEPLOY_LOG, check_log};
+use guard_journal::Run;
+use guard_model::exit::ExitCode;
+use guard_model::text;
+use guard_system::disk;
 
 /// Prints the logs of a run, each below its name. They were redacted when they were written.
 ///

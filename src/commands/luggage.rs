@@ -10,11 +10,11 @@ use super::inforce;
 use super::refusal::Refusal;
 use super::setup::Desk;
 use super::workbench::Bench;
-use crate::config::{Document, Settings, env};
-use crate::journal::Run;
-use crate::model::exit::ExitCode;
-use crate::model::setting::Source;
-use crate::system::disk;
+use guard_config::{Document, Settings, env};
+use guard_journal::Run;
+use guard_model::exit::ExitCode;
+use guard_model::setting::Source;
+use guard_system::disk;
 
 /// The file of the luggage in a run's directory.
 const FILE: &str = "request.json";

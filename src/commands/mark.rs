@@ -7,9 +7,9 @@ use super::request::Mark;
 use super::session;
 use super::setup::Desk;
 use super::workbench::Bench;
-use crate::model::event::Level;
-use crate::model::exit::ExitCode;
-use crate::store::Knowledge;
+use guard_model::event::Level;
+use guard_model::exit::ExitCode;
+use guard_store::Knowledge;
 
 /// Marks a backup.
 ///

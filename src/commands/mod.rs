@@ -56,9 +56,9 @@ pub mod workbench;
 
 use std::io::Write as _;
 
-use crate::model::exit::ExitCode;
-use crate::report::bug;
-use crate::system::environment::Environment;
+use guard_model::exit::ExitCode;
+use guard_report::bug;
+use guard_system::environment::Environment;
 use refusal::{Outcome, Refusal};
 use request::{Everywhere, Request};
 use setup::Desk;

@@ -6,18 +6,18 @@ use super::refusal::{Outcome, Refusal};
 use super::request::Notify;
 use super::setup::Desk;
 use super::workbench::Bench;
-use crate::journal::Run;
-use crate::model::event::{Audience, Event, Level, Voice};
-use crate::model::exit::ExitCode;
-use crate::model::fact::{Ending, Fact, Record, Turn};
-use crate::model::name::{RunId, RunKind};
-use crate::model::notice::{Notice, Occasion, Severity};
-use crate::model::policy::OnFailure;
-use crate::notify::Notifier;
-use crate::report::closing::{Closing, reason};
-use crate::report::course::Course;
-use crate::system::context::Context;
-use crate::system::privilege;
+use guard_journal::Run;
+use guard_model::event::{Audience, Event, Level, Voice};
+use guard_model::exit::ExitCode;
+use guard_model::fact::{Ending, Fact, Record, Turn};
+use guard_model::name::{RunId, RunKind};
+use guard_model::notice::{Notice, Occasion, Severity};
+use guard_model::policy::OnFailure;
+use guard_notify::Notifier;
+use guard_report::closing::{Closing, reason};
+use guard_report::course::Course;
+use guard_system::context::Context;
+use guard_system::privilege;
 
 /// Tells of one run.
 #[derive(Clone)]

@@ -3,7 +3,7 @@
 use super::refusal::{Outcome, Refusal};
 use super::request::Completions;
 use super::setup::Desk;
-use crate::model::exit::ExitCode;
+use guard_model::exit::ExitCode;
 
 /// Prints the completions for a shell.
 #[must_use]

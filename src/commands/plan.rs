@@ -1,8 +1,8 @@
 //! Makes the plan of a run from what is to be copied and put back, before anything is done.
 
-use crate::model::name::{ResourceName, RunKind, Timestamp};
-use crate::model::plan::{Action, Plan, Stage, StageName, Step};
-use crate::model::policy::Policy;
+use guard_model::name::{ResourceName, RunKind, Timestamp};
+use guard_model::plan::{Action, Plan, Stage, StageName, Step};
+use guard_model::policy::Policy;
 
 /// A resource's place in a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]

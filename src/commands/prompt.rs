@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::refusal::Refusal;
 use super::setup::Desk;
 use super::workbench::Bench;
-use crate::model::exit::ExitCode;
+use guard_model::exit::ExitCode;
 
 /// How long a terminal may take to show the question.
 const PATIENCE: Duration = Duration::from_mins(1);

@@ -4,10 +4,10 @@ use std::error::Error;
 
 use serde_json::Value;
 
-use crate::model::exit::ExitCode;
-use crate::model::fact::Failure;
-use crate::model::setting::Problem;
-use crate::report::failure::{Account, Next};
+use guard_model::exit::ExitCode;
+use guard_model::fact::Failure;
+use guard_model::setting::Problem;
+use guard_report::failure::{Account, Next};
 
 /// A command that ended early.
 #[derive(Debug, Clone, PartialEq, Eq)]

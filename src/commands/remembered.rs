@@ -10,16 +10,16 @@ use super::refusal::Refusal;
 use super::request::Deploy;
 use super::setup::Desk;
 use super::workbench::{Bench, Owned};
-use crate::engine::crew::{RELEASED, Released};
-use crate::engine::history::History;
-use crate::journal::{Run, State};
-use crate::model::event::Level;
-use crate::model::exit::ExitCode;
-use crate::model::fact::{Ending, Turn};
-use crate::model::name::RunKind;
-use crate::system::call::Call;
-use crate::system::disk::{self, Digest, sha256_hex};
-use crate::system::docker::docker;
+use guard_engine::crew::{RELEASED, Released};
+use guard_engine::history::History;
+use guard_journal::{Run, State};
+use guard_model::event::Level;
+use guard_model::exit::ExitCode;
+use guard_model::fact::{Ending, Turn};
+use guard_model::name::RunKind;
+use guard_system::call::Call;
+use guard_system::disk::{self, Digest, sha256_hex};
+use guard_system::docker::docker;
 
 /// What a failed release is known by, in its run's directory.
 const FAILED: &str = "failed-release.json";

@@ -14,18 +14,18 @@ use super::session::{self, state_of};
 use super::setup::Desk;
 use super::standby;
 use super::workbench::{Bench, Owned};
-use crate::engine::crew::{DEPLOY_LOG, SealInput};
-use crate::engine::history::History;
-use crate::engine::ledger::Ledger;
-use crate::journal::{Journal, Run, Runs, State, strangeness};
-use crate::model::artifact::Displaced;
-use crate::model::event::Level;
-use crate::model::exit::ExitCode;
-use crate::model::fact::Fact;
-use crate::model::name::{ResourceName, RunKind};
-use crate::model::setting::nearest;
-use crate::system::disk;
-use crate::system::leftovers::{await_acts, end_leftovers};
+use guard_engine::crew::{DEPLOY_LOG, SealInput};
+use guard_engine::history::History;
+use guard_engine::ledger::Ledger;
+use guard_journal::{Journal, Run, Runs, State, strangeness};
+use guard_model::artifact::Displaced;
+use guard_model::event::Level;
+use guard_model::exit::ExitCode;
+use guard_model::fact::Fact;
+use guard_model::name::{ResourceName, RunKind};
+use guard_model::setting::nearest;
+use guard_system::disk;
+use guard_system::leftovers::{await_acts, end_leftovers};
 
 /// How long the lock on a database is asked for.
 const MOMENT: Duration = Duration::from_secs(5);
@@ -234,7 +234,7 @@ fn found(history: &History) -> String {
         None if !history.has_deploy_begun() => {
             "the deploy command had not begun; production is untouched, and the run is closed"
         }
-        None => match history.yielded(&crate::model::plan::Action::Deploy) {
+        None => match history.yielded(&guard_model::plan::Action::Deploy) {
             Some(_) => "the deploy command had ended well; looking at the release for the time that is left",
             None => "it was cut off inside the deploy command; that never runs twice, and unknown is not success",
         },

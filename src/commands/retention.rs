@@ -11,15 +11,15 @@ use super::kept::{self, Kept};
 use super::sealing;
 use super::session;
 use super::workbench::{Bench, Owned};
-use crate::engine::crew::Crew;
-use crate::engine::history::History;
-use crate::journal::{Run, State};
-use crate::model::artifact::Artifact;
-use crate::model::event::Level;
-use crate::model::fact::Ending;
-use crate::model::name::{RunKind, Timestamp};
-use crate::store::{Keep, Listed, Removal, clock_doubt, plan_removals};
-use crate::system::disk;
+use guard_engine::crew::Crew;
+use guard_engine::history::History;
+use guard_journal::{Run, State};
+use guard_model::artifact::Artifact;
+use guard_model::event::Level;
+use guard_model::fact::Ending;
+use guard_model::name::{RunKind, Timestamp};
+use guard_store::{Keep, Listed, Removal, clock_doubt, plan_removals};
+use guard_system::disk;
 
 /// The mark in the directory of a run whose displaced state is gone.
 pub(super) const FORGOTTEN: &str = "forgotten";

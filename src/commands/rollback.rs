@@ -18,21 +18,21 @@ use super::sealing;
 use super::session;
 use super::setup::{Desk, width_of_stdout};
 use super::workbench::{Bench, Owned, compose_of, places};
-use crate::config::{Document, Settings};
-use crate::engine::crew::SETTINGS;
-use crate::engine::history::History;
-use crate::journal::Run;
-use crate::model::artifact::{Artifact, Displaced, Live};
-use crate::model::event::Level;
-use crate::model::exit::ExitCode;
-use crate::model::fact::Ending;
-use crate::model::name::{ResourceName, RunKind};
-use crate::model::plan::{Plan, StageName};
-use crate::model::setting::{Source, nearest};
-use crate::model::text;
-use crate::report::tables::Table;
-use crate::store::{Backup, Listed};
-use crate::system::disk;
+use guard_config::{Document, Settings};
+use guard_engine::crew::SETTINGS;
+use guard_engine::history::History;
+use guard_journal::Run;
+use guard_model::artifact::{Artifact, Displaced, Live};
+use guard_model::event::Level;
+use guard_model::exit::ExitCode;
+use guard_model::fact::Ending;
+use guard_model::name::{ResourceName, RunKind};
+use guard_model::plan::{Plan, StageName};
+use guard_model::setting::{Source, nearest};
+use guard_model::text;
+use guard_report::tables::Table;
+use guard_store::{Backup, Listed};
+use guard_system::disk;
 
 /// Rolls back to a backup.
 ///
@@ -174,7 +174,7 @@ pub(super) fn go_back(
     depart(departure, &run, bench, desk)
 }
 
-pub(super) fn claim(kind: RunKind, bench: &Bench) -> Result<crate::journal::Run, Refusal> {
+pub(super) fn claim(kind: RunKind, bench: &Bench) -> Result<guard_journal::Run, Refusal> {
     bench
         .runs
         .claim(bench.cx.clock.now(), kind)
@@ -369,7 +369,7 @@ fn outlook(backup: &Backup, resources: &[Owned], bench: &Bench) -> String {
 pub(super) fn now(owned: &Owned, artifact: &Artifact, bench: &Bench) -> String {
     match owned.resource.check(artifact, &bench.cx) {
         Ok(Live::Matches) => "as in the backup: nothing to do".to_owned(),
-        Ok(Live::Differs(parts)) => crate::model::text::shortened(&format!("differs: {}", parts.join(", ")), 120),
+        Ok(Live::Differs(parts)) => guard_model::text::shortened(&format!("differs: {}", parts.join(", ")), 120),
         Ok(Live::Unknown(why)) => format!("cannot be compared: {why}"),
         Err(error) => format!("cannot be compared: {error}"),
     }

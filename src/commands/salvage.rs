@@ -6,13 +6,13 @@ use super::request::Salvage;
 use super::session;
 use super::setup::Desk;
 use super::workbench::{Bench, Owned};
-use crate::engine::history::History;
-use crate::journal::Run;
-use crate::model::artifact::Displaced;
-use crate::model::event::Level;
-use crate::model::exit::ExitCode;
-use crate::model::name::RunId;
-use crate::system::disk;
+use guard_engine::history::History;
+use guard_journal::Run;
+use guard_model::artifact::Displaced;
+use guard_model::event::Level;
+use guard_model::exit::ExitCode;
+use guard_model::name::RunId;
+use guard_system::disk;
 
 /// Exports, and carries over what was asked for.
 ///

@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use super::refusal::Refusal;
 use super::workbench::Bench;
-use crate::journal::{Run, State};
-use crate::model::event::Level;
-use crate::model::exit::ExitCode;
-use crate::model::fact::Ending;
-use crate::model::name::RunKind;
-use crate::resources::{OPENED, Slot};
-use crate::store::Backup;
-use crate::system::cipher::{Cipher, new_identity};
-use crate::system::disk::{self, DiskError};
+use guard_journal::{Run, State};
+use guard_model::event::Level;
+use guard_model::exit::ExitCode;
+use guard_model::fact::Ending;
+use guard_model::name::RunKind;
+use guard_resources::{OPENED, Slot};
+use guard_store::Backup;
+use guard_system::cipher::{Cipher, new_identity};
+use guard_system::disk::{self, DiskError};
 
 /// In the directory of a run: its own identity, for as long as the run is open. With it the run finds its way back though
 /// nobody is there who has the recipients' identity.
@@ -57,7 +57,7 @@ pub(super) fn cipher(bench: &Bench, run: Option<&Path>) -> Result<Arc<Cipher>, R
 }
 
 fn read(path: &Path, bench: &Bench) -> Result<String, String> {
-    let text = disk::read_text_optional(path).map_err(|error| crate::model::text::chain(&error))?;
+    let text = disk::read_text_optional(path).map_err(|error| guard_model::text::chain(&error))?;
     let text = text.ok_or_else(|| format!("{} is not there", path.display()))?;
     for line in text.lines().filter(|line| line.starts_with("AGE-SECRET-KEY-")) {
         bench.cx.redaction.learn(line.trim());
@@ -75,7 +75,7 @@ fn recipients(bench: &Bench, cipher: &mut Cipher) -> Result<(), String> {
         return Ok(());
     };
     let shown = path.display();
-    let text = disk::read_text_optional(path).map_err(|error| crate::model::text::chain(&error))?;
+    let text = disk::read_text_optional(path).map_err(|error| guard_model::text::chain(&error))?;
     let text = text.ok_or_else(|| format!("`encryption.recipients_file` {shown} is not there"))?;
     match cipher.add_recipients(&text).map_err(|why| format!("{shown}: {why}"))? {
         0 => Err(format!("{shown} names no recipient")),
@@ -103,7 +103,7 @@ pub(super) fn look(bench: &Bench) -> Option<(String, Result<(), String>)> {
     }
     let mut cipher = Cipher::default();
     let mut found = recipients(bench, &mut cipher);
-    let count = crate::model::text::plural(cipher.recipients().len() as u64, "recipient");
+    let count = guard_model::text::plural(cipher.recipients().len() as u64, "recipient");
     let mut fact = format!("backups are encrypted for {count}");
     if !set.is_on() {
         "backups are not encrypted, only read".clone_into(&mut fact);
@@ -124,7 +124,7 @@ pub(super) fn look(bench: &Bench) -> Option<(String, Result<(), String>)> {
 ///
 /// # Errors
 /// The identities of the runs cannot be read.
-pub(super) fn slot(backup: &Backup, name: &crate::model::name::ResourceName, bench: &Bench) -> Result<Slot, Refusal> {
+pub(super) fn slot(backup: &Backup, name: &guard_model::name::ResourceName, bench: &Bench) -> Result<Slot, Refusal> {
     Ok(Slot::new(&backup.directory, name).sealed(cipher(bench, None)?))
 }
 
@@ -179,7 +179,7 @@ pub(super) fn forget(bench: &Bench) {
                 format!(
                     "the identity of {} is still there: {}",
                     run.id,
-                    crate::model::text::chain(&error)
+                    guard_model::text::chain(&error)
                 ),
             );
         }

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::config::Settings;
-use crate::model::secret::Redaction;
-use crate::system::disk::DiskError;
-use crate::system::environment::Environment;
-use crate::system::secrets::{consider, learn_file};
+use guard_config::Settings;
+use guard_model::secret::Redaction;
+use guard_system::disk::DiskError;
+use guard_system::environment::Environment;
+use guard_system::secrets::{consider, learn_file};
 
 /// Teaches the redaction every value that looks like a secret.
 ///

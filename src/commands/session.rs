@@ -6,14 +6,14 @@ pub(super) use super::locks::begin;
 use super::refusal::Refusal;
 use super::setup::Desk;
 use super::workbench::Bench;
-use crate::engine::history::History;
-use crate::engine::ledger::Ledger;
-use crate::journal::{Journal, JournalError, Run, State};
-use crate::model::event::Level;
-use crate::model::exit::ExitCode;
-use crate::model::fact::{Ending, Fact, Turn};
-use crate::model::name::{ResourceName, RunKind, Timestamp};
-use crate::model::plan::Action;
+use guard_engine::history::History;
+use guard_engine::ledger::Ledger;
+use guard_journal::{Journal, JournalError, Run, State};
+use guard_model::event::Level;
+use guard_model::exit::ExitCode;
+use guard_model::fact::{Ending, Fact, Turn};
+use guard_model::name::{ResourceName, RunKind, Timestamp};
+use guard_model::plan::Action;
 
 /// Closes runs that were cut off before they could touch anything, and refuses for one that has to be finished.
 ///
@@ -188,7 +188,7 @@ pub(super) fn close_harmless(run: &Run, bench: &Bench) -> Result<(), Refusal> {
     let ledger = Ledger::reopen(
         Box::new(journal),
         &records,
-        crate::model::event::Voice::silent(),
+        guard_model::event::Voice::silent(),
         bench.cx.clock.clone(),
     );
     let mut ledger = ledger.map_err(|error| refused(&error))?;

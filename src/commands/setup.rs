@@ -10,23 +10,21 @@ use super::flags;
 use super::refusal::Refusal;
 use super::request::{Color, Everywhere, OutputForm, Request};
 use super::workbench::{self, Bench};
-use crate::config::{Request as Wish, Settings, locate, told};
-use crate::model::event::{Level, Voice};
-use crate::model::exit::ExitCode;
-use crate::model::secret::Redaction;
-use crate::model::text::typed;
-use crate::probes;
-use crate::report::printer::{Reporter, Streams, size_of_stderr};
-use crate::report::style::{Color as Colour, Flags, Output, Style, Terminal, Volume};
-use crate::report::tables::WIDTH_OF_PIPES;
-use crate::resources;
-use crate::system::clock::{Clock, MachineClock};
-use crate::system::context::Context;
-use crate::system::disk;
-use crate::system::environment::Environment;
-use crate::system::runtime;
-use crate::system::signals;
-use crate::system::stop::Stop;
+use guard_config::{Request as Wish, Settings, locate, told};
+use guard_model::event::{Level, Voice};
+use guard_model::exit::ExitCode;
+use guard_model::secret::Redaction;
+use guard_model::text::typed;
+use guard_report::printer::{Reporter, Streams, size_of_stderr};
+use guard_report::style::{Color as Colour, Flags, Output, Style, Terminal, Volume};
+use guard_report::tables::WIDTH_OF_PIPES;
+use guard_system::clock::{Clock, MachineClock};
+use guard_system::context::Context;
+use guard_system::disk;
+use guard_system::environment::Environment;
+use guard_system::runtime;
+use guard_system::signals;
+use guard_system::stop::Stop;
 
 /// How long the end waits for a reader that is slow or gone.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -80,7 +78,7 @@ impl Desk {
         let reporter: Arc<Reporter> = self.reporter.clone();
         let voice = Voice::new(reporter);
         let tell = move |pause: Duration| {
-            let pause = crate::model::text::duration(pause);
+            let pause = guard_model::text::duration(pause);
             voice.note(Level::Info, format!("guard was suspended for {pause}, and goes on"));
         };
         let listening = self.keeper.block_on(async {
@@ -172,8 +170,8 @@ impl Desk {
     /// The wish of a directory and an environment alone.
     #[must_use]
     pub(super) fn wish_from(&self, start: &std::path::Path) -> Wish {
-        let resource_kinds = resources::KINDS.iter().map(|kind| kind.key).collect();
-        let probe_kinds = probes::KINDS.iter().map(|kind| kind.key).collect();
+        let resource_kinds = guard_resources::KINDS.iter().map(|kind| kind.key).collect();
+        let probe_kinds = guard_probes::KINDS.iter().map(|kind| kind.key).collect();
         Wish::new(start, self.environment.clone(), resource_kinds, probe_kinds)
     }
 

@@ -10,19 +10,19 @@ use super::keys::Console;
 use super::setup::Desk;
 use super::watcher;
 use super::workbench::Bench;
-use crate::engine::crew::Crew;
-use crate::engine::drive::Acts;
-use crate::engine::history::History;
-use crate::journal::Run;
-use crate::model::event::Level;
-use crate::model::fact::{Failure, Yield};
-use crate::model::name::RunKind;
-use crate::model::now::Now;
-use crate::model::plan::{Action, Step};
-use crate::system::detached;
-use crate::system::disk;
-use crate::system::identity::Identity;
-use crate::system::privilege;
+use guard_engine::crew::Crew;
+use guard_engine::drive::Acts;
+use guard_engine::history::History;
+use guard_journal::Run;
+use guard_model::event::Level;
+use guard_model::fact::{Failure, Yield};
+use guard_model::name::RunKind;
+use guard_model::now::Now;
+use guard_model::plan::{Action, Step};
+use guard_system::detached;
+use guard_system::disk;
+use guard_system::identity::Identity;
+use guard_system::privilege;
 
 /// A watcher that stands by; a process means nothing in another boot.
 #[derive(serde::Serialize, serde::Deserialize)]

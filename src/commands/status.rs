@@ -16,19 +16,19 @@ use super::session;
 use super::setup::{Desk, width_of_stdout};
 use super::standby;
 use super::workbench::{Bench, Owned};
-use crate::engine::crew::has_gone_in;
-use crate::engine::history::History;
-use crate::journal::{Run, State};
-use crate::model::exit::ExitCode;
-use crate::model::name::Timestamp;
-use crate::model::text;
-use crate::report::closing::Closing;
-use crate::report::course::Course;
-use crate::report::result::{finisher, word};
-use crate::report::tables::Table;
-use crate::services::{held_leftovers, held_starters};
-use crate::store::candidates;
-use crate::system::lock::Lock;
+use guard_engine::crew::has_gone_in;
+use guard_engine::history::History;
+use guard_journal::{Run, State};
+use guard_model::exit::ExitCode;
+use guard_model::name::Timestamp;
+use guard_model::text;
+use guard_report::closing::Closing;
+use guard_report::course::Course;
+use guard_report::result::{finisher, word};
+use guard_report::tables::Table;
+use guard_services::{held_leftovers, held_starters};
+use guard_store::candidates;
+use guard_system::lock::Lock;
 
 /// Says what is going on. Read-only, and without the lock.
 ///

@@ -11,13 +11,13 @@ use super::rollback::go_back;
 use super::session;
 use super::setup::{Desk, width_of_stdout};
 use super::workbench::{Bench, Owned, places};
-use crate::engine::history::History;
-use crate::journal::State;
-use crate::model::artifact::Displaced;
-use crate::model::exit::ExitCode;
-use crate::model::fact::Ending;
-use crate::model::name::{ResourceName, RunId, RunKind};
-use crate::report::tables::Table;
+use guard_engine::history::History;
+use guard_journal::State;
+use guard_model::artifact::Displaced;
+use guard_model::exit::ExitCode;
+use guard_model::fact::Ending;
+use guard_model::name::{ResourceName, RunId, RunKind};
+use guard_report::tables::Table;
 
 /// Puts back what the last rollback displaced.
 ///

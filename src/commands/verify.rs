@@ -7,10 +7,10 @@ use super::sealing;
 use super::session;
 use super::setup::Desk;
 use super::workbench::Bench;
-use crate::model::event::Level;
-use crate::model::exit::ExitCode;
-use crate::model::text;
-use crate::store::{Backup, Listed, Sample};
+use guard_model::event::Level;
+use guard_model::exit::ExitCode;
+use guard_model::text;
+use guard_store::{Backup, Listed, Sample};
 
 /// Verifies a backup, or all of them.
 ///
@@ -114,7 +114,7 @@ fn verify_one(backup: &Backup, asked: &Verify, bench: &Bench, desk: &Desk) -> Ou
         if let Some(error) = shut.filter(|error| !error.copy_is_bad && !asked.restore) {
             let note = format!(
                 "{name}: as its manifest says, and not decrypted: {}",
-                crate::model::text::chain(&error)
+                guard_model::text::chain(&error)
             );
             bench.cx.note(Level::Warn, note);
             continue;

@@ -3,9 +3,9 @@
 use super::drift;
 use super::journey::Departure;
 use super::workbench::Bench;
-use crate::engine::history::History;
-use crate::model::fact::Ending;
-use crate::model::plan::{Action, StageName};
+use guard_engine::history::History;
+use guard_model::fact::Ending;
+use guard_model::plan::{Action, StageName};
 
 /// Whether the newest run that did anything left a release that its verify commands had passed, in this environment, and
 /// nobody has deployed by hand since.

@@ -6,9 +6,9 @@ use super::declared::{self, Declared};
 use super::layer::{Layers, Origin};
 use super::parts::Verify;
 use super::value;
-use crate::model::name::{ProbeName, ResourceName};
-use crate::model::section::Section;
-use crate::model::setting::{Source, Value, nearest};
+use guard_model::name::{ProbeName, ResourceName};
+use guard_model::section::Section;
+use guard_model::setting::{Source, Value, nearest};
 
 /// The addresses to watch, from the strongest layer that names any.
 pub(super) fn health_urls(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::section::Section;
+use guard_model::section::Section;
 
 /// Where copies go.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

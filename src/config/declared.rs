@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::layer::Layers;
-use crate::model::name::{BadName, ProbeName, RuleName, TargetName};
-use crate::model::secret::Secret;
-use crate::model::section::Section;
-use crate::model::setting::{Item, Problem, Source, Value, nearest};
+use guard_model::name::{BadName, ProbeName, RuleName, TargetName};
+use guard_model::secret::Secret;
+use guard_model::section::Section;
+use guard_model::setting::{Item, Problem, Source, Value, nearest};
 
 /// A table `[resources.NAME]` or `[probes.NAME]`.
 #[derive(Clone)]

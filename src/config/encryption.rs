@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::layer::Layers;
 use super::value;
-use crate::model::section::Section;
-use crate::system::cipher::Cipher;
+use guard_model::section::Section;
+use guard_system::cipher::Cipher;
 
 /// For whom backups are encrypted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Every variable that guard reads, with the names that older scripts used for it: one table.
 
-use crate::model::setting::Problem;
-use crate::system::environment::Environment;
+use guard_model::setting::Problem;
+use guard_system::environment::Environment;
 
 /// A setting that can be given outside of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

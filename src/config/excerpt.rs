@@ -2,9 +2,9 @@
 
 use std::iter;
 
-use crate::model::secret::is_secret_name;
-use crate::model::setting::{Problem, Source};
-use crate::model::text::sanitised;
+use guard_model::secret::is_secret_name;
+use guard_model::setting::{Problem, Source};
+use guard_model::text::sanitised;
 
 /// Characters of a line that are shown; of a longer one, those around the place.
 const WIDTH: usize = 90;

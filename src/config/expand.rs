@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use crate::model::secret::{Secret, is_secret_name};
-use crate::model::setting::{Item, Problem, Source, Value};
-use crate::system::environment::Environment;
+use guard_model::secret::{Secret, is_secret_name};
+use guard_model::setting::{Item, Problem, Source, Value};
+use guard_system::environment::Environment;
 
 /// The keys that hold commands, everywhere in the file: nothing under them is expanded, so that a value can never become
 /// part of a script. `tests/guard/config/expansion.rs` holds this list to the keys that are read as commands.

@@ -7,9 +7,9 @@ use std::path::Path;
 
 use super::expand::Expansion;
 use super::tree::{self, Table};
-use crate::model::secret::Secret;
-use crate::model::setting::{Item, Problem, Source, Value, nearest};
-use crate::system::environment::Environment;
+use guard_model::secret::Secret;
+use guard_model::setting::{Item, Problem, Source, Value, nearest};
+use guard_system::environment::Environment;
 
 /// The file's name where nobody names another.
 pub const FILE_NAME: &str = "guard.toml";

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::layer::{Layers, Origin};
 use super::value::{self, Wrong};
-use crate::model::health::{Decision, RateForm, Rule};
-use crate::model::policy::{DataRestore, OnFailure, OnInconclusive, Policy};
-use crate::model::section::Section;
-use crate::model::setting::Value;
+use guard_model::health::{Decision, RateForm, Rule};
+use guard_model::policy::{DataRestore, OnFailure, OnInconclusive, Policy};
+use guard_model::section::Section;
+use guard_model::setting::Value;
 
 /// The rule, and its deadline for a start where somebody says one; else it is to be learned from earlier starts.
 pub(super) fn rule(section: &mut Section<'_>, layers: &mut Layers<'_>) -> (Rule, Option<Duration>) {

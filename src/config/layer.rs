@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use super::env::{self, Name};
 use super::value::{Read, Wrong, shown};
-use crate::model::secret::REDACTED;
-use crate::model::section::Section;
-use crate::model::setting::{Problem, Source, Value};
-use crate::system::environment::Environment;
-use crate::system::privilege;
+use guard_model::secret::REDACTED;
+use guard_model::section::Section;
+use guard_model::setting::{Problem, Source, Value};
+use guard_system::environment::Environment;
+use guard_system::privilege;
 
 /// Who asks for the settings, and with what in hand.
 #[derive(Clone)]
@@ -175,7 +175,7 @@ impl<'r> Layers<'r> {
 
     /// Keeps a value for `guard check -v`.
     pub(super) fn remember(&mut self, key: &'static str, value: String, origin: Origin) {
-        let value = if crate::model::secret::is_secret_name(key) && origin != Origin::Default {
+        let value = if guard_model::secret::is_secret_name(key) && origin != Origin::Default {
             REDACTED.to_owned()
         } else {
             value

@@ -5,8 +5,8 @@ use super::file::Document;
 use super::layer::Request;
 use super::location::locate;
 use super::settings::Settings;
-use crate::model::setting::{Problem, Source};
-use crate::system::context::Context;
+use guard_model::setting::{Problem, Source};
+use guard_system::context::Context;
 
 /// The name of the text that stands for a file that is not there.
 const DISCOVERED: &str = "(discovered)";

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::layer::{self, Request};
 use super::{env, file, owner};
-use crate::model::setting::Problem;
+use guard_model::setting::Problem;
 
 /// A project's directory and its settings file.
 #[derive(Debug, Clone, PartialEq, Eq)]

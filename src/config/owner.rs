@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::layer::Request;
 use super::location::Location;
-use crate::model::setting::Problem;
+use guard_model::setting::Problem;
 
 /// Users whose projects root may work in, by their numbers, with spaces or commas between them. Only the environment can say
 /// it: the project is what is not trusted.

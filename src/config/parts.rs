@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::layer::Layers;
 use super::value;
-use crate::model::name::ResourceName;
-use crate::model::section::Section;
-use crate::system::context::Context;
-use crate::system::docker::{Compose, DockerError};
+use guard_model::name::ResourceName;
+use guard_model::section::Section;
+use guard_system::context::Context;
+use guard_system::docker::{Compose, DockerError};
 
 /// Commands, each a list of words.
 pub type Commands = Vec<Vec<String>>;

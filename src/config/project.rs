@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use super::layer::{Given, Layers, Origin, Request};
 use super::parts::ComposeSettings;
 use super::value;
-use crate::model::section::Section;
-use crate::model::setting::Problem;
-use crate::system::disk;
-use crate::system::docker::Compose;
-use crate::system::environment::Environment;
+use guard_model::section::Section;
+use guard_model::setting::Problem;
+use guard_system::disk;
+use guard_system::docker::Compose;
+use guard_system::environment::Environment;
 
 /// What Compose would read for itself: the process's variables, then the project's `.env`.
 pub(super) struct ComposeVariables<'e> {
@@ -173,9 +173,9 @@ pub(super) fn name(
     if chosen.is_empty() { found } else { chosen }
 }
 
-fn project_word(value: &crate::model::setting::Value, from_text: bool) -> Result<String, value::Wrong> {
+fn project_word(value: &guard_model::setting::Value, from_text: bool) -> Result<String, value::Wrong> {
     let text = value::text(value, from_text)?;
-    match text.parse::<crate::model::name::ResourceName>() {
+    match text.parse::<guard_model::name::ResourceName>() {
         Ok(_) => Ok(text),
         Err(error) => Err(value::Wrong::new(error.to_string(), None)),
     }

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::parts::ComposeSettings;
 use super::project::{self, ComposeVariables};
-use crate::model::name::ResourceName;
-use crate::model::section::Section;
-use crate::system::docker::Engine;
-use crate::system::environment::Environment;
+use guard_model::name::ResourceName;
+use guard_model::section::Section;
+use guard_system::docker::Engine;
+use guard_system::environment::Environment;
 
 /// A further project.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,13 +19,13 @@ use super::parts::{self, ComposeSettings, Lock, Maintenance, Retention, Services
 use super::project::{self, ComposeVariables};
 use super::projects::{self, FurtherProject};
 use super::value;
-use crate::model::health::Rule;
-use crate::model::name::{ProbeName, ResourceName, RuleName, TargetName};
-use crate::model::notice;
-use crate::model::policy::Policy;
-use crate::model::secret::Secret;
-use crate::model::section::Section;
-use crate::model::setting::{Problem, Source};
+use guard_model::health::Rule;
+use guard_model::name::{ProbeName, ResourceName, RuleName, TargetName};
+use guard_model::notice;
+use guard_model::policy::Policy;
+use guard_model::secret::Secret;
+use guard_model::section::Section;
+use guard_model::setting::{Problem, Source};
 
 /// Everything that a person has set, and the defaults for the rest.
 #[derive(Clone)]

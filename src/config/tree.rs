@@ -6,7 +6,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::model::setting::{Item, Problem, Source, Value};
+use guard_model::setting::{Item, Problem, Source, Value};
 
 /// Tables and lists inside each other; deeper is refused.
 pub(super) const DEPTH: usize = 32;

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::model::secret::Secret;
-use crate::model::setting::{Value, nearest, parse_duration};
+use guard_model::secret::Secret;
+use guard_model::setting::{Value, nearest, parse_duration};
 
 /// Why a value cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,13 +1,13 @@
 //! The whole safety policy, as one pure function: what comes next, from what has happened.
 #![expect(clippy::match_same_arms, reason = "every case of the policy stands for itself")]
 
-use crate::engine::history::{History, Progress};
-use crate::model::artifact::Work;
-use crate::model::fact::{Ending, Failure, Turn, Yield};
-use crate::model::health::FindingCause;
-use crate::model::name::{ResourceName, RunKind};
-use crate::model::plan::{Action, Replay, Stage, StageName, Step};
-use crate::model::policy::{DataRestore, OnFailure, OnInconclusive};
+use crate::history::{History, Progress};
+use guard_model::artifact::Work;
+use guard_model::fact::{Ending, Failure, Turn, Yield};
+use guard_model::health::FindingCause;
+use guard_model::name::{ResourceName, RunKind};
+use guard_model::plan::{Action, Replay, Stage, StageName, Step};
+use guard_model::policy::{DataRestore, OnFailure, OnInconclusive};
 
 /// How often a step of the way back is tried before a person is needed.
 pub const TRIES: u32 = 3;

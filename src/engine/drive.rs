@@ -3,15 +3,15 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::engine::decide::{Next, decide, response};
-use crate::engine::history::History;
-use crate::engine::ledger::{Ledger, LedgerError};
-use crate::model::event::{Level, Voice};
-use crate::model::fact::{Ending, Fact, Failure, Turn, Yield};
-use crate::model::now::Now;
-use crate::model::plan::{Action, StageName, Step};
-use crate::model::text;
-use crate::system::stop::Stop;
+use crate::decide::{Next, decide, response};
+use crate::history::History;
+use crate::ledger::{Ledger, LedgerError};
+use guard_model::event::{Level, Voice};
+use guard_model::fact::{Ending, Fact, Failure, Turn, Yield};
+use guard_model::now::Now;
+use guard_model::plan::{Action, StageName, Step};
+use guard_model::text;
+use guard_system::stop::Stop;
 
 /// How long a step that failed is left alone, times its failures: an engine or a server may be coming back.
 const PAUSE: Duration = Duration::from_secs(2);

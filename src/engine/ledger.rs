@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::engine::history::{History, Impossible};
-use crate::journal::{Journal, JournalError};
-use crate::model::event::{Event, Voice};
-use crate::model::fact::{Fact, Record};
-use crate::system::clock::Clock;
+use crate::history::{History, Impossible};
+use guard_journal::{Journal, JournalError};
+use guard_model::event::{Event, Voice};
+use guard_model::fact::{Fact, Record};
+use guard_system::clock::Clock;
 
 /// Where records are kept. A trait, so that a test can lose, tear and refuse them.
 pub trait Sink: Send {

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::VERSION;
-use crate::model::fact::Record;
-use crate::system::disk::sha256_hex;
+use guard_model::fact::Record;
+use guard_system::disk::sha256_hex;
 
 /// The sum before the first line.
 pub(super) const ORIGIN: &str = "";

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::line::{self, ORIGIN, Wrong};
 use super::{FILE, JournalError};
-use crate::model::fact::Record;
-use crate::system::disk;
+use guard_model::fact::Record;
+use guard_system::disk;
 
 /// What stands in a journal.
 #[derive(Debug)]

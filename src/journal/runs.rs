@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 
 use super::{JournalError, reader};
-use crate::model::fact::{Actor, Ending, Fact, Record};
-use crate::model::name::{RunId, RunKind, Timestamp};
-use crate::system::disk::{self, DiskError};
+use guard_model::fact::{Actor, Ending, Fact, Record};
+use guard_model::name::{RunId, RunKind, Timestamp};
+use guard_system::disk::{self, DiskError};
 
 /// The file of a run's generation, in its directory: one more than that of any run before it.
 const GENERATION: &str = "generation";

@@ -11,8 +11,8 @@ use rustix::io::Errno;
 use super::line::{self, ORIGIN};
 use super::medium::Medium;
 use super::{FILE, JournalError, reader};
-use crate::model::fact::{Fact, Record};
-use crate::system::disk::{self, At};
+use guard_model::fact::{Fact, Record};
+use guard_system::disk::{self, At};
 
 /// Bytes that are set aside at a time, so that a disk that fills up cannot stop the record of a rollback. A run's records
 /// take some tens of kilobytes.

@@ -7,12 +7,12 @@ use async_trait::async_trait;
 
 use super::notifier::TOTAL;
 use super::{Kind, Trouble, Way, words};
-use crate::model::notice::Notice;
-use crate::model::section::Section;
-use crate::model::text::{sanitised, shortened};
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::processes::CallError;
+use guard_model::notice::Notice;
+use guard_model::section::Section;
+use guard_model::text::{sanitised, shortened};
+use guard_system::call::Call;
+use guard_system::context::Context;
+use guard_system::processes::CallError;
 
 pub(super) const KIND: Kind = Kind {
     key: "command",

@@ -12,11 +12,11 @@ use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{SmtpTransport, Transport};
 
 use super::{Kind, Trouble, Way, words};
-use crate::model::notice::Notice;
-use crate::model::section::Section;
-use crate::model::text::{chain, sanitised, shortened};
-use crate::system::context::Context;
-use crate::system::disk;
+use guard_model::notice::Notice;
+use guard_model::section::Section;
+use guard_model::text::{chain, sanitised, shortened};
+use guard_system::context::Context;
+use guard_system::disk;
 
 pub(super) const KIND: Kind = Kind {
     key: "mail",

@@ -9,10 +9,10 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 
 use super::{Target, Trouble, words};
-use crate::model::event::Level;
-use crate::model::notice::{Notice, Occasion, Severity};
-use crate::system::context::Context;
-use crate::system::disk;
+use guard_model::event::Level;
+use guard_model::notice::{Notice, Occasion, Severity};
+use guard_system::context::Context;
+use guard_system::disk;
 
 /// How long a target may take for a notice, both tries together.
 pub const TOTAL: Duration = Duration::from_secs(5);

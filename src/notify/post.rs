@@ -13,12 +13,12 @@ use url::Url;
 
 use super::address::{Forbidden, Resolver, Standing, check, literal, standing};
 use super::{Kind, Trouble, Way, words};
-use crate::model::notice::Notice;
-use crate::model::secret::Secret;
-use crate::model::section::Section;
-use crate::model::text::{sanitised, shortened};
-use crate::system::context::Context;
-use crate::system::disk;
+use guard_model::notice::Notice;
+use guard_model::secret::Secret;
+use guard_model::section::Section;
+use guard_model::text::{sanitised, shortened};
+use guard_system::context::Context;
+use guard_system::disk;
 
 pub(super) const SLACK: Kind = Kind {
     key: "slack",

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::model::notice::{Notice, Severity};
-use crate::model::secret::Redaction;
-use crate::model::text::{sanitised, shortened};
+use guard_model::notice::{Notice, Severity};
+use guard_model::secret::Redaction;
+use guard_model::text::{sanitised, shortened};
 
 /// The longest text, in characters; receivers cut or refuse longer ones.
 const LONGEST: usize = 2_500;

@@ -4,12 +4,12 @@ use async_trait::async_trait;
 
 use super::common::{Basics, Limits, run, spoken};
 use super::{Built, Expectation, Kind, Probe, Site};
-use crate::model::health::{Answer, Class, Numbers};
-use crate::model::name::ProbeName;
-use crate::model::section::Section;
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::processes::Output;
+use guard_model::health::{Answer, Class, Numbers};
+use guard_model::name::ProbeName;
+use guard_model::section::Section;
+use guard_system::call::Call;
+use guard_system::context::Context;
+use guard_system::processes::Output;
 
 pub(super) const KIND: Kind = Kind {
     key: "command",

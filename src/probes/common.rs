@@ -5,15 +5,15 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::model::health::{Answer, Class};
-use crate::model::name::ProbeName;
-use crate::model::section::Section;
-use crate::model::setting::Value;
-use crate::model::text::{duration, sanitised, shortened};
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::disk;
-use crate::system::processes::{CallError, Output};
+use guard_model::health::{Answer, Class};
+use guard_model::name::ProbeName;
+use guard_model::section::Section;
+use guard_model::setting::Value;
+use guard_model::text::{duration, sanitised, shortened};
+use guard_system::call::Call;
+use guard_system::context::Context;
+use guard_system::disk;
+use guard_system::processes::{CallError, Output};
 
 /// How long one whole exchange may take where nobody says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -8,12 +8,12 @@ use async_trait::async_trait;
 
 use super::common::{Basics, spoken};
 use super::{Built, Expectation, Kind, Probe, Site};
-use crate::model::health::{Answer, Class, Numbers};
-use crate::model::name::ProbeName;
-use crate::model::section::Section;
-use crate::model::text::plural;
-use crate::system::context::Context;
-use crate::system::docker::{Container, containers_of};
+use guard_model::health::{Answer, Class, Numbers};
+use guard_model::name::ProbeName;
+use guard_model::section::Section;
+use guard_model::text::plural;
+use guard_system::context::Context;
+use guard_system::docker::{Container, containers_of};
 
 pub(super) const KIND: Kind = Kind {
     key: "container",

@@ -7,11 +7,11 @@ use async_trait::async_trait;
 
 use super::common::{Basics, number};
 use super::{Built, Expectation, Kind, Probe, Site};
-use crate::model::health::{Answer, Class, Numbers};
-use crate::model::name::ProbeName;
-use crate::model::section::Section;
-use crate::system::context::Context;
-use crate::system::disk;
+use guard_model::health::{Answer, Class, Numbers};
+use guard_model::name::ProbeName;
+use guard_model::section::Section;
+use guard_system::context::Context;
+use guard_system::disk;
 
 pub(super) const KIND: Kind = Kind {
     key: "host",

@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 
 use super::{Expectation, Probe};
-use crate::model::health::Answer;
-use crate::model::name::ProbeName;
-use crate::system::context::Context;
-use crate::system::docker::Engine;
+use guard_model::health::Answer;
+use guard_model::name::ProbeName;
+use guard_system::context::Context;
+use guard_system::docker::Engine;
 
 /// A probe, and the engine that it asks.
 pub struct Placed {

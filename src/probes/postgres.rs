@@ -5,13 +5,13 @@ use url::Url;
 
 use super::common::{Basics, run, spoken};
 use super::{Built, Expectation, Kind, Probe, Site};
-use crate::model::health::{Answer, Class, Numbers};
-use crate::model::name::ProbeName;
-use crate::model::secret::Secret;
-use crate::model::section::Section;
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::docker::{container_by_service, exec};
+use guard_model::health::{Answer, Class, Numbers};
+use guard_model::name::ProbeName;
+use guard_model::secret::Secret;
+use guard_model::section::Section;
+use guard_system::call::Call;
+use guard_system::context::Context;
+use guard_system::docker::{container_by_service, exec};
 
 pub(super) const KIND: Kind = Kind {
     key: "postgres",

@@ -9,10 +9,10 @@ use super::common::{BODY, Basics, secret, spoken};
 use super::tcp::{address, reach, secured};
 use super::tls::{Channel, Tls};
 use super::{Built, Expectation, Kind, Probe, Site};
-use crate::model::health::{Answer, Class, Numbers};
-use crate::model::name::ProbeName;
-use crate::model::section::Section;
-use crate::system::context::Context;
+use guard_model::health::{Answer, Class, Numbers};
+use guard_model::name::ProbeName;
+use guard_model::section::Section;
+use guard_system::context::Context;
 
 pub(super) const KIND: Kind = Kind {
     key: "redis",

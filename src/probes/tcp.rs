@@ -10,11 +10,11 @@ use tokio::net::TcpStream;
 use super::common::{BODY, Basics, connection_failed, spoken, with_addresses};
 use super::tls::{Channel, Tls};
 use super::{Built, Expectation, Kind, Probe, Site};
-use crate::model::health::{Answer, Class, Numbers};
-use crate::model::name::ProbeName;
-use crate::model::section::Section;
-use crate::model::text::duration;
-use crate::system::context::Context;
+use guard_model::health::{Answer, Class, Numbers};
+use guard_model::name::ProbeName;
+use guard_model::section::Section;
+use guard_model::text::duration;
+use guard_system::context::Context;
 
 pub(super) const KIND: Kind = Kind {
     key: "tcp",

@@ -14,10 +14,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::common::{connection_failed, spoken};
-use crate::model::health::{Answer, Class};
-use crate::model::section::Section;
-use crate::system::context::Context;
-use crate::system::disk;
+use guard_model::health::{Answer, Class};
+use guard_model::section::Section;
+use guard_system::context::Context;
+use guard_system::disk;
 
 /// The contents of the files, and what was made of them.
 type Made = (Vec<Vec<u8>>, Arc<ClientConfig>);

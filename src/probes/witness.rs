@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{Expectation, Probe};
-use crate::model::health::{Answer, Class, Outcome};
-use crate::model::name::ProbeName;
-use crate::system::context::Context;
+use guard_model::health::{Answer, Class, Outcome};
+use guard_model::name::ProbeName;
+use guard_system::context::Context;
 
 /// A probe as it was declared: itself, the name of its witness, and whether anybody said that it decides or does not.
 pub type Asked = (Arc<dyn Probe>, Option<String>, bool);

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, Utc};
 
-use crate::model::health::{Outcome, Reading};
-use crate::model::name::ProbeName;
+use guard_model::health::{Outcome, Reading};
+use guard_model::name::ProbeName;
 
 /// So many answers of each probe are shown.
 const CELLS: usize = 180;

@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use crate::model::text::{sanitised, shortened};
-use crate::system::disk;
+use guard_model::text::{sanitised, shortened};
+use guard_system::disk;
 
 /// The file in the run's directory.
 const FILE: &str = "bug.log";

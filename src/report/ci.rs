@@ -10,8 +10,8 @@ use super::course::Course;
 use super::result::Outcome;
 use super::style::Ci;
 use super::words::Line;
-use crate::model::fact::Record;
-use crate::system::disk::DiskError;
+use guard_model::fact::Record;
+use guard_system::disk::DiskError;
 
 /// Marks that a CI system finds in the log.
 pub trait Markup: Send {

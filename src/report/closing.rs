@@ -7,12 +7,12 @@ use super::failure::{Account, Next};
 pub use super::sentences::reason;
 use super::sentences::{asked, decided, of_deploy, unchanged, unseen};
 use super::words::{Line, Tone};
-use crate::model::artifact::{GONE, Work};
-use crate::model::exit::ExitCode;
-use crate::model::fact::{Ending, Turn, UNSEEN};
-use crate::model::name::RunKind;
-use crate::model::now::Now;
-use crate::model::plan::StageName;
+use guard_model::artifact::{GONE, Work};
+use guard_model::exit::ExitCode;
+use guard_model::fact::{Ending, Turn, UNSEEN};
+use guard_model::name::RunKind;
+use guard_model::now::Now;
+use guard_model::plan::StageName;
 
 /// How a run ended, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]

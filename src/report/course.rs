@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::model::artifact::{Artifact, Displaced, Prepared};
-use crate::model::fact::{Actor, Deployed, Ending, Fact, Failure, Record, Turn, Yield};
-use crate::model::health::Tally;
-use crate::model::intervention::Intervention;
-use crate::model::name::{ResourceName, RunId};
-use crate::model::now::Now;
-use crate::model::plan::{Action, Plan, StageName, Step, StepId};
+use guard_model::artifact::{Artifact, Displaced, Prepared};
+use guard_model::fact::{Actor, Deployed, Ending, Fact, Failure, Record, Turn, Yield};
+use guard_model::health::Tally;
+use guard_model::intervention::Intervention;
+use guard_model::name::{ResourceName, RunId};
+use guard_model::now::Now;
+use guard_model::plan::{Action, Plan, StageName, Step, StepId};
 
 /// What the records of one run say, up to the last of them.
 #[derive(Debug, Clone, Default)]

@@ -10,7 +10,7 @@ use super::printer::{Streams, Told, What};
 use super::sink::{Sink, safe_lines};
 use super::style::{Ci, Form, Style};
 use super::words::Line;
-use crate::model::secret::Redaction;
+use guard_model::secret::Redaction;
 
 /// Something that shows what is told.
 pub trait Display: Send {

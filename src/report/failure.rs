@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::words::{Line, Tone};
-use crate::model::fact::Failure;
+use guard_model::fact::Failure;
 
 /// A command to run next, and what for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -10,13 +10,13 @@ use super::failure::{Account, Next};
 use super::readings;
 use super::sink::safe_lines;
 use super::words::{Narrator, Tone};
-use crate::model::artifact::Work;
-use crate::model::fact::{Record, Turn};
-use crate::model::health::Reading;
-use crate::model::name::ResourceName;
-use crate::model::now::Now;
-use crate::model::secret::Redaction;
-use crate::model::text;
+use guard_model::artifact::Work;
+use guard_model::fact::{Record, Turn};
+use guard_model::health::Reading;
+use guard_model::name::ResourceName;
+use guard_model::now::Now;
+use guard_model::secret::Redaction;
+use guard_model::text;
 
 /// The incident report of a run. Foreign texts are redacted and made safe to show in a terminal; `program` is how guard is
 /// called, for the next command.
@@ -138,7 +138,7 @@ fn put_back(course: &Course) -> Vec<String> {
         .iter()
         .map(|displaced| displaced.resource.as_str())
         .collect();
-    let sentence = |prepared: &crate::model::artifact::Prepared| {
+    let sentence = |prepared: &guard_model::artifact::Prepared| {
         let name = &prepared.resource;
         match &prepared.work {
             Work::Unchanged => format!("{name}: was as before, and was not touched"),
@@ -166,7 +166,7 @@ fn lost(course: &Course, program: &str) -> Vec<String> {
 }
 
 fn kept(course: &Course) -> Vec<String> {
-    let places = |displaced: &crate::model::artifact::Displaced| {
+    let places = |displaced: &guard_model::artifact::Displaced| {
         let name = displaced.resource.clone();
         displaced
             .kept_as

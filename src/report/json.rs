@@ -12,9 +12,9 @@ use super::failure::Account;
 use super::pace::Throttle;
 use super::printer::{Told, What};
 use super::sink::Sink;
-use crate::model::event::Event;
-use crate::model::name::RunId;
-use crate::model::secret::Redaction;
+use guard_model::event::Event;
+use guard_model::name::RunId;
+use guard_model::secret::Redaction;
 
 /// The version of the objects on stdout.
 pub const SCHEMA_VERSION: u32 = 1;

@@ -12,11 +12,11 @@ use super::printer::{Told, What};
 use super::sink::{Sink, safe, safe_lines};
 use super::style::{Style, Volume};
 use super::words::{Line, Narrator, Tone};
-use crate::model::event::{Event, Level};
-use crate::model::fact::{Fact, Record};
-use crate::model::secret::Redaction;
-use crate::model::standing::Phase;
-use crate::model::text;
+use guard_model::event::{Event, Level};
+use guard_model::fact::{Fact, Record};
+use guard_model::secret::Redaction;
+use guard_model::standing::Phase;
+use guard_model::text;
 
 /// Between two paintings.
 const FRAME: Duration = Duration::from_millis(90);

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::board::{Board, Lane};
-use crate::model::health::Outcome;
+use guard_model::health::Outcome;
 
 /// One kind of figure: its name, its type, what it is, and its value for a probe.
 type Figure = (&'static str, &'static str, &'static str, fn(&Lane) -> Option<f64>);

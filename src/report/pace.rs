@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::model::text;
+use guard_model::text;
 
 /// How far back the speed looks.
 const LOOK_BACK: Duration = Duration::from_secs(15);

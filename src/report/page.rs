@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::board::{Board, Cell, Lane};
-use crate::model::health::Outcome;
-use crate::model::name::ProbeName;
+use guard_model::health::Outcome;
+use guard_model::name::ProbeName;
 
 /// The columns of a timeline, and its height, in its own units.
 const WIDTH: usize = 720;

@@ -9,8 +9,8 @@ use super::pace::{Work, speed, whole};
 pub use super::strip::Strip;
 use super::strip::{has_columns, head, rows_of};
 use super::yields::counts;
-use crate::model::health::{Outcome, Tally};
-use crate::model::text;
+use guard_model::health::{Outcome, Tally};
+use guard_model::text;
 
 /// What the panel shows.
 #[derive(Debug, Clone, Default)]

@@ -10,10 +10,10 @@ use super::printer::{Told, What};
 use super::sink::{Sink, safe_lines};
 use super::style::{Style, Volume};
 use super::words::{Line, Narrator, Tone};
-use crate::model::event::{Event, Level};
-use crate::model::fact::{Fact, Record};
-use crate::model::health::{Outcome, Tally};
-use crate::model::secret::Redaction;
+use guard_model::event::{Event, Level};
+use guard_model::fact::{Fact, Record};
+use guard_model::health::{Outcome, Tally};
+use guard_model::secret::Redaction;
 
 /// Between two progress lines of the watch.
 const WATCH_PAUSE: Duration = Duration::from_secs(30);

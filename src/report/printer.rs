@@ -12,10 +12,10 @@ use super::display::{Display, Displays};
 use super::failure::Account;
 use super::queue::{Queue, Taken};
 use super::style::Style;
-use crate::model::event::{Audience, Event};
-use crate::model::fact::Record;
-use crate::model::secret::Redaction;
-use crate::system::clock::Clock;
+use guard_model::event::{Audience, Event};
+use guard_model::fact::Record;
+use guard_model::secret::Redaction;
+use guard_system::clock::Clock;
 
 /// How often a live display is painted.
 const FRAME: Duration = Duration::from_millis(100);

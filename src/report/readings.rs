@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 
 use super::incident::moment;
 use super::yields::counts;
-use crate::model::health::{Outcome, Reading, Tally};
-use crate::model::name::ProbeName;
+use guard_model::health::{Outcome, Reading, Tally};
+use guard_model::name::ProbeName;
 
 /// The first failure of the last bad spell before a moment: of the probe that was failing then, the first failed reading
 /// after its last good one.

@@ -10,12 +10,12 @@ use super::closing::Closing;
 use super::course::{Course, State, span};
 use super::failure::Next;
 use super::json::{SCHEMA_VERSION, clean};
-use crate::model::exit::ExitCode;
-use crate::model::fact::{Actor, Ending, Failure, Record, Turn};
-use crate::model::intervention::Intervention;
-use crate::model::name::{ResourceName, RunId, RunKind};
-use crate::model::now::Now;
-use crate::model::secret::Redaction;
+use guard_model::exit::ExitCode;
+use guard_model::fact::{Actor, Ending, Failure, Record, Turn};
+use guard_model::intervention::Intervention;
+use guard_model::name::{ResourceName, RunId, RunKind};
+use guard_model::now::Now;
+use guard_model::secret::Redaction;
 
 /// How a run went, from its records alone.
 #[derive(Debug, Clone, Serialize)]

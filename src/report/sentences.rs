@@ -1,8 +1,8 @@
 //! What is said of each ending: one sentence, and the next command with its purpose.
 
-use crate::model::fact::{Ending, Turn};
-use crate::model::intervention::{Choice, Intervention};
-use crate::model::name::RunKind;
+use guard_model::fact::{Ending, Turn};
+use guard_model::intervention::{Choice, Intervention};
+use guard_model::name::RunKind;
 
 /// The end of a sentence about a state that was put back, where no probe is set.
 const UNSEEN: &str = ". What was put back is as it was; no probe is set, so whether it is well is not known.";

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use crate::model::secret::Redaction;
-use crate::model::text;
+use guard_model::secret::Redaction;
+use guard_model::text;
 
 /// A stream that takes whole texts and never fails: when its reader is gone, what is written is lost.
 pub struct Sink {

@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 use console::{Alignment, measure_text_width, pad_str};
 
 use super::panel::Brush;
-use crate::model::health::{Outcome, Reading, Tally};
-use crate::model::standing::Standing;
-use crate::model::text;
+use guard_model::health::{Outcome, Reading, Tally};
+use guard_model::standing::Standing;
+use guard_model::text;
 
 /// The widest strip that is remembered, in cells.
 const CELLS: usize = 400;

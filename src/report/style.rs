@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::system::environment::Environment;
+use guard_system::environment::Environment;
 
 /// What the user asked for by flags.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

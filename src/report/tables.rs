@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use console::measure_text_width;
 use textwrap::{Options, WordSeparator, WordSplitter};
 
-use crate::model::text::sanitised;
+use guard_model::text::sanitised;
 
 /// Between two columns.
 const GAP: usize = 2;

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use super::closing::{Closing, reason};
 use super::course::{Course, span};
 use super::yields;
-use crate::model::event::Level;
-use crate::model::fact::{Fact, Failure, Record, Turn};
-use crate::model::name::RunKind;
-use crate::model::plan::{Action, StepId};
-use crate::model::policy::OnFailure;
-use crate::model::text;
+use guard_model::event::Level;
+use guard_model::fact::{Fact, Failure, Record, Turn};
+use guard_model::name::RunKind;
+use guard_model::plan::{Action, StepId};
+use guard_model::policy::OnFailure;
+use guard_model::text;
 
 /// How a line is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::words::{Line, Tone};
-use crate::model::artifact::{Artifact, Displaced, Prepared, Work};
-use crate::model::fact::Yield;
-use crate::model::health::Tally;
-use crate::model::plan::{Action, StepId};
-use crate::model::text;
+use guard_model::artifact::{Artifact, Displaced, Prepared, Work};
+use guard_model::fact::Yield;
+use guard_model::health::Tally;
+use guard_model::plan::{Action, StepId};
+use guard_model::text;
 
 /// How many things of a list are named; the rest is counted.
 const NAMED: usize = 5;

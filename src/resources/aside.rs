@@ -1,13 +1,13 @@
 //! The names of the databases that guard makes beside a live one, and by which it knows its own.
 
-use crate::system::disk::sha256_hex;
+use guard_system::disk::sha256_hex;
 
 /// The longest name that every server keeps, in bytes; Postgres would cut a longer one silently.
 const LONGEST_NAME: usize = 63;
 
 /// What a database beside the live one is for; part of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::resources) enum Aside {
+pub(crate) enum Aside {
     /// Restored, waiting for the swap.
     Side,
     /// Displaced by a restore.
@@ -26,19 +26,19 @@ impl Aside {
     }
 
     /// Where in a name the word of this use stands last.
-    pub(in crate::resources) fn place(self, database: &str) -> Option<usize> {
+    pub(crate) fn place(self, database: &str) -> Option<usize> {
         database.rfind(self.word())
     }
 
     /// Whether a name has the form that guard gives to databases of this use; nothing else is ever dropped.
-    pub(in crate::resources) fn names(self, database: &str) -> bool {
+    pub(crate) fn names(self, database: &str) -> bool {
         database
             .rsplit_once(self.word())
             .is_some_and(|(live, token)| !live.is_empty() && !token.is_empty())
     }
 
     /// The name for this use of a database, unique to the token and no longer than Postgres keeps.
-    pub(in crate::resources) fn name(self, live: &str, token: &str) -> String {
+    pub(crate) fn name(self, live: &str, token: &str) -> String {
         let tail = format!("{}{token}", self.word());
         let room = LONGEST_NAME.saturating_sub(tail.len());
         if live.len() <= room {
@@ -56,7 +56,7 @@ impl Aside {
 }
 
 /// The name of what an undo displaces, from the name of what it brings back.
-pub(in crate::resources) fn turned(displaced: &str) -> Option<String> {
+pub(crate) fn turned(displaced: &str) -> Option<String> {
     let (from, to) = if Aside::Failed.names(displaced) {
         (Aside::Failed.word(), Aside::Undone.word())
     } else if Aside::Undone.names(displaced) {

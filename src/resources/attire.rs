@@ -13,8 +13,8 @@ use super::volume::features::{self, Features};
 use super::volume::node::{Node, Shape};
 use super::volume::stage::dress;
 use super::{ResourceError, Result};
-use crate::model::text::typed;
-use crate::system::disk::{At, Digest};
+use guard_model::text::typed;
+use guard_system::disk::{At, Digest};
 
 /// What a file or directory has beside its content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

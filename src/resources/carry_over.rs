@@ -1,7 +1,7 @@
 //! Which files a rollback leaves where they are, `carry_over`: the setting of kinds that keep files, and no rows.
 
-use crate::model::section::Section;
-use crate::model::setting::Value;
+use guard_model::section::Section;
+use guard_model::setting::Value;
 
 /// Which files a rollback leaves where they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,6 +1,6 @@
 //! Why an act on a resource failed, in the form that every kind uses.
 
-use crate::system::disk::DiskError;
+use guard_system::disk::DiskError;
 
 /// What an act on a resource returns.
 pub type Result<T> = std::result::Result<T, ResourceError>;

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use super::{Resource, compose, files, git, images, mariadb, objects, postgres, redis, sqlite, volume};
-use crate::model::name::ResourceName;
-use crate::model::plan::StageName;
-use crate::model::section::Section;
-use crate::system::docker::Compose;
+use guard_model::name::ResourceName;
+use guard_model::plan::StageName;
+use guard_model::section::Section;
+use guard_system::docker::Compose;
 
 /// All kinds, in the order in which `guard init` offers them. To add one: a file here, and its line in this list.
 pub const KINDS: &[Kind] = &[

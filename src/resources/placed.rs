@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{Held, Mark, Resource, Result, Slot, Survey};
-use crate::model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
-use crate::model::fingerprint::Fingerprint;
-use crate::model::foreign::Material;
-use crate::model::name::ResourceName;
-use crate::model::policy::DataRestore;
-use crate::system::context::Context;
-use crate::system::docker::Engine;
-use crate::system::servers::User;
+use guard_model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
+use guard_model::fingerprint::Fingerprint;
+use guard_model::foreign::Material;
+use guard_model::name::ResourceName;
+use guard_model::policy::DataRestore;
+use guard_system::context::Context;
+use guard_system::docker::Engine;
+use guard_system::servers::User;
 
 /// A resource, and where it is.
 pub struct Placed {

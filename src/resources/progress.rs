@@ -1,6 +1,6 @@
 //! How far a copy or a restore has come: counted in bytes of content, told now and then.
 
-use crate::system::context::Context;
+use guard_system::context::Context;
 
 /// Told at most once in so many bytes: what is shown changes a few times a second, not with every file.
 const STEP: u64 = 4 << 20;

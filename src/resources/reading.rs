@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{ResourceError, Result};
-use crate::model::artifact::FileEntry;
-use crate::system::cipher::Cipher;
-use crate::system::disk::Digest;
+use guard_model::artifact::FileEntry;
+use guard_system::cipher::Cipher;
+use guard_system::disk::Digest;
 
 /// A file as it lies there, its digest running along.
 struct Counted {

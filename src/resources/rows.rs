@@ -7,10 +7,10 @@ use chrono::{DateTime, Utc};
 
 use super::records::{belongs_to_migrations, is_record};
 
-use crate::model::artifact::Work;
-use crate::model::fingerprint::Fingerprint;
-use crate::model::policy::DataRestore;
-use crate::model::text::{plural, sanitised};
+use guard_model::artifact::Work;
+use guard_model::fingerprint::Fingerprint;
+use guard_model::policy::DataRestore;
+use guard_model::text::{plural, sanitised};
 
 /// The rows of one table at one moment; as a part of a fingerprint, `48210 rows, columns 91…, digest -7…`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use super::reading::{Reader, shut};
 use super::{ResourceError, Result};
-use crate::model::artifact::{Artifact, FileEntry, SEALED};
-use crate::model::name::ResourceName;
-use crate::system::cipher::{Cipher, ReadSeek};
-use crate::system::disk::{self, At, Staged};
+use guard_model::artifact::{Artifact, FileEntry, SEALED};
+use guard_model::name::ResourceName;
+use guard_system::cipher::{Cipher, ReadSeek};
+use guard_system::disk::{self, At, Staged};
 
 /// In the directory of a run: files of copies, decrypted for as long as it is open.
 pub const OPENED: &str = "opened";

@@ -5,30 +5,30 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{ResourceError, Result};
-use crate::model::text::duration;
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::processes::CallError;
-use crate::system::stop::Stop;
+use guard_model::text::duration;
+use guard_system::call::Call;
+use guard_system::context::Context;
+use guard_system::processes::CallError;
+use guard_system::stop::Stop;
 
 /// How often is looked.
 const TICK: Duration = Duration::from_millis(100);
 
 /// What a program is held to.
-pub(in crate::resources) struct Watch<'a> {
+pub(crate) struct Watch<'a> {
     /// The database, for people.
-    pub(in crate::resources) database: &'a str,
+    pub(crate) database: &'a str,
     /// How long it may be silent.
-    pub(in crate::resources) limit: Duration,
+    pub(crate) limit: Duration,
     /// The bytes that it has written elsewhere: another figure counts as a byte that it brings.
-    pub(in crate::resources) grown: &'a (dyn Fn() -> u64 + Sync),
+    pub(crate) grown: &'a (dyn Fn() -> u64 + Sync),
     /// Words its failures.
-    pub(in crate::resources) explained: &'a (dyn Fn(CallError) -> ResourceError + Sync),
+    pub(crate) explained: &'a (dyn Fn(CallError) -> ResourceError + Sync),
 }
 
 impl Watch<'_> {
     /// Runs a program and hands on what it writes, as long as it goes on writing.
-    pub(in crate::resources) fn pull(
+    pub(crate) fn pull(
         &self,
         call: &Call,
         cx: &Context,

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::names::escaped;
 use super::volume::node::{Node, Shape};
-use crate::model::policy::DataRestore;
-use crate::model::text::{self, sanitised};
+use guard_model::policy::DataRestore;
+use guard_model::text::{self, sanitised};
 
 /// So many files of a group are named; of more, a count says the rest.
 const NAMED: usize = 3;
@@ -211,7 +211,7 @@ pub(super) fn salvaged((aside, other, given): (&Group, &Group, &Group), noun: &s
 #[cfg(test)]
 mod tests {
     use super::{Group, Toll};
-    use crate::model::policy::DataRestore;
+    use guard_model::policy::DataRestore;
 
     fn group(count: u64) -> Group {
         let mut group = Group::default();

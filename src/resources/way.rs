@@ -1,8 +1,8 @@
 //! The way to a server: in the container of a compose service, or at a URL.
 
 use super::Site;
-use crate::model::secret::Secret;
-use crate::model::section::Section;
+use guard_model::secret::Secret;
+use guard_model::section::Section;
 
 /// Where the server is.
 #[derive(Debug, Clone)]

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{Result, ServiceError};
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::docker::{DockerError, docker, explained};
-use crate::system::processes::CallError;
+use guard_system::call::Call;
+use guard_system::context::Context;
+use guard_system::docker::{DockerError, docker, explained};
+use guard_system::processes::CallError;
 
 /// Runs a call that starts containers; while something holds what they need it is tried again, so many times, after so long.
 pub(super) fn run(call: &Call, patience: (u32, Duration), cx: &Context) -> Result<()> {

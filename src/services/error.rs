@@ -1,7 +1,7 @@
 //! Why services could not be stopped or started.
 
-use crate::system::docker::DockerError;
-use crate::system::processes::CallError;
+use guard_system::docker::DockerError;
+use guard_system::processes::CallError;
 
 /// Why services could not be stopped or started.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +24,7 @@ pub enum ServiceError {
     },
     /// What runs could not be written down before it is stopped.
     #[error("could not write down what runs")]
-    Note(#[source] crate::system::disk::DiskError),
+    Note(#[source] guard_system::disk::DiskError),
     /// Something else holds what a service needs.
     #[error("could not start the services: {0}")]
     Conflict(String),

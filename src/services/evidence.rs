@@ -7,12 +7,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::model::secret::{REDACTED, is_secret_name};
-use crate::model::text::chain;
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::disk;
-use crate::system::docker::docker;
+use guard_model::secret::{REDACTED, is_secret_name};
+use guard_model::text::chain;
+use guard_system::call::Call;
+use guard_system::context::Context;
+use guard_system::disk;
+use guard_system::docker::docker;
 
 /// The most that is kept of one container's log: its end.
 const LOG_KEPT: usize = 5 * 1024 * 1024;

@@ -2,10 +2,10 @@
 
 use super::Services;
 use super::noted::noted;
-use crate::model::text::chain;
-use crate::system::context::Context;
-use crate::system::disk;
-use crate::system::leftovers::{Left, left};
+use guard_model::text::chain;
+use guard_system::context::Context;
+use guard_system::disk;
+use guard_system::leftovers::{Left, left};
 
 /// The file in the run's directory that lists what is held.
 const HELD: &str = "held.json";

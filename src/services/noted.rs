@@ -2,10 +2,10 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::model::event::Level;
-use crate::model::text::chain;
-use crate::system::context::Context;
-use crate::system::disk;
+use guard_model::event::Level;
+use guard_model::text::chain;
+use guard_system::context::Context;
+use guard_system::disk;
 
 /// What stands in this file of the run's directory; nothing where there is none. What cannot be read is told: whatever it
 /// names would else stay held without a word.

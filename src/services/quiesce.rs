@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Result, ServiceError, Services, run_all};
-use crate::model::event::Level;
-use crate::system::context::Context;
-use crate::system::docker::{Before, Compose, Container, Recorded, containers_of, docker, explained};
+use guard_model::event::Level;
+use guard_system::context::Context;
+use guard_system::docker::{Before, Compose, Container, Recorded, containers_of, docker, explained};
 
 /// What is about to be put back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::noted::noted;
 use super::{Result, ServiceError, Services};
-use crate::system::context::Context;
-use crate::system::disk;
-use crate::system::docker::{containers_of, docker, explained};
+use guard_system::context::Context;
+use guard_system::disk;
+use guard_system::docker::{containers_of, docker, explained};
 
 /// A container whose policy is held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

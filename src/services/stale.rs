@@ -7,9 +7,9 @@ use std::time::Duration;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 
 use super::{Result, ServiceError};
-use crate::model::event::Level;
-use crate::system::context::Context;
-use crate::system::docker::{Compose, Container, Mount, containers_of, docker, explained};
+use guard_model::event::Level;
+use guard_system::context::Context;
+use guard_system::docker::{Compose, Container, Mount, containers_of, docker, explained};
 
 const LIMIT: Duration = Duration::from_mins(5);
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{Result, ServiceError, Services};
-use crate::model::now::Service;
-use crate::system::context::Context;
-use crate::system::docker::{Before, Container, Recorded, containers_of};
+use guard_model::now::Service;
+use guard_system::context::Context;
+use guard_system::docker::{Before, Container, Recorded, containers_of};
 
 impl Services {
     /// Every service of the project that has a container now, or had a running one before the run's deploy command.

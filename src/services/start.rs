@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::quiesce::{containers_and_needs, levels};
 use super::wait::{self, Wanted};
 use super::{Result, ServiceError, Services, conflict, run_all};
-use crate::model::event::Level;
-use crate::model::text::chain;
-use crate::system::context::Context;
-use crate::system::docker::{Recorded, container_by_service, containers_of, docker, explained};
+use guard_model::event::Level;
+use guard_model::text::chain;
+use guard_system::context::Context;
+use guard_system::docker::{Recorded, container_by_service, containers_of, docker, explained};
 
 /// How long one `up` may take, its own waiting for healthy dependencies included.
 const UP_LIMIT: Duration = Duration::from_mins(15);
@@ -253,7 +253,7 @@ fn up(
 
 /// Compose takes a paused container for a running one.
 fn unpause(
-    containers: &[crate::system::docker::Container],
+    containers: &[guard_system::docker::Container],
     running: &BTreeMap<String, usize>,
     cx: &Context,
 ) -> Result<()> {

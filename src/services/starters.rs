@@ -10,12 +10,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::noted::noted;
-use crate::model::text::chain;
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::disk;
-use crate::system::leftovers::Left;
-use crate::system::privilege;
+use guard_model::text::chain;
+use guard_system::call::Call;
+use guard_system::context::Context;
+use guard_system::disk;
+use guard_system::leftovers::Left;
+use guard_system::privilege;
 
 /// The file in the run's directory that lists what is held.
 const HELD: &str = "held-starters.json";

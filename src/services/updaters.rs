@@ -1,10 +1,10 @@
 //! Containers that update the images of others by themselves: held while a way back lasts, since they would undo it.
 
 use super::noted::noted;
-use crate::model::text::chain;
-use crate::system::context::Context;
-use crate::system::disk;
-use crate::system::docker::docker;
+use guard_model::text::chain;
+use guard_system::context::Context;
+use guard_system::disk;
+use guard_system::docker::docker;
 
 /// The file in the run's directory that lists those that are held.
 const HELD: &str = "held-updaters.json";

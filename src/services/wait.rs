@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Result, ServiceError};
-use crate::model::event::Level;
-use crate::model::text;
-use crate::system::context::Context;
-use crate::system::docker::{Container, containers_of, docker, time_to_health};
+use guard_model::event::Level;
+use guard_model::text;
+use guard_system::context::Context;
+use guard_system::docker::{Container, containers_of, docker, time_to_health};
 
 /// How long a container has to run without a restart.
 const STEADY: Duration = Duration::from_secs(3);
@@ -207,8 +207,8 @@ fn explained(
         let lines = cx.outcome(&docker().args(["logs", "--tail", LINES_SHOWN, &one.id]).merged());
         let lines = lines.map(|output| output.text()).unwrap_or_default();
         if !lines.is_empty() {
-            let lines = crate::model::text::sanitised(&cx.redaction.clean(&lines).replace('\n', " | "));
-            text = format!("{text}; it wrote: {}", crate::model::text::shortened(&lines, 300));
+            let lines = guard_model::text::sanitised(&cx.redaction.clean(&lines).replace('\n', " | "));
+            text = format!("{text}; it wrote: {}", guard_model::text::shortened(&lines, 300));
         }
         told.push(text);
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::listing::{Backup, Listed};
 use super::manifest::{Identities, Knowledge};
-use crate::model::name::ResourceName;
+use guard_model::name::ResourceName;
 
 /// What a backup has to be of, to be chosen without being named.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,9 +8,9 @@ use chrono::{DateTime, Utc};
 use super::listing::Backup;
 use super::manifest::{self, GitState, Identities, Knowledge, Manifest};
 use super::{Result, Store, StoreError, choose, ground, marker, sums, verify};
-use crate::model::artifact::{Artifact, FileEntry};
-use crate::model::name::{ResourceName, RunId, Timestamp};
-use crate::system::{disk, privilege};
+use guard_model::artifact::{Artifact, FileEntry};
+use guard_model::name::{ResourceName, RunId, Timestamp};
+use guard_system::{disk, privilege};
 
 /// The file that says that guard began the directory it is in and has not completed it. Only with it is a directory
 /// without a manifest ever swept: another one may be somebody's only copy.

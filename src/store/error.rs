@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::model::name::Timestamp;
-use crate::system::disk::DiskError;
+use guard_model::name::Timestamp;
+use guard_system::disk::DiskError;
 
 /// Why the store refused.
 #[derive(Debug, thiserror::Error)]

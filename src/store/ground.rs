@@ -4,9 +4,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::{Result, StoreError};
-use crate::model::text::typed;
-use crate::system::disk::{self, At};
-use crate::system::privilege;
+use guard_model::text::typed;
+use guard_system::disk::{self, At};
+use guard_system::privilege;
 
 const STICKY: u32 = 0o1000;
 
@@ -72,7 +72,7 @@ pub(super) fn exposures(directory: &Path, state: &Path) -> Result<Vec<String>> {
     }
     for path in disk::list(directory)? {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.parse::<crate::model::name::Timestamp>().is_err() {
+        if name.parse::<guard_model::name::Timestamp>().is_err() {
             continue;
         }
         for entry in walkdir::WalkDir::new(&path).follow_links(false) {

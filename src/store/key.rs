@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::{Result, StoreError};
-use crate::system::disk::{self, At, Staged};
+use guard_system::disk::{self, At, Staged};
 
 /// Bytes of a key.
 const LENGTH: usize = 32;

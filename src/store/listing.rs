@@ -6,9 +6,9 @@ use super::draft::TAG;
 use super::foreign::{self, Foreign};
 use super::manifest::{self, Knowledge, Manifest};
 use super::{Result, Store, StoreError, verdict};
-use crate::model::name::Timestamp;
-use crate::model::text;
-use crate::system::disk::{self, At};
+use guard_model::name::Timestamp;
+use guard_model::text;
+use guard_system::disk::{self, At};
 
 /// A whole backup: its manifest is there and authentic.
 #[derive(Debug, Clone, PartialEq)]

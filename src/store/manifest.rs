@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 
 use super::key::Key;
 use super::{Result, StoreError};
-use crate::model::artifact::{Artifact, FileEntry};
-use crate::model::name::{ResourceName, RunId, Timestamp};
+use guard_model::artifact::{Artifact, FileEntry};
+use guard_model::name::{ResourceName, RunId, Timestamp};
 
 /// The newest schema of manifests that this guard reads.
 pub const SCHEMA: u64 = 2;
@@ -161,7 +161,7 @@ pub(super) fn open(bytes: &[u8], timestamp: &Timestamp, key: &Key) -> Result<Man
         return Err(refuse(format!(
             "it was sealed with the key {}, and the key here is {}; it was made on another machine, by another user, or \
              the key has been lost since",
-            crate::model::text::shortened(&crate::model::text::sanitised(&sealed.key), 16),
+            guard_model::text::shortened(&guard_model::text::sanitised(&sealed.key), 16),
             key.id()
         )));
     }

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::listing::Backup;
 use super::manifest::{GitState, Manifest};
 use super::{Result, Store, StoreError, choose};
-use crate::model::artifact::Artifact;
-use crate::model::name::Timestamp;
-use crate::system::disk;
+use guard_model::artifact::Artifact;
+use guard_model::name::Timestamp;
+use guard_system::disk;
 
 /// Holds the newest timestamp.
 pub(super) const LATEST: &str = ".latest_backup";

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use super::listing::Backup;
 use super::manifest;
 use super::{Result, Store, StoreError, sums, verify};
-use crate::model::artifact::{Artifact, FileEntry};
-use crate::system::context::Context;
-use crate::system::disk::{self, At, Digest, Staged};
+use guard_model::artifact::{Artifact, FileEntry};
+use guard_system::context::Context;
+use guard_system::disk::{self, At, Digest, Staged};
 
 /// What is not made smaller by so many of a thousand stays as it is.
 const WORTH: u64 = 30;

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 
 use super::listing::{Backup, is_draft};
 use super::{Result, Store, StoreError, choose, manifest};
-use crate::model::name::{ResourceName, Timestamp};
-use crate::system::disk;
+use guard_model::name::{ResourceName, Timestamp};
+use guard_system::disk;
 
 const TRASH: &str = ".trash";
 

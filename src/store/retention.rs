@@ -12,8 +12,8 @@ use std::fmt;
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
 use super::listing::{Backup, Listed};
-use crate::model::name::Timestamp;
-use crate::model::text;
+use guard_model::name::Timestamp;
+use guard_model::text;
 
 /// A time between one backup and the next that speaks for a clock that jumped rather than for a project that rested.
 const ABSURD_DAYS: i64 = 2 * 365;

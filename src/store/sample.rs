@@ -5,9 +5,9 @@ use std::str::FromStr;
 use super::listing::Backup;
 use super::verify::{Verified, compare, look};
 use super::{Result, Store, StoreError, key};
-use crate::model::artifact::FileEntry;
-use crate::system::context::Context;
-use crate::system::disk;
+use guard_model::artifact::FileEntry;
+use guard_system::context::Context;
+use guard_system::disk;
 
 /// How many of the files are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

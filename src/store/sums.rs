@@ -1,6 +1,6 @@
 //! `SHA256SUMS`, so that anybody can check a backup without guard: `sha256sum -c SHA256SUMS`.
 
-use crate::model::artifact::FileEntry;
+use guard_model::artifact::FileEntry;
 
 /// Its name in a backup.
 pub(super) const FILE: &str = "SHA256SUMS";

@@ -7,7 +7,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::{Result, Store, StoreError};
-use crate::system::disk::{self, At, Staged};
+use guard_system::disk::{self, At, Staged};
 
 /// In the state directory: on which file system the backups were at first.
 const MOUNT: &str = "mount.json";

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::key::Key;
 use super::manifest::Knowledge;
 use super::{Result, Store, StoreError};
-use crate::model::name::Timestamp;
-use crate::system::disk;
+use guard_model::name::Timestamp;
+use guard_system::disk;
 
 pub(super) const FILE: &str = "verdict.json";
 

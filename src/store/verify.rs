@@ -4,10 +4,10 @@ use std::path::{Component, Path, PathBuf};
 
 use super::listing::Backup;
 use super::{Fault, Result, Store, StoreError, choose};
-use crate::model::artifact::FileEntry;
-use crate::model::name::Timestamp;
-use crate::system::context::Context;
-use crate::system::disk;
+use guard_model::artifact::FileEntry;
+use guard_model::name::Timestamp;
+use guard_system::context::Context;
+use guard_system::disk;
 
 /// What was read, all of it sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::model::secret::Redaction;
-use crate::system::environment::Environment;
+use crate::environment::Environment;
+use guard_model::secret::Redaction;
 
 /// Carried by every program that guard starts for a run, but for the user's own: the run's directory. A resume finds by it
 /// what a killed guard had begun.

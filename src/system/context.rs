@@ -8,10 +8,10 @@ use super::disk::{At, DiskError};
 use super::docker::Engine;
 use super::environment::Environment;
 use super::stop::Stop;
-use crate::model::event::{Event, Level, Voice};
-use crate::model::name::RunId;
-use crate::model::plan::StepId;
-use crate::model::secret::Redaction;
+use guard_model::event::{Event, Level, Voice};
+use guard_model::name::RunId;
+use guard_model::plan::StepId;
+use guard_model::secret::Redaction;
 
 /// The surroundings of an act. Cheap to clone; a clone can belong to another step.
 #[derive(Clone)]

@@ -88,7 +88,7 @@ impl Vigil {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::system::clock::MachineClock;
+    use crate::clock::MachineClock;
 
     #[test]
     fn fault_d5_a_number_that_was_given_again_is_another_process() {

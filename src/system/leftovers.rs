@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::call::ACT;
 use super::context::Context;
 use super::privilege;
-use crate::model::fact::Actor;
-use crate::model::text::sanitised;
+use guard_model::fact::Actor;
+use guard_model::text::sanitised;
 
 /// How long they have between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(10);

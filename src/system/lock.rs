@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use super::disk::{At, DiskError};
-use crate::model::fact::Actor;
+use guard_model::fact::Actor;
 
 /// The lock, held as long as this lives.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Lock {
                 Err(rustix::io::Errno::WOULDBLOCK) => {
                     let mut owner = String::new();
                     file.read_to_string(&mut owner).at("read the lock", path)?;
-                    let owner = crate::model::text::sanitised(owner.trim());
+                    let owner = guard_model::text::sanitised(owner.trim());
                     return Err(LockError::Held {
                         owner: if owner.is_empty() {
                             "it has just begun".to_owned()
@@ -111,7 +111,7 @@ impl Lock {
                     let mut text = String::new();
                     // What is said there is for people; whoever may not be read is somebody all the same.
                     let _unreadable = Read::take(&file, 300).read_to_string(&mut text);
-                    let owner = crate::model::text::sanitised(text.trim());
+                    let owner = guard_model::text::sanitised(text.trim());
                     return Err(LockError::Held {
                         owner: if owner.is_empty() {
                             "another guard".to_owned()
@@ -163,7 +163,7 @@ impl Lock {
         }
         let mut owner = String::new();
         file.read_to_string(&mut owner).at("read the lock", path)?;
-        Ok(Some(crate::model::text::sanitised(owner.trim())))
+        Ok(Some(guard_model::text::sanitised(owner.trim())))
     }
 
     /// Where the lock is.

@@ -1,6 +1,6 @@
 //! Who we are on this host: user, process, boot; and what a process may leak.
 
-use crate::model::fact::Actor;
+use guard_model::fact::Actor;
 
 /// Keeps the memory of this process, where secrets pass through, out of core dumps.
 pub fn forbid_core_dumps() {

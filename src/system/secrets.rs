@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::disk::{self, DiskError};
-use crate::model::secret::{Redaction, is_secret_name};
+use guard_model::secret::{Redaction, is_secret_name};
 
 /// Teaches the redaction the values of an env file.
 ///

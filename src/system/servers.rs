@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::disk::{self, DiskError};
-use crate::model::text::sanitised;
+use guard_model::text::sanitised;
 
 /// What a copy of a server's directory takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

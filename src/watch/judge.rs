@@ -3,9 +3,9 @@
 use super::rules::{Fired, Rules, Trace, UserRule};
 use super::track::{Track, excused_for};
 use super::words::seconds;
-use crate::model::health::{Decision, FindingCause, Outcome, Reading, Rule, Tally, Verdict};
-use crate::model::name::ProbeName;
-use crate::model::standing::Standing;
+use guard_model::health::{Decision, FindingCause, Outcome, Reading, Rule, Tally, Verdict};
+use guard_model::name::ProbeName;
+use guard_model::standing::Standing;
 
 /// So many answers in a row that a container has ended make a release dead on arrival.
 const ENDED: u32 = 3;
@@ -214,7 +214,7 @@ impl Judge {
         }
     }
 
-    fn outage(&self, opened: f64) -> Option<crate::model::health::Finding> {
+    fn outage(&self, opened: f64) -> Option<guard_model::health::Finding> {
         if self.rule.decision == Decision::Classic {
             return None;
         }

@@ -1,7 +1,7 @@
 //! How long the answers of one probe take, beside how long they took before the deployment.
 
 use super::rate::{Excess, Rate};
-use crate::model::health::Rule;
+use guard_model::health::Rule;
 
 /// So many answers from before are needed to know what is usual.
 const ENOUGH: usize = 20;

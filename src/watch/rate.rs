@@ -1,6 +1,6 @@
 //! The share of failures of one probe: counted, and weighed against chance.
 
-use crate::model::health::{RateForm, Rule, share};
+use guard_model::health::{RateForm, Rule, share};
 
 /// Seconds of probes that are weighed as one: failures come in clusters, and a cluster is one event.
 const BUCKET: f64 = 5.0;

@@ -6,9 +6,9 @@ use super::pace::{Pace, median};
 use super::rate::{Excess, Rate};
 use super::streak::{Past, Streak};
 use super::words::{millis, seconds};
-use crate::model::health::{Class, Decision, Finding, FindingCause, Outcome, Reading, Rule};
-use crate::model::name::ProbeName;
-use crate::model::standing::Standing;
+use guard_model::health::{Class, Decision, Finding, FindingCause, Outcome, Reading, Rule};
+use guard_model::name::ProbeName;
+use guard_model::standing::Standing;
 
 /// The first outage that begins within so many seconds of the gate is excused: caches fill, leaders are elected. In a
 /// short window it is a tenth of that.

@@ -1,7 +1,7 @@
 //! A rule said to people before it decides anything, and what is odd about it.
 
 use super::track::excused_for;
-use crate::model::health::{Decision, RateForm, Rule};
+use guard_model::health::{Decision, RateForm, Rule};
 
 /// The rule in one sentence: `rolls back after an outage of 10 s (at least 3 probes in a row), or when …`.
 #[must_use]

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::store::Sample;
+use guard_store::Sample;
 
 /// `guard init`
 #[derive(Debug, Clone, Args)]

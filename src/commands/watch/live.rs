@@ -12,20 +12,19 @@ use crate::commands::refusal::{Outcome, Refusal};
 use crate::commands::request::Watch;
 use crate::commands::setup::Desk;
 use crate::commands::workbench::Bench;
-use crate::engine::crew::{Errands, Lookout, READINGS, WATCHES};
-use crate::model::event::{Audience, Event, Level, Voice};
-use crate::model::exit::ExitCode;
-use crate::model::health::Verdict;
-use crate::model::notice::{Occasion, Severity};
-use crate::model::text::duration;
-use crate::notify::Notifier;
-use crate::report::board::Board;
-use crate::report::metrics::metrics;
-use crate::system::context::Context;
-use crate::system::disk;
-use crate::system::lock::Lock;
-use crate::system::supervisor::Supervisor;
-use crate::watch;
+use guard_engine::crew::{Errands, Lookout, READINGS, WATCHES};
+use guard_model::event::{Audience, Event, Level, Voice};
+use guard_model::exit::ExitCode;
+use guard_model::health::Verdict;
+use guard_model::notice::{Occasion, Severity};
+use guard_model::text::duration;
+use guard_notify::Notifier;
+use guard_report::board::Board;
+use guard_report::metrics::metrics;
+use guard_system::context::Context;
+use guard_system::disk;
+use guard_system::lock::Lock;
+use guard_system::supervisor::Supervisor;
 
 /// Readings are kept up to so many bytes, then begun anew.
 const MOST_KEPT: u64 = 64 * 1024 * 1024;
@@ -123,7 +122,7 @@ pub(super) fn live(asked: &Watch, bench: &Bench, desk: &Desk) -> Outcome {
     attend(&supervisor, &board, asked.metrics_file.as_deref(), &cx, bench);
     cx.note(
         Level::Info,
-        watch::words(&lookout.rule).replacen("rolls back", "finds production not well", 1),
+        guard_watch::words(&lookout.rule).replacen("rolls back", "finds production not well", 1),
     );
     supervisor.ready();
     let outcome = rounds(asked.duration.is_some(), &lookout, &scribe, &supervisor, bench, &cx);

@@ -10,10 +10,10 @@ use super::refusal::{Outcome, Refusal};
 use super::request::Watch;
 use super::setup::{Desk, width_of_stdout};
 use super::workbench::Bench;
-use crate::model::exit::ExitCode;
-use crate::report::tables::Table;
-use crate::watch::simulate::{Figures, SCENES, Scene, figures};
-use crate::watch::words;
+use guard_model::exit::ExitCode;
+use guard_report::tables::Table;
+use guard_watch::simulate::{Figures, SCENES, Scene, figures};
+use guard_watch::words;
 
 /// Watches, replays or simulates.
 ///

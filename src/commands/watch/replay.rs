@@ -7,10 +7,10 @@ use serde_json::json;
 use crate::commands::refusal::{Outcome, Refusal};
 use crate::commands::setup::{Desk, width_of_stdout};
 use crate::commands::workbench::Bench;
-use crate::engine::crew;
-use crate::model::exit::ExitCode;
-use crate::model::health::{Rule, Verdict, Watched};
-use crate::report::tables::Table;
+use guard_engine::crew;
+use guard_model::exit::ExitCode;
+use guard_model::health::{Rule, Verdict, Watched};
+use guard_report::tables::Table;
 
 /// Judges every watch of a run again.
 ///

@@ -10,8 +10,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::live::Shared;
-use crate::report::metrics::metrics;
-use crate::report::page::page;
+use guard_report::metrics::metrics;
+use guard_report::page::page;
 
 /// So many are served at once; who comes later waits.
 const AT_ONCE: usize = 16;

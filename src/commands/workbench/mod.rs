@@ -14,21 +14,21 @@ use crate::commands::plan::Place;
 use crate::commands::refusal::Refusal;
 use crate::commands::sealing;
 use crate::commands::secrets;
-use crate::config::{Request as Wish, Settings};
-use crate::engine::crew::{Crew, Errands, Pacer, SealInput};
-use crate::journal::{Run, Runs};
-use crate::model::artifact::Displaced;
-use crate::model::exit::ExitCode;
-use crate::model::fact::Actor;
-use crate::model::health::Rule;
-use crate::model::name::{ResourceName, Timestamp};
-use crate::model::text::typed;
-use crate::resources::{Kind, Resource};
-use crate::services::{Further, Services};
-use crate::store::Store;
-use crate::system::context::Context;
-use crate::system::docker::Compose;
-use crate::system::privilege;
+use guard_config::{Request as Wish, Settings};
+use guard_engine::crew::{Crew, Errands, Pacer, SealInput};
+use guard_journal::{Run, Runs};
+use guard_model::artifact::Displaced;
+use guard_model::exit::ExitCode;
+use guard_model::fact::Actor;
+use guard_model::health::Rule;
+use guard_model::name::{ResourceName, Timestamp};
+use guard_model::text::typed;
+use guard_resources::{Kind, Resource};
+use guard_services::{Further, Services};
+use guard_store::Store;
+use guard_system::context::Context;
+use guard_system::docker::Compose;
+use guard_system::privilege;
 
 pub use tables::further_problems;
 
@@ -169,7 +169,7 @@ impl Bench {
     ) -> Result<Crew, Refusal> {
         let data = resources
             .iter()
-            .filter(|owned| owned.kind.restored_in == crate::model::plan::StageName::Data)
+            .filter(|owned| owned.kind.restored_in == guard_model::plan::StageName::Data)
             .map(|owned| owned.resource.name().clone())
             .collect();
         let resources: BTreeMap<ResourceName, Box<dyn Resource>> = resources

@@ -5,18 +5,17 @@ use std::sync::Arc;
 
 use super::{Bench, Owned, compose_of, further_of};
 use crate::commands::refusal::Refusal;
-use crate::config::{Declared, Settings, told};
-use crate::model::health::Numbers;
-use crate::model::name::ProbeName;
-use crate::model::section::Section;
-use crate::model::setting::{Problem, Value, nearest};
-use crate::notify::Target;
-use crate::probes::{self, Probe};
-use crate::resources;
-use crate::services::Further;
-use crate::system::context::Context;
-use crate::system::docker::Compose;
-use crate::watch::UserRule;
+use guard_config::{Declared, Settings, told};
+use guard_model::health::Numbers;
+use guard_model::name::ProbeName;
+use guard_model::section::Section;
+use guard_model::setting::{Problem, Value, nearest};
+use guard_notify::Target;
+use guard_probes::{self, Probe};
+use guard_services::Further;
+use guard_system::context::Context;
+use guard_system::docker::Compose;
+use guard_watch::UserRule;
 
 /// What the tables of some settings are read with.
 struct Reading<'a> {
@@ -142,7 +141,7 @@ impl Reading<'_> {
 
     fn resources(&self) -> Result<Vec<Owned>, Vec<Problem>> {
         let settings = self.settings;
-        let site = |directory: &PathBuf, compose: Option<&Compose>| resources::Site {
+        let site = |directory: &PathBuf, compose: Option<&Compose>| guard_resources::Site {
             directory: directory.clone(),
             compose: compose.cloned(),
             stops: !settings.services.stop.is_empty(),
@@ -150,13 +149,13 @@ impl Reading<'_> {
         let here = site(&settings.directory, self.compose);
         let mut all: Vec<Owned> = read_all(&settings.resources, |declared, section| {
             // The settings know only the kinds of this list.
-            let kind = resources::kind(&declared.kind)?;
+            let kind = guard_resources::kind(&declared.kind)?;
             let Some(there) = chosen(section, self.further).ok()? else {
                 let resource = (kind.build)(declared.name.clone(), section, &here)?;
                 return Some(Owned { kind, resource });
             };
             let site = site(&there.compose.directory, Some(&there.compose));
-            let placed = resources::Placed {
+            let placed = guard_resources::Placed {
                 inner: (kind.build)(declared.name.clone(), section, &site)?,
                 project: there.name.clone(),
                 engine: there.engine.clone(),
@@ -174,11 +173,11 @@ impl Reading<'_> {
     }
 
     fn probes(&self) -> Result<Vec<Arc<dyn Probe>>, Vec<Problem>> {
-        let site = probes::Site {
+        let site = guard_probes::Site {
             compose: self.compose.cloned(),
         };
-        let all: Vec<probes::Asked> = read_all(&self.settings.probes, |declared, section| {
-            let kind = probes::kind(&declared.kind)?;
+        let all: Vec<guard_probes::Asked> = read_all(&self.settings.probes, |declared, section| {
+            let kind = guard_probes::kind(&declared.kind)?;
             let (witness, says) = (section.text("witness"), section.has("required"));
             if let Some(witness) = &witness
                 && let Err((message, hint)) = self.is_witness(witness, &declared.name)
@@ -189,12 +188,12 @@ impl Reading<'_> {
                 let built = (kind.build)(declared.name.clone(), section, &site)?;
                 return Some((Arc::from(built), witness, says));
             };
-            let site = probes::Site {
+            let site = guard_probes::Site {
                 compose: Some(there.compose.clone()),
             };
             let inner = (kind.build)(declared.name.clone(), section, &site)?;
             let built: Arc<dyn Probe> = match &there.engine {
-                Some(engine) => Arc::new(probes::Placed {
+                Some(engine) => Arc::new(guard_probes::Placed {
                     inner,
                     engine: engine.clone(),
                 }),
@@ -202,7 +201,7 @@ impl Reading<'_> {
             };
             Some((built, witness, says))
         })?;
-        Ok(probes::witnessed(&all))
+        Ok(guard_probes::witnessed(&all))
     }
 
     /// Whether a probe can be the witness of another: the message and the hint where it cannot.
@@ -219,7 +218,7 @@ impl Reading<'_> {
 
     fn rules(&self) -> Result<Vec<UserRule>, Vec<Problem>> {
         // The settings know only the kinds that there are.
-        let numbers = |kind: &str| probes::kind(kind).map_or(Numbers::None, |kind| kind.numbers);
+        let numbers = |kind: &str| guard_probes::kind(kind).map_or(Numbers::None, |kind| kind.numbers);
         let declared = self.settings.probes.iter();
         let probes: Vec<(ProbeName, Numbers)> = declared
             .map(|probe| (probe.name.clone(), numbers(&probe.kind)))

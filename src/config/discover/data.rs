@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use super::found::{Found, Names};
 use super::shown;
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::disk;
-use crate::system::servers::Server;
+use guard_system::call::Call;
+use guard_system::context::Context;
+use guard_system::disk;
+use guard_system::servers::Server;
 
 /// Names of such directories.
 const NAMES: [&str; 14] = [

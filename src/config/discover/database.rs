@@ -2,7 +2,7 @@
 
 use super::found::Found;
 use super::resolved::{Mount, Service};
-use crate::system::servers;
+use guard_system::servers;
 
 /// A database server that guard knows, as its official image shows it.
 pub(super) struct Server {

@@ -5,9 +5,9 @@ use std::io::Read;
 
 use super::found::{Found, Names, quoted};
 use super::shown;
-use crate::system::context::Context;
-use crate::system::disk;
-use crate::system::servers::{Need, Server};
+use guard_system::context::Context;
+use guard_system::disk;
+use guard_system::servers::{Need, Server};
 
 /// Configuration files that are gathered while the rest is looked at.
 #[derive(Debug, Default)]

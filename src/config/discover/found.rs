@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::name::ResourceName;
+use guard_model::name::ResourceName;
 
 /// A resource or probe that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]

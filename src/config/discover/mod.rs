@@ -15,9 +15,9 @@ pub use found::{Entry, Found};
 pub use render::render;
 
 use super::project::ComposeVariables;
-use crate::system::context::Context;
-use crate::system::docker::{Compose, DockerError};
 use found::Names;
+use guard_system::context::Context;
+use guard_system::docker::{Compose, DockerError};
 
 /// What was found, in the order in which it is written down.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -124,7 +124,7 @@ fn key(name: &str) -> String {
 
 /// A comment is one line, whatever the names in it are.
 fn plain(text: &str) -> String {
-    crate::model::text::sanitised(text)
+    guard_model::text::sanitised(text)
 }
 
 fn line(text: &mut String, setting: &str, comment: &str) {

@@ -13,8 +13,8 @@ use super::database::{Server, database, in_memory, keeps_memory};
 use super::directory::Configuration;
 use super::found::{Found, Names};
 use super::resolved::{Mount, Project, Published, Service};
-use crate::system::context::Context;
-use crate::system::servers;
+use guard_system::context::Context;
+use guard_system::servers;
 
 /// Takes up everything that the services show.
 pub(super) fn take_up(

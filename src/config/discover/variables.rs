@@ -6,9 +6,9 @@ use std::path::Path;
 use url::Url;
 
 use super::found::{Found, Names};
-use crate::config::project::ComposeVariables;
-use crate::system::context::Context;
-use crate::system::disk;
+use crate::project::ComposeVariables;
+use guard_system::context::Context;
+use guard_system::disk;
 
 /// Parameters of a URL that libpq knows; others are some program's own, and libpq refuses them.
 const LIBPQ: [&str; 14] = [

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::model::event::{Event, Level};
-use crate::services::keep_evidence;
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::disk;
-use crate::watch::{Fired, Then, Trace};
+use guard_model::event::{Event, Level};
+use guard_services::keep_evidence;
+use guard_system::call::Call;
+use guard_system::context::Context;
+use guard_system::disk;
+use guard_watch::{Fired, Then, Trace};
 
 /// How long a rule's command may take.
 const LIMIT: Duration = Duration::from_mins(10);

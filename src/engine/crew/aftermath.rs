@@ -2,14 +2,14 @@
 //! is still there.
 
 use super::{Crew, failed};
-use crate::engine::history::History;
-use crate::model::artifact::Live;
-use crate::model::event::Level;
-use crate::model::fact::Failure;
-use crate::model::name::RunKind;
-use crate::store::StoreError;
-use crate::system::context::Context;
-use crate::system::leftovers;
+use crate::history::History;
+use guard_model::artifact::Live;
+use guard_model::event::Level;
+use guard_model::fact::Failure;
+use guard_model::name::RunKind;
+use guard_store::StoreError;
+use guard_system::context::Context;
+use guard_system::leftovers;
 
 /// The most processes that are named.
 const NAMED: usize = 8;

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use super::Crew;
 use super::drift::{RELEASED, Released};
 use super::relay::Relay;
-use crate::engine::history::History;
-use crate::model::event::Level;
-use crate::model::fact::{Deployed, Failure, Yield};
-use crate::resources::Mark;
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::disk;
-use crate::system::processes::CallError;
-use crate::system::secrets;
+use crate::history::History;
+use guard_model::event::Level;
+use guard_model::fact::{Deployed, Failure, Yield};
+use guard_resources::Mark;
+use guard_system::call::Call;
+use guard_system::context::Context;
+use guard_system::disk;
+use guard_system::processes::CallError;
+use guard_system::secrets;
 
 /// The file in the run's directory to which a deploy script appends what it has to tell.
 const ANNOUNCEMENTS: &str = "events";
@@ -260,7 +260,7 @@ fn announced(events: &Path, cx: &Context) -> Result<Deployed, disk::DiskError> {
         .map(str::trim)
         .filter(|line| !line.is_empty())
     {
-        let value = |text: &str| crate::model::text::shortened(&cx.redaction.clean(text.trim()), 200);
+        let value = |text: &str| guard_model::text::shortened(&cx.redaction.clean(text.trim()), 200);
         match line.split_once('=') {
             Some(("phase", text)) => deployed.phase = Some(value(text)),
             Some(("irreversible", text)) => deployed.irreversible.push(value(text)),

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use super::{Crew, failed};
-use crate::engine::history::History;
-use crate::model::artifact::FileEntry;
-use crate::model::event::Level;
-use crate::model::fact::{Failure, Yield};
-use crate::model::name::ResourceName;
-use crate::model::plan::Action;
-use crate::model::text;
-use crate::resources::{Resource, Slot};
-use crate::store::{Backup, Knowledge, Listed, Manifest, ManifestInput};
-use crate::system::context::Context;
-use crate::system::disk;
+use crate::history::History;
+use guard_model::artifact::FileEntry;
+use guard_model::event::Level;
+use guard_model::fact::{Failure, Yield};
+use guard_model::name::ResourceName;
+use guard_model::plan::Action;
+use guard_model::text;
+use guard_resources::{Resource, Slot};
+use guard_store::{Backup, Knowledge, Listed, Manifest, ManifestInput};
+use guard_system::context::Context;
+use guard_system::disk;
 
 /// The settings in a backup.
 pub const SETTINGS: &str = "guard.toml";

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::Crew;
-use crate::engine::history::History;
-use crate::model::artifact::{Prepared, Work};
-use crate::model::event::Level;
-use crate::model::name::ResourceName;
-use crate::model::policy::OnFailure;
-use crate::resources::Resource;
-use crate::system::context::Context;
-use crate::system::disk;
+use crate::history::History;
+use guard_model::artifact::{Prepared, Work};
+use guard_model::event::Level;
+use guard_model::name::ResourceName;
+use guard_model::policy::OnFailure;
+use guard_resources::Resource;
+use guard_system::context::Context;
+use guard_system::disk;
 
 /// The file in the run's directory: each resource that can tell, with the release that was live of it.
 const LEFT: &str = "left.json";

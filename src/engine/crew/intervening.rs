@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use crate::model::fact::{Failure, Yield};
-use crate::model::health::Tally;
-use crate::model::intervention::{Choice, Intervention};
-use crate::system::disk::{self, DiskError};
+use guard_model::fact::{Failure, Yield};
+use guard_model::health::Tally;
+use guard_model::intervention::{Choice, Intervention};
+use guard_system::disk::{self, DiskError};
 
 /// The decision, in the run's directory: a guard that is killed right behind it leaves it to its watcher.
 pub const INTERVENTION: &str = "intervention.json";

@@ -3,13 +3,13 @@
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use crate::engine::drive::is_limited;
-use crate::engine::history::History;
-use crate::model::event::Level;
-use crate::model::fact::{Failure, Yield};
-use crate::model::plan::{Action, Step};
-use crate::model::text;
-use crate::system::context::Context;
+use crate::drive::is_limited;
+use crate::history::History;
+use guard_model::event::Level;
+use guard_model::fact::{Failure, Yield};
+use guard_model::plan::{Action, Step};
+use guard_model::text;
+use guard_system::context::Context;
 
 /// How long a step has to end once it is asked to, before it is told that it does not.
 const GRACE: Duration = Duration::from_secs(30);

@@ -10,14 +10,14 @@ use tokio::runtime::Handle;
 use super::acting::{Acting, Errands};
 use super::observation::{Observation, Observed, Until};
 use super::pace::{PACES, paces};
-use crate::model::event::Level;
-use crate::model::fact::Failure;
-use crate::model::health::{Reading, Rule, Tally, Verdict, Watched};
-use crate::model::name::ProbeName;
-use crate::probes::{Expectation, Probe};
-use crate::system::context::Context;
-use crate::system::disk::{self, DiskError};
-use crate::watch::{Judge, UserRule};
+use guard_model::event::Level;
+use guard_model::fact::Failure;
+use guard_model::health::{Reading, Rule, Tally, Verdict, Watched};
+use guard_model::name::ProbeName;
+use guard_probes::{Expectation, Probe};
+use guard_system::context::Context;
+use guard_system::disk::{self, DiskError};
+use guard_watch::{Judge, UserRule};
 
 /// Every reading of a run, in its directory.
 pub const READINGS: &str = "probes.jsonl";

@@ -5,13 +5,13 @@ use std::sync::PoisonError;
 use super::Crew;
 use super::putting_back::has_gone_in;
 use super::watching::ask_once;
-use crate::engine::history::History;
-use crate::model::artifact::Work;
-use crate::model::health::Outcome;
-use crate::model::name::RunKind;
-use crate::model::now::{Now, Seen};
-use crate::model::text::{chain, sanitised, shortened};
-use crate::system::context::Context;
+use crate::history::History;
+use guard_model::artifact::Work;
+use guard_model::health::Outcome;
+use guard_model::name::RunKind;
+use guard_model::now::{Now, Seen};
+use guard_model::text::{chain, sanitised, shortened};
+use guard_system::context::Context;
 
 /// The most of a probe's note that is repeated.
 const NOTE: usize = 80;

@@ -9,14 +9,14 @@ use tokio::sync::mpsc;
 use super::acting::{Acting, trace};
 use super::intervening::left;
 use super::pauses::Pauses;
-use crate::model::event::{Event, Level};
-use crate::model::fact::Failure;
-use crate::model::health::{Answer, Class, Outcome, Reading, Rule, Verdict};
-use crate::model::intervention::{Choice, Intervention};
-use crate::model::standing::Phase;
-use crate::probes::{Expectation, Probe};
-use crate::system::context::Context;
-use crate::watch::Judge;
+use guard_model::event::{Event, Level};
+use guard_model::fact::Failure;
+use guard_model::health::{Answer, Class, Outcome, Reading, Rule, Verdict};
+use guard_model::intervention::{Choice, Intervention};
+use guard_model::standing::Phase;
+use guard_probes::{Expectation, Probe};
+use guard_system::context::Context;
+use guard_watch::Judge;
 
 /// How many readings of one probe may be under way.
 const IN_FLIGHT: usize = 6;

@@ -2,14 +2,14 @@
 
 use super::Crew;
 use super::watching::ask_once;
-use crate::engine::history::History;
-use crate::model::event::Level;
-use crate::model::health::Outcome;
-use crate::model::text::chain;
-use crate::services::{Services, hold_leftovers, hold_starters, hold_updaters, release_starters, release_updaters};
-use crate::system::context::Context;
-use crate::system::leftovers::Left;
-use crate::system::servers::User;
+use crate::history::History;
+use guard_model::event::Level;
+use guard_model::health::Outcome;
+use guard_model::text::chain;
+use guard_services::{Services, hold_leftovers, hold_starters, hold_updaters, release_starters, release_updaters};
+use guard_system::context::Context;
+use guard_system::leftovers::Left;
+use guard_system::servers::User;
 
 impl Crew {
     /// Holds what the deploy command has left running, and what updates images by itself.
@@ -122,7 +122,7 @@ impl Crew {
             return;
         }
         let answers = ask_once(&self.probes, &self.runtime, cx);
-        let speaks = |(probe, answer): &&(std::sync::Arc<dyn crate::probes::Probe>, crate::model::health::Answer)| {
+        let speaks = |(probe, answer): &&(std::sync::Arc<dyn guard_probes::Probe>, guard_model::health::Answer)| {
             probe.decides() && answer.outcome == Outcome::Ok && probe.describe().contains("://")
         };
         if let Some((probe, _)) = answers.iter().find(speaks) {

@@ -6,13 +6,13 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::observation::{CONFIRMATION, Observation, Until};
-use crate::model::event::Voice;
-use crate::model::health::{Reading, Rule};
-use crate::probes::{Expectation, Probe};
-use crate::system::context::Context;
-use crate::system::disk::{self, DiskError};
-use crate::system::stop::Stop;
-use crate::watch::Judge;
+use guard_model::event::Voice;
+use guard_model::health::{Reading, Rule};
+use guard_probes::{Expectation, Probe};
+use guard_system::context::Context;
+use guard_system::disk::{self, DiskError};
+use guard_system::stop::Stop;
+use guard_watch::Judge;
 
 /// The readings, in the run's directory. They are none of the baseline's: a service that is paused for its copy fails
 /// them, and no release may fail as often for that.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::system::context::Context;
+use guard_system::context::Context;
 
 /// The shortest pause that counts.
 const PAUSE: Duration = Duration::from_secs(10);

@@ -2,17 +2,17 @@
 
 use super::putting_back::ByProject;
 use super::{Crew, failed};
-use crate::engine::decide::nothing_changed;
-use crate::engine::history::History;
-use crate::model::artifact::{Artifact, Live, Prepared};
-use crate::model::event::Level;
-use crate::model::fact::{Failure, Yield};
-use crate::model::name::{ResourceName, RunKind};
-use crate::model::plan::{Action, Step};
-use crate::resources::compose;
-use crate::services::ServiceError;
-use crate::system::context::Context;
-use crate::system::docker::Recorded;
+use crate::decide::nothing_changed;
+use crate::history::History;
+use guard_model::artifact::{Artifact, Live, Prepared};
+use guard_model::event::Level;
+use guard_model::fact::{Failure, Yield};
+use guard_model::name::{ResourceName, RunKind};
+use guard_model::plan::{Action, Step};
+use guard_resources::compose;
+use guard_services::ServiceError;
+use guard_system::context::Context;
+use guard_system::docker::Recorded;
 
 /// Whether a resource was put back: one that could not be is named by the end of the run, and proves nothing.
 fn is_back(name: &ResourceName, history: &History) -> bool {

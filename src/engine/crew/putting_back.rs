@@ -5,21 +5,21 @@ use std::time::Duration;
 
 use super::watching::ask_once;
 use super::{Crew, failed};
-use crate::engine::decide::nothing_changed;
-use crate::engine::history::History;
-use crate::model::artifact::{Artifact, Displaced, GONE, Live, Prepared, Work};
-use crate::model::event::Level;
-use crate::model::fact::{Failure, Yield};
-use crate::model::health::Outcome;
-use crate::model::name::{ResourceName, RunKind};
-use crate::model::plan::{Action, Step};
-use crate::model::policy::DataRestore;
-use crate::resources::{Resource, Slot};
-use crate::services::{Affected, Extent, ServiceError, Wanted, keep_evidence, restart_stale};
-use crate::store::Backup;
-use crate::system::context::Context;
-use crate::system::disk;
-use crate::system::docker::{Before, Recorded};
+use crate::decide::nothing_changed;
+use crate::history::History;
+use guard_model::artifact::{Artifact, Displaced, GONE, Live, Prepared, Work};
+use guard_model::event::Level;
+use guard_model::fact::{Failure, Yield};
+use guard_model::health::Outcome;
+use guard_model::name::{ResourceName, RunKind};
+use guard_model::plan::{Action, Step};
+use guard_model::policy::DataRestore;
+use guard_resources::{Resource, Slot};
+use guard_services::{Affected, Extent, ServiceError, Wanted, keep_evidence, restart_stale};
+use guard_store::Backup;
+use guard_system::context::Context;
+use guard_system::disk;
+use guard_system::docker::{Before, Recorded};
 
 /// How long the services may take until they run and are healthy.
 const START_LIMIT: Duration = Duration::from_mins(2);

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
 
-use crate::model::event::{Event, Voice};
-use crate::model::secret::Redaction;
+use guard_model::event::{Event, Voice};
+use guard_model::secret::Redaction;
 
 /// A line longer than this is told in pieces.
 const LONGEST_LINE: usize = 64 * 1024;

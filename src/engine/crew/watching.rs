@@ -8,15 +8,15 @@ use super::Crew;
 use super::intervening::outcome;
 use super::lookout::{Lookout, READINGS};
 use super::observation::{CONFIRMATION, Until};
-use crate::engine::history::History;
-use crate::model::event::Level;
-use crate::model::fact::{Failure, UNSEEN, Yield};
-use crate::model::health::{Answer, Outcome, Reading, Rule, Tally, Verdict};
-use crate::model::name::{ProbeName, RunKind};
-use crate::model::plan::{Action, Step};
-use crate::probes::{Expectation, Probe};
-use crate::system::context::Context;
-use crate::system::disk;
+use crate::history::History;
+use guard_model::event::Level;
+use guard_model::fact::{Failure, UNSEEN, Yield};
+use guard_model::health::{Answer, Outcome, Reading, Rule, Tally, Verdict};
+use guard_model::name::{ProbeName, RunKind};
+use guard_model::plan::{Action, Step};
+use guard_probes::{Expectation, Probe};
+use guard_system::context::Context;
+use guard_system::disk;
 
 /// How many rounds of readings the baseline takes.
 const BASELINE_ROUNDS: u32 = 3;

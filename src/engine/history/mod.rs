@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use crate::model::fact::{Actor, Ending, Fact, Failure, Record, Turn, Yield};
-use crate::model::name::{ResourceName, RunId};
-use crate::model::plan::{Action, Plan, StageName, Step, StepId};
-use crate::model::policy::OnFailure;
+use guard_model::fact::{Actor, Ending, Fact, Failure, Record, Turn, Yield};
+use guard_model::name::{ResourceName, RunId};
+use guard_model::plan::{Action, Plan, StageName, Step, StepId};
+use guard_model::policy::OnFailure;
 
 /// A record that cannot follow the ones before it: the journal is not guard's, or guard has a bug.
 #[derive(Debug, thiserror::Error)]

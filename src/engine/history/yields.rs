@@ -1,10 +1,10 @@
 //! What the steps of a run have brought, as the history tells it.
 
 use super::{History, Progress};
-use crate::model::artifact::{Artifact, Displaced, Prepared};
-use crate::model::fact::{Deployed, Failure, Yield};
-use crate::model::name::ResourceName;
-use crate::model::plan::{Action, Step};
+use guard_model::artifact::{Artifact, Displaced, Prepared};
+use guard_model::fact::{Deployed, Failure, Yield};
+use guard_model::name::ResourceName;
+use guard_model::plan::{Action, Step};
 
 impl History {
     /// The copies that were made.

@@ -1,7 +1,7 @@
 //! Settings that are lists: of strings, and of commands.
 
 use super::Section;
-use crate::model::setting::Value;
+use crate::setting::Value;
 
 impl Section<'_> {
     /// A list of strings; one string stands for a list of one.

@@ -11,8 +11,8 @@ use reqwest::{Certificate, Client, NoProxy, Proxy};
 use url::{Host, Url};
 
 use super::Http;
-use crate::system::context::Context;
-use crate::system::disk;
+use guard_system::context::Context;
+use guard_system::disk;
 
 /// The name could not be resolved; found again in the chain of an error.
 #[derive(Debug)]

@@ -6,10 +6,10 @@ use regex::bytes::Regex;
 use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::Value;
 
-use crate::model::health::{Answer, Class};
-use crate::probes::Expectation;
-use crate::probes::common::spoken;
-use crate::system::context::Context;
+use crate::Expectation;
+use crate::common::spoken;
+use guard_model::health::{Answer, Class};
+use guard_system::context::Context;
 
 /// What is expected.
 pub(super) struct Expected {

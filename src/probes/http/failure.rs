@@ -5,11 +5,11 @@ use std::io;
 use std::time::Duration;
 
 use super::client::{Strayed, Unresolved};
-use crate::model::health::{Answer, Class};
-use crate::model::text::duration;
-use crate::probes::common::{connection_failed, spoken};
-use crate::probes::tls::untrusted;
-use crate::system::context::Context;
+use crate::common::{connection_failed, spoken};
+use crate::tls::untrusted;
+use guard_model::health::{Answer, Class};
+use guard_model::text::duration;
+use guard_system::context::Context;
 
 /// The answer that stands for this error.
 pub(super) fn answer(error: &reqwest::Error, limit: Duration, cx: &Context) -> Answer {

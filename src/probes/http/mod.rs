@@ -18,12 +18,12 @@ use url::Url;
 
 use super::common::{BODY, Basics, spoken, with_addresses};
 use super::{Expectation, Kind, Probe};
-use crate::model::health::{Answer, Class, Numbers, Outcome};
-use crate::model::name::ProbeName;
-use crate::model::text::sanitised;
-use crate::system::context::Context;
-use crate::system::disk;
 use expected::{Expected, Heard};
+use guard_model::health::{Answer, Class, Numbers, Outcome};
+use guard_model::name::ProbeName;
+use guard_model::text::sanitised;
+use guard_system::context::Context;
+use guard_system::disk;
 
 pub(super) use prometheus::KIND as PROMETHEUS;
 

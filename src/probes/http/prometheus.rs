@@ -7,15 +7,15 @@ use url::Url;
 
 use super::expected::Expected;
 use super::{Http, settings};
-use crate::model::health::{Answer, Class, Numbers, Outcome};
-use crate::model::name::ProbeName;
-use crate::model::section::Section;
-use crate::model::text::shortened;
-use crate::probes::common::{Basics, Limits, spoken};
-use crate::probes::{Built, Expectation, Kind, Probe, Site};
-use crate::system::context::Context;
+use crate::common::{Basics, Limits, spoken};
+use crate::{Built, Expectation, Kind, Probe, Site};
+use guard_model::health::{Answer, Class, Numbers, Outcome};
+use guard_model::name::ProbeName;
+use guard_model::section::Section;
+use guard_model::text::shortened;
+use guard_system::context::Context;
 
-pub(in crate::probes) const KIND: Kind = Kind {
+pub(crate) const KIND: Kind = Kind {
     key: "prometheus",
     about: "a query of a Prometheus server gives a number within limits",
     build,

@@ -11,11 +11,11 @@ use url::Url;
 
 use super::expected::{Expected, Mark};
 use super::{Http, Origin};
-use crate::model::name::ProbeName;
-use crate::model::section::Section;
-use crate::model::setting::Value;
-use crate::probes::common::Basics;
-use crate::probes::{Built, Site};
+use crate::common::Basics;
+use crate::{Built, Site};
+use guard_model::name::ProbeName;
+use guard_model::section::Section;
+use guard_model::setting::Value;
 
 /// The most redirects that may be followed.
 const MOST_REDIRECTS: i64 = 5;

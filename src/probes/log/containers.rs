@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use crate::system::context::Context;
-use crate::system::docker::{containers_of, docker};
+use guard_system::context::Context;
+use guard_system::docker::{containers_of, docker};
 
 /// The logs of some services.
 pub(super) struct Containers {

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::system::context::Context;
+use guard_system::context::Context;
 
 /// A file that is read on from where the reading before ended.
 pub(super) struct Tail {

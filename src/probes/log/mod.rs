@@ -13,12 +13,12 @@ use regex::bytes::Regex;
 
 use super::common::{Basics, number, spoken};
 use super::{Built, Expectation, Kind, Probe, Site};
-use crate::model::health::{Answer, Class, Numbers};
-use crate::model::name::ProbeName;
-use crate::model::section::Section;
-use crate::system::context::Context;
 use containers::Containers;
 use file::Tail;
+use guard_model::health::{Answer, Class, Numbers};
+use guard_model::name::ProbeName;
+use guard_model::section::Section;
+use guard_system::context::Context;
 
 pub(super) const KIND: Kind = Kind {
     key: "log",

@@ -10,9 +10,9 @@ use super::super::course::Course;
 use super::super::result::Outcome;
 use super::super::words::{Line, Tone};
 use super::Markup;
-use crate::model::fact::{Fact, Record};
-use crate::model::text;
-use crate::system::disk::{At, DiskError, open_append};
+use guard_model::fact::{Fact, Record};
+use guard_model::text;
+use guard_system::disk::{At, DiskError, open_append};
 
 /// The marks of GitHub Actions.
 #[derive(Debug, Default)]

@@ -9,9 +9,9 @@ use super::super::course::Course;
 use super::super::result::{Outcome, StageOutcome};
 use super::super::words::Line;
 use super::Markup;
-use crate::model::fact::{Fact, Record};
-use crate::model::text;
-use crate::system::disk::{DiskError, write_whole};
+use guard_model::fact::{Fact, Record};
+use guard_model::text;
+use guard_system::disk::{DiskError, write_whole};
 
 /// The marks of GitLab CI.
 #[derive(Debug, Default)]

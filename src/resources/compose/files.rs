@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::system::context::Context;
-use crate::system::disk::{self, At, DiskError, Staged, sha256_hex};
-use crate::system::docker::{Compose, DockerError};
+use guard_system::context::Context;
+use guard_system::disk::{self, At, DiskError, Staged, sha256_hex};
+use guard_system::docker::{Compose, DockerError};
 
 /// A file at one moment. `content` names the copy of its bytes; `None`: there was no such file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +84,7 @@ pub(super) fn find(cx: &Context, compose: &Compose) -> Result<Vec<PathBuf>, Disk
 /// The project as its files say it, without any value of a variable in it, in `yaml` or `json`.
 pub(super) fn uninterpolated(cx: &Context, compose: &Compose, format: &str) -> Result<String, DockerError> {
     let call = compose.call(["config", "--no-interpolate", "--format", format]);
-    Ok(cx.output(&call).map_err(crate::system::docker::explained)?.text())
+    Ok(cx.output(&call).map_err(guard_system::docker::explained)?.text())
 }
 
 fn env_files(model: &Value) -> Vec<PathBuf> {

@@ -10,16 +10,16 @@ use serde::{Deserialize, Serialize};
 
 use self::swap::{State, encode};
 use super::{Built, Kind, Resource, ResourceError, Result, Site, Slot, Survey};
-use crate::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
-use crate::model::fingerprint::Fingerprint;
-use crate::model::name::ResourceName;
-use crate::model::plan::StageName;
-use crate::model::policy::DataRestore;
-use crate::model::section::Section;
-use crate::model::text::plural;
-use crate::system::context::Context;
-use crate::system::disk::{self, sha256_hex};
-use crate::system::docker::{Compose, DockerError, Recorded, docker, explained};
+use guard_model::artifact::{Artifact, Displaced, Live, Prepared, Work};
+use guard_model::fingerprint::Fingerprint;
+use guard_model::name::ResourceName;
+use guard_model::plan::StageName;
+use guard_model::policy::DataRestore;
+use guard_model::section::Section;
+use guard_model::text::plural;
+use guard_system::context::Context;
+use guard_system::disk::{self, sha256_hex};
+use guard_system::docker::{Compose, DockerError, Recorded, docker, explained};
 
 /// The kind `compose`.
 pub const KIND: Kind = Kind {
@@ -112,7 +112,7 @@ fn fingerprint_of(cx: &Context, compose: &Compose) -> Result<Fingerprint> {
             Recorded::of_resolved(cx, compose, &resolved),
         ),
         // What a release broke must be seen as a difference, and not keep anyone from going back.
-        Err(DockerError::Call(crate::system::processes::CallError::Exit { .. })) => {
+        Err(DockerError::Call(guard_system::processes::CallError::Exit { .. })) => {
             ("refused by Compose".to_owned(), Recorded::of_containers(cx, compose))
         }
         Err(error) => return Err(unseen(error)),

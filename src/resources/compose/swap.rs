@@ -7,13 +7,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::files::{self, FileState};
-use crate::model::artifact::Displaced;
-use crate::model::event::Level;
-use crate::model::name::ResourceName;
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
-use crate::system::disk;
-use crate::system::docker::{Container, Recorded, containers_of, docker, explained};
+use crate::{ResourceError, Result};
+use guard_model::artifact::Displaced;
+use guard_model::event::Level;
+use guard_model::name::ResourceName;
+use guard_system::context::Context;
+use guard_system::disk;
+use guard_system::docker::{Container, Recorded, containers_of, docker, explained};
 
 /// A state of the project that can be put back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,13 +6,13 @@ use std::path::{Component, Path, PathBuf};
 use globset::{GlobBuilder, GlobSetBuilder};
 
 use super::Files;
-use crate::model::name::ResourceName;
-use crate::model::plan::StageName;
-use crate::model::section::Section;
-use crate::resources::{Built, Kind, Site};
+use crate::{Built, Kind, Site};
+use guard_model::name::ResourceName;
+use guard_model::plan::StageName;
+use guard_model::section::Section;
 
 /// `kind = "files"`.
-pub(in crate::resources) const KIND: Kind = Kind {
+pub(crate) const KIND: Kind = Kind {
     key: "files",
     about: "configuration files and links, tested before a service takes them up",
     captured_in: StageName::Surroundings,
@@ -81,7 +81,7 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
             check,
             after,
         };
-        Box::new(files) as Box<dyn crate::resources::Resource>
+        Box::new(files) as Box<dyn crate::Resource>
     })
 }
 

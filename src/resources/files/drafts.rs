@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use super::BLOBS;
-use crate::model::artifact::FileEntry;
-use crate::resources::{Result, Slot};
-use crate::system::context::Context;
-use crate::system::disk::{self, At};
+use crate::{Result, Slot};
+use guard_model::artifact::FileEntry;
+use guard_system::context::Context;
+use guard_system::disk::{self, At};
 
 /// A directory of contents, each under its digest.
 pub(super) struct Drafts {

@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
 use super::Files;
-use crate::model::fingerprint::Fingerprint;
-use crate::resources::attire::{Above, Attire};
-use crate::resources::names::{escaped, unescaped};
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
-use crate::system::disk::{At, Digest, sha256_hex};
+use crate::attire::{Above, Attire};
+use crate::names::{escaped, unescaped};
+use crate::{ResourceError, Result};
+use guard_model::fingerprint::Fingerprint;
+use guard_system::context::Context;
+use guard_system::disk::{At, Digest, sha256_hex};
 
 /// One file or link, as it is recorded in a backup and in the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -278,7 +278,7 @@ impl Files {
         let mut found = Vec::new();
         for root in &self.roots {
             let start = self.directory.join(root);
-            if !crate::system::disk::exists(&start)? {
+            if !guard_system::disk::exists(&start)? {
                 continue;
             }
             // A root that is itself a link is not followed either.
@@ -353,7 +353,7 @@ impl Files {
                     path: escaped(below.as_os_str().as_bytes()),
                     attire,
                 }),
-                Err(_) if !crate::system::disk::exists(&path)? => {}
+                Err(_) if !guard_system::disk::exists(&path)? => {}
                 Err(error) => return Err(error),
             }
         }

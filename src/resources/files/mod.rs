@@ -21,16 +21,16 @@ use self::replace::Stock;
 use super::names::{escaped, unescaped};
 use super::toll::Toll;
 use super::{Resource, ResourceError, Result, Slot, Survey};
-use crate::model::artifact::{Artifact, Displaced, FileEntry, Live, Prepared, Work};
-use crate::model::event::Level;
-use crate::model::fingerprint::Fingerprint;
-use crate::model::name::ResourceName;
-use crate::model::policy::DataRestore;
-use crate::model::text;
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::disk;
-use crate::system::processes::CallError;
+use guard_model::artifact::{Artifact, Displaced, FileEntry, Live, Prepared, Work};
+use guard_model::event::Level;
+use guard_model::fingerprint::Fingerprint;
+use guard_model::name::ResourceName;
+use guard_model::policy::DataRestore;
+use guard_model::text;
+use guard_system::call::Call;
+use guard_system::context::Context;
+use guard_system::disk;
+use guard_system::processes::CallError;
 
 /// Files of the project.
 pub(super) struct Files {

@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Files;
 use super::list::{self, Content, Entry, Recorded, blob};
-use crate::resources::attire::{Above, Attire};
-use crate::resources::names::unescaped;
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
-use crate::system::disk::{self, At, Digest, Dir, DiskError, Staged};
+use crate::attire::{Above, Attire};
+use crate::names::unescaped;
+use crate::{ResourceError, Result};
+use guard_system::context::Context;
+use guard_system::disk::{self, At, Digest, Dir, DiskError, Staged};
 
 /// A set of entries, with a directory where the bytes of its files lie, each under its digest.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -265,7 +265,7 @@ impl Files {
                 Ok(_) => return Err(in_the_way(&place, "a directory")),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     std::fs::create_dir(&place).at("create the directory", &place)?;
-                    let shown = crate::resources::names::escaped(path.as_os_str().as_bytes());
+                    let shown = crate::names::escaped(path.as_os_str().as_bytes());
                     let known = recorded.directories.iter().flatten().find(|known| known.path == shown);
                     known.map_or(Ok(()), |known| known.attire.put_on_path(&place))?;
                 }
@@ -282,7 +282,7 @@ fn is_link(entry: &Entry) -> bool {
 
 /// Whether there was a link at this path, by which files behind it were named.
 fn is_recorded_link(below: &Path, recorded: &Recorded) -> bool {
-    let shown = crate::resources::names::escaped(below.as_os_str().as_bytes());
+    let shown = crate::names::escaped(below.as_os_str().as_bytes());
     recorded
         .entries
         .iter()

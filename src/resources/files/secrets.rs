@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::model::secret::{Redaction, is_secret_name};
-use crate::system::disk::{self, DiskError};
+use guard_model::secret::{Redaction, is_secret_name};
+use guard_system::disk::{self, DiskError};
 
 /// Files larger than this are no env files.
 const LIMIT: u64 = 256 * 1024;
@@ -53,7 +53,7 @@ fn learn(content: &[u8], redaction: &Redaction) {
 #[cfg(test)]
 mod tests {
     use super::learn;
-    use crate::model::secret::Redaction;
+    use guard_model::secret::Redaction;
 
     #[test]
     fn fault_m9_values_of_secret_names_are_learned_and_no_others() {

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::ground::{Ground, above, path, shown};
 use super::repository::Repository;
-use crate::model::event::Level;
-use crate::resources::names::{escaped, unescaped};
-use crate::resources::{ResourceError, Result};
-use crate::system::disk::{self, At};
+use crate::names::{escaped, unescaped};
+use crate::{ResourceError, Result};
+use guard_model::event::Level;
+use guard_system::disk::{self, At};
 
 /// In git's own directory, what guard has moved there.
 const ROOM: &str = "guard";

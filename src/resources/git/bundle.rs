@@ -9,9 +9,9 @@ use std::os::unix::fs::PermissionsExt;
 use super::record::{Held, held};
 use super::repository::{Repository, explained};
 use super::snapshot;
-use crate::model::artifact::{Artifact, FileEntry};
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::disk::{self, At};
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::{Artifact, FileEntry};
+use guard_system::disk::{self, At};
 
 /// What HEAD stood on when the history was written.
 const HISTORY: &str = "history.bundle";
@@ -73,7 +73,7 @@ fn linked(repository: &Repository<'_>, bundles: &str, slot: &Slot) -> Result<Opt
     if disk::exists(&place)? {
         disk::remove_file(&place)?;
     }
-    crate::resources::volume::chunks::share(&from, &place).at("link", &place)?;
+    crate::volume::chunks::share(&from, &place).at("link", &place)?;
     disk::sync_directory(&slot.directory())?;
     Ok(Some((commit, entry.clone())))
 }
@@ -192,7 +192,7 @@ pub(super) fn rehearse(
     artifact: &Artifact,
     held: &Held,
     slot: &Slot,
-    cx: &crate::system::context::Context,
+    cx: &guard_system::context::Context,
 ) -> Result<()> {
     let mut builder = tempfile::Builder::new();
     let builder = builder

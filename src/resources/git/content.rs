@@ -12,9 +12,9 @@ use sha2::Digest as _;
 use super::ground::{Ground, Seen, is_below, shown, split};
 use super::repository::Repository;
 use super::wear::{Marks, around};
-use crate::resources::{ResourceError, Result};
-use crate::system::call::Call;
-use crate::system::disk::At;
+use crate::{ResourceError, Result};
+use guard_system::call::Call;
+use guard_system::disk::At;
 
 /// So often is a file read again that is written to while it is read.
 const ATTEMPTS: usize = 5;

@@ -12,8 +12,8 @@ use super::ground::{Ground, above, bytes, dress_file, shown, split};
 use super::repository::{Repository, explained};
 use super::snapshot::{self, Looked, State};
 use super::wear::{Dress, Wear, around};
-use crate::resources::{ResourceError, Result};
-use crate::system::disk::At;
+use crate::{ResourceError, Result};
+use guard_system::disk::At;
 
 /// A file in a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]

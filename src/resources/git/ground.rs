@@ -15,9 +15,9 @@ use rustix::fs::{
 use rustix::fs::{Gid, Uid};
 use rustix::io::Errno;
 
-use crate::resources::volume::features::{self, Attributes};
-use crate::system::disk::At;
-use crate::system::privilege::is_root;
+use crate::volume::features::{self, Attributes};
+use guard_system::disk::At;
+use guard_system::privilege::is_root;
 
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -89,7 +89,7 @@ pub(super) fn is_below<'a>(path: &[u8], directories: impl IntoIterator<Item = &'
 
 /// A path for people.
 pub(super) fn shown(path: &[u8]) -> String {
-    crate::resources::names::escaped(path)
+    crate::names::escaped(path)
 }
 
 /// A directory that is held open.
@@ -274,7 +274,7 @@ impl Ground {
     ///
     /// # Errors
     /// They cannot be read.
-    pub(super) fn attributes(&self, path: &[u8]) -> crate::resources::Result<Attributes> {
+    pub(super) fn attributes(&self, path: &[u8]) -> crate::Result<Attributes> {
         let (around, name) = split(path);
         let around = match self.opened(around, OFlags::PATH | OFlags::DIRECTORY) {
             Err(error) if missing(error) => return Ok(Attributes::new()),

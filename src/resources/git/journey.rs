@@ -5,8 +5,8 @@ use super::repository::Repository;
 use super::snapshot::{self, Head, State, Store};
 use super::wear::Marks;
 use super::{content, exchange};
-use crate::resources::{ResourceError, Result};
-use crate::system::disk;
+use crate::{ResourceError, Result};
+use guard_system::disk;
 
 /// Refuses while another git is at work, or was killed while it was.
 ///
@@ -23,9 +23,7 @@ pub(super) fn unlocked(repository: &Repository<'_>) -> Result<()> {
     let now = std::time::SystemTime::from(repository.cx().clock.now());
     let age = age
         .and_then(|then| now.duration_since(then).ok())
-        .map_or_else(String::new, |age| {
-            format!(", {} old", crate::model::text::duration(age))
-        });
+        .map_or_else(String::new, |age| format!(", {} old", guard_model::text::duration(age)));
     Err(ResourceError::new(format!(
         "{} is there{age}: another git is at work, or one was killed",
         lock.display()

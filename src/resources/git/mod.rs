@@ -24,16 +24,16 @@ use self::aside::Aside;
 use self::record::{Back, Held, back, held, value};
 use self::repository::Repository;
 use super::{Built, Kind, Resource, ResourceError, Result, Site, Slot, Survey};
-use crate::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
-use crate::model::fingerprint::Fingerprint;
-use crate::model::foreign::{Material, Part};
-use crate::model::name::ResourceName;
-use crate::model::plan::StageName;
-use crate::model::policy::DataRestore;
-use crate::model::section::Section;
-use crate::model::text;
-use crate::system::context::Context;
-use crate::system::disk;
+use guard_model::artifact::{Artifact, Displaced, Live, Prepared, Work};
+use guard_model::fingerprint::Fingerprint;
+use guard_model::foreign::{Material, Part};
+use guard_model::name::ResourceName;
+use guard_model::plan::StageName;
+use guard_model::policy::DataRestore;
+use guard_model::section::Section;
+use guard_model::text;
+use guard_system::context::Context;
+use guard_system::disk;
 
 /// `kind = "git"`.
 pub(super) const KIND: Kind = Kind {
@@ -200,12 +200,12 @@ impl Resource for Git {
         let tags = repository.find(["tag", "--points-at", "HEAD"], "ask for the tags");
         let tags = tags.ok().flatten().unwrap_or_default();
         let tags: Vec<&str> = tags.lines().filter(|tag| !tag.is_empty()).collect();
-        let commit = crate::model::text::shortened(&crate::model::text::sanitised(commit.trim()), 72);
+        let commit = guard_model::text::shortened(&guard_model::text::sanitised(commit.trim()), 72);
         let commit = cx.redaction.clean(&commit);
         vec![if tags.is_empty() {
             commit
         } else {
-            format!("{commit} ({})", crate::model::text::sanitised(&tags.join(", ")))
+            format!("{commit} ({})", guard_model::text::sanitised(&tags.join(", ")))
         }]
     }
 

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::ground::{bytes, path};
-use crate::resources::names::{escaped, unescaped};
-use crate::resources::{ResourceError, Result};
-use crate::system::disk::{self, At};
+use crate::names::{escaped, unescaped};
+use crate::{ResourceError, Result};
+use guard_system::disk::{self, At};
 
 /// A link on the way to a work tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

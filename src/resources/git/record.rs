@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::place::Link;
 use super::snapshot::State;
-use crate::model::artifact::{Artifact, Displaced};
-use crate::resources::{ResourceError, Result};
+use crate::{ResourceError, Result};
+use guard_model::artifact::{Artifact, Displaced};
 
 /// A snapshot, and where it is held.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -3,12 +3,12 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::resources::{ResourceError, Result};
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::disk::At;
-use crate::system::privilege;
-use crate::system::processes::{CallError, Output};
+use crate::{ResourceError, Result};
+use guard_system::call::Call;
+use guard_system::context::Context;
+use guard_system::disk::At;
+use guard_system::privilege;
+use guard_system::processes::{CallError, Output};
 
 /// Settings that no repository may override.
 const FIXED: [&str; 14] = [

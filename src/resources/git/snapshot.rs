@@ -8,9 +8,9 @@ use super::content::{self, Content};
 use super::ground::{Ground, bytes};
 use super::repository::Repository;
 use super::wear::{self, Wear};
-use crate::model::fingerprint::Fingerprint;
-use crate::resources::{ResourceError, Result};
-use crate::system::disk::{self, At};
+use crate::{ResourceError, Result};
+use guard_model::fingerprint::Fingerprint;
+use guard_system::disk::{self, At};
 
 /// What HEAD is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,7 +81,7 @@ impl State {
             None => print,
         };
         // Only root gives files away, and capabilities and labels to them.
-        if !crate::system::privilege::is_root() {
+        if !guard_system::privilege::is_root() {
             return print;
         }
         let print = print.with("owners", &worn.owners);
@@ -158,7 +158,7 @@ pub(super) fn look(repository: &Repository<'_>, store: Store, with: Option<&str>
     let place = repository.workplace()?;
     let index = place.path().join("index");
     let objects = place.path().join("objects");
-    let keep = |call: crate::system::call::Call| -> Result<crate::system::call::Call> {
+    let keep = |call: guard_system::call::Call| -> Result<guard_system::call::Call> {
         if store == Store::Repository {
             return Ok(call);
         }

@@ -7,10 +7,10 @@ use super::ground::{path, shown};
 use super::journey::unlocked;
 use super::repository::Repository;
 use super::snapshot::{self, Head, Looked, Store};
-use crate::model::text;
-use crate::resources::{ResourceError, Result, Survey};
-use crate::system::context::Context;
-use crate::system::disk::{self, At};
+use crate::{ResourceError, Result, Survey};
+use guard_model::text;
+use guard_system::context::Context;
+use guard_system::disk::{self, At};
 
 /// Looks at a work tree, and says what is in the way.
 pub(super) fn survey(git: &Git, cx: &Context) -> Survey {

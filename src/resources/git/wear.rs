@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::ground::{Ground, Seen, above, is_of_owner};
 use super::repository::Repository;
-use crate::resources::names::{escaped, unescaped};
-use crate::resources::volume::features::Attributes;
-use crate::resources::{ResourceError, Result};
-use crate::system::disk::Digest;
-use crate::system::privilege::is_root;
+use crate::names::{escaped, unescaped};
+use crate::volume::features::Attributes;
+use crate::{ResourceError, Result};
+use guard_system::disk::Digest;
+use guard_system::privilege::is_root;
 
 /// The name of the description inside its tree.
 const NAME: &str = "wear.json";

@@ -9,14 +9,14 @@ use super::repository::Repository;
 use super::snapshot::{self, Head, Looked, State, Store};
 use super::survey::short;
 use super::{Git, KIND, bundle, journey, place};
-use crate::model::artifact::{Artifact, Displaced, FileEntry};
-use crate::model::event::Level;
-use crate::model::fingerprint::Fingerprint;
-use crate::model::text;
-use crate::resources::names::{escaped, unescaped};
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::context::Context;
-use crate::system::disk::{self, At, sha256_hex};
+use crate::names::{escaped, unescaped};
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::{Artifact, Displaced, FileEntry};
+use guard_model::event::Level;
+use guard_model::fingerprint::Fingerprint;
+use guard_model::text;
+use guard_system::context::Context;
+use guard_system::disk::{self, At, sha256_hex};
 
 /// What a capture gathers beside the snapshot.
 #[derive(Default)]

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::record::Recorded;
-use crate::model::fingerprint::Fingerprint;
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
-use crate::system::docker::{Compose, Container, DockerError, containers_of, image};
+use crate::{ResourceError, Result};
+use guard_model::fingerprint::Fingerprint;
+use guard_system::context::Context;
+use guard_system::docker::{Compose, Container, DockerError, containers_of, image};
 
 /// What a name's part of the fingerprint says when the name does not stand for what the service runs: it was moved, by a
 /// pull or a build, before guard came.

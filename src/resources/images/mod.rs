@@ -13,16 +13,16 @@ use self::record::{Details, details};
 use self::saved::Saves;
 use super::volume::chunks;
 use super::{Built, Kind, Resource, ResourceError, Result, Site, Slot, Survey};
-use crate::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
-use crate::model::fingerprint::Fingerprint;
-use crate::model::name::ResourceName;
-use crate::model::plan::StageName;
-use crate::model::policy::DataRestore;
-use crate::model::section::Section;
-use crate::model::text::plural;
-use crate::system::context::Context;
-use crate::system::disk::sha256_hex;
-use crate::system::docker::{Compose, image, pin};
+use guard_model::artifact::{Artifact, Displaced, Live, Prepared, Work};
+use guard_model::fingerprint::Fingerprint;
+use guard_model::name::ResourceName;
+use guard_model::plan::StageName;
+use guard_model::policy::DataRestore;
+use guard_model::section::Section;
+use guard_model::text::plural;
+use guard_system::context::Context;
+use guard_system::disk::sha256_hex;
+use guard_system::docker::{Compose, image, pin};
 
 /// The kind `images`.
 pub const KIND: Kind = Kind {

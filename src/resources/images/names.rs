@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::record::Details;
-use crate::model::artifact::Displaced;
-use crate::model::name::ResourceName;
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
-use crate::system::disk;
-use crate::system::docker::{Compose, DockerError, Pin, explained, image, pin, tag, unpin, untag};
+use crate::{ResourceError, Result};
+use guard_model::artifact::Displaced;
+use guard_model::name::ResourceName;
+use guard_system::context::Context;
+use guard_system::disk;
+use guard_system::docker::{Compose, DockerError, Pin, explained, image, pin, tag, unpin, untag};
 
 /// Names and the images they stood for; `None` where a name stood for nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

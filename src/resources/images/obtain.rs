@@ -2,11 +2,11 @@
 
 use super::record::{Details, Recorded};
 use super::saved;
-use crate::model::artifact::Artifact;
-use crate::model::event::Level;
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::context::Context;
-use crate::system::docker::{docker, image};
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::Artifact;
+use guard_model::event::Level;
+use guard_system::context::Context;
+use guard_system::docker::{docker, image};
 
 fn is_there(id: &str, cx: &Context) -> Result<bool> {
     let found =

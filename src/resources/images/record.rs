@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::artifact::Artifact;
-use crate::resources::volume::record::Details as Packed;
-use crate::resources::{ResourceError, Result};
-use crate::system::docker::{Compose, Pin};
+use crate::volume::record::Details as Packed;
+use crate::{ResourceError, Result};
+use guard_model::artifact::Artifact;
+use guard_system::docker::{Compose, Pin};
 
 /// The image of one service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,19 +6,19 @@ use std::io::{self, Read};
 use tar::{Archive, EntryType};
 
 use super::record::{Details, Recorded, details};
-use crate::model::artifact::{Artifact, FileEntry};
-use crate::model::section::Section;
-use crate::model::setting::{Item, Value};
-use crate::model::text;
-use crate::resources::volume::archive::{Writer, inside};
-use crate::resources::volume::chunks::{self, Take};
-use crate::resources::volume::node::{Node, Shape};
-use crate::resources::volume::record::Details as Packed;
-use crate::resources::volume::stream::piped;
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::context::Context;
-use crate::system::disk::{self, At};
-use crate::system::docker::{docker, explained};
+use crate::volume::archive::{Writer, inside};
+use crate::volume::chunks::{self, Take};
+use crate::volume::node::{Node, Shape};
+use crate::volume::record::Details as Packed;
+use crate::volume::stream::piped;
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::{Artifact, FileEntry};
+use guard_model::section::Section;
+use guard_model::setting::{Item, Value};
+use guard_model::text;
+use guard_system::context::Context;
+use guard_system::disk::{self, At};
+use guard_system::docker::{docker, explained};
 
 /// zstd's level: layers are mostly programs, which more effort hardly makes smaller.
 const LEVEL: i32 = 3;

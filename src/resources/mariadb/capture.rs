@@ -13,13 +13,13 @@ use super::reach::Reach;
 use super::reading::{Seen, observe};
 use super::trouble::{explained, no_database};
 use super::{MariaDb, prepare, survey};
-use crate::model::artifact::{Artifact, FileEntry};
-use crate::model::event::Level;
-use crate::model::text::bytes;
-use crate::resources::aside::Aside;
-use crate::resources::{ResourceError, Result, Slot, rows, stall};
-use crate::system::context::Context;
-use crate::system::disk::At;
+use crate::aside::Aside;
+use crate::{ResourceError, Result, Slot, rows, stall};
+use guard_model::artifact::{Artifact, FileEntry};
+use guard_model::event::Level;
+use guard_model::text::bytes;
+use guard_system::context::Context;
+use guard_system::disk::At;
 
 /// zstd's level: nearly the size of 6 at a multiple of its speed.
 const LEVEL: i32 = 3;
@@ -172,7 +172,7 @@ fn told_by_itself(
     after: &Seen,
     was_written: bool,
     cx: &Context,
-) -> Result<crate::model::fingerprint::Fingerprint> {
+) -> Result<guard_model::fingerprint::Fingerprint> {
     let side = Aside::Side.name(&reach.database, &cx.token());
     let loaded = prepare::load(reach, &side, artifact, slot, cx)
         .and_then(|()| observe(reach, &side, cx)?.ok_or_else(|| no_database(&side)))

@@ -9,11 +9,11 @@ use super::proving;
 use super::reach::{Reach, ident, literal};
 use super::reading::{names, within};
 use super::trouble::{self, explained, whole};
-use crate::model::event::Level;
-use crate::model::text::sanitised;
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
-use crate::system::disk::sha256_hex;
+use crate::{ResourceError, Result};
+use guard_model::event::Level;
+use guard_model::text::sanitised;
+use guard_system::context::Context;
+use guard_system::disk::sha256_hex;
 
 /// The script of a database that may be swapped in.
 pub(super) const CODE: &str = "__guard_code";

@@ -14,8 +14,8 @@ use std::time::Duration;
 use super::reach::{Reach, ident, literal};
 use super::reading::names;
 use super::trouble::{explained, is_locked_out};
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
+use crate::{ResourceError, Result};
+use guard_system::context::Context;
 
 /// How often the lock is tried for again that sessions got in the way of.
 const TRIES: u32 = 4;

@@ -17,13 +17,13 @@ use std::time::Duration;
 
 use super::way::Way;
 use super::{Built, Kind, Resource, Result, Site, Slot, Survey};
-use crate::model::artifact::{Artifact, Displaced, Live, Prepared};
-use crate::model::fingerprint::Fingerprint;
-use crate::model::name::ResourceName;
-use crate::model::plan::StageName;
-use crate::model::policy::DataRestore;
-use crate::model::section::Section;
-use crate::system::context::Context;
+use guard_model::artifact::{Artifact, Displaced, Live, Prepared};
+use guard_model::fingerprint::Fingerprint;
+use guard_model::name::ResourceName;
+use guard_model::plan::StageName;
+use guard_model::policy::DataRestore;
+use guard_model::section::Section;
+use guard_system::context::Context;
 use proving::Proof;
 use reach::Reach;
 

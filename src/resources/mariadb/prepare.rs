@@ -10,14 +10,14 @@ use super::reach::{Reach, ident};
 use super::reading::{Seen, observe};
 use super::trouble::{explained, no_database};
 use super::{MariaDb, code as scripts};
-use crate::model::artifact::{Artifact, Prepared, Work};
-use crate::model::event::Level;
-use crate::model::fingerprint::Fingerprint;
-use crate::model::policy::DataRestore;
-use crate::model::text::sanitised;
-use crate::resources::aside::Aside;
-use crate::resources::{ResourceError, Result, Slot, rows};
-use crate::system::context::Context;
+use crate::aside::Aside;
+use crate::{ResourceError, Result, Slot, rows};
+use guard_model::artifact::{Artifact, Prepared, Work};
+use guard_model::event::Level;
+use guard_model::fingerprint::Fingerprint;
+use guard_model::policy::DataRestore;
+use guard_model::text::sanitised;
+use guard_system::context::Context;
 
 /// What the swap has to know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -11,12 +11,12 @@ use super::reach::{Reach, ident, literal};
 use super::reading::{names, shape as tables_shape, standard, within};
 use super::trouble::{explained, no_database, whole};
 use super::{MariaDb, code};
-use crate::model::artifact::Artifact;
-use crate::model::fingerprint::Fingerprint;
-use crate::resources::aside::Aside;
-use crate::resources::{ResourceError, Result, Survey};
-use crate::system::context::Context;
-use crate::system::disk::{self, sha256_hex};
+use crate::aside::Aside;
+use crate::{ResourceError, Result, Survey};
+use guard_model::artifact::Artifact;
+use guard_model::fingerprint::Fingerprint;
+use guard_system::context::Context;
+use guard_system::disk::{self, sha256_hex};
 
 /// How a copy is proven when it is made, `proof`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

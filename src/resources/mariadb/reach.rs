@@ -6,12 +6,12 @@ use serde::de::DeserializeOwned;
 
 use super::target::Target;
 use super::{MariaDb, Product, trouble};
-use crate::model::secret::Secret;
-use crate::resources::way::Way;
-use crate::resources::{ResourceError, Result};
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::docker;
+use crate::way::Way;
+use crate::{ResourceError, Result};
+use guard_model::secret::Secret;
+use guard_system::call::Call;
+use guard_system::context::Context;
+use guard_system::docker;
 
 /// The programs' own limit for one row: the most that there is, so that only the server's counts.
 const PACKET: &str = "--max-allowed-packet=1G";

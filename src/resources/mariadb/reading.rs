@@ -9,11 +9,11 @@ use regex::bytes::Regex;
 use super::code;
 use super::reach::{Reach, ident, literal};
 use super::trouble::explained;
-use crate::model::fingerprint::Fingerprint;
-use crate::resources::Result;
-use crate::resources::rows::Rows;
-use crate::system::context::Context;
-use crate::system::disk::{Digest, sha256_hex};
+use crate::Result;
+use crate::rows::Rows;
+use guard_model::fingerprint::Fingerprint;
+use guard_system::context::Context;
+use guard_system::disk::{Digest, sha256_hex};
 
 /// Everything that a look at a database finds.
 #[derive(Debug, Clone, Default)]

@@ -5,11 +5,11 @@ use std::path::Path;
 use super::reach::{Reach, literal};
 use super::reading::{standard, within};
 use super::{MariaDb, code, trouble};
-use crate::model::text::bytes;
-use crate::resources::aside::Aside;
-use crate::resources::{Result, Survey};
-use crate::system::context::Context;
-use crate::system::disk;
+use crate::aside::Aside;
+use crate::{Result, Survey};
+use guard_model::text::bytes;
+use guard_system::context::Context;
+use guard_system::disk;
 
 /// Rights that a restore needs on the databases beside the live one.
 const RIGHTS: [&str; 12] = [
@@ -178,7 +178,7 @@ fn of_other_engines(reach: &Reach, database: &str, cx: &Context) -> Result<Vec<S
 fn ask_space(reach: &Reach, directory: &str, size: u64, cx: &Context, survey: &mut Survey) {
     let needed = size.saturating_mul(6) / 5;
     let free = if let Some(container) = reach.container() {
-        let call = crate::system::docker::exec(container, &[], false, &["df", "-P", "-k", "--", directory]);
+        let call = guard_system::docker::exec(container, &[], false, &["df", "-P", "-k", "--", directory]);
         let text = cx.output(&call).map(|output| output.text()).unwrap_or_default();
         let kilobytes = text
             .lines()

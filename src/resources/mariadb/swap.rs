@@ -16,11 +16,11 @@ use super::reach::{Reach, ident};
 use super::reading::{names, standard};
 use super::trouble::is_locked_out;
 use super::{MariaDb, survey};
-use crate::model::artifact::{Displaced, Prepared};
-use crate::model::event::Level;
-use crate::resources::aside::{Aside, turned};
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
+use crate::aside::{Aside, turned};
+use crate::{ResourceError, Result};
+use guard_model::artifact::{Displaced, Prepared};
+use guard_model::event::Level;
+use guard_system::context::Context;
 
 /// How often a swap is tried again that sessions got in the way of.
 const TRIES: u32 = 4;

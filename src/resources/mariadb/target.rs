@@ -2,8 +2,8 @@
 
 use url::Url;
 
-use crate::model::secret::Secret;
-use crate::resources::escapes::decoded;
+use crate::escapes::decoded;
+use guard_model::secret::Secret;
 
 /// Parameters after `?` that are handed to the client as its options of the same name.
 const OPTIONS: [&str; 5] = ["socket", "ssl-ca", "ssl-cert", "ssl-key", "ssl-cipher"];

@@ -1,9 +1,9 @@
 //! What can go wrong with a server, told apart by what its programs print, each with what to do about it.
 
-use crate::model::text::{sanitised, shortened};
-use crate::resources::ResourceError;
-use crate::system::docker::DockerError;
-use crate::system::processes::CallError;
+use crate::ResourceError;
+use guard_model::text::{sanitised, shortened};
+use guard_system::docker::DockerError;
+use guard_system::processes::CallError;
 
 /// Kinds of failure, in the order in which they are looked for: (what is printed, what is wrong, what to do).
 const SIGNS: &[(&[&str], &str, &str)] = &[

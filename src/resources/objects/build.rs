@@ -1,15 +1,15 @@
 //! Reads the keys of objects in a storage from their table in `guard.toml`.
 
 use super::{Objects, Who};
-use crate::model::name::ResourceName;
-use crate::model::plan::StageName;
-use crate::model::section::Section;
-use crate::resources::carry_over::CarryOver;
-use crate::resources::{Built, Kind, Site};
-use crate::system::s3::Address;
+use crate::carry_over::CarryOver;
+use crate::{Built, Kind, Site};
+use guard_model::name::ResourceName;
+use guard_model::plan::StageName;
+use guard_model::section::Section;
+use guard_system::s3::Address;
 
 /// `kind = "s3"`.
-pub(in crate::resources) const KIND: Kind = Kind {
+pub(crate) const KIND: Kind = Kind {
     key: "s3",
     about: "objects in S3-compatible storage, by prefix: through the server and not through its files",
     captured_in: StageName::Volumes,

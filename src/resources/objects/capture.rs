@@ -5,15 +5,15 @@ use std::io::{Cursor, Read};
 use super::reach::refused;
 use super::record::{Details, PutBack};
 use super::{KIND, Objects};
-use crate::model::artifact::Artifact;
-use crate::model::text;
-use crate::resources::names::escaped;
-use crate::resources::volume::chunks;
-use crate::resources::volume::node::{Node, Shape};
-use crate::resources::volume::record::Details as Packed;
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::context::Context;
-use crate::system::s3::{Bucket, Headers, Object};
+use crate::names::escaped;
+use crate::volume::chunks;
+use crate::volume::node::{Node, Shape};
+use crate::volume::record::Details as Packed;
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::Artifact;
+use guard_model::text;
+use guard_system::context::Context;
+use guard_system::s3::{Bucket, Headers, Object};
 
 const LEVEL: i32 = 3;
 /// An object up to this length is read ahead into memory, beside others.

@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Objects;
-use crate::model::name::ResourceName;
-use crate::resources::{Mark, ResourceError, Result};
-use crate::system::context::Context;
-use crate::system::disk;
-use crate::system::s3::Object;
+use crate::{Mark, ResourceError, Result};
+use guard_model::name::ResourceName;
+use guard_system::context::Context;
+use guard_system::disk;
+use guard_system::s3::Object;
 
 /// The directory of a run's notes.
 const DIRECTORY: &str = "deploy-window";

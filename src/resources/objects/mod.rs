@@ -21,13 +21,13 @@ use super::toll::salvaged;
 use super::volume::chunks;
 use super::wanted::Wanted;
 use super::{Mark, Resource, ResourceError, Result, Slot, Survey};
-use crate::model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared, Work};
-use crate::model::fingerprint::Fingerprint;
-use crate::model::name::ResourceName;
-use crate::model::policy::DataRestore;
-use crate::model::text;
-use crate::system::context::Context;
-use crate::system::s3::{Address, Beside, Bucket, Object};
+use guard_model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared, Work};
+use guard_model::fingerprint::Fingerprint;
+use guard_model::name::ResourceName;
+use guard_model::policy::DataRestore;
+use guard_model::text;
+use guard_system::context::Context;
+use guard_system::s3::{Address, Beside, Bucket, Object};
 
 /// What the files are called here.
 const NOUN: &str = "object";

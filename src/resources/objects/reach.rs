@@ -7,13 +7,13 @@ use tokio::runtime::Runtime;
 
 use super::Objects;
 use super::record::{ASIDE, PutBack};
-use crate::model::fingerprint::Fingerprint;
-use crate::model::secret::Secret;
-use crate::resources::names::escaped;
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
-use crate::system::disk::{self, Digest};
-use crate::system::s3::{Bucket, Credentials, Object, RemoteError};
+use crate::names::escaped;
+use crate::{ResourceError, Result};
+use guard_model::fingerprint::Fingerprint;
+use guard_model::secret::Secret;
+use guard_system::context::Context;
+use guard_system::disk::{self, Digest};
+use guard_system::s3::{Bucket, Credentials, Object, RemoteError};
 
 /// Up to so many parts of the first level are told apart by name.
 const NAMED: usize = 100;

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::model::artifact::{Artifact, CarriedOver};
-use crate::model::name::ResourceName;
-use crate::resources::volume::record::Details as Packed;
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
-use crate::system::disk;
+use crate::volume::record::Details as Packed;
+use crate::{ResourceError, Result};
+use guard_model::artifact::{Artifact, CarriedOver};
+use guard_model::name::ResourceName;
+use guard_system::context::Context;
+use guard_system::disk;
 
 /// Below the prefix, what guard has put aside begins so.
 pub(super) const ASIDE: &str = ".guard-";

@@ -8,12 +8,12 @@ use super::keeping::Keep;
 use super::reach::refused;
 use super::record::{PutBack, Side, details};
 use super::{NOUN, Objects};
-use crate::model::artifact::{Artifact, CarriedOver};
-use crate::resources::toll::Toll;
-use crate::resources::volume::chunks;
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::context::Context;
-use crate::system::s3::{Bucket, Object};
+use crate::toll::Toll;
+use crate::volume::chunks;
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::{Artifact, CarriedOver};
+use guard_system::context::Context;
+use guard_system::s3::{Bucket, Object};
 
 /// What has to be exchanged so that the live objects become the copy.
 #[derive(Debug, Default)]
@@ -142,7 +142,7 @@ impl Objects {
             let mut came = |difference: &mut Difference| -> io::Result<()> {
                 let put = giver
                     .take()
-                    .map_err(|error| io::Error::other(crate::model::text::chain(&error)))?;
+                    .map_err(|error| io::Error::other(guard_model::text::chain(&error)))?;
                 if let Some((key, size)) = put {
                     done += size;
                     cx.progress(&what, done, None);

@@ -11,12 +11,12 @@ use super::Objects;
 use super::reach::refused;
 use super::record::{PutBack, Side, Spot};
 use super::stage::Difference;
-use crate::model::artifact::Artifact;
-use crate::resources::toll::Group;
-use crate::resources::wanted::Wanted;
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::context::Context;
-use crate::system::s3::{Bucket, Object};
+use crate::toll::Group;
+use crate::wanted::Wanted;
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::Artifact;
+use guard_system::context::Context;
+use guard_system::s3::{Bucket, Object};
 
 /// The record's name below the prefix aside.
 const PLAN: &str = "plan.json";

@@ -18,12 +18,12 @@ use super::reach::Reach;
 use super::script::{self, Reading};
 use super::sql::Aside;
 use super::trouble::{explained, is_no_database};
-use crate::model::artifact::Artifact;
-use crate::model::event::Level;
-use crate::model::foreign::{Material, Part};
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::context::Context;
-use crate::system::disk::{At, sha256_hex};
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::Artifact;
+use guard_model::event::Level;
+use guard_model::foreign::{Material, Part};
+use guard_system::context::Context;
+use guard_system::disk::{At, sha256_hex};
 
 pub(super) fn adopt(of: &Postgres, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact> {
     let Part::Sql { path, gzip } = &material.part else {

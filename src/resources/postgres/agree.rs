@@ -10,8 +10,8 @@ use super::details::Details;
 use super::reach::Reach;
 use super::risks::is_in_every_database;
 use super::sql::{ident, literal};
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
+use crate::{ResourceError, Result};
+use guard_system::context::Context;
 
 #[derive(Deserialize)]
 struct Missing {

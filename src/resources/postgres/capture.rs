@@ -15,12 +15,12 @@ use super::folder;
 use super::meter::metered;
 use super::reach::Reach;
 use super::{proof, stall, standby, survey};
-use crate::model::artifact::{Artifact, FileEntry};
-use crate::model::event::Level;
-use crate::model::text::chain;
-use crate::resources::{ResourceError, Result, Slot, rows};
-use crate::system::context::Context;
-use crate::system::disk::{At, Staged};
+use crate::{ResourceError, Result, Slot, rows};
+use guard_model::artifact::{Artifact, FileEntry};
+use guard_model::event::Level;
+use guard_model::text::chain;
+use guard_system::context::Context;
+use guard_system::disk::{At, Staged};
 
 /// The first version whose `pg_dump` has zstd of its own.
 const OWN_ZSTD: u32 = 16;

@@ -13,12 +13,12 @@ use super::reach::Reach;
 use super::schema;
 use super::surroundings::{PATH, SURROUNDINGS, Surroundings};
 use super::trouble::{Trouble, explained, is_denied, is_locked_out};
-use crate::model::fingerprint::Fingerprint;
-use crate::resources::rows::Rows;
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
-use crate::system::disk::sha256_hex;
-use crate::system::processes::CallError;
+use crate::rows::Rows;
+use crate::{ResourceError, Result};
+use guard_model::fingerprint::Fingerprint;
+use guard_system::context::Context;
+use guard_system::disk::sha256_hex;
+use guard_system::processes::CallError;
 
 /// One line of what the session tells.
 #[derive(Debug, Deserialize)]
@@ -216,7 +216,7 @@ fn first_line(lines: &Receiver<String>) -> Option<String> {
 
 /// Talks to psql: gives the script, hands on each line, and keeps the session open until the other end is dropped.
 fn hold(
-    call: &crate::system::call::Call,
+    call: &guard_system::call::Call,
     script: &str,
     found: &Sender<String>,
     wait: Receiver<()>,

@@ -3,8 +3,8 @@
 use super::capture::{is_too_new, major};
 use super::reach::Reach;
 use super::trouble::explained;
-use crate::resources::{Result, Survey};
-use crate::system::context::Context;
+use crate::{Result, Survey};
+use guard_system::context::Context;
 
 /// A hole in the client programs, and the first versions without it, one for each major version that was mended.
 struct Hole {

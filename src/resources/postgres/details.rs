@@ -9,10 +9,10 @@ use super::catalog::{Catalog, Server};
 use super::manner::Manner;
 use super::properties::Properties;
 use super::surroundings::Surroundings;
-use crate::model::artifact::Artifact;
-use crate::model::fingerprint::Fingerprint;
-use crate::resources::{ResourceError, Result};
-use crate::system::disk::sha256_hex;
+use crate::{ResourceError, Result};
+use guard_model::artifact::Artifact;
+use guard_model::fingerprint::Fingerprint;
+use guard_system::disk::sha256_hex;
 
 /// What a restore has to know beside the archive.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

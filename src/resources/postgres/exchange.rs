@@ -7,9 +7,9 @@ use serde::Deserialize;
 use super::reach::Reach;
 use super::sql::{ident, literal};
 use super::trouble::is_in_use;
-use crate::model::event::Level;
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
+use crate::{ResourceError, Result};
+use guard_model::event::Level;
+use guard_system::context::Context;
 
 /// How often a swap is tried again that clients got in the way of.
 const TRIES: u32 = 4;

@@ -12,13 +12,13 @@ use super::manner::{Manner, rows_last};
 use super::reach::{Reach, SILENCE};
 use super::sql::literal;
 use super::trouble::explained;
-use crate::model::artifact::Artifact;
-use crate::model::event::Level;
-use crate::model::text::chain;
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::disk::{self, At};
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::Artifact;
+use guard_model::event::Level;
+use guard_model::text::chain;
+use guard_system::call::Call;
+use guard_system::context::Context;
+use guard_system::disk::{self, At};
 
 /// The smallest archive, in bytes, that is worth several jobs.
 const LARGE: u64 = 8 * 1024 * 1024;
@@ -131,7 +131,7 @@ struct Filling<'a> {
 }
 
 impl Filling<'_> {
-    fn explained(&self, error: crate::system::processes::CallError) -> ResourceError {
+    fn explained(&self, error: guard_system::processes::CallError) -> ResourceError {
         explained(error, self.side)
     }
 
@@ -294,7 +294,7 @@ impl Filling<'_> {
             let pushed = self.cx.push(&call, &mut sent);
             drop(reader);
             let told = teller.join().unwrap_or_else(|_| {
-                Err(crate::system::processes::CallError::Data {
+                Err(guard_system::processes::CallError::Data {
                     call: "pg_restore".to_owned(),
                     source: io::Error::other("a reader panicked"),
                 })

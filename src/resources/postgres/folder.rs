@@ -13,9 +13,9 @@ use super::proof::{self, Found};
 use super::reach::Reach;
 use super::sql::literal;
 use super::{Postgres, Way, stall};
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::context::Context;
-use crate::system::disk::{self, At};
+use crate::{ResourceError, Result, Slot};
+use guard_system::context::Context;
+use guard_system::disk::{self, At};
 
 /// The directory's name in the slot.
 pub(super) const NAME: &str = "dump";

@@ -12,10 +12,10 @@ use super::Postgres;
 use super::reach::Reach;
 use super::sql::literal;
 use super::trouble::explained;
-use crate::model::event::Level;
-use crate::resources::{Held, Hold, ResourceError, Result};
-use crate::system::context::Context;
-use crate::system::disk::sha256_hex;
+use crate::{Held, Hold, ResourceError, Result};
+use guard_model::event::Level;
+use guard_system::context::Context;
+use guard_system::disk::sha256_hex;
 
 /// Where the lock is. Advisory locks belong to a database: this one is on every server, and no swap touches it.
 const DATABASE: &str = "postgres";

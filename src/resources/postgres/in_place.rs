@@ -15,13 +15,13 @@ use super::details::Details;
 use super::reach::Reach;
 use super::removal::{REMOVAL, taken};
 use super::trouble::explained;
-use crate::model::artifact::{Artifact, Displaced, Prepared, Work};
-use crate::model::event::Level;
-use crate::model::policy::DataRestore;
-use crate::model::section::Section;
-use crate::resources::{ResourceError, Result, Slot, Survey, rows};
-use crate::system::context::Context;
-use crate::system::disk::{self, At, Staged};
+use crate::{ResourceError, Result, Slot, Survey, rows};
+use guard_model::artifact::{Artifact, Displaced, Prepared, Work};
+use guard_model::event::Level;
+use guard_model::policy::DataRestore;
+use guard_model::section::Section;
+use guard_system::context::Context;
+use guard_system::disk::{self, At, Staged};
 
 /// What was there before a restore in place: a copy of its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

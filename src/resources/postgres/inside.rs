@@ -5,9 +5,9 @@ use std::path::{Component, Path};
 
 use super::reach::Reach;
 use super::trouble::explained;
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
-use crate::system::disk::{self, At, sha256_hex};
+use crate::{ResourceError, Result};
+use guard_system::context::Context;
+use guard_system::disk::{self, At, sha256_hex};
 
 /// Where a container may be written to, the first that takes it: one with a read-only root file system has often no more than
 /// its shared memory.

@@ -9,9 +9,9 @@ use serde::Deserialize;
 
 use super::reach::Reach;
 use super::session::converse;
-use crate::resources::Result;
-use crate::system::context::Context;
-use crate::system::stop::Stop;
+use crate::Result;
+use guard_system::context::Context;
+use guard_system::stop::Stop;
 
 /// How often the server is asked.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -42,15 +42,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Held, Kind, Mark, Resource, ResourceError, Result, Slot, Survey};
-use crate::model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
-use crate::model::fingerprint::Fingerprint;
-use crate::model::foreign::Material;
-use crate::model::name::ResourceName;
-use crate::model::plan::StageName;
-use crate::model::policy::DataRestore;
-use crate::model::secret::Secret;
-use crate::system::context::Context;
 use carry::CarryOver;
+use guard_model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
+use guard_model::fingerprint::Fingerprint;
+use guard_model::foreign::Material;
+use guard_model::name::ResourceName;
+use guard_model::plan::StageName;
+use guard_model::policy::DataRestore;
+use guard_model::secret::Secret;
+use guard_system::context::Context;
 use reach::Reach;
 
 /// The kind's entry in the list of kinds.

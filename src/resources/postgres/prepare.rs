@@ -16,13 +16,13 @@ use super::sql::{Aside, ident, literal};
 use super::standby;
 use super::swap::let_in;
 use super::trouble::{is_locked_out, is_no_database, is_shut_out, said};
-use crate::model::artifact::{Artifact, Live, Prepared, Work};
-use crate::model::event::Level;
-use crate::model::fingerprint::Fingerprint;
-use crate::model::policy::DataRestore;
-use crate::model::text::{chain, sanitised};
-use crate::resources::{Resource, ResourceError, Result, Slot, rows};
-use crate::system::context::Context;
+use crate::{Resource, ResourceError, Result, Slot, rows};
+use guard_model::artifact::{Artifact, Live, Prepared, Work};
+use guard_model::event::Level;
+use guard_model::fingerprint::Fingerprint;
+use guard_model::policy::DataRestore;
+use guard_model::text::{chain, sanitised};
+use guard_system::context::Context;
 
 /// What the swap has to know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -9,12 +9,12 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use crate::model::artifact::FileEntry;
-use crate::model::text::{plural, sanitised};
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::disk::{self, At, Digest};
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::FileEntry;
+use guard_model::text::{plural, sanitised};
+use guard_system::call::Call;
+use guard_system::context::Context;
+use guard_system::disk::{self, At, Digest};
 
 /// What `pg_dump` writes behind the last row of a table, before some line feeds.
 const END: &[u8] = b"\\.";

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::sql::{ident, literal};
-use crate::system::disk::sha256_hex;
+use guard_system::disk::sha256_hex;
 
 /// Selects the properties of the current database.
 pub(super) const PROPERTIES: &str = r"

@@ -12,11 +12,11 @@ use super::sql::conninfo;
 use super::target::Target;
 use super::trouble::{Trouble, explained};
 use super::{Postgres, Way};
-use crate::model::secret::Secret;
-use crate::resources::Result;
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::docker::{self, Container};
+use crate::Result;
+use guard_model::secret::Secret;
+use guard_system::call::Call;
+use guard_system::context::Context;
+use guard_system::docker::{self, Container};
 
 /// Text forms that depend on nobody's settings, so that two looks at the same rows see the same.
 const PRELUDE: &str = "SET search_path = pg_catalog; SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; \

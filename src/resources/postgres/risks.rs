@@ -5,9 +5,9 @@ use serde::Deserialize;
 
 use super::exchange::MAY_END;
 use super::reach::Reach;
-use crate::resources::{Result, Survey};
-use crate::system::context::Context;
-use crate::system::processes::CallError;
+use crate::{Result, Survey};
+use guard_system::context::Context;
+use guard_system::processes::CallError;
 
 /// The database of PgBouncer's own console, which no server has.
 const CONSOLE: &str = "pgbouncer";

@@ -8,9 +8,9 @@ use regex::bytes::Regex;
 
 use super::reach::Reach;
 use super::trouble::explained;
-use crate::resources::Result;
-use crate::system::context::Context;
-use crate::system::disk::Digest;
+use crate::Result;
+use guard_system::context::Context;
+use guard_system::disk::Digest;
 
 /// The SHA-256 of the schema in this snapshot, but for the tables in `without`, as `pg_dump` takes their names.
 pub(super) fn digest(

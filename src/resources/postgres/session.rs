@@ -10,10 +10,10 @@ use serde::de::DeserializeOwned;
 
 use super::reach::Reach;
 use super::trouble::{Trouble, explained};
-use crate::resources::{ResourceError, Result};
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::processes::CallError;
+use crate::{ResourceError, Result};
+use guard_system::call::Call;
+use guard_system::context::Context;
+use guard_system::processes::CallError;
 
 /// How many pieces of output may wait to be read; more would be memory.
 const WAITING: usize = 16;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::carry::CarryOver;
 use super::{Postgres, Way, in_place, migrations, standby, target};
-use crate::model::name::ResourceName;
-use crate::model::section::Section;
-use crate::resources::{Built, Site};
+use crate::{Built, Site};
+use guard_model::name::ResourceName;
+use guard_model::section::Section;
 
 /// How long a dump waits for a lock, unless `lock_wait` says otherwise.
 const LOCK_WAIT: Duration = Duration::from_secs(30);

@@ -1,6 +1,6 @@
 //! Words for Postgres: identifiers, literals and connection strings quoted.
 
-pub(super) use crate::resources::aside::{Aside, turned};
+pub(super) use crate::aside::{Aside, turned};
 
 /// An identifier, always quoted.
 pub(super) fn ident(name: &str) -> String {

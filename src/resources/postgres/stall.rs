@@ -4,9 +4,9 @@ use std::io;
 use std::time::Duration;
 
 use super::trouble::explained;
-use crate::resources::{Result, stall};
-use crate::system::call::Call;
-use crate::system::context::Context;
+use crate::{Result, stall};
+use guard_system::call::Call;
+use guard_system::context::Context;
 
 /// Runs a program and hands on what it writes, as long as it goes on writing.
 pub(super) fn pull(

@@ -12,13 +12,13 @@ use super::reach::Reach;
 use super::sql::{Aside, ident, literal};
 use super::survey;
 use super::trouble::said;
-use crate::model::artifact::Artifact;
-use crate::model::event::Level;
-use crate::model::name::RunKind;
-use crate::model::section::Section;
-use crate::model::text::{bytes, duration};
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::context::Context;
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::Artifact;
+use guard_model::event::Level;
+use guard_model::name::RunKind;
+use guard_model::section::Section;
+use guard_model::text::{bytes, duration};
+use guard_system::context::Context;
 
 /// The largest database that `auto` keeps a standby of.
 const MOST: u64 = 1_000_000_000;

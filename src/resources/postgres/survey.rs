@@ -4,10 +4,10 @@ use serde::Deserialize;
 
 use super::reach::Reach;
 use super::{Postgres, carry, catalog, clients, in_place, migrations, risks};
-use crate::model::text::bytes;
-use crate::resources::{ResourceError, Result, Survey};
-use crate::system::context::Context;
-use crate::system::disk;
+use crate::{ResourceError, Result, Survey};
+use guard_model::text::bytes;
+use guard_system::context::Context;
+use guard_system::disk;
 
 /// What the server tells, in one row.
 #[derive(Deserialize)]

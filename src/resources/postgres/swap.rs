@@ -10,9 +10,9 @@ use super::prepare::{Staging, drop_own, number};
 use super::reach::Reach;
 use super::sql::{Aside, ident, literal, turned};
 use super::together::Seat;
-use crate::model::artifact::{Artifact, CarriedOver, Displaced, Prepared, Work};
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
+use crate::{ResourceError, Result};
+use guard_model::artifact::{Artifact, CarriedOver, Displaced, Prepared, Work};
+use guard_system::context::Context;
 
 /// What was put aside.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,7 +30,7 @@ struct Kept {
     /// The cluster and the user, as [`Staging`] has them: what was displaced together comes back together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     together: Option<String>,
-    /// [`crate::model::artifact::ROWS`]: always, since it is a whole database.
+    /// [`guard_model::artifact::ROWS`]: always, since it is a whole database.
     #[serde(default)]
     rows: bool,
 }

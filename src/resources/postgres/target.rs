@@ -1,7 +1,7 @@
 //! Which database is meant: a `postgres://` URL taken apart as libpq does, its password apart from the rest.
 
-use crate::model::secret::Secret;
-use crate::resources::escapes::decoded;
+use crate::escapes::decoded;
+use guard_model::secret::Secret;
 
 /// A connection as libpq's parameters, without any password.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

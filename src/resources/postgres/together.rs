@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use super::exchange::{Swap, make_all};
 use super::reach::Reach;
-use crate::model::text::chain;
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
+use crate::{ResourceError, Result};
+use guard_model::text::chain;
+use guard_system::context::Context;
 
 /// How long is waited for somebody of whom nothing was heard: steps that are done one after the other never meet.
 const PATIENCE: Duration = Duration::from_secs(10);

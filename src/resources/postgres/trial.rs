@@ -16,10 +16,10 @@ use super::reach::Reach;
 use super::sql::{Aside, ident};
 use super::stall;
 use super::standby::unloadable;
-use crate::model::artifact::Artifact;
-use crate::model::text::{bytes, sanitised, shortened};
-use crate::resources::{ResourceError, Result, Slot, Survey};
-use crate::system::context::Context;
+use crate::{ResourceError, Result, Slot, Survey};
+use guard_model::artifact::Artifact;
+use guard_model::text::{bytes, sanitised, shortened};
+use guard_system::context::Context;
 
 /// The largest database, in bytes on the server, whose rows are tried too; an empty one has 7 MiB.
 const SMALL: u64 = 32 * 1024 * 1024;
@@ -141,7 +141,7 @@ fn take_place(reach: &Reach, maintenance: &str, side: &str, cx: &Context) -> Res
         })
 }
 
-fn dump_schema(reach: &Reach, slot: &Slot, cx: &Context) -> Result<crate::model::artifact::FileEntry> {
+fn dump_schema(reach: &Reach, slot: &Slot, cx: &Context) -> Result<guard_model::artifact::FileEntry> {
     let connection = reach.connection(&reach.database);
     let wait = reach.wait_flag();
     let args = ["-Fc", "--schema-only", "--no-password", &wait, "-d", &connection];

@@ -1,9 +1,9 @@
 //! What can go wrong with a server, told apart by what its programs print, each with what to do about it.
 
-use crate::model::text::{sanitised, shortened};
-use crate::resources::ResourceError;
-use crate::system::docker::{Container, DockerError, not_running};
-use crate::system::processes::CallError;
+use crate::ResourceError;
+use guard_model::text::{sanitised, shortened};
+use guard_system::docker::{Container, DockerError, not_running};
+use guard_system::processes::CallError;
 
 /// Where the errors of this kind are made, so that each is worded once.
 pub(super) struct Trouble;

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::reach::Reach;
 use super::reading::{Seen, observe};
 use super::{Redis, trial};
-use crate::model::artifact::Artifact;
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::context::Context;
-use crate::system::disk::{At, sha256_file};
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::Artifact;
+use guard_system::context::Context;
+use guard_system::disk::{At, sha256_file};
 
 /// The copy in the backup.
 pub(super) const COPY: &str = "dump.rdb";
@@ -92,7 +92,7 @@ pub(super) fn unfit(reach: &Reach, cx: &Context) -> Result<Option<(String, Strin
     if replication.field("connected_slaves").parse::<u64>().unwrap_or(0) > 0 {
         // A replica follows its primary after the restore as well: nothing is in the way.
         cx.note(
-            crate::model::event::Level::Detail,
+            guard_model::event::Level::Detail,
             "the server has replicas, which follow it",
         );
     }
@@ -205,7 +205,7 @@ pub(super) fn capture(of: &Redis, slot: &Slot, cx: &Context) -> Result<Artifact>
         Err(error) if was_written || (error.copy_is_bad && is_plain) => return Err(error),
         Err(error) => {
             let text = format!("{}: the copy could not be loaded to look at it: {error}", of.name);
-            cx.note(crate::model::event::Level::Warn, text);
+            cx.note(guard_model::event::Level::Warn, text);
         }
     }
     artifact.fingerprint = details.seen.print();
@@ -258,14 +258,14 @@ pub(super) fn save(reach: &Reach, cx: &Context) -> Result<()> {
 }
 
 /// Copies the file as it is now: the server replaces it by another one, and never writes into it.
-fn copy(place: &Path, slot: &Slot) -> Result<(crate::model::artifact::FileEntry, String)> {
+fn copy(place: &Path, slot: &Slot) -> Result<(guard_model::artifact::FileEntry, String)> {
     let metadata = std::fs::symlink_metadata(place).at("look at", place)?;
     if !metadata.is_file() {
         return Err(ResourceError::new(format!("{} is no plain file", place.display())));
     }
     let mut file = File::open(place).at("open", place)?;
     let mut staged = slot.stage(COPY)?;
-    let mut digest = crate::system::disk::Digest::default();
+    let mut digest = guard_system::disk::Digest::default();
     let mut buffer = vec![0; 256 * 1024];
     loop {
         let count = file.read(&mut buffer).at("read", place)?;
@@ -289,7 +289,7 @@ pub(super) fn lies_there(details: &Details, layout: &Layout) -> Result<bool> {
         Log::File(name) => layout.directory.join(name),
         Log::Directory { directory, name } => layout.directory.join(directory).join(base(name)),
     };
-    if !crate::system::disk::exists(&place)? {
+    if !guard_system::disk::exists(&place)? {
         return Ok(false);
     }
     Ok(sha256_file(&place)?.1 == details.sha256)

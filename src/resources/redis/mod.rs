@@ -14,16 +14,16 @@ use serde_json::Value;
 
 use super::way::Way;
 use super::{Built, Kind, Resource, ResourceError, Result, Site, Slot, Survey};
-use crate::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
-use crate::model::fingerprint::Fingerprint;
-use crate::model::name::ResourceName;
-use crate::model::plan::StageName;
-use crate::model::policy::DataRestore;
-use crate::model::section::Section;
-use crate::model::text;
-use crate::system::context::Context;
-use crate::system::disk;
 use capture::{Details, Layout};
+use guard_model::artifact::{Artifact, Displaced, Live, Prepared, Work};
+use guard_model::fingerprint::Fingerprint;
+use guard_model::name::ResourceName;
+use guard_model::plan::StageName;
+use guard_model::policy::DataRestore;
+use guard_model::section::Section;
+use guard_model::text;
+use guard_system::context::Context;
+use guard_system::disk;
 use reach::{Found, Reach};
 use swap::Staging;
 

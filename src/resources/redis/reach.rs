@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::Redis;
 use super::target::Target;
-use crate::model::secret::Secret;
-use crate::model::text::sanitised;
-use crate::resources::way::Way;
-use crate::resources::{ResourceError, Result};
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::docker::{self, Container};
-use crate::system::processes::CallError;
+use crate::way::Way;
+use crate::{ResourceError, Result};
+use guard_model::secret::Secret;
+use guard_model::text::sanitised;
+use guard_system::call::Call;
+use guard_system::context::Context;
+use guard_system::docker::{self, Container};
+use guard_system::processes::CallError;
 
 /// How long one answer may take: a script over two hundred keys, each of which may be large.
 const LIMIT: Duration = Duration::from_mins(2);

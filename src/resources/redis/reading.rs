@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::reach::Reach;
-use crate::model::fingerprint::Fingerprint;
-use crate::model::text::{count, plural};
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
+use crate::{ResourceError, Result};
+use guard_model::fingerprint::Fingerprint;
+use guard_model::text::{count, plural};
+use guard_system::context::Context;
 
 /// The script that looks at some keys.
 const LOOK: &str = include_str!("look.lua");

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::capture::{COPY, Layout, Log, base};
-use crate::model::artifact::Artifact;
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::context::Context;
-use crate::system::disk::{self, At};
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::Artifact;
+use guard_system::context::Context;
+use guard_system::disk::{self, At};
 
 /// Says that all that was there lies aside.
 const ASIDE: &str = ".aside";

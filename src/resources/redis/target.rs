@@ -2,8 +2,8 @@
 
 use url::Url;
 
-use crate::model::secret::Secret;
-use crate::resources::escapes::decoded;
+use crate::escapes::decoded;
+use guard_model::secret::Secret;
 
 /// A server, without any password among its flags.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

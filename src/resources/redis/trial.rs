@@ -7,12 +7,12 @@ use std::time::Duration;
 use super::capture::{Details, Layout, Log};
 use super::reach::Reach;
 use super::reading::{Seen, observe};
-use crate::model::artifact::Artifact;
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::disk::{self, At};
-use crate::system::docker;
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::Artifact;
+use guard_system::call::Call;
+use guard_system::context::Context;
+use guard_system::disk::{self, At};
+use guard_system::docker;
 
 /// How long a copy may take until it is loaded.
 const LIMIT: Duration = Duration::from_mins(10);

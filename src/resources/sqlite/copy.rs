@@ -7,8 +7,8 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use super::stand_in;
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
+use crate::{ResourceError, Result};
+use guard_system::context::Context;
 
 /// How long a reader waits for a writer.
 const WAIT: Duration = Duration::from_secs(30);

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::resources::attire::{Above, Attire};
-use crate::resources::{ResourceError, Result};
-use crate::system::disk::{At, Dir};
+use crate::attire::{Above, Attire};
+use crate::{ResourceError, Result};
+use guard_system::disk::{At, Dir};
 
 /// The file of a copy.
 #[derive(Debug, Serialize, Deserialize)]
@@ -179,13 +179,13 @@ impl Link {
                 _ => Ok(()),
             };
         };
-        let staged = crate::system::disk::sibling(path, ".guard-link");
+        let staged = guard_system::disk::sibling(path, ".guard-link");
         match fs::remove_file(&staged) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("remove", &staged)?,
             _ => {}
         }
         std::os::unix::fs::symlink(to, &staged).at("create the link", &staged)?;
-        Ok(crate::system::disk::replace(&staged, path)?)
+        Ok(guard_system::disk::replace(&staged, path)?)
     }
 
     /// The same the other way round.

@@ -5,8 +5,8 @@ use rusqlite::{Connection, Transaction};
 use sha2::{Digest, Sha256};
 
 use super::stand_in;
-use crate::model::fingerprint::Fingerprint;
-use crate::resources::rows::Rows;
+use crate::rows::Rows;
+use guard_model::fingerprint::Fingerprint;
 
 /// The objects that a person has made, in order of their names.
 const SCHEMA: &str = "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema \

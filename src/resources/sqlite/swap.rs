@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use super::copy::{failed, open, prove};
 use super::pinned::Link;
-use crate::model::artifact::Displaced;
-use crate::model::name::ResourceName;
-use crate::resources::attire::{Above, Attire};
-use crate::resources::{ResourceError, Result};
-use crate::system::disk::{self, At, Staged, sibling};
+use crate::attire::{Above, Attire};
+use crate::{ResourceError, Result};
+use guard_model::artifact::Displaced;
+use guard_model::name::ResourceName;
+use guard_system::disk::{self, At, Staged, sibling};
 
 /// The files that belong to a database beside its own.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];

@@ -16,10 +16,10 @@ use super::chunks::Seen;
 use super::node::{Node, Precision, Shape};
 use super::sparse::Sparse;
 use super::walk;
-use crate::resources::names::escaped;
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::context::Context;
-use crate::system::disk::{self, At, Dir};
+use crate::names::escaped;
+use crate::{ResourceError, Result, Slot};
+use guard_system::context::Context;
+use guard_system::disk::{self, At, Dir};
 
 fn bad(message: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, message.into())

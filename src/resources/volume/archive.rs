@@ -18,13 +18,13 @@ fn bad(message: impl Into<String>) -> io::Error {
 }
 
 /// Writes entries one after the other.
-pub(in crate::resources) struct Writer<W: Write> {
+pub(crate) struct Writer<W: Write> {
     out: W,
     written: u64,
 }
 
 impl<W: Write> Writer<W> {
-    pub(in crate::resources) fn new(out: W) -> Self {
+    pub(crate) fn new(out: W) -> Self {
         Self { out, written: 0 }
     }
 
@@ -59,7 +59,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes an entry; `data` gives exactly `node.size` bytes for a regular file and is not read for others.
-    pub(in crate::resources) fn append(&mut self, node: &Node, data: &mut dyn Read) -> io::Result<()> {
+    pub(crate) fn append(&mut self, node: &Node, data: &mut dyn Read) -> io::Result<()> {
         let mut records = Vec::new();
         if node.mtime.1 != 0 || node.mtime.0 < 0 {
             record(&mut records, b"mtime", decimal(node.mtime).as_bytes());
@@ -112,7 +112,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes the end of the archive and gives back what it was written to.
-    pub(in crate::resources) fn finish(mut self) -> io::Result<W> {
+    pub(crate) fn finish(mut self) -> io::Result<W> {
         self.put(&[0; 1024])?;
         Ok(self.out)
     }
@@ -249,7 +249,7 @@ pub(super) fn read(input: impl Read, mut take: impl FnMut(Node, &mut dyn Read) -
 }
 
 /// The path below the root that an archive's name means. Anything that could lead elsewhere is refused, not repaired.
-pub(in crate::resources) fn inside(name: &[u8]) -> io::Result<Vec<u8>> {
+pub(crate) fn inside(name: &[u8]) -> io::Result<Vec<u8>> {
     let refused = || {
         bad(format!(
             "the name {:?} leads out of the volume",

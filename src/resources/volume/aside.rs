@@ -14,7 +14,7 @@ pub(super) fn random(bytes: &[u8; 16]) -> String {
 /// Whether what the file system tells of is a directory of ours that nobody else may enter.
 pub(super) fn is_private(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
-        && stat.st_uid == crate::system::privilege::user_id()
+        && stat.st_uid == guard_system::privilege::user_id()
         && stat.st_mode & 0o7777 == 0o700
 }
 

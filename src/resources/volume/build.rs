@@ -6,11 +6,11 @@ use super::Volume;
 use super::chunks::Form;
 use super::halt::Mode;
 use super::place::Target;
-use crate::model::name::ResourceName;
-use crate::model::plan::StageName;
-use crate::model::section::Section;
-use crate::resources::carry_over::CarryOver;
-use crate::resources::{Built, Kind, Site};
+use crate::carry_over::CarryOver;
+use crate::{Built, Kind, Site};
+use guard_model::name::ResourceName;
+use guard_model::plan::StageName;
+use guard_model::section::Section;
 
 /// `kind = "volume"`.
 pub const KIND: Kind = Kind {

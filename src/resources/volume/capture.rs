@@ -10,13 +10,13 @@ use super::features;
 use super::ground;
 use super::node::{Node, Portrait, Precision, Shape};
 use super::walk::{self, Found, Met, walk};
-use crate::model::artifact::FileEntry;
-use crate::model::fingerprint::Fingerprint;
-use crate::resources::names::escaped;
-use crate::resources::progress::Progress;
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::context::Context;
-use crate::system::disk::{At, Digest, Dir};
+use crate::names::escaped;
+use crate::progress::Progress;
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::FileEntry;
+use guard_model::fingerprint::Fingerprint;
+use guard_system::context::Context;
+use guard_system::disk::{At, Digest, Dir};
 
 /// The archive's name in the slot.
 pub(super) const ARCHIVE: &str = "data.tar.zst";
@@ -28,11 +28,11 @@ pub(super) const ATTEMPTS: u32 = 3;
 pub(super) const LISTED: usize = 100;
 
 /// What a copy came to.
-pub(in crate::resources) struct Copied {
-    pub(in crate::resources) files: Vec<FileEntry>,
+pub(crate) struct Copied {
+    pub(crate) files: Vec<FileEntry>,
     pub(super) fingerprint: Fingerprint,
-    pub(in crate::resources) entries: u64,
-    pub(in crate::resources) content_bytes: u64,
+    pub(crate) entries: u64,
+    pub(crate) content_bytes: u64,
     pub(super) tar_bytes: u64,
     pub(super) not_kept: Vec<String>,
     /// Files that were never still.

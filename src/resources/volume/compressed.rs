@@ -2,8 +2,8 @@
 
 use std::io::{self, BufWriter, Write};
 
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::disk::Staged;
+use crate::{ResourceError, Result, Slot};
+use guard_system::disk::Staged;
 
 /// Written to the compressor in pieces of this size: each piece that it is given costs it a lock.
 const PIECE: usize = 64 * 1024;

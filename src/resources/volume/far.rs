@@ -18,13 +18,13 @@ use super::stream::piped;
 use super::swap::Own;
 use super::talk::{awaited, hear, send_index};
 use super::unpack;
-use crate::model::artifact::Artifact;
-use crate::model::fingerprint::Fingerprint;
-use crate::resources::progress::Progress;
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::context::Context;
-use crate::system::docker::{Inside, explained};
-use crate::system::processes::CallError;
+use crate::progress::Progress;
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::Artifact;
+use guard_model::fingerprint::Fingerprint;
+use guard_system::context::Context;
+use guard_system::docker::{Inside, explained};
+use guard_system::processes::CallError;
 
 /// A volume, and guard in a container beside it.
 pub(super) struct Far<'c> {

@@ -13,11 +13,11 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::node::Shape;
-use crate::resources::Result;
-use crate::system::disk::At;
+use crate::Result;
+use guard_system::disk::At;
 
 /// Names and values.
-pub(in crate::resources) type Attributes = Vec<(String, Vec<u8>)>;
+pub(crate) type Attributes = Vec<(String, Vec<u8>)>;
 
 /// The flags that are kept: those that a person sets with `chattr`. The others tell how the file system stores a file.
 const KEPT: IFlags = IFlags::SYNC
@@ -42,11 +42,11 @@ const LONGEST: usize = 64 * 1024;
 
 /// What an entry has beside owner, mode and time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in crate::resources) struct Features {
+pub(crate) struct Features {
     /// Extended attributes, in order of their names.
-    pub(in crate::resources) xattrs: Attributes,
+    pub(crate) xattrs: Attributes,
     /// Flags of the inode, as `FS_IOC_GETFLAGS` numbers them; only those that are kept.
-    pub(in crate::resources) flags: u32,
+    pub(crate) flags: u32,
 }
 
 /// Whether an attribute can be put back as it is: the user's own, capabilities, access lists, the label of `SELinux`, and root's
@@ -80,7 +80,7 @@ fn sorted(list: &[u8]) -> (Vec<String>, Vec<Vec<u8>>) {
 ///
 /// # Errors
 /// They cannot be read.
-pub(in crate::resources) fn of(path: &Path, shown: &Path, shape: &Shape) -> Result<(Features, Vec<Vec<u8>>)> {
+pub(crate) fn of(path: &Path, shown: &Path, shape: &Shape) -> Result<(Features, Vec<Vec<u8>>)> {
     if matches!(shape, Shape::Directory | Shape::File) {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         // What cannot be opened by this user may still be looked at by its path; it has no flags then.
@@ -98,7 +98,7 @@ pub(in crate::resources) fn of(path: &Path, shown: &Path, shape: &Shape) -> Resu
 ///
 /// # Errors
 /// They cannot be read.
-pub(in crate::resources) fn attributes_at(path: &Path, shown: &Path) -> Result<Attributes> {
+pub(crate) fn attributes_at(path: &Path, shown: &Path) -> Result<Attributes> {
     let list = |list: &mut [u8]| llistxattr(path, list);
     Ok(attributes(shown, list, |name, value| lgetxattr(path, name, value))?.0)
 }
@@ -107,7 +107,7 @@ pub(in crate::resources) fn attributes_at(path: &Path, shown: &Path) -> Result<A
 ///
 /// # Errors
 /// They cannot be read.
-pub(in crate::resources) fn of_open(file: &impl AsFd, path: &Path) -> Result<(Features, Vec<Vec<u8>>)> {
+pub(crate) fn of_open(file: &impl AsFd, path: &Path) -> Result<(Features, Vec<Vec<u8>>)> {
     let list = |list: &mut [u8]| flistxattr(file, list);
     let (xattrs, mut foreign) = attributes(path, list, |name, value| fgetxattr(file, name, value))?;
     let all = ioctl_getflags(file).unwrap_or(IFlags::empty());
@@ -140,23 +140,23 @@ fn attributes(
 }
 
 /// The kept flags of an open file or directory; none where the file system has none.
-pub(in crate::resources) fn flags_of(file: &impl AsFd) -> u32 {
+pub(crate) fn flags_of(file: &impl AsFd) -> u32 {
     ioctl_getflags(file).map_or(0, |flags| (flags & KEPT).bits())
 }
 
 /// Whether these flags keep an entry from being moved.
-pub(in crate::resources) fn is_locked(flags: u32) -> bool {
+pub(crate) fn is_locked(flags: u32) -> bool {
     IFlags::from_bits_retain(flags).intersects(LOCKS)
 }
 
 /// Of these flags those that keep an entry from being moved.
-pub(in crate::resources) fn locks(flags: u32) -> u32 {
+pub(crate) fn locks(flags: u32) -> u32 {
     (IFlags::from_bits_retain(flags) & LOCKS).bits()
 }
 
 /// Whether this process may make files immutable and append-only, and take that away: it has `CAP_LINUX_IMMUTABLE`, which no
 /// ordinary user has, and no container that was not given it.
-pub(in crate::resources) fn may_lock() -> bool {
+pub(crate) fn may_lock() -> bool {
     const LINUX_IMMUTABLE: u32 = 9;
     static ANSWER: OnceLock<bool> = OnceLock::new();
     *ANSWER.get_or_init(|| {
@@ -168,12 +168,12 @@ pub(in crate::resources) fn may_lock() -> bool {
 }
 
 /// Of these flags those that this process can set: where it may not lock, two entries that differ in that are taken for the same.
-pub(in crate::resources) fn settable(flags: u32) -> u32 {
+pub(crate) fn settable(flags: u32) -> u32 {
     if may_lock() { flags } else { unlocked(flags) }
 }
 
 /// These flags without those that keep an entry from being moved.
-pub(in crate::resources) fn unlocked(flags: u32) -> u32 {
+pub(crate) fn unlocked(flags: u32) -> u32 {
     (IFlags::from_bits_retain(flags) - LOCKS).bits()
 }
 
@@ -182,7 +182,7 @@ pub(in crate::resources) fn unlocked(flags: u32) -> u32 {
 ///
 /// # Errors
 /// One cannot be set or removed.
-pub(in crate::resources) fn set_attributes(file: &impl AsFd, wanted: &Attributes) -> io::Result<()> {
+pub(crate) fn set_attributes(file: &impl AsFd, wanted: &Attributes) -> io::Result<()> {
     let mut list = vec![0_u8; LONGEST];
     let had = match flistxattr(file, &mut list[..]) {
         Ok(length) => sorted(list.get(..length).unwrap_or_default()).0,
@@ -215,7 +215,7 @@ pub(in crate::resources) fn set_attributes(file: &impl AsFd, wanted: &Attributes
 ///
 /// # Errors
 /// One cannot be set.
-pub(in crate::resources) fn add_attributes(path: &Path, wanted: &Attributes) -> io::Result<()> {
+pub(crate) fn add_attributes(path: &Path, wanted: &Attributes) -> io::Result<()> {
     wanted
         .iter()
         .try_for_each(|(name, value)| Ok(lsetxattr(path, name.as_str(), value, XattrFlags::empty())?))
@@ -225,7 +225,7 @@ pub(in crate::resources) fn add_attributes(path: &Path, wanted: &Attributes) -> 
 ///
 /// # Errors
 /// They differ and cannot be set.
-pub(in crate::resources) fn set_flags(file: &File, wanted: u32) -> io::Result<()> {
+pub(crate) fn set_flags(file: &File, wanted: u32) -> io::Result<()> {
     let wanted = IFlags::from_bits_retain(wanted) & KEPT;
     let now = match ioctl_getflags(file) {
         Ok(now) => now,

@@ -2,7 +2,7 @@
 
 use rustix::fs::{fstatfs, syncfs};
 
-use crate::system::disk::Dir;
+use guard_system::disk::Dir;
 
 /// File systems of this kernel's own disks, by the numbers of `statfs`: a file that is written to gets a new change time, one
 /// that is replaced another inode, and a store into a mapped page is seen once the page was flushed. tmpfs sets no time when

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::event::Level;
-use crate::model::name::ResourceName;
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
-use crate::system::disk;
-use crate::system::docker::{self, Container};
+use crate::{ResourceError, Result};
+use guard_model::event::Level;
+use guard_model::name::ResourceName;
+use guard_system::context::Context;
+use guard_system::disk;
+use guard_system::docker::{self, Container};
 
 /// How a volume is copied while its containers run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

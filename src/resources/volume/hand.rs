@@ -16,12 +16,12 @@ use super::salvage::{Salvaged, salvage};
 use super::swap::{Seen, Side};
 use super::walk::Stays;
 use super::{unpack, walk};
-use crate::model::artifact::Artifact;
-use crate::model::fingerprint::Fingerprint;
-use crate::resources::wanted::Wanted;
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::context::Context;
-use crate::system::disk::{At, Dir};
+use crate::wanted::Wanted;
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::Artifact;
+use guard_model::fingerprint::Fingerprint;
+use guard_system::context::Context;
+use guard_system::disk::{At, Dir};
 
 /// What can read a volume and move entries in it.
 pub(super) enum Hand<'c> {

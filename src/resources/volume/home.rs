@@ -19,13 +19,13 @@ use super::aside::{self, is_private};
 use super::chunks;
 use super::place::Place;
 use super::swap::{self, Seen};
-use crate::model::name::ResourceName;
-use crate::model::text::typed;
-use crate::resources::names::{escaped, unescaped};
-use crate::resources::toll::Toll;
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
-use crate::system::disk::{self, At, Dir, Object, is_elsewhere};
+use crate::names::{escaped, unescaped};
+use crate::toll::Toll;
+use crate::{ResourceError, Result};
+use guard_model::name::ResourceName;
+use guard_model::text::typed;
+use guard_system::context::Context;
+use guard_system::disk::{self, At, Dir, Object, is_elsewhere};
 
 /// Where staged and displaced entries lie in it.
 const ENTRIES: &[u8] = b"entries";
@@ -165,7 +165,7 @@ impl Home {
         };
         let stat = dir.stat().at("look at", &place)?;
         if !is_private(&stat) {
-            let us = crate::system::privilege::user_id();
+            let us = guard_system::privilege::user_id();
             let (owner, mode) = (stat.st_uid, stat.st_mode & 0o7777);
             return Err(foreign(format!(
                 "it belongs to user {owner} with mode {mode:04o}, and guard's to {us} with 0700"

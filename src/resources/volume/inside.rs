@@ -17,13 +17,13 @@ use super::salvage::salvage;
 use super::stage::Stage;
 use super::swap::{self, Own, Side};
 use super::{archive, place, survey, walk};
-use crate::model::fingerprint::Fingerprint;
-use crate::resources::names::{escaped, unescaped};
-use crate::resources::wanted::Wanted;
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
-use crate::system::disk::{self, At, Dir, Object};
-use crate::system::docker::MOUNT;
+use crate::names::{escaped, unescaped};
+use crate::wanted::Wanted;
+use crate::{ResourceError, Result};
+use guard_model::fingerprint::Fingerprint;
+use guard_system::context::Context;
+use guard_system::disk::{self, At, Dir, Object};
+use guard_system::docker::MOUNT;
 
 /// What there is in a volume besides its content.
 #[derive(Debug, Serialize, Deserialize)]

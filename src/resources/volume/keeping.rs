@@ -12,11 +12,11 @@ use super::Volume;
 use super::hand::Hand;
 use super::record::Details;
 use super::walk::Stays;
-use crate::model::name::ResourceName;
-use crate::resources::toll::Group;
-use crate::resources::{Mark, ResourceError, Result};
-use crate::system::context::Context;
-use crate::system::disk::{self, At, Dir};
+use crate::toll::Group;
+use crate::{Mark, ResourceError, Result};
+use guard_model::name::ResourceName;
+use guard_system::context::Context;
+use guard_system::disk::{self, At, Dir};
 
 /// The directory of a run's notes.
 const DIRECTORY: &str = "deploy-window";

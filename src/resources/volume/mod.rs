@@ -52,13 +52,13 @@ use self::swap::Seen;
 use super::carry_over::CarryOver;
 use super::wanted::Wanted;
 use super::{Mark, Resource, ResourceError, Result, Slot, Survey};
-use crate::model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
-use crate::model::fingerprint::Fingerprint;
-use crate::model::foreign::{Material, Part};
-use crate::model::name::ResourceName;
-use crate::model::policy::DataRestore;
-use crate::system::context::Context;
-use crate::system::servers::{self, User};
+use guard_model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
+use guard_model::fingerprint::Fingerprint;
+use guard_model::foreign::{Material, Part};
+use guard_model::name::ResourceName;
+use guard_model::policy::DataRestore;
+use guard_system::context::Context;
+use guard_system::servers::{self, User};
 
 /// A Docker volume, or a directory.
 pub(super) struct Volume {

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::chunks::Seen;
-use crate::model::fingerprint::Fingerprint;
-use crate::resources::names::escaped;
-use crate::system::disk::Digest;
+use crate::names::escaped;
+use guard_model::fingerprint::Fingerprint;
+use guard_system::disk::Digest;
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::resources) enum Shape {
+pub(crate) enum Shape {
     /// A directory.
     Directory,
     /// A regular file.
@@ -26,25 +26,25 @@ pub(in crate::resources) enum Shape {
 
 /// One entry of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::resources) struct Node {
+pub(crate) struct Node {
     /// Path below the root, `/` between components; empty for the root itself.
-    pub(in crate::resources) path: Vec<u8>,
+    pub(crate) path: Vec<u8>,
     /// What it is.
-    pub(in crate::resources) shape: Shape,
+    pub(crate) shape: Shape,
     /// Permissions, with setuid, setgid and sticky.
-    pub(in crate::resources) mode: u32,
+    pub(crate) mode: u32,
     /// Owner.
-    pub(in crate::resources) uid: u32,
+    pub(crate) uid: u32,
     /// Group.
-    pub(in crate::resources) gid: u32,
+    pub(crate) gid: u32,
     /// Bytes of a regular file; else 0.
-    pub(in crate::resources) size: u64,
+    pub(crate) size: u64,
     /// Modification time: whole seconds since 1970, which may be negative, and nanoseconds.
-    pub(in crate::resources) mtime: (i64, u32),
+    pub(crate) mtime: (i64, u32),
     /// Extended attributes.
-    pub(in crate::resources) xattrs: Vec<(String, Vec<u8>)>,
+    pub(crate) xattrs: Vec<(String, Vec<u8>)>,
     /// Flags of the inode that `chattr` sets.
-    pub(in crate::resources) flags: u32,
+    pub(crate) flags: u32,
 }
 
 /// How finely modification times are compared: an archive that was made by hand knows only seconds.

@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use super::home::{Aside, Home};
 use super::swap::Side;
-use crate::model::text::typed;
-use crate::resources::names::{escaped, unescaped};
-use crate::resources::{ResourceError, Result};
-use crate::system::disk::{At, Dir, Object};
+use crate::names::{escaped, unescaped};
+use crate::{ResourceError, Result};
+use guard_model::text::typed;
+use guard_system::disk::{At, Dir, Object};
 
 /// What stood in the place of a directory that was made anew, in guard's own directory.
 const INSTEAD: &[u8] = b"instead";
@@ -27,7 +27,7 @@ const LINKS: usize = 40;
 
 /// Which directory was copied.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(in crate::resources) struct Pin {
+pub(crate) struct Pin {
     /// The path that the settings named, escaped.
     asked: String,
     /// The same without a link in it.

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::Volume;
-use crate::model::setting::nearest;
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
-use crate::system::disk;
-use crate::system::docker::{self, Container, DockerError};
-use crate::system::processes::CallError;
-use crate::system::servers::Server;
+use crate::{ResourceError, Result};
+use guard_model::setting::nearest;
+use guard_system::context::Context;
+use guard_system::disk;
+use guard_system::docker::{self, Container, DockerError};
+use guard_system::processes::CallError;
+use guard_system::servers::Server;
 
 /// What the settings name.
 #[derive(Debug, Clone, PartialEq, Eq)]

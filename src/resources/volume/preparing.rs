@@ -14,14 +14,14 @@ use super::record::{Details, Spot};
 use super::swap::{Seen, Side};
 use super::work::make_volume;
 use super::{Volume, survey, unpack};
-use crate::model::artifact::{Artifact, Prepared, Work};
-use crate::model::event::Level;
-use crate::model::policy::DataRestore;
-use crate::model::text;
-use crate::resources::toll::Toll;
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::context::Context;
-use crate::system::disk::At;
+use crate::toll::Toll;
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::{Artifact, Prepared, Work};
+use guard_model::event::Level;
+use guard_model::policy::DataRestore;
+use guard_model::text;
+use guard_system::context::Context;
+use guard_system::disk::At;
 
 impl Volume {
     /// Stages a copy where the volume differs from it.

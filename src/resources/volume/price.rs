@@ -7,11 +7,11 @@ use super::chunks::{Form, Patch};
 use super::hand::Hand;
 use super::home::Record;
 use super::record::{Spot, details};
-use crate::model::artifact::{Artifact, Displaced, Prepared};
-use crate::model::policy::DataRestore;
-use crate::resources::toll::Toll;
-use crate::resources::{Result, Slot};
-use crate::system::context::Context;
+use crate::toll::Toll;
+use crate::{Result, Slot};
+use guard_model::artifact::{Artifact, Displaced, Prepared};
+use guard_model::policy::DataRestore;
+use guard_system::context::Context;
 
 /// Of a tree with more entries than that what it costs is not told a second time: production is down then.
 const MOST: u64 = 100_000;

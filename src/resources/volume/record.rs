@@ -15,18 +15,18 @@ use super::home::Home;
 use super::node::Precision;
 use super::pin::{Link, Pin};
 use super::swap::Side;
-use crate::model::artifact::{Artifact, CarriedOver};
-use crate::resources::names::{escaped, unescaped};
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
+use crate::names::{escaped, unescaped};
+use crate::{ResourceError, Result};
+use guard_model::artifact::{Artifact, CarriedOver};
+use guard_system::context::Context;
 
 /// What the artifact says of itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(in crate::resources) struct Details {
-    pub(in crate::resources) source: String,
+pub(crate) struct Details {
+    pub(crate) source: String,
     pub(super) mode: Mode,
     pub(super) precision: Precision,
-    pub(in crate::resources) entries: u64,
+    pub(crate) entries: u64,
     pub(super) content_bytes: u64,
     pub(super) tar_bytes: u64,
     #[serde(default)]
@@ -40,7 +40,7 @@ pub(in crate::resources) struct Details {
 
 impl Details {
     /// The description of entries that are no volume, in chunks.
-    pub(in crate::resources) fn of_entries(source: String, copied: &Copied, packed: Packed) -> Self {
+    pub(crate) fn of_entries(source: String, copied: &Copied, packed: Packed) -> Self {
         Self {
             source,
             mode: Mode::Live,

@@ -14,11 +14,11 @@ use super::home::Aside;
 use super::stage::dress;
 use super::swap::Side;
 use super::walk::{Met, own_node, walk};
-use crate::resources::toll::{Group, salvaged};
-use crate::resources::wanted::Wanted;
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
-use crate::system::disk::{At, Dir};
+use crate::toll::{Group, salvaged};
+use crate::wanted::Wanted;
+use crate::{ResourceError, Result};
+use guard_system::context::Context;
+use guard_system::disk::{At, Dir};
 
 /// What came of it.
 #[derive(Debug, Default, Serialize, Deserialize)]

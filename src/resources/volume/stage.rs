@@ -15,7 +15,7 @@ use rustix::fs::{
 
 use super::features;
 use super::node::{Node, Shape};
-use crate::system::disk::Dir;
+use guard_system::disk::Dir;
 
 /// A tree being built.
 pub(super) struct Stage {
@@ -198,7 +198,7 @@ pub(super) fn modified((seconds, nanoseconds): (i64, u32)) -> Timestamps {
 /// Sets owner, attributes, mode, time and flags: in this order, since a change of owner takes setuid bits and capabilities
 /// away, the mode lies over an access list, and a flag may forbid everything else. Attributes that the entry does not have are
 /// taken away.
-pub(in crate::resources) fn dress(file: &File, node: &Node) -> io::Result<()> {
+pub(crate) fn dress(file: &File, node: &Node) -> io::Result<()> {
     let (owner, group) = ids(node);
     fchown(file, owner, group)?;
     features::set_attributes(file, &node.xattrs)?;

@@ -2,17 +2,17 @@
 
 use std::io::{self, PipeReader, Write};
 
-use crate::resources::{ResourceError, Result};
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::processes::{CallError, Feed};
+use crate::{ResourceError, Result};
+use guard_system::call::Call;
+use guard_system::context::Context;
+use guard_system::processes::{CallError, Feed};
 
 /// Runs a call, gives it what `feed` writes, and hands what it writes to `work`, which runs beside it. Where `work` gives up,
 /// its failure is the one that is told.
 ///
 /// # Errors
 /// The call or `work` failed.
-pub(in crate::resources) fn piped<T: Send>(
+pub(crate) fn piped<T: Send>(
     call: &Call,
     feed: Option<Feed<'_>>,
     failed: impl FnOnce(CallError) -> ResourceError,

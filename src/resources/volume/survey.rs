@@ -8,11 +8,11 @@ use super::home;
 use super::node::Precision;
 use super::place::{self, Place};
 use super::trial::{self, Overview};
-use crate::model::text;
-use crate::resources::{ResourceError, Result, Survey};
-use crate::system::context::Context;
-use crate::system::disk::Dir;
-use crate::system::servers::{Need, Server, User};
+use crate::{ResourceError, Result, Survey};
+use guard_model::text;
+use guard_system::context::Context;
+use guard_system::disk::Dir;
+use guard_system::servers::{Need, Server, User};
 
 /// What stays free on a disk when a copy is staged on it.
 const RESERVE: u64 = 64 * 1024 * 1024;

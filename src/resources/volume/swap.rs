@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::aside::is_ours;
 use super::chunks::{Attire, Item, State};
 use super::home::Aside;
-use crate::resources::names::escaped;
-use crate::resources::toll::Toll;
-use crate::resources::{ResourceError, Result};
-use crate::system::disk::At;
+use crate::names::escaped;
+use crate::toll::Toll;
+use crate::{ResourceError, Result};
+use guard_system::disk::At;
 
 /// The record's name in the directory aside, as guards before named it.
 pub(super) const STATE: &str = "state.json";

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::chunks;
 use super::frames::{Frames, Kind, Pieces, put};
-use crate::model::artifact::Artifact;
-use crate::resources::{ResourceError, Result, Slot};
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::Artifact;
 
 /// How often guard on the host says that it is still there while it waits: by it, it learns that the other one is gone.
 const SIGN: Duration = Duration::from_millis(100);

@@ -11,9 +11,9 @@ use super::node::Shape;
 use super::place::Place;
 use super::stage::modified;
 use super::walk::{Met, walk};
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
-use crate::system::disk::{At, Dir};
+use crate::{ResourceError, Result};
+use guard_system::context::Context;
+use guard_system::disk::{At, Dir};
 
 /// So many owners are tried.
 const OWNERS: usize = 256;

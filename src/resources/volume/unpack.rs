@@ -10,11 +10,11 @@ use super::node::Node;
 use super::record::Details;
 use super::stage::Stage;
 use super::swap::Own;
-use crate::model::artifact::{Artifact, FileEntry};
-use crate::resources::progress::Progress;
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::context::Context;
-use crate::system::disk::At;
+use crate::progress::Progress;
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::{Artifact, FileEntry};
+use guard_system::context::Context;
+use guard_system::disk::At;
 
 /// The archive as the manifest lists it.
 ///

@@ -13,11 +13,11 @@ use rustix::fs::{FileType, Stat, fstat, readlinkat};
 use super::aside::{is_ours, is_private};
 use super::features::{self, Features};
 use super::node::{Node, Portrait, Precision, Shape};
-use crate::model::fingerprint::Fingerprint;
-use crate::resources::names::escaped;
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
-use crate::system::disk::{self, At, Dir, Object};
+use crate::names::escaped;
+use crate::{ResourceError, Result};
+use guard_model::fingerprint::Fingerprint;
+use guard_system::context::Context;
+use guard_system::disk::{self, At, Dir, Object};
 
 /// What is met on the way through a tree.
 pub(super) enum Met<'p> {

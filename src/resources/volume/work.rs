@@ -12,15 +12,15 @@ use super::place::{self, Place, Target};
 use super::record::{Details, Spot, details};
 use super::swap::{Seen, Side};
 use super::{KIND, Volume, capture, survey};
-use crate::model::artifact::{Artifact, CarriedOver, Displaced};
-use crate::model::event::Level;
-use crate::model::policy::DataRestore;
-use crate::model::text;
-use crate::resources::toll::Toll;
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::context::Context;
-use crate::system::docker::{self, Container};
-use crate::system::servers::{self, Server, User};
+use crate::toll::Toll;
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::{Artifact, CarriedOver, Displaced};
+use guard_model::event::Level;
+use guard_model::policy::DataRestore;
+use guard_model::text;
+use guard_system::context::Context;
+use guard_system::docker::{self, Container};
+use guard_system::servers::{self, Server, User};
 
 impl Volume {
     pub(super) fn find(&self, cx: &Context) -> Result<Place> {

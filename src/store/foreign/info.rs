@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::model::name::Timestamp;
-use crate::store::Result;
-use crate::store::marker::DEPLOYMENT;
-use crate::system::disk;
+use crate::Result;
+use crate::marker::DEPLOYMENT;
+use guard_model::name::Timestamp;
+use guard_system::disk;
 
 /// What such a file says.
 pub(super) struct Info {

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Result;
-use crate::model::name::Timestamp;
-use crate::system::disk;
+use guard_model::name::Timestamp;
+use guard_system::disk;
 
 /// A backup made by hand.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::ForeignPart;
-use crate::model::text::typed;
-use crate::store::ground::is_open_to_others;
-use crate::system::privilege;
+use crate::ground::is_open_to_others;
+use guard_model::text::typed;
+use guard_system::privilege;
 
 impl ForeignPart {
     /// Who else could have written the file, or put it into its place, as a sentence; `None`: only its owner, who is this

@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
 use super::StoreError;
-use crate::model::artifact::FileEntry;
-use crate::model::name::Timestamp;
-use crate::model::text;
-use crate::system::context::Context;
-use crate::system::s3::Bucket;
-pub use crate::system::s3::{Address, Credentials, Patience, RemoteError};
+use guard_model::artifact::FileEntry;
+use guard_model::name::Timestamp;
+use guard_model::text;
+use guard_system::context::Context;
+use guard_system::s3::Bucket;
+pub use guard_system::s3::{Address, Credentials, Patience, RemoteError};
 
 impl From<StoreError> for RemoteError {
     fn from(error: StoreError) -> Self {

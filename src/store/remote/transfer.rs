@@ -5,14 +5,14 @@ use std::fs::File;
 use std::path::Path;
 
 use super::{Copied, Remote, RemoteError, Result};
-use crate::model::artifact::FileEntry;
-use crate::model::event::Level;
-use crate::model::name::Timestamp;
-use crate::store::draft::TAG;
-use crate::store::listing::{Backup, is_draft};
-use crate::store::{Store, StoreError, manifest, sums, verdict, verify};
-use crate::system::context::Context;
-use crate::system::disk::{self, Staged};
+use crate::draft::TAG;
+use crate::listing::{Backup, is_draft};
+use crate::{Store, StoreError, manifest, sums, verdict, verify};
+use guard_model::artifact::FileEntry;
+use guard_model::event::Level;
+use guard_model::name::Timestamp;
+use guard_system::context::Context;
+use guard_system::disk::{self, Staged};
 
 /// A file over this length is put in parts.
 const PART: u64 = 16 * 1024 * 1024;

@@ -4,7 +4,7 @@ mod dir;
 mod staged;
 mod tree;
 
-use crate::model::text::typed;
+use guard_model::text::typed;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};

@@ -11,7 +11,7 @@ use age::stream::StreamWriter;
 use sha2::{Digest as _, Sha256};
 
 use super::{At, DiskError, sync_directory};
-use crate::system::cipher::Cipher;
+use crate::cipher::Cipher;
 
 /// A running SHA-256 and the count of bytes that went through it.
 #[derive(Clone, Default)]

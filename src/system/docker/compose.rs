@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{DockerError, docker, explained};
-use crate::system::call::Call;
-use crate::system::context::Context;
+use crate::call::Call;
+use crate::context::Context;
 
 /// The oldest major version of Compose that guard works with.
 pub const MAINTAINED_COMPOSE: u32 = 2;

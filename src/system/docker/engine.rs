@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{DockerError, docker, explained};
-use crate::system::call::Call;
-use crate::system::context::Context;
+use crate::call::Call;
+use crate::context::Context;
 
 /// A container as it is now.
 #[derive(Debug, Clone, PartialEq)]
@@ -201,7 +201,7 @@ pub(super) fn inspect(cx: &Context, kind: &str, ids: &[String]) -> Result<Vec<Va
 
 /// Whether an error of `docker … inspect` says that the thing is not there.
 pub(super) fn is_missing(error: &DockerError) -> bool {
-    matches!(error, DockerError::Call(crate::system::processes::CallError::Exit { stderr, .. })
+    matches!(error, DockerError::Call(crate::processes::CallError::Exit { stderr, .. })
         if stderr.to_lowercase().contains("no such"))
 }
 

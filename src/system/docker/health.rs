@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::DockerError;
 use super::engine::inspect;
-use crate::system::context::Context;
+use crate::context::Context;
 
 /// The longest time that a first verdict of these containers' health checks may take: the start period, and as many tries
 /// as the check has, each as long as it may be. Zero where none has a check.

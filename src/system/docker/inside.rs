@@ -9,9 +9,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use super::{DockerError, LABEL, docker, explained, image};
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::disk::sha256_hex;
+use crate::call::Call;
+use crate::context::Context;
+use crate::disk::sha256_hex;
 
 /// Where the volume stands in the container.
 pub const MOUNT: &str = "/volume";

@@ -17,7 +17,7 @@ pub use health::time_to_health;
 pub use inside::{COMMAND, Inside, MOUNT};
 pub use pin::{PIN_LABEL, Pin, pin, tag, unpin, untag};
 pub use place::Engine;
-pub(in crate::system) use place::led;
+pub(crate) use place::led;
 pub use recorded::{Before, Recorded, RecordedContainer};
 pub use usage::{containers_using, is_on_this_host, volumes_matching};
 

@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use super::engine::inspect_one;
 use super::{DockerError, docker, explained, image};
-use crate::system::context::Context;
-use crate::system::disk::sha256_hex;
+use crate::context::Context;
+use crate::disk::sha256_hex;
 
 /// The label of a pin's container; its value is the token of the run that made it.
 ///

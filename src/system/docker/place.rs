@@ -32,7 +32,7 @@ impl Engine {
 }
 
 /// A program that asks this engine, where one is named; else the one of its environment.
-pub(in crate::system) fn led(engine: Option<&Engine>, program: Expression) -> Expression {
+pub(crate) fn led(engine: Option<&Engine>, program: Expression) -> Expression {
     let variables = engine.into_iter().flat_map(Engine::variables);
     variables.fold(program, |program, (name, value)| match value {
         Some(value) => program.env(name, value),

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Compose, Container, DockerError, containers_of};
-use crate::system::context::Context;
-use crate::system::disk::{self, DiskError, sha256_hex};
+use crate::context::Context;
+use crate::disk::{self, DiskError, sha256_hex};
 
 /// What a project was like: what a start has to bring back, and, as much, what it must leave stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,9 +2,9 @@
 
 use super::engine::{Container, container, inspect, is_missing};
 use super::{DockerError, docker, explained};
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::privilege;
+use crate::call::Call;
+use crate::context::Context;
+use crate::privilege;
 
 fn lines(cx: &Context, call: &Call) -> Result<Vec<String>, DockerError> {
     let output = cx.output(call).map_err(explained)?;

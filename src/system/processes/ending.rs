@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::outcome::CallError;
 use super::tree::tree;
-use crate::system::call::Call;
-use crate::system::context::Context;
+use crate::call::Call;
+use crate::context::Context;
 
 /// How long a program has between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(10);

@@ -203,7 +203,7 @@ impl Context {
             Input::Inherited => expression,
         };
         expression = expression.dir(directory);
-        expression = crate::system::docker::led(self.engine.as_deref(), expression);
+        expression = crate::docker::led(self.engine.as_deref(), expression);
         for name in &call.removed {
             expression = expression.env_remove(name);
         }

@@ -33,7 +33,7 @@ pub enum CallError {
         stderr: String,
     },
     /// It took too long and was ended.
-    #[error("`{call}` was ended after {}", crate::model::text::duration(*after))]
+    #[error("`{call}` was ended after {}", guard_model::text::duration(*after))]
     TimedOut {
         /// The call.
         call: String,
@@ -61,7 +61,7 @@ fn said(stderr: &str) -> String {
     if text.is_empty() {
         String::new()
     } else {
-        format!(": {}", crate::model::text::sanitised(&text.replace('\n', "; ")))
+        format!(": {}", guard_model::text::sanitised(&text.replace('\n', "; ")))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::Sink;
-use crate::system::clock::Clock;
+use crate::clock::Clock;
 
 /// How long guard reads on after a program ended while something that it left behind holds the pipe.
 const DRAIN: Duration = Duration::from_secs(1);

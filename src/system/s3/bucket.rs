@@ -7,11 +7,15 @@ use reqwest::StatusCode;
 use super::answers::{Complaint, Listing, xml};
 use super::http::{Ask, Bucket, LONGEST, complaint, told};
 use super::{RemoteError, Result};
-use crate::system::disk::Digest;
+use crate::disk::Digest;
 
 impl Bucket {
     /// Puts a small object; `false`: `only_new` was asked for and it is there already.
-    pub(crate) fn put(&self, key: &str, body: &[u8], only_new: bool) -> Result<bool> {
+    ///
+    /// # Errors
+    ///
+    /// The storage is not reached within its tries, or says no.
+    pub fn put(&self, key: &str, body: &[u8], only_new: bool) -> Result<bool> {
         let ask = Ask {
             method: "PUT",
             key,
@@ -31,7 +35,11 @@ impl Bucket {
     }
 
     /// The length of an object; `None`: there is none.
-    pub(crate) fn length(&self, key: &str) -> Result<Option<u64>> {
+    ///
+    /// # Errors
+    ///
+    /// The storage is not reached within its tries, or says no.
+    pub fn length(&self, key: &str) -> Result<Option<u64>> {
         let ask = Ask {
             method: "HEAD",
             key,
@@ -55,7 +63,11 @@ impl Bucket {
     }
 
     /// A small object whole; `None`: there is none.
-    pub(crate) fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+    ///
+    /// # Errors
+    ///
+    /// The storage is not reached within its tries, or says no.
+    pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
         let ask = Ask {
             method: "GET",
             key,
@@ -74,7 +86,11 @@ impl Bucket {
     }
 
     /// Writes an object of this length into a file; its digest and length are those that are listed, or it is an error.
-    pub(crate) fn fetch(
+    ///
+    /// # Errors
+    ///
+    /// The storage is not reached within its tries, or says no.
+    pub fn fetch(
         &self,
         key: &str,
         length: u64,
@@ -120,7 +136,11 @@ impl Bucket {
     }
 
     /// The names below a prefix that ends with `/`, up to the next `/`.
-    pub(crate) fn names(&self, prefix: &str) -> Result<Vec<String>> {
+    ///
+    /// # Errors
+    ///
+    /// The storage is not reached within its tries, or says no.
+    pub fn names(&self, prefix: &str) -> Result<Vec<String>> {
         let mut found = Vec::new();
         self.pages(&[("delimiter", "/"), ("prefix", prefix)], &mut |page| {
             let names = page.common_prefixes.into_iter();

@@ -9,8 +9,8 @@ use super::answers::{Complaint, is_error, xml};
 use super::lanes::Lanes;
 use super::sign::{self, Credentials, Request};
 use super::{RemoteError, Result};
-use crate::system::context::Context;
-use crate::system::disk::sha256_hex;
+use crate::context::Context;
+use crate::disk::sha256_hex;
 
 /// What a body is taken to need at least, in bytes for a second.
 const SLOWEST: u64 = 100_000;
@@ -148,7 +148,7 @@ impl Bucket {
             if let Some(whole) = self.patience.whole.filter(|_| self.left() == Some(Duration::ZERO)) {
                 let why = format!(
                     "{} are over, in which all of it had to be copied",
-                    crate::model::text::duration(whole)
+                    guard_model::text::duration(whole)
                 );
                 return Err(RemoteError::new(format!("could not {what}"), why));
             }
@@ -240,7 +240,7 @@ pub(super) fn complaint(status: StatusCode, text: &[u8]) -> String {
         .map(String::as_str)
         .filter(|part| !part.is_empty())
         .collect();
-    let said = crate::model::text::sanitised(&said.join(": "));
+    let said = guard_model::text::sanitised(&said.join(": "));
     let said = if said.is_empty() {
         String::new()
     } else {

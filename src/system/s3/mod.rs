@@ -31,7 +31,8 @@ pub struct RemoteError {
 }
 
 impl RemoteError {
-    pub(crate) fn new(what: impl Into<String>, why: impl Into<String>) -> Self {
+    /// An error that says what was asked (`what`) and why it was not had (`why`).
+    pub fn new(what: impl Into<String>, why: impl Into<String>) -> Self {
         Self {
             what: what.into(),
             why: why.into(),

@@ -10,8 +10,12 @@ use super::{RemoteError, Result};
 impl Bucket {
     /// Puts a large file in parts, with these headers; an upload that was cut off goes on where it was. `ends`: one that fails
     /// is ended, since nobody keeps its id.
+    ///
+    /// # Errors
+    ///
+    /// The storage is not reached within its tries, or says no.
     #[expect(clippy::too_many_arguments, reason = "each is a thing of its own")]
-    pub(crate) fn put_parts(
+    pub fn put_parts(
         &self,
         key: &str,
         file: &File,

@@ -5,8 +5,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::Sha256;
 
-use crate::model::secret::Secret;
-use crate::system::disk::sha256_hex;
+use crate::disk::sha256_hex;
+use guard_model::secret::Secret;
 
 /// Who asks.
 #[derive(Debug, Clone)]

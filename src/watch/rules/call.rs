@@ -4,9 +4,9 @@ use super::functions::{FUNCTIONS, Function, Takes};
 use super::lexer::Token;
 use super::parser::{Complaint, Parser, Part};
 use super::tree::{Ask, Call, Node};
-use crate::model::health::Numbers;
-use crate::model::name::ProbeName;
-use crate::model::setting::nearest;
+use guard_model::health::Numbers;
+use guard_model::name::ProbeName;
+use guard_model::setting::nearest;
 
 /// Nobody looks back further, in seconds: all that is seen until then is remembered.
 const FURTHEST: f64 = 3600.0;

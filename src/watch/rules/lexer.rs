@@ -1,7 +1,7 @@
 //! Cuts the text of a condition into words, each with its place.
 
 use super::parser::Complaint;
-use crate::model::setting::parse_duration;
+use guard_model::setting::parse_duration;
 
 /// A word of a condition.
 #[derive(Debug, Clone, PartialEq)]

@@ -13,12 +13,12 @@ mod tree;
 
 use std::time::Duration;
 
-use crate::model::health::Numbers;
-use crate::model::name::{ProbeName, RuleName};
-use crate::model::notice::Severity;
-use crate::model::section::Section;
-use crate::model::setting::Value;
-use crate::model::text::duration;
+use guard_model::health::Numbers;
+use guard_model::name::{ProbeName, RuleName};
+use guard_model::notice::Severity;
+use guard_model::section::Section;
+use guard_model::setting::Value;
+use guard_model::text::duration;
 
 pub use functions::FUNCTIONS;
 pub use parser::{Complaint, parse};

@@ -2,8 +2,8 @@
 
 use super::lexer::{Token, cut};
 use super::tree::{Expr, Node, Sign, Type};
-use crate::model::health::Numbers;
-use crate::model::name::ProbeName;
+use guard_model::health::Numbers;
+use guard_model::name::ProbeName;
 
 /// No condition that a person means is nested deeper.
 const DEEPEST: u32 = 50;

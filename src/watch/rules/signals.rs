@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::tree::{Ask, Call};
-use crate::model::health::{Class, Outcome, Reading};
-use crate::model::name::ProbeName;
-use crate::watch::streak::Streak;
+use crate::streak::Streak;
+use guard_model::health::{Class, Outcome, Reading};
+use guard_model::name::ProbeName;
 
 /// So many answers from before the deployment make a baseline.
 const BASELINE: usize = 5;

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::signals::Signals;
 use super::{Then, UserRule};
-use crate::model::health::{Finding, FindingCause, Reading};
-use crate::model::name::{ProbeName, RuleName};
-use crate::model::notice::Severity;
+use guard_model::health::{Finding, FindingCause, Reading};
+use guard_model::name::{ProbeName, RuleName};
+use guard_model::notice::Severity;
 
 /// Spans between moments that are sums of seconds are a little off; nobody means that by `10s`.
 const ROUNDING: f64 = 1e-6;
@@ -45,7 +45,7 @@ pub struct Trace {
 
 /// All rules of a watch.
 #[derive(Debug, Clone, Default)]
-pub(in crate::watch) struct Rules {
+pub(crate) struct Rules {
     running: Vec<Running>,
     signals: Signals,
     fired: Vec<Fired>,
@@ -64,7 +64,7 @@ struct Running {
 }
 
 impl Rules {
-    pub(in crate::watch) fn new(mut rules: Vec<UserRule>) -> Self {
+    pub(crate) fn new(mut rules: Vec<UserRule>) -> Self {
         // A stable order: of equal ones, the first in the file comes first.
         rules.sort_by_key(|rule| Reverse(rule.priority));
         let reach = rules.iter().map(|rule| rule.when.reach()).fold(60.0, f64::max);
@@ -84,12 +84,12 @@ impl Rules {
     }
 
     /// Takes answers from before the deployment.
-    pub(in crate::watch) fn before(&mut self, readings: &[&Reading]) {
+    pub(crate) fn before(&mut self, readings: &[&Reading]) {
         self.signals.before(readings);
     }
 
     /// Takes the next answer; what a rule finds, where one decides.
-    pub(in crate::watch) fn take(&mut self, reading: &Reading, answered: f64, opened: f64) -> Option<Finding> {
+    pub(crate) fn take(&mut self, reading: &Reading, answered: f64, opened: f64) -> Option<Finding> {
         if self.running.is_empty() {
             return None;
         }
@@ -110,12 +110,12 @@ impl Rules {
     }
 
     /// What fired since this was asked last.
-    pub(in crate::watch) fn fired(&mut self) -> Vec<Fired> {
+    pub(crate) fn fired(&mut self) -> Vec<Fired> {
         std::mem::take(&mut self.fired)
     }
 
     /// What was seen since this was asked last.
-    pub(in crate::watch) fn traces(&mut self) -> Vec<Trace> {
+    pub(crate) fn traces(&mut self) -> Vec<Trace> {
         std::mem::take(&mut self.traces)
     }
 }

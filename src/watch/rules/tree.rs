@@ -1,7 +1,7 @@
 //! A condition as a tree, and its value over what was seen. What was not seen is unknown, and unknown is not true.
 
 use super::signals::Signals;
-use crate::model::name::ProbeName;
+use guard_model::name::ProbeName;
 
 /// What an expression gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

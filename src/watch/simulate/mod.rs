@@ -8,8 +8,8 @@ use std::time::Duration;
 use chrono::DateTime;
 
 use super::Judge;
-use crate::model::health::{Class, Decision, Outcome, Reading, Rule, Verdict};
-use crate::model::name::{ProbeName, RuleName};
+use guard_model::health::{Class, Decision, Outcome, Reading, Rule, Verdict};
+use guard_model::name::{ProbeName, RuleName};
 
 pub use luck::Luck;
 pub use scenes::{SCENES, Scene};

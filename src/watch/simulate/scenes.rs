@@ -1,7 +1,7 @@
 //! The scenes: what can befall a release, each with what guard promises about it.
 
 use super::{Luck, Said, World};
-use crate::model::health::Outcome;
+use guard_model::health::Outcome;
 
 /// Something that befalls a release.
 #[derive(Clone, Copy)]

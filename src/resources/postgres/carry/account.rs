@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::fingerprint::Fingerprint;
-use crate::model::text::{count, plural, sanitised};
+use guard_model::fingerprint::Fingerprint;
+use guard_model::text::{count, plural, sanitised};
 
 /// What is said of the release's own rows.
 const OWN: &str = "a migration wrote, or somebody while the deploy command ran";

@@ -17,11 +17,11 @@ use super::ledger::{read_account, touched, write_account};
 use super::shape::{Shape, read_sequences, sequences};
 use super::windows;
 use super::work::{Job, carry};
-use crate::model::artifact::Artifact;
-use crate::model::event::Level;
-use crate::model::fingerprint::Fingerprint;
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
+use crate::{ResourceError, Result};
+use guard_model::artifact::Artifact;
+use guard_model::event::Level;
+use guard_model::fingerprint::Fingerprint;
+use guard_system::context::Context;
 
 /// What a restore remembers of the rows that it took along.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

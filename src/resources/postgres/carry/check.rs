@@ -6,10 +6,10 @@ use super::super::session::converse;
 use super::CarryOver;
 use super::compare::Pair;
 use super::shape::{Shape, Table};
-use crate::model::setting::nearest;
-use crate::model::text::sanitised;
-use crate::resources::{Result, Survey};
-use crate::system::context::Context;
+use crate::{Result, Survey};
+use guard_model::setting::nearest;
+use guard_model::text::sanitised;
+use guard_system::context::Context;
 
 /// Why a table's new rows could never be carried.
 fn bar(table: &Table) -> Option<(String, String)> {

@@ -2,9 +2,9 @@
 
 use super::compare::Pair;
 use super::shape::{Column, Table};
-use crate::model::section::Section;
-use crate::model::setting::Value;
-use crate::resources::records::belongs_to_migrations;
+use crate::records::belongs_to_migrations;
+use guard_model::section::Section;
+use guard_model::setting::Value;
 
 /// Which rows a rollback takes along, `carry_over`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -11,7 +11,7 @@ use super::super::sql::ident;
 use super::release::Release;
 use super::rows::{Row, unescaped};
 use super::shape::{Column, Table};
-use crate::resources::{ResourceError, Result};
+use crate::{ResourceError, Result};
 
 /// How many groups the rows of a table fall into, less one: a mask.
 const GROUPS: u32 = 1023;

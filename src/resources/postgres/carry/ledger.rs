@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::account::Account;
 use super::shape::Shape;
-use crate::resources::{ResourceError, Result};
-use crate::system::disk;
+use crate::{ResourceError, Result};
+use guard_system::disk;
 
 /// The file of the account in an export's directory.
 const ACCOUNT: &str = "account.json";

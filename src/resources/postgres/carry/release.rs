@@ -16,10 +16,10 @@ use super::super::reach::Reach;
 use super::super::session::Session;
 use super::CarryOver;
 use super::shape::{Shape, Table};
-use crate::model::name::ResourceName;
-use crate::resources::{Mark, ResourceError, Result};
-use crate::system::context::Context;
-use crate::system::disk;
+use crate::{Mark, ResourceError, Result};
+use guard_model::name::ResourceName;
+use guard_system::context::Context;
+use guard_system::disk;
 
 /// The directory of a run's notes.
 const DIRECTORY: &str = "deploy-window";

@@ -8,9 +8,9 @@ use super::super::reach::Reach;
 use super::super::sql::ident;
 use super::work::{Job, carry};
 use super::{CarryOver, windows};
-use crate::model::text::plural;
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
+use crate::{ResourceError, Result};
+use guard_model::text::plural;
+use guard_system::context::Context;
 
 /// Exports what only the database `aside` has to a directory, but for the rows of these tables, which are put into the
 /// live one. Returns what was done, each a sentence. Done twice, the second time finds nothing to put in.

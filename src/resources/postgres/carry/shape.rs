@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::super::session::Session;
 use super::super::sql::{ident, literal};
-use crate::resources::Result;
+use crate::Result;
 
 /// What a database consists of, as far as its rows are concerned.
 #[derive(Debug, Default)]

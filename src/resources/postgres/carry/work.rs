@@ -19,9 +19,9 @@ use super::release::{Release, Window};
 use super::rows::staged;
 use super::shape::{Shape, Table, sequences};
 use super::{READING, pairs};
-use crate::resources::Result;
-use crate::system::context::Context;
-use crate::system::disk::{self, Staged};
+use crate::Result;
+use guard_system::context::Context;
+use guard_system::disk::{self, Staged};
 
 /// Keeps everybody out of the failed database but the session of this process id.
 pub(super) type Fence<'a> = &'a dyn Fn(&str) -> Result<()>;

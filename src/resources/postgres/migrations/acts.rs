@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 use super::Migrations;
 use super::books::{Books, exactly, place};
 use super::scripts::Down;
-use crate::model::event::Level;
-use crate::resources::postgres::Postgres;
-use crate::resources::postgres::reach::Reach;
-use crate::resources::postgres::trouble::explained;
-use crate::resources::{ResourceError, Result};
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::disk::{self, Staged};
+use crate::postgres::Postgres;
+use crate::postgres::reach::Reach;
+use crate::postgres::trouble::explained;
+use crate::{ResourceError, Result};
+use guard_model::event::Level;
+use guard_system::call::Call;
+use guard_system::context::Context;
+use guard_system::disk::{self, Staged};
 
 /// A script is written for a session as the tools open it; only the limit on waiting for locks stays.
 const AS_USUAL: &str = "RESET search_path; RESET timezone; RESET datestyle; RESET intervalstyle; RESET extra_float_digits; \

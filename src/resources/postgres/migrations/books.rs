@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::Migrations;
-use crate::resources::postgres::reach::Reach;
-use crate::resources::postgres::sql::{ident, literal};
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
+use crate::postgres::reach::Reach;
+use crate::postgres::sql::{ident, literal};
+use crate::{ResourceError, Result};
+use guard_system::context::Context;
 
 /// What the table says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,11 +14,11 @@ use super::catalog::observe;
 use super::details::Details;
 use super::reach::Reach;
 use super::stall;
-use crate::model::artifact::Artifact;
-use crate::model::section::Section;
-use crate::resources::{ResourceError, Result, Slot, Survey, rows};
-use crate::system::context::Context;
+use crate::{ResourceError, Result, Slot, Survey, rows};
 use books::Books;
+use guard_model::artifact::Artifact;
+use guard_model::section::Section;
+use guard_system::context::Context;
 use steps::is_program;
 pub(super) use steps::{carried, is, outlook, prepare, restore, undo};
 

@@ -7,8 +7,8 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::books::place;
-use crate::resources::{ResourceError, Result};
-use crate::system::disk::{self, At};
+use crate::{ResourceError, Result};
+use guard_system::disk::{self, At};
 
 /// Lines that begin the way back in a file that holds both ways, and those that begin the way ahead again.
 const MARKS: [(&str, &str); 2] = [("-- migrate:down", "-- migrate:up"), ("-- +goose Down", "-- +goose Up")];

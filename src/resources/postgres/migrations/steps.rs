@@ -7,17 +7,17 @@ use super::acts::{Going, by_command, by_scripts, lost, snapshot};
 use super::books::Books;
 use super::scripts::{between, find};
 use super::{Migrations, books_of};
-use crate::model::artifact::{Artifact, CarriedOver, Displaced, Prepared, Work};
-use crate::model::event::Level;
-use crate::model::fingerprint::Fingerprint;
-use crate::model::policy::DataRestore;
-use crate::model::text::{plural, sanitised};
-use crate::resources::postgres::carry::CarryOver;
-use crate::resources::postgres::prepare::{self as staged, Staging, look};
-use crate::resources::postgres::reach::Reach;
-use crate::resources::postgres::{Postgres, swap};
-use crate::resources::{ResourceError, Result, Slot, rows};
-use crate::system::context::Context;
+use crate::postgres::carry::CarryOver;
+use crate::postgres::prepare::{self as staged, Staging, look};
+use crate::postgres::reach::Reach;
+use crate::postgres::{Postgres, swap};
+use crate::{ResourceError, Result, Slot, rows};
+use guard_model::artifact::{Artifact, CarriedOver, Displaced, Prepared, Work};
+use guard_model::event::Level;
+use guard_model::fingerprint::Fingerprint;
+use guard_model::policy::DataRestore;
+use guard_model::text::{plural, sanitised};
+use guard_system::context::Context;
 
 /// What was done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

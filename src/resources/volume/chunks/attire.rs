@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::features;
 use super::super::node::{Node, Shape};
-use crate::resources::names::{escaped, unescaped};
+use crate::names::{escaped, unescaped};
 
 /// What a directory on both sides has of its own.
 #[derive(Debug, Clone, Serialize, Deserialize)]

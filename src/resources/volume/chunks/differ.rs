@@ -15,11 +15,11 @@ use super::cut::name;
 use super::fetch::TICK;
 use super::index::{Line, Lines, Seen, is_within, order};
 use super::origin::Origin;
-use crate::resources::names::escaped;
-use crate::resources::toll::{Group, Toll};
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
-use crate::system::disk::{At, Digest, Dir};
+use crate::names::escaped;
+use crate::toll::{Group, Toll};
+use crate::{ResourceError, Result};
+use guard_system::context::Context;
+use guard_system::disk::{At, Digest, Dir};
 
 /// What has to be exchanged so that a live tree becomes the copy.
 #[derive(Debug, Default)]

@@ -10,18 +10,18 @@ use super::fetch::{Earlier, Known};
 use super::index::{Line, Seen};
 use super::read::Source;
 use super::store::{How, Taker, packed};
-use crate::model::artifact::Artifact;
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::context::Context;
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::Artifact;
+use guard_system::context::Context;
 
 /// Takes one entry with its content.
-pub(in crate::resources) type Take<'t> = dyn FnMut(Node, &mut dyn Read) -> io::Result<()> + 't;
+pub(crate) type Take<'t> = dyn FnMut(Node, &mut dyn Read) -> io::Result<()> + 't;
 
 /// Copies what `hand_over` gives into the slot, beside an earlier copy where the slot knows one.
 ///
 /// # Errors
 /// What is handed over cannot be read, the copy cannot be written, or guard was asked to stop.
-pub(in crate::resources) fn copy_entries(
+pub(crate) fn copy_entries(
     slot: &Slot,
     level: i32,
     hand_over: &mut dyn FnMut(&mut Take<'_>) -> Result<()>,
@@ -65,7 +65,7 @@ fn take(taker: &mut Taker<'_>, node: Node, seen: Seen, content: &mut dyn Read) -
 ///
 /// # Errors
 /// The copy is not whole (`copy_is_bad`), or `take` failed. What was made of the entries must not be used then.
-pub(in crate::resources) fn read(artifact: &Artifact, slot: &Slot, entries: u64, take: &mut Take<'_>) -> Result<()> {
+pub(crate) fn read(artifact: &Artifact, slot: &Slot, entries: u64, take: &mut Take<'_>) -> Result<()> {
     let spoiled = |error: io::Error| ResourceError {
         copy_is_bad: matches!(
             error.kind(),
@@ -113,7 +113,7 @@ impl Taker<'_> {
 }
 
 /// Takes entries that have a mark of their content: one whose mark an earlier copy knows need not be read.
-pub(in crate::resources) struct Keeper<'k, 't> {
+pub(crate) struct Keeper<'k, 't> {
     taker: &'k mut Taker<'t>,
     known: &'k mut Known,
 }
@@ -138,7 +138,7 @@ impl Keeper<'_, '_> {
     ///
     /// # Errors
     /// An earlier copy cannot be read, or this one not written.
-    pub(in crate::resources) fn offer(&mut self, node: &Node, mark: &str) -> Result<bool> {
+    pub(crate) fn offer(&mut self, node: &Node, mark: &str) -> Result<bool> {
         let mut line = Line::new(node.clone(), seen(mark));
         self.known.advance(&line.node.path)?;
         let Some(had) = self.known.features(&line) else {
@@ -156,7 +156,7 @@ impl Keeper<'_, '_> {
     ///
     /// # Errors
     /// The content cannot be read or has another length, or the copy cannot be written.
-    pub(in crate::resources) fn take(&mut self, node: Node, mark: &str, content: &mut dyn Read) -> io::Result<()> {
+    pub(crate) fn take(&mut self, node: Node, mark: &str, content: &mut dyn Read) -> io::Result<()> {
         take(self.taker, node, seen(mark), content)
     }
 }
@@ -165,7 +165,7 @@ impl Keeper<'_, '_> {
 ///
 /// # Errors
 /// As for [`copy_entries`].
-pub(in crate::resources) fn copy_marked(
+pub(crate) fn copy_marked(
     slot: &Slot,
     level: i32,
     hand_over: &mut dyn FnMut(&mut Keeper<'_, '_>) -> Result<()>,

@@ -17,11 +17,11 @@ use super::index::{Chunk, Line, Lines, Seen, order};
 use super::names::Names;
 use super::pack::{Block, number_of};
 use super::read;
-use crate::model::artifact::{Artifact, FileEntry};
-use crate::model::event::Level;
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::context::Context;
-use crate::system::disk::{self, At};
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::{Artifact, FileEntry};
+use guard_model::event::Level;
+use guard_system::context::Context;
+use guard_system::disk::{self, At};
 
 /// A file may be written again within the same tick of a clock, and look as it did; so what was younger than this when an
 /// earlier copy was begun is read again. In seconds, for the coarsest file system.
@@ -149,7 +149,7 @@ impl Earlier {
 }
 
 /// Links a file, or copies it where the file system has no further names to give.
-pub(in crate::resources) fn share(from: &Path, to: &Path) -> std::io::Result<()> {
+pub(crate) fn share(from: &Path, to: &Path) -> std::io::Result<()> {
     use std::io::ErrorKind;
     match std::fs::hard_link(from, to) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) => Err(error),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::super::node::{Node, Shape};
 use super::Form;
 use super::cut::Name;
-use crate::resources::names::{escaped, unescaped};
+use crate::names::{escaped, unescaped};
 
 /// Where a chunk is, and its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -26,17 +26,17 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use attire::Attire;
 pub(super) use differ::{Differences, differences};
-pub(in crate::resources) use entries::{Keeper, Take, copy_entries, copy_marked, read as read_entries};
-pub(in crate::resources) use fetch::share;
+pub(crate) use entries::{Keeper, Take, copy_entries, copy_marked, read as read_entries};
+pub(crate) use fetch::share;
 pub(super) use fetch::{Earlier, Known};
 pub(super) use index::{Lines, Seen};
 pub(super) use origin::{Backup, Host, send_wanted, wanted_path};
 pub(super) use parcel::{Parcel, receive, send};
 pub(super) use patch::{Item, Patch, STATE, State, plain};
-pub(in crate::resources) use put_back::mark;
+pub(crate) use put_back::mark;
 pub(super) use put_back::{Extent, Swapped, prepare, swap_in, swap_whole};
 pub(super) use read::packed_index;
-pub(in crate::resources) use read::prove;
+pub(crate) use read::prove;
 pub(super) use store::{How, copy_directory, copy_parcels};
 
 /// Bytes of content from which a copy is made in chunks, where nobody says otherwise: below it a whole archive costs less
@@ -46,7 +46,7 @@ pub(super) const LARGE: u64 = 256 * 1024 * 1024;
 /// The form of a copy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(in crate::resources) enum Form {
+pub(crate) enum Form {
     /// One tar through zstd, which those two read alone.
     #[default]
     Archive,
@@ -66,14 +66,14 @@ impl Form {
 
 /// What the manifest says of a copy in chunks, beside what it says of every copy.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(in crate::resources) struct Packed {
+pub(crate) struct Packed {
     /// When the tree began to be read, in seconds since 1970; of an archive, too. 0: not known.
     #[serde(default)]
     pub(super) begun: i64,
     /// Bytes of content in all blocks of all packs, also of those that only other backups need.
     pub(super) bytes: u64,
     /// Bytes of content that this copy stored anew.
-    pub(in crate::resources) stored: u64,
+    pub(crate) stored: u64,
 }
 
 impl Packed {

@@ -6,8 +6,8 @@ use std::io;
 use super::cut::Name;
 use super::index::Chunk;
 use super::read;
-use crate::model::artifact::Artifact;
-use crate::resources::Slot;
+use crate::Slot;
+use guard_model::artifact::Artifact;
 
 /// Where a chunk is: its block, where it begins there, its bytes.
 type Place = (u32, u32, u32);

@@ -10,10 +10,10 @@ use super::patch::Patch;
 use super::put_back::mark;
 use super::staging::{Builder, stage};
 use super::{read, staging};
-use crate::model::artifact::Artifact;
-use crate::resources::names::{escaped, unescaped};
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::context::Context;
+use crate::names::{escaped, unescaped};
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::Artifact;
+use guard_system::context::Context;
 
 /// A copy in chunks, of which entries are put back.
 pub(in super::super) trait Origin {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cut::Name;
 use super::index::Chunk;
-use crate::system::disk::Staged;
+use guard_system::disk::Staged;
 
 /// Content is compressed in blocks of about this size: chunks alone would compress badly.
 const BLOCK: usize = 512 * 1024;

@@ -12,10 +12,10 @@ use super::super::walk::{Found, Met, walk};
 use super::fetch::{Known, read_still};
 use super::index::Line;
 use super::store::{Taker, line_of};
-use crate::resources::names::escaped;
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
-use crate::system::disk::Dir;
+use crate::names::escaped;
+use crate::{ResourceError, Result};
+use guard_system::context::Context;
+use guard_system::disk::Dir;
 
 /// What comes out of a container, in the order of a walk.
 pub(in super::super) enum Parcel<'p> {

@@ -20,11 +20,11 @@ use super::super::swap::{self, Own, Seen, Side};
 use super::super::walk::{Met, Stays, own_node, walk};
 use super::attire::Attire;
 use super::index::is_within;
-use crate::resources::names::{escaped, unescaped};
-use crate::resources::toll::{Group, Toll};
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
-use crate::system::disk::{At, Dir, is_elsewhere};
+use crate::names::{escaped, unescaped};
+use crate::toll::{Group, Toll};
+use crate::{ResourceError, Result};
+use guard_system::context::Context;
+use guard_system::disk::{At, Dir, is_elsewhere};
 
 /// The record's name in the directory aside.
 pub(in super::super) const STATE: &str = "patch.json";

@@ -16,18 +16,18 @@ use super::differ::{Difference, differ, differ_whole};
 use super::index::{Lines, is_within};
 use super::origin::Origin;
 use super::patch::{Patch, State};
-use crate::model::artifact::Artifact;
-use crate::model::event::Level;
-use crate::resources::names::escaped;
-use crate::resources::toll::Toll;
-use crate::resources::{ResourceError, Result};
-use crate::system::context::Context;
+use crate::names::escaped;
+use crate::toll::Toll;
+use crate::{ResourceError, Result};
+use guard_model::artifact::Artifact;
+use guard_model::event::Level;
+use guard_system::context::Context;
 
 /// The digest by which a copy is known to what was staged from it.
 ///
 /// # Errors
 /// The manifest lists no index.
-pub(in crate::resources) fn mark(artifact: &Artifact) -> Result<&str> {
+pub(crate) fn mark(artifact: &Artifact) -> Result<&str> {
     let found = artifact
         .file(INDEX)
         .ok_or_else(|| ResourceError::bad_copy("the manifest lists no index"))?;

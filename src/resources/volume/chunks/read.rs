@@ -10,10 +10,10 @@ use super::fetch::packs_of;
 use super::index::{Chunk, Line, Lines};
 use super::pack::{Block, LONGEST};
 use super::store::BLOCKS;
-use crate::model::artifact::{Artifact, FileEntry};
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::cipher::ReadSeek;
-use crate::system::context::Context;
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::{Artifact, FileEntry};
+use guard_system::cipher::ReadSeek;
+use guard_system::context::Context;
 
 /// So many blocks are kept unpacked: neighbours in a tree are neighbours in blocks.
 const KEPT: usize = 8;
@@ -167,7 +167,7 @@ impl Read for Content<'_> {
 ///
 /// # Errors
 /// The copy is not whole (`copy_is_bad`), or guard was asked to stop.
-pub(in crate::resources) fn prove(artifact: &Artifact, slot: &Slot, entries: u64, cx: &Context) -> Result<()> {
+pub(crate) fn prove(artifact: &Artifact, slot: &Slot, entries: u64, cx: &Context) -> Result<()> {
     let spoiled = |error: io::Error| ResourceError {
         copy_is_bad: error.kind() != io::ErrorKind::PermissionDenied,
         ..ResourceError::because(format!("the copy of {} is not whole", artifact.resource), error)

@@ -13,11 +13,11 @@ use super::super::walk;
 use super::index::{Line, Lines, is_within, order};
 use super::patch::Patch;
 use super::read::{self, Source};
-use crate::model::artifact::Artifact;
-use crate::resources::progress::Progress;
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::context::Context;
-use crate::system::disk::Dir;
+use crate::progress::Progress;
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::Artifact;
+use guard_system::context::Context;
+use guard_system::disk::Dir;
 
 /// Files go to a worker in batches of about so much content: neighbours lie in the same blocks, and a block is unpacked once
 /// for each batch.

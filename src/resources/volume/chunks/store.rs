@@ -20,12 +20,12 @@ use super::fetch::{Earlier, Known, read_still};
 use super::index::{Line, Seen};
 use super::names::Names;
 use super::pack::{Block, Gatherer, Pack, Written, file_name};
-use crate::model::artifact::FileEntry;
-use crate::resources::names::escaped;
-use crate::resources::progress::Progress;
-use crate::resources::{ResourceError, Result, Slot};
-use crate::system::context::Context;
-use crate::system::disk::Dir;
+use crate::names::escaped;
+use crate::progress::Progress;
+use crate::{ResourceError, Result, Slot};
+use guard_model::artifact::FileEntry;
+use guard_system::context::Context;
+use guard_system::disk::Dir;
 
 /// The name of the list of blocks in the slot.
 pub(super) const BLOCKS: &str = "blocks.jsonl.zst";

@@ -25,11 +25,11 @@ pub use self::start::Extent;
 pub use self::starters::{held as held_starters, hold as hold_starters, release as release_starters, starters};
 pub use self::updaters::{hold as hold_updaters, release as release_updaters, running as updaters};
 pub use self::wait::Wanted;
-use crate::model::event::Level;
-use crate::model::text::chain;
-use crate::system::call::Call;
-use crate::system::context::Context;
-use crate::system::docker::{Compose, Engine};
+use guard_model::event::Level;
+use guard_model::text::chain;
+use guard_system::call::Call;
+use guard_system::context::Context;
+use guard_system::docker::{Compose, Engine};
 
 /// What an act on services returns.
 pub type Result<T> = std::result::Result<T, ServiceError>;

@@ -40,13 +40,13 @@ pub use placed::Placed;
 pub use slot::{OPENED, Slot};
 pub use survey::{Obstacle, Survey};
 
-use crate::model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared, Work};
-use crate::model::fingerprint::Fingerprint;
-use crate::model::foreign::Material;
-use crate::model::name::ResourceName;
-use crate::model::policy::DataRestore;
-use crate::system::context::Context;
-use crate::system::servers::User;
+use guard_model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared, Work};
+use guard_model::fingerprint::Fingerprint;
+use guard_model::foreign::Material;
+use guard_model::name::ResourceName;
+use guard_model::policy::DataRestore;
+use guard_system::context::Context;
+use guard_system::servers::User;
 
 /// A moment in the life of a release, as resources are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,11 +16,11 @@ mod witness;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::model::health::{Answer, Numbers};
-use crate::model::name::ProbeName;
-use crate::model::section::Section;
-use crate::system::context::Context;
-use crate::system::docker::Compose;
+use guard_model::health::{Answer, Numbers};
+use guard_model::name::ProbeName;
+use guard_model::section::Section;
+use guard_system::context::Context;
+use guard_system::docker::Compose;
 
 pub use placed::Placed;
 pub use witness::{Asked, witnessed};

@@ -16,7 +16,7 @@ pub use reader::{Reading, parse, read, read_all};
 pub use runs::{Run, Runs, State, state, strangeness};
 pub use writer::Journal;
 
-use crate::system::disk::DiskError;
+use guard_system::disk::DiskError;
 
 /// The version of the lines that this guard writes, and the newest that it reads.
 pub const VERSION: u64 = 1;

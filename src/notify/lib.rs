@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::model::name::TargetName;
-use crate::model::notice::{Notice, Severity};
-use crate::model::section::Section;
-use crate::system::context::Context;
+use guard_model::name::TargetName;
+use guard_model::notice::{Notice, Severity};
+use guard_model::section::Section;
+use guard_system::context::Context;
 
 pub use address::{Standing, standing};
 pub use notifier::{Notifier, TOTAL};

@@ -35,7 +35,7 @@ pub use retention::{Keep, Removal, Why, clock_doubt, plan_removals, plan_retenti
 pub use sample::{Sample, Sampled};
 pub use verify::Verified;
 
-use crate::system::disk;
+use guard_system::disk;
 use key::Key;
 
 /// What a store's act returns.

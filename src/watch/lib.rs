@@ -16,8 +16,8 @@ pub use judge::Judge;
 pub use rules::{Fired, Then, Trace, UserRule};
 pub use words::{warnings, words};
 
-use crate::model::health::{Reading, Rule, Verdict};
-use crate::model::name::ProbeName;
+use guard_model::health::{Reading, Rule, Verdict};
+use guard_model::name::ProbeName;
 
 /// Judges a whole watch at once: the readings in the order in which they came, and the moment of the question, in
 /// seconds since the watch began. The same as taking them one by one.
