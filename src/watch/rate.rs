@@ -1,12 +1,21 @@
 //! The share of failures of one probe: counted, and weighed against chance.
+//!
+//! The weighing is a Shiryaev–Roberts e-detector with a mixture over stakes: J. Shin, A. Ramdas and A. Rinaldo, "E-detectors: a
+//! nonparametric framework for sequential change detection", New England Journal of Statistics in Data Science 2 (2024),
+//! doi 10.51387/23-NEJSDS51. For each stake f, after a bucket with the failing share x and with the threshold θ,
+//! R becomes (R + 1) · (1 + f/θ · (x − θ)). The factor is an e-value: it is never negative, since f < 1, and at most 1 on average
+//! while the share is expected to be at most θ. So the mean of R over the stakes, less the number of buckets, is a
+//! supermartingale, and reaches A after A buckets on average or later, whatever the distribution.
 
 use guard_model::health::{RateForm, Rule, share};
 
-/// Seconds of probes that are weighed as one: failures come in clusters, and a cluster is one event.
+/// Seconds of probes that are weighed as one: failures come in clusters, and a cluster is one event. Five is a guess at how long a
+/// cluster lasts; the measurements of docs/watching.md were made with it.
 const BUCKET: f64 = 5.0;
-/// How many bets there are: 0.05, 0.10 … 0.95.
+/// How many bets there are: 0.05, 0.10 … 0.95. The small ones find a share just over the threshold, the large ones one far above.
 const BETS: usize = 19;
-/// What the bets have to have won on average: a healthy service gets there by chance once in a thousand buckets at most.
+/// What the bets have to have won on average: a service whose share is at the threshold gets there by chance once in a thousand
+/// buckets (83 minutes) at most, on average; see the module's own words.
 const ENOUGH: f64 = 1000.0;
 
 /// The share so far.
@@ -189,8 +198,10 @@ fn mean(values: &[f64; BETS]) -> f64 {
     values.iter().sum::<f64>() / count
 }
 
-/// Wilson's upper bound: the upper end of the interval in which the share is with 95 %; 0 where nothing failed, since nothing then speaks for a bad habit.
+/// The upper end of the Wilson score interval (E. B. Wilson, 1927), in which the share is with 95 %; 0 where nothing failed, since
+/// nothing then speaks for a bad habit.
 fn upper_bound(failed: u64, known: u64) -> f64 {
+    // The 97.5 % quantile of the normal distribution: 2.5 % are left on either side of the interval.
     const Z: f64 = 1.959_964;
     if failed == 0 || known == 0 {
         return 0.0;
