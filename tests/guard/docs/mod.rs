@@ -65,17 +65,15 @@ impl Page {
     }
 }
 
-/// The README and every page below `docs`.
+/// The README, the page for contributors, and every page below `docs`.
 fn pages() -> Vec<Page> {
     let below = walkdir::WalkDir::new(root().join("docs")).sort_by_file_name();
     let found = below
         .into_iter()
         .map(|entry| entry.unwrap().into_path())
         .filter(|path| path.extension().is_some_and(|ending| ending == "md"));
-    let pages: Vec<Page> = std::iter::once(root().join("README.md"))
-        .chain(found)
-        .map(|path| Page::at(&path))
-        .collect();
+    let top = ["README.md", "CONTRIBUTING.md"].map(|name| root().join(name));
+    let pages: Vec<Page> = top.into_iter().chain(found).map(|path| Page::at(&path)).collect();
     assert!(pages.len() > 15, "the pages were not found");
     pages
 }
