@@ -21,7 +21,7 @@ const FURTHER: &str = "
 # Who is told when a release is bad:
 # [notify.team]
 # kind = \"slack\"
-# url = \"${SLACK_WEBHOOK}\"
+# url = \"${TEAM_SLACK_URL}\"
 ";
 
 /// The text of a settings file: valid, in the order in which things are restored, each line explained.

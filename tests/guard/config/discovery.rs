@@ -319,7 +319,7 @@ fn what_is_offered_in_comments_is_valid_without_them() {
         .filter(|line| line.starts_with('[') || line.contains(" = "))
         .collect();
     let whole = offered.join("\n").replace("${DB_PASSWORD}", "x");
-    let whole = whole.replace("${SLACK_WEBHOOK}", "https://hooks.example.net/x");
+    let whole = whole.replace("${TEAM_SLACK_URL}", "https://hooks.example.net/x");
     // As it stands it encrypts for nobody, and that is said before anything is copied.
     let problems = Settings::of_document(&project.request(), project.root(), &document(&whole));
     holds(
