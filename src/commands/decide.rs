@@ -21,6 +21,7 @@ use guard_system::lock::Lock;
 
 /// How long the watch may take to take the decision up: it looks several times a second.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How often is looked whether it has.
 const TICK: Duration = Duration::from_millis(50);
 
 /// Leaves the decision, and waits until the watch has taken it up.

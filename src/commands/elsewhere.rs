@@ -22,7 +22,8 @@ use guard_system::privilege;
 
 /// In a backup's run directory there is nothing to write any more, so what was copied by commands is noted here.
 const COPIED: &str = "copied";
-/// How long the copy after a run may take where nobody says: a run is not kept from its end by a slow storage.
+/// How long the copy after a run may take where nobody says: a run is not kept from its end by a slow storage. A guess
+/// (docs/decisions/0054-the-s3-client-measured-again.md).
 const LIMIT: Duration = Duration::from_mins(10);
 
 /// The storage that the settings or the flags name; `None`: none.

@@ -9,7 +9,7 @@ use guard_model::event::Level;
 use guard_model::text;
 use guard_system::environment::Environment;
 
-/// How much of the job's time a way back may need behind the watch.
+/// How much of the job's time a way back may need behind the watch. A guess.
 const WAY_BACK: Duration = Duration::from_mins(2);
 
 /// How long the job may still take. GitLab tells it; elsewhere the settings may, counted from the beginning of guard.

@@ -15,7 +15,7 @@ const STARTS: usize = 5;
 const LOOKED_AT: usize = 50;
 /// However fast the others were, a start may take this long …
 const LEAST: Duration = Duration::from_secs(30);
-/// … and however slow, not longer than this.
+/// … and however slow, not longer than this. Guesses, as are the five starts.
 const MOST: Duration = Duration::from_mins(3);
 
 /// The longest of the last starts that ended well; `None` before the first.

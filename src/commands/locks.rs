@@ -20,7 +20,7 @@ use guard_system::lock::{Common, Lock, LockError};
 
 /// How often a held lock is asked for again.
 const POLL: Duration = Duration::from_millis(500);
-/// How long a lock may be held by somebody who only looks whether it is held, as `guard status` does.
+/// How long a lock may be held by somebody who only looks whether it is held, as `guard status` does. A guess.
 const BLINK: Duration = Duration::from_millis(100);
 /// Below the directory of all states: one file for each target of this machine. No project can have this name.
 const TARGETS: &str = ".locks";

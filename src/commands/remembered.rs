@@ -25,6 +25,7 @@ use guard_system::docker::docker;
 const FAILED: &str = "failed-release.json";
 /// A larger tree is not looked through, so that what is in it is not known.
 const MOST_FILES: usize = 50_000;
+/// Its bytes. Both are guesses.
 const MOST_BYTES: u64 = 512 * 1024 * 1024;
 
 /// What a release is known by before it is deployed: what would be run, and over what.

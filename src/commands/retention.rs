@@ -173,7 +173,7 @@ pub(super) fn release(artifacts: &[Artifact], bench: &Bench) {
 
 /// Of a run that put something aside whose backup is gone: when it was announced that this goes, as RFC 3339.
 const ANNOUNCED: &str = "announced";
-/// So long what was put aside stays once that was announced, unless somebody prunes.
+/// So long what was put aside stays once that was announced, unless somebody prunes. A guess.
 const NOTICE: TimeDelta = TimeDelta::days(3);
 
 /// When what a run put aside goes, where that was announced; it goes with no backup any more.

@@ -9,7 +9,8 @@ use guard_model::name::{ResourceName, RunKind};
 use guard_model::plan::{Action, Replay, Stage, StageName, Step};
 use guard_model::policy::{DataRestore, OnFailure, OnInconclusive};
 
-/// How often a step of the way back is tried before a person is needed.
+/// How often a step of the way back is tried before a person is needed. With the pauses between them an engine or a server that
+/// restarts has six seconds to come back; three is a guess.
 pub const TRIES: u32 = 3;
 
 /// What comes next. Nothing is in flight when this is asked: a step that was begun and has no result was cut off.

@@ -13,7 +13,8 @@ use guard_model::plan::{Action, StageName, Step};
 use guard_model::text;
 use guard_system::stop::Stop;
 
-/// How long a step that failed is left alone, times its failures: an engine or a server may be coming back.
+/// How long a step that failed is left alone, times its failures: an engine or a server may be coming back. Two seconds, then
+/// four: a guess.
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// Who does the steps. A trait, so that a test can let any of them fail, hang, or happen twice.

@@ -15,7 +15,7 @@ use guard_system::context::Context;
 use guard_system::disk;
 use guard_system::processes::{CallError, Output};
 
-/// How long one whole exchange may take where nobody says otherwise.
+/// How long one whole exchange may take where nobody says otherwise. A guess.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest note, in characters.
 const NOTE: usize = 160;

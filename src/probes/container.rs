@@ -24,7 +24,7 @@ pub(super) const KIND: Kind = Kind {
 
 /// So many restarts are a loop …
 const LOOP: u64 = 3;
-/// … until it has held out this long since the last.
+/// … until it has held out this long since the last. Both are guesses.
 const HELD_OUT: Duration = Duration::from_secs(30);
 /// Compose's mark on containers of `docker compose run`, which come and go.
 const ONE_OFF: &str = "com.docker.compose.oneoff";

@@ -14,9 +14,9 @@ use guard_system::context::Context;
 use guard_system::disk;
 use guard_system::docker::docker;
 
-/// The most that is kept of one container's log: its end.
+/// The most that is kept of one container's log: its end. A guess.
 const LOG_KEPT: usize = 5 * 1024 * 1024;
-/// How long one look may take; evidence must not hold up the way back.
+/// How long one look may take; evidence must not hold up the way back. A guess.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Keeps states, logs since `since`, images and disk use of a project in a private directory; without a project, disk use

@@ -62,7 +62,7 @@ pub struct Further {
     pub engine: Option<Engine>,
 }
 
-/// How long one of the user's commands may take.
+/// How long one of the user's commands may take. A guess.
 const COMMAND_LIMIT: Duration = Duration::from_mins(10);
 
 impl Services {

@@ -22,7 +22,7 @@ pub struct Affected {
     pub keep_running: Vec<String>,
 }
 
-/// How long the engine may take to stop one level of services; each has its own grace period within.
+/// How long the engine may take to stop one level of services; each has its own grace period within. A guess, on the long side.
 const STOP_LIMIT: Duration = Duration::from_mins(5);
 
 impl Services {

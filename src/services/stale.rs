@@ -11,6 +11,7 @@ use guard_model::event::Level;
 use guard_system::context::Context;
 use guard_system::docker::{Compose, Container, Mount, containers_of, docker, explained};
 
+/// How long the engine may take for one restart: as long as for a stop.
 const LIMIT: Duration = Duration::from_mins(5);
 
 /// Restarts the running containers of a project in which a bind mount shows another file than the one that has its name on the

@@ -11,7 +11,7 @@ use guard_model::text::chain;
 use guard_system::context::Context;
 use guard_system::docker::{Recorded, container_by_service, containers_of, docker, explained};
 
-/// How long one `up` may take, its own waiting for healthy dependencies included.
+/// How long one `up` may take, its own waiting for healthy dependencies included. A guess, on the long side.
 const UP_LIMIT: Duration = Duration::from_mins(15);
 /// How often a port or a name that is still held is waited for, and how long each time.
 const PATIENCE: (u32, Duration) = (5, Duration::from_secs(2));

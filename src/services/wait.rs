@@ -9,10 +9,11 @@ use guard_model::text;
 use guard_system::context::Context;
 use guard_system::docker::{Container, containers_of, docker, time_to_health};
 
-/// How long a container has to run without a restart.
+/// How long a container has to run without a restart. A guess.
 const STEADY: Duration = Duration::from_secs(3);
+/// How often is looked.
 const PAUSE: Duration = Duration::from_millis(250);
-/// So many restarts within the wait are a loop: nothing is gained by waiting on.
+/// So many restarts within the wait are a loop: nothing is gained by waiting on. The same as for the probe of containers.
 const LOOP: u64 = 3;
 const LINES_SHOWN: &str = "3";
 

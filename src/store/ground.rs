@@ -8,6 +8,7 @@ use guard_model::text::typed;
 use guard_system::disk::{self, At};
 use guard_system::privilege;
 
+/// The bit of a mode that Linux calls `S_ISVTX`.
 const STICKY: u32 = 0o1000;
 
 /// Whether others than the owner and root can replace what is in a directory. A group of the same number as the owner is

@@ -13,8 +13,9 @@ use super::privilege;
 use guard_model::fact::Actor;
 use guard_model::text::sanitised;
 
-/// How long they have between SIGTERM and SIGKILL.
+/// How long they have between SIGTERM and SIGKILL. As much as `docker stop` gives.
 const GRACE: Duration = Duration::from_secs(10);
+/// How often is looked whether they have ended.
 const TICK: Duration = Duration::from_millis(50);
 
 /// Waits until the programs that a killed guard had begun for the run in this directory have ended: their pipes are broken,

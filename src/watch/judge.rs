@@ -7,9 +7,10 @@ use guard_model::health::{Decision, FindingCause, Outcome, Reading, Rule, Tally,
 use guard_model::name::ProbeName;
 use guard_model::standing::Standing;
 
-/// So many answers in a row that a container has ended make a release dead on arrival.
+/// So many answers in a row that a container has ended make a release dead on arrival. As many as failures in a row make an
+/// outage by default.
 const ENDED: u32 = 3;
-/// So many of them take away the excuse that an early outage has.
+/// So many of them take away the excuse that an early outage has. A guess.
 const HOPELESS: u32 = 2;
 /// Judges readings by a rule. What it says depends on nothing but the readings, in the order in which they came, and
 /// the moment of the question; a judge that has found the release bad does not change its mind.

@@ -3,11 +3,12 @@
 use super::rate::{Excess, Rate};
 use guard_model::health::Rule;
 
-/// So many answers from before are needed to know what is usual.
+/// So many answers from before are needed to know what is usual. As many as the share of failures needs by default.
 const ENOUGH: usize = 20;
 /// Too much: more than half of the answers are slow. Of healthy ones, hardly one in ten is.
 const SHARE: f64 = 0.5;
-/// An answer that takes this much longer than usual, in seconds, is noticed by nobody.
+/// An answer that takes this much longer than usual, in seconds, is noticed by nobody. A guess
+/// (docs/decisions/0042-slowness-is-a-share-of-answers.md).
 const UNNOTICED: f64 = 0.05;
 
 /// The pace of one probe.

@@ -10,20 +10,22 @@ use guard_model::health::{Class, Decision, Finding, FindingCause, Outcome, Readi
 use guard_model::name::ProbeName;
 use guard_model::standing::Standing;
 
-/// The first outage that begins within so many seconds of the gate is excused: caches fill, leaders are elected. In a
-/// short window it is a tenth of that.
+/// The first outage that begins within so many seconds of the gate is excused: caches fill, leaders are elected. In a short
+/// window it is a tenth of that. Guesses; what they leave alone is M6 of docs/watching.md: a start of up to 55 s, and a restart
+/// of 28 s behind it.
 const EXCUSED_WITHIN: f64 = 60.0;
 /// It is excused for so many seconds; in a short window a twentieth of that.
 const EXCUSED_FOR: f64 = 30.0;
-/// An outage of so many seconds counts towards flapping.
+/// An outage of so many seconds counts towards flapping. Half of what makes an outage of itself by default.
 const FLAP: f64 = 5.0;
-/// So many of them are flapping.
+/// So many of them are flapping. A guess; what it finds, and how soon, is M8 of docs/watching.md.
 const FLAPS: u32 = 3;
-/// From this reading on, the older rule looks at the share.
+/// From this reading on, the older rule looks at the share. So the scripts have it whose rule it is.
 const CLASSIC_SAMPLES: u64 = 10;
-/// The time of so many good answers is shown as their median.
+/// The time of so many good answers is shown as their median. A guess.
 const SHOWN: usize = 15;
-/// A probe that fails is asked again before its time; an answer within so many seconds of its time was scheduled.
+/// A probe that fails is asked again before its time; an answer within so many seconds of its time was scheduled. Half of the
+/// usual interval.
 const EARLY: f64 = 0.5;
 
 /// One probe.

@@ -127,6 +127,7 @@ pub(super) fn of_servers(cx: &Context, taken: &[Found]) -> Vec<String> {
 
 /// Directories down to which databases are looked for, and entries after which the search ends.
 const DEPTH: usize = 4;
+/// Both are guesses.
 const MOST: usize = 20_000;
 
 /// The `SQLite` databases, by their first bytes.

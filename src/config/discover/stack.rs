@@ -271,9 +271,11 @@ fn guessed(service: &str, published: &Published) -> Address {
 
 /// Ports of servers that take a question in HTTP for a broken client, or for an attack, and write that down.
 const OTHERS: [u16; 12] = [22, 25, 53, 1433, 3306, 5432, 5672, 6379, 9092, 11211, 27017, 33060];
+/// How long a connection may take.
 const MOMENT: Duration = Duration::from_secs(2);
 /// How long an answer may take on a busy machine, and how often it is asked for: what is not found here is not watched.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Both are guesses.
 const ASKED: usize = 2;
 
 /// Whether what is published answers a question in HTTP now, and not with an error of its own.

@@ -13,12 +13,12 @@ use guard_system::context::Context;
 use guard_system::disk;
 use guard_watch::{Fired, Then, Trace};
 
-/// How long a rule's command may take.
+/// How long a rule's command may take. A guess.
 const LIMIT: Duration = Duration::from_mins(10);
 /// What the rules saw, in the run's directory.
 const TRACES: &str = "rules.jsonl";
 
-/// How long guard waits at its own end for what rules have set going.
+/// How long guard waits at its own end for what rules have set going. A guess.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What rules have set going and is not over: shared by all watches of a run, and waited for at its end.

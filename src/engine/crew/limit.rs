@@ -11,7 +11,8 @@ use guard_model::plan::{Action, Step};
 use guard_model::text;
 use guard_system::context::Context;
 
-/// How long a step has to end once it is asked to, before it is told that it does not.
+/// How long a step has to end once it is asked to, before it is told that it does not. Three times what a program has between
+/// SIGTERM and SIGKILL, which a step may have to wait for.
 const GRACE: Duration = Duration::from_secs(30);
 
 /// What is left of the time for the whole way back, and all of it; `None` where the step has no limit.

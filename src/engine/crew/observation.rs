@@ -18,10 +18,13 @@ use guard_probes::{Expectation, Probe};
 use guard_system::context::Context;
 use guard_watch::Judge;
 
-/// How many readings of one probe may be under way.
+/// How many readings of one probe may be under way. With one reading a second and the usual limit of 5 s for each, five are,
+/// and one more begins.
 const IN_FLIGHT: usize = 6;
-/// After a failure the next reading comes at the latest after this, so that a slow schedule still decides in time.
+/// After a failure the next reading comes at the latest after this, so that a slow schedule still decides in time. As long as
+/// the usual interval.
 pub(super) const CONFIRMATION: Duration = Duration::from_secs(1);
+/// How often is looked whether the loop is to end: short beside a second.
 const TICK: Duration = Duration::from_millis(100);
 /// How often people are told how the probes stand, and a decision of theirs is looked for.
 const GLANCE: Duration = Duration::from_millis(200);

@@ -17,7 +17,7 @@ use guard_watch::Judge;
 /// The readings, in the run's directory. They are none of the baseline's: a service that is paused for its copy fails
 /// them, and no release may fail as often for that.
 pub const PACES: &str = "pace.jsonl";
-/// So many rounds are enough.
+/// So many rounds are enough. One a second for a minute: a guess. Twenty are needed (`ENOUGH` in src/watch/pace.rs).
 const ROUNDS: u32 = 60;
 
 /// Reads on in the background.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use guard_system::context::Context;
 
-/// The shortest pause that counts.
+/// The shortest pause that counts. A guess (docs/decisions/0023-a-hole-in-a-watch.md).
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Notices that nobody looked for a while.

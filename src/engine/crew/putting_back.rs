@@ -21,14 +21,14 @@ use guard_system::context::Context;
 use guard_system::disk;
 use guard_system::docker::{Before, Recorded};
 
-/// How long the services may take until they run and are healthy.
+/// How long the services may take until they run and are healthy. A guess.
 const START_LIMIT: Duration = Duration::from_mins(2);
-/// The same for an undo, in which they only have to run: it may bring back a release that never becomes healthy.
+/// The same for an undo, in which they only have to run: it may bring back a release that never becomes healthy. A guess.
 const UNDO_START_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long data has to stay as it is where somebody has just written to it.
+/// How long data has to stay as it is where somebody has just written to it. A guess.
 const STILL: Duration = Duration::from_secs(1);
-/// How often data is exchanged again in one try, where somebody writes to it meanwhile.
+/// How often data is exchanged again in one try, where somebody writes to it meanwhile. A guess.
 const EXCHANGES: usize = 2;
 /// From here on the names of further exchanges are counted: no two runs begin in one second so often.
 const FURTHER: usize = 900;

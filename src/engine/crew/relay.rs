@@ -11,7 +11,7 @@ use guard_model::secret::Redaction;
 const LONGEST_LINE: usize = 64 * 1024;
 /// The log keeps this many bytes from the beginning …
 const HEAD: u64 = 8 * 1024 * 1024;
-/// … and this many from the end.
+/// … and this many from the end. Both are guesses.
 const TAIL: usize = 1024 * 1024;
 
 /// Takes a command's output as it comes, in constant memory.

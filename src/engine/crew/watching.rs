@@ -18,7 +18,7 @@ use guard_probes::{Expectation, Probe};
 use guard_system::context::Context;
 use guard_system::disk;
 
-/// How many rounds of readings the baseline takes.
+/// How many rounds of readings the baseline takes. As many as failures in a row make an outage by default; a guess.
 const BASELINE_ROUNDS: u32 = 3;
 
 impl Crew {

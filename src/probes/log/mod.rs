@@ -33,7 +33,7 @@ const SPAN: Duration = Duration::from_mins(1);
 const MOST: usize = 4 * 1024 * 1024;
 /// The longest line that is looked at; what is longer is looked at in part.
 const LINE: usize = 64 * 1024;
-/// Lines that a share needs.
+/// Lines that a share needs. As many as the share of failed probes needs by default.
 const ENOUGH: u64 = 20;
 /// What an error looks like where nobody says.
 const USUAL: &str = r"(?i)\b(error|exception|fatal|panic|critical)\b";

@@ -24,6 +24,7 @@ pub(super) struct State {
     pub copies: PathBuf,
 }
 
+/// How long the engine may take to stop what is not in the files any more: as long as for every stop.
 const STOP_LIMIT: Duration = Duration::from_mins(5);
 
 /// Puts a state in place and keeps what was there. `act` names the attempt: a second one of that name goes on where the

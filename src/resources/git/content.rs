@@ -16,7 +16,7 @@ use crate::{ResourceError, Result};
 use guard_system::call::Call;
 use guard_system::disk::At;
 
-/// So often is a file read again that is written to while it is read.
+/// So often is a file read again that is written to while it is read. A guess.
 const ATTEMPTS: usize = 5;
 /// Copies of files on their way into the repository: so many bytes, and so many of them, at once.
 const BATCH: (u64, usize) = (256 * 1024 * 1024, 2000);

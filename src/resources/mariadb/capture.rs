@@ -286,6 +286,7 @@ struct Tail(Vec<u8>);
 
 impl Write for Tail {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        /// More than the last line of a dump has.
         const KEPT: usize = 64;
         self.0
             .extend_from_slice(bytes.get(bytes.len().saturating_sub(KEPT)..).unwrap_or_default());

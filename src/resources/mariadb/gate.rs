@@ -17,7 +17,7 @@ use super::trouble::{explained, is_locked_out};
 use crate::{ResourceError, Result};
 use guard_system::context::Context;
 
-/// How often the lock is tried for again that sessions got in the way of.
+/// How often the lock is tried for again that sessions got in the way of. A guess.
 const TRIES: u32 = 4;
 /// How long the session has to say that it holds the lock.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -22,7 +22,7 @@ use guard_model::artifact::{Displaced, Prepared};
 use guard_model::event::Level;
 use guard_system::context::Context;
 
-/// How often a swap is tried again that sessions got in the way of.
+/// How often a swap is tried again that sessions got in the way of. A guess.
 const TRIES: u32 = 4;
 
 /// What was put aside.

@@ -15,10 +15,11 @@ use guard_model::text;
 use guard_system::context::Context;
 use guard_system::s3::{Bucket, Headers, Object};
 
+/// zstd's own default.
 const LEVEL: i32 = 3;
 /// An object up to this length is read ahead into memory, beside others.
 const WHOLE: u64 = 16 * 1024 * 1024;
-/// How often an object that is written to while it is read is read again.
+/// How often an object that is written to while it is read is read again. A guess.
 const ATTEMPTS: usize = 4;
 /// In the index, the attribute that holds an object's mark; the others are its headers.
 pub(super) const MARK: &str = "guard.etag";

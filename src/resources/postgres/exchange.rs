@@ -11,7 +11,7 @@ use crate::{ResourceError, Result};
 use guard_model::event::Level;
 use guard_system::context::Context;
 
-/// How often a swap is tried again that clients got in the way of.
+/// How often a swap is tried again that clients got in the way of. A guess.
 const TRIES: u32 = 4;
 
 /// One swap: `incoming` becomes `live`, and what is `live` becomes `outgoing`.

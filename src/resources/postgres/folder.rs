@@ -21,7 +21,9 @@ use guard_system::disk::{self, At};
 pub(super) const NAME: &str = "dump";
 /// How often a directory in a container is weighed, and how long an answer may take.
 const PAUSE: Duration = Duration::from_secs(3);
+/// How long an answer may take: a guess.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often is looked whether the dump has ended.
 const TICK: Duration = Duration::from_millis(50);
 
 /// What a dump in several jobs can fail by while one job alone may do: (in `pg_dump`'s or the engine's words).

@@ -20,7 +20,7 @@ use guard_model::section::Section;
 use guard_model::text::{bytes, duration};
 use guard_system::context::Context;
 
-/// The largest database that `auto` keeps a standby of.
+/// The largest database that `auto` keeps a standby of. A guess.
 const MOST: u64 = 1_000_000_000;
 /// How much longer than the dump the load is taken to be: it is done in one job, and builds the indexes anew.
 const LOAD: u32 = 3;

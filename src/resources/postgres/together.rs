@@ -14,8 +14,9 @@ use crate::{ResourceError, Result};
 use guard_model::text::chain;
 use guard_system::context::Context;
 
-/// How long is waited for somebody of whom nothing was heard: steps that are done one after the other never meet.
+/// How long is waited for somebody of whom nothing was heard: steps that are done one after the other never meet. A guess.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often is looked.
 const TICK: Duration = Duration::from_millis(20);
 
 /// Who is where in one meeting.

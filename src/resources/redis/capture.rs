@@ -18,8 +18,9 @@ use guard_system::disk::{At, sha256_file};
 
 /// The copy in the backup.
 pub(super) const COPY: &str = "dump.rdb";
-/// How long the server may take to write its memory down.
+/// How long the server may take to write its memory down. A guess.
 const LIMIT: Duration = Duration::from_mins(30);
+/// How often it is asked whether it has.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Where a server's files are, from here.

@@ -22,7 +22,7 @@ use guard_system::disk::{At, Digest, Dir};
 pub(super) const ARCHIVE: &str = "data.tar.zst";
 /// The index's name in the slot.
 pub(super) const INDEX: &str = "index.jsonl.zst";
-/// How often a file that changes while it is read is read again.
+/// How often a file that changes while it is read is read again. A guess.
 pub(super) const ATTEMPTS: u32 = 3;
 /// So many sentences about what was not kept are listed one by one.
 pub(super) const LISTED: usize = 100;

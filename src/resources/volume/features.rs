@@ -157,6 +157,7 @@ pub(crate) fn locks(flags: u32) -> u32 {
 /// Whether this process may make files immutable and append-only, and take that away: it has `CAP_LINUX_IMMUTABLE`, which no
 /// ordinary user has, and no container that was not given it.
 pub(crate) fn may_lock() -> bool {
+    // The number of the capability in <linux/capability.h>.
     const LINUX_IMMUTABLE: u32 = 9;
     static ANSWER: OnceLock<bool> = OnceLock::new();
     *ANSWER.get_or_init(|| {

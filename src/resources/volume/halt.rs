@@ -41,8 +41,10 @@ pub(super) struct Halt {
 }
 
 const PREFIX: &str = "held-";
-/// How long a container may take until its health check has said again that it is healthy; a usual interval is 30 s.
+/// How long a container may take until its health check has said again that it is healthy; a usual interval is 30 s. So three
+/// of them.
 const HEALTH_LIMIT: Duration = Duration::from_secs(90);
+/// How often is looked.
 const LOOK: Duration = Duration::from_millis(250);
 
 impl Halt {

@@ -14,9 +14,9 @@ use guard_model::name::Timestamp;
 use guard_system::context::Context;
 use guard_system::disk::{self, Staged};
 
-/// A file over this length is put in parts.
+/// A file over this length is put in parts. A guess; the storage asks for 5 MiB at least.
 const PART: u64 = 16 * 1024 * 1024;
-/// No upload has more parts.
+/// No upload has more parts. S3 allows 10,000.
 const PARTS: u64 = 9_000;
 /// In the state directory: uploads that were begun and not ended, so that they can go on.
 const UPLOADS: &str = "uploads.json";

@@ -9,8 +9,9 @@ use super::tree::tree;
 use crate::call::Call;
 use crate::context::Context;
 
-/// How long a program has between SIGTERM and SIGKILL.
+/// How long a program has between SIGTERM and SIGKILL. As much as `docker stop` gives.
 const GRACE: Duration = Duration::from_secs(10);
+/// How often is looked whether it has ended.
 const TICK: Duration = Duration::from_millis(50);
 
 /// Ends a program when a panic passes by: nobody waits for it any more, and a deploy command that goes on would work

@@ -12,7 +12,7 @@ use super::{RemoteError, Result};
 use crate::context::Context;
 use crate::disk::sha256_hex;
 
-/// What a body is taken to need at least, in bytes for a second.
+/// What a body is taken to need at least, in bytes for a second. A guess.
 const SLOWEST: u64 = 100_000;
 /// What a storage says that is asked too much.
 const SLOW: [&str; 3] = ["503", "429", "SlowDown"];

@@ -8,7 +8,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 const MOST: usize = 32;
 /// So many bytes of content at once; a single object that is larger goes alone.
 const BYTES: u64 = 64 * 1024 * 1024;
-/// After so many answers that came at once, one more request may be in flight.
+/// After so many answers that came at once, one more request may be in flight. The three are guesses.
 const CALM: usize = 50;
 
 /// The number of requests that a storage bears.

@@ -31,9 +31,9 @@ const KEPT: [&str; 5] = [
 ];
 /// Headers of the user's own begin so.
 const OWN: &str = "x-amz-meta-";
-/// An object over this length is put in parts.
+/// An object over this length is put in parts. A guess; the storage asks for 5 MiB at least.
 const PART: u64 = 16 * 1024 * 1024;
-/// No upload has more parts.
+/// No upload has more parts. S3 allows 10,000.
 const PARTS: u64 = 9_000;
 
 /// Headers that belong to an object, by their names in lower case.

@@ -8,7 +8,7 @@ use guard_model::health::Numbers;
 use guard_model::name::ProbeName;
 use guard_model::setting::nearest;
 
-/// Nobody looks back further, in seconds: all that is seen until then is remembered.
+/// Nobody looks back further, in seconds: all that is seen until then is remembered. A guess.
 const FURTHEST: f64 = 3600.0;
 
 impl Parser<'_> {

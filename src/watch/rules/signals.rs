@@ -7,7 +7,7 @@ use crate::streak::Streak;
 use guard_model::health::{Class, Outcome, Reading};
 use guard_model::name::ProbeName;
 
-/// So many answers from before the deployment make a baseline.
+/// So many answers from before the deployment make a baseline. A guess.
 const BASELINE: usize = 5;
 
 /// The readings, remembered.

@@ -26,9 +26,9 @@ use guard_system::disk::{self, At};
 /// A file may be written again within the same tick of a clock, and look as it did; so what was younger than this when an
 /// earlier copy was begun is read again. In seconds, for the coarsest file system.
 pub(super) const TICK: i64 = 2;
-/// So many packs make a copy; then everything is stored anew.
+/// So many packs make a copy; then everything is stored anew. A guess.
 const PACKS: usize = 64;
-/// Bytes that may be kept for nothing before everything is stored anew, beside half of the content.
+/// Bytes that may be kept for nothing before everything is stored anew, beside half of the content. A guess.
 const SLACK: u64 = 32 * 1024 * 1024;
 
 /// An earlier copy, found sound; or none.

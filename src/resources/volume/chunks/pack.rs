@@ -11,7 +11,8 @@ use super::cut::Name;
 use super::index::Chunk;
 use guard_system::disk::Staged;
 
-/// Content is compressed in blocks of about this size: chunks alone would compress badly.
+/// Content is compressed in blocks of about this size: chunks alone would compress badly. A guess; what it leads to is measured
+/// in docs/performance.md.
 const BLOCK: usize = 512 * 1024;
 /// No block is longer, neither packed nor unpacked.
 pub(super) const LONGEST: u32 = 2 * 1024 * 1024;
