@@ -32,6 +32,16 @@ fn every_example_loads_in_each_of_its_environments() {
     }
 }
 
+#[test]
+fn the_whole_file_of_the_readme_loads() {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let example = text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let settings = Project::new(example)
+        .with("SLACK_WEBHOOK", "https://hooks.example/x")
+        .settings();
+    assert_eq!((settings.resources.len(), settings.probes.len()), (6, 2));
+}
+
 /// A project with this file, in which every variable that it names is set; an example of something else than looking at
 /// the release has no probe.
 fn with_all_variables(example: &str) -> Project {
