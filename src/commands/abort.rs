@@ -1,15 +1,15 @@
 //! `guard abort`: ends an unfinished run as things are, says how each thing is, and keeps everything.
 
-use super::journey::write_reports;
-use super::notices::Herald;
-use super::prompt::confirm;
-use super::refusal::{Outcome, Refusal};
-use super::request::Abort;
-use super::resume::{as_begun, open_run, silence};
-use super::rollback::now;
-use super::session::{self, state_of};
-use super::setup::{Desk, width_of_stdout};
-use super::workbench::Bench;
+use crate::commands::bench::Bench;
+use crate::commands::notices::Herald;
+use crate::commands::prompt::confirm;
+use crate::commands::refusal::{Outcome, Refusal};
+use crate::commands::request::Abort;
+use crate::commands::results::{ACCOUNT, write_reports};
+use crate::commands::setup::{Desk, width_of_stdout};
+use crate::commands::takeover::{as_begun, silence};
+use crate::commands::unfinished::{open_run, state_of};
+use crate::commands::{locks, session};
 use guard_engine::crew::has_gone_in;
 use guard_engine::history::{History, Progress};
 use guard_engine::ledger::Ledger;
@@ -26,9 +26,6 @@ use guard_report::tables::Table;
 use guard_services::{release_starters, release_updaters};
 use guard_system::disk;
 
-/// What a person said who ended a run, and how things were.
-const ACCOUNT: &str = "aborted.json";
-
 /// A resource of the run: how far the run had come with it, and how it is beside its copy now, both in words.
 struct Standing {
     name: ResourceName,
@@ -41,7 +38,7 @@ struct Standing {
 /// # Errors
 /// Somebody works on it, its journal cannot be understood or written, or it was not confirmed.
 pub(super) fn abort(asked: &Abort, bench: Bench, desk: &Desk) -> Outcome {
-    let _lock = session::begin(&bench, "guard abort")?;
+    let _lock = locks::begin(&bench, "guard abort")?;
     let Some(run) = open_run(&bench.runs)? else {
         bench
             .cx
@@ -166,7 +163,7 @@ fn standings(history: &History, bench: &Bench) -> Result<Vec<Standing>, Refusal>
         });
         let owned = owned.iter().find(|owned| owned.resource.name() == name);
         match (artifact, owned) {
-            (Ok(artifact), Some(owned)) => now(owned, artifact, bench),
+            (Ok(artifact), Some(owned)) => owned.now(artifact, &bench.cx),
             (Ok(_), None) => "the settings name it no more".to_owned(),
             (Err(why), _) => why,
         }
@@ -240,12 +237,4 @@ fn write_account(run: &Run, asked: &Abort, standings: &[Standing], bench: &Bench
     let text = serde_json::to_string_pretty(&account).map_err(|error| refused(&error))?;
     let text = bench.cx.redaction.clean(&text);
     disk::write_whole(&run.directory.join(ACCOUNT), text.as_bytes()).map_err(|error| refused(&error))
-}
-
-/// Why a person ended this run, where somebody did and said why.
-#[must_use]
-pub(super) fn reason_of(run: &Run) -> Option<String> {
-    let bytes = disk::read_optional(&run.directory.join(ACCOUNT)).ok().flatten()?;
-    let account: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
-    Some(account.get("reason")?.as_str()?.to_owned())
 }

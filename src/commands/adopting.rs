@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use super::journey::{Departure, depart};
-use super::plan;
-use super::prompt::confirm;
-use super::refusal::Refusal;
-use super::rollback::claim;
-use super::setup::{Desk, width_of_stdout};
-use super::workbench::{Bench, Owned, places};
+use crate::commands::bench::Bench;
+use crate::commands::journey::{Departure, claim, depart};
+use crate::commands::plan;
+use crate::commands::prompt::confirm;
+use crate::commands::refusal::Refusal;
+use crate::commands::setup::{Desk, width_of_stdout};
+use crate::commands::tables::{Owned, places};
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::foreign::{Material, Part};

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::refusal::Refusal;
-use super::workbench::Bench;
+use crate::commands::bench::Bench;
+use crate::commands::refusal::Refusal;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_system::disk::{self, At, DiskError};

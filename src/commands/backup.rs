@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use super::check;
-use super::deploy::{chosen, claim};
-use super::journey::{Departure, depart};
-use super::locks;
-use super::plan;
-use super::refusal::{Outcome, Refusal};
-use super::request::Backup;
-use super::session;
-use super::setup::Desk;
-use super::workbench::{Bench, places};
+use crate::commands::bench::Bench;
+use crate::commands::journey::{Departure, claim_backup, depart};
+use crate::commands::refusal::{Outcome, Refusal};
+use crate::commands::request::Backup;
+use crate::commands::selection::chosen;
+use crate::commands::setup::Desk;
+use crate::commands::tables::places;
+use crate::commands::{inspection, locks, plan, session};
 use guard_model::exit::ExitCode;
 use guard_model::name::RunKind;
 
@@ -20,7 +18,7 @@ use guard_model::name::RunKind;
 /// # Errors
 /// Refused before anything was done.
 pub(super) fn backup(asked: &Backup, bench: &Bench, desk: &Desk) -> Outcome {
-    let _lock = session::begin(bench, "guard backup")?;
+    let _lock = locks::begin(bench, "guard backup")?;
     session::refuse_unfinished(bench, desk)?;
     bench.sound()?;
     let resources = chosen(bench.resources()?, &asked.selection)?;
@@ -30,9 +28,9 @@ pub(super) fn backup(asked: &Backup, bench: &Bench, desk: &Desk) -> Outcome {
                 .next("to find what there is", format!("{} init --print", desk.style.program)),
         );
     }
-    check::refuse_obstacles(bench, desk, &resources, None)?;
+    inspection::refuse_obstacles(bench, &resources, None)?;
     let _held = locks::resources(bench, &resources, Duration::ZERO)?;
-    let (timestamp, run) = claim(RunKind::Backup, bench)?;
+    let (timestamp, run) = claim_backup(RunKind::Backup, bench)?;
     let plan = plan::backup(timestamp, &places(&resources), bench.settings.policy.clone());
     let description = asked.description.clone();
     depart(

@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::freeze;
-use super::inspection::{Report, look};
-use super::refusal::{Outcome, Refusal};
-use super::request::Check;
-use super::setup::{Desk, width_of_stdout};
-use super::workbench::{Bench, Owned};
+use crate::commands::bench::Bench;
+use crate::commands::findings::Report;
+use crate::commands::frozen;
+use crate::commands::inspection::{look, refusal};
+use crate::commands::refusal::{Outcome, Refusal};
+use crate::commands::request::Check;
+use crate::commands::setup::{Desk, width_of_stdout};
 use guard_config::Effective;
 use guard_engine::crew::ask_once;
 use guard_model::event::Level;
@@ -35,7 +36,7 @@ pub(super) fn check(_: &Check, bench: &Bench, desk: &Desk) -> Outcome {
     for target in bench.targets()? {
         report.fact(&format!("notify {}", target.name()), target.describe());
     }
-    if let Some(freeze) = freeze::in_force(&bench.state)? {
+    if let Some(freeze) = frozen::in_force(&bench.state)? {
         report.warn(
             "freeze",
             format!("deployments are frozen: {}", freeze.message),
@@ -131,52 +132,6 @@ fn table(report: &Report) -> String {
         table = table.row([mark, &finding.about, &finding.obstacle.what, &finding.obstacle.advice]);
     }
     table.render(Some(width_of_stdout()))
-}
-
-fn refusal(report: &Report) -> Refusal {
-    let first: Vec<String> = report
-        .refusals()
-        .map(|finding| {
-            format!(
-                "{}: {} — {}",
-                finding.about, finding.obstacle.what, finding.obstacle.advice
-            )
-        })
-        .collect();
-    let mut refusal = Refusal::new(ExitCode::REFUSED, "the way back is not open, so nothing was begun");
-    refusal.account.why = first;
-    refusal.next("to see everything", "guard check")
-}
-
-/// The checks that a run makes before it begins.
-///
-/// # Errors
-/// Something is in the way.
-pub(super) fn refuse_obstacles(
-    bench: &Bench,
-    desk: &Desk,
-    resources: &[Owned],
-    command: Option<&[String]>,
-) -> Result<(), Refusal> {
-    let report = look(bench, resources, command, false);
-    for (about, fact) in &report.facts {
-        bench.cx.note(Level::Detail, format!("{about}: {fact}"));
-    }
-    for finding in report.findings.iter().filter(|finding| !finding.obstacle.refuses) {
-        bench.cx.note(
-            Level::Warn,
-            format!(
-                "{}: {} ({})",
-                finding.about, finding.obstacle.what, finding.obstacle.advice
-            ),
-        );
-    }
-    let _ = desk;
-    if report.refusals().next().is_none() {
-        Ok(())
-    } else {
-        Err(refusal(&report))
-    }
 }
 
 fn probes(bench: &Bench, report: &mut Report) -> Result<(), Refusal> {

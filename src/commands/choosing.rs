@@ -1,10 +1,10 @@
 //! Which backup is meant: by its name, `latest`, `previous`, or the newest that is known to be good; of this system and
 //! environment, unless another one is named and forced.
 
-use super::list::{holds, knowledge, live_then};
-use super::refusal::Refusal;
-use super::setup::{Desk, width_of_stdout};
-use super::workbench::{Bench, Owned};
+use crate::commands::backup_words::{holds, knowledge, live_then};
+use crate::commands::bench::Bench;
+use crate::commands::refusal::Refusal;
+use crate::commands::setup::{Desk, width_of_stdout};
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::name::{ResourceName, Timestamp};
@@ -14,28 +14,6 @@ use guard_store::{Backup, Knowledge, Listed, Scope, StoreError, candidates, hold
 
 /// So many candidates are shown.
 const SHOWN: usize = 5;
-
-impl Bench {
-    /// What a backup has to be of, to be chosen here without being named. The databases' servers are asked who they are only
-    /// where `asks`: a list must not wait for one that does not answer.
-    #[must_use]
-    pub(super) fn scope(&self, resources: &[Owned], asks: bool) -> Scope {
-        let asked = resources.iter().filter(|owned| asks || !owned.kind.is_of_server());
-        let identities = asked.map(|owned| (owned.resource.name().clone(), owned.resource.identity(&self.cx)));
-        Scope {
-            target: self.target(),
-            environment: self.settings.environment_name.clone(),
-            identities: identities.filter(|(_, names)| !names.is_empty()).collect(),
-        }
-    }
-
-    /// The scope of the resources in force, as far as it can be told without asking a server. Settings that are wrong are not
-    /// this one's to tell.
-    #[must_use]
-    pub(super) fn own_scope(&self) -> Scope {
-        self.scope(&self.resources().unwrap_or_default(), false)
-    }
-}
 
 /// The backup that was asked for, to look at it or to keep it elsewhere.
 ///

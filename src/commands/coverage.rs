@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::inspection::Report;
-use super::workbench::{Bench, Owned};
+use crate::commands::bench::Bench;
+use crate::commands::findings::Report;
+use crate::commands::tables::Owned;
 use guard_system::call::Call;
 use guard_system::context::Context;
 use guard_system::disk;

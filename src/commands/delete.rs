@@ -2,17 +2,16 @@
 
 use serde_json::json;
 
-use super::audit::{self, Deed};
-use super::choosing::{choose_own, store_refusal};
-use super::kept::{self, Kept};
-use super::list::holds;
-use super::prompt::confirm;
-use super::refusal::{Outcome, Refusal};
-use super::request::{Delete, Prune};
-use super::retention;
-use super::session;
-use super::setup::Desk;
-use super::workbench::Bench;
+use crate::commands::audit::{self, Deed};
+use crate::commands::backup_words::holds;
+use crate::commands::bench::Bench;
+use crate::commands::choosing::{choose_own, store_refusal};
+use crate::commands::kept::{self, Kept};
+use crate::commands::prompt::confirm;
+use crate::commands::refusal::{Outcome, Refusal};
+use crate::commands::request::{Delete, Prune};
+use crate::commands::setup::Desk;
+use crate::commands::{locks, retention, unfinished};
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::text;
@@ -23,7 +22,7 @@ use guard_store::{Listed, Recompressed, StoreError, candidates};
 /// # Errors
 /// One is not there, is needed, or is the last known-good one; the ones before it are gone.
 pub(super) fn delete(asked: &Delete, bench: &Bench, desk: &Desk) -> Outcome {
-    let _lock = session::begin(bench, "guard delete")?;
+    let _lock = locks::begin(bench, "guard delete")?;
     let mut backups = Vec::new();
     let scope = bench.own_scope();
     for text in &asked.timestamps {
@@ -41,7 +40,7 @@ pub(super) fn delete(asked: &Delete, bench: &Bench, desk: &Desk) -> Outcome {
         bench,
         desk,
     )?;
-    let pinned = session::pinned(bench)?;
+    let pinned = unfinished::pinned(bench)?;
     for backup in backups {
         audit::record(
             Deed {
@@ -82,12 +81,12 @@ fn refusal(error: &StoreError, desk: &Desk) -> Refusal {
 /// # Errors
 /// Another run holds the lock.
 pub(super) fn prune(asked: &Prune, bench: &Bench, desk: &Desk) -> Outcome {
-    let _lock = session::begin(bench, "guard prune")?;
+    let _lock = locks::begin(bench, "guard prune")?;
     let removals = retention::removals(bench);
     let resources = bench.resources()?;
     let loose = retention::loose(bench)
         .into_iter()
-        .filter(|(run, _)| retention::ends(run).is_some());
+        .filter(|(run, _)| kept::ends(run).is_some());
     let aside: Vec<Kept> = loose
         .flat_map(|(run, history)| kept::of(&run, &history, &resources, bench))
         .collect();
@@ -133,7 +132,7 @@ pub(super) fn prune(asked: &Prune, bench: &Bench, desk: &Desk) -> Outcome {
 fn recompress(level: i32, bench: &Bench, desk: &Desk) -> Outcome {
     let program = &desk.style.program;
     let listed = bench.store.list().map_err(|error| store_refusal(&error, program))?;
-    let pinned = session::pinned(bench)?;
+    let pinned = unfinished::pinned(bench)?;
     let newest = candidates(&listed, &bench.own_scope(), &[]);
     let newest = newest.first().map(|backup| backup.timestamp().clone());
     audit::record(

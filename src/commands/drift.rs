@@ -1,8 +1,9 @@
 //! What somebody has deployed by hand since guard's last run: a rollback would undo it, and says so before.
 
-use super::refusal::Refusal;
-use super::setup::Desk;
-use super::workbench::{Bench, Owned};
+use crate::commands::bench::Bench;
+use crate::commands::refusal::Refusal;
+use crate::commands::setup::Desk;
+use crate::commands::tables::Owned;
 use guard_engine::crew::{drift, left_by, not_known};
 use guard_engine::history::History;
 use guard_journal::{Run, State};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::request::{Deploy, Everywhere, Patience, Request, Rollback, Standby};
+use crate::commands::request::{Deploy, Everywhere, Patience, Request, Rollback, Standby};
 
 /// Flags by the key of the setting that they are.
 pub type Flags = BTreeMap<&'static str, Vec<String>>;

@@ -1,66 +1,14 @@
 //! `guard lock` and `guard unlock`: a manual freeze, which refuses deployments until a person ends it.
 
-use std::path::{Path, PathBuf};
-
-use serde::{Deserialize, Serialize};
-
-use super::audit::{self, Deed};
-use super::refusal::{Outcome, Refusal};
-use super::request::Freeze as Asked;
-use super::workbench::Bench;
+use crate::commands::audit::{self, Deed};
+use crate::commands::bench::Bench;
+use crate::commands::frozen::{Freeze, path};
+use crate::commands::refusal::{Outcome, Refusal};
+use crate::commands::request::Freeze as Asked;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::text;
 use guard_system::disk;
-
-/// A freeze, as it stands in the state directory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Freeze {
-    /// Why.
-    pub message: String,
-    /// Who.
-    pub user: String,
-    /// Since when, RFC 3339.
-    pub since: String,
-}
-
-fn path(state: &Path) -> PathBuf {
-    state.join("frozen.json")
-}
-
-/// The freeze that is in force.
-///
-/// # Errors
-/// It is there and cannot be read; that is no reason to deploy.
-pub(super) fn in_force(state: &Path) -> Result<Option<Freeze>, Refusal> {
-    let path = path(state);
-    let bytes = disk::read_optional(&path).map_err(|error| Refusal::of_error(ExitCode::LOCKED, &error))?;
-    let parse = |bytes: Vec<u8>| {
-        serde_json::from_slice(&bytes).map_err(|error| {
-            Refusal::new(
-                ExitCode::LOCKED,
-                format!("{} cannot be understood: {error}", path.display()),
-            )
-            .next("to end the freeze", "guard unlock")
-        })
-    };
-    bytes.map(parse).transpose()
-}
-
-/// Refuses where a freeze is in force.
-///
-/// # Errors
-/// It is.
-pub(super) fn refuse_frozen(state: &Path) -> Result<(), Refusal> {
-    in_force(state)?.map_or(Ok(()), |freeze| {
-        let message = text::sanitised(&freeze.message);
-        let line = format!(
-            "deployments are frozen since {} by {}: {message}",
-            freeze.since, freeze.user
-        );
-        Err(Refusal::new(ExitCode::LOCKED, line).next("to end the freeze", "guard unlock"))
-    })
-}
 
 /// `guard lock`
 ///

@@ -1,8 +1,8 @@
 //! `guard init`: looks at the directory and writes a commented guard.toml; never over one that is there.
 
-use super::refusal::{Outcome, Refusal};
-use super::request::{Everywhere, Init, Request};
-use super::setup::Desk;
+use crate::commands::refusal::{Outcome, Refusal};
+use crate::commands::request::{Everywhere, Init, Request};
+use crate::commands::setup::Desk;
 use guard_config::{discover, locate};
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::refusal::{Outcome, Refusal};
-use super::request::Inside;
-use super::setup::Desk;
+use crate::commands::refusal::{Outcome, Refusal};
+use crate::commands::request::Inside;
+use crate::commands::setup::Desk;
 use guard_model::exit::ExitCode;
 use guard_resources::volume;
 

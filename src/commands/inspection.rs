@@ -2,11 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::coverage;
-use super::sealing;
-use super::workbench::{Bench, Owned};
+use crate::commands::bench::Bench;
+use crate::commands::findings::Report;
+use crate::commands::refusal::Refusal;
+use crate::commands::tables::Owned;
+use crate::commands::{backup_words, coverage, sealing};
+use guard_model::event::Level;
+use guard_model::exit::ExitCode;
 use guard_model::text;
-use guard_resources::{Obstacle, Survey};
+use guard_resources::Survey;
 use guard_services::{starters, updaters};
 use guard_store::{Listed, Scope};
 use guard_system::context::Context;
@@ -19,67 +23,6 @@ const RESTORE_RATE: u64 = 40_000_000;
 
 /// What journal, readings, evidence and reports of a run may take, with room to spare.
 const JOURNAL_ROOM: u64 = 32 << 20;
-
-/// One finding.
-pub(super) struct Finding {
-    pub(super) about: String,
-    pub(super) obstacle: Obstacle,
-}
-
-/// Everything that was looked at.
-#[derive(Default)]
-pub(super) struct Report {
-    pub(super) findings: Vec<Finding>,
-    pub(super) facts: Vec<(String, String)>,
-    /// What no restore has proven yet, and of which resource.
-    pub(super) untried: Vec<(String, String)>,
-    pub(super) copy_bytes: u64,
-    pub(super) side_bytes: u64,
-}
-
-impl Report {
-    pub(super) fn refuse(&mut self, about: &str, what: impl Into<String>, advice: impl Into<String>) {
-        self.note(about, what, advice, true);
-    }
-
-    pub(super) fn warn(&mut self, about: &str, what: impl Into<String>, advice: impl Into<String>) {
-        self.note(about, what, advice, false);
-    }
-
-    fn note(&mut self, about: &str, what: impl Into<String>, advice: impl Into<String>, refuses: bool) {
-        let obstacle = Obstacle {
-            what: what.into(),
-            advice: advice.into(),
-            refuses,
-        };
-        self.findings.push(Finding {
-            about: about.to_owned(),
-            obstacle,
-        });
-    }
-
-    pub(super) fn fact(&mut self, about: &str, fact: impl Into<String>) {
-        self.facts.push((about.to_owned(), fact.into()));
-    }
-
-    fn take(&mut self, about: &str, survey: Survey) {
-        self.findings
-            .extend(survey.obstacles.into_iter().map(|obstacle| Finding {
-                about: about.to_owned(),
-                obstacle,
-            }));
-        self.facts
-            .extend(survey.facts.into_iter().map(|fact| (about.to_owned(), fact)));
-        self.untried
-            .extend(survey.untried.into_iter().map(|untried| (about.to_owned(), untried)));
-        self.copy_bytes += survey.copy_bytes.unwrap_or_default();
-        self.side_bytes += survey.side_bytes.unwrap_or_default();
-    }
-
-    pub(super) fn refusals(&self) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(|finding| finding.obstacle.refuses)
-    }
-}
 
 /// Looks at everything; production is only read. `tries`: what no backup has proven yet is tried beside it.
 pub(super) fn look(bench: &Bench, resources: &[Owned], command: Option<&[String]>, tries: bool) -> Report {
@@ -226,7 +169,7 @@ fn ground(bench: &Bench, report: &mut Report) {
         Ok(None) => {}
         Ok(Some(backup)) => report.warn(
             "backups",
-            super::list::missing_words(&backup),
+            backup_words::missing_words(&backup),
             "mount or bring back what held it; `guard fetch` may have it; the next backup ends this warning",
         ),
         Err(error) => report.warn("backups", text::chain(&error), "see the file that it names"),
@@ -450,4 +393,45 @@ fn not_runnable(program: &str, directory: &Path, path: &str) -> Option<String> {
         }
     }
     Some(found.unwrap_or_else(|| format!("{program:?} was not found")))
+}
+
+/// The checks that a run makes before it begins.
+///
+/// # Errors
+/// Something is in the way.
+pub(super) fn refuse_obstacles(bench: &Bench, resources: &[Owned], command: Option<&[String]>) -> Result<(), Refusal> {
+    let report = look(bench, resources, command, false);
+    for (about, fact) in &report.facts {
+        bench.cx.note(Level::Detail, format!("{about}: {fact}"));
+    }
+    for finding in report.findings.iter().filter(|finding| !finding.obstacle.refuses) {
+        bench.cx.note(
+            Level::Warn,
+            format!(
+                "{}: {} ({})",
+                finding.about, finding.obstacle.what, finding.obstacle.advice
+            ),
+        );
+    }
+    if report.refusals().next().is_none() {
+        Ok(())
+    } else {
+        Err(refusal(&report))
+    }
+}
+
+/// Why nothing is begun.
+pub(super) fn refusal(report: &Report) -> Refusal {
+    let first: Vec<String> = report
+        .refusals()
+        .map(|finding| {
+            format!(
+                "{}: {} — {}",
+                finding.about, finding.obstacle.what, finding.obstacle.advice
+            )
+        })
+        .collect();
+    let mut refusal = Refusal::new(ExitCode::REFUSED, "the way back is not open, so nothing was begun");
+    refusal.account.why = first;
+    refusal.next("to see everything", "guard check")
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::workbench::Bench;
+use crate::commands::bench::Bench;
 use guard_model::event::Level;
 use guard_model::text;
 use guard_system::environment::Environment;

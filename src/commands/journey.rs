@@ -1,18 +1,18 @@
 //! A run from its first record to its last, and what is written and said when it is over.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::time::Duration;
 
-use super::everywhere;
-use super::luggage::Luggage;
-use super::notices::Herald;
-use super::refusal::{Outcome, Refusal};
-use super::remembered;
-use super::retention;
-use super::setup::Desk;
-use super::standby::{self, Attended};
-use super::vouched;
-use super::workbench::{Bench, Owned};
+use crate::commands::bench::Bench;
+use crate::commands::locks;
+use crate::commands::luggage::Luggage;
+use crate::commands::notices::Herald;
+use crate::commands::refusal::{Outcome, Refusal};
+use crate::commands::results::write_reports;
+use crate::commands::setup::Desk;
+use crate::commands::standby::{self, Attended};
+use crate::commands::tables::Owned;
+use crate::commands::{crew, registry, remembered, retention, vouched};
 use guard_engine::crew::SealInput;
 use guard_engine::drive::{Acts, Arrival, drive};
 use guard_engine::ledger::{Ledger, LedgerError};
@@ -22,18 +22,10 @@ use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::fact::{Ending, Fact};
 use guard_model::foreign::Material;
-use guard_model::health::Reading;
-use guard_model::name::ResourceName;
+use guard_model::name::{ResourceName, RunId, RunKind, Timestamp};
 use guard_model::now::Now;
 use guard_model::plan::Plan;
 use guard_report::bug;
-use guard_report::ci;
-use guard_report::incident::incident;
-use guard_report::result::Outcome as Told;
-use guard_system::disk;
-
-/// What has become of a run, for machines.
-const RESULT: &str = "result.json";
 
 /// A run that is about to begin.
 pub(super) struct Departure {
@@ -59,12 +51,12 @@ pub(super) fn depart(mut departure: Departure, run: &Run, bench: &Bench, desk: &
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::BACKUP_FAILED, error);
     let luggage = Luggage::of(bench);
     luggage.pack(run)?;
-    everywhere::register(bench);
+    registry::register(bench);
     let clean = |text: &String| bench.cx.redaction.clean(text);
     let seal = SealInput {
         description: departure.description.as_ref().map(clean),
         target: bench.target(),
-        is_vouched: vouched::is_vouched(&departure, bench),
+        is_vouched: vouched::is_vouched(&departure.resources, !departure.adopting.is_empty(), bench),
         environment: bench.settings.environment_name.clone(),
         settings: luggage.settings,
     };
@@ -72,7 +64,7 @@ pub(super) fn depart(mut departure: Departure, run: &Run, bench: &Bench, desk: &
     let mut cx = bench.context_of(run, &backup);
     let herald = Herald::new(run, &cx, &[], bench, desk)?;
     cx.voice = herald.voice();
-    let mut crew = bench.crew(cx, departure.resources, departure.undoing, seal)?;
+    let mut crew = crew::of(bench, cx, departure.resources, departure.undoing, seal)?;
     crew.adopting = departure.adopting;
     crew.command.clone_from(&departure.plan.command);
     departure.plan.command.iter_mut().for_each(|word| *word = clean(word));
@@ -193,63 +185,58 @@ fn journal_lost(error: &LedgerError, ledger: &Ledger, desk: &Desk) -> Refusal {
     }
 }
 
-/// Whether a run has said what became of it: a guard that is killed behind its last record has not.
+/// Begins a run of its own that goes back, without a copy before it.
 ///
 /// # Errors
-/// The run's directory cannot be read.
-pub(super) fn is_told(run: &Run) -> Result<bool, Refusal> {
-    disk::exists(&run.directory.join(RESULT)).map_err(|error| Refusal::of_error(ExitCode::CUT_OFF, &error))
-}
-
-/// `result.json` for every run, `incident.md` for one that failed, and what a CI system wants to know; the run has the last
-/// word of the program, unless another one follows it.
-///
-/// # Errors
-/// They cannot be written.
-pub(super) fn write_reports(
-    run: &Run,
-    exit: ExitCode,
-    is_last: bool,
+/// It could not be begun: nothing was done.
+pub(super) fn go_back(
+    plan: Plan,
+    reason: Option<String>,
+    resources: Vec<Owned>,
+    undoing: Vec<Displaced>,
     bench: &Bench,
     desk: &Desk,
-) -> Result<(), Box<dyn std::error::Error>> {
-    let records = run.read()?;
-    let path = run.directory.join("incident.md");
-    let is_bad = exit != ExitCode::DONE;
-    let text = incident(&records, &readings(run)?, &bench.cx.redaction, &desk.style.program);
-    if is_bad {
-        disk::write_whole(&path, text.as_bytes())?;
-        bench.cx.note(Level::Info, format!("report: {}", path.display()));
-    }
-    let told = Told::of(&records, is_bad.then_some(path.as_path()), &desk.style.program);
-    let value = told.to_value(&bench.cx.redaction);
-    let clean = bench.cx.redaction.clean(&serde_json::to_string_pretty(&value)?);
-    disk::write_whole(&run.directory.join(RESULT), clean.as_bytes())?;
-    if let Some(system) = &desk.style.ci {
-        ci::publish(system, &told, &text)?;
-    }
-    if desk.style.json && is_last {
-        desk.reporter
-            .finish(Some(serde_json::from_str(&clean)?), std::time::Duration::from_secs(1));
-    }
-    Ok(())
+) -> Outcome {
+    let _held = locks::resources(bench, &resources, Duration::ZERO)?;
+    let run = claim(plan.kind, bench)?;
+    let departure = Departure {
+        plan,
+        reason,
+        description: None,
+        resources,
+        undoing,
+        adopting: std::collections::BTreeMap::new(),
+    };
+    depart(departure, &run, bench, desk)
 }
 
-/// The readings of a run, as they were kept; a line that was cut off is passed over.
-fn readings(run: &Run) -> Result<Vec<Reading>, disk::DiskError> {
-    let path: PathBuf = run.directory.join("probes.jsonl");
-    let text = disk::read_text_optional(&path)?.unwrap_or_default();
-    Ok(text
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .collect())
+/// Makes the directory of a run.
+///
+/// # Errors
+/// It cannot be made.
+pub(super) fn claim(kind: RunKind, bench: &Bench) -> Result<Run, Refusal> {
+    bench
+        .runs
+        .claim(bench.cx.clock.now(), kind)
+        .map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))
 }
 
-/// Whether a run of this ending has left the failed state for a person.
-#[must_use]
-pub(super) fn is_left(ending: Ending) -> bool {
-    matches!(
-        ending,
-        Ending::Withheld(_) | Ending::NothingToUndo(_) | Ending::Untouched(_) | Ending::Unprepared(_)
-    )
+/// Makes the directories of a backup and of the run that fills it; both have the same timestamp.
+///
+/// # Errors
+/// One of them cannot be made.
+pub(super) fn claim_backup(kind: RunKind, bench: &Bench) -> Result<(Timestamp, Run), Refusal> {
+    let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::BACKUP_FAILED, error);
+    loop {
+        let draft = bench
+            .store
+            .begin(bench.cx.clock.now())
+            .map_err(|error| refused(&error))?;
+        let id = RunId::new(draft.timestamp(), kind);
+        // The backup of a run may be gone, so that its name is free again; the run's is not. The draft, which nothing is in
+        // yet, is swept with all that is no backup.
+        if let Some(run) = bench.runs.claim_named(&id).map_err(|error| refused(&error))? {
+            return Ok((draft.timestamp().clone(), run));
+        }
+    }
 }

@@ -1,12 +1,17 @@
 //! What rollbacks have put aside and guard still keeps, with its size and its age: it takes room until retention removes it.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use super::retention::{self, FORGOTTEN};
-use super::workbench::{Bench, Owned};
+use crate::commands::bench::Bench;
+use crate::commands::refusal::Refusal;
+use crate::commands::tables::Owned;
+use crate::commands::unfinished;
 use guard_engine::history::History;
-use guard_journal::Run;
-use guard_model::name::{ResourceName, RunId, Timestamp};
+use guard_journal::{Run, State};
+use guard_model::artifact::Displaced;
+use guard_model::exit::ExitCode;
+use guard_model::fact::Ending;
+use guard_model::name::{ResourceName, RunId, RunKind, Timestamp};
 use guard_model::text;
 use guard_system::disk;
 
@@ -91,10 +96,75 @@ pub(super) fn of(run: &Run, history: &History, resources: &[Owned], bench: &Benc
             bytes,
             backup: history.plan().backup.clone(),
             rows: displaced.holds_rows(),
-            ends: retention::ends(run),
+            ends: ends(run),
             holds_files: displaced.files().is_some(),
             holds_rows: owner.is_some_and(|owned| owned.resource.holds_rows(displaced)),
         }
     });
     kept.collect()
+}
+
+/// The mark in the directory of a run whose displaced state is gone.
+pub(super) const FORGOTTEN: &str = "forgotten";
+
+/// Of a run that put something aside whose backup is gone: when it was announced that this goes, as RFC 3339.
+pub(super) const ANNOUNCED: &str = "announced";
+
+/// So long what was put aside stays once that was announced, unless somebody prunes. A guess.
+pub(super) const NOTICE: TimeDelta = TimeDelta::days(3);
+
+/// When what a run put aside goes, where that was announced; it goes with no backup any more.
+pub(super) fn ends(run: &Run) -> Option<DateTime<Utc>> {
+    let text = disk::read_text_optional(&run.directory.join(ANNOUNCED)).ok()??;
+    let announced = DateTime::parse_from_rfc3339(text.trim()).ok()?;
+    Some(announced.with_timezone(&Utc) + NOTICE)
+}
+
+/// The newest run (before the given one) that did anything to production, and what it displaced.
+///
+/// Only that one can be undone: what an older one displaced is the state before things that happened since.
+///
+/// # Errors
+/// There is none, or it displaced nothing.
+pub(super) fn displaced_before(run: Option<&RunId>, bench: &Bench) -> Result<(History, Vec<Displaced>), Refusal> {
+    let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::REFUSED, error);
+    let list = bench.runs.list().map_err(|error| refused(&error))?;
+    let mut candidates = list
+        .iter()
+        .skip_while(|earlier| run.is_some_and(|run| &earlier.id != run));
+    let newest = loop {
+        let Some(earlier) = candidates.next() else {
+            return Err(Refusal::new(
+                ExitCode::NO_BACKUP,
+                "there was no rollback, so there is nothing to undo",
+            )
+            .next("to see what happened", "guard history"));
+        };
+        if Some(&earlier.id) == run || matches!(unfinished::state_of(earlier)?, State::Empty) {
+            continue;
+        }
+        let history =
+            History::of(&earlier.read().map_err(|error| refused(&error))?).map_err(|error| refused(&error))?;
+        let is_harmless = matches!(
+            history.closed(),
+            Some(Ending::Untouched(_) | Ending::Unprepared(_) | Ending::NothingToUndo(_))
+        );
+        if history.plan().kind != RunKind::Backup && !is_harmless {
+            break history;
+        }
+    };
+    let displaced: Vec<Displaced> = newest
+        .displaced()
+        .filter(|displaced| !displaced.details.is_null())
+        .cloned()
+        .collect();
+    if displaced.is_empty() {
+        let line = format!(
+            "the last run, {}, displaced nothing, so there is nothing to undo",
+            newest.run()
+        );
+        let command = format!("guard rollback --backup-timestamp={}", newest.plan().backup);
+        return Err(Refusal::new(ExitCode::NO_BACKUP, line).next("to go back to the state before it", command));
+    }
+    Ok((newest, displaced))
 }

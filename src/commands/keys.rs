@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::setup::Desk;
-use super::workbench::Bench;
+use crate::commands::bench::Bench;
+use crate::commands::setup::Desk;
 use guard_engine::crew::leave;
 use guard_journal::Run;
 use guard_model::event::Level;

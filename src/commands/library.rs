@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::refusal::{Outcome, Refusal};
-use super::request::{Backup as Create, Delete, Everywhere, List, Request, Rollback};
-use super::setup::Desk;
-use super::workbench::Bench;
-use super::{backup, choosing, delete, rollback};
+use crate::commands::bench::Bench;
+use crate::commands::refusal::{Outcome, Refusal};
+use crate::commands::request::{Backup as Create, Delete, Everywhere, List, Request, Rollback};
+use crate::commands::setup::Desk;
+use crate::commands::{backup, choosing, delete, rollback};
 use guard_model::exit::ExitCode;
 use guard_report::failure::Account;
 use guard_report::result::Outcome as Told;

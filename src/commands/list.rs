@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Value, json};
 
-use super::choosing::{choose, store_refusal};
-use super::refusal::Outcome;
-use super::request::{List, Show};
-use super::setup::{Desk, width_of_stdout};
-use super::workbench::Bench;
+use crate::commands::backup_words::{holds, knowledge, live_then, missing_words};
+use crate::commands::bench::Bench;
+use crate::commands::choosing::{choose, store_refusal};
+use crate::commands::refusal::Outcome;
+use crate::commands::request::{List, Show};
+use crate::commands::setup::{Desk, width_of_stdout};
 use guard_model::exit::ExitCode;
 use guard_model::name::{RunKind, Timestamp};
 use guard_model::text;
@@ -78,35 +79,11 @@ pub(super) fn list(asked: &List, bench: &Bench, desk: &Desk) -> Outcome {
     Ok(ExitCode::DONE)
 }
 
-/// That the newest backup is gone, and what that means.
-#[must_use]
-pub(super) fn missing_words(backup: &Timestamp) -> String {
-    format!("the newest backup, {backup}, is missing, and guard did not remove it: going back now goes back further")
-}
-
 fn environment(entry: &Listed) -> String {
     match entry {
         Listed::Backup(backup) => backup.manifest.environment.clone().unwrap_or_default(),
         _ => String::new(),
     }
-}
-
-/// What was live when a backup was taken: commit with its subject and tags, the images of the services.
-#[must_use]
-pub(super) fn live_then(manifest: &Manifest) -> String {
-    if !manifest.live.is_empty() {
-        let all: Vec<&str> = manifest.live.values().flatten().map(String::as_str).collect();
-        return text::sanitised(&all.join("; "));
-    }
-    let short = |commit: &str| commit.get(..7).unwrap_or(commit).to_owned();
-    manifest.git.as_ref().map(|git| short(&git.commit)).unwrap_or_default()
-}
-
-/// The resources that a backup holds.
-#[must_use]
-pub(super) fn holds(manifest: &Manifest) -> String {
-    let names = manifest.artifacts.iter().map(|artifact| artifact.resource.as_str());
-    names.collect::<Vec<_>>().join(",")
 }
 
 /// Whether the backup was taken by itself, and not before a deployment: then what somebody wrote is about the backup.
@@ -167,16 +144,6 @@ fn row(entry: &Listed, added: &BTreeMap<Timestamp, u64>) -> [String; 6] {
         }
         Listed::Incomplete { .. } => bare("incomplete", String::new(), "no manifest: not a backup"),
         Listed::Unreadable { .. } => bare("unreadable", String::new(), "see `guard verify`"),
-    }
-}
-
-/// What is known of a backup, in words.
-#[must_use]
-pub(super) fn knowledge(knowledge: &Knowledge) -> String {
-    match knowledge {
-        Knowledge::KnownGood => "known good".to_owned(),
-        Knowledge::Tainted(_) => "tainted".to_owned(),
-        Knowledge::Unknown => "unknown".to_owned(),
     }
 }
 

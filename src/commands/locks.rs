@@ -6,8 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::refusal::Refusal;
-use super::workbench::{Bench, Owned};
+use crate::commands::bench::Bench;
+use crate::commands::refusal::Refusal;
+use crate::commands::tables::Owned;
 use guard_config::state_root;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::refusal::{Outcome, Refusal};
-use super::request::LogsOf;
-use super::setup::Desk;
-use super::workbench::Bench;
+use crate::commands::bench::Bench;
+use crate::commands::refusal::{Outcome, Refusal};
+use crate::commands::request::LogsOf;
+use crate::commands::setup::Desk;
 use guard_engine::crew::{DEPLOY_LOG, check_log};
 use guard_journal::Run;
 use guard_model::exit::ExitCode;

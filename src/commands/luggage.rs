@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
-use super::flags::Flags;
-use super::inforce;
-use super::refusal::Refusal;
-use super::setup::Desk;
-use super::workbench::Bench;
+use crate::commands::bench::Bench;
+use crate::commands::flags::Flags;
+use crate::commands::inforce;
+use crate::commands::refusal::Refusal;
+use crate::commands::setup::Desk;
 use guard_config::{Document, Settings, env};
 use guard_journal::Run;
 use guard_model::exit::ExitCode;

@@ -1,12 +1,12 @@
 //! `guard mark`: what a person knows of a backup; it counts more than what the probes said when it was taken.
 
-use super::audit::{self, Deed};
-use super::choosing::{choose, store_refusal};
-use super::refusal::Outcome;
-use super::request::Mark;
-use super::session;
-use super::setup::Desk;
-use super::workbench::Bench;
+use crate::commands::audit::{self, Deed};
+use crate::commands::bench::Bench;
+use crate::commands::choosing::{choose, store_refusal};
+use crate::commands::locks;
+use crate::commands::refusal::Outcome;
+use crate::commands::request::Mark;
+use crate::commands::setup::Desk;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_store::Knowledge;
@@ -16,7 +16,7 @@ use guard_store::Knowledge;
 /// # Errors
 /// It is not there, or the mark cannot be written.
 pub(super) fn mark(asked: &Mark, bench: &Bench, desk: &Desk) -> Outcome {
-    let _lock = session::begin(bench, "guard mark")?;
+    let _lock = locks::begin(bench, "guard mark")?;
     let backup = choose(Some(&asked.timestamp), bench, desk)?;
     let timestamp = backup.timestamp();
     let why = asked.message.as_ref().map(|text| bench.cx.redaction.clean(text));

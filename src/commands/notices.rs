@@ -2,13 +2,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::refusal::{Outcome, Refusal};
-use super::request::Notify;
-use super::setup::Desk;
-use super::workbench::Bench;
+use crate::commands::bench::Bench;
+use crate::commands::refusal::Refusal;
+use crate::commands::setup::Desk;
 use guard_journal::Run;
-use guard_model::event::{Audience, Event, Level, Voice};
-use guard_model::exit::ExitCode;
+use guard_model::event::{Audience, Event, Voice};
 use guard_model::fact::{Ending, Fact, Record, Turn};
 use guard_model::name::{RunId, RunKind};
 use guard_model::notice::{Notice, Occasion, Severity};
@@ -221,39 +219,4 @@ fn weight(ending: Ending, kind: RunKind) -> Option<(Occasion, Severity)> {
             (Occasion::NeedsPerson, Severity::Critical)
         }
     })
-}
-
-/// `guard notify`: a test notice to everybody, and what came of it.
-///
-/// # Errors
-/// Nobody is to be told, or somebody could not be.
-pub(super) fn test(asked: &Notify, bench: &Bench, desk: &Desk) -> Outcome {
-    let targets = bench.targets()?;
-    if targets.is_empty() {
-        let refusal = Refusal::new(
-            ExitCode::REFUSED,
-            "nobody is to be told: the settings have no `[notify.NAME]`",
-        );
-        return Err(refusal.because("docs/configuration.md shows one of each kind"));
-    }
-    let severity = match asked.severity.as_str() {
-        "info" => Severity::Info,
-        "warning" => Severity::Warning,
-        _ => Severity::Critical,
-    };
-    let notifier = Notifier::new(targets, bench.cx.clone(), desk.runtime.clone());
-    let who = format!("sent by {}", bench.actor.user);
-    let title = "A test: notices of guard arrive here".to_owned();
-    let notice = Letterhead::of(bench, None).notice(Occasion::Test, severity, &bench.cx, title, vec![who]);
-    notifier.tell(&notice);
-    notifier.settle();
-    let (told, missed) = notifier.counts();
-    if missed > 0 {
-        return Err(Refusal::new(
-            ExitCode::REFUSED,
-            format!("{missed} of {} could not be told", told + missed),
-        ));
-    }
-    bench.cx.note(Level::Info, format!("{told} told; none missed"));
-    Ok(ExitCode::DONE)
 }

@@ -1,8 +1,8 @@
 //! `guard completions` and `guard man`: what a package installs beside the program.
 
-use super::refusal::{Outcome, Refusal};
-use super::request::Completions;
-use super::setup::Desk;
+use crate::commands::refusal::{Outcome, Refusal};
+use crate::commands::request::Completions;
+use crate::commands::setup::Desk;
 use guard_model::exit::ExitCode;
 
 /// Prints the completions for a shell.

@@ -3,9 +3,9 @@
 use std::io::{BufRead, IsTerminal};
 use std::time::Duration;
 
-use super::refusal::Refusal;
-use super::setup::Desk;
-use super::workbench::Bench;
+use crate::commands::bench::Bench;
+use crate::commands::refusal::Refusal;
+use crate::commands::setup::Desk;
 use guard_model::exit::ExitCode;
 
 /// How long a terminal may take to show the question.

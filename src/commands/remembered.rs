@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use walkdir::{DirEntry, WalkDir};
 
-use super::refusal::Refusal;
-use super::request::Deploy;
-use super::setup::Desk;
-use super::workbench::{Bench, Owned};
+use crate::commands::bench::Bench;
+use crate::commands::refusal::Refusal;
+use crate::commands::request::Deploy;
+use crate::commands::setup::Desk;
+use crate::commands::tables::Owned;
 use guard_engine::crew::{RELEASED, Released};
 use guard_engine::history::History;
 use guard_journal::{Run, State};

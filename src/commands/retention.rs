@@ -2,15 +2,13 @@
 //!
 //! Nothing here can change the ending of a run: a failure is told, and that is all.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
-use super::audit::{self, Deed};
-use super::elsewhere;
-use super::journey::is_left;
-use super::kept::{self, Kept};
-use super::sealing;
-use super::session;
-use super::workbench::{Bench, Owned};
+use crate::commands::audit::{self, Deed};
+use crate::commands::bench::Bench;
+use crate::commands::kept::{self, ANNOUNCED, FORGOTTEN, Kept, NOTICE, ends};
+use crate::commands::tables::Owned;
+use crate::commands::{offsite, sealing, unfinished};
 use guard_engine::crew::Crew;
 use guard_engine::history::History;
 use guard_journal::{Run, State};
@@ -20,9 +18,6 @@ use guard_model::fact::Ending;
 use guard_model::name::{RunKind, Timestamp};
 use guard_store::{Keep, Listed, Removal, clock_doubt, plan_removals};
 use guard_system::disk;
-
-/// The mark in the directory of a run whose displaced state is gone.
-pub(super) const FORGOTTEN: &str = "forgotten";
 
 /// Cleans up behind a run that is over.
 pub(super) fn after(history: &History, ending: Ending, crew: &Crew, bench: &Bench) {
@@ -50,7 +45,7 @@ pub(super) fn after(history: &History, ending: Ending, crew: &Crew, bench: &Benc
         sweep(bench);
     }
     if !matches!(ending, Ending::Untouched(_)) {
-        elsewhere::after(&history.plan().backup, bench);
+        offsite::after(&history.plan().backup, bench);
     }
     if matches!(ending, Ending::Deployed | Ending::Captured) {
         for removal in removals(bench) {
@@ -73,7 +68,7 @@ pub(super) fn shut(crew: &Crew, bench: &Bench) {
 
 /// Removes half a backup, as a run leaves it that failed or was interrupted while it copied.
 fn sweep(bench: &Bench) {
-    let swept = session::pinned(bench)
+    let swept = unfinished::pinned(bench)
         .map_err(|refusal| refusal.account.failed)
         .and_then(|pinned| {
             let swept = bench.store.sweep(bench.cx.clock.now(), &pinned);
@@ -101,7 +96,7 @@ pub(super) fn removals(bench: &Bench) -> Vec<Removal> {
                 let what = format!("the clock is in doubt, so no backup goes for its age: {doubt}");
                 bench.cx.note(Level::Warn, what);
             }
-            let pinned = session::pinned(bench).map_err(|refusal| refusal.account.failed)?;
+            let pinned = unfinished::pinned(bench).map_err(|refusal| refusal.account.failed)?;
             let set = &bench.settings.retention;
             let keep = Keep {
                 newest: usize::try_from(set.keep).unwrap_or(usize::MAX),
@@ -169,18 +164,6 @@ pub(super) fn release(artifacts: &[Artifact], bench: &Bench) {
             );
         }
     }
-}
-
-/// Of a run that put something aside whose backup is gone: when it was announced that this goes, as RFC 3339.
-const ANNOUNCED: &str = "announced";
-/// So long what was put aside stays once that was announced, unless somebody prunes. A guess.
-const NOTICE: TimeDelta = TimeDelta::days(3);
-
-/// When what a run put aside goes, where that was announced; it goes with no backup any more.
-pub(super) fn ends(run: &Run) -> Option<DateTime<Utc>> {
-    let text = disk::read_text_optional(&run.directory.join(ANNOUNCED)).ok()??;
-    let announced = DateTime::parse_from_rfc3339(text.trim()).ok()?;
-    Some(announced.with_timezone(&Utc) + NOTICE)
 }
 
 /// The runs that put something aside whose backup is gone: while the backup is there, an undo may be wanted.
@@ -290,4 +273,13 @@ fn forget(run: &Run, history: &History, kept: &[Kept], resources: &[Owned], benc
     if is_gone {
         mark(run, FORGOTTEN, "", bench);
     }
+}
+
+/// Whether a run of this ending has left the failed state for a person.
+#[must_use]
+pub(super) fn is_left(ending: Ending) -> bool {
+    matches!(
+        ending,
+        Ending::Withheld(_) | Ending::NothingToUndo(_) | Ending::Untouched(_) | Ending::Unprepared(_)
+    )
 }

@@ -1,33 +1,27 @@
 //! `guard rollback`: by hand, to a backup; and `--undo`, back to the state before the last rollback.
 
-use std::time::Duration;
-
-use super::adopting::{self, Adoption};
-use super::choosing::choose_own;
-use super::decide;
-use super::deploy::chosen;
-use super::drift;
-use super::inforce;
-use super::journey::{Departure, depart};
-use super::locks;
-use super::plan;
-use super::prompt::confirm;
-use super::refusal::{Outcome, Refusal};
-use super::request::{Decide, Rollback, Selection};
-use super::sealing;
-use super::session;
-use super::setup::{Desk, width_of_stdout};
-use super::workbench::{Bench, Owned, compose_of, places};
+use crate::commands::adopting::{self, Adoption};
+use crate::commands::bench::Bench;
+use crate::commands::choosing::choose_own;
+use crate::commands::journey::go_back;
+use crate::commands::prompt::confirm;
+use crate::commands::refusal::{Outcome, Refusal};
+use crate::commands::request::{Rollback, Selection};
+use crate::commands::sealing;
+use crate::commands::selection::chosen;
+use crate::commands::setup::{Desk, width_of_stdout};
+use crate::commands::tables::{Owned, compose_of, places};
+use crate::commands::{decision, drift, inforce, locks, plan, session};
 use guard_config::{Document, Settings};
 use guard_engine::crew::SETTINGS;
 use guard_engine::history::History;
 use guard_journal::Run;
-use guard_model::artifact::{Artifact, Displaced, Live};
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::fact::Ending;
-use guard_model::name::{ResourceName, RunKind};
-use guard_model::plan::{Plan, StageName};
+use guard_model::intervention::Choice;
+use guard_model::name::ResourceName;
+use guard_model::plan::StageName;
 use guard_model::setting::{Source, nearest};
 use guard_model::text;
 use guard_report::tables::Table;
@@ -39,10 +33,10 @@ use guard_system::disk;
 /// # Errors
 /// Refused before anything was done.
 pub(super) fn rollback(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome {
-    if let Some((run, history)) = decide::watched(bench)? {
+    if let Some((run, history)) = decision::watched(bench)? {
         return while_watched(asked, &run, &history, bench, desk);
     }
-    let _lock = session::begin(bench, "guard rollback")?;
+    let _lock = locks::begin(bench, "guard rollback")?;
     session::refuse_open(bench, desk)?;
     bench.sound()?;
     let mut named = asked.backup_timestamp.clone();
@@ -100,7 +94,7 @@ pub(super) fn rollback(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome 
         &places(&resources),
         bench.settings.policy.clone(),
     );
-    go_back(plan, asked, resources, Vec::new(), bench, desk)
+    go_back(plan, asked.reason.clone(), resources, Vec::new(), bench, desk)
 }
 
 /// Rolls back while another guard watches a release: that one holds the lock and knows the way, so it is told to take it,
@@ -125,12 +119,8 @@ fn while_watched(asked: &Rollback, run: &Run, history: &History, bench: &Bench, 
         format!("{what}: going back means that it stops watching and goes back to {backup}, as `{command}` tells it"),
     );
     confirm("Let it roll back now?", "rollback", bench, desk)?;
-    let wish = Decide {
-        choice: "rollback".to_owned(),
-        reason: asked.reason.clone(),
-    };
-    decide::decide(&wish, bench, desk)?;
-    let Some(ending) = decide::ended(run, bench)? else {
+    decision::decide(Choice::Rollback, asked.reason.as_deref(), bench, desk)?;
+    let Some(ending) = decision::ended(run, bench)? else {
         return Err(Refusal::new(
             ExitCode::UNFINISHED,
             format!("the run {} goes back, and is not over", run.id),
@@ -147,38 +137,6 @@ fn while_watched(asked: &Rollback, run: &Run, history: &History, bench: &Bench, 
         Ending::RolledBack(_) | Ending::NothingToUndo(_) => ExitCode::DONE,
         other => other.exit_code(),
     })
-}
-
-/// Begins a run of its own that goes back, without a copy before it.
-///
-/// # Errors
-/// It could not be begun: nothing was done.
-pub(super) fn go_back(
-    plan: Plan,
-    asked: &Rollback,
-    resources: Vec<Owned>,
-    undoing: Vec<Displaced>,
-    bench: &Bench,
-    desk: &Desk,
-) -> Outcome {
-    let _held = locks::resources(bench, &resources, Duration::ZERO)?;
-    let run = claim(plan.kind, bench)?;
-    let departure = Departure {
-        plan,
-        reason: asked.reason.clone(),
-        description: None,
-        resources,
-        undoing,
-        adopting: std::collections::BTreeMap::new(),
-    };
-    depart(departure, &run, bench, desk)
-}
-
-pub(super) fn claim(kind: RunKind, bench: &Bench) -> Result<guard_journal::Run, Refusal> {
-    bench
-        .runs
-        .claim(bench.cx.clock.now(), kind)
-        .map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))
 }
 
 /// The resources that `--only` and `--service` leave.
@@ -340,7 +298,11 @@ fn outlook(backup: &Backup, resources: &[Owned], bench: &Bench) -> String {
         let Some(artifact) = backup.manifest.artifact(name) else {
             continue;
         };
-        table = table.row([name.to_string(), now(owned, artifact, bench), artifact.summary.clone()]);
+        table = table.row([
+            name.to_string(),
+            owned.now(artifact, &bench.cx),
+            artifact.summary.clone(),
+        ]);
         let policy = bench.settings.policy.data_restore;
         let told = match sealing::slot(backup, name, bench) {
             Ok(slot) => {
@@ -362,15 +324,4 @@ fn outlook(backup: &Backup, resources: &[Owned], bench: &Bench) -> String {
         backup.timestamp(),
         table.render(Some(width_of_stdout()))
     )
-}
-
-/// How a resource is now, beside its copy, in words.
-#[must_use]
-pub(super) fn now(owned: &Owned, artifact: &Artifact, bench: &Bench) -> String {
-    match owned.resource.check(artifact, &bench.cx) {
-        Ok(Live::Matches) => "as in the backup: nothing to do".to_owned(),
-        Ok(Live::Differs(parts)) => guard_model::text::shortened(&format!("differs: {}", parts.join(", ")), 120),
-        Ok(Live::Unknown(why)) => format!("cannot be compared: {why}"),
-        Err(error) => format!("cannot be compared: {error}"),
-    }
 }

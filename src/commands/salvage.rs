@@ -1,11 +1,12 @@
 //! `guard salvage`: out of what a rollback put aside, rows into files or into the live database, and files to where they were.
 
-use super::prompt::confirm;
-use super::refusal::{Outcome, Refusal};
-use super::request::Salvage;
-use super::session;
-use super::setup::Desk;
-use super::workbench::{Bench, Owned};
+use crate::commands::bench::Bench;
+use crate::commands::prompt::confirm;
+use crate::commands::refusal::{Outcome, Refusal};
+use crate::commands::request::Salvage;
+use crate::commands::setup::Desk;
+use crate::commands::tables::Owned;
+use crate::commands::{locks, session};
 use guard_engine::history::History;
 use guard_journal::Run;
 use guard_model::artifact::Displaced;
@@ -19,7 +20,7 @@ use guard_system::disk;
 /// # Errors
 /// The run displaced nothing of the kind, what it displaced is gone, or a database refuses.
 pub(super) fn salvage(asked: &Salvage, bench: &Bench, desk: &Desk) -> Outcome {
-    let _lock = session::begin(bench, "guard salvage")?;
+    let _lock = locks::begin(bench, "guard salvage")?;
     session::refuse_open(bench, desk)?;
     let (run, displaced) = chosen(asked, bench, desk)?;
     let resources = bench.resources()?;

@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::refusal::Refusal;
-use super::workbench::Bench;
+use crate::commands::bench::Bench;
+use crate::commands::refusal::Refusal;
 use guard_journal::{Run, State};
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::flags;
-use super::refusal::Refusal;
-use super::request::{Color, Everywhere, OutputForm, Request};
-use super::workbench::{self, Bench};
+use crate::commands::bench::Bench;
+use crate::commands::refusal::Refusal;
+use crate::commands::request::{Color, Everywhere, OutputForm, Request};
+use crate::commands::{flags, tables};
 use guard_config::{Request as Wish, Settings, locate, told};
 use guard_model::event::{Level, Voice};
 use guard_model::exit::ExitCode;
@@ -20,11 +20,9 @@ use guard_report::style::{Color as Colour, Flags, Output, Style, Terminal, Volum
 use guard_report::tables::WIDTH_OF_PIPES;
 use guard_system::clock::{Clock, MachineClock};
 use guard_system::context::Context;
-use guard_system::disk;
 use guard_system::environment::Environment;
-use guard_system::runtime;
-use guard_system::signals;
 use guard_system::stop::Stop;
+use guard_system::{disk, runtime, signals};
 
 /// How long the end waits for a reader that is slow or gone.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -200,7 +198,7 @@ impl Desk {
         let cx = self.context(&location.directory);
         let settings = Settings::load(&wish, &cx).map_err(|mut problems| {
             if let Some(settings) = Settings::in_part(&wish) {
-                problems.extend(workbench::further_problems(&settings, &cx));
+                problems.extend(tables::further_problems(&settings, &cx));
                 problems = told(&settings.source, problems);
             }
             let refusal = Refusal::of_problems(&problems);

@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::jobtime;
-use super::keys::Console;
-use super::setup::Desk;
-use super::watcher;
-use super::workbench::Bench;
+use crate::commands::bench::Bench;
+use crate::commands::jobtime;
+use crate::commands::keys::Console;
+use crate::commands::setup::Desk;
 use guard_engine::crew::Crew;
 use guard_engine::drive::Acts;
 use guard_engine::history::History;
@@ -19,10 +18,8 @@ use guard_model::fact::{Failure, Yield};
 use guard_model::name::RunKind;
 use guard_model::now::Now;
 use guard_model::plan::{Action, Step};
-use guard_system::detached;
-use guard_system::disk;
 use guard_system::identity::Identity;
-use guard_system::privilege;
+use guard_system::{detached, disk, privilege};
 
 /// A watcher that stands by; a process means nothing in another boot.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -113,7 +110,7 @@ impl Acts for Attended<'_> {
 fn stand_by(run: &Run) -> std::io::Result<String> {
     let us = Identity::of_this_process().ok_or_else(|| std::io::Error::other("/proc cannot be read"))?;
     let log = disk::open_append(&run.directory.join(LOG)).map_err(std::io::Error::other)?;
-    detached::start(&watcher::words(run, us), log, PATIENCE)
+    detached::start(&words(run, us), log, PATIENCE)
 }
 
 /// The watcher of a run, where one stands by or is at work.
@@ -149,4 +146,18 @@ pub(super) fn is_dismissed(run: &Run) -> bool {
 pub(super) fn welcome(run: &Run) {
     // Where it cannot be removed, the watcher of this resume stays away, and the run is finished all the same.
     let _optional = std::fs::remove_file(paused(run));
+}
+
+/// The hidden command.
+pub(super) const COMMAND: &str = "__watch";
+
+/// The words that start the watcher of a run for this guard.
+#[must_use]
+pub(super) fn words(run: &Run, guard: Identity) -> Vec<String> {
+    vec![
+        COMMAND.to_owned(),
+        run.directory.display().to_string(),
+        guard.pid.to_string(),
+        guard.began.to_string(),
+    ]
 }

@@ -3,19 +3,14 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::abort;
-use super::audit::{self, Entry};
-use super::freeze;
-use super::kept;
-use super::list::missing_words;
-use super::locks;
-use super::refusal::{Outcome, Refusal};
-use super::request::HistoryOf;
-use super::resume;
-use super::session;
-use super::setup::{Desk, width_of_stdout};
-use super::standby;
-use super::workbench::{Bench, Owned};
+use crate::commands::audit::{self, Entry};
+use crate::commands::backup_words::missing_words;
+use crate::commands::bench::Bench;
+use crate::commands::refusal::{Outcome, Refusal};
+use crate::commands::request::HistoryOf;
+use crate::commands::setup::{Desk, width_of_stdout};
+use crate::commands::tables::Owned;
+use crate::commands::{frozen, kept, locks, results, standby, unfinished};
 use guard_engine::crew::has_gone_in;
 use guard_engine::history::History;
 use guard_journal::{Run, State};
@@ -42,7 +37,7 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
         .iter()
         .find_map(|path| Lock::holder(path).ok().flatten());
     let holder = holder.or(elsewhere);
-    let frozen = freeze::in_force(&bench.state)?;
+    let frozen = frozen::in_force(&bench.state)?;
     let runs = bench.runs.list().map_err(|error| refused(&error))?;
     let newest = runs.first();
     let open = runs
@@ -50,9 +45,9 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
         .find(|run| !matches!(run.state(), Ok(State::Empty | State::Closed(_))));
     let open = match open {
         Some(open) => Some(open),
-        None => session::stuck(&runs)?,
+        None => unfinished::stuck(&runs)?,
     };
-    let stands_by = session::standing(&runs)?.filter(|run| newest.is_none_or(|newest| newest.id != run.id));
+    let stands_by = unfinished::standing(&runs)?.filter(|run| newest.is_none_or(|newest| newest.id != run.id));
     let stands_by = if open.is_some() { open } else { stands_by };
     let watcher = open.and_then(standby::standing_by);
     let listed = bench.store.list().map_err(|error| refused(&error))?;
@@ -226,7 +221,7 @@ fn outcome(run: &Run) -> Option<String> {
 /// What is to be said of a run whose journal tells nothing.
 fn untold(run: &Run) -> &'static str {
     match run.state() {
-        Ok(State::Empty) if resume::has_lost_journal(run) => "its journal is gone, so how far it came is not known",
+        Ok(State::Empty) if unfinished::has_lost_journal(run) => "its journal is gone, so how far it came is not known",
         Ok(State::Empty) => "never began",
         Ok(_) => "not finished",
         Err(_) => "cannot be read",
@@ -326,7 +321,7 @@ fn of_run(run: &Run) -> Line {
         .last()
         .and_then(|last| (last.at - history.opened()).to_std().ok())
         .unwrap_or_default();
-    let given_up = abort::reason_of(run).map(|why| format!("given up: {why}"));
+    let given_up = results::reason_of(run).map(|why| format!("given up: {why}"));
     let why: Vec<String> = history
         .reason()
         .map(str::to_owned)

@@ -2,21 +2,19 @@
 
 use std::cmp::Reverse;
 
-use super::drift;
-use super::plan::{self, Place};
-use super::prompt::confirm;
-use super::refusal::{Outcome, Refusal};
-use super::request::Rollback;
-use super::rollback::go_back;
-use super::session;
-use super::setup::{Desk, width_of_stdout};
-use super::workbench::{Bench, Owned, places};
-use guard_engine::history::History;
-use guard_journal::State;
+use crate::commands::bench::Bench;
+use crate::commands::journey::go_back;
+use crate::commands::kept::displaced_before;
+use crate::commands::plan::{self, Place};
+use crate::commands::prompt::confirm;
+use crate::commands::refusal::Outcome;
+use crate::commands::request::Rollback;
+use crate::commands::setup::{Desk, width_of_stdout};
+use crate::commands::tables::{Owned, places};
+use crate::commands::{drift, locks, session};
 use guard_model::artifact::Displaced;
 use guard_model::exit::ExitCode;
-use guard_model::fact::Ending;
-use guard_model::name::{ResourceName, RunId, RunKind};
+use guard_model::name::ResourceName;
 use guard_report::tables::Table;
 
 /// Puts back what the last rollback displaced.
@@ -24,7 +22,7 @@ use guard_report::tables::Table;
 /// # Errors
 /// Refused before anything was done; there may have been no rollback.
 pub(super) fn undo(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome {
-    let _lock = session::begin(bench, "guard rollback --undo")?;
+    let _lock = locks::begin(bench, "guard rollback --undo")?;
     session::refuse_open(bench, desk)?;
     bench.sound()?;
     let (before, displaced) = displaced_before(None, bench)?;
@@ -62,7 +60,7 @@ pub(super) fn undo(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome {
     let order: Vec<&ResourceName> = before.plan().swapped().collect();
     places.sort_by_key(|place| Reverse(order.iter().position(|name| *name == &place.name)));
     let plan = plan::undo(before.plan().backup.clone(), &places, bench.settings.policy.clone());
-    go_back(plan, asked, resources, displaced, bench, desk)
+    go_back(plan, asked.reason.clone(), resources, displaced, bench, desk)
 }
 
 /// What an undo costs: what came since the rollback goes with the state that it displaces.
@@ -83,53 +81,4 @@ fn prices(displaced: &[Displaced], resources: &[Owned], bench: &Bench) -> Vec<St
         );
     }
     prices
-}
-
-/// The newest run (before the given one) that did anything to production, and what it displaced.
-///
-/// Only that one can be undone: what an older one displaced is the state before things that happened since.
-///
-/// # Errors
-/// There is none, or it displaced nothing.
-pub(super) fn displaced_before(run: Option<&RunId>, bench: &Bench) -> Result<(History, Vec<Displaced>), Refusal> {
-    let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::REFUSED, error);
-    let list = bench.runs.list().map_err(|error| refused(&error))?;
-    let mut candidates = list
-        .iter()
-        .skip_while(|earlier| run.is_some_and(|run| &earlier.id != run));
-    let newest = loop {
-        let Some(earlier) = candidates.next() else {
-            return Err(Refusal::new(
-                ExitCode::NO_BACKUP,
-                "there was no rollback, so there is nothing to undo",
-            )
-            .next("to see what happened", "guard history"));
-        };
-        if Some(&earlier.id) == run || matches!(session::state_of(earlier)?, State::Empty) {
-            continue;
-        }
-        let history =
-            History::of(&earlier.read().map_err(|error| refused(&error))?).map_err(|error| refused(&error))?;
-        let is_harmless = matches!(
-            history.closed(),
-            Some(Ending::Untouched(_) | Ending::Unprepared(_) | Ending::NothingToUndo(_))
-        );
-        if history.plan().kind != RunKind::Backup && !is_harmless {
-            break history;
-        }
-    };
-    let displaced: Vec<Displaced> = newest
-        .displaced()
-        .filter(|displaced| !displaced.details.is_null())
-        .cloned()
-        .collect();
-    if displaced.is_empty() {
-        let line = format!(
-            "the last run, {}, displaced nothing, so there is nothing to undo",
-            newest.run()
-        );
-        let command = format!("guard rollback --backup-timestamp={}", newest.plan().backup);
-        return Err(Refusal::new(ExitCode::NO_BACKUP, line).next("to go back to the state before it", command));
-    }
-    Ok((newest, displaced))
 }

@@ -1,12 +1,11 @@
 //! `guard verify`: every byte of a backup against its manifest, and what each kind can prove besides.
 
-use super::choosing::{choose, store_refusal};
-use super::refusal::{Outcome, Refusal};
-use super::request::Verify;
-use super::sealing;
-use super::session;
-use super::setup::Desk;
-use super::workbench::Bench;
+use crate::commands::bench::Bench;
+use crate::commands::choosing::{choose, store_refusal};
+use crate::commands::refusal::{Outcome, Refusal};
+use crate::commands::request::Verify;
+use crate::commands::setup::Desk;
+use crate::commands::{locks, sealing};
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::text;
@@ -19,7 +18,7 @@ use guard_store::{Backup, Listed, Sample};
 pub(super) fn verify(asked: &Verify, bench: &Bench, desk: &Desk) -> Outcome {
     let _lock = asked
         .restore
-        .then(|| session::begin(bench, "guard verify --restore"))
+        .then(|| locks::begin(bench, "guard verify --restore"))
         .transpose()?;
     if let Some(sample) = asked.sample {
         return verify_some(sample, asked, bench, desk);

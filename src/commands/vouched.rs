@@ -1,18 +1,17 @@
 //! Whether what is live is known to be well although no probe is there: the last release passed its verify commands.
 
-use super::drift;
-use super::journey::Departure;
-use super::workbench::Bench;
+use crate::commands::bench::Bench;
+use crate::commands::drift;
+use crate::commands::tables::Owned;
 use guard_engine::history::History;
 use guard_model::fact::Ending;
 use guard_model::plan::{Action, StageName};
 
 /// Whether the newest run that did anything left a release that its verify commands had passed, in this environment, and
-/// nobody has deployed by hand since.
+/// nobody has deployed by hand since. A backup that is adopted is not of what is live.
 #[must_use]
-pub(super) fn is_vouched(departure: &Departure, bench: &Bench) -> bool {
-    // An adopted backup is not of what is live.
-    if !bench.settings.probes.is_empty() || !departure.adopting.is_empty() {
+pub(super) fn is_vouched(resources: &[Owned], is_adopting: bool, bench: &Bench) -> bool {
+    if !bench.settings.probes.is_empty() || is_adopting {
         return false;
     }
     let runs = bench.runs.list().unwrap_or_default();
@@ -31,5 +30,5 @@ pub(super) fn is_vouched(departure: &Departure, bench: &Bench) -> bool {
     matches!(history.closed(), Some(Ending::Deployed))
         && is_verified
         && environment.is_ok_and(|environment| environment == bench.settings.environment_name)
-        && drift::since_last_run(&departure.resources, bench).is_empty()
+        && drift::since_last_run(resources, bench).is_empty()
 }

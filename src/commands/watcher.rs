@@ -4,30 +4,24 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::flags::Flags;
-use super::journey::is_told;
-use super::keys;
-use super::locks;
-use super::luggage::{Luggage, Place};
-use super::refusal::{Outcome, Refusal};
-use super::resume;
-use super::setup::Desk;
-use super::standby::{self, Standing};
+use crate::commands::flags::Flags;
+use crate::commands::luggage::{Luggage, Place};
+use crate::commands::refusal::{Outcome, Refusal};
+use crate::commands::results::is_told;
+use crate::commands::setup::Desk;
+use crate::commands::standby::{self, COMMAND, Standing};
+use crate::commands::{keys, locks, takeover};
 use guard_config::Lock as Waiting;
 use guard_journal::{Run, State};
 use guard_model::event::{Level, Voice};
 use guard_model::exit::ExitCode;
 use guard_model::name::RunId;
 use guard_report::bug;
-use guard_system::detached;
-use guard_system::disk;
 use guard_system::environment::Environment;
 use guard_system::identity::{Identity, Vigil};
 use guard_system::lock::{Lock, LockError};
-use guard_system::privilege;
+use guard_system::{detached, disk, privilege};
 
-/// The hidden command.
-const COMMAND: &str = "__watch";
 /// The last word of the second of the two processes that a watcher takes to get away from its parent.
 const AWAY: &str = "away";
 /// The name of its process.
@@ -45,17 +39,6 @@ pub struct Asked {
     guard: Identity,
     is_away: bool,
     words: Vec<String>,
-}
-
-/// The words that start the watcher of a run for this guard.
-#[must_use]
-pub(super) fn words(run: &Run, guard: Identity) -> Vec<String> {
-    vec![
-        COMMAND.to_owned(),
-        run.directory.display().to_string(),
-        guard.pid.to_string(),
-        guard.began.to_string(),
-    ]
 }
 
 impl Asked {
@@ -189,8 +172,8 @@ fn go_on(run: &Run, luggage: &Luggage, desk: &Desk) -> Outcome {
     };
     let _targets = locks::targets(&bench, &doing)?;
     match left {
-        Left::Run => resume::finish_run(run, &bench, desk),
-        Left::Word => resume::tell_run(run, &bench, desk),
+        Left::Run => takeover::finish_run(run, &bench, desk),
+        Left::Word => takeover::tell_run(run, &bench, desk),
     }
 }
 

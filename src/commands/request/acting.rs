@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::yes;
+use crate::commands::request::global::yes;
 
 /// Which resources.
 #[derive(Debug, Clone, Default, Args)]

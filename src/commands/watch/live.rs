@@ -1,17 +1,18 @@
 //! Production watched as it is, for a while or until somebody stops it: told, measured, shown.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::serve;
+use crate::commands::bench::Bench;
 use crate::commands::notices::Letterhead;
 use crate::commands::refusal::{Outcome, Refusal};
 use crate::commands::request::Watch;
 use crate::commands::setup::Desk;
-use crate::commands::workbench::Bench;
+use crate::commands::watch::serve;
+use crate::commands::watch::shared::{Shared, locked};
 use guard_engine::crew::{Errands, Lookout, READINGS, WATCHES};
 use guard_model::event::{Audience, Event, Level, Voice};
 use guard_model::exit::ExitCode;
@@ -32,9 +33,6 @@ const MOST_KEPT: u64 = 64 * 1024 * 1024;
 const PAUSE: Duration = Duration::from_secs(5);
 /// Nobody answers for so long: the watch itself hangs, and the supervisor may end it.
 const SILENT: i64 = 120;
-
-/// A board that others read.
-pub(super) type Shared = Arc<Mutex<Board>>;
 
 /// Hears what is told, writes it on the board, and passes it on.
 struct Scribe {
@@ -73,10 +71,6 @@ impl Scribe {
         notice.id = format!("watch/{}/{}", notice.id, notice.at.timestamp_millis());
         self.notifier.tell(&notice);
     }
-}
-
-fn locked(board: &Shared) -> std::sync::MutexGuard<'_, Board> {
-    board.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Watches.

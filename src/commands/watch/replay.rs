@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::commands::bench::Bench;
 use crate::commands::refusal::{Outcome, Refusal};
 use crate::commands::setup::{Desk, width_of_stdout};
-use crate::commands::workbench::Bench;
 use guard_engine::crew;
 use guard_model::exit::ExitCode;
 use guard_model::health::{Rule, Verdict, Watched};

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use super::live::Shared;
+use crate::commands::watch::shared::Shared;
 use guard_report::metrics::metrics;
 use guard_report::page::page;
 

@@ -3,96 +3,33 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Bench, Owned, compose_of, further_of};
+use crate::commands::plan::Place;
 use crate::commands::refusal::Refusal;
 use guard_config::{Declared, Settings, told};
+use guard_model::artifact::{Artifact, Live};
+use guard_model::exit::ExitCode;
 use guard_model::health::Numbers;
 use guard_model::name::ProbeName;
 use guard_model::section::Section;
 use guard_model::setting::{Problem, Value, nearest};
+use guard_model::text::{self, typed};
 use guard_notify::Target;
-use guard_probes::{self, Probe};
+use guard_probes;
+use guard_probes::Probe;
+use guard_resources::{Kind, Resource};
 use guard_services::Further;
 use guard_system::context::Context;
 use guard_system::docker::Compose;
 use guard_watch::UserRule;
 
 /// What the tables of some settings are read with.
-struct Reading<'a> {
-    settings: &'a Settings,
-    compose: Option<&'a Compose>,
-    further: &'a [Further],
-}
-
-impl Bench {
-    fn reading(&self) -> Reading<'_> {
-        Reading {
-            settings: &self.settings,
-            compose: self.compose.as_ref(),
-            further: &self.further,
-        }
-    }
-
-    /// The resources that some settings declare: those in force, or those that a backup recorded.
-    ///
-    /// # Errors
-    /// All problems of their tables at once.
-    pub fn resources_of(&self, settings: &Settings, compose: Option<&Compose>) -> Result<Vec<Owned>, Refusal> {
-        let further = further_of(settings, &self.cx)?;
-        let reading = Reading {
-            settings,
-            compose,
-            further: &further,
-        };
-        reading.resources().map_err(|problems| refused(settings, problems))
-    }
-
-    /// The resources in force.
-    ///
-    /// # Errors
-    /// All problems of their tables at once.
-    pub fn resources(&self) -> Result<Vec<Owned>, Refusal> {
-        self.resources_of(&self.settings, self.compose.as_ref())
-    }
-
-    /// The probes in force, each with its witness.
-    ///
-    /// # Errors
-    /// All problems of their tables at once.
-    pub fn probes(&self) -> Result<Vec<Arc<dyn Probe>>, Refusal> {
-        let probes = self.reading().probes();
-        probes.map_err(|problems| refused(&self.settings, problems))
-    }
-
-    /// The user's own rules over these probes.
-    ///
-    /// # Errors
-    /// All problems at once, each with its place inside the rule.
-    pub fn rules(&self) -> Result<Vec<UserRule>, Refusal> {
-        let rules = self.reading().rules();
-        rules.map_err(|problems| refused(&self.settings, problems))
-    }
-
-    /// Who is told what becomes of a run.
-    ///
-    /// # Errors
-    /// All problems of their tables at once.
-    pub fn targets(&self) -> Result<Vec<Target>, Refusal> {
-        let targets = self.reading().targets();
-        targets.map_err(|problems| refused(&self.settings, problems))
-    }
-
-    /// Sees to it that every table of the settings can be read.
-    ///
-    /// # Errors
-    /// All problems of all tables at once, so that a person corrects them in one go.
-    pub fn sound(&self) -> Result<(), Refusal> {
-        let problems = self.reading().problems();
-        if problems.is_empty() {
-            return Ok(());
-        }
-        Err(refused(&self.settings, problems))
-    }
+pub struct Reading<'a> {
+    /// The settings.
+    pub settings: &'a Settings,
+    /// Their Compose project.
+    pub compose: Option<&'a Compose>,
+    /// Their further projects.
+    pub further: &'a [Further],
 }
 
 /// What else is wrong, in the tables of settings that are wrong already. What can only be judged with a Compose project is
@@ -119,13 +56,15 @@ fn names_compose(settings: &Settings) -> bool {
 }
 
 /// The refusal of a command, by the problems of some settings.
-fn refused(settings: &Settings, problems: Vec<Problem>) -> Refusal {
+#[must_use]
+pub fn refused(settings: &Settings, problems: Vec<Problem>) -> Refusal {
     Refusal::of_problems(&told(&settings.source, problems))
 }
 
 impl Reading<'_> {
     /// All that is wrong with the tables.
-    fn problems(&self) -> Vec<Problem> {
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
         let mut problems = self.resources().err().unwrap_or_default();
         problems.extend(self.probes().err().unwrap_or_default());
         problems.extend(self.problems_anywhere());
@@ -139,7 +78,11 @@ impl Reading<'_> {
         problems
     }
 
-    fn resources(&self) -> Result<Vec<Owned>, Vec<Problem>> {
+    /// The resources.
+    ///
+    /// # Errors
+    /// All problems of their tables.
+    pub fn resources(&self) -> Result<Vec<Owned>, Vec<Problem>> {
         let settings = self.settings;
         let site = |directory: &PathBuf, compose: Option<&Compose>| guard_resources::Site {
             directory: directory.clone(),
@@ -172,7 +115,11 @@ impl Reading<'_> {
         Ok(all)
     }
 
-    fn probes(&self) -> Result<Vec<Arc<dyn Probe>>, Vec<Problem>> {
+    /// The probes, each with its witness.
+    ///
+    /// # Errors
+    /// All problems of their tables.
+    pub fn probes(&self) -> Result<Vec<Arc<dyn Probe>>, Vec<Problem>> {
         let site = guard_probes::Site {
             compose: self.compose.cloned(),
         };
@@ -216,7 +163,11 @@ impl Reading<'_> {
         Err((format!("there is no probe {name:?}"), nearest(name, names())))
     }
 
-    fn rules(&self) -> Result<Vec<UserRule>, Vec<Problem>> {
+    /// The user's own rules.
+    ///
+    /// # Errors
+    /// All problems of their tables.
+    pub fn rules(&self) -> Result<Vec<UserRule>, Vec<Problem>> {
         // The settings know only the kinds that there are.
         let numbers = |kind: &str| guard_probes::kind(kind).map_or(Numbers::None, |kind| kind.numbers);
         let declared = self.settings.probes.iter();
@@ -228,7 +179,11 @@ impl Reading<'_> {
         })
     }
 
-    fn targets(&self) -> Result<Vec<Target>, Vec<Problem>> {
+    /// Who is told what becomes of a run.
+    ///
+    /// # Errors
+    /// All problems of their tables.
+    pub fn targets(&self) -> Result<Vec<Target>, Vec<Problem>> {
         read_all(&self.settings.targets, |declared, section| {
             Target::read(&declared.kind, declared.name.clone(), section)
         })
@@ -277,4 +232,91 @@ fn read_all<N, T>(
         found.extend(declared.read(&mut problems, |section| read(declared, section)));
     }
     if problems.is_empty() { Ok(found) } else { Err(problems) }
+}
+
+/// A resource with its kind.
+pub struct Owned {
+    /// The kind.
+    pub kind: &'static Kind,
+    /// The resource.
+    pub resource: Box<dyn Resource>,
+}
+
+impl Owned {
+    /// How the resource is now, beside its copy, in words.
+    #[must_use]
+    pub fn now(&self, artifact: &Artifact, cx: &Context) -> String {
+        match self.resource.check(artifact, cx) {
+            Ok(Live::Matches) => "as in the backup: nothing to do".to_owned(),
+            Ok(Live::Differs(parts)) => text::shortened(&format!("differs: {}", parts.join(", ")), 120),
+            Ok(Live::Unknown(why)) => format!("cannot be compared: {why}"),
+            Err(error) => format!("cannot be compared: {error}"),
+        }
+    }
+}
+
+/// The places of resources in a plan.
+#[must_use]
+pub fn places(resources: &[Owned]) -> Vec<Place> {
+    let place = |owned: &Owned| Place {
+        name: owned.resource.name().clone(),
+        captured_in: owned.kind.captured_in,
+        restored_in: owned.kind.restored_in,
+    };
+    resources.iter().map(place).collect()
+}
+
+/// The Compose project of some settings, its name asked of Compose where nobody gave one.
+///
+/// # Errors
+/// Compose is not there or refuses the files.
+pub fn compose_of(settings: &Settings, cx: &Context) -> Result<Option<Compose>, Refusal> {
+    let Some(found) = &settings.compose else {
+        return Ok(None);
+    };
+    let absolute = |paths: &[PathBuf]| {
+        paths
+            .iter()
+            .map(|path| settings.directory.join(path))
+            .collect::<Vec<_>>()
+    };
+    let files = absolute(&found.files);
+    let project = match &found.project {
+        Some(project) => project.clone(),
+        None => Compose::default_project(cx, &settings.directory, &files).map_err(|error| {
+            let named = files
+                .iter()
+                .map(|file| format!(" --file {}", typed(&file.display().to_string())));
+            let command = format!("docker compose{} config", named.collect::<String>());
+            Refusal::of_error(ExitCode::REFUSED, &error).next("to see what Compose says", command)
+        })?,
+    };
+    Ok(Some(Compose {
+        files,
+        env_files: absolute(&found.env_files),
+        profiles: found.profiles.clone(),
+        project,
+        directory: settings.directory.clone(),
+    }))
+}
+
+/// The further projects of some settings.
+///
+/// # Errors
+/// Compose is not there or refuses the files of one.
+pub fn further_of(settings: &Settings, cx: &Context) -> Result<Vec<Further>, Refusal> {
+    let further = settings.projects.iter().map(|project| {
+        let compose = project
+            .compose
+            .resolve(&cx.at(project.engine.as_ref()), &project.directory);
+        Ok(Further {
+            name: project.name.to_string(),
+            compose: compose.map_err(|error| {
+                let what = format!("the project {} of the settings cannot be used: {error}", project.name);
+                Refusal::new(ExitCode::REFUSED, what).next("to see everything that is in the way", "guard check")
+            })?,
+            engine: project.engine.clone(),
+        })
+    });
+    further.collect()
 }

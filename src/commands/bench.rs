@@ -1,47 +1,28 @@
 //! The one place where the parts meet: settings become resources, probes and services, and a run gets its crew.
 
-mod tables;
-
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use crate::commands::learned;
-use crate::commands::plan::Place;
 use crate::commands::refusal::Refusal;
-use crate::commands::sealing;
-use crate::commands::secrets;
+use crate::commands::tables::{Owned, Reading, compose_of, further_of, refused};
+use crate::commands::{learned, secrets};
 use guard_config::{Request as Wish, Settings};
-use guard_engine::crew::{Crew, Errands, Pacer, SealInput};
 use guard_journal::{Run, Runs};
-use guard_model::artifact::Displaced;
 use guard_model::exit::ExitCode;
 use guard_model::fact::Actor;
 use guard_model::health::Rule;
-use guard_model::name::{ResourceName, Timestamp};
+use guard_model::name::Timestamp;
 use guard_model::text::typed;
-use guard_resources::{Kind, Resource};
+use guard_notify::Target;
+use guard_probes::Probe;
 use guard_services::{Further, Services};
-use guard_store::Store;
+use guard_store::{Scope, Store};
 use guard_system::context::Context;
 use guard_system::docker::Compose;
 use guard_system::privilege;
-
-pub use tables::further_problems;
-
-/// How long one of the user's checks may take.
-const CHECK_LIMIT: Duration = Duration::from_mins(10);
-
-/// A resource with its kind.
-pub struct Owned {
-    /// The kind.
-    pub kind: &'static Kind,
-    /// The resource.
-    pub resource: Box<dyn Resource>,
-}
+use guard_watch::UserRule;
 
 /// Everything that a command works with.
 pub struct Bench {
@@ -156,59 +137,99 @@ impl Bench {
         cx
     }
 
-    /// The crew of a run over these resources.
-    ///
-    /// # Errors
-    /// The probes' tables have problems, or the store cannot be opened again.
-    pub fn crew(
-        &self,
-        cx: Context,
-        resources: Vec<Owned>,
-        undoing: Vec<Displaced>,
-        seal: SealInput,
-    ) -> Result<Crew, Refusal> {
-        let data = resources
-            .iter()
-            .filter(|owned| owned.kind.restored_in == guard_model::plan::StageName::Data)
-            .map(|owned| owned.resource.name().clone())
-            .collect();
-        let resources: BTreeMap<ResourceName, Box<dyn Resource>> = resources
-            .into_iter()
-            .map(|owned| (owned.resource.name().clone(), owned.resource))
-            .collect();
-        let store = Store::open(&self.settings.backup_dir, &self.settings.state_dir)
-            .map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
-        Ok(Crew {
-            cipher: sealing::cipher(self, Some(&cx.scratch))?,
-            cx,
-            resources,
-            data,
-            undoing,
-            adopting: BTreeMap::new(),
-            command: Vec::new(),
-            probes: self.probes()?,
-            rule: self.rule(),
-            is_gate_set: self.settings.gate.is_some(),
-            rules: self.rules()?,
-            services: self.services(),
-            env_files: secrets::files(&self.settings),
-            store: store.beside_project(&self.settings.directory),
-            seal,
-            verify: self.settings.verify.commands.clone(),
-            verify_timeout: CHECK_LIMIT,
-            expect_change: self.settings.verify.expect_change.clone(),
-            allow_unhealthy_baseline: self.settings.allow_unhealthy_baseline,
-            runtime: self.runtime.clone(),
-            pace: Pacer::default(),
-            errands: Errands::default(),
-            told: Mutex::default(),
-        })
-    }
-
     /// What the manifest and the lock call the system that is deployed to.
     #[must_use]
     pub fn target(&self) -> String {
         self.settings.project.clone()
+    }
+
+    fn reading(&self) -> Reading<'_> {
+        Reading {
+            settings: &self.settings,
+            compose: self.compose.as_ref(),
+            further: &self.further,
+        }
+    }
+
+    /// The resources that some settings declare: those in force, or those that a backup recorded.
+    ///
+    /// # Errors
+    /// All problems of their tables at once.
+    pub fn resources_of(&self, settings: &Settings, compose: Option<&Compose>) -> Result<Vec<Owned>, Refusal> {
+        let further = further_of(settings, &self.cx)?;
+        let reading = Reading {
+            settings,
+            compose,
+            further: &further,
+        };
+        reading.resources().map_err(|problems| refused(settings, problems))
+    }
+
+    /// The resources in force.
+    ///
+    /// # Errors
+    /// All problems of their tables at once.
+    pub fn resources(&self) -> Result<Vec<Owned>, Refusal> {
+        self.resources_of(&self.settings, self.compose.as_ref())
+    }
+
+    /// The probes in force, each with its witness.
+    ///
+    /// # Errors
+    /// All problems of their tables at once.
+    pub fn probes(&self) -> Result<Vec<Arc<dyn Probe>>, Refusal> {
+        let probes = self.reading().probes();
+        probes.map_err(|problems| refused(&self.settings, problems))
+    }
+
+    /// The user's own rules over these probes.
+    ///
+    /// # Errors
+    /// All problems at once, each with its place inside the rule.
+    pub fn rules(&self) -> Result<Vec<UserRule>, Refusal> {
+        let rules = self.reading().rules();
+        rules.map_err(|problems| refused(&self.settings, problems))
+    }
+
+    /// Who is told what becomes of a run.
+    ///
+    /// # Errors
+    /// All problems of their tables at once.
+    pub fn targets(&self) -> Result<Vec<Target>, Refusal> {
+        let targets = self.reading().targets();
+        targets.map_err(|problems| refused(&self.settings, problems))
+    }
+
+    /// Sees to it that every table of the settings can be read.
+    ///
+    /// # Errors
+    /// All problems of all tables at once, so that a person corrects them in one go.
+    pub fn sound(&self) -> Result<(), Refusal> {
+        let problems = self.reading().problems();
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(refused(&self.settings, problems))
+    }
+
+    /// What a backup has to be of, to be chosen here without being named. The databases' servers are asked who they are only
+    /// where `asks`: a list must not wait for one that does not answer.
+    #[must_use]
+    pub(super) fn scope(&self, resources: &[Owned], asks: bool) -> Scope {
+        let asked = resources.iter().filter(|owned| asks || !owned.kind.is_of_server());
+        let identities = asked.map(|owned| (owned.resource.name().clone(), owned.resource.identity(&self.cx)));
+        Scope {
+            target: self.target(),
+            environment: self.settings.environment_name.clone(),
+            identities: identities.filter(|(_, names)| !names.is_empty()).collect(),
+        }
+    }
+
+    /// The scope of the resources in force, as far as it can be told without asking a server. Settings that are wrong are not
+    /// this one's to tell.
+    #[must_use]
+    pub(super) fn own_scope(&self) -> Scope {
+        self.scope(&self.resources().unwrap_or_default(), false)
     }
 }
 
@@ -241,70 +262,4 @@ fn not_ours(refusal: Refusal, settings: &Settings) -> Refusal {
             "to do the same as its owner",
             format!("sudo {who}guard -C {directory} check"),
         )
-}
-
-/// The places of resources in a plan.
-#[must_use]
-pub fn places(resources: &[Owned]) -> Vec<Place> {
-    let place = |owned: &Owned| Place {
-        name: owned.resource.name().clone(),
-        captured_in: owned.kind.captured_in,
-        restored_in: owned.kind.restored_in,
-    };
-    resources.iter().map(place).collect()
-}
-
-/// The Compose project of some settings, its name asked of Compose where nobody gave one.
-///
-/// # Errors
-/// Compose is not there or refuses the files.
-pub fn compose_of(settings: &Settings, cx: &Context) -> Result<Option<Compose>, Refusal> {
-    let Some(found) = &settings.compose else {
-        return Ok(None);
-    };
-    let absolute = |paths: &[PathBuf]| {
-        paths
-            .iter()
-            .map(|path| settings.directory.join(path))
-            .collect::<Vec<_>>()
-    };
-    let files = absolute(&found.files);
-    let project = match &found.project {
-        Some(project) => project.clone(),
-        None => Compose::default_project(cx, &settings.directory, &files).map_err(|error| {
-            let named = files
-                .iter()
-                .map(|file| format!(" --file {}", typed(&file.display().to_string())));
-            let command = format!("docker compose{} config", named.collect::<String>());
-            Refusal::of_error(ExitCode::REFUSED, &error).next("to see what Compose says", command)
-        })?,
-    };
-    Ok(Some(Compose {
-        files,
-        env_files: absolute(&found.env_files),
-        profiles: found.profiles.clone(),
-        project,
-        directory: settings.directory.clone(),
-    }))
-}
-
-/// The further projects of some settings.
-///
-/// # Errors
-/// Compose is not there or refuses the files of one.
-pub fn further_of(settings: &Settings, cx: &Context) -> Result<Vec<Further>, Refusal> {
-    let further = settings.projects.iter().map(|project| {
-        let compose = project
-            .compose
-            .resolve(&cx.at(project.engine.as_ref()), &project.directory);
-        Ok(Further {
-            name: project.name.to_string(),
-            compose: compose.map_err(|error| {
-                let what = format!("the project {} of the settings cannot be used: {error}", project.name);
-                Refusal::new(ExitCode::REFUSED, what).next("to see everything that is in the way", "guard check")
-            })?,
-            engine: project.engine.clone(),
-        })
-    });
-    further.collect()
 }

@@ -1,0 +1,46 @@
+//! `guard notify`: a test notice to everybody who is told of runs.
+
+use crate::commands::bench::Bench;
+use crate::commands::notices::Letterhead;
+use crate::commands::refusal::{Outcome, Refusal};
+use crate::commands::request::Notify;
+use crate::commands::setup::Desk;
+use guard_model::event::Level;
+use guard_model::exit::ExitCode;
+use guard_model::notice::{Occasion, Severity};
+use guard_notify::Notifier;
+
+/// `guard notify`: a test notice to everybody, and what came of it.
+///
+/// # Errors
+/// Nobody is to be told, or somebody could not be.
+pub(super) fn test(asked: &Notify, bench: &Bench, desk: &Desk) -> Outcome {
+    let targets = bench.targets()?;
+    if targets.is_empty() {
+        let refusal = Refusal::new(
+            ExitCode::REFUSED,
+            "nobody is to be told: the settings have no `[notify.NAME]`",
+        );
+        return Err(refusal.because("docs/configuration.md shows one of each kind"));
+    }
+    let severity = match asked.severity.as_str() {
+        "info" => Severity::Info,
+        "warning" => Severity::Warning,
+        _ => Severity::Critical,
+    };
+    let notifier = Notifier::new(targets, bench.cx.clone(), desk.runtime.clone());
+    let who = format!("sent by {}", bench.actor.user);
+    let title = "A test: notices of guard arrive here".to_owned();
+    let notice = Letterhead::of(bench, None).notice(Occasion::Test, severity, &bench.cx, title, vec![who]);
+    notifier.tell(&notice);
+    notifier.settle();
+    let (told, missed) = notifier.counts();
+    if missed > 0 {
+        return Err(Refusal::new(
+            ExitCode::REFUSED,
+            format!("{missed} of {} could not be told", told + missed),
+        ));
+    }
+    bench.cx.note(Level::Info, format!("{told} told; none missed"));
+    Ok(ExitCode::DONE)
+}
