@@ -10,6 +10,7 @@ pub use guard_notify as notify;
 pub use guard_probes as probes;
 pub use guard_report as report;
 pub use guard_resources as resources;
+pub use guard_run as run;
 pub use guard_services as services;
 pub use guard_store as store;
 pub use guard_system as system;

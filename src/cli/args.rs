@@ -2,7 +2,7 @@
 
 use clap::{CommandFactory, Parser};
 
-use crate::commands::request::{Everywhere, Request};
+use guard_run::request::{Everywhere, Request};
 
 /// What was typed.
 #[derive(Debug, Parser)]

@@ -4,7 +4,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Error};
 
-use crate::commands::request::{Backup, Request, Rollback};
+use guard_run::request::{Backup, Request, Rollback};
 
 /// Options by which a person agrees to something, or does without a safeguard. None is ever suggested for a word that was
 /// mistyped: what is pasted from an error message must not agree to anything.

@@ -9,9 +9,10 @@ use std::process::ExitCode;
 use clap::FromArgMatches;
 use clap::error::ErrorKind;
 
-use crate::commands::{self, watcher};
+use crate::commands;
 use guard_model::exit::ExitCode as Code;
 use guard_report::bug;
+use guard_run::watchdog_process;
 use guard_system::environment::Environment;
 use guard_system::privilege;
 
@@ -32,8 +33,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environme
     privilege::be_opaque();
     bug::expect();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    if let Some(asked) = watcher::Asked::of(&arguments) {
-        return watcher::run(asked, environment).into();
+    if let Some(asked) = watchdog_process::Asked::of(&arguments) {
+        return watchdog_process::run(asked, environment).into();
     }
     match parsed(arguments) {
         Ok(arguments) => commands::run(arguments.request, &arguments.everywhere, environment, &command()).into(),

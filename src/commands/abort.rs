@@ -1,15 +1,5 @@
 //! `guard abort`: ends an unfinished run as things are, says how each thing is, and keeps everything.
 
-use crate::commands::bench::Bench;
-use crate::commands::notices::Herald;
-use crate::commands::prompt::confirm;
-use crate::commands::refusal::{Outcome, Refusal};
-use crate::commands::request::Abort;
-use crate::commands::results::{ACCOUNT, write_reports};
-use crate::commands::setup::{Desk, width_of_stdout};
-use crate::commands::takeover::{as_begun, silence};
-use crate::commands::unfinished::{open_run, state_of};
-use crate::commands::{locks, session};
 use guard_engine::crew::has_gone_in;
 use guard_engine::history::{History, Progress};
 use guard_engine::ledger::Ledger;
@@ -23,6 +13,16 @@ use guard_model::now::Now;
 use guard_model::plan::{Action, Step};
 use guard_model::text::chain;
 use guard_report::tables::Table;
+use guard_run::confirmation::confirm;
+use guard_run::notices::Herald;
+use guard_run::outcome::{Outcome, Refusal};
+use guard_run::project::Bench;
+use guard_run::request::Abort;
+use guard_run::results::{ACCOUNT, write_reports};
+use guard_run::session::{Desk, width_of_stdout};
+use guard_run::takeover::{as_begun, silence};
+use guard_run::unfinished::{open_run, state_of};
+use guard_run::{locks, preconditions};
 use guard_services::{release_starters, release_updaters};
 use guard_system::disk;
 
@@ -52,9 +52,9 @@ pub(super) fn abort(asked: &Abort, bench: Bench, desk: &Desk) -> Outcome {
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::CUT_OFF, error);
     let (journal, records) = Journal::open(&run.directory).map_err(|error| refused(&error))?;
     let history = History::of(&records).map_err(|error| refused(&error))?;
-    if session::is_harmless(&history) {
+    if preconditions::is_harmless(&history) {
         drop(journal);
-        session::close_harmless(&run, &bench)?;
+        preconditions::close_harmless(&run, &bench)?;
         let is_closed = matches!(state_of(&run)?, State::Closed(Ending::Untouched(_)));
         return Ok(if is_closed {
             ExitCode::INTERRUPTED_EARLY
@@ -64,7 +64,7 @@ pub(super) fn abort(asked: &Abort, bench: Bench, desk: &Desk) -> Outcome {
     }
     desk.reporter.recall(&records);
     silence(&run, &history, &bench);
-    if let Err(refusal) = session::settle_resources(&run, &bench) {
+    if let Err(refusal) = preconditions::settle_resources(&run, &bench) {
         let why = refusal.account.failed;
         bench.cx.note(
             Level::Warn,

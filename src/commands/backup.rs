@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use crate::commands::bench::Bench;
-use crate::commands::journey::{Departure, claim_backup, depart};
-use crate::commands::refusal::{Outcome, Refusal};
-use crate::commands::request::Backup;
-use crate::commands::selection::chosen;
-use crate::commands::setup::Desk;
-use crate::commands::tables::places;
-use crate::commands::{inspection, locks, plan, session};
 use guard_model::exit::ExitCode;
 use guard_model::name::RunKind;
+use guard_run::assembly::places;
+use guard_run::lifecycle::{Departure, claim_backup, depart};
+use guard_run::outcome::{Outcome, Refusal};
+use guard_run::project::Bench;
+use guard_run::request::Backup;
+use guard_run::selection::chosen;
+use guard_run::session::Desk;
+use guard_run::{inspection, locks, plan, preconditions};
 
 /// Takes a backup.
 ///
@@ -19,7 +19,7 @@ use guard_model::name::RunKind;
 /// Refused before anything was done.
 pub(super) fn backup(asked: &Backup, bench: &Bench, desk: &Desk) -> Outcome {
     let _lock = locks::begin(bench, "guard backup")?;
-    session::refuse_unfinished(bench, desk)?;
+    preconditions::refuse_unfinished(bench, desk)?;
     bench.sound()?;
     let resources = chosen(bench.resources()?, &asked.selection)?;
     if resources.is_empty() {

@@ -2,19 +2,19 @@
 
 use serde_json::{Value, json};
 
-use crate::commands::bench::Bench;
-use crate::commands::findings::Report;
-use crate::commands::frozen;
-use crate::commands::inspection::{look, refusal};
-use crate::commands::refusal::{Outcome, Refusal};
-use crate::commands::request::Check;
-use crate::commands::setup::{Desk, width_of_stdout};
 use guard_config::Effective;
 use guard_engine::crew::ask_once;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::health::Outcome as Answered;
 use guard_report::tables::Table;
+use guard_run::findings::Report;
+use guard_run::freeze;
+use guard_run::inspection::{look, refusal};
+use guard_run::outcome::{Outcome, Refusal};
+use guard_run::project::Bench;
+use guard_run::request::Check;
+use guard_run::session::{Desk, width_of_stdout};
 use guard_system::lock::Lock;
 
 /// Checks everything, and shows it as a table.
@@ -36,7 +36,7 @@ pub(super) fn check(_: &Check, bench: &Bench, desk: &Desk) -> Outcome {
     for target in bench.targets()? {
         report.fact(&format!("notify {}", target.name()), target.describe());
     }
-    if let Some(freeze) = frozen::in_force(&bench.state)? {
+    if let Some(freeze) = freeze::in_force(&bench.state)? {
         report.warn(
             "freeze",
             format!("deployments are frozen: {}", freeze.message),

@@ -1,11 +1,11 @@
 //! `guard decide`: ends a watch that is going on in another terminal, as a person wants it.
 
-use crate::commands::bench::Bench;
-use crate::commands::decision;
-use crate::commands::refusal::Outcome;
-use crate::commands::request::Decide;
-use crate::commands::setup::Desk;
 use guard_model::intervention::Choice;
+use guard_run::decision;
+use guard_run::outcome::Outcome;
+use guard_run::project::Bench;
+use guard_run::request::Decide;
+use guard_run::session::Desk;
 
 /// Leaves the decision, and waits until the watch has taken it up.
 ///

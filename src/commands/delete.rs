@@ -2,19 +2,19 @@
 
 use serde_json::json;
 
-use crate::commands::audit::{self, Deed};
-use crate::commands::backup_words::holds;
-use crate::commands::bench::Bench;
-use crate::commands::choosing::{choose_own, store_refusal};
-use crate::commands::kept::{self, Kept};
-use crate::commands::prompt::confirm;
-use crate::commands::refusal::{Outcome, Refusal};
-use crate::commands::request::{Delete, Prune};
-use crate::commands::setup::Desk;
-use crate::commands::{locks, retention, unfinished};
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::text;
+use guard_run::audit::{self, Deed};
+use guard_run::backup_words::holds;
+use guard_run::choosing::{choose_own, store_refusal};
+use guard_run::confirmation::confirm;
+use guard_run::kept::{self, Kept};
+use guard_run::outcome::{Outcome, Refusal};
+use guard_run::project::Bench;
+use guard_run::request::{Delete, Prune};
+use guard_run::session::Desk;
+use guard_run::{cleanup, locks, unfinished};
 use guard_store::{Listed, Recompressed, StoreError, candidates};
 
 /// Deletes backups by name.
@@ -55,10 +55,10 @@ pub(super) fn delete(asked: &Delete, bench: &Bench, desk: &Desk) -> Outcome {
             audit::record_failure("delete", format!("backup {} stays: {error}", backup.timestamp()), bench);
             return Err(refusal(&error, desk));
         }
-        retention::release(&backup.manifest.artifacts, bench);
+        cleanup::release(&backup.manifest.artifacts, bench);
         bench.cx.note(Level::Info, format!("deleted {}", backup.timestamp()));
     }
-    retention::forget_old(false, bench);
+    cleanup::forget_old(false, bench);
     Ok(ExitCode::DONE)
 }
 
@@ -82,9 +82,9 @@ fn refusal(error: &StoreError, desk: &Desk) -> Refusal {
 /// Another run holds the lock.
 pub(super) fn prune(asked: &Prune, bench: &Bench, desk: &Desk) -> Outcome {
     let _lock = locks::begin(bench, "guard prune")?;
-    let removals = retention::removals(bench);
+    let removals = cleanup::removals(bench);
     let resources = bench.resources()?;
-    let loose = retention::loose(bench)
+    let loose = cleanup::loose(bench)
         .into_iter()
         .filter(|(run, _)| kept::ends(run).is_some());
     let aside: Vec<Kept> = loose
@@ -113,11 +113,11 @@ pub(super) fn prune(asked: &Prune, bench: &Bench, desk: &Desk) -> Outcome {
         desk.reporter.data(lines.chain(aside).collect::<String>());
     } else {
         // What was announced before goes; what loses its backup now is announced.
-        retention::forget_old(true, bench);
+        cleanup::forget_old(true, bench);
         for removal in &removals {
-            retention::remove(removal, bench);
+            cleanup::remove(removal, bench);
         }
-        retention::forget_old(false, bench);
+        cleanup::forget_old(false, bench);
     }
     if removals.is_empty() && aside.is_empty() {
         bench.cx.note(Level::Info, "there is nothing to remove");

@@ -2,27 +2,27 @@
 
 use std::time::Duration;
 
-use crate::commands::bench::Bench;
-use crate::commands::journey::{Departure, claim_backup, depart};
-use crate::commands::refusal::{Outcome, Refusal};
-use crate::commands::request::Deploy;
-use crate::commands::selection::chosen;
-use crate::commands::setup::Desk;
-use crate::commands::tables::places;
-use crate::commands::{frozen, inspection, jobtime, locks, plan, remembered, session};
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::name::RunKind;
 use guard_model::text;
+use guard_run::assembly::places;
+use guard_run::lifecycle::{Departure, claim_backup, depart};
+use guard_run::outcome::{Outcome, Refusal};
+use guard_run::project::Bench;
+use guard_run::request::Deploy;
+use guard_run::selection::chosen;
+use guard_run::session::Desk;
+use guard_run::{failed_release, freeze, inspection, job_time, locks, plan, preconditions};
 
 /// Deploys.
 ///
 /// # Errors
 /// Refused before anything was done.
 pub(super) fn deploy(asked: &Deploy, bench: &Bench, desk: &Desk) -> Outcome {
-    frozen::refuse_frozen(&bench.state)?;
+    freeze::refuse_frozen(&bench.state)?;
     let _lock = locks::begin(bench, "guard deploy")?;
-    session::refuse_unfinished(bench, desk)?;
+    preconditions::refuse_unfinished(bench, desk)?;
     bench.sound()?;
     let resources = chosen(bench.resources()?, &asked.selection)?;
     if resources.is_empty() {
@@ -33,7 +33,7 @@ pub(super) fn deploy(asked: &Deploy, bench: &Bench, desk: &Desk) -> Outcome {
         return Err(refusal.next("to find what there is", format!("{} init --print", desk.style.program)));
     }
     inspection::refuse_obstacles(bench, &resources, Some(&asked.command))?;
-    remembered::refuse_failed(asked, &resources, bench, desk)?;
+    failed_release::refuse_failed(asked, &resources, bench, desk)?;
     if let Some(limit) = bench.settings.policy.rollback_timeout {
         let limit = text::duration(limit);
         bench.cx.note(
@@ -50,7 +50,7 @@ pub(super) fn deploy(asked: &Deploy, bench: &Bench, desk: &Desk) -> Outcome {
     for warning in guard_watch::warnings(&bench.rule()) {
         bench.cx.note(Level::Warn, warning);
     }
-    jobtime::warn(bench);
+    job_time::warn(bench);
     let _held = locks::resources(bench, &resources, Duration::ZERO)?;
     let (timestamp, run) = claim_backup(RunKind::Deploy, bench)?;
     let plan = plan::deploy(

@@ -2,15 +2,17 @@
 
 use std::io::Write as _;
 
-use crate::commands::refusal::{Outcome, Refusal};
-use crate::commands::request::{Everywhere, Request};
-use crate::commands::setup::Desk;
 use crate::commands::{
-    abort, backup, check, decide, delete, deploy, elsewhere, everywhere, flags, freeze, init, inside, list, logs, mark,
-    notify, packaging, registry, resume, rollback, salvage, status, takeover, undo, verify, watch,
+    abort, all_projects, backup, check, decide, delete, deploy, freeze, init, inside, list, logs, mark, notify,
+    offsite, packaging, resume, rollback, salvage, status, undo, verify, watch,
 };
 use guard_model::exit::ExitCode;
 use guard_report::bug;
+use guard_run::outcome::{Outcome, Refusal};
+use guard_run::request::flags;
+use guard_run::request::{Everywhere, Request};
+use guard_run::session::Desk;
+use guard_run::{registry, takeover};
 use guard_system::environment::Environment;
 
 /// Does what was asked, says what there is to say, and returns the exit code.
@@ -58,7 +60,7 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
     if let Request::Resume(asked) = &request
         && asked.all
     {
-        return everywhere::resume_all(&flags::of(&request, everywhere), everywhere, desk);
+        return all_projects::resume_all(&flags::of(&request, everywhere), everywhere, desk);
     }
     let bench = match desk.bench(&request, everywhere) {
         Ok(bench) => bench,
@@ -82,8 +84,8 @@ fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap
         Request::List(asked) => list::list(&asked, &bench, desk),
         Request::Show(asked) => list::show(&asked, &bench, desk),
         Request::Verify(asked) => verify::verify(&asked, &bench, desk),
-        Request::Copy(asked) => elsewhere::copy(&asked, &bench, desk),
-        Request::Fetch(asked) => elsewhere::fetch(&asked, &bench, desk),
+        Request::Copy(asked) => offsite::copy(&asked, &bench, desk),
+        Request::Fetch(asked) => offsite::fetch(&asked, &bench, desk),
         Request::Delete(asked) => delete::delete(&asked, &bench, desk),
         Request::Mark(asked) => mark::mark(&asked, &bench, desk),
         Request::Prune(asked) => delete::prune(&asked, &bench, desk),

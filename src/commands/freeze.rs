@@ -1,13 +1,13 @@
 //! `guard lock` and `guard unlock`: a manual freeze, which refuses deployments until a person ends it.
 
-use crate::commands::audit::{self, Deed};
-use crate::commands::bench::Bench;
-use crate::commands::frozen::{Freeze, path};
-use crate::commands::refusal::{Outcome, Refusal};
-use crate::commands::request::Freeze as Asked;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::text;
+use guard_run::audit::{self, Deed};
+use guard_run::freeze::{Freeze, path};
+use guard_run::outcome::{Outcome, Refusal};
+use guard_run::project::Bench;
+use guard_run::request::Freeze as Asked;
 use guard_system::disk;
 
 /// `guard lock`

@@ -1,11 +1,11 @@
 //! `guard init`: looks at the directory and writes a commented guard.toml; never over one that is there.
 
-use crate::commands::refusal::{Outcome, Refusal};
-use crate::commands::request::{Everywhere, Init, Request};
-use crate::commands::setup::Desk;
 use guard_config::{discover, locate};
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
+use guard_run::outcome::{Outcome, Refusal};
+use guard_run::request::{Everywhere, Init, Request};
+use guard_run::session::Desk;
 use guard_system::disk;
 
 /// Writes the settings to start from.

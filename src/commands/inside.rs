@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use crate::commands::refusal::{Outcome, Refusal};
-use crate::commands::request::Inside;
-use crate::commands::setup::Desk;
 use guard_model::exit::ExitCode;
 use guard_resources::volume;
+use guard_run::outcome::{Outcome, Refusal};
+use guard_run::request::Inside;
+use guard_run::session::Desk;
 
 /// Does the act, and tells what came of it.
 ///

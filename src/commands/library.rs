@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
-use crate::commands::bench::Bench;
-use crate::commands::refusal::{Outcome, Refusal};
-use crate::commands::request::{Backup as Create, Delete, Everywhere, List, Request, Rollback};
-use crate::commands::setup::Desk;
-use crate::commands::{backup, choosing, delete, rollback};
+use crate::commands::{backup, delete, rollback};
 use guard_model::exit::ExitCode;
 use guard_report::failure::Account;
 use guard_report::result::Outcome as Told;
+use guard_run::choosing;
+use guard_run::outcome::{Outcome, Refusal};
+use guard_run::project::Bench;
+use guard_run::request::{Backup as Create, Delete, Everywhere, List, Request, Rollback};
+use guard_run::session::Desk;
 use guard_store::{Backup, Listed, newest};
 use guard_system::environment::Environment;
 

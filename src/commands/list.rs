@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Value, json};
 
-use crate::commands::backup_words::{holds, knowledge, live_then, missing_words};
-use crate::commands::bench::Bench;
-use crate::commands::choosing::{choose, store_refusal};
-use crate::commands::refusal::Outcome;
-use crate::commands::request::{List, Show};
-use crate::commands::setup::{Desk, width_of_stdout};
 use guard_model::exit::ExitCode;
 use guard_model::name::{RunKind, Timestamp};
 use guard_model::text;
 use guard_report::tables::Table;
+use guard_run::backup_words::{holds, knowledge, live_then, missing_words};
+use guard_run::choosing::{choose, store_refusal};
+use guard_run::outcome::Outcome;
+use guard_run::project::Bench;
+use guard_run::request::{List, Show};
+use guard_run::session::{Desk, width_of_stdout};
 use guard_store::{Backup, Knowledge, Listed, Manifest};
 
 /// Lists the backups of this system and environment, the newest first.

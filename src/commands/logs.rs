@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
-use crate::commands::bench::Bench;
-use crate::commands::refusal::{Outcome, Refusal};
-use crate::commands::request::LogsOf;
-use crate::commands::setup::Desk;
 use guard_engine::crew::{DEPLOY_LOG, check_log};
 use guard_journal::Run;
 use guard_model::exit::ExitCode;
 use guard_model::text;
+use guard_run::outcome::{Outcome, Refusal};
+use guard_run::project::Bench;
+use guard_run::request::LogsOf;
+use guard_run::session::Desk;
 use guard_system::disk;
 
 /// Prints the logs of a run, each below its name. They were redacted when they were written.

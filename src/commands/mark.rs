@@ -1,14 +1,14 @@
 //! `guard mark`: what a person knows of a backup; it counts more than what the probes said when it was taken.
 
-use crate::commands::audit::{self, Deed};
-use crate::commands::bench::Bench;
-use crate::commands::choosing::{choose, store_refusal};
-use crate::commands::locks;
-use crate::commands::refusal::Outcome;
-use crate::commands::request::Mark;
-use crate::commands::setup::Desk;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
+use guard_run::audit::{self, Deed};
+use guard_run::choosing::{choose, store_refusal};
+use guard_run::locks;
+use guard_run::outcome::Outcome;
+use guard_run::project::Bench;
+use guard_run::request::Mark;
+use guard_run::session::Desk;
 use guard_store::Knowledge;
 
 /// Marks a backup.

@@ -1,14 +1,14 @@
 //! `guard notify`: a test notice to everybody who is told of runs.
 
-use crate::commands::bench::Bench;
-use crate::commands::notices::Letterhead;
-use crate::commands::refusal::{Outcome, Refusal};
-use crate::commands::request::Notify;
-use crate::commands::setup::Desk;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::notice::{Occasion, Severity};
 use guard_notify::Notifier;
+use guard_run::notices::Letterhead;
+use guard_run::outcome::{Outcome, Refusal};
+use guard_run::project::Bench;
+use guard_run::request::Notify;
+use guard_run::session::Desk;
 
 /// `guard notify`: a test notice to everybody, and what came of it.
 ///

@@ -1,9 +1,9 @@
 //! `guard completions` and `guard man`: what a package installs beside the program.
 
-use crate::commands::refusal::{Outcome, Refusal};
-use crate::commands::request::Completions;
-use crate::commands::setup::Desk;
 use guard_model::exit::ExitCode;
+use guard_run::outcome::{Outcome, Refusal};
+use guard_run::request::Completions;
+use guard_run::session::Desk;
 
 /// Prints the completions for a shell.
 #[must_use]

@@ -1,19 +1,19 @@
 //! `guard resume`: finishes a run that was cut off, as it was begun, whatever the settings say by now.
 
-use crate::commands::bench::Bench;
-use crate::commands::locks;
-use crate::commands::refusal::{Outcome, Refusal};
-use crate::commands::request::Resume;
-use crate::commands::results::is_told;
-use crate::commands::setup::Desk;
-use crate::commands::takeover::{self, Going, as_begun, take_up, tell_run};
-use crate::commands::unfinished::{has_lost_journal, open_run, state_of};
 use guard_engine::history::History;
 use guard_journal::{Run, State};
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::name::ResourceName;
 use guard_model::setting::nearest;
+use guard_run::locks;
+use guard_run::outcome::{Outcome, Refusal};
+use guard_run::project::Bench;
+use guard_run::request::Resume;
+use guard_run::results::is_told;
+use guard_run::session::Desk;
+use guard_run::takeover::{self, Going, as_begun, take_up, tell_run};
+use guard_run::unfinished::{has_lost_journal, open_run, state_of};
 
 /// Finishes what was cut off.
 ///

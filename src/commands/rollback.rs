@@ -1,17 +1,5 @@
 //! `guard rollback`: by hand, to a backup; and `--undo`, back to the state before the last rollback.
 
-use crate::commands::adopting::{self, Adoption};
-use crate::commands::bench::Bench;
-use crate::commands::choosing::choose_own;
-use crate::commands::journey::go_back;
-use crate::commands::prompt::confirm;
-use crate::commands::refusal::{Outcome, Refusal};
-use crate::commands::request::{Rollback, Selection};
-use crate::commands::sealing;
-use crate::commands::selection::chosen;
-use crate::commands::setup::{Desk, width_of_stdout};
-use crate::commands::tables::{Owned, compose_of, places};
-use crate::commands::{decision, drift, inforce, locks, plan, session};
 use guard_config::{Document, Settings};
 use guard_engine::crew::SETTINGS;
 use guard_engine::history::History;
@@ -25,6 +13,17 @@ use guard_model::plan::StageName;
 use guard_model::setting::{Source, nearest};
 use guard_model::text;
 use guard_report::tables::Table;
+use guard_run::adoption::{self, Adoption};
+use guard_run::assembly::{Owned, compose_of, places};
+use guard_run::choosing::choose_own;
+use guard_run::confirmation::confirm;
+use guard_run::lifecycle::go_back;
+use guard_run::outcome::{Outcome, Refusal};
+use guard_run::project::Bench;
+use guard_run::request::{Rollback, Selection};
+use guard_run::selection::chosen;
+use guard_run::session::{Desk, width_of_stdout};
+use guard_run::{decision, drift, encryption, locks, merged_settings, plan, preconditions};
 use guard_store::{Backup, Listed};
 use guard_system::disk;
 
@@ -37,10 +36,10 @@ pub(super) fn rollback(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome 
         return while_watched(asked, &run, &history, bench, desk);
     }
     let _lock = locks::begin(bench, "guard rollback")?;
-    session::refuse_open(bench, desk)?;
+    preconditions::refuse_open(bench, desk)?;
     bench.sound()?;
     let mut named = asked.backup_timestamp.clone();
-    if let Some(foreign) = adopting::foreign(named.as_deref(), bench)? {
+    if let Some(foreign) = adoption::foreign(named.as_deref(), bench)? {
         let resources = asked_for(bench.resources()?, asked, desk)?;
         let adoption = Adoption::of(foreign, &resources)?;
         desk.reporter.data(adoption.outlook(desk)?);
@@ -51,7 +50,7 @@ pub(super) fn rollback(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome 
             Ok(timestamp) => named = Some(timestamp.to_string()),
             Err(exit) => return Ok(exit),
         }
-        session::refuse_open(bench, desk)?;
+        preconditions::refuse_open(bench, desk)?;
     }
     let in_force = bench.resources()?;
     let scope = bench.scope(&in_force, true);
@@ -80,7 +79,7 @@ pub(super) fn rollback(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome 
     if asked.dry_run {
         return Ok(ExitCode::DONE);
     }
-    sealing::refuse_shut(&backup, bench, &desk.style.program)?;
+    encryption::refuse_shut(&backup, bench, &desk.style.program)?;
     let command = command_of(asked, Some(backup.timestamp().as_str()));
     drift::tell(asked.force, &command, &resources, bench, desk)?;
     confirm(
@@ -231,7 +230,7 @@ fn resources_of(backup: &Backup, bench: &Bench) -> Result<Vec<Owned>, Refusal> {
         .map(|one| one.resource.clone())
         .collect();
     let (settings, told) = match Settings::of_document(&wish, &bench.settings.directory, &document) {
-        Ok(earlier) => inforce::over(&earlier, &bench.settings, &held),
+        Ok(earlier) => merged_settings::over(&earlier, &bench.settings, &held),
         // A variable that they name may not be set any more; what is in force is enough then.
         Err(problems) => {
             let why = problems.first().map(ToString::to_string).unwrap_or_default();
@@ -304,7 +303,7 @@ fn outlook(backup: &Backup, resources: &[Owned], bench: &Bench) -> String {
             artifact.summary.clone(),
         ]);
         let policy = bench.settings.policy.data_restore;
-        let told = match sealing::slot(backup, name, bench) {
+        let told = match encryption::slot(backup, name, bench) {
             Ok(slot) => {
                 let told = owned.resource.outlook(artifact, &slot, policy, &bench.cx);
                 told.map_err(|error| text::chain(&error))

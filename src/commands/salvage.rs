@@ -1,18 +1,18 @@
 //! `guard salvage`: out of what a rollback put aside, rows into files or into the live database, and files to where they were.
 
-use crate::commands::bench::Bench;
-use crate::commands::prompt::confirm;
-use crate::commands::refusal::{Outcome, Refusal};
-use crate::commands::request::Salvage;
-use crate::commands::setup::Desk;
-use crate::commands::tables::Owned;
-use crate::commands::{locks, session};
 use guard_engine::history::History;
 use guard_journal::Run;
 use guard_model::artifact::Displaced;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::name::RunId;
+use guard_run::assembly::Owned;
+use guard_run::confirmation::confirm;
+use guard_run::outcome::{Outcome, Refusal};
+use guard_run::project::Bench;
+use guard_run::request::Salvage;
+use guard_run::session::Desk;
+use guard_run::{locks, preconditions};
 use guard_system::disk;
 
 /// Exports, and carries over what was asked for.
@@ -21,7 +21,7 @@ use guard_system::disk;
 /// The run displaced nothing of the kind, what it displaced is gone, or a database refuses.
 pub(super) fn salvage(asked: &Salvage, bench: &Bench, desk: &Desk) -> Outcome {
     let _lock = locks::begin(bench, "guard salvage")?;
-    session::refuse_open(bench, desk)?;
+    preconditions::refuse_open(bench, desk)?;
     let (run, displaced) = chosen(asked, bench, desk)?;
     let resources = bench.resources()?;
     let is_asked = |owned: &Owned| {

@@ -3,14 +3,6 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use crate::commands::audit::{self, Entry};
-use crate::commands::backup_words::missing_words;
-use crate::commands::bench::Bench;
-use crate::commands::refusal::{Outcome, Refusal};
-use crate::commands::request::HistoryOf;
-use crate::commands::setup::{Desk, width_of_stdout};
-use crate::commands::tables::Owned;
-use crate::commands::{frozen, kept, locks, results, standby, unfinished};
 use guard_engine::crew::has_gone_in;
 use guard_engine::history::History;
 use guard_journal::{Run, State};
@@ -21,6 +13,14 @@ use guard_report::closing::Closing;
 use guard_report::course::Course;
 use guard_report::result::{finisher, word};
 use guard_report::tables::Table;
+use guard_run::assembly::Owned;
+use guard_run::audit::{self, Entry};
+use guard_run::backup_words::missing_words;
+use guard_run::outcome::{Outcome, Refusal};
+use guard_run::project::Bench;
+use guard_run::request::HistoryOf;
+use guard_run::session::{Desk, width_of_stdout};
+use guard_run::{freeze, kept, locks, results, unfinished, watchdog};
 use guard_services::{held_leftovers, held_starters};
 use guard_store::candidates;
 use guard_system::lock::Lock;
@@ -37,7 +37,7 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
         .iter()
         .find_map(|path| Lock::holder(path).ok().flatten());
     let holder = holder.or(elsewhere);
-    let frozen = frozen::in_force(&bench.state)?;
+    let frozen = freeze::in_force(&bench.state)?;
     let runs = bench.runs.list().map_err(|error| refused(&error))?;
     let newest = runs.first();
     let open = runs
@@ -49,7 +49,7 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
     };
     let stands_by = unfinished::standing(&runs)?.filter(|run| newest.is_none_or(|newest| newest.id != run.id));
     let stands_by = if open.is_some() { open } else { stands_by };
-    let watcher = open.and_then(standby::standing_by);
+    let watcher = open.and_then(watchdog::standing_by);
     let listed = bench.store.list().map_err(|error| refused(&error))?;
     let good = candidates(&listed, &bench.own_scope(), &[]).first().copied();
     let good = good.filter(|backup| backup.is_known_good());

@@ -2,20 +2,20 @@
 
 use std::cmp::Reverse;
 
-use crate::commands::bench::Bench;
-use crate::commands::journey::go_back;
-use crate::commands::kept::displaced_before;
-use crate::commands::plan::{self, Place};
-use crate::commands::prompt::confirm;
-use crate::commands::refusal::Outcome;
-use crate::commands::request::Rollback;
-use crate::commands::setup::{Desk, width_of_stdout};
-use crate::commands::tables::{Owned, places};
-use crate::commands::{drift, locks, session};
 use guard_model::artifact::Displaced;
 use guard_model::exit::ExitCode;
 use guard_model::name::ResourceName;
 use guard_report::tables::Table;
+use guard_run::assembly::{Owned, places};
+use guard_run::confirmation::confirm;
+use guard_run::kept::displaced_before;
+use guard_run::lifecycle::go_back;
+use guard_run::outcome::Outcome;
+use guard_run::plan::{self, Place};
+use guard_run::project::Bench;
+use guard_run::request::Rollback;
+use guard_run::session::{Desk, width_of_stdout};
+use guard_run::{drift, locks, preconditions};
 
 /// Puts back what the last rollback displaced.
 ///
@@ -23,7 +23,7 @@ use guard_report::tables::Table;
 /// Refused before anything was done; there may have been no rollback.
 pub(super) fn undo(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome {
     let _lock = locks::begin(bench, "guard rollback --undo")?;
-    session::refuse_open(bench, desk)?;
+    preconditions::refuse_open(bench, desk)?;
     bench.sound()?;
     let (before, displaced) = displaced_before(None, bench)?;
     let names: Vec<_> = displaced.iter().map(|displaced| displaced.resource.clone()).collect();

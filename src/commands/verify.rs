@@ -1,14 +1,14 @@
 //! `guard verify`: every byte of a backup against its manifest, and what each kind can prove besides.
 
-use crate::commands::bench::Bench;
-use crate::commands::choosing::{choose, store_refusal};
-use crate::commands::refusal::{Outcome, Refusal};
-use crate::commands::request::Verify;
-use crate::commands::setup::Desk;
-use crate::commands::{locks, sealing};
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::text;
+use guard_run::choosing::{choose, store_refusal};
+use guard_run::outcome::{Outcome, Refusal};
+use guard_run::project::Bench;
+use guard_run::request::Verify;
+use guard_run::session::Desk;
+use guard_run::{encryption, locks};
 use guard_store::{Backup, Listed, Sample};
 
 /// Verifies a backup, or all of them.
@@ -108,7 +108,7 @@ fn verify_one(backup: &Backup, asked: &Verify, bench: &Bench, desk: &Desk) -> Ou
         if artifact.kind != owned.kind.key {
             continue;
         }
-        let slot = sealing::slot(backup, name, bench)?;
+        let slot = encryption::slot(backup, name, bench)?;
         let shut = artifact.files.iter().find_map(|entry| slot.seek(entry).err());
         if let Some(error) = shut.filter(|error| !error.copy_is_bad && !asked.restore) {
             let note = format!(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The rungs, lowest first. Rooms on one rung do not know each other.
-pub const LADDER: [&[&str]; 6] = [
+pub const LADDER: [&[&str]; 7] = [
     &["model"],
     &["system"],
     &[
@@ -21,6 +21,7 @@ pub const LADDER: [&[&str]; 6] = [
         "notify",
     ],
     &["engine"],
+    &["run"],
     &["commands"],
     &["cli"],
 ];

@@ -1,10 +1,10 @@
 //! Which of the three is asked for.
 
-use crate::commands::bench::Bench;
-use crate::commands::refusal::Outcome;
-use crate::commands::request::Watch;
-use crate::commands::setup::Desk;
 use crate::commands::watch::{live, replay, simulate};
+use guard_run::outcome::Outcome;
+use guard_run::project::Bench;
+use guard_run::request::Watch;
+use guard_run::session::Desk;
 
 /// Watches, replays or simulates.
 ///

@@ -6,11 +6,6 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::commands::bench::Bench;
-use crate::commands::notices::Letterhead;
-use crate::commands::refusal::{Outcome, Refusal};
-use crate::commands::request::Watch;
-use crate::commands::setup::Desk;
 use crate::commands::watch::serve;
 use crate::commands::watch::shared::{Shared, locked};
 use guard_engine::crew::{Errands, Lookout, READINGS, WATCHES};
@@ -22,6 +17,11 @@ use guard_model::text::duration;
 use guard_notify::Notifier;
 use guard_report::board::Board;
 use guard_report::metrics::metrics;
+use guard_run::notices::Letterhead;
+use guard_run::outcome::{Outcome, Refusal};
+use guard_run::project::Bench;
+use guard_run::request::Watch;
+use guard_run::session::Desk;
 use guard_system::context::Context;
 use guard_system::disk;
 use guard_system::lock::Lock;

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::commands::bench::Bench;
-use crate::commands::refusal::{Outcome, Refusal};
-use crate::commands::setup::{Desk, width_of_stdout};
 use guard_engine::crew;
 use guard_model::exit::ExitCode;
 use guard_model::health::{Rule, Verdict, Watched};
 use guard_report::tables::Table;
+use guard_run::outcome::{Outcome, Refusal};
+use guard_run::project::Bench;
+use guard_run::session::{Desk, width_of_stdout};
 
 /// Judges every watch of a run again.
 ///

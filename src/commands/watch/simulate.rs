@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use crate::commands::bench::Bench;
-use crate::commands::refusal::{Outcome, Refusal};
-use crate::commands::setup::{Desk, width_of_stdout};
 use guard_model::exit::ExitCode;
 use guard_report::tables::Table;
+use guard_run::outcome::{Outcome, Refusal};
+use guard_run::project::Bench;
+use guard_run::session::{Desk, width_of_stdout};
 use guard_watch::simulate::{Figures, SCENES, Scene, figures};
 use guard_watch::words;
 

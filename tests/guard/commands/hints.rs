@@ -90,7 +90,7 @@ fn purposes() -> BTreeSet<String> {
     for file in files.filter(|file| file.path().extension().is_some_and(|end| end == "rs")) {
         let path = file.path().strip_prefix(&root).unwrap();
         let is_of_endings = path.starts_with("report");
-        if !is_of_endings && !path.starts_with("commands") {
+        if !is_of_endings && !path.starts_with("commands") && !path.starts_with("run") {
             continue;
         }
         let text = std::fs::read_to_string(file.path()).unwrap();
@@ -365,7 +365,7 @@ fn go_on_when_paused(purpose: &str) {
     cut_off(&project);
     // What is told where somebody asks twice to stop is the command that finishes any unfinished run.
     assert!(
-        std::fs::read_to_string(source("commands/journey.rs"))
+        std::fs::read_to_string(source("run/lifecycle.rs"))
             .unwrap()
             .contains(&format!("\"{purpose}\", format!(\"{{}} resume\""))
     );

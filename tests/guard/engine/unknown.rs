@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use guard::commands::plan::{self, Place};
 use guard::engine::crew::{Crew, Errands, Pacer, SealInput};
 use guard::engine::drive::{Arrival, drive};
 use guard::engine::ledger::Ledger;
@@ -20,6 +19,7 @@ use guard::model::name::{ResourceName, RunId, RunKind, Timestamp};
 use guard::model::plan::StageName;
 use guard::model::policy::{DataRestore, Policy};
 use guard::resources::{Resource, Result, Slot, Survey};
+use guard::run::plan::{self, Place};
 use guard::services::Services;
 use guard::store::{Knowledge, ManifestInput, Store};
 use guard::system::clock::{Clock, MachineClock};

@@ -1,7 +1,7 @@
 //! Every step of every shape of run fails once, often, and for good; and every step that may be repeated is done twice.
 
-use guard::commands::plan::Place;
 use guard::model::plan::{Action, Replay, Step};
+use guard::run::plan::Place;
 
 use crate::figures::reached;
 use crate::pairs::shapes;

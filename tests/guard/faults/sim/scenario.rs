@@ -1,10 +1,10 @@
 //! What happens to a simulated run: its journey, its release, its policy, and its troubles, all from one number.
 
 use chrono::{DateTime, Utc};
-use guard::commands::plan::Place;
 use guard::model::name::RunKind;
 use guard::model::plan::StageName;
 use guard::model::policy::{OnFailure, OnInconclusive, Policy};
+use guard::run::plan::Place;
 
 use super::chance::Chance;
 use super::world::Trouble;

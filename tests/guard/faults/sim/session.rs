@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use guard::commands::plan;
 use guard::engine::drive::{Arrival, drive};
 use guard::engine::history::History;
 use guard::engine::ledger::Ledger;
@@ -14,6 +13,7 @@ use guard::model::exit::ExitCode;
 use guard::model::fact::{Actor, Ending, Fact, Record, Turn};
 use guard::model::name::{RunId, RunKind, Timestamp};
 use guard::model::plan::Plan;
+use guard::run::plan;
 use serde_json::json;
 
 use super::hands::Hands;

@@ -1,0 +1,323 @@
+//! Tables of the settings become resources, probes, rules and targets; all that is wrong with them is told at once.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::outcome::Refusal;
+use crate::plan::Place;
+use guard_config::{Declared, Settings, told};
+use guard_model::artifact::{Artifact, Live};
+use guard_model::exit::ExitCode;
+use guard_model::health::Numbers;
+use guard_model::name::ProbeName;
+use guard_model::section::Section;
+use guard_model::setting::{Problem, Value, nearest};
+use guard_model::text::{self, typed};
+use guard_notify::Target;
+use guard_probes;
+use guard_probes::Probe;
+use guard_resources::{Kind, Resource};
+use guard_services::Further;
+use guard_system::context::Context;
+use guard_system::docker::Compose;
+use guard_watch::UserRule;
+
+/// What the tables of some settings are read with.
+pub struct Reading<'a> {
+    /// The settings.
+    pub settings: &'a Settings,
+    /// Their Compose project.
+    pub compose: Option<&'a Compose>,
+    /// Their further projects.
+    pub further: &'a [Further],
+}
+
+/// What else is wrong, in the tables of settings that are wrong already. What can only be judged with a Compose project is
+/// left out where there is none to be had.
+#[must_use]
+pub fn further_problems(settings: &Settings, cx: &Context) -> Vec<Problem> {
+    let compose = compose_of(settings, cx);
+    let further = further_of(settings, cx);
+    let is_whole = compose.is_ok() && further.is_ok() && (settings.compose.is_some() || !names_compose(settings));
+    let reading = Reading {
+        settings,
+        compose: compose.as_ref().ok().and_then(Option::as_ref),
+        further: further.as_deref().unwrap_or_default(),
+    };
+    if is_whole {
+        reading.problems()
+    } else {
+        reading.problems_anywhere()
+    }
+}
+
+/// Whether the file speaks of Compose, whatever could be understood of it.
+fn names_compose(settings: &Settings) -> bool {
+    settings.source.text.contains("compose")
+}
+
+/// The refusal of a command, by the problems of some settings.
+#[must_use]
+pub fn refused(settings: &Settings, problems: Vec<Problem>) -> Refusal {
+    Refusal::of_problems(&told(&settings.source, problems))
+}
+
+impl Reading<'_> {
+    /// All that is wrong with the tables.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.resources().err().unwrap_or_default();
+        problems.extend(self.probes().err().unwrap_or_default());
+        problems.extend(self.problems_anywhere());
+        problems
+    }
+
+    /// What is wrong with the tables that need to know of no Compose project.
+    fn problems_anywhere(&self) -> Vec<Problem> {
+        let mut problems = self.rules().err().unwrap_or_default();
+        problems.extend(self.targets().err().unwrap_or_default());
+        problems
+    }
+
+    /// The resources.
+    ///
+    /// # Errors
+    /// All problems of their tables.
+    pub fn resources(&self) -> Result<Vec<Owned>, Vec<Problem>> {
+        let settings = self.settings;
+        let site = |directory: &PathBuf, compose: Option<&Compose>| guard_resources::Site {
+            directory: directory.clone(),
+            compose: compose.cloned(),
+            stops: !settings.services.stop.is_empty(),
+        };
+        let here = site(&settings.directory, self.compose);
+        let mut all: Vec<Owned> = read_all(&settings.resources, |declared, section| {
+            // The settings know only the kinds of this list.
+            let kind = guard_resources::kind(&declared.kind)?;
+            let Some(there) = chosen(section, self.further).ok()? else {
+                let resource = (kind.build)(declared.name.clone(), section, &here)?;
+                return Some(Owned { kind, resource });
+            };
+            let site = site(&there.compose.directory, Some(&there.compose));
+            let placed = guard_resources::Placed {
+                inner: (kind.build)(declared.name.clone(), section, &site)?,
+                project: there.name.clone(),
+                engine: there.engine.clone(),
+            };
+            Some(Owned {
+                kind,
+                resource: Box::new(placed),
+            })
+        })?;
+        let checkouts = checkouts(settings);
+        for owned in &mut all {
+            owned.resource.leave_to_others(&checkouts);
+        }
+        Ok(all)
+    }
+
+    /// The probes, each with its witness.
+    ///
+    /// # Errors
+    /// All problems of their tables.
+    pub fn probes(&self) -> Result<Vec<Arc<dyn Probe>>, Vec<Problem>> {
+        let site = guard_probes::Site {
+            compose: self.compose.cloned(),
+        };
+        let all: Vec<guard_probes::Asked> = read_all(&self.settings.probes, |declared, section| {
+            let kind = guard_probes::kind(&declared.kind)?;
+            let (witness, says) = (section.text("witness"), section.has("required"));
+            if let Some(witness) = &witness
+                && let Err((message, hint)) = self.is_witness(witness, &declared.name)
+            {
+                section.problem("witness", message, hint);
+            }
+            let Some(there) = chosen(section, self.further).ok()? else {
+                let built = (kind.build)(declared.name.clone(), section, &site)?;
+                return Some((Arc::from(built), witness, says));
+            };
+            let site = guard_probes::Site {
+                compose: Some(there.compose.clone()),
+            };
+            let inner = (kind.build)(declared.name.clone(), section, &site)?;
+            let built: Arc<dyn Probe> = match &there.engine {
+                Some(engine) => Arc::new(guard_probes::Placed {
+                    inner,
+                    engine: engine.clone(),
+                }),
+                None => Arc::from(inner),
+            };
+            Some((built, witness, says))
+        })?;
+        Ok(guard_probes::witnessed(&all))
+    }
+
+    /// Whether a probe can be the witness of another: the message and the hint where it cannot.
+    fn is_witness(&self, name: &str, of: &ProbeName) -> Result<(), (String, Option<String>)> {
+        if name == of.as_str() {
+            return Err(("a probe cannot be its own witness".to_owned(), None));
+        }
+        let names = || self.settings.probes.iter().map(|probe| probe.name.as_str());
+        if names().any(|known| known == name) {
+            return Ok(());
+        }
+        Err((format!("there is no probe {name:?}"), nearest(name, names())))
+    }
+
+    /// The user's own rules.
+    ///
+    /// # Errors
+    /// All problems of their tables.
+    pub fn rules(&self) -> Result<Vec<UserRule>, Vec<Problem>> {
+        // The settings know only the kinds that there are.
+        let numbers = |kind: &str| guard_probes::kind(kind).map_or(Numbers::None, |kind| kind.numbers);
+        let declared = self.settings.probes.iter();
+        let probes: Vec<(ProbeName, Numbers)> = declared
+            .map(|probe| (probe.name.clone(), numbers(&probe.kind)))
+            .collect();
+        read_all(&self.settings.rules, |declared, section| {
+            UserRule::read(declared.name.clone(), section, &probes)
+        })
+    }
+
+    /// Who is told what becomes of a run.
+    ///
+    /// # Errors
+    /// All problems of their tables.
+    pub fn targets(&self) -> Result<Vec<Target>, Vec<Problem>> {
+        read_all(&self.settings.targets, |declared, section| {
+            Target::read(&declared.kind, declared.name.clone(), section)
+        })
+    }
+}
+
+/// The directories of all resources of the kind `git`.
+fn checkouts(settings: &Settings) -> Vec<PathBuf> {
+    let git = settings.resources.iter().filter(|declared| declared.kind == "git");
+    let paths = git.map(|declared| match &declared.item.value {
+        Value::Table(keys) => match keys.get("path").map(|(_, item)| &item.value) {
+            Some(Value::Text(path)) => settings.directory.join(path),
+            _ => settings.directory.clone(),
+        },
+        _ => settings.directory.clone(),
+    });
+    paths.collect()
+}
+
+/// A table names a project that is none; it was noted.
+struct NoProject;
+
+/// The further project that a table names by `project`; `None`: it names none.
+fn chosen<'f>(section: &mut Section<'_>, further: &'f [Further]) -> Result<Option<&'f Further>, NoProject> {
+    let Some(name) = section.text("project") else {
+        return Ok(None);
+    };
+    let found = further.iter().find(|one| one.name == name);
+    if found.is_none() {
+        let names: Vec<&str> = further.iter().map(|one| one.name.as_str()).collect();
+        let hint = nearest(&name, names.iter().copied()).or(Some(format!("write [projects.{name}]")));
+        section.problem("project", format!("there is no [projects.{name}]"), hint);
+        return Err(NoProject);
+    }
+    Ok(found)
+}
+
+/// Reads the own keys of all these tables.
+fn read_all<N, T>(
+    all: &[Declared<N>],
+    read: impl Fn(&Declared<N>, &mut Section<'_>) -> Option<T>,
+) -> Result<Vec<T>, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut found = Vec::new();
+    for declared in all {
+        found.extend(declared.read(&mut problems, |section| read(declared, section)));
+    }
+    if problems.is_empty() { Ok(found) } else { Err(problems) }
+}
+
+/// A resource with its kind.
+pub struct Owned {
+    /// The kind.
+    pub kind: &'static Kind,
+    /// The resource.
+    pub resource: Box<dyn Resource>,
+}
+
+impl Owned {
+    /// How the resource is now, beside its copy, in words.
+    #[must_use]
+    pub fn now(&self, artifact: &Artifact, cx: &Context) -> String {
+        match self.resource.check(artifact, cx) {
+            Ok(Live::Matches) => "as in the backup: nothing to do".to_owned(),
+            Ok(Live::Differs(parts)) => text::shortened(&format!("differs: {}", parts.join(", ")), 120),
+            Ok(Live::Unknown(why)) => format!("cannot be compared: {why}"),
+            Err(error) => format!("cannot be compared: {error}"),
+        }
+    }
+}
+
+/// The places of resources in a plan.
+#[must_use]
+pub fn places(resources: &[Owned]) -> Vec<Place> {
+    let place = |owned: &Owned| Place {
+        name: owned.resource.name().clone(),
+        captured_in: owned.kind.captured_in,
+        restored_in: owned.kind.restored_in,
+    };
+    resources.iter().map(place).collect()
+}
+
+/// The Compose project of some settings, its name asked of Compose where nobody gave one.
+///
+/// # Errors
+/// Compose is not there or refuses the files.
+pub fn compose_of(settings: &Settings, cx: &Context) -> Result<Option<Compose>, Refusal> {
+    let Some(found) = &settings.compose else {
+        return Ok(None);
+    };
+    let absolute = |paths: &[PathBuf]| {
+        paths
+            .iter()
+            .map(|path| settings.directory.join(path))
+            .collect::<Vec<_>>()
+    };
+    let files = absolute(&found.files);
+    let project = match &found.project {
+        Some(project) => project.clone(),
+        None => Compose::default_project(cx, &settings.directory, &files).map_err(|error| {
+            let named = files
+                .iter()
+                .map(|file| format!(" --file {}", typed(&file.display().to_string())));
+            let command = format!("docker compose{} config", named.collect::<String>());
+            Refusal::of_error(ExitCode::REFUSED, &error).next("to see what Compose says", command)
+        })?,
+    };
+    Ok(Some(Compose {
+        files,
+        env_files: absolute(&found.env_files),
+        profiles: found.profiles.clone(),
+        project,
+        directory: settings.directory.clone(),
+    }))
+}
+
+/// The further projects of some settings.
+///
+/// # Errors
+/// Compose is not there or refuses the files of one.
+pub fn further_of(settings: &Settings, cx: &Context) -> Result<Vec<Further>, Refusal> {
+    let further = settings.projects.iter().map(|project| {
+        let compose = project
+            .compose
+            .resolve(&cx.at(project.engine.as_ref()), &project.directory);
+        Ok(Further {
+            name: project.name.to_string(),
+            compose: compose.map_err(|error| {
+                let what = format!("the project {} of the settings cannot be used: {error}", project.name);
+                Refusal::new(ExitCode::REFUSED, what).next("to see everything that is in the way", "guard check")
+            })?,
+            engine: project.engine.clone(),
+        })
+    });
+    further.collect()
+}

@@ -1,0 +1,44 @@
+//! The question before a rollback, and the ways to answer it.
+
+use std::io::{BufRead, IsTerminal};
+use std::time::Duration;
+
+use crate::outcome::Refusal;
+use crate::project::Bench;
+use crate::session::Desk;
+use guard_model::exit::ExitCode;
+
+/// How long a terminal may take to show the question.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Asks, unless `--yes` or its variables have answered; `command` is what asks, `rollback`.
+///
+/// # Errors
+/// The answer is no, or there is nobody to ask.
+pub fn confirm(question: &str, command: &str, bench: &Bench, desk: &Desk) -> Result<(), Refusal> {
+    if bench.settings.confirmed {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Refusal::new(
+            ExitCode::USAGE,
+            "this has to be confirmed, and there is no terminal to ask on",
+        )
+        .next(
+            "to confirm beforehand",
+            format!("{} {command} --yes", desk.style.program),
+        ));
+    }
+    if !desk.reporter.ask(format!("{question} [yes/no] "), PATIENCE) {
+        return Err(Refusal::new(
+            ExitCode::USAGE,
+            "the question could not be shown, so nothing was done",
+        ));
+    }
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    match (read, answer.trim().to_lowercase().as_str()) {
+        (Ok(_), "yes" | "y") => Ok(()),
+        _ => Err(Refusal::new(ExitCode::USAGE, "not confirmed, so nothing was done")),
+    }
+}

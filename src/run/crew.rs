@@ -1,0 +1,69 @@
+//! The crew of a run, out of the settings: its resources, probes and services, and the keys that it writes with.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crate::assembly::Owned;
+use crate::outcome::Refusal;
+use crate::project::Bench;
+use crate::{encryption, secrets};
+use guard_engine::crew::{Crew, Errands, Pacer, SealInput};
+use guard_model::artifact::Displaced;
+use guard_model::exit::ExitCode;
+use guard_model::name::ResourceName;
+use guard_resources::Resource;
+use guard_store::Store;
+use guard_system::context::Context;
+
+/// The crew of a run over these resources.
+///
+/// # Errors
+/// The probes' tables have problems, or the store cannot be opened again.
+pub fn of(
+    bench: &Bench,
+    cx: Context,
+    resources: Vec<Owned>,
+    undoing: Vec<Displaced>,
+    seal: SealInput,
+) -> Result<Crew, Refusal> {
+    let data = resources
+        .iter()
+        .filter(|owned| owned.kind.restored_in == guard_model::plan::StageName::Data)
+        .map(|owned| owned.resource.name().clone())
+        .collect();
+    let resources: BTreeMap<ResourceName, Box<dyn Resource>> = resources
+        .into_iter()
+        .map(|owned| (owned.resource.name().clone(), owned.resource))
+        .collect();
+    let store = Store::open(&bench.settings.backup_dir, &bench.settings.state_dir)
+        .map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
+    Ok(Crew {
+        cipher: encryption::cipher(bench, Some(&cx.scratch))?,
+        cx,
+        resources,
+        data,
+        undoing,
+        adopting: BTreeMap::new(),
+        command: Vec::new(),
+        probes: bench.probes()?,
+        rule: bench.rule(),
+        is_gate_set: bench.settings.gate.is_some(),
+        rules: bench.rules()?,
+        services: bench.services(),
+        env_files: secrets::files(&bench.settings),
+        store: store.beside_project(&bench.settings.directory),
+        seal,
+        verify: bench.settings.verify.commands.clone(),
+        verify_timeout: CHECK_LIMIT,
+        expect_change: bench.settings.verify.expect_change.clone(),
+        allow_unhealthy_baseline: bench.settings.allow_unhealthy_baseline,
+        runtime: bench.runtime.clone(),
+        pace: Pacer::default(),
+        errands: Errands::default(),
+        told: Mutex::default(),
+    })
+}
+
+/// How long one of the user's checks may take.
+const CHECK_LIMIT: Duration = Duration::from_mins(10);

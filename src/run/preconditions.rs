@@ -1,0 +1,134 @@
+//! What has to hold before anything is done: not inside another guard, the lock taken, no run unfinished.
+
+use crate::encryption;
+use crate::outcome::Refusal;
+use crate::project::Bench;
+use crate::session::Desk;
+use crate::unfinished::{pinned, state_of, stuck, unreadable};
+use guard_engine::history::History;
+use guard_engine::ledger::Ledger;
+use guard_journal::{Journal, Run, State};
+use guard_model::event::Level;
+use guard_model::exit::ExitCode;
+use guard_model::fact::{Ending, Fact, Turn};
+use guard_model::name::RunKind;
+
+/// Closes runs that were cut off before they could touch anything, and refuses for one that has to be finished.
+///
+/// # Errors
+/// An unfinished run is there, or a journal cannot be read.
+pub fn refuse_unfinished(bench: &Bench, desk: &Desk) -> Result<(), Refusal> {
+    settle(bench, desk, true)
+}
+
+/// As [`refuse_unfinished`], but a run that is stuck does not refuse: a rollback by hand is the other way out of it.
+///
+/// # Errors
+/// A run is open, or a journal cannot be read.
+pub fn refuse_open(bench: &Bench, desk: &Desk) -> Result<(), Refusal> {
+    settle(bench, desk, false)
+}
+
+fn settle(bench: &Bench, desk: &Desk, refuses_stuck: bool) -> Result<(), Refusal> {
+    let list = bench
+        .runs
+        .list()
+        .map_err(|error| Refusal::of_error(ExitCode::UNFINISHED, &error))?;
+    for run in &list {
+        match state_of(run)? {
+            State::Open => {}
+            _ => continue,
+        }
+        let records = run.read().map_err(|error| unreadable(run, &error))?;
+        let history = History::of(&records).map_err(|error| Refusal::of_error(ExitCode::UNFINISHED, &error))?;
+        if !is_harmless(&history) {
+            return Err(unfinished(run, desk));
+        }
+        close_harmless(run, bench)?;
+    }
+    // One that put nothing back has left production as the release made it, which the next release may mend.
+    if refuses_stuck
+        && let Some(run) = stuck(&list)?
+        && matches!(state_of(run)?, State::Closed(Ending::Stuck(_)))
+    {
+        return Err(unfinished(run, desk));
+    }
+    encryption::forget(bench);
+    let pinned = pinned(bench)?;
+    let swept = bench.store.sweep(bench.cx.clock.now(), &pinned);
+    for timestamp in swept.map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))? {
+        bench.cx.note(
+            Level::Info,
+            format!("removed {timestamp}, which was never a complete backup"),
+        );
+    }
+    Ok(())
+}
+
+fn unfinished(run: &Run, desk: &Desk) -> Refusal {
+    Refusal::new(ExitCode::UNFINISHED, format!("the run {} is not finished", run.id))
+        .because("it touched production, and has to be finished before anything else begins")
+        .next("to finish it", format!("{} resume", desk.style.program))
+}
+
+/// Whether the run has only read production so far.
+#[must_use]
+pub fn is_harmless(history: &History) -> bool {
+    let kind = history.plan().kind;
+    kind == RunKind::Backup || (kind == RunKind::Deploy && !history.has_deploy_begun())
+}
+
+/// Closes a run that was cut off while it only read production.
+///
+/// # Errors
+/// What it left held cannot be let go, or the journal cannot be written.
+pub fn close_harmless(run: &Run, bench: &Bench) -> Result<(), Refusal> {
+    let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::UNFINISHED, error);
+    settle_resources(run, bench)?;
+    let (journal, records) = Journal::open(&run.directory).map_err(|error| refused(&error))?;
+    let ledger = Ledger::reopen(
+        Box::new(journal),
+        &records,
+        guard_model::event::Voice::silent(),
+        bench.cx.clock.clone(),
+    );
+    let mut ledger = ledger.map_err(|error| refused(&error))?;
+    let turned = ledger.history().turned();
+    let why = turned.unwrap_or(Turn::Interrupted);
+    let mut facts = vec![Fact::Reopened {
+        actor: bench.actor.clone(),
+    }];
+    facts.extend(turned.is_none().then_some(Fact::Turned { why, then: None }));
+    facts.push(Fact::Closed {
+        ending: Ending::Untouched(why),
+        now: None,
+    });
+    for fact in &facts {
+        ledger.append(fact).map_err(|error| refused(&error))?;
+    }
+    bench.cx.note(
+        Level::Info,
+        format!(
+            "the run {} was cut off before it touched anything; it is closed",
+            run.id
+        ),
+    );
+    Ok(())
+}
+
+/// Undoes what a killed run left held, as a paused container.
+///
+/// # Errors
+/// It cannot be undone.
+pub fn settle_resources(run: &Run, bench: &Bench) -> Result<(), Refusal> {
+    let mut cx = bench.cx.clone();
+    cx.run = Some(run.id.clone());
+    cx.scratch.clone_from(&run.directory);
+    for owned in bench.resources()? {
+        owned
+            .resource
+            .settle(&cx)
+            .map_err(|error| Refusal::of_error(ExitCode::UNFINISHED, &error))?;
+    }
+    Ok(())
+}

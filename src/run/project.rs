@@ -1,0 +1,265 @@
+//! The one place where the parts meet: settings become resources, probes and services, and a run gets its crew.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use crate::assembly::{Owned, Reading, compose_of, further_of, refused};
+use crate::outcome::Refusal;
+use crate::{secrets, start_time};
+use guard_config::{Request as Wish, Settings};
+use guard_journal::{Run, Runs};
+use guard_model::exit::ExitCode;
+use guard_model::fact::Actor;
+use guard_model::health::Rule;
+use guard_model::name::Timestamp;
+use guard_model::text::typed;
+use guard_notify::Target;
+use guard_probes::Probe;
+use guard_services::{Further, Services};
+use guard_store::{Scope, Store};
+use guard_system::context::Context;
+use guard_system::docker::Compose;
+use guard_system::privilege;
+use guard_watch::UserRule;
+
+/// Everything that a command works with.
+pub struct Bench {
+    /// The surroundings, outside of any run.
+    pub cx: Context,
+    /// The settings in force.
+    pub settings: Settings,
+    /// What was asked of the settings; needed again to read older ones.
+    pub wish: Wish,
+    /// Who we are.
+    pub actor: Actor,
+    /// guard's state directory.
+    pub state: PathBuf,
+    /// The backups.
+    pub store: Store,
+    /// The runs.
+    pub runs: Runs,
+    /// The Compose project, where there is one.
+    pub compose: Option<Compose>,
+    /// Further projects that the same deployment changes.
+    pub further: Vec<Further>,
+    /// Where probes run and signals arrive.
+    pub runtime: Handle,
+}
+
+impl Bench {
+    /// Lays everything out; nothing outside of the state directory is touched.
+    ///
+    /// # Errors
+    /// The state or backup directory cannot be used, or Compose cannot tell the project's name.
+    pub fn open(mut settings: Settings, wish: Wish, mut cx: Context, runtime: Handle) -> Result<Self, Refusal> {
+        let refused = |error: &(dyn std::error::Error + 'static)| {
+            Refusal::of_error(ExitCode::REFUSED, error).next("to see everything that is in the way", "guard check")
+        };
+        cx.directory.clone_from(&settings.directory);
+        secrets::learn(&cx.redaction, &cx.environment, &settings).map_err(|error| refused(&error))?;
+        // The first look refuses links and makes what is missing; from then on the directories have one name.
+        let first = Store::open(&settings.backup_dir, &settings.state_dir);
+        drop(first.map_err(|error| not_ours(refused(&error), &settings))?);
+        for directory in [&mut settings.backup_dir, &mut settings.state_dir] {
+            *directory = std::fs::canonicalize(&*directory).map_err(|error| refused(&error))?;
+        }
+        let store = Store::open(&settings.backup_dir, &settings.state_dir).map_err(|error| refused(&error))?;
+        let store = store.beside_project(&settings.directory);
+        let compose = compose_of(&settings, &cx)?;
+        let further = further_of(&settings, &cx)?;
+        cx.runs = Some(Runs::below(&settings.state_dir).directory().to_owned());
+        let user = cx.environment.text("SUDO_USER").or_else(|| cx.environment.text("USER"));
+        Ok(Self {
+            actor: privilege::actor(user),
+            state: settings.state_dir.clone(),
+            runs: Runs::below(&settings.state_dir),
+            cx,
+            settings,
+            wish,
+            store,
+            compose,
+            further,
+            runtime,
+        })
+    }
+
+    /// How readings are judged, its deadline for a start learned where nobody set one.
+    #[must_use]
+    pub fn rule(&self) -> Rule {
+        let mut rule = self.settings.monitor.clone();
+        if self.settings.gate.is_none() {
+            rule.usual_start = start_time::longest_start(&self.runs);
+            rule.gate = rule.usual_start.map_or(rule.gate, start_time::gate);
+        }
+        rule
+    }
+
+    /// How what runs is stopped and started.
+    #[must_use]
+    pub fn services(&self) -> Services {
+        Services {
+            compose: self.compose.clone(),
+            further: self.further.clone(),
+            stop: self.settings.services.stop.clone(),
+            start: self.settings.services.start.clone(),
+            maintenance_on: self.settings.maintenance.on.clone(),
+            maintenance_off: self.settings.maintenance.off.clone(),
+        }
+    }
+
+    /// The variables by which the commands of a run are known among all processes.
+    #[must_use]
+    pub fn marks(&self, run: &Run, backup: &Timestamp) -> Vec<(String, String)> {
+        let directory = self.store.directory().join(backup.as_str());
+        vec![
+            ("GUARD_RUN_ID".to_owned(), run.id.to_string()),
+            ("GUARD_BACKUP_DIR".to_owned(), directory.display().to_string()),
+        ]
+    }
+
+    /// The surroundings of a run, with what the user's own commands are told.
+    #[must_use]
+    pub fn context_of(&self, run: &Run, backup: &Timestamp) -> Context {
+        let mut cx = self.cx.clone();
+        let mut announced = self.marks(run, backup);
+        announced.push(("GUARD_BACKUP_TIMESTAMP".to_owned(), backup.to_string()));
+        announced.extend(
+            self.settings
+                .environment_name
+                .iter()
+                .map(|name| ("GUARD_ENVIRONMENT".to_owned(), name.clone())),
+        );
+        cx.announced = Arc::new(announced);
+        cx.run = Some(run.id.clone());
+        cx.scratch.clone_from(&run.directory);
+        cx
+    }
+
+    /// What the manifest and the lock call the system that is deployed to.
+    #[must_use]
+    pub fn target(&self) -> String {
+        self.settings.project.clone()
+    }
+
+    fn reading(&self) -> Reading<'_> {
+        Reading {
+            settings: &self.settings,
+            compose: self.compose.as_ref(),
+            further: &self.further,
+        }
+    }
+
+    /// The resources that some settings declare: those in force, or those that a backup recorded.
+    ///
+    /// # Errors
+    /// All problems of their tables at once.
+    pub fn resources_of(&self, settings: &Settings, compose: Option<&Compose>) -> Result<Vec<Owned>, Refusal> {
+        let further = further_of(settings, &self.cx)?;
+        let reading = Reading {
+            settings,
+            compose,
+            further: &further,
+        };
+        reading.resources().map_err(|problems| refused(settings, problems))
+    }
+
+    /// The resources in force.
+    ///
+    /// # Errors
+    /// All problems of their tables at once.
+    pub fn resources(&self) -> Result<Vec<Owned>, Refusal> {
+        self.resources_of(&self.settings, self.compose.as_ref())
+    }
+
+    /// The probes in force, each with its witness.
+    ///
+    /// # Errors
+    /// All problems of their tables at once.
+    pub fn probes(&self) -> Result<Vec<Arc<dyn Probe>>, Refusal> {
+        let probes = self.reading().probes();
+        probes.map_err(|problems| refused(&self.settings, problems))
+    }
+
+    /// The user's own rules over these probes.
+    ///
+    /// # Errors
+    /// All problems at once, each with its place inside the rule.
+    pub fn rules(&self) -> Result<Vec<UserRule>, Refusal> {
+        let rules = self.reading().rules();
+        rules.map_err(|problems| refused(&self.settings, problems))
+    }
+
+    /// Who is told what becomes of a run.
+    ///
+    /// # Errors
+    /// All problems of their tables at once.
+    pub fn targets(&self) -> Result<Vec<Target>, Refusal> {
+        let targets = self.reading().targets();
+        targets.map_err(|problems| refused(&self.settings, problems))
+    }
+
+    /// Sees to it that every table of the settings can be read.
+    ///
+    /// # Errors
+    /// All problems of all tables at once, so that a person corrects them in one go.
+    pub fn sound(&self) -> Result<(), Refusal> {
+        let problems = self.reading().problems();
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(refused(&self.settings, problems))
+    }
+
+    /// What a backup has to be of, to be chosen here without being named. The databases' servers are asked who they are only
+    /// where `asks`: a list must not wait for one that does not answer.
+    #[must_use]
+    pub fn scope(&self, resources: &[Owned], asks: bool) -> Scope {
+        let asked = resources.iter().filter(|owned| asks || !owned.kind.is_of_server());
+        let identities = asked.map(|owned| (owned.resource.name().clone(), owned.resource.identity(&self.cx)));
+        Scope {
+            target: self.target(),
+            environment: self.settings.environment_name.clone(),
+            identities: identities.filter(|(_, names)| !names.is_empty()).collect(),
+        }
+    }
+
+    /// The scope of the resources in force, as far as it can be told without asking a server. Settings that are wrong are not
+    /// this one's to tell.
+    #[must_use]
+    pub fn own_scope(&self) -> Scope {
+        self.scope(&self.resources().unwrap_or_default(), false)
+    }
+}
+
+/// Where the state belongs to another user, the command to run is not the one that has just failed.
+fn not_ours(refusal: Refusal, settings: &Settings) -> Refusal {
+    use std::os::unix::fs::MetadataExt;
+    let nearest = settings
+        .state_dir
+        .ancestors()
+        .find_map(|path| std::fs::symlink_metadata(path).ok());
+    let Some(owner) = nearest
+        .map(|there| there.uid())
+        .filter(|uid| *uid != privilege::user_id())
+    else {
+        return refusal;
+    };
+    let directory = typed(&settings.directory.display().to_string());
+    let who = if owner == 0 {
+        String::new()
+    } else {
+        format!("-u '#{owner}' ")
+    };
+    refusal
+        .because(format!(
+            "the state of this project, {}, belongs to user {owner}, and this is user {}",
+            settings.state_dir.display(),
+            privilege::user_id()
+        ))
+        .next(
+            "to do the same as its owner",
+            format!("sudo {who}guard -C {directory} check"),
+        )
+}

@@ -1,0 +1,15 @@
+//! What a person can ask of guard, as data; the comments are what `--help` prints.
+
+mod acting;
+mod asked;
+pub mod flags;
+mod global;
+mod looking;
+
+pub use acting::{Abort, Backup, Decide, Deploy, Patience, Resume, Rollback, Selection, Standby};
+pub use asked::Request;
+pub use global::{Color, Everywhere, OutputForm};
+pub use looking::{
+    Check, Completions, Copy, Delete, Fetch, Freeze, HistoryOf, Init, Inside, List, LogsOf, Mark, Notify, Prune,
+    Salvage, Show, Verify, Watch,
+};
