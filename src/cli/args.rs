@@ -2,7 +2,7 @@
 
 use clap::{CommandFactory, Parser};
 
-use guard_run::request::{Everywhere, Request};
+use guard_run::request::{GlobalArgs, Request};
 
 /// What was typed.
 #[derive(Debug, Parser)]
@@ -19,7 +19,7 @@ pub struct Arguments {
     pub request: Request,
     /// How it is told.
     #[command(flatten)]
-    pub everywhere: Everywhere,
+    pub global: GlobalArgs,
 }
 
 /// The command line as data, for completions and the manual page.

@@ -37,7 +37,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environme
         return watchdog_process::run(asked, environment).into();
     }
     match parsed(arguments) {
-        Ok(arguments) => commands::run(arguments.request, &arguments.everywhere, environment, &command()).into(),
+        Ok(arguments) => commands::run(arguments.request, &arguments.global, environment, &command()).into(),
         Err(error) => {
             let error = habits::without_assent(error);
             // A lost terminal changes nothing about the exit code.

@@ -14,13 +14,13 @@ use guard_model::plan::{Action, Step};
 use guard_model::text::chain;
 use guard_report::tables::Table;
 use guard_run::confirmation::confirm;
-use guard_run::notices::Herald;
+use guard_run::notices::NoticeSender;
 use guard_run::outcome::{Outcome, Refusal};
-use guard_run::project::Bench;
+use guard_run::project::Project;
 use guard_run::request::Abort;
 use guard_run::results::{ACCOUNT, write_reports};
-use guard_run::session::{Desk, width_of_stdout};
-use guard_run::takeover::{as_begun, silence};
+use guard_run::session::{Session, width_of_stdout};
+use guard_run::takeover::{as_begun, end_leftover_processes};
 use guard_run::unfinished::{open_run, state_of};
 use guard_run::{locks, preconditions};
 use guard_services::{release_starters, release_updaters};
@@ -37,24 +37,24 @@ struct Standing {
 ///
 /// # Errors
 /// Somebody works on it, its journal cannot be understood or written, or it was not confirmed.
-pub(super) fn abort(asked: &Abort, bench: Bench, desk: &Desk) -> Outcome {
-    let _lock = locks::begin(&bench, "guard abort")?;
-    let Some(run) = open_run(&bench.runs)? else {
-        bench
+pub(super) fn abort(asked: &Abort, project: Project, session: &Session) -> Outcome {
+    let _lock = locks::begin(&project, "guard abort")?;
+    let Some(run) = open_run(&project.runs)? else {
+        project
             .cx
             .note(Level::Info, "nothing is unfinished, so there is nothing to end");
         return Ok(ExitCode::DONE);
     };
     // The answer is given for now, and not for the beginning of the run.
-    let is_confirmed = bench.settings.confirmed;
-    let mut bench = as_begun(bench, &run, desk)?;
-    bench.settings.confirmed = is_confirmed;
+    let is_confirmed = project.settings.confirmed;
+    let mut project = as_begun(project, &run, session)?;
+    project.settings.confirmed = is_confirmed;
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::CUT_OFF, error);
     let (journal, records) = Journal::open(&run.directory).map_err(|error| refused(&error))?;
     let history = History::of(&records).map_err(|error| refused(&error))?;
     if preconditions::is_harmless(&history) {
         drop(journal);
-        preconditions::close_harmless(&run, &bench)?;
+        preconditions::close_harmless(&run, &project)?;
         let is_closed = matches!(state_of(&run)?, State::Closed(Ending::Untouched(_)));
         return Ok(if is_closed {
             ExitCode::INTERRUPTED_EARLY
@@ -62,43 +62,44 @@ pub(super) fn abort(asked: &Abort, bench: Bench, desk: &Desk) -> Outcome {
             ExitCode::CUT_OFF
         });
     }
-    desk.reporter.recall(&records);
-    silence(&run, &history, &bench);
-    if let Err(refusal) = preconditions::settle_resources(&run, &bench) {
+    session.reporter.recall(&records);
+    end_leftover_processes(&run, &history, &project);
+    if let Err(refusal) = preconditions::recover_resources(&run, &project) {
         let why = refusal.account.failed;
-        bench.cx.note(
+        project.cx.note(
             Level::Warn,
             format!("something that the run holds is still held: {why}"),
         );
     }
-    let standings = standings(&history, &bench)?;
+    let standings = standings(&history, &project)?;
     let mut table = Table::new(["resource", "the run left it", "now"]);
     for standing in &standings {
         table = table.row([standing.name.to_string(), standing.left.clone(), standing.now.clone()]);
     }
-    desk.reporter
+    session
+        .reporter
         .data(format!("The run {}\n{}", run.id, table.render(Some(width_of_stdout()))));
     if let Some(warning) = stopped(&history) {
-        bench.cx.note(Level::Warn, warning);
+        project.cx.note(Level::Warn, warning);
     }
     let question = format!("End {} here, with everything as it is?", run.id);
-    confirm(&question, "abort", &bench, desk)?;
-    let mut told = let_in(&run, &history, &bench)?;
-    told.extend(let_go(&run, &history, &bench));
-    write_account(&run, asked, &standings, &bench)?;
-    let cx = bench.context_of(&run, &history.plan().backup);
-    let herald = Herald::new(&run, &cx, &records, &bench, desk)?;
-    let ledger = Ledger::reopen(Box::new(journal), &records, herald.voice(), bench.cx.clock.clone());
+    confirm(&question, "abort", &project, session)?;
+    let mut told = let_in(&run, &history, &project)?;
+    told.extend(let_go(&run, &history, &project));
+    write_account(&run, asked, &standings, &project)?;
+    let cx = project.context_of(&run, &history.plan().backup);
+    let sender = NoticeSender::new(&run, &cx, &records, &project, session)?;
+    let ledger = Ledger::reopen(Box::new(journal), &records, sender.voice(), project.cx.clock.clone());
     let mut ledger = ledger.map_err(|error| refused(&error))?;
     let reopened = Fact::Reopened {
-        actor: bench.actor.clone(),
+        actor: project.actor.clone(),
     };
     let closed = Fact::Closed {
         ending: Ending::Abandoned,
         now: Some(Box::new(Now {
             others: told
                 .iter()
-                .map(|sentence| format!("{}.", bench.cx.redaction.clean(sentence)))
+                .map(|sentence| format!("{}.", project.cx.redaction.clean(sentence)))
                 .collect(),
             ..Now::default()
         })),
@@ -106,20 +107,20 @@ pub(super) fn abort(asked: &Abort, bench: Bench, desk: &Desk) -> Outcome {
     for fact in [reopened, closed] {
         ledger.append(&fact).map_err(|error| refused(&error))?;
     }
-    if let Err(error) = write_reports(&run, ExitCode::ABANDONED, true, &bench, desk) {
-        bench
+    if let Err(error) = write_reports(&run, ExitCode::ABANDONED, true, &project, session) {
+        project
             .cx
             .note(Level::Warn, format!("the report of this run is not complete: {error}"));
     }
-    herald.settle();
+    sender.drain();
     Ok(ExitCode::ABANDONED)
 }
 
 /// Lets clients into data that the run has shut: nobody else would. Returns what is to be said of it at the end.
-fn let_in(run: &Run, history: &History, bench: &Bench) -> Result<Vec<String>, Refusal> {
-    let cx = bench.context_of(run, &history.plan().backup);
+fn let_in(run: &Run, history: &History, project: &Project) -> Result<Vec<String>, Refusal> {
+    let cx = project.context_of(run, &history.plan().backup);
     let mut told = Vec::new();
-    for owned in bench.resources()? {
+    for owned in project.resources()? {
         let name = owned.resource.name();
         if !has_gone_in(name, history) {
             continue;
@@ -134,9 +135,9 @@ fn let_in(run: &Run, history: &History, bench: &Bench) -> Result<Vec<String>, Re
 }
 
 /// Lets go of what the way back holds and the next start would have let go. Returns what is to be said of it at the end.
-fn let_go(run: &Run, history: &History, bench: &Bench) -> Vec<String> {
-    let cx = bench.context_of(run, &history.plan().backup);
-    let services = bench.services();
+fn let_go(run: &Run, history: &History, project: &Project) -> Vec<String> {
+    let cx = project.context_of(run, &history.plan().backup);
+    let services = project.services();
     let further = services.further.iter().map(|further| Some(further.name.as_str()));
     let mut told = Vec::new();
     for name in std::iter::once(None).chain(further) {
@@ -151,9 +152,9 @@ fn let_go(run: &Run, history: &History, bench: &Bench) -> Vec<String> {
     told
 }
 
-fn standings(history: &History, bench: &Bench) -> Result<Vec<Standing>, Refusal> {
-    let backup = bench.store.get(&history.plan().backup);
-    let owned = bench.resources()?;
+fn standings(history: &History, project: &Project) -> Result<Vec<Standing>, Refusal> {
+    let backup = project.store.get(&history.plan().backup);
+    let owned = project.resources()?;
     let now_of = |name: &ResourceName| {
         let backup = backup.as_ref().map_err(|error| format!("cannot be compared: {error}"));
         let artifact = backup.and_then(|backup| {
@@ -163,7 +164,7 @@ fn standings(history: &History, bench: &Bench) -> Result<Vec<Standing>, Refusal>
         });
         let owned = owned.iter().find(|owned| owned.resource.name() == name);
         match (artifact, owned) {
-            (Ok(artifact), Some(owned)) => owned.now(artifact, &bench.cx),
+            (Ok(artifact), Some(owned)) => owned.now(artifact, &project.cx),
             (Ok(_), None) => "the settings name it no more".to_owned(),
             (Err(why), _) => why,
         }
@@ -222,19 +223,19 @@ fn stopped(history: &History) -> Option<String> {
     ))
 }
 
-fn write_account(run: &Run, asked: &Abort, standings: &[Standing], bench: &Bench) -> Result<(), Refusal> {
+fn write_account(run: &Run, asked: &Abort, standings: &[Standing], project: &Project) -> Result<(), Refusal> {
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::CUT_OFF, error);
     let resources: Vec<_> = standings
         .iter()
         .map(|standing| serde_json::json!({ "resource": standing.name, "left": standing.left, "now": standing.now }))
         .collect();
     let account = serde_json::json!({
-        "at": bench.cx.clock.now(),
-        "by": format!("{}@{}", bench.actor.user, bench.actor.host),
+        "at": project.cx.clock.now(),
+        "by": format!("{}@{}", project.actor.user, project.actor.host),
         "reason": asked.reason,
         "resources": resources,
     });
     let text = serde_json::to_string_pretty(&account).map_err(|error| refused(&error))?;
-    let text = bench.cx.redaction.clean(&text);
+    let text = project.cx.redaction.clean(&text);
     disk::write_whole(&run.directory.join(ACCOUNT), text.as_bytes()).map_err(|error| refused(&error))
 }

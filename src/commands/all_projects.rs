@@ -9,9 +9,9 @@ use guard_model::exit::ExitCode;
 use guard_report::result::word;
 use guard_run::outcome::{Outcome, Refusal};
 use guard_run::registry::{here, states};
-use guard_run::request::Everywhere;
+use guard_run::request::GlobalArgs;
 use guard_run::request::flags::Flags;
-use guard_run::session::Desk;
+use guard_run::session::Session;
 use guard_run::takeover::{self, Found};
 use guard_system::disk::DiskError;
 
@@ -36,12 +36,12 @@ const URGENCY: [ExitCode; 12] = [
 ///
 /// # Errors
 /// The states cannot be listed.
-pub(super) fn resume_all(now: &Flags, everywhere: &Everywhere, desk: &Desk) -> Outcome {
+pub(super) fn resume_all(now: &Flags, global: &GlobalArgs, session: &Session) -> Outcome {
     let refused = |error: &DiskError| Refusal::of_error(ExitCode::REFUSED, error);
-    let reporter: std::sync::Arc<_> = desk.reporter.clone();
+    let reporter: std::sync::Arc<_> = session.reporter.clone();
     let voice = Voice::new(reporter);
-    let start = here(everywhere).unwrap_or_else(|| PathBuf::from("/"));
-    let root = state_root(&desk.wish_from(&start)).ok_or_else(|| {
+    let start = here(global).unwrap_or_else(|| PathBuf::from("/"));
+    let root = state_root(&session.wish_from(&start)).ok_or_else(|| {
         Refusal::new(
             ExitCode::USAGE,
             "neither HOME nor XDG_STATE_HOME is set, so there is no place to look at",
@@ -50,15 +50,15 @@ pub(super) fn resume_all(now: &Flags, everywhere: &Everywhere, desk: &Desk) -> O
     let mut worst = ExitCode::DONE;
     let mut count = 0;
     for state in states(&root).map_err(|error| refused(&error))? {
-        if desk.stop.is_asked() {
+        if session.stop.is_asked() {
             voice.note(Level::Warn, "stopped between two runs, as was asked");
             return Ok(worse(worst, ExitCode::UNFINISHED));
         }
         let (exit, line) = match takeover::look(&state) {
             Ok(None) => continue,
-            Ok(Some(found)) => one(&found, now, everywhere, desk),
+            Ok(Some(found)) => one(&found, now, global, session),
             Err(refusal) => {
-                desk.reporter.account(&refusal.account);
+                session.reporter.account(&refusal.account);
                 (refusal.exit, format!("{}: cannot be finished", state.display()))
             }
         };
@@ -79,18 +79,18 @@ pub(super) fn resume_all(now: &Flags, everywhere: &Everywhere, desk: &Desk) -> O
     Ok(worst)
 }
 
-/// Finishes one run at a desk of its own, since each has its own story, and says in one line what became of it.
-fn one(found: &Found, now: &Flags, everywhere: &Everywhere, outer: &Desk) -> (ExitCode, String) {
-    let everywhere = Everywhere {
-        directory: Some(found.luggage.directory.clone()),
-        ..everywhere.clone()
+/// Finishes one run in a session of its own, since each has its own story, and says in one line what became of it.
+fn one(found: &Found, now: &Flags, global: &GlobalArgs, outer: &Session) -> (ExitCode, String) {
+    let global = GlobalArgs {
+        directory: Some(found.run_settings.directory.clone()),
+        ..global.clone()
     };
-    let outcome = Desk::open(&everywhere, outer.environment.clone()).map(|desk| {
-        let outcome = found.finish(now, "guard resume --all", &desk);
+    let outcome = Session::open(&global, outer.environment.clone()).map(|session| {
+        let outcome = found.finish(now, "guard resume --all", &session);
         if let Err(refusal) = &outcome {
-            desk.reporter.account(&refusal.account);
+            session.reporter.account(&refusal.account);
         }
-        desk.close();
+        session.close();
         outcome.unwrap_or_else(|refusal| refusal.exit)
     });
     let exit = outcome.unwrap_or_else(|exit| exit);
@@ -100,7 +100,7 @@ fn one(found: &Found, now: &Flags, everywhere: &Everywhere, outer: &Desk) -> (Ex
     };
     let line = format!(
         "{}: {}: {ended} (exit code {})",
-        found.luggage.directory.display(),
+        found.run_settings.directory.display(),
         found.run.id,
         exit.number()
     );

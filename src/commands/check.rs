@@ -12,73 +12,74 @@ use guard_run::findings::Report;
 use guard_run::freeze;
 use guard_run::inspection::{look, refusal};
 use guard_run::outcome::{Outcome, Refusal};
-use guard_run::project::Bench;
+use guard_run::project::Project;
 use guard_run::request::Check;
-use guard_run::session::{Desk, width_of_stdout};
+use guard_run::session::{Session, width_of_stdout};
 use guard_system::lock::Lock;
 
 /// Checks everything, and shows it as a table.
 ///
 /// # Errors
 /// Something is in the way.
-pub(super) fn check(_: &Check, bench: &Bench, desk: &Desk) -> Outcome {
-    bench.sound()?;
-    let resources = bench.resources()?;
-    let mut report = look(bench, &resources, None, true);
+pub(super) fn check(_: &Check, project: &Project, session: &Session) -> Outcome {
+    project.sound()?;
+    let resources = project.resources()?;
+    let mut report = look(project, &resources, None, true);
     if resources.is_empty() {
         report.refuse(
             "resources",
             "none is declared: there is nothing to go back to",
-            format!("{} init --print", desk.style.program),
+            format!("{} init --print", session.style.program),
         );
     }
-    probes(bench, &mut report)?;
-    for target in bench.targets()? {
+    probes(project, &mut report)?;
+    for target in project.targets()? {
         report.fact(&format!("notify {}", target.name()), target.describe());
     }
-    if let Some(freeze) = freeze::in_force(&bench.state)? {
+    if let Some(freeze) = freeze::in_force(&project.state)? {
         report.warn(
             "freeze",
             format!("deployments are frozen: {}", freeze.message),
             "guard unlock",
         );
     }
-    if let Ok(Some(owner)) = Lock::holder(&bench.state.join("lock")) {
+    if let Ok(Some(owner)) = Lock::holder(&project.state.join("lock")) {
         report.warn("lock", format!("held: {owner}"), "wait, or --lock-wait");
     }
-    let is_verbose = matches!(desk.style.volume, guard_report::style::Volume::Verbose);
+    let is_verbose = matches!(session.style.volume, guard_report::style::Volume::Verbose);
     let is_open = report.refusals().next().is_none();
-    if desk.style.json {
-        let value = value(&report, if is_verbose { &bench.settings.effective } else { &[] });
+    if session.style.json {
+        let value = value(&report, if is_verbose { &project.settings.effective } else { &[] });
         return if is_open {
-            Ok(desk.answer(value))
+            Ok(session.answer(value))
         } else {
             Err(refusal(&report).with_details(value))
         };
     }
-    desk.reporter.data(table(&report));
+    session.reporter.data(table(&report));
     if is_verbose {
         let mut origins = Table::new(["setting", "value", "from"]);
-        for effective in &bench.settings.effective {
+        for effective in &project.settings.effective {
             origins = origins.row([
                 effective.key.to_owned(),
                 effective.value.clone(),
                 effective.origin.to_string(),
             ]);
         }
-        desk.reporter
+        session
+            .reporter
             .data(format!("\n{}", origins.render(Some(width_of_stdout()))));
     }
     if is_open {
         if report.untried.is_empty() {
-            bench.cx.note(Level::Info, "the way back is open");
+            project.cx.note(Level::Info, "the way back is open");
         } else {
             let names: Vec<&str> = report.untried.iter().map(|(about, _)| about.as_str()).collect();
             let text = format!(
                 "nothing is in the way, and {} was never restored yet: the next backup tries it before anything is deployed",
                 names.join(", ")
             );
-            bench.cx.note(Level::Warn, text);
+            project.cx.note(Level::Warn, text);
         }
         return Ok(ExitCode::DONE);
     }
@@ -134,14 +135,14 @@ fn table(report: &Report) -> String {
     table.render(Some(width_of_stdout()))
 }
 
-fn probes(bench: &Bench, report: &mut Report) -> Result<(), Refusal> {
-    for (probe, answer) in ask_once(&bench.probes()?, &bench.runtime, &bench.cx) {
+fn probes(project: &Project, report: &mut Report) -> Result<(), Refusal> {
+    for (probe, answer) in ask_once(&project.probes()?, &project.runtime, &project.cx) {
         let about = probe.name().as_str().to_owned();
-        let note = bench.cx.redaction.clean(&answer.note);
+        let note = project.cx.redaction.clean(&answer.note);
         if answer.outcome == Answered::Ok {
             report.fact(&about, format!("{}: {note}", probe.describe()));
         } else {
-            let is_needed = probe.decides() && !bench.settings.allow_unhealthy_baseline;
+            let is_needed = probe.decides() && !project.settings.allow_unhealthy_baseline;
             let what = format!("{}: {note}", probe.describe());
             let advice = "mend it, or deploy with --allow-unhealthy-baseline";
             if is_needed {
@@ -151,11 +152,11 @@ fn probes(bench: &Bench, report: &mut Report) -> Result<(), Refusal> {
             }
         }
     }
-    for rule in bench.rules()? {
+    for rule in project.rules()? {
         report.fact(rule.name.as_str(), rule.words());
     }
-    report.fact("watch", guard_watch::words(&bench.rule()));
-    for warning in guard_watch::warnings(&bench.rule()) {
+    report.fact("watch", guard_watch::words(&project.rule()));
+    for warning in guard_watch::warnings(&project.rule()) {
         report.warn("watch", warning, "see docs/watching.md");
     }
     Ok(())

@@ -11,9 +11,9 @@ use guard_run::choosing::{choose_own, store_refusal};
 use guard_run::confirmation::confirm;
 use guard_run::kept::{self, Kept};
 use guard_run::outcome::{Outcome, Refusal};
-use guard_run::project::Bench;
+use guard_run::project::Project;
 use guard_run::request::{Delete, Prune};
-use guard_run::session::Desk;
+use guard_run::session::Session;
 use guard_run::{cleanup, locks, unfinished};
 use guard_store::{Listed, Recompressed, StoreError, candidates};
 
@@ -21,13 +21,21 @@ use guard_store::{Listed, Recompressed, StoreError, candidates};
 ///
 /// # Errors
 /// One is not there, is needed, or is the last known-good one; the ones before it are gone.
-pub(super) fn delete(asked: &Delete, bench: &Bench, desk: &Desk) -> Outcome {
-    let _lock = locks::begin(bench, "guard delete")?;
+pub(super) fn delete(asked: &Delete, project: &Project, session: &Session) -> Outcome {
+    let _lock = locks::begin(project, "guard delete")?;
     let mut backups = Vec::new();
-    let scope = bench.own_scope();
+    let scope = project.own_scope();
     for text in &asked.timestamps {
         let command = format!("delete {}", asked.timestamps.join(" "));
-        backups.push(choose_own(Some(text), &[], &scope, asked.force, &command, bench, desk)?);
+        backups.push(choose_own(
+            Some(text),
+            &[],
+            &scope,
+            asked.force,
+            &command,
+            project,
+            session,
+        )?);
     }
     let names: Vec<String> = backups.iter().map(|backup| backup.timestamp().to_string()).collect();
     confirm(
@@ -37,10 +45,10 @@ pub(super) fn delete(asked: &Delete, bench: &Bench, desk: &Desk) -> Outcome {
             if asked.force { "--force " } else { "" },
             names.join(" ")
         ),
-        bench,
-        desk,
+        project,
+        session,
     )?;
-    let pinned = unfinished::pinned(bench)?;
+    let pinned = unfinished::pinned(project)?;
     for backup in backups {
         audit::record(
             Deed {
@@ -49,21 +57,25 @@ pub(super) fn delete(asked: &Delete, bench: &Bench, desk: &Desk) -> Outcome {
                 why: None,
                 forced: asked.force,
             },
-            bench,
+            project,
         )?;
-        if let Err(error) = bench.store.delete(backup.timestamp(), &pinned, asked.force) {
-            audit::record_failure("delete", format!("backup {} stays: {error}", backup.timestamp()), bench);
-            return Err(refusal(&error, desk));
+        if let Err(error) = project.store.delete(backup.timestamp(), &pinned, asked.force) {
+            audit::record_failure(
+                "delete",
+                format!("backup {} stays: {error}", backup.timestamp()),
+                project,
+            );
+            return Err(refusal(&error, session));
         }
-        cleanup::release(&backup.manifest.artifacts, bench);
-        bench.cx.note(Level::Info, format!("deleted {}", backup.timestamp()));
+        cleanup::release(&backup.manifest.artifacts, project);
+        project.cx.note(Level::Info, format!("deleted {}", backup.timestamp()));
     }
-    cleanup::forget_old(false, bench);
+    cleanup::forget_old(false, project);
     Ok(ExitCode::DONE)
 }
 
-fn refusal(error: &StoreError, desk: &Desk) -> Refusal {
-    let program = &desk.style.program;
+fn refusal(error: &StoreError, session: &Session) -> Refusal {
+    let program = &session.style.program;
     match error {
         StoreError::LastKnownGood { timestamp, .. } | StoreError::OnlyOne { timestamp, .. } => {
             let refusal = Refusal::of_error(ExitCode::REFUSED, error);
@@ -80,25 +92,25 @@ fn refusal(error: &StoreError, desk: &Desk) -> Refusal {
 ///
 /// # Errors
 /// Another run holds the lock.
-pub(super) fn prune(asked: &Prune, bench: &Bench, desk: &Desk) -> Outcome {
-    let _lock = locks::begin(bench, "guard prune")?;
-    let removals = cleanup::removals(bench);
-    let resources = bench.resources()?;
-    let loose = cleanup::loose(bench)
+pub(super) fn prune(asked: &Prune, project: &Project, session: &Session) -> Outcome {
+    let _lock = locks::begin(project, "guard prune")?;
+    let removals = cleanup::removals(project);
+    let resources = project.resources()?;
+    let loose = cleanup::loose(project)
         .into_iter()
         .filter(|(run, _)| kept::ends(run).is_some());
     let aside: Vec<Kept> = loose
-        .flat_map(|(run, history)| kept::of(&run, &history, &resources, bench))
+        .flat_map(|(run, history)| kept::of(&run, &history, &resources, project))
         .collect();
     if asked.dry_run {
         let told = removals.iter().map(|removal| {
             let (timestamp, reason) = (&removal.timestamp, removal.why.to_string());
             (timestamp.to_string(), reason)
         });
-        if desk.style.json {
+        if session.style.json {
             let told = told.map(|(timestamp, reason)| json!({ "timestamp": timestamp, "reason": reason }));
             let told: Vec<_> = told.collect();
-            return Ok(desk.answer(json!({ "would_remove": told, "would_remove_aside": aside })));
+            return Ok(session.answer(json!({ "would_remove": told, "would_remove_aside": aside })));
         }
         // One text: of thousands of notes, those that nobody reads in time are dropped.
         let lines = told.map(|(timestamp, reason)| format!("would remove {timestamp}: {reason}\n"));
@@ -110,30 +122,30 @@ pub(super) fn prune(asked: &Prune, bench: &Bench, desk: &Desk) -> Outcome {
                 one.place()
             )
         });
-        desk.reporter.data(lines.chain(aside).collect::<String>());
+        session.reporter.data(lines.chain(aside).collect::<String>());
     } else {
         // What was announced before goes; what loses its backup now is announced.
-        cleanup::forget_old(true, bench);
+        cleanup::forget_old(true, project);
         for removal in &removals {
-            cleanup::remove(removal, bench);
+            cleanup::remove(removal, project);
         }
-        cleanup::forget_old(false, bench);
+        cleanup::forget_old(false, project);
     }
     if removals.is_empty() && aside.is_empty() {
-        bench.cx.note(Level::Info, "there is nothing to remove");
+        project.cx.note(Level::Info, "there is nothing to remove");
     }
     match asked.recompress.filter(|_| !asked.dry_run) {
-        Some(level) => recompress(level, bench, desk),
+        Some(level) => recompress(level, project, session),
         None => Ok(ExitCode::DONE),
     }
 }
 
 /// Compresses what older backups hold again. The newest way back, and those that a run needs, are left alone.
-fn recompress(level: i32, bench: &Bench, desk: &Desk) -> Outcome {
-    let program = &desk.style.program;
-    let listed = bench.store.list().map_err(|error| store_refusal(&error, program))?;
-    let pinned = unfinished::pinned(bench)?;
-    let newest = candidates(&listed, &bench.own_scope(), &[]);
+fn recompress(level: i32, project: &Project, session: &Session) -> Outcome {
+    let program = &session.style.program;
+    let listed = project.store.list().map_err(|error| store_refusal(&error, program))?;
+    let pinned = unfinished::pinned(project)?;
+    let newest = candidates(&listed, &project.own_scope(), &[]);
     let newest = newest.first().map(|backup| backup.timestamp().clone());
     audit::record(
         Deed {
@@ -142,7 +154,7 @@ fn recompress(level: i32, bench: &Bench, desk: &Desk) -> Outcome {
             why: None,
             forced: false,
         },
-        bench,
+        project,
     )?;
     let mut all = Recompressed::default();
     for entry in &listed {
@@ -150,7 +162,7 @@ fn recompress(level: i32, bench: &Bench, desk: &Desk) -> Outcome {
         if pinned.contains(backup.timestamp()) || newest.as_ref() == Some(backup.timestamp()) {
             continue;
         }
-        let done = bench.store.recompress(backup, level, &bench.cx);
+        let done = project.store.recompress(backup, level, &project.cx);
         let done = done.map_err(|error| {
             store_refusal(&error, program).next("to go on where it was", format!("{program} prune --recompress"))
         })?;
@@ -168,6 +180,6 @@ fn recompress(level: i32, bench: &Bench, desk: &Desk) -> Outcome {
             text::bytes(all.before)
         )
     };
-    bench.cx.note(Level::Info, told);
+    project.cx.note(Level::Info, told);
     Ok(ExitCode::DONE)
 }

@@ -9,17 +9,16 @@ use crate::commands::{
 use guard_model::exit::ExitCode;
 use guard_report::bug;
 use guard_run::outcome::{Outcome, Refusal};
-use guard_run::request::flags;
-use guard_run::request::{Everywhere, Request};
-use guard_run::session::Desk;
+use guard_run::request::{GlobalArgs, Request, flags};
+use guard_run::session::Session;
 use guard_run::{registry, takeover};
 use guard_system::environment::Environment;
 
 /// Does what was asked, says what there is to say, and returns the exit code.
 #[must_use]
-pub fn run(request: Request, everywhere: &Everywhere, environment: Environment, command: &clap::Command) -> ExitCode {
-    let desk = match bug::caught(|| Desk::open(everywhere, environment)) {
-        Ok(Ok(desk)) => desk,
+pub fn run(request: Request, global: &GlobalArgs, environment: Environment, command: &clap::Command) -> ExitCode {
+    let session = match bug::caught(|| Session::open(global, environment)) {
+        Ok(Ok(session)) => session,
         Ok(Err(exit)) => {
             // There is nobody yet to say it by.
             let line =
@@ -29,74 +28,74 @@ pub fn run(request: Request, everywhere: &Everywhere, environment: Environment, 
         }
         Err(_) => return ExitCode::BUG,
     };
-    let outcome = bug::caught(|| answer(request, everywhere, &desk, command));
-    let outcome = outcome.unwrap_or_else(|message| Err(Refusal::of_bug(&message, &desk.style.program)));
+    let outcome = bug::caught(|| answer(request, global, &session, command));
+    let outcome = outcome.unwrap_or_else(|message| Err(Refusal::of_bug(&message, &session.style.program)));
     let exit = match outcome {
         Ok(exit) => exit,
         Err(mut refusal) => {
-            desk.place_next(&mut refusal);
-            desk.reporter.account(&refusal.account);
-            desk.tell_refusal(&refusal);
+            session.place_next(&mut refusal);
+            session.reporter.account(&refusal.account);
+            session.tell_refusal(&refusal);
             refusal.exit
         }
     };
-    desk.conclude(exit);
-    desk.close();
+    session.conclude(exit);
+    session.close();
     exit
 }
 
-fn answer(request: Request, everywhere: &Everywhere, desk: &Desk, command: &clap::Command) -> Outcome {
+fn answer(request: Request, global: &GlobalArgs, session: &Session, command: &clap::Command) -> Outcome {
     match &request {
-        Request::Completions(asked) => return Ok(packaging::completions(asked, desk, command)),
-        Request::Man => return packaging::man(desk, command),
+        Request::Completions(asked) => return Ok(packaging::completions(asked, session, command)),
+        Request::Man => return packaging::man(session, command),
         Request::Version => {
-            desk.reporter.data(command.render_version());
+            session.reporter.data(command.render_version());
             return Ok(ExitCode::DONE);
         }
-        Request::Inside(asked) => return inside::inside(asked, desk),
-        Request::Init(asked) => return init::init(asked, everywhere, desk),
+        Request::Inside(asked) => return inside::inside(asked, session),
+        Request::Init(asked) => return init::init(asked, global, session),
         _ => {}
     }
     if let Request::Resume(asked) = &request
         && asked.all
     {
-        return all_projects::resume_all(&flags::of(&request, everywhere), everywhere, desk);
+        return all_projects::resume_all(&flags::of(&request, global), global, session);
     }
-    let bench = match desk.bench(&request, everywhere) {
-        Ok(bench) => bench,
+    let project = match session.project(&request, global) {
+        Ok(project) => project,
         // The settings that a bad release has broken are not those that its run is finished by.
         Err(refusal) if matches!(request, Request::Resume(_)) => {
-            let found = registry::here(everywhere)
-                .and_then(|directory| takeover::resume_of(&directory, &flags::of(&request, everywhere), desk));
+            let found = registry::here(global)
+                .and_then(|directory| takeover::resume_of(&directory, &flags::of(&request, global), session));
             return found.unwrap_or(Err(refusal));
         }
         Err(refusal) => return Err(refusal),
     };
     match request {
-        Request::Check(asked) => check::check(&asked, &bench, desk),
-        Request::Backup(asked) => backup::backup(&asked, &bench, desk),
-        Request::Deploy(asked) => deploy::deploy(&asked, &bench, desk),
-        Request::Rollback(asked) if asked.undo => undo::undo(&asked, &bench, desk),
-        Request::Rollback(asked) => rollback::rollback(&asked, &bench, desk),
-        Request::Resume(asked) => resume::resume(&asked, bench, desk),
-        Request::Abort(asked) => abort::abort(&asked, bench, desk),
-        Request::Decide(asked) => decide::decide(&asked, &bench, desk),
-        Request::List(asked) => list::list(&asked, &bench, desk),
-        Request::Show(asked) => list::show(&asked, &bench, desk),
-        Request::Verify(asked) => verify::verify(&asked, &bench, desk),
-        Request::Copy(asked) => offsite::copy(&asked, &bench, desk),
-        Request::Fetch(asked) => offsite::fetch(&asked, &bench, desk),
-        Request::Delete(asked) => delete::delete(&asked, &bench, desk),
-        Request::Mark(asked) => mark::mark(&asked, &bench, desk),
-        Request::Prune(asked) => delete::prune(&asked, &bench, desk),
-        Request::Salvage(asked) => salvage::salvage(&asked, &bench, desk),
-        Request::Status => status::status(&bench, desk),
-        Request::History(asked) => status::history(&asked, &bench, desk),
-        Request::Logs(asked) => logs::logs(&asked, &bench, desk),
-        Request::Watch(asked) => watch::watch(&asked, &bench, desk),
-        Request::Notify(asked) => notify::test(&asked, &bench, desk),
-        Request::Lock(asked) => freeze::freeze(&bench, &asked),
-        Request::Unlock => freeze::unfreeze(&bench),
+        Request::Check(asked) => check::check(&asked, &project, session),
+        Request::Backup(asked) => backup::backup(&asked, &project, session),
+        Request::Deploy(asked) => deploy::deploy(&asked, &project, session),
+        Request::Rollback(asked) if asked.undo => undo::undo(&asked, &project, session),
+        Request::Rollback(asked) => rollback::rollback(&asked, &project, session),
+        Request::Resume(asked) => resume::resume(&asked, project, session),
+        Request::Abort(asked) => abort::abort(&asked, project, session),
+        Request::Decide(asked) => decide::decide(&asked, &project, session),
+        Request::List(asked) => list::list(&asked, &project, session),
+        Request::Show(asked) => list::show(&asked, &project, session),
+        Request::Verify(asked) => verify::verify(&asked, &project, session),
+        Request::Copy(asked) => offsite::copy(&asked, &project, session),
+        Request::Fetch(asked) => offsite::fetch(&asked, &project, session),
+        Request::Delete(asked) => delete::delete(&asked, &project, session),
+        Request::Mark(asked) => mark::mark(&asked, &project, session),
+        Request::Prune(asked) => delete::prune(&asked, &project, session),
+        Request::Salvage(asked) => salvage::salvage(&asked, &project, session),
+        Request::Status => status::status(&project, session),
+        Request::History(asked) => status::history(&asked, &project, session),
+        Request::Logs(asked) => logs::logs(&asked, &project, session),
+        Request::Watch(asked) => watch::watch(&asked, &project, session),
+        Request::Notify(asked) => notify::test(&asked, &project, session),
+        Request::Lock(asked) => freeze::freeze(&project, &asked),
+        Request::Unlock => freeze::unfreeze(&project),
         Request::Completions(_)
         | Request::Man
         | Request::Version

@@ -2,11 +2,10 @@
 
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
-use guard_model::text;
 use guard_run::audit::{self, Deed};
 use guard_run::freeze::{Freeze, path};
 use guard_run::outcome::{Outcome, Refusal};
-use guard_run::project::Bench;
+use guard_run::project::Project;
 use guard_run::request::Freeze as Asked;
 use guard_system::disk;
 
@@ -14,11 +13,11 @@ use guard_system::disk;
 ///
 /// # Errors
 /// The freeze cannot be written.
-pub(super) fn freeze(bench: &Bench, asked: &Asked) -> Outcome {
+pub(super) fn freeze(project: &Project, asked: &Asked) -> Outcome {
     let freeze = Freeze {
-        message: bench.cx.redaction.clean(&asked.message),
-        user: bench.actor.user.clone(),
-        since: bench.cx.clock.now().to_rfc3339(),
+        message: project.cx.redaction.clean(&asked.message),
+        user: project.actor.user.clone(),
+        since: project.cx.clock.now().to_rfc3339(),
     };
     audit::record(
         Deed {
@@ -27,11 +26,11 @@ pub(super) fn freeze(bench: &Bench, asked: &Asked) -> Outcome {
             why: Some(asked.message.clone()),
             forced: false,
         },
-        bench,
+        project,
     )?;
     let text = serde_json::to_vec_pretty(&freeze).map_err(|error| Refusal::of_error(ExitCode::BUG, &error))?;
-    disk::write_whole(&path(&bench.state), &text).map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
-    bench.cx.note(
+    disk::write_whole(&path(&project.state), &text).map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
+    project.cx.note(
         Level::Info,
         format!("deployments are frozen: {}; `guard unlock` ends it", asked.message),
     );
@@ -42,19 +41,21 @@ pub(super) fn freeze(bench: &Bench, asked: &Asked) -> Outcome {
 ///
 /// # Errors
 /// The freeze cannot be removed.
-pub(super) fn unfreeze(bench: &Bench) -> Outcome {
-    if disk::exists(&path(&bench.state)).unwrap_or(true) {
+pub(super) fn unfreeze(project: &Project) -> Outcome {
+    if disk::exists(&path(&project.state)).unwrap_or(true) {
         let deed = Deed {
             did: "unlock",
             what: "deployments allowed again".to_owned(),
             why: None,
             forced: false,
         };
-        audit::record(deed, bench)?;
+        audit::record(deed, project)?;
     }
-    match std::fs::remove_file(path(&bench.state)) {
-        Ok(()) => bench.cx.note(Level::Info, "deployments are allowed again"),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => bench.cx.note(Level::Info, "nothing was frozen"),
+    match std::fs::remove_file(path(&project.state)) {
+        Ok(()) => project.cx.note(Level::Info, "deployments are allowed again"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            project.cx.note(Level::Info, "nothing was frozen")
+        }
         Err(error) => return Err(Refusal::of_error(ExitCode::REFUSED, &error)),
     }
     Ok(ExitCode::DONE)

@@ -4,21 +4,21 @@ use guard_config::{discover, locate};
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_run::outcome::{Outcome, Refusal};
-use guard_run::request::{Everywhere, Init, Request};
-use guard_run::session::Desk;
+use guard_run::request::{GlobalArgs, Init, Request};
+use guard_run::session::Session;
 use guard_system::disk;
 
 /// Writes the settings to start from.
 ///
 /// # Errors
 /// There is a guard.toml already, or it cannot be written.
-pub(super) fn init(asked: &Init, everywhere: &Everywhere, desk: &Desk) -> Outcome {
-    let wish = desk.wish(&Request::Init(asked.clone()), everywhere)?;
+pub(super) fn init(asked: &Init, global: &GlobalArgs, session: &Session) -> Outcome {
+    let wish = session.wish(&Request::Init(asked.clone()), global)?;
     let location = locate(&wish).map_err(|problems| Refusal::of_problems(&problems))?;
-    let cx = desk.context(&location.directory);
+    let cx = session.context(&location.directory);
     let text = discover::render(&discover::look(&cx));
     if asked.print {
-        desk.reporter.data(text);
+        session.reporter.data(text);
         return Ok(ExitCode::DONE);
     }
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::USAGE, error);
@@ -29,7 +29,7 @@ pub(super) fn init(asked: &Init, everywhere: &Everywhere, desk: &Desk) -> Outcom
         )
         .next(
             "to see what would be written",
-            format!("{} init --print", desk.style.program),
+            format!("{} init --print", session.style.program),
         ));
     }
     disk::write_whole(&location.file, text.as_bytes()).map_err(|error| refused(&error))?;
@@ -38,7 +38,7 @@ pub(super) fn init(asked: &Init, everywhere: &Everywhere, desk: &Desk) -> Outcom
         format!(
             "wrote {}; read it, then run `{} check`",
             location.file.display(),
-            desk.style.program
+            session.style.program
         ),
     );
     Ok(ExitCode::DONE)

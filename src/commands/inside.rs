@@ -6,18 +6,18 @@ use guard_model::exit::ExitCode;
 use guard_resources::volume;
 use guard_run::outcome::{Outcome, Refusal};
 use guard_run::request::Inside;
-use guard_run::session::Desk;
+use guard_run::session::Session;
 
 /// Does the act, and tells what came of it.
 ///
 /// # Errors
 /// It failed, or the words mean nothing.
-pub(super) fn inside(asked: &Inside, desk: &Desk) -> Outcome {
-    let cx = desk.context(Path::new("/"));
+pub(super) fn inside(asked: &Inside, session: &Session) -> Outcome {
+    let cx = session.context(Path::new("/"));
     let input = Box::new(std::io::stdin());
     let told = volume::inside(&asked.words, input, &mut std::io::stdout().lock(), &cx);
     if let Some(told) = told.map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))? {
-        desk.reporter.data(told);
+        session.reporter.data(told);
     }
     Ok(ExitCode::DONE)
 }

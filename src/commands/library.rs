@@ -8,9 +8,9 @@ use guard_report::failure::Account;
 use guard_report::result::Outcome as Told;
 use guard_run::choosing;
 use guard_run::outcome::{Outcome, Refusal};
-use guard_run::project::Bench;
-use guard_run::request::{Backup as Create, Delete, Everywhere, List, Request, Rollback};
-use guard_run::session::Desk;
+use guard_run::project::Project;
+use guard_run::request::{Backup as Create, Delete, GlobalArgs, List, Request, Rollback};
+use guard_run::session::Session;
 use guard_store::{Backup, Listed, newest};
 use guard_system::environment::Environment;
 
@@ -20,7 +20,7 @@ use guard_system::environment::Environment;
 /// and have a small runtime of their own; from async code, call them on a thread that may block.
 #[derive(Clone)]
 pub struct Guard {
-    everywhere: Everywhere,
+    global: GlobalArgs,
     environment: Environment,
 }
 
@@ -63,15 +63,12 @@ impl Guard {
     /// # Errors
     /// As [`Guard::open`].
     pub fn open_in(directory: impl Into<PathBuf>, environment: Environment) -> Result<Self, Error> {
-        let everywhere = Everywhere {
+        let global = GlobalArgs {
             directory: Some(directory.into()),
-            ..Everywhere::default()
+            ..GlobalArgs::default()
         };
-        let guard = Self {
-            everywhere,
-            environment,
-        };
-        guard.with_bench(&Request::List(List::default()), |_, _| Ok(()))?;
+        let guard = Self { global, environment };
+        guard.with_project(&Request::List(List::default()), |_, _| Ok(()))?;
         Ok(guard)
     }
 
@@ -85,9 +82,9 @@ impl Guard {
             description: Some(description.to_owned()),
             ..Create::default()
         };
-        self.with_bench(&Request::Backup(asked.clone()), |bench, desk| {
-            reached(backup::backup(&asked, bench, desk), bench)?;
-            let listed = listed(bench)?;
+        self.with_project(&Request::Backup(asked.clone()), |project, session| {
+            reached(backup::backup(&asked, project, session), project)?;
+            let listed = listed(project)?;
             newest(&listed)
                 .cloned()
                 .ok_or_else(|| Refusal::new(ExitCode::BUG, "the backup that was just made is not there"))
@@ -99,7 +96,7 @@ impl Guard {
     /// # Errors
     /// The directory cannot be read.
     pub fn list(&self) -> Result<Vec<Listed>, Error> {
-        self.with_bench(&Request::List(List::default()), |bench, _| listed(bench))
+        self.with_project(&Request::List(List::default()), |project, _| listed(project))
     }
 
     /// Puts everything back that differs from a backup: a timestamp, `latest` (the newest known-good one) or `previous`.
@@ -115,8 +112,8 @@ impl Guard {
             keeps_to_own: true,
             ..Rollback::default()
         };
-        self.with_bench(&Request::Rollback(asked.clone()), |bench, desk| {
-            reached(rollback::rollback(&asked, bench, desk), bench)
+        self.with_project(&Request::Rollback(asked.clone()), |project, session| {
+            reached(rollback::rollback(&asked, project, session), project)
         })
     }
 
@@ -130,30 +127,30 @@ impl Guard {
             force: false,
             yes: true,
         };
-        self.with_bench(&Request::Delete(asked.clone()), |bench, desk| {
-            delete::delete(&asked, bench, desk).map(|_| ())
+        self.with_project(&Request::Delete(asked.clone()), |project, session| {
+            delete::delete(&asked, project, session).map(|_| ())
         })
     }
 
-    fn with_bench<T>(
+    fn with_project<T>(
         &self,
         request: &Request,
-        act: impl FnOnce(&Bench, &Desk) -> Result<T, Refusal>,
+        act: impl FnOnce(&Project, &Session) -> Result<T, Refusal>,
     ) -> Result<T, Error> {
-        let desk = Desk::silent(self.environment.clone())
+        let session = Session::silent(self.environment.clone())
             .map_err(|exit| Refusal::new(exit, "the kernel gives no threads to guard"))?;
-        let result = desk
-            .bench(request, &self.everywhere)
-            .and_then(|bench| act(&bench, &desk));
-        desk.close();
+        let result = session
+            .project(request, &self.global)
+            .and_then(|project| act(&project, &session));
+        session.close();
         Ok(result?)
     }
 }
 
-fn listed(bench: &Bench) -> Result<Vec<Listed>, Refusal> {
-    let listed = bench.store.list();
+fn listed(project: &Project) -> Result<Vec<Listed>, Refusal> {
+    let listed = project.store.list();
     let mut listed = listed.map_err(|error| choosing::store_refusal(&error, "guard"))?;
-    let scope = bench.own_scope();
+    let scope = project.own_scope();
     listed.retain(|entry| match entry {
         Listed::Backup(backup) => scope.objection(backup).is_none(),
         _ => true,
@@ -162,12 +159,12 @@ fn listed(bench: &Bench) -> Result<Vec<Listed>, Refusal> {
 }
 
 /// A run that ended in another way than it was to is an error here, explained as its last lines would.
-fn reached(outcome: Outcome, bench: &Bench) -> Result<(), Refusal> {
+fn reached(outcome: Outcome, project: &Project) -> Result<(), Refusal> {
     let exit = outcome?;
     if exit == ExitCode::DONE {
         return Ok(());
     }
-    let newest = bench.runs.newest().ok().flatten();
+    let newest = project.runs.newest().ok().flatten();
     let Some((run, records)) = newest.and_then(|run| Some((run.clone(), run.read().ok()?))) else {
         return Err(Refusal::new(
             exit,

@@ -11,44 +11,43 @@ use guard_report::tables::Table;
 use guard_run::backup_words::{holds, knowledge, live_then, missing_words};
 use guard_run::choosing::{choose, store_refusal};
 use guard_run::outcome::Outcome;
-use guard_run::project::Bench;
+use guard_run::project::Project;
 use guard_run::request::{List, Show};
-use guard_run::session::{Desk, width_of_stdout};
+use guard_run::session::{Session, width_of_stdout};
 use guard_store::{Backup, Knowledge, Listed, Manifest};
 
 /// Lists the backups of this system and environment, the newest first.
 ///
 /// # Errors
 /// The directory cannot be read.
-pub(super) fn list(asked: &List, bench: &Bench, desk: &Desk) -> Outcome {
-    let refused = |error| store_refusal(&error, &desk.style.program);
-    let mut listed = bench.store.list().map_err(refused)?;
+pub(super) fn list(asked: &List, project: &Project, session: &Session) -> Outcome {
+    let refused = |error| store_refusal(&error, &session.style.program);
+    let mut listed = project.store.list().map_err(refused)?;
     let added = added(&listed);
-    let scope = bench.own_scope();
+    let scope = project.own_scope();
     let before = listed.len();
     listed.retain(|entry| match entry {
         Listed::Backup(backup) => asked.all || scope.objection(backup).is_none(),
         _ => true,
     });
     let hidden = (before - listed.len()) as u64;
-    let missing = bench.store.missing_newest().map_err(refused)?;
+    let missing = project.store.missing_newest().map_err(refused)?;
     let shown = listed.iter().filter_map(|entry| match entry {
         Listed::Backup(backup) => added.get(backup.timestamp()),
         _ => None,
     });
     let total: u64 = shown.clone().sum();
     let count = shown.count() as u64;
-    if desk.style.json {
+    if session.style.json {
         let backups: Vec<Value> = listed.iter().map(|entry| value(entry, &added)).collect();
-        return Ok(
-            desk.answer(json!({ "backups": backups, "bytes": total, "of_other_places": hidden, "missing": missing }))
-        );
+        return Ok(session
+            .answer(json!({ "backups": backups, "bytes": total, "of_other_places": hidden, "missing": missing })));
     }
     let mut said = String::new();
     if listed.is_empty() {
-        said = format!("no backups in {}\n", bench.store.directory().display());
+        said = format!("no backups in {}\n", project.store.directory().display());
     } else {
-        let names_environment = asked.all && bench.settings.environments.len() + usize::from(hidden > 0) > 0;
+        let names_environment = asked.all && project.settings.environments.len() + usize::from(hidden > 0) > 0;
         let mut columns = vec!["backup", "state", "live then", "holds", "size", "note"];
         if names_environment {
             columns.insert(1, "environment");
@@ -67,7 +66,7 @@ pub(super) fn list(asked: &List, bench: &Bench, desk: &Desk) -> Outcome {
     let mut lines: Vec<String> = Vec::new();
     lines.extend((count > 1).then(|| format!("{}, {} together", text::plural(count, "backup"), text::bytes(total))));
     lines.extend((hidden > 0).then(|| {
-        let (what, program) = (text::plural(hidden, "backup"), &desk.style.program);
+        let (what, program) = (text::plural(hidden, "backup"), &session.style.program);
         format!("{what} of another environment, or of other data, not shown: `{program} list --all`")
     }));
     lines.extend(missing.as_ref().map(missing_words));
@@ -75,7 +74,7 @@ pub(super) fn list(asked: &List, bench: &Bench, desk: &Desk) -> Outcome {
         said.push_str(&line);
         said.push('\n');
     }
-    desk.reporter.data(said);
+    session.reporter.data(said);
     Ok(ExitCode::DONE)
 }
 
@@ -179,10 +178,10 @@ fn manifest(backup: &Backup) -> Value {
 ///
 /// # Errors
 /// It is not there, not authentic, or made by a newer guard.
-pub(super) fn show(asked: &Show, bench: &Bench, desk: &Desk) -> Outcome {
-    let backup = choose(Some(&asked.timestamp), bench, desk)?;
-    if desk.style.json {
-        return Ok(desk.answer(manifest(&backup)));
+pub(super) fn show(asked: &Show, project: &Project, session: &Session) -> Outcome {
+    let backup = choose(Some(&asked.timestamp), project, session)?;
+    if session.style.json {
+        return Ok(session.answer(manifest(&backup)));
     }
     let manifest = &backup.manifest;
     let mut lines = vec![
@@ -254,7 +253,7 @@ pub(super) fn show(asked: &Show, bench: &Bench, desk: &Desk) -> Outcome {
                 .map(|what| format!("not kept     {}: {}", artifact.resource, text::sanitised(what))),
         );
     }
-    desk.reporter.data(format!(
+    session.reporter.data(format!(
         "{}\n\n{}{}",
         lines.join("\n"),
         table.render(Some(width_of_stdout())),

@@ -7,19 +7,19 @@ use guard_journal::Run;
 use guard_model::exit::ExitCode;
 use guard_model::text;
 use guard_run::outcome::{Outcome, Refusal};
-use guard_run::project::Bench;
+use guard_run::project::Project;
 use guard_run::request::LogsOf;
-use guard_run::session::Desk;
+use guard_run::session::Session;
 use guard_system::disk;
 
 /// Prints the logs of a run, each below its name. They were redacted when they were written.
 ///
 /// # Errors
 /// There is no such run, or a log cannot be read.
-pub(super) fn logs(asked: &LogsOf, bench: &Bench, desk: &Desk) -> Outcome {
+pub(super) fn logs(asked: &LogsOf, project: &Project, session: &Session) -> Outcome {
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::REFUSED, error);
-    let to_history = |refusal: Refusal| refusal.next("to see the runs", format!("{} history", desk.style.program));
-    let runs = bench.runs.list().map_err(|error| refused(&error))?;
+    let to_history = |refusal: Refusal| refusal.next("to see the runs", format!("{} history", session.style.program));
+    let runs = project.runs.list().map_err(|error| refused(&error))?;
     for run in &runs {
         if asked.run.as_ref().is_some_and(|name| name != run.id.as_str()) {
             continue;
@@ -28,14 +28,13 @@ pub(super) fn logs(asked: &LogsOf, bench: &Bench, desk: &Desk) -> Outcome {
         if logs.is_empty() && asked.run.is_none() {
             continue;
         }
-        if desk.style.json {
+        if session.style.json {
             let logs: Vec<_> = logs
                 .iter()
                 .map(|(name, log)| json!({ "name": name, "text": log }))
                 .collect();
-            return Ok(
-                desk.answer(json!({ "run": run.id, "directory": run.directory.display().to_string(), "logs": logs }))
-            );
+            return Ok(session
+                .answer(json!({ "run": run.id, "directory": run.directory.display().to_string(), "logs": logs })));
         }
         let mut shown = format!("{}: {}\n", run.id, run.directory.display());
         if logs.is_empty() {
@@ -48,7 +47,7 @@ pub(super) fn logs(asked: &LogsOf, bench: &Bench, desk: &Desk) -> Outcome {
             shown.push('\n');
             shown.extend(lines);
         }
-        desk.reporter.data(shown);
+        session.reporter.data(shown);
         return Ok(ExitCode::DONE);
     }
     let what = match &asked.run {

@@ -6,23 +6,23 @@ use guard_run::audit::{self, Deed};
 use guard_run::choosing::{choose, store_refusal};
 use guard_run::locks;
 use guard_run::outcome::Outcome;
-use guard_run::project::Bench;
+use guard_run::project::Project;
 use guard_run::request::Mark;
-use guard_run::session::Desk;
+use guard_run::session::Session;
 use guard_store::Knowledge;
 
 /// Marks a backup.
 ///
 /// # Errors
 /// It is not there, or the mark cannot be written.
-pub(super) fn mark(asked: &Mark, bench: &Bench, desk: &Desk) -> Outcome {
-    let _lock = locks::begin(bench, "guard mark")?;
-    let backup = choose(Some(&asked.timestamp), bench, desk)?;
+pub(super) fn mark(asked: &Mark, project: &Project, session: &Session) -> Outcome {
+    let _lock = locks::begin(project, "guard mark")?;
+    let backup = choose(Some(&asked.timestamp), project, session)?;
     let timestamp = backup.timestamp();
-    let why = asked.message.as_ref().map(|text| bench.cx.redaction.clean(text));
+    let why = asked.message.as_ref().map(|text| project.cx.redaction.clean(text));
     let knowledge = match asked.knowledge.as_str() {
         "good" => Knowledge::KnownGood,
-        "bad" => Knowledge::Tainted(why.clone().unwrap_or_else(|| format!("{} said so", bench.actor.user))),
+        "bad" => Knowledge::Tainted(why.clone().unwrap_or_else(|| format!("{} said so", project.actor.user))),
         _ => Knowledge::Unknown,
     };
     audit::record(
@@ -32,11 +32,11 @@ pub(super) fn mark(asked: &Mark, bench: &Bench, desk: &Desk) -> Outcome {
             why,
             forced: false,
         },
-        bench,
+        project,
     )?;
-    let marked = bench.store.mark(timestamp, &knowledge);
-    marked.map_err(|error| store_refusal(&error, &desk.style.program))?;
-    bench.cx.note(
+    let marked = project.store.mark(timestamp, &knowledge);
+    marked.map_err(|error| store_refusal(&error, &session.style.program))?;
+    project.cx.note(
         Level::Info,
         format!("backup {timestamp} is marked as {}", asked.knowledge),
     );

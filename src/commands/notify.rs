@@ -4,18 +4,18 @@ use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::notice::{Occasion, Severity};
 use guard_notify::Notifier;
-use guard_run::notices::Letterhead;
+use guard_run::notices::NoticeHeader;
 use guard_run::outcome::{Outcome, Refusal};
-use guard_run::project::Bench;
+use guard_run::project::Project;
 use guard_run::request::Notify;
-use guard_run::session::Desk;
+use guard_run::session::Session;
 
 /// `guard notify`: a test notice to everybody, and what came of it.
 ///
 /// # Errors
 /// Nobody is to be told, or somebody could not be.
-pub(super) fn test(asked: &Notify, bench: &Bench, desk: &Desk) -> Outcome {
-    let targets = bench.targets()?;
+pub(super) fn test(asked: &Notify, project: &Project, session: &Session) -> Outcome {
+    let targets = project.targets()?;
     if targets.is_empty() {
         let refusal = Refusal::new(
             ExitCode::REFUSED,
@@ -28,10 +28,10 @@ pub(super) fn test(asked: &Notify, bench: &Bench, desk: &Desk) -> Outcome {
         "warning" => Severity::Warning,
         _ => Severity::Critical,
     };
-    let notifier = Notifier::new(targets, bench.cx.clone(), desk.runtime.clone());
-    let who = format!("sent by {}", bench.actor.user);
+    let notifier = Notifier::new(targets, project.cx.clone(), session.runtime.clone());
+    let who = format!("sent by {}", project.actor.user);
     let title = "A test: notices of guard arrive here".to_owned();
-    let notice = Letterhead::of(bench, None).notice(Occasion::Test, severity, &bench.cx, title, vec![who]);
+    let notice = NoticeHeader::of(project, None).notice(Occasion::Test, severity, &project.cx, title, vec![who]);
     notifier.tell(&notice);
     notifier.settle();
     let (told, missed) = notifier.counts();
@@ -41,6 +41,6 @@ pub(super) fn test(asked: &Notify, bench: &Bench, desk: &Desk) -> Outcome {
             format!("{missed} of {} could not be told", told + missed),
         ));
     }
-    bench.cx.note(Level::Info, format!("{told} told; none missed"));
+    project.cx.note(Level::Info, format!("{told} told; none missed"));
     Ok(ExitCode::DONE)
 }

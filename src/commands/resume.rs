@@ -8,35 +8,35 @@ use guard_model::name::ResourceName;
 use guard_model::setting::nearest;
 use guard_run::locks;
 use guard_run::outcome::{Outcome, Refusal};
-use guard_run::project::Bench;
+use guard_run::project::Project;
 use guard_run::request::Resume;
 use guard_run::results::is_told;
-use guard_run::session::Desk;
-use guard_run::takeover::{self, Going, as_begun, take_up, tell_run};
+use guard_run::session::Session;
+use guard_run::takeover::{self, Remaining, as_begun, take_over};
 use guard_run::unfinished::{has_lost_journal, open_run, state_of};
 
 /// Finishes what was cut off.
 ///
 /// # Errors
 /// Another run holds the lock, or the run cannot be understood or continued.
-pub(super) fn resume(asked: &Resume, bench: Bench, desk: &Desk) -> Outcome {
-    let lock = locks::begin(&bench, "guard resume")?;
-    let Some(run) = open_run(&bench.runs)? else {
-        if let Some(run) = untold(&bench)? {
-            return tell_run(&run, &as_begun(bench, &run, desk)?, desk);
+pub(super) fn resume(asked: &Resume, project: Project, session: &Session) -> Outcome {
+    let lock = locks::begin(&project, "guard resume")?;
+    let Some(run) = open_run(&project.runs)? else {
+        if let Some(run) = untold(&project)? {
+            return take_over(&run, Remaining::Report, &as_begun(project, &run, session)?, session);
         }
         drop(lock);
         // A release that gives the project another name has another state.
-        if let Some(outcome) = takeover::resume_of(&bench.settings.directory, &bench.wish.flags, desk) {
+        if let Some(outcome) = takeover::resume_of(&project.settings.directory, &project.wish.flags, session) {
             return outcome;
         }
-        refuse_lost_journal(&bench, desk)?;
-        bench.cx.note(Level::Info, "nothing is unfinished");
+        refuse_lost_journal(&project, session)?;
+        project.cx.note(Level::Info, "nothing is unfinished");
         return Ok(ExitCode::DONE);
     };
-    let bench = as_begun(bench, &run, desk)?;
+    let project = as_begun(project, &run, session)?;
     let skip = known(&asked.skip, &run)?;
-    take_up(&run, Going::On(&skip), &bench, desk)
+    take_over(&run, Remaining::Steps(&skip), &project, session)
 }
 
 /// The resources of a run by these names.
@@ -64,8 +64,8 @@ fn known(names: &[String], run: &Run) -> Result<Vec<ResourceName>, Refusal> {
 }
 
 /// Says so where the newest run may be unfinished, and nobody can tell: the backup that it made is still the way back.
-fn refuse_lost_journal(bench: &Bench, desk: &Desk) -> Result<(), Refusal> {
-    let newest = bench
+fn refuse_lost_journal(project: &Project, session: &Session) -> Result<(), Refusal> {
+    let newest = project
         .runs
         .newest()
         .map_err(|error| Refusal::of_error(ExitCode::UNFINISHED, &error))?;
@@ -81,13 +81,13 @@ fn refuse_lost_journal(bench: &Bench, desk: &Desk) -> Result<(), Refusal> {
         .because("how far it came is not known, so nobody can go on with it; its backup does not depend on the journal")
         .next(
             "to go back to the state before it",
-            format!("{} rollback --backup-timestamp={backup}", desk.style.program),
+            format!("{} rollback --backup-timestamp={backup}", session.style.program),
         ))
 }
 
 /// The newest run, where it is over and was cut off before it had said so.
-fn untold(bench: &Bench) -> Result<Option<Run>, Refusal> {
-    let newest = bench
+fn untold(project: &Project) -> Result<Option<Run>, Refusal> {
+    let newest = project
         .runs
         .newest()
         .map_err(|error| Refusal::of_error(ExitCode::CUT_OFF, &error))?;

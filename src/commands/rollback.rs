@@ -19,10 +19,10 @@ use guard_run::choosing::choose_own;
 use guard_run::confirmation::confirm;
 use guard_run::lifecycle::go_back;
 use guard_run::outcome::{Outcome, Refusal};
-use guard_run::project::Bench;
+use guard_run::project::Project;
 use guard_run::request::{Rollback, Selection};
 use guard_run::selection::chosen;
-use guard_run::session::{Desk, width_of_stdout};
+use guard_run::session::{Session, width_of_stdout};
 use guard_run::{decision, drift, encryption, locks, merged_settings, plan, preconditions};
 use guard_store::{Backup, Listed};
 use guard_system::disk;
@@ -31,38 +31,38 @@ use guard_system::disk;
 ///
 /// # Errors
 /// Refused before anything was done.
-pub(super) fn rollback(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome {
-    if let Some((run, history)) = decision::watched(bench)? {
-        return while_watched(asked, &run, &history, bench, desk);
+pub(super) fn rollback(asked: &Rollback, project: &Project, session: &Session) -> Outcome {
+    if let Some((run, history)) = decision::watched(project)? {
+        return while_watched(asked, &run, &history, project, session);
     }
-    let _lock = locks::begin(bench, "guard rollback")?;
-    preconditions::refuse_open(bench, desk)?;
-    bench.sound()?;
+    let _lock = locks::begin(project, "guard rollback")?;
+    preconditions::refuse_open(project, session)?;
+    project.sound()?;
     let mut named = asked.backup_timestamp.clone();
-    if let Some(foreign) = adoption::foreign(named.as_deref(), bench)? {
-        let resources = asked_for(bench.resources()?, asked, desk)?;
+    if let Some(foreign) = adoption::foreign(named.as_deref(), project)? {
+        let resources = asked_for(project.resources()?, asked, session)?;
         let adoption = Adoption::of(foreign, &resources)?;
-        desk.reporter.data(adoption.outlook(desk)?);
+        session.reporter.data(adoption.outlook(session)?);
         if asked.dry_run {
             return Ok(ExitCode::DONE);
         }
-        match adoption.carry_out(resources, asked.trust_foreign, bench, desk)? {
+        match adoption.carry_out(resources, asked.trust_foreign, project, session)? {
             Ok(timestamp) => named = Some(timestamp.to_string()),
             Err(exit) => return Ok(exit),
         }
-        preconditions::refuse_open(bench, desk)?;
+        preconditions::refuse_open(project, session)?;
     }
-    let in_force = bench.resources()?;
-    let scope = bench.scope(&in_force, true);
+    let in_force = project.resources()?;
+    let scope = project.scope(&in_force, true);
     let command = command_of(asked, named.as_deref());
     let force = asked.force && !asked.keeps_to_own;
-    refuse_unknown(asked, &in_force, bench)?;
+    refuse_unknown(asked, &in_force, project)?;
     let wanted = wanted(asked, &in_force);
-    let backup = choose_own(named.as_deref(), &wanted, &scope, force, &command, bench, desk)?;
+    let backup = choose_own(named.as_deref(), &wanted, &scope, force, &command, project, session)?;
     for moved in scope.moves(&backup) {
-        bench.cx.note(Level::Info, moved);
+        project.cx.note(Level::Info, moved);
     }
-    let resources = asked_for(resources_of(&backup, bench)?, asked, desk)?;
+    let resources = asked_for(resources_of(&backup, project)?, asked, session)?;
     let copied = |owned: &Owned| backup.manifest.artifact(owned.resource.name()).is_some();
     let resources: Vec<Owned> = resources.into_iter().filter(copied).collect();
     if resources.is_empty() {
@@ -72,39 +72,39 @@ pub(super) fn rollback(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome 
         )
         .next(
             "to see what it holds",
-            format!("{} show {}", desk.style.program, backup.timestamp()),
+            format!("{} show {}", session.style.program, backup.timestamp()),
         ));
     }
-    desk.reporter.data(outlook(&backup, &resources, bench));
+    session.reporter.data(outlook(&backup, &resources, project));
     if asked.dry_run {
         return Ok(ExitCode::DONE);
     }
-    encryption::refuse_shut(&backup, bench, &desk.style.program)?;
+    encryption::refuse_shut(&backup, project, &session.style.program)?;
     let command = command_of(asked, Some(backup.timestamp().as_str()));
-    drift::tell(asked.force, &command, &resources, bench, desk)?;
+    drift::tell(asked.force, &command, &resources, project, session)?;
     confirm(
         &format!("Put production back to backup {}?", backup.timestamp()),
         &command,
-        bench,
-        desk,
+        project,
+        session,
     )?;
     let plan = plan::rollback(
         backup.timestamp().clone(),
         &places(&resources),
-        bench.settings.policy.clone(),
+        project.settings.policy.clone(),
     );
-    go_back(plan, asked.reason.clone(), resources, Vec::new(), bench, desk)
+    go_back(plan, asked.reason.clone(), resources, Vec::new(), project, session)
 }
 
 /// Rolls back while another guard watches a release: that one holds the lock and knows the way, so it is told to take it,
 /// after a yes. What is not the way back of that release has to wait for it.
-fn while_watched(asked: &Rollback, run: &Run, history: &History, bench: &Bench, desk: &Desk) -> Outcome {
+fn while_watched(asked: &Rollback, run: &Run, history: &History, project: &Project, session: &Session) -> Outcome {
     let backup = &history.plan().backup;
     let is_its_own = match asked.backup_timestamp.as_deref() {
         None | Some("latest") => true,
         Some(named) => named == backup.as_str(),
     };
-    let command = format!("{} decide rollback", desk.style.program);
+    let command = format!("{} decide rollback", session.style.program);
     let what = format!("the run {} watches a release at this moment", run.id);
     if !is_its_own || !asked.only.is_empty() || !asked.service.is_empty() || asked.dry_run {
         return Err(Refusal::new(ExitCode::LOCKED, what)
@@ -113,21 +113,21 @@ fn while_watched(asked: &Rollback, run: &Run, history: &History, bench: &Bench, 
             )
             .next("to roll that release back now", command));
     }
-    bench.cx.note(
+    project.cx.note(
         Level::Info,
         format!("{what}: going back means that it stops watching and goes back to {backup}, as `{command}` tells it"),
     );
-    confirm("Let it roll back now?", "rollback", bench, desk)?;
-    decision::decide(Choice::Rollback, asked.reason.as_deref(), bench, desk)?;
-    let Some(ending) = decision::ended(run, bench)? else {
+    confirm("Let it roll back now?", "rollback", project, session)?;
+    decision::decide(Choice::Rollback, asked.reason.as_deref(), project, session)?;
+    let Some(ending) = decision::ended(run, project)? else {
         return Err(Refusal::new(
             ExitCode::UNFINISHED,
             format!("the run {} goes back, and is not over", run.id),
         )
-        .next("to see where it is", format!("{} status", desk.style.program)));
+        .next("to see where it is", format!("{} status", session.style.program)));
     };
     let production = ending.production();
-    bench.cx.note(
+    project.cx.note(
         Level::Info,
         format!("the run {} is over: production is {production}", run.id),
     );
@@ -139,12 +139,12 @@ fn while_watched(asked: &Rollback, run: &Run, history: &History, bench: &Bench, 
 }
 
 /// The resources that `--only` and `--service` leave.
-fn asked_for(resources: Vec<Owned>, asked: &Rollback, desk: &Desk) -> Result<Vec<Owned>, Refusal> {
+fn asked_for(resources: Vec<Owned>, asked: &Rollback, session: &Session) -> Result<Vec<Owned>, Refusal> {
     let selection = Selection {
         only: asked.only.clone(),
         skip: asked.skip.clone(),
     };
-    of_services(chosen(resources, &selection)?, &asked.service, &desk.style.program)
+    of_services(chosen(resources, &selection)?, &asked.service, &session.style.program)
 }
 
 /// The command that asks for the same once more, with the backup named.
@@ -171,10 +171,10 @@ fn command_of(asked: &Rollback, backup: Option<&str>) -> String {
 }
 
 /// Refuses a name that neither the settings in force nor any backup knows.
-fn refuse_unknown(asked: &Rollback, in_force: &[Owned], bench: &Bench) -> Result<(), Refusal> {
+fn refuse_unknown(asked: &Rollback, in_force: &[Owned], project: &Project) -> Result<(), Refusal> {
     let declared = in_force.iter().map(|owned| owned.resource.name().to_string());
     let mut names: Vec<String> = declared.collect();
-    for entry in bench.store.list().unwrap_or_default() {
+    for entry in project.store.list().unwrap_or_default() {
         if let Listed::Backup(backup) = entry {
             names.extend(backup.manifest.artifacts.iter().map(|one| one.resource.to_string()));
         }
@@ -202,10 +202,10 @@ fn wanted(asked: &Rollback, in_force: &[Owned]) -> Vec<ResourceName> {
 
 /// The resources of a backup: where they are and how they go back is said by the settings in force, what was copied by those
 /// in the backup; in what the two differ is told.
-fn resources_of(backup: &Backup, bench: &Bench) -> Result<Vec<Owned>, Refusal> {
+fn resources_of(backup: &Backup, project: &Project) -> Result<Vec<Owned>, Refusal> {
     let path = backup.directory.join(SETTINGS);
     let text = disk::read_text_optional(&path).map_err(|error| Refusal::of_error(ExitCode::NO_BACKUP, &error))?;
-    let Some(text) = text else { return bench.resources() };
+    let Some(text) = text else { return project.resources() };
     let recorded = backup.manifest.settings.as_ref().map(|entry| entry.sha256.as_str());
     if recorded != Some(disk::sha256_hex(text.as_bytes()).as_str()) {
         return Err(Refusal::new(
@@ -213,7 +213,7 @@ fn resources_of(backup: &Backup, bench: &Bench) -> Result<Vec<Owned>, Refusal> {
             format!("{} is not what the manifest lists", path.display()),
         ));
     }
-    let mut wish = bench.wish.clone();
+    let mut wish = project.wish.clone();
     wish.judges = false;
     match &backup.manifest.environment {
         Some(name) => wish.flags.insert("environment", vec![name.clone()]),
@@ -229,23 +229,23 @@ fn resources_of(backup: &Backup, bench: &Bench) -> Result<Vec<Owned>, Refusal> {
         .iter()
         .map(|one| one.resource.clone())
         .collect();
-    let (settings, told) = match Settings::of_document(&wish, &bench.settings.directory, &document) {
-        Ok(earlier) => merged_settings::over(&earlier, &bench.settings, &held),
+    let (settings, told) = match Settings::of_document(&wish, &project.settings.directory, &document) {
+        Ok(earlier) => merged_settings::over(&earlier, &project.settings, &held),
         // A variable that they name may not be set any more; what is in force is enough then.
         Err(problems) => {
             let why = problems.first().map(ToString::to_string).unwrap_or_default();
             let told = format!("the settings of the backup cannot be read ({why}): those in force count alone");
-            (bench.settings.clone(), vec![told])
+            (project.settings.clone(), vec![told])
         }
     };
     for sentence in told {
-        bench.cx.note(Level::Warn, sentence);
+        project.cx.note(Level::Warn, sentence);
     }
-    let compose = match &bench.compose {
+    let compose = match &project.compose {
         Some(compose) => Some(compose.clone()),
-        None => compose_of(&settings, &bench.cx)?,
+        None => compose_of(&settings, &project.cx)?,
     };
-    bench.resources_of(&settings, compose.as_ref())
+    project.resources_of(&settings, compose.as_ref())
 }
 
 fn is_of_service(owned: &Owned, service: &String) -> bool {
@@ -289,7 +289,7 @@ fn of_services(resources: Vec<Owned>, services: &[String], program: &str) -> Res
 }
 
 /// What a rollback would do, resource by resource, and what it would cost.
-fn outlook(backup: &Backup, resources: &[Owned], bench: &Bench) -> String {
+fn outlook(backup: &Backup, resources: &[Owned], project: &Project) -> String {
     let mut table = Table::new(["resource", "now", "in the backup"]);
     let mut prices = Vec::new();
     for owned in resources {
@@ -299,13 +299,13 @@ fn outlook(backup: &Backup, resources: &[Owned], bench: &Bench) -> String {
         };
         table = table.row([
             name.to_string(),
-            owned.now(artifact, &bench.cx),
+            owned.now(artifact, &project.cx),
             artifact.summary.clone(),
         ]);
-        let policy = bench.settings.policy.data_restore;
-        let told = match encryption::slot(backup, name, bench) {
+        let policy = project.settings.policy.data_restore;
+        let told = match encryption::slot(backup, name, project) {
             Ok(slot) => {
-                let told = owned.resource.outlook(artifact, &slot, policy, &bench.cx);
+                let told = owned.resource.outlook(artifact, &slot, policy, &project.cx);
                 told.map_err(|error| text::chain(&error))
             }
             Err(refusal) => Err(refusal.account.failed.clone()),

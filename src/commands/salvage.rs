@@ -9,9 +9,9 @@ use guard_model::name::RunId;
 use guard_run::assembly::Owned;
 use guard_run::confirmation::confirm;
 use guard_run::outcome::{Outcome, Refusal};
-use guard_run::project::Bench;
+use guard_run::project::Project;
 use guard_run::request::Salvage;
-use guard_run::session::Desk;
+use guard_run::session::Session;
 use guard_run::{locks, preconditions};
 use guard_system::disk;
 
@@ -19,11 +19,11 @@ use guard_system::disk;
 ///
 /// # Errors
 /// The run displaced nothing of the kind, what it displaced is gone, or a database refuses.
-pub(super) fn salvage(asked: &Salvage, bench: &Bench, desk: &Desk) -> Outcome {
-    let _lock = locks::begin(bench, "guard salvage")?;
-    preconditions::refuse_open(bench, desk)?;
-    let (run, displaced) = chosen(asked, bench, desk)?;
-    let resources = bench.resources()?;
+pub(super) fn salvage(asked: &Salvage, project: &Project, session: &Session) -> Outcome {
+    let _lock = locks::begin(project, "guard salvage")?;
+    preconditions::refuse_open(project, session)?;
+    let (run, displaced) = chosen(asked, project, session)?;
+    let resources = project.resources()?;
     let is_asked = |owned: &Owned| {
         let named = asked.resource.as_ref();
         named.is_none_or(|name| owned.resource.name().as_str() == name)
@@ -57,7 +57,7 @@ pub(super) fn salvage(asked: &Salvage, bench: &Bench, desk: &Desk) -> Outcome {
             ExitCode::NO_BACKUP,
             format!("run {} put {what} aside that could be salvaged", run.id),
         );
-        return Err(refusal.next("to see what happened", format!("{} history", desk.style.program)));
+        return Err(refusal.next("to see what happened", format!("{} history", session.style.program)));
     }
     let names = |of: &[(&Owned, &Displaced)]| {
         let names: Vec<&str> = of.iter().map(|(owned, _)| owned.resource.name().as_str()).collect();
@@ -71,28 +71,28 @@ pub(super) fn salvage(asked: &Salvage, bench: &Bench, desk: &Desk) -> Outcome {
             names(&files)
         );
         let command = format!("salvage {} --files '{}'", run.id, patterns.join(","));
-        confirm(&question, &command, bench, desk)?;
+        confirm(&question, &command, project, session)?;
     }
     if !asked.tables.is_empty() {
         let tables = &asked.tables;
         let question = format!("Put rows of {} back into {}?", tables.join(", "), names(&pairs));
         let command = format!("salvage {} --tables {}", run.id, tables.join(","));
-        confirm(&question, &command, bench, desk)?;
+        confirm(&question, &command, project, session)?;
     }
     for (owned, displaced) in files {
         let name = owned.resource.name();
-        let command = format!("{} salvage {} --files '**'", desk.style.program, run.id);
+        let command = format!("{} salvage {} --files '**'", session.style.program, run.id);
         let done = owned
             .resource
-            .salvage_files(displaced, &asked.files, &command, &bench.cx);
+            .salvage_files(displaced, &asked.files, &command, &project.cx);
         for sentence in done.map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))? {
-            bench.cx.note(Level::Info, format!("{name}: {sentence}"));
+            project.cx.note(Level::Info, format!("{name}: {sentence}"));
         }
     }
     let into = asked
         .into
         .as_ref()
-        .map_or_else(|| run.directory.join("salvaged"), |into| bench.cx.resolve(into));
+        .map_or_else(|| run.directory.join("salvaged"), |into| project.cx.resolve(into));
     let only_files = !pairs.is_empty() && asked.tables.is_empty();
     for (owned, displaced) in pairs {
         let name = owned.resource.name();
@@ -105,31 +105,33 @@ pub(super) fn salvage(asked: &Salvage, bench: &Bench, desk: &Desk) -> Outcome {
                 format!("{} is not empty", directory.display()),
             ));
         }
-        let done = owned.resource.salvage(displaced, &asked.tables, &directory, &bench.cx);
+        let done = owned
+            .resource
+            .salvage(displaced, &asked.tables, &directory, &project.cx);
         for sentence in done.map_err(|error| refused(&error))? {
-            bench.cx.note(Level::Info, format!("{name}: {sentence}"));
+            project.cx.note(Level::Info, format!("{name}: {sentence}"));
         }
     }
     if only_files {
         let text = format!(
             "to put rows back into tables that people write to: `{} salvage {} --tables NAME,NAME`",
-            desk.style.program, run.id
+            session.style.program, run.id
         );
-        bench.cx.note(Level::Info, text);
+        project.cx.note(Level::Info, text);
     }
     Ok(ExitCode::DONE)
 }
 
 /// The run that is meant, and what it displaced.
-fn chosen(asked: &Salvage, bench: &Bench, desk: &Desk) -> Result<(Run, Vec<Displaced>), Refusal> {
+fn chosen(asked: &Salvage, project: &Project, session: &Session) -> Result<(Run, Vec<Displaced>), Refusal> {
     let refused = |error: &(dyn std::error::Error + 'static)| {
-        Refusal::of_error(ExitCode::USAGE, error).next("to see the runs", format!("{} history", desk.style.program))
+        Refusal::of_error(ExitCode::USAGE, error).next("to see the runs", format!("{} history", session.style.program))
     };
     let wanted: Option<RunId> = match asked.run.as_str() {
         "latest" => None,
         text => Some(text.parse().map_err(|error| refused(&error))?),
     };
-    for run in bench.runs.list().map_err(|error| refused(&error))? {
+    for run in project.runs.list().map_err(|error| refused(&error))? {
         if wanted.as_ref().is_some_and(|wanted| wanted != &run.id) {
             continue;
         }
@@ -143,5 +145,5 @@ fn chosen(asked: &Salvage, bench: &Bench, desk: &Desk) -> Result<(Run, Vec<Displ
         ExitCode::USAGE,
         format!("there is no run {:?} that put anything aside", asked.run),
     );
-    Err(refusal.next("to see the runs", format!("{} history", desk.style.program)))
+    Err(refusal.next("to see the runs", format!("{} history", session.style.program)))
 }

@@ -17,9 +17,9 @@ use guard_run::assembly::Owned;
 use guard_run::audit::{self, Entry};
 use guard_run::backup_words::missing_words;
 use guard_run::outcome::{Outcome, Refusal};
-use guard_run::project::Bench;
+use guard_run::project::Project;
 use guard_run::request::HistoryOf;
-use guard_run::session::{Desk, width_of_stdout};
+use guard_run::session::{Session, width_of_stdout};
 use guard_run::{freeze, kept, locks, results, unfinished, watchdog};
 use guard_services::{held_leftovers, held_starters};
 use guard_store::candidates;
@@ -29,16 +29,16 @@ use guard_system::lock::Lock;
 ///
 /// # Errors
 /// The state directory cannot be read.
-pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
+pub(super) fn status(project: &Project, session: &Session) -> Outcome {
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::REFUSED, error);
-    let holder = Lock::holder(&bench.state.join("lock")).map_err(|error| refused(&error))?;
+    let holder = Lock::holder(&project.state.join("lock")).map_err(|error| refused(&error))?;
     // Another checkout of the same target has another state, and the lock of the target in common.
-    let elsewhere = locks::paths_of_targets(bench)
+    let elsewhere = locks::paths_of_targets(project)
         .iter()
         .find_map(|path| Lock::holder(path).ok().flatten());
     let holder = holder.or(elsewhere);
-    let frozen = freeze::in_force(&bench.state)?;
-    let runs = bench.runs.list().map_err(|error| refused(&error))?;
+    let frozen = freeze::in_force(&project.state)?;
+    let runs = project.runs.list().map_err(|error| refused(&error))?;
     let newest = runs.first();
     let open = runs
         .iter()
@@ -49,19 +49,19 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
     };
     let stands_by = unfinished::standing(&runs)?.filter(|run| newest.is_none_or(|newest| newest.id != run.id));
     let stands_by = if open.is_some() { open } else { stands_by };
-    let watcher = open.and_then(watchdog::standing_by);
-    let listed = bench.store.list().map_err(|error| refused(&error))?;
-    let good = candidates(&listed, &bench.own_scope(), &[]).first().copied();
+    let watcher = open.and_then(watchdog::process_of);
+    let listed = project.store.list().map_err(|error| refused(&error))?;
+    let good = candidates(&listed, &project.own_scope(), &[]).first().copied();
     let good = good.filter(|backup| backup.is_known_good());
-    let missing = bench.store.missing_newest().ok().flatten();
-    let resources = bench.resources()?;
-    let kept = kept::all(&runs, &resources, bench);
-    let half_way = HalfWay::of(open.filter(|_| holder.is_none()), &resources, bench);
-    if desk.style.json {
-        return Ok(desk.answer(json!({
-            "project": bench.settings.project,
-            "environment": bench.settings.environment_name,
-            "state_dir": bench.state.display().to_string(),
+    let missing = project.store.missing_newest().ok().flatten();
+    let resources = project.resources()?;
+    let kept = kept::all(&runs, &resources, project);
+    let half_way = HalfWay::of(open.filter(|_| holder.is_none()), &resources, project);
+    if session.style.json {
+        return Ok(session.answer(json!({
+            "project": project.settings.project,
+            "environment": project.settings.environment_name,
+            "state_dir": project.state.display().to_string(),
             "running": holder,
             "watcher": watcher.map(|process| process.pid),
             "frozen": frozen,
@@ -80,8 +80,8 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
         })));
     }
     let mut lines = vec![
-        format!("project      {}", bench.settings.project),
-        format!("state        {}", bench.state.display()),
+        format!("project      {}", project.settings.project),
+        format!("state        {}", project.state.display()),
     ];
     lines.push(format!("running      {}", holder.as_deref().unwrap_or("nothing")));
     lines.extend(watcher.map(|process| {
@@ -101,10 +101,10 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
     if let (Some(run), None, None) = (open, holder, watcher) {
         lines.push(format!(
             "unfinished   {}: `{} resume` finishes it",
-            run.id, desk.style.program
+            run.id, session.style.program
         ));
     }
-    lines.extend(half_way.lines(&desk.style.program));
+    lines.extend(half_way.lines(&session.style.program));
     lines.extend(newest.map(|run| {
         format!(
             "last run     {}: {}",
@@ -123,8 +123,8 @@ pub(super) fn status(bench: &Bench, desk: &Desk) -> Outcome {
     let good = good.map_or_else(|| "none".to_owned(), |backup| backup.timestamp().to_string());
     lines.push(format!("known good   {good}"));
     lines.extend(missing.map(|backup| format!("missing      {}", missing_words(&backup))));
-    lines.extend(kept_lines(&kept, &desk.style.program));
-    desk.reporter.data(lines.join("\n") + "\n");
+    lines.extend(kept_lines(&kept, &session.style.program));
+    session.reporter.data(lines.join("\n") + "\n");
     Ok(ExitCode::DONE)
 }
 
@@ -155,11 +155,11 @@ struct HalfWay {
 }
 
 impl HalfWay {
-    fn of(run: Option<&Run>, resources: &[Owned], bench: &Bench) -> Self {
+    fn of(run: Option<&Run>, resources: &[Owned], project: &Project) -> Self {
         let Some((run, history)) = run.and_then(|run| Some((run, history_of(run)?))) else {
             return Self::default();
         };
-        let cx = bench.context_of(run, &history.plan().backup);
+        let cx = project.context_of(run, &history.plan().backup);
         let is_open = history.closed().is_none();
         let mut half = Self::default();
         let mine = resources.iter().map(|owned| &owned.resource);
@@ -243,13 +243,13 @@ type Line = (DateTime<Utc>, [String; 5], Value);
 ///
 /// # Errors
 /// The runs cannot be listed.
-pub(super) fn history(asked: &HistoryOf, bench: &Bench, desk: &Desk) -> Outcome {
+pub(super) fn history(asked: &HistoryOf, project: &Project, session: &Session) -> Outcome {
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::REFUSED, error);
-    let runs = bench.runs.list().map_err(|error| refused(&error))?;
-    let deeds = audit::all(&bench.state).map_err(|error| refused(&error))?;
+    let runs = project.runs.list().map_err(|error| refused(&error))?;
+    let deeds = audit::all(&project.state).map_err(|error| refused(&error))?;
     let runs = runs.iter().take(asked.number).map(of_run);
     let lines = merged(runs, deeds.iter().rev().map(of_deed), asked.number);
-    if desk.style.json {
+    if session.style.json {
         let (mut runs, mut deeds) = (Vec::new(), Vec::new());
         for (_, _, value) in lines {
             let list = if value.get("run").is_some() {
@@ -259,13 +259,13 @@ pub(super) fn history(asked: &HistoryOf, bench: &Bench, desk: &Desk) -> Outcome 
             };
             list.push(value);
         }
-        return Ok(desk.answer(json!({ "runs": runs, "deeds": deeds })));
+        return Ok(session.answer(json!({ "runs": runs, "deeds": deeds })));
     }
     let mut table = Table::new(["run", "ended", "took", "by", "why"]).right(2);
     for (_, cells, _) in lines {
         table = table.row(cells);
     }
-    desk.reporter.data(if table.is_empty() {
+    session.reporter.data(if table.is_empty() {
         "nothing has happened yet\n".to_owned()
     } else {
         table.render(Some(width_of_stdout()))

@@ -12,22 +12,22 @@ use guard_run::kept::displaced_before;
 use guard_run::lifecycle::go_back;
 use guard_run::outcome::Outcome;
 use guard_run::plan::{self, Place};
-use guard_run::project::Bench;
+use guard_run::project::Project;
 use guard_run::request::Rollback;
-use guard_run::session::{Desk, width_of_stdout};
+use guard_run::session::{Session, width_of_stdout};
 use guard_run::{drift, locks, preconditions};
 
 /// Puts back what the last rollback displaced.
 ///
 /// # Errors
 /// Refused before anything was done; there may have been no rollback.
-pub(super) fn undo(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome {
-    let _lock = locks::begin(bench, "guard rollback --undo")?;
-    preconditions::refuse_open(bench, desk)?;
-    bench.sound()?;
-    let (before, displaced) = displaced_before(None, bench)?;
+pub(super) fn undo(asked: &Rollback, project: &Project, session: &Session) -> Outcome {
+    let _lock = locks::begin(project, "guard rollback --undo")?;
+    preconditions::refuse_open(project, session)?;
+    project.sound()?;
+    let (before, displaced) = displaced_before(None, project)?;
     let names: Vec<_> = displaced.iter().map(|displaced| displaced.resource.clone()).collect();
-    let all = bench.resources()?;
+    let all = project.resources()?;
     let resources: Vec<Owned> = all
         .into_iter()
         .filter(|owned| names.contains(owned.resource.name()))
@@ -36,35 +36,35 @@ pub(super) fn undo(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome {
     for displaced in &displaced {
         table = table.row([displaced.resource.to_string(), displaced.kept_as.join(", ")]);
     }
-    desk.reporter.data(format!(
+    session.reporter.data(format!(
         "Undo of {}\n{}",
         before.run(),
         table.render(Some(width_of_stdout()))
     ));
-    let prices = prices(&displaced, &resources, bench);
+    let prices = prices(&displaced, &resources, project);
     if !prices.is_empty() {
-        desk.reporter.data(format!("The price:\n{}\n", prices.join("\n")));
+        session.reporter.data(format!("The price:\n{}\n", prices.join("\n")));
     }
     if asked.dry_run {
         return Ok(ExitCode::DONE);
     }
-    drift::tell(asked.force, "rollback --undo --yes", &resources, bench, desk)?;
+    drift::tell(asked.force, "rollback --undo --yes", &resources, project, session)?;
     confirm(
         &format!("Put production back to the state before {}?", before.run()),
         "rollback --undo",
-        bench,
-        desk,
+        project,
+        session,
     )?;
     let mut places: Vec<Place> = places(&resources);
     // Where two of them hold the same file, the first to be displaced has the state to go back to.
     let order: Vec<&ResourceName> = before.plan().swapped().collect();
     places.sort_by_key(|place| Reverse(order.iter().position(|name| *name == &place.name)));
-    let plan = plan::undo(before.plan().backup.clone(), &places, bench.settings.policy.clone());
-    go_back(plan, asked.reason.clone(), resources, displaced, bench, desk)
+    let plan = plan::undo(before.plan().backup.clone(), &places, project.settings.policy.clone());
+    go_back(plan, asked.reason.clone(), resources, displaced, project, session)
 }
 
 /// What an undo costs: what came since the rollback goes with the state that it displaces.
-fn prices(displaced: &[Displaced], resources: &[Owned], bench: &Bench) -> Vec<String> {
+fn prices(displaced: &[Displaced], resources: &[Owned], project: &Project) -> Vec<String> {
     let mut prices = Vec::new();
     for displaced in displaced {
         let Some(owned) = resources
@@ -73,7 +73,7 @@ fn prices(displaced: &[Displaced], resources: &[Owned], bench: &Bench) -> Vec<St
         else {
             continue;
         };
-        let told = owned.resource.undo_price(displaced, &bench.cx);
+        let told = owned.resource.undo_price(displaced, &project.cx);
         let told = told.unwrap_or_else(|error| vec![format!("its price cannot be told: {error}")]);
         prices.extend(
             told.into_iter()

@@ -5,9 +5,9 @@ use guard_model::exit::ExitCode;
 use guard_model::text;
 use guard_run::choosing::{choose, store_refusal};
 use guard_run::outcome::{Outcome, Refusal};
-use guard_run::project::Bench;
+use guard_run::project::Project;
 use guard_run::request::Verify;
-use guard_run::session::Desk;
+use guard_run::session::Session;
 use guard_run::{encryption, locks};
 use guard_store::{Backup, Listed, Sample};
 
@@ -15,39 +15,39 @@ use guard_store::{Backup, Listed, Sample};
 ///
 /// # Errors
 /// It is not there, or a part of one is damaged; of all of them, each that is damaged is told.
-pub(super) fn verify(asked: &Verify, bench: &Bench, desk: &Desk) -> Outcome {
+pub(super) fn verify(asked: &Verify, project: &Project, session: &Session) -> Outcome {
     let _lock = asked
         .restore
-        .then(|| locks::begin(bench, "guard verify --restore"))
+        .then(|| locks::begin(project, "guard verify --restore"))
         .transpose()?;
     if let Some(sample) = asked.sample {
-        return verify_some(sample, asked, bench, desk);
+        return verify_some(sample, asked, project, session);
     }
     if !asked.all {
-        let backup = choose(asked.timestamp.as_deref(), bench, desk)?;
-        return verify_one(&backup, asked, bench, desk);
+        let backup = choose(asked.timestamp.as_deref(), project, session)?;
+        return verify_one(&backup, asked, project, session);
     }
-    let program = &desk.style.program;
-    let listed = bench.store.list().map_err(|error| store_refusal(&error, program))?;
+    let program = &session.style.program;
+    let listed = project.store.list().map_err(|error| store_refusal(&error, program))?;
     let (mut count, mut bad) = (0, Vec::new());
     for entry in listed {
         match entry {
             Listed::Backup(backup) => {
                 count += 1;
-                if let Err(refusal) = verify_one(&backup, asked, bench, desk) {
-                    bench.cx.note(Level::Error, refusal.account.failed);
+                if let Err(refusal) = verify_one(&backup, asked, project, session) {
+                    project.cx.note(Level::Error, refusal.account.failed);
                     bad.push(backup.timestamp().to_string());
                 }
             }
             Listed::Unreadable { name, reason } => {
-                bench.cx.note(Level::Error, format!("{name}: {reason}"));
+                project.cx.note(Level::Error, format!("{name}: {reason}"));
                 bad.push(name);
             }
             Listed::Foreign(_) | Listed::Incomplete { .. } => {}
         }
     }
     if bad.is_empty() {
-        bench.cx.note(
+        project.cx.note(
             Level::Info,
             format!("all of them are whole: {}", text::plural(count, "backup")),
         );
@@ -58,11 +58,11 @@ pub(super) fn verify(asked: &Verify, bench: &Bench, desk: &Desk) -> Outcome {
 }
 
 /// Looks at all files, and reads a sample of them.
-fn verify_some(sample: Sample, asked: &Verify, bench: &Bench, desk: &Desk) -> Outcome {
-    let program = &desk.style.program;
+fn verify_some(sample: Sample, asked: &Verify, project: &Project, session: &Session) -> Outcome {
+    let program = &session.style.program;
     let mut backups = Vec::new();
     if asked.all {
-        for entry in bench.store.list().map_err(|error| store_refusal(&error, program))? {
+        for entry in project.store.list().map_err(|error| store_refusal(&error, program))? {
             match entry {
                 Listed::Backup(backup) => backups.push(backup),
                 Listed::Unreadable { name, reason } => {
@@ -75,13 +75,13 @@ fn verify_some(sample: Sample, asked: &Verify, bench: &Bench, desk: &Desk) -> Ou
             }
         }
     } else {
-        backups.push(choose(asked.timestamp.as_deref(), bench, desk)?);
+        backups.push(choose(asked.timestamp.as_deref(), project, session)?);
     }
-    let sampled = bench
+    let sampled = project
         .store
-        .verify_sample(&backups, sample, &bench.cx)
+        .verify_sample(&backups, sample, &project.cx)
         .map_err(|error| store_refusal(&error, program))?;
-    bench.cx.note(
+    project.cx.note(
         Level::Info,
         format!(
             "{} of {} are there in their lengths; {} of them read, {}: as their manifests say",
@@ -94,13 +94,13 @@ fn verify_some(sample: Sample, asked: &Verify, bench: &Bench, desk: &Desk) -> Ou
     Ok(ExitCode::DONE)
 }
 
-fn verify_one(backup: &Backup, asked: &Verify, bench: &Bench, desk: &Desk) -> Outcome {
-    let program = &desk.style.program;
-    let verified = bench
+fn verify_one(backup: &Backup, asked: &Verify, project: &Project, session: &Session) -> Outcome {
+    let program = &session.style.program;
+    let verified = project
         .store
-        .verify(backup, &bench.cx)
+        .verify(backup, &project.cx)
         .map_err(|error| store_refusal(&error, program))?;
-    for owned in bench.resources()? {
+    for owned in project.resources()? {
         let name = owned.resource.name();
         let Some(artifact) = backup.manifest.artifact(name) else {
             continue;
@@ -108,25 +108,25 @@ fn verify_one(backup: &Backup, asked: &Verify, bench: &Bench, desk: &Desk) -> Ou
         if artifact.kind != owned.kind.key {
             continue;
         }
-        let slot = encryption::slot(backup, name, bench)?;
+        let slot = encryption::slot(backup, name, project)?;
         let shut = artifact.files.iter().find_map(|entry| slot.seek(entry).err());
         if let Some(error) = shut.filter(|error| !error.copy_is_bad && !asked.restore) {
             let note = format!(
                 "{name}: as its manifest says, and not decrypted: {}",
                 guard_model::text::chain(&error)
             );
-            bench.cx.note(Level::Warn, note);
+            project.cx.note(Level::Warn, note);
             continue;
         }
         let scratch =
-            tempfile::tempdir_in(&bench.state).map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
-        let mut cx = bench.cx.clone();
+            tempfile::tempdir_in(&project.state).map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
+        let mut cx = project.cx.clone();
         scratch.path().clone_into(&mut cx.scratch);
         let proven = if asked.restore {
             owned.resource.rehearse(artifact, &slot, &cx)
         } else {
             slot.unlock(artifact)
-                .and_then(|()| owned.resource.prove(artifact, &slot, &bench.cx))
+                .and_then(|()| owned.resource.prove(artifact, &slot, &project.cx))
         };
         if let Err(error) = proven {
             let exit = if error.copy_is_bad {
@@ -136,12 +136,12 @@ fn verify_one(backup: &Backup, asked: &Verify, bench: &Bench, desk: &Desk) -> Ou
             };
             return Err(Refusal::of_error(exit, &error).next("to see the other backups", format!("{program} list")));
         }
-        bench
+        project
             .cx
             .note(Level::Info, format!("{name}: sound ({})", artifact.summary));
     }
     let (files, bytes) = (text::plural(verified.files, "file"), text::bytes(verified.bytes));
-    bench.cx.note(
+    project.cx.note(
         Level::Info,
         format!(
             "backup {} is whole: {files}, {bytes}, as its manifest says",

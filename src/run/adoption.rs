@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use crate::assembly::{Owned, places};
 use crate::confirmation::confirm;
-use crate::lifecycle::{Departure, claim, depart};
+use crate::lifecycle::{NewRun, claim, start};
 use crate::outcome::Refusal;
 use crate::plan;
-use crate::project::Bench;
-use crate::session::{Desk, width_of_stdout};
+use crate::project::Project;
+use crate::session::{Session, width_of_stdout};
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::foreign::{Material, Part};
@@ -30,11 +30,11 @@ pub struct Adoption {
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn foreign(asked: Option<&str>, bench: &Bench) -> Result<Option<Foreign>, Refusal> {
+pub fn foreign(asked: Option<&str>, project: &Project) -> Result<Option<Foreign>, Refusal> {
     let Some(timestamp) = asked.and_then(|asked| asked.parse::<Timestamp>().ok()) else {
         return Ok(None);
     };
-    let listed = bench.store.list();
+    let listed = project.store.list();
     let listed = listed.map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
     Ok(listed.into_iter().find_map(|listed| match listed {
         Listed::Foreign(foreign) if foreign.timestamp == timestamp => Some(foreign),
@@ -158,7 +158,7 @@ impl Adoption {
     ///
     /// # Errors
     /// A part is not whole, or somebody else could have written it.
-    pub fn outlook(&self, desk: &Desk) -> Result<String, Refusal> {
+    pub fn outlook(&self, session: &Session) -> Result<String, Refusal> {
         let timestamp = &self.foreign.timestamp;
         if self.materials.is_empty() {
             let refusal = Refusal::new(
@@ -169,7 +169,7 @@ impl Adoption {
         }
         let rows = self.prove().map_err(|why| {
             Refusal::new(ExitCode::NO_BACKUP, format!("backup {timestamp} cannot be used: {why}"))
-                .next("to see the other backups", format!("{} list", desk.style.program))
+                .next("to see the other backups", format!("{} list", session.style.program))
         })?;
         let mut table = Table::new(["resource", "made by hand", "what is known of it"]);
         for row in rows {
@@ -195,13 +195,13 @@ impl Adoption {
         self,
         resources: Vec<Owned>,
         is_trusted: bool,
-        bench: &Bench,
-        desk: &Desk,
+        project: &Project,
+        session: &Session,
     ) -> Result<Result<Timestamp, ExitCode>, Refusal> {
         let timestamp = &self.foreign.timestamp;
         let command = format!("rollback --backup-timestamp={timestamp} --trust-foreign");
         if !is_trusted {
-            let program = &desk.style.program;
+            let program = &session.style.program;
             let refusal = Refusal::new(
                 ExitCode::USAGE,
                 format!("backup {timestamp} was made by hand, and is taken only on your word"),
@@ -211,21 +211,21 @@ impl Adoption {
         confirm(
             &format!("Make a backup of guard's own from {timestamp}?"),
             &command,
-            bench,
-            desk,
+            project,
+            session,
         )?;
-        let draft = bench.store.begin(timestamp.moment());
+        let draft = project.store.begin(timestamp.moment());
         let draft = draft.map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
         let name = draft.timestamp().clone();
         let resources: Vec<Owned> = resources
             .into_iter()
             .filter(|owned| self.materials.contains_key(owned.resource.name()))
             .collect();
-        let plan = plan::adopt(name.clone(), &places(&resources), bench.settings.policy.clone());
-        let run = claim(RunKind::Backup, bench)?;
+        let plan = plan::adopt(name.clone(), &places(&resources), project.settings.policy.clone());
+        let run = claim(RunKind::Backup, project)?;
         let description = format!("made by hand, taken over from {timestamp}");
-        let exit = depart(
-            Departure {
+        let exit = start(
+            NewRun {
                 plan,
                 reason: None,
                 description: Some(description),
@@ -234,13 +234,13 @@ impl Adoption {
                 adopting: self.materials,
             },
             &run,
-            bench,
-            desk,
+            project,
+            session,
         )?;
         if exit != ExitCode::DONE {
             return Ok(Err(exit));
         }
-        bench.cx.note(
+        project.cx.note(
             Level::Info,
             format!("backup {name} is guard's own now; what it was made from stays"),
         );

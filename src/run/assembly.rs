@@ -23,7 +23,7 @@ use guard_system::docker::Compose;
 use guard_watch::UserRule;
 
 /// What the tables of some settings are read with.
-pub struct Reading<'a> {
+pub struct Assembly<'a> {
     /// The settings.
     pub settings: &'a Settings,
     /// Their Compose project.
@@ -39,7 +39,7 @@ pub fn further_problems(settings: &Settings, cx: &Context) -> Vec<Problem> {
     let compose = compose_of(settings, cx);
     let further = further_of(settings, cx);
     let is_whole = compose.is_ok() && further.is_ok() && (settings.compose.is_some() || !names_compose(settings));
-    let reading = Reading {
+    let reading = Assembly {
         settings,
         compose: compose.as_ref().ok().and_then(Option::as_ref),
         further: further.as_deref().unwrap_or_default(),
@@ -62,7 +62,7 @@ pub fn refused(settings: &Settings, problems: Vec<Problem>) -> Refusal {
     Refusal::of_problems(&told(&settings.source, problems))
 }
 
-impl Reading<'_> {
+impl Assembly<'_> {
     /// All that is wrong with the tables.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {

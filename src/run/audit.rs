@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::Refusal;
-use crate::project::Bench;
+use crate::project::Project;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_system::disk::{self, At, DiskError};
@@ -60,21 +60,21 @@ fn path(state: &Path) -> PathBuf {
 ///
 /// # Errors
 /// It cannot be written. A full disk is no reason to refuse: what makes room on it is one of the deeds.
-pub fn record(deed: Deed, bench: &Bench) -> Result<(), Refusal> {
+pub fn record(deed: Deed, project: &Project) -> Result<(), Refusal> {
     let entry = Entry {
-        at: bench.cx.clock.now(),
-        user: bench.actor.user.clone(),
-        host: bench.actor.host.clone(),
-        environment: bench.settings.environment_name.clone(),
+        at: project.cx.clock.now(),
+        user: project.actor.user.clone(),
+        host: project.actor.host.clone(),
+        environment: project.settings.environment_name.clone(),
         did: deed.did.to_owned(),
-        what: bench.cx.redaction.clean(&deed.what),
-        why: deed.why.map(|why| bench.cx.redaction.clean(&why)),
+        what: project.cx.redaction.clean(&deed.what),
+        why: deed.why.map(|why| project.cx.redaction.clean(&why)),
         forced: deed.forced,
     };
-    match append(&path(&bench.state), &entry) {
+    match append(&path(&project.state), &entry) {
         Ok(()) => Ok(()),
         Err(error) if error.is_full() => {
-            bench.cx.note(
+            project.cx.note(
                 Level::Warn,
                 format!(
                     "the disk is full, so this stands in no record: {} {}",
@@ -89,15 +89,15 @@ pub fn record(deed: Deed, bench: &Bench) -> Result<(), Refusal> {
 }
 
 /// Writes down that a deed did not succeed; that is told to the person as well, so it is not lost where this fails.
-pub fn record_failure(did: &'static str, what: String, bench: &Bench) {
+pub fn record_failure(did: &'static str, what: String, project: &Project) {
     let deed = Deed {
         did,
         what,
         why: None,
         forced: false,
     };
-    if let Err(refusal) = record(deed, bench) {
-        bench.cx.note(Level::Warn, refusal.account.failed);
+    if let Err(refusal) = record(deed, project) {
+        project.cx.note(Level::Warn, refusal.account.failed);
     }
 }
 

@@ -3,8 +3,8 @@
 
 use crate::backup_words::{holds, knowledge, live_then};
 use crate::outcome::Refusal;
-use crate::project::Bench;
-use crate::session::{Desk, width_of_stdout};
+use crate::project::Project;
+use crate::session::{Session, width_of_stdout};
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::name::{ResourceName, Timestamp};
@@ -19,11 +19,11 @@ const SHOWN: usize = 5;
 ///
 /// # Errors
 /// It is not there, not authentic, or made by a newer guard; or there is none to choose.
-pub fn choose(asked: Option<&str>, bench: &Bench, desk: &Desk) -> Result<Backup, Refusal> {
-    let listed = listed(bench, desk)?;
-    match named(asked, &listed, bench, desk)? {
+pub fn choose(asked: Option<&str>, project: &Project, session: &Session) -> Result<Backup, Refusal> {
+    let listed = listed(project, session)?;
+    match named(asked, &listed, project, session)? {
         Some(backup) => Ok(backup),
-        None => place(asked, &[], &bench.own_scope(), &listed, desk).cloned(),
+        None => place(asked, &[], &project.own_scope(), &listed, session).cloned(),
     }
 }
 
@@ -38,17 +38,17 @@ pub fn choose_own(
     scope: &Scope,
     force: bool,
     command: &str,
-    bench: &Bench,
-    desk: &Desk,
+    project: &Project,
+    session: &Session,
 ) -> Result<Backup, Refusal> {
-    let program = &desk.style.program;
-    let listed = listed(bench, desk)?;
-    if let Some(backup) = named(asked, &listed, bench, desk)? {
+    let program = &session.style.program;
+    let listed = listed(project, session)?;
+    if let Some(backup) = named(asked, &listed, project, session)? {
         let Some(objection) = scope.objection(&backup) else {
             return Ok(backup);
         };
         if force {
-            bench.cx.note(
+            project.cx.note(
                 Level::Warn,
                 format!("backup {} is not of this place: {objection}", backup.timestamp()),
             );
@@ -63,30 +63,35 @@ pub fn choose_own(
             _ => refusal.next("to use it all the same", format!("{program} {command} --force")),
         });
     }
-    let chosen = place(asked, wanted, scope, &listed, desk)?;
+    let chosen = place(asked, wanted, scope, &listed, session)?;
     if asked.is_none() {
         let good = candidates(&listed, scope, wanted);
-        desk.reporter.data(shown(&good, desk));
-        doubts(chosen, &holding(&listed, scope, wanted), bench);
+        session.reporter.data(shown(&good, session));
+        doubts(chosen, &holding(&listed, scope, wanted), project);
     }
     Ok(chosen.clone())
 }
 
-fn listed(bench: &Bench, desk: &Desk) -> Result<Vec<Listed>, Refusal> {
-    let listed = bench.store.list();
-    listed.map_err(|error| store_refusal(&error, &desk.style.program))
+fn listed(project: &Project, session: &Session) -> Result<Vec<Listed>, Refusal> {
+    let listed = project.store.list();
+    listed.map_err(|error| store_refusal(&error, &session.style.program))
 }
 
 /// The backup of a timestamp; `None` where a place in the order was asked for.
-fn named(asked: Option<&str>, listed: &[Listed], bench: &Bench, desk: &Desk) -> Result<Option<Backup>, Refusal> {
-    let program = &desk.style.program;
+fn named(
+    asked: Option<&str>,
+    listed: &[Listed],
+    project: &Project,
+    session: &Session,
+) -> Result<Option<Backup>, Refusal> {
+    let program = &session.style.program;
     let Some(text) = asked.filter(|text| !matches!(*text, "latest" | "previous")) else {
         return Ok(None);
     };
     let timestamp: Timestamp = text.parse().map_err(|error| {
         Refusal::of_error(ExitCode::USAGE, &error).next("to see the backups", format!("{program} list"))
     })?;
-    let found = bench.store.get(&timestamp);
+    let found = project.store.get(&timestamp);
     found
         .map(Some)
         .map_err(|error| store_refusal(&error, program).because(near(&timestamp, listed)))
@@ -98,7 +103,7 @@ fn place<'l>(
     wanted: &[ResourceName],
     scope: &Scope,
     listed: &'l [Listed],
-    desk: &Desk,
+    session: &Session,
 ) -> Result<&'l Backup, Refusal> {
     let good = candidates(listed, scope, wanted);
     let found = if asked == Some("previous") {
@@ -108,12 +113,12 @@ fn place<'l>(
     };
     found
         .copied()
-        .ok_or_else(|| none(!good.is_empty(), wanted, scope, listed, desk))
+        .ok_or_else(|| none(!good.is_empty(), wanted, scope, listed, session))
 }
 
 /// Why there is nothing to choose.
-fn none(has_one: bool, wanted: &[ResourceName], scope: &Scope, listed: &[Listed], desk: &Desk) -> Refusal {
-    let program = &desk.style.program;
+fn none(has_one: bool, wanted: &[ResourceName], scope: &Scope, listed: &[Listed], session: &Session) -> Refusal {
+    let program = &session.style.program;
     let all: Vec<&Backup> = listed
         .iter()
         .filter_map(|entry| match entry {
@@ -180,11 +185,11 @@ fn near(timestamp: &Timestamp, listed: &[Listed]) -> String {
 }
 
 /// Says what is not known of the choice, before anybody says yes to it.
-fn doubts(chosen: &Backup, all: &[&Backup], bench: &Bench) {
+fn doubts(chosen: &Backup, all: &[&Backup], project: &Project) {
     if !chosen.is_known_good() {
         let what = "no backup is known to be good: neither a probe nor a verify command has judged one, nor a person \
                     (`guard mark`). The newest is taken";
-        bench.cx.note(Level::Warn, what);
+        project.cx.note(Level::Warn, what);
     }
     let is_newer = |backup: &&&Backup| backup.manifest.generation > chosen.manifest.generation;
     let newer: Vec<&&Backup> = all.iter().filter(is_newer).collect();
@@ -199,14 +204,16 @@ fn doubts(chosen: &Backup, all: &[&Backup], bench: &Bench) {
              the newest is {}",
             newest.timestamp()
         );
-        bench.cx.note(Level::Info, what);
+        project.cx.note(Level::Info, what);
     }
 }
 
-fn shown(good: &[&Backup], desk: &Desk) -> String {
+fn shown(good: &[&Backup], session: &Session) -> String {
     let mut table = Table::new(["backup", "age", "state", "live then", "holds", "size"]).right(5);
     for backup in good.iter().take(SHOWN) {
-        let age = (desk.clock.now() - backup.manifest.begun).to_std().unwrap_or_default();
+        let age = (session.clock.now() - backup.manifest.begun)
+            .to_std()
+            .unwrap_or_default();
         table = table.row([
             backup.timestamp().to_string(),
             text::duration(age),

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::assembly::Owned;
 use crate::audit::{self, Deed};
 use crate::kept::{self, ANNOUNCED, FORGOTTEN, Kept, NOTICE, ends};
-use crate::project::Bench;
+use crate::project::Project;
 use crate::{encryption, offsite, unfinished};
 use guard_engine::crew::Crew;
 use guard_engine::history::History;
@@ -20,13 +20,13 @@ use guard_store::{Keep, Listed, Removal, clock_doubt, plan_removals};
 use guard_system::disk;
 
 /// Cleans up behind a run that is over.
-pub fn after(history: &History, ending: Ending, crew: &Crew, bench: &Bench) {
+pub fn after(history: &History, ending: Ending, crew: &Crew, project: &Project) {
     if is_left(ending) {
         for prepared in history.prepared().filter(|prepared| prepared.work.is_needed()) {
             if let Some(resource) = crew.resources.get(&prepared.resource)
                 && let Err(error) = resource.discard(prepared, &crew.cx.unstoppable())
             {
-                bench.cx.note(
+                project.cx.note(
                     Level::Warn,
                     format!("what was staged for {} is still there: {error}", prepared.resource),
                 );
@@ -37,85 +37,87 @@ pub fn after(history: &History, ending: Ending, crew: &Crew, bench: &Bench) {
         for (name, resource) in &crew.resources {
             if let Err(error) = resource.stand_down(&crew.cx.unstoppable()) {
                 let note = format!("what stood by for {name} is still there: {error}");
-                bench.cx.note(Level::Warn, note);
+                project.cx.note(Level::Warn, note);
             }
         }
     }
     if matches!(ending, Ending::Untouched(_)) {
-        sweep(bench);
+        sweep(project);
     }
     if !matches!(ending, Ending::Untouched(_)) {
-        offsite::after(&history.plan().backup, bench);
+        offsite::after(&history.plan().backup, project);
     }
     if matches!(ending, Ending::Deployed | Ending::Captured) {
-        for removal in removals(bench) {
+        for removal in removals(project) {
             // Whoever wants to stop waits for one of them at most; the next run removes the others.
-            if bench.cx.stop.is_asked() {
+            if project.cx.stop.is_asked() {
                 return;
             }
-            remove(&removal, bench);
+            remove(&removal, project);
         }
-        forget_old(false, bench);
+        forget_old(false, project);
     }
 }
 
 /// Lets go of the run's own key, when it is over: not between the two halves of a rollback to an adopted backup.
-pub fn shut(crew: &Crew, bench: &Bench) {
+pub fn shut(crew: &Crew, project: &Project) {
     if crew.adopting.is_empty() {
-        encryption::forget(bench);
+        encryption::forget(project);
     }
 }
 
 /// Removes half a backup, as a run leaves it that failed or was interrupted while it copied.
-fn sweep(bench: &Bench) {
-    let swept = unfinished::pinned(bench)
+fn sweep(project: &Project) {
+    let swept = unfinished::pinned(project)
         .map_err(|refusal| refusal.account.failed)
         .and_then(|pinned| {
-            let swept = bench.store.sweep(bench.cx.clock.now(), &pinned);
+            let swept = project.store.sweep(project.cx.clock.now(), &pinned);
             swept.map_err(|error| error.to_string())
         });
     if let Err(why) = swept {
         let note = format!("what was copied so far is still there, and goes with the next run: {why}");
-        bench.cx.note(Level::Warn, note);
+        project.cx.note(Level::Warn, note);
     }
 }
 
 /// What retention would remove now.
 #[must_use]
-pub fn removals(bench: &Bench) -> Vec<Removal> {
-    let planned = bench
+pub fn removals(project: &Project) -> Vec<Removal> {
+    let planned = project
         .store
         .list()
         .map_err(|error| error.to_string())
         .and_then(|mut listed| {
-            let scope = bench.own_scope();
+            let scope = project.own_scope();
             listed.retain(|entry| match entry {
                 Listed::Backup(backup) => scope.objection(backup).is_none(),
                 _ => true,
             });
-            if let Some(doubt) = clock_doubt(&listed, bench.cx.clock.now()) {
+            if let Some(doubt) = clock_doubt(&listed, project.cx.clock.now()) {
                 let what = format!("the clock is in doubt, so no backup goes for its age: {doubt}");
-                bench.cx.note(Level::Warn, what);
+                project.cx.note(Level::Warn, what);
             }
-            let pinned = unfinished::pinned(bench).map_err(|refusal| refusal.account.failed)?;
-            let set = &bench.settings.retention;
+            let pinned = unfinished::pinned(project).map_err(|refusal| refusal.account.failed)?;
+            let set = &project.settings.retention;
             let keep = Keep {
                 newest: usize::try_from(set.keep).unwrap_or(usize::MAX),
                 days: set.keep_days,
                 weekly: set.keep_weekly,
                 monthly: set.keep_monthly,
             };
-            Ok(plan_removals(&listed, keep, &pinned, bench.cx.clock.now()))
+            Ok(plan_removals(&listed, keep, &pinned, project.cx.clock.now()))
         });
     planned.unwrap_or_else(|why| {
-        bench.cx.note(Level::Warn, format!("retention removed nothing: {why}"));
+        project
+            .cx
+            .note(Level::Warn, format!("retention removed nothing: {why}"));
         Vec::new()
     })
 }
 
 /// Removes one backup that retention has chosen; returns whether it is gone.
-pub fn remove(removal: &Removal, bench: &Bench) -> bool {
-    let artifacts = bench
+pub fn remove(removal: &Removal, project: &Project) -> bool {
+    let artifacts = project
         .store
         .get(&removal.timestamp)
         .map(|backup| backup.manifest.artifacts);
@@ -125,22 +127,22 @@ pub fn remove(removal: &Removal, bench: &Bench) -> bool {
         why: None,
         forced: false,
     };
-    if let Err(refusal) = audit::record(deed, bench) {
+    if let Err(refusal) = audit::record(deed, project) {
         let what = format!("backup {} stays: {}", removal.timestamp, refusal.account.failed);
-        bench.cx.note(Level::Warn, what);
+        project.cx.note(Level::Warn, what);
         return false;
     }
-    match bench.store.delete(&removal.timestamp, &[], false) {
+    match project.store.delete(&removal.timestamp, &[], false) {
         Ok(()) => {
-            release(&artifacts.unwrap_or_default(), bench);
-            bench.cx.note(
+            release(&artifacts.unwrap_or_default(), project);
+            project.cx.note(
                 Level::Info,
                 format!("removed backup {}: {}", removal.timestamp, removal.why),
             );
             true
         }
         Err(error) => {
-            bench
+            project
                 .cx
                 .note(Level::Warn, format!("backup {} stays: {error}", removal.timestamp));
             false
@@ -149,14 +151,14 @@ pub fn remove(removal: &Removal, bench: &Bench) -> bool {
 }
 
 /// Lets go of what the copies of a deleted backup held outside of it.
-pub fn release(artifacts: &[Artifact], bench: &Bench) {
-    let Ok(resources) = bench.resources() else { return };
+pub fn release(artifacts: &[Artifact], project: &Project) {
+    let Ok(resources) = project.resources() else { return };
     for artifact in artifacts {
         let owner = resources
             .iter()
             .find(|owned| owned.resource.name() == &artifact.resource && owned.kind.key == artifact.kind);
-        if let Some(Err(error)) = owner.map(|owned| owned.resource.release(artifact, &bench.cx)) {
-            bench.cx.note(
+        if let Some(Err(error)) = owner.map(|owned| owned.resource.release(artifact, &project.cx)) {
+            project.cx.note(
                 Level::Warn,
                 format!(
                     "what the deleted backup held of {} is still there: {error}",
@@ -169,15 +171,15 @@ pub fn release(artifacts: &[Artifact], bench: &Bench) {
 
 /// The runs that put something aside whose backup is gone: while the backup is there, an undo may be wanted.
 #[must_use]
-pub fn loose(bench: &Bench) -> Vec<(Run, History)> {
-    let runs = bench.runs.list().unwrap_or_default();
+pub fn loose(project: &Project) -> Vec<(Run, History)> {
+    let runs = project.runs.list().unwrap_or_default();
     let over = runs.into_iter().filter(|run| {
         let is_over = matches!(run.state(), Ok(State::Closed(_)));
         is_over && !disk::exists(&run.directory.join(FORGOTTEN)).unwrap_or(true)
     });
     let read = over.filter_map(|run| {
         let history = History::of(&run.read().ok()?).ok()?;
-        let is_loose = history.plan().kind != RunKind::Backup && !is_kept(&history.plan().backup, bench);
+        let is_loose = history.plan().kind != RunKind::Backup && !is_kept(&history.plan().backup, project);
         is_loose.then_some((run, history))
     });
     read.collect()
@@ -185,22 +187,22 @@ pub fn loose(bench: &Bench) -> Vec<(Run, History)> {
 
 /// Announces what no backup holds on to any more, and removes what was announced long enough ago; `at_once`: all that was
 /// announced before. What is put aside may be the only place of rows or files, so it never goes without a word.
-pub fn forget_old(at_once: bool, bench: &Bench) {
-    let Ok(resources) = bench.resources() else { return };
-    let now = bench.cx.clock.now();
-    for (run, history) in loose(bench) {
-        let kept = kept::of(&run, &history, &resources, bench);
+pub fn forget_old(at_once: bool, project: &Project) {
+    let Ok(resources) = project.resources() else { return };
+    let now = project.cx.clock.now();
+    for (run, history) in loose(project) {
+        let kept = kept::of(&run, &history, &resources, project);
         if kept.is_empty() {
-            mark(&run, FORGOTTEN, "", bench);
+            mark(&run, FORGOTTEN, "", project);
             continue;
         }
         match ends(&run) {
-            Some(end) if at_once || now >= end => forget(&run, &history, &kept, &resources, bench),
+            Some(end) if at_once || now >= end => forget(&run, &history, &kept, &resources, project),
             Some(_) => {}
             None => {
-                mark(&run, ANNOUNCED, &now.to_rfc3339(), bench);
+                mark(&run, ANNOUNCED, &now.to_rfc3339(), project);
                 for one in &kept {
-                    bench.cx.note(Level::Warn, announcement(one, now + NOTICE));
+                    project.cx.note(Level::Warn, announcement(one, now + NOTICE));
                 }
             }
         }
@@ -225,18 +227,18 @@ fn announcement(kept: &Kept, end: DateTime<Utc>) -> String {
     )
 }
 
-fn mark(run: &Run, name: &str, text: &str, bench: &Bench) {
+fn mark(run: &Run, name: &str, text: &str, project: &Project) {
     if let Err(error) = disk::write_whole(&run.directory.join(name), text.as_bytes()) {
-        bench.cx.note(Level::Warn, error.to_string());
+        project.cx.note(Level::Warn, error.to_string());
     }
 }
 
-fn is_kept(timestamp: &Timestamp, bench: &Bench) -> bool {
+fn is_kept(timestamp: &Timestamp, project: &Project) -> bool {
     // What cannot be seen is not taken to be gone.
-    disk::exists(&bench.store.directory().join(timestamp.as_str())).unwrap_or(true)
+    disk::exists(&project.store.directory().join(timestamp.as_str())).unwrap_or(true)
 }
 
-fn forget(run: &Run, history: &History, kept: &[Kept], resources: &[Owned], bench: &Bench) {
+fn forget(run: &Run, history: &History, kept: &[Kept], resources: &[Owned], project: &Project) {
     let mut is_gone = true;
     for displaced in history.displaced().filter(|displaced| !displaced.details.is_null()) {
         let found = resources
@@ -260,20 +262,20 @@ fn forget(run: &Run, history: &History, kept: &[Kept], resources: &[Owned], benc
             why: None,
             forced: false,
         };
-        if let Err(refusal) = audit::record(deed, bench) {
-            bench.cx.note(Level::Warn, refusal.account.failed);
+        if let Err(refusal) = audit::record(deed, project) {
+            project.cx.note(Level::Warn, refusal.account.failed);
             return;
         }
-        match owned.resource.forget(displaced, &bench.cx.unstoppable()) {
-            Ok(()) => bench.cx.note(Level::Info, format!("removed {what}")),
+        match owned.resource.forget(displaced, &project.cx.unstoppable()) {
+            Ok(()) => project.cx.note(Level::Info, format!("removed {what}")),
             Err(error) => {
                 is_gone = false;
-                bench.cx.note(Level::Warn, format!("{what} is still there: {error}"));
+                project.cx.note(Level::Warn, format!("{what} is still there: {error}"));
             }
         }
     }
     if is_gone {
-        mark(run, FORGOTTEN, "", bench);
+        mark(run, FORGOTTEN, "", project);
     }
 }
 

@@ -4,8 +4,8 @@ use std::io::{BufRead, IsTerminal};
 use std::time::Duration;
 
 use crate::outcome::Refusal;
-use crate::project::Bench;
-use crate::session::Desk;
+use crate::project::Project;
+use crate::session::Session;
 use guard_model::exit::ExitCode;
 
 /// How long a terminal may take to show the question.
@@ -15,8 +15,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 ///
 /// # Errors
 /// The answer is no, or there is nobody to ask.
-pub fn confirm(question: &str, command: &str, bench: &Bench, desk: &Desk) -> Result<(), Refusal> {
-    if bench.settings.confirmed {
+pub fn confirm(question: &str, command: &str, project: &Project, session: &Session) -> Result<(), Refusal> {
+    if project.settings.confirmed {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
@@ -26,10 +26,10 @@ pub fn confirm(question: &str, command: &str, bench: &Bench, desk: &Desk) -> Res
         )
         .next(
             "to confirm beforehand",
-            format!("{} {command} --yes", desk.style.program),
+            format!("{} {command} --yes", session.style.program),
         ));
     }
-    if !desk.reporter.ask(format!("{question} [yes/no] "), PATIENCE) {
+    if !session.reporter.ask(format!("{question} [yes/no] "), PATIENCE) {
         return Err(Refusal::new(
             ExitCode::USAGE,
             "the question could not be shown, so nothing was done",

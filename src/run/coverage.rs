@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::assembly::Owned;
 use crate::findings::Report;
-use crate::project::Bench;
+use crate::project::Project;
 use guard_system::call::Call;
 use guard_system::context::Context;
 use guard_system::disk;
@@ -25,11 +25,11 @@ struct Covered<'r> {
 }
 
 /// Names each volume, and each directory of the project, that a running service writes to and that no resource copies.
-pub fn look(bench: &Bench, resources: &[Owned], report: &mut Report) {
-    if bench.compose.is_none() && bench.further.is_empty() {
+pub fn look(project: &Project, resources: &[Owned], report: &mut Report) {
+    if project.compose.is_none() && project.further.is_empty() {
         return;
     }
-    let settings = &bench.settings;
+    let settings = &project.settings;
     let lists = settings
         .compose
         .iter()
@@ -37,17 +37,23 @@ pub fn look(bench: &Bench, resources: &[Owned], report: &mut Report) {
     let disposable: BTreeSet<&str> = lists
         .flat_map(|compose| compose.disposable.iter().map(String::as_str))
         .collect();
-    let covered = Covered::of(resources, &bench.cx);
-    if let Some(compose) = &bench.compose {
-        project(compose, &covered, &disposable, &bench.cx, report);
+    let covered = Covered::of(resources, &project.cx);
+    if let Some(compose) = &project.compose {
+        of_project(compose, &covered, &disposable, &project.cx, report);
     }
-    for further in &bench.further {
-        let cx = bench.cx.at(further.engine.as_ref());
-        project(&further.compose, &covered, &disposable, &cx, report);
+    for further in &project.further {
+        let cx = project.cx.at(further.engine.as_ref());
+        of_project(&further.compose, &covered, &disposable, &cx, report);
     }
 }
 
-fn project(compose: &Compose, covered: &Covered<'_>, disposable: &BTreeSet<&str>, cx: &Context, report: &mut Report) {
+fn of_project(
+    compose: &Compose,
+    covered: &Covered<'_>,
+    disposable: &BTreeSet<&str>,
+    cx: &Context,
+    report: &mut Report,
+) {
     // An engine that does not answer is told already.
     let containers = containers_of(cx, &compose.project).unwrap_or_default();
     let mut told = BTreeSet::new();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::assembly::Owned;
 use crate::outcome::Refusal;
-use crate::project::Bench;
+use crate::project::Project;
 use crate::{encryption, secrets};
 use guard_engine::crew::{Crew, Errands, Pacer, SealInput};
 use guard_model::artifact::Displaced;
@@ -21,7 +21,7 @@ use guard_system::context::Context;
 /// # Errors
 /// The probes' tables have problems, or the store cannot be opened again.
 pub fn of(
-    bench: &Bench,
+    project: &Project,
     cx: Context,
     resources: Vec<Owned>,
     undoing: Vec<Displaced>,
@@ -36,29 +36,29 @@ pub fn of(
         .into_iter()
         .map(|owned| (owned.resource.name().clone(), owned.resource))
         .collect();
-    let store = Store::open(&bench.settings.backup_dir, &bench.settings.state_dir)
+    let store = Store::open(&project.settings.backup_dir, &project.settings.state_dir)
         .map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
     Ok(Crew {
-        cipher: encryption::cipher(bench, Some(&cx.scratch))?,
+        cipher: encryption::cipher(project, Some(&cx.scratch))?,
         cx,
         resources,
         data,
         undoing,
         adopting: BTreeMap::new(),
         command: Vec::new(),
-        probes: bench.probes()?,
-        rule: bench.rule(),
-        is_gate_set: bench.settings.gate.is_some(),
-        rules: bench.rules()?,
-        services: bench.services(),
-        env_files: secrets::files(&bench.settings),
-        store: store.beside_project(&bench.settings.directory),
+        probes: project.probes()?,
+        rule: project.rule(),
+        is_gate_set: project.settings.gate.is_some(),
+        rules: project.rules()?,
+        services: project.services(),
+        env_files: secrets::files(&project.settings),
+        store: store.beside_project(&project.settings.directory),
         seal,
-        verify: bench.settings.verify.commands.clone(),
+        verify: project.settings.verify.commands.clone(),
         verify_timeout: CHECK_LIMIT,
-        expect_change: bench.settings.verify.expect_change.clone(),
-        allow_unhealthy_baseline: bench.settings.allow_unhealthy_baseline,
-        runtime: bench.runtime.clone(),
+        expect_change: project.settings.verify.expect_change.clone(),
+        allow_unhealthy_baseline: project.settings.allow_unhealthy_baseline,
+        runtime: project.runtime.clone(),
         pace: Pacer::default(),
         errands: Errands::default(),
         told: Mutex::default(),

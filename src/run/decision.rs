@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::keys::person;
 use crate::outcome::{Outcome, Refusal};
-use crate::project::Bench;
-use crate::session::Desk;
+use crate::project::Project;
+use crate::session::Session;
 use crate::unfinished::open_run;
 use guard_engine::crew::{INTERVENTION, leave};
 use guard_engine::history::{History, Progress};
@@ -28,19 +28,19 @@ const TICK: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// Nothing is watched, or the watch ended by itself before.
-pub fn decide(choice: Choice, reason: Option<&str>, bench: &Bench, desk: &Desk) -> Outcome {
+pub fn decide(choice: Choice, reason: Option<&str>, project: &Project, session: &Session) -> Outcome {
     let nothing = |why: String| Refusal::new(ExitCode::REFUSED, "there is nothing to decide").because(why);
-    let Some(run) = open_run(&bench.runs)? else {
+    let Some(run) = open_run(&project.runs)? else {
         return Err(nothing("no run is going on".to_owned()).next(
             "to go back to the state before the last deployment",
-            format!("{} rollback", desk.style.program),
+            format!("{} rollback", session.style.program),
         ));
     };
-    let lock = bench.state.join("lock");
+    let lock = project.state.join("lock");
     let holder = Lock::holder(&lock).map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
     if holder.is_none() {
         let refusal = Refusal::new(ExitCode::UNFINISHED, format!("nobody is at work on the run {}", run.id));
-        return Err(refusal.next("to finish it", format!("{} resume", desk.style.program)));
+        return Err(refusal.next("to finish it", format!("{} resume", session.style.program)));
     }
     let history = history(&run)?;
     if !is_watched(&history) {
@@ -48,7 +48,7 @@ pub fn decide(choice: Choice, reason: Option<&str>, bench: &Bench, desk: &Desk) 
             "the run {} is not waiting for its release, nor watching it, at the moment",
             run.id
         );
-        return Err(nothing(why).next("to see where it is", format!("{} status", desk.style.program)));
+        return Err(nothing(why).next("to see where it is", format!("{} status", session.style.program)));
     }
     if choice == Choice::Accept && is_begun(&history, Action::Gate) {
         return Err(nothing(
@@ -57,14 +57,14 @@ pub fn decide(choice: Choice, reason: Option<&str>, bench: &Bench, desk: &Desk) 
     }
     let intervention = Intervention {
         choice,
-        by: person(bench),
-        at: bench.cx.clock.now(),
+        by: person(project),
+        at: project.cx.clock.now(),
         via: Via::Command,
-        reason: reason.map(|reason| bench.cx.redaction.clean(reason)),
+        reason: reason.map(|reason| project.cx.redaction.clean(reason)),
     };
     leave(&intervention, &run.directory).map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
-    let begun = bench.cx.clock.steady();
-    while bench.cx.clock.steady().saturating_sub(begun) < PATIENCE {
+    let begun = project.cx.clock.steady();
+    while project.cx.clock.steady().saturating_sub(begun) < PATIENCE {
         let history = self::history(&run)?;
         if taken_up(&history) {
             let what = match choice {
@@ -72,19 +72,19 @@ pub fn decide(choice: Choice, reason: Option<&str>, bench: &Bench, desk: &Desk) 
                 Choice::Accept => "keeps the release",
                 Choice::Hold => "leaves the release as it is",
             };
-            bench.cx.note(Level::Info, format!("the run {} {what}", run.id));
+            project.cx.note(Level::Info, format!("the run {} {what}", run.id));
             return Ok(ExitCode::DONE);
         }
         if history.turned().is_some() || history.closed().is_some() {
             break;
         }
-        bench.cx.clock.sleep(TICK);
+        project.cx.clock.sleep(TICK);
     }
     // A run that comes back to this file later would be surprised.
     let _optional = disk::remove_file(&run.directory.join(INTERVENTION));
     Err(
         nothing("the watch ended, or stood still, before it heard of this".to_owned())
-            .next("to see what came of it", format!("{} status", desk.style.program)),
+            .next("to see what came of it", format!("{} status", session.style.program)),
     )
 }
 
@@ -104,15 +104,15 @@ fn is_watched(history: &History) -> bool {
 ///
 /// # Errors
 /// The runs cannot be read.
-pub fn watched(bench: &Bench) -> Result<Option<(Run, History)>, Refusal> {
-    let holder = Lock::holder(&bench.state.join("lock"));
+pub fn watched(project: &Project) -> Result<Option<(Run, History)>, Refusal> {
+    let holder = Lock::holder(&project.state.join("lock"));
     if holder
         .map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?
         .is_none()
     {
         return Ok(None);
     }
-    let Some(run) = open_run(&bench.runs)? else {
+    let Some(run) = open_run(&project.runs)? else {
         return Ok(None);
     };
     let history = history(&run)?;
@@ -123,17 +123,17 @@ pub fn watched(bench: &Bench) -> Result<Option<(Run, History)>, Refusal> {
 ///
 /// # Errors
 /// Its journal cannot be read.
-pub fn ended(run: &Run, bench: &Bench) -> Result<Option<Ending>, Refusal> {
+pub fn ended(run: &Run, project: &Project) -> Result<Option<Ending>, Refusal> {
     loop {
         // Asked before the journal is read, so that its last record cannot come in between.
-        let is_held = Lock::holder(&bench.state.join("lock")).is_ok_and(|holder| holder.is_some());
+        let is_held = Lock::holder(&project.state.join("lock")).is_ok_and(|holder| holder.is_some());
         if let Some(ending) = history(run)?.closed() {
             return Ok(Some(ending));
         }
-        if !is_held || bench.cx.stop.is_asked() {
+        if !is_held || project.cx.stop.is_asked() {
             return Ok(None);
         }
-        bench.cx.clock.sleep(TICK * 4);
+        project.cx.clock.sleep(TICK * 4);
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::assembly::Owned;
 use crate::outcome::Refusal;
-use crate::project::Bench;
-use crate::session::Desk;
+use crate::project::Project;
+use crate::session::Session;
 use guard_engine::crew::{drift, left_by, not_known};
 use guard_engine::history::History;
 use guard_journal::{Run, State};
@@ -17,13 +17,19 @@ use guard_model::name::RunKind;
 ///
 /// # Errors
 /// Production is not as guard left it, and neither `--force` was given nor is there anybody who is asked.
-pub fn tell(forced: bool, command: &str, resources: &[Owned], bench: &Bench, desk: &Desk) -> Result<(), Refusal> {
-    let found = since_last_run(resources, bench);
+pub fn tell(
+    forced: bool,
+    command: &str,
+    resources: &[Owned],
+    project: &Project,
+    session: &Session,
+) -> Result<(), Refusal> {
+    let found = since_last_run(resources, project);
     for sentence in &found {
         let warning = format!("{sentence}: somebody has deployed since, and going back undoes that as well");
-        bench.cx.note(Level::Warn, warning);
+        project.cx.note(Level::Warn, warning);
     }
-    if found.is_empty() || forced || !bench.settings.confirmed {
+    if found.is_empty() || forced || !project.settings.confirmed {
         return Ok(());
     }
     let mut refusal = Refusal::new(
@@ -33,30 +39,30 @@ pub fn tell(forced: bool, command: &str, resources: &[Owned], bench: &Bench, des
     refusal.account.why = found;
     Err(refusal.next(
         "to go back all the same",
-        format!("{} {command} --force", desk.style.program),
+        format!("{} {command} --force", session.style.program),
     ))
 }
 
 /// What is not as the last run left it, each a sentence.
 #[must_use]
-pub fn since_last_run(resources: &[Owned], bench: &Bench) -> Vec<String> {
-    let runs = match bench.runs.list() {
+pub fn since_last_run(resources: &[Owned], project: &Project) -> Vec<String> {
+    let runs = match project.runs.list() {
         Ok(runs) => runs,
         Err(error) => {
-            not_known(&error, &bench.cx);
+            not_known(&error, &project.cx);
             return Vec::new();
         }
     };
     let Some(left) = runs
         .iter()
         .find(|run| has_acted(run))
-        .and_then(|run| left_by(&run.directory, &bench.cx))
+        .and_then(|run| left_by(&run.directory, &project.cx))
     else {
         return Vec::new();
     };
     let found = resources
         .iter()
-        .filter_map(|owned| drift(owned.resource.as_ref(), &left, &bench.cx));
+        .filter_map(|owned| drift(owned.resource.as_ref(), &left, &project.cx));
     found.collect()
 }
 

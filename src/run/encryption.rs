@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::outcome::Refusal;
-use crate::project::Bench;
+use crate::project::Project;
 use guard_journal::{Run, State};
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
@@ -24,11 +24,11 @@ const IDENTITY: &str = "identity";
 ///
 /// # Errors
 /// The identity of a run cannot be made or read.
-pub fn cipher(bench: &Bench, run: Option<&Path>) -> Result<Arc<Cipher>, Refusal> {
+pub fn cipher(project: &Project, run: Option<&Path>) -> Result<Arc<Cipher>, Refusal> {
     let refused = |error: &DiskError| Refusal::of_error(ExitCode::REFUSED, error);
-    let set = &bench.settings.encryption;
+    let set = &project.settings.encryption;
     let mut cipher = Cipher::default();
-    if let Err(why) = recipients(bench, &mut cipher) {
+    if let Err(why) = recipients(project, &mut cipher) {
         cipher.hinder(why);
     }
     if let Some(directory) = run.filter(|_| set.is_on()) {
@@ -36,38 +36,38 @@ pub fn cipher(bench: &Bench, run: Option<&Path>) -> Result<Arc<Cipher>, Refusal>
         if !disk::exists(&path).map_err(|error| refused(&error))? {
             disk::write_whole(&path, new_identity().0.as_bytes()).map_err(|error| refused(&error))?;
         }
-        let text = read(&path, bench).map_err(|why| Refusal::new(ExitCode::REFUSED, why))?;
+        let text = read(&path, project).map_err(|why| Refusal::new(ExitCode::REFUSED, why))?;
         let unfit = |why| Refusal::new(ExitCode::REFUSED, format!("{}: {why}", path.display()));
         cipher.add_own(&text).map_err(unfit)?;
     }
-    for other in bench.runs.list().map_err(|error| refused(&error))? {
+    for other in project.runs.list().map_err(|error| refused(&error))? {
         let path = other.directory.join(IDENTITY);
         if Some(other.directory.as_path()) == run || !disk::exists(&path).unwrap_or(false) {
             continue;
         }
         // One that is damaged opens nothing; that is told where something has to be opened.
-        if let Ok(text) = read(&path, bench) {
+        if let Ok(text) = read(&path, project) {
             let _opens_nothing = cipher.add_identities(&text);
         }
     }
-    if let Err(why) = named(bench, &mut cipher) {
-        bench.cx.note(Level::Warn, why);
+    if let Err(why) = named(project, &mut cipher) {
+        project.cx.note(Level::Warn, why);
     }
     Ok(Arc::new(cipher))
 }
 
-fn read(path: &Path, bench: &Bench) -> Result<String, String> {
+fn read(path: &Path, project: &Project) -> Result<String, String> {
     let text = disk::read_text_optional(path).map_err(|error| guard_model::text::chain(&error))?;
     let text = text.ok_or_else(|| format!("{} is not there", path.display()))?;
     for line in text.lines().filter(|line| line.starts_with("AGE-SECRET-KEY-")) {
-        bench.cx.redaction.learn(line.trim());
+        project.cx.redaction.learn(line.trim());
     }
     Ok(text)
 }
 
 /// The recipients of the settings.
-fn recipients(bench: &Bench, cipher: &mut Cipher) -> Result<(), String> {
-    let set = &bench.settings.encryption;
+fn recipients(project: &Project, cipher: &mut Cipher) -> Result<(), String> {
+    let set = &project.settings.encryption;
     for text in &set.recipients {
         cipher.add_recipient(text)?;
     }
@@ -84,11 +84,11 @@ fn recipients(bench: &Bench, cipher: &mut Cipher) -> Result<(), String> {
 }
 
 /// The identity that the settings or `GUARD_IDENTITY` name.
-fn named(bench: &Bench, cipher: &mut Cipher) -> Result<(), String> {
-    let Some(path) = &bench.settings.encryption.identity else {
+fn named(project: &Project, cipher: &mut Cipher) -> Result<(), String> {
+    let Some(path) = &project.settings.encryption.identity else {
         return Ok(());
     };
-    let text = read(path, bench).map_err(|why| format!("the identity that was named cannot be read: {why}"))?;
+    let text = read(path, project).map_err(|why| format!("the identity that was named cannot be read: {why}"))?;
     cipher
         .add_identities(&text)
         .map(drop)
@@ -97,20 +97,20 @@ fn named(bench: &Bench, cipher: &mut Cipher) -> Result<(), String> {
 
 /// What `guard check` says of the keys: a fact, and what is in the way.
 #[must_use]
-pub fn look(bench: &Bench) -> Option<(String, Result<(), String>)> {
-    let set = &bench.settings.encryption;
+pub fn look(project: &Project) -> Option<(String, Result<(), String>)> {
+    let set = &project.settings.encryption;
     if !set.is_on() && set.identity.is_none() {
         return None;
     }
     let mut cipher = Cipher::default();
-    let mut found = recipients(bench, &mut cipher);
+    let mut found = recipients(project, &mut cipher);
     let count = guard_model::text::plural(cipher.recipients().len() as u64, "recipient");
     let mut fact = format!("backups are encrypted for {count}");
     if !set.is_on() {
         "backups are not encrypted, only read".clone_into(&mut fact);
     }
     if found.is_ok() && set.identity.is_some() {
-        found = named(bench, &mut cipher);
+        found = named(project, &mut cipher);
         if found.is_ok() && set.is_on() && !cipher.fits() {
             found =
                 Err("the identity belongs to none of the recipients: what is written now could not be read".to_owned());
@@ -125,17 +125,17 @@ pub fn look(bench: &Bench) -> Option<(String, Result<(), String>)> {
 ///
 /// # Errors
 /// The identities of the runs cannot be read.
-pub fn slot(backup: &Backup, name: &guard_model::name::ResourceName, bench: &Bench) -> Result<Slot, Refusal> {
-    Ok(Slot::new(&backup.directory, name).sealed(cipher(bench, None)?))
+pub fn slot(backup: &Backup, name: &guard_model::name::ResourceName, project: &Project) -> Result<Slot, Refusal> {
+    Ok(Slot::new(&backup.directory, name).sealed(cipher(project, None)?))
 }
 
 /// Refuses a backup that nothing here can decrypt, before anything is begun.
 ///
 /// # Errors
 /// It is encrypted, and its identity is not here.
-pub fn refuse_shut(backup: &Backup, bench: &Bench, program: &str) -> Result<(), Refusal> {
+pub fn refuse_shut(backup: &Backup, project: &Project, program: &str) -> Result<(), Refusal> {
     for artifact in &backup.manifest.artifacts {
-        let slot = slot(backup, &artifact.resource, bench)?;
+        let slot = slot(backup, &artifact.resource, project)?;
         for entry in artifact.files.iter().filter(|entry| entry.is_sealed()) {
             let Err(error) = slot.seek(entry) else { continue };
             let exit = if error.copy_is_bad {
@@ -159,8 +159,8 @@ pub fn refuse_shut(backup: &Backup, bench: &Bench, program: &str) -> Result<(), 
 }
 
 /// Removes the identities of runs that are over, and what was decrypted for them. Whoever calls holds the lock.
-pub fn forget(bench: &Bench) {
-    let Ok(runs) = bench.runs.list() else { return };
+pub fn forget(project: &Project) {
+    let Ok(runs) = project.runs.list() else { return };
     let newest = runs
         .iter()
         .find(|run| !run.id.as_str().ends_with(RunKind::Backup.as_str()))
@@ -175,7 +175,7 @@ pub fn forget(bench: &Bench) {
             _ => false,
         };
         if is_over && let Err(error) = remove(run) {
-            bench.cx.note(
+            project.cx.note(
                 Level::Warn,
                 format!(
                     "the identity of {} is still there: {}",

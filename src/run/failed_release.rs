@@ -8,9 +8,9 @@ use walkdir::{DirEntry, WalkDir};
 
 use crate::assembly::Owned;
 use crate::outcome::Refusal;
-use crate::project::Bench;
+use crate::project::Project;
 use crate::request::Deploy;
-use crate::session::Desk;
+use crate::session::Session;
 use guard_engine::crew::{RELEASED, Released};
 use guard_engine::history::History;
 use guard_journal::{Run, State};
@@ -42,16 +42,16 @@ struct Known {
 
 /// Writes down what a release that failed is known by, as things stand when its run is over: whatever changes from here on may
 /// be the correction.
-pub fn remember(run: &Run, history: &History, ending: Ending, command: &[String], bench: &Bench) {
+pub fn remember(run: &Run, history: &History, ending: Ending, command: &[String], project: &Project) {
     if history.plan().kind != RunKind::Deploy || command.is_empty() || !is_failure(ending) {
         return;
     }
-    let Some(known) = known(command, &bench.resources().unwrap_or_default(), bench) else {
+    let Some(known) = known(command, &project.resources().unwrap_or_default(), project) else {
         return;
     };
     let bytes = serde_json::to_vec(&known).unwrap_or_default();
     if let Err(error) = disk::write_whole(&run.directory.join(FAILED), &bytes) {
-        bench
+        project
             .cx
             .note(Level::Warn, format!("the failed release is not remembered: {error}"));
     }
@@ -61,12 +61,12 @@ pub fn remember(run: &Run, history: &History, ending: Ending, command: &[String]
 ///
 /// # Errors
 /// It is that release, and nobody has said `--again`.
-pub fn refuse_failed(asked: &Deploy, resources: &[Owned], bench: &Bench, desk: &Desk) -> Result<(), Refusal> {
+pub fn refuse_failed(asked: &Deploy, resources: &[Owned], project: &Project, session: &Session) -> Result<(), Refusal> {
     if asked.again {
         return Ok(());
     }
-    let runs = bench.runs.list().unwrap_or_default();
-    let words = words_digest(&asked.command, bench);
+    let runs = project.runs.list().unwrap_or_default();
+    let words = words_digest(&asked.command, project);
     let mut now = None;
     for run in &runs {
         let Ok(State::Closed(ending)) = run.state() else {
@@ -79,7 +79,7 @@ pub fn refuse_failed(asked: &Deploy, resources: &[Owned], bench: &Bench, desk: &
             continue;
         }
         let is_later = matches!(ending, Ending::Deployed | Ending::Inconclusive);
-        if is_later && history.plan().command == cleaned(&asked.command, bench) {
+        if is_later && history.plan().command == cleaned(&asked.command, project) {
             // It has been well since.
             return Ok(());
         }
@@ -90,24 +90,30 @@ pub fn refuse_failed(asked: &Deploy, resources: &[Owned], bench: &Bench, desk: &
         if known_then.command != words {
             continue;
         }
-        let now = now.get_or_insert_with(|| known(&asked.command, resources, bench));
+        let now = now.get_or_insert_with(|| known(&asked.command, resources, project));
         if now.as_ref() != Some(&known_then) {
             continue;
         }
-        if brings_its_own(run, &history, resources, bench) {
+        if brings_its_own(run, &history, resources, project) {
             let note = format!(
                 "the same command was turned back by {}; what it fetches or makes may be another release by now",
                 run.id
             );
-            bench.cx.note(Level::Warn, note);
+            project.cx.note(Level::Warn, note);
             return Ok(());
         }
-        return Err(refusal(run, &history, ending, asked, (bench, desk)));
+        return Err(refusal(run, &history, ending, asked, (project, session)));
     }
     Ok(())
 }
 
-fn refusal(run: &Run, history: &History, ending: Ending, asked: &Deploy, (bench, desk): (&Bench, &Desk)) -> Refusal {
+fn refusal(
+    run: &Run,
+    history: &History,
+    ending: Ending,
+    asked: &Deploy,
+    (project, session): (&Project, &Session),
+) -> Refusal {
     let failures = history
         .failures()
         .find(|(step, _)| history.plan().ahead.iter().any(|stage| stage.steps.contains(step)));
@@ -119,8 +125,8 @@ fn refusal(run: &Run, history: &History, ending: Ending, asked: &Deploy, (bench,
         "this release was turned back by {}, and nothing has changed since",
         run.id
     );
-    let call = Call::of_words(&asked.command).map(|call| call.shown(&bench.cx.redaction));
-    let (program, command) = (&desk.style.program, call.unwrap_or_default());
+    let call = Call::of_words(&asked.command).map(|call| call.shown(&project.cx.redaction));
+    let (program, command) = (&session.style.program, call.unwrap_or_default());
     Refusal::new(ExitCode::REFUSED, what)
         .because(format!("then: {why}"))
         .because(format!(
@@ -151,25 +157,25 @@ fn is_failure(ending: Ending) -> bool {
     }
 }
 
-fn cleaned(command: &[String], bench: &Bench) -> Vec<String> {
-    command.iter().map(|word| bench.cx.redaction.clean(word)).collect()
+fn cleaned(command: &[String], project: &Project) -> Vec<String> {
+    command.iter().map(|word| project.cx.redaction.clean(word)).collect()
 }
 
-fn known(command: &[String], resources: &[Owned], bench: &Bench) -> Option<Known> {
+fn known(command: &[String], resources: &[Owned], project: &Project) -> Option<Known> {
     Some(Known {
-        command: words_digest(command, bench),
-        tree: tree_digest(resources, bench)?,
-        images: images_digest(bench),
+        command: words_digest(command, project),
+        tree: tree_digest(resources, project)?,
+        images: images_digest(project),
     })
 }
 
-fn words_digest(command: &[String], bench: &Bench) -> String {
+fn words_digest(command: &[String], project: &Project) -> String {
     let mut digest = Digest::default();
-    digest.update(bench.settings.environment_name.clone().unwrap_or_default().as_bytes());
+    digest.update(project.settings.environment_name.clone().unwrap_or_default().as_bytes());
     for word in command {
         digest.update(b"\0");
         digest.update(word.as_bytes());
-        let path = bench.settings.directory.join(word);
+        let path = project.settings.directory.join(word);
         let is_small = std::fs::metadata(&path).is_ok_and(|data| data.is_file() && data.len() <= MOST_BYTES);
         if let (true, Ok((_, sha256))) = (is_small, disk::sha256_file(&path)) {
             digest.update(sha256.as_bytes());
@@ -179,9 +185,9 @@ fn words_digest(command: &[String], bench: &Bench) -> String {
 }
 
 /// The project's directory without data, state and backups. `None`: it is too large to be looked through, or cannot be read.
-fn tree_digest(resources: &[Owned], bench: &Bench) -> Option<String> {
-    let root = &bench.settings.directory;
-    let mut outside: Vec<PathBuf> = vec![bench.state.clone(), bench.store.directory().to_owned()];
+fn tree_digest(resources: &[Owned], project: &Project) -> Option<String> {
+    let root = &project.settings.directory;
+    let mut outside: Vec<PathBuf> = vec![project.state.clone(), project.store.directory().to_owned()];
     for owned in resources {
         let places = owned.resource.occupies();
         outside.extend(places.iter().map(|place| root.join(place)));
@@ -239,8 +245,8 @@ fn is_known_of_git(below: &Path) -> bool {
     !is_own && (is_on_the_way || known.iter().any(|known| below.starts_with(known)))
 }
 
-fn images_digest(bench: &Bench) -> Option<String> {
-    bench.compose.as_ref()?;
+fn images_digest(project: &Project) -> Option<String> {
+    project.compose.as_ref()?;
     let call = docker().args([
         "image",
         "ls",
@@ -248,7 +254,7 @@ fn images_digest(bench: &Bench) -> Option<String> {
         "--format",
         "{{.Repository}}:{{.Tag}} {{.ID}}",
     ]);
-    let text = bench.cx.output(&call).ok()?.text();
+    let text = project.cx.output(&call).ok()?.text();
     let mut lines: Vec<&str> = text
         .lines()
         .filter(|line| !line.starts_with("guard/") && !line.contains("<none>"))
@@ -258,7 +264,7 @@ fn images_digest(bench: &Bench) -> Option<String> {
 }
 
 /// Whether the command of a run brought its own code or images from elsewhere, or made them, so that it may bring others by now.
-fn brings_its_own(run: &Run, history: &History, resources: &[Owned], bench: &Bench) -> bool {
+fn brings_its_own(run: &Run, history: &History, resources: &[Owned], project: &Project) -> bool {
     let read = disk::read_optional(&run.directory.join(RELEASED)).ok().flatten();
     let Some(released) = read.and_then(|bytes| serde_json::from_slice::<Released>(&bytes).ok()) else {
         return false;
@@ -270,41 +276,41 @@ fn brings_its_own(run: &Run, history: &History, resources: &[Owned], bench: &Ben
             return false;
         }
         match owned.kind.key {
-            "git" => has_remote(bench) || is_made_by_command(after, history, bench),
+            "git" => has_remote(project) || is_made_by_command(after, history, project),
             "images" => after
                 .into_iter()
                 .flatten()
-                .any(|(_, image)| comes_from_a_registry(image, bench)),
+                .any(|(_, image)| comes_from_a_registry(image, project)),
             _ => false,
         }
     })
 }
 
 /// Whether the commit that a command left live is younger than its run: what a command commits is not known before it runs.
-fn is_made_by_command(after: Option<&BTreeMap<String, String>>, history: &History, bench: &Bench) -> bool {
+fn is_made_by_command(after: Option<&BTreeMap<String, String>>, history: &History, project: &Project) -> bool {
     let mut commits = after
         .into_iter()
         .flatten()
         .filter_map(|(_, release)| release.strip_prefix("commit "));
     commits.any(|commit| {
         let call = Call::new("git").args(["show", "--no-patch", "--format=%ct", commit]);
-        let told = bench.cx.output(&call.directory(&bench.settings.directory));
+        let told = project.cx.output(&call.directory(&project.settings.directory));
         // One that is not there any more was nowhere but in that run.
         let made = told.map(|output| output.text().trim().parse::<i64>().unwrap_or(i64::MAX));
         made.unwrap_or(i64::MAX) >= history.opened().timestamp()
     })
 }
 
-fn has_remote(bench: &Bench) -> bool {
-    let call = Call::new("git").args(["remote"]).directory(&bench.settings.directory);
-    bench
+fn has_remote(project: &Project) -> bool {
+    let call = Call::new("git").args(["remote"]).directory(&project.settings.directory);
+    project
         .cx
         .output(&call)
         .is_ok_and(|output| !output.text().trim().is_empty())
 }
 
-fn comes_from_a_registry(image: &str, bench: &Bench) -> bool {
+fn comes_from_a_registry(image: &str, project: &Project) -> bool {
     let id = image.trim_start_matches("image ").split(' ').next().unwrap_or_default();
     let call = docker().args(["image", "inspect", "--format", "{{len .RepoDigests}}", id]);
-    bench.cx.output(&call).is_ok_and(|output| output.text().trim() != "0")
+    project.cx.output(&call).is_ok_and(|output| output.text().trim() != "0")
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::assembly::Owned;
 use crate::findings::Report;
 use crate::outcome::Refusal;
-use crate::project::Bench;
+use crate::project::Project;
 use crate::{backup_words, coverage, encryption};
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
@@ -26,17 +26,17 @@ const JOURNAL_ROOM: u64 = 32 << 20;
 
 /// Looks at everything; production is only read. `tries`: what no backup has proven yet is tried beside it.
 #[must_use]
-pub fn look(bench: &Bench, resources: &[Owned], command: Option<&[String]>, tries: bool) -> Report {
+pub fn look(project: &Project, resources: &[Owned], command: Option<&[String]>, tries: bool) -> Report {
     let mut report = Report::default();
-    report.fact("state", bench.state.display().to_string());
-    match bench.store.exposures() {
+    report.fact("state", project.state.display().to_string());
+    match project.store.exposures() {
         Ok(exposures) => exposures
             .into_iter()
             .for_each(|exposure| report.warn("backups", exposure, "close it")),
         Err(error) => report.refuse("backups", error.to_string(), "see the directory's owner and mode"),
     }
-    ground(bench, &mut report);
-    if let Some((fact, found)) = encryption::look(bench) {
+    ground(project, &mut report);
+    if let Some((fact, found)) = encryption::look(project) {
         report.fact("encryption", fact);
         if let Err(why) = found {
             report.refuse(
@@ -46,43 +46,43 @@ pub fn look(bench: &Bench, resources: &[Owned], command: Option<&[String]>, trie
             );
         }
     }
-    if let Some(compose) = &bench.compose {
-        compose_check(&bench.cx, compose, &mut report);
+    if let Some(compose) = &project.compose {
+        compose_check(&project.cx, compose, &mut report);
     }
-    for further in &bench.further {
-        compose_check(&bench.cx.at(further.engine.as_ref()), &further.compose, &mut report);
+    for further in &project.further {
+        compose_check(&project.cx.at(further.engine.as_ref()), &further.compose, &mut report);
     }
-    let scope = bench.scope(resources, false);
+    let scope = project.scope(resources, false);
     std::thread::scope(|threads| {
         let surveys: Vec<_> = resources
             .iter()
-            .map(|owned| (owned, threads.spawn(|| survey(bench, owned, &scope, tries))))
+            .map(|owned| (owned, threads.spawn(|| survey(project, owned, &scope, tries))))
             .collect();
         for (owned, survey) in surveys {
             let name = owned.resource.name().as_str();
             match survey.join() {
                 Ok(survey) => {
-                    room_beside(bench, owned, &survey, &mut report);
+                    room_beside(project, owned, &survey, &mut report);
                     report.take(name, survey);
                 }
                 Err(_) => report.refuse(name, "a bug in guard: its survey panicked", "report it"),
             }
         }
     });
-    overlaps(bench, resources, &mut report);
-    coverage::look(bench, resources, &mut report);
-    space(bench, &mut report);
-    starts_by_itself(bench, &mut report);
+    overlaps(project, resources, &mut report);
+    coverage::look(project, resources, &mut report);
+    space(project, &mut report);
+    starts_by_itself(project, &mut report);
     if let Some(words) = command {
-        deploy_command(words, bench, &mut report);
+        deploy_command(words, project, &mut report);
     }
     for commands in [
-        &bench.settings.verify.commands,
-        &bench.settings.services.stop,
-        &bench.settings.services.start,
+        &project.settings.verify.commands,
+        &project.settings.services.stop,
+        &project.settings.services.start,
     ] {
         for words in commands {
-            deploy_command(words, bench, &mut report);
+            deploy_command(words, project, &mut report);
         }
     }
     report
@@ -90,8 +90,11 @@ pub fn look(bench: &Bench, resources: &[Owned], command: Option<&[String]>, trie
 
 /// Whether the file system of a resource has room for what a way back stages beside it: that may be another one than that of
 /// the backups.
-fn room_beside(bench: &Bench, owned: &Owned, survey: &Survey, report: &mut Report) {
-    let (Some(side), Some(ground)) = (survey.side_bytes, owned.resource.grounds(&bench.cx).into_iter().next()) else {
+fn room_beside(project: &Project, owned: &Owned, survey: &Survey, report: &mut Report) {
+    let (Some(side), Some(ground)) = (
+        survey.side_bytes,
+        owned.resource.grounds(&project.cx).into_iter().next(),
+    ) else {
         return;
     };
     let there = ground.ancestors().find(|path| path.is_dir());
@@ -109,14 +112,14 @@ fn room_beside(bench: &Bench, owned: &Owned, survey: &Survey, report: &mut Repor
 }
 
 /// The resource's own survey, and whether its newest copy could be put back.
-fn survey(bench: &Bench, owned: &Owned, scope: &Scope, tries: bool) -> Survey {
-    let mut survey = owned.resource.survey(&bench.cx);
+fn survey(project: &Project, owned: &Owned, scope: &Scope, tries: bool) -> Survey {
+    let mut survey = owned.resource.survey(&project.cx);
     // What keeps a resource from being looked at at all is told already.
     if survey.obstacles.iter().any(|obstacle| obstacle.refuses) {
         return survey;
     }
     let name = owned.resource.name();
-    let newest = bench
+    let newest = project
         .store
         .list()
         .unwrap_or_default()
@@ -130,10 +133,10 @@ fn survey(bench: &Bench, owned: &Owned, scope: &Scope, tries: bool) -> Survey {
         });
     if tries {
         let artifact = newest.as_ref().map(|(_, artifact)| artifact);
-        owned.resource.try_back(artifact, &bench.cx, &mut survey);
+        owned.resource.try_back(artifact, &project.cx, &mut survey);
     }
     if let Some((timestamp, artifact)) = newest
-        && let Err(error) = owned.resource.agrees(&artifact, &bench.cx)
+        && let Err(error) = owned.resource.agrees(&artifact, &project.cx)
     {
         survey.warn(
             format!("the newest backup, {timestamp}, could not be put back here: {error}"),
@@ -147,8 +150,8 @@ fn survey(bench: &Bench, owned: &Owned, scope: &Scope, tries: bool) -> Survey {
 }
 
 /// Tries the ground that the backups and the state stand on, and says which backup has vanished from it.
-fn ground(bench: &Bench, report: &mut Report) {
-    match bench.store.try_out() {
+fn ground(project: &Project, report: &mut Report) {
+    match project.store.try_out() {
         Ok(()) => {}
         Err(error) => report.refuse(
             "backups",
@@ -156,7 +159,7 @@ fn ground(bench: &Bench, report: &mut Report) {
             "keep backups and state on a local file system that can be written: see `backup_dir` and `state_dir`",
         ),
     }
-    if let Err(error) = bench.store.try_links() {
+    if let Err(error) = project.store.try_links() {
         report.warn(
             "backups",
             format!(
@@ -166,7 +169,7 @@ fn ground(bench: &Bench, report: &mut Report) {
             "set `backup_dir` to a file system that has them, or leave room for whole copies",
         );
     }
-    match bench.store.missing_newest() {
+    match project.store.missing_newest() {
         Ok(None) => {}
         Ok(Some(backup)) => report.warn(
             "backups",
@@ -175,7 +178,7 @@ fn ground(bench: &Bench, report: &mut Report) {
         ),
         Err(error) => report.warn("backups", text::chain(&error), "see the file that it names"),
     }
-    match disk::free_bytes(&bench.state) {
+    match disk::free_bytes(&project.state) {
         Ok(free) if free < JOURNAL_ROOM => report.refuse(
             "state",
             format!("{} are free where the journal is written", text::bytes(free)),
@@ -205,7 +208,7 @@ fn compose_check(cx: &Context, compose: &Compose, report: &mut Report) {
 }
 
 /// Places that lie in each other: what goes back at one of them would take along what belongs to the other.
-fn overlaps(bench: &Bench, resources: &[Owned], report: &mut Report) {
+fn overlaps(project: &Project, resources: &[Owned], report: &mut Report) {
     let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let places: Vec<(&str, PathBuf)> = resources
         .iter()
@@ -216,8 +219,8 @@ fn overlaps(bench: &Bench, resources: &[Owned], report: &mut Report) {
         })
         .collect();
     let kept = [
-        ("the backups", "backup_dir", real(bench.store.directory())),
-        ("guard's own state", "state_dir", real(&bench.state)),
+        ("the backups", "backup_dir", real(project.store.directory())),
+        ("guard's own state", "state_dir", real(&project.state)),
     ];
     for (name, place) in places.iter().filter(|(_, place)| place.is_dir()) {
         for (what, setting, kept) in &kept {
@@ -259,8 +262,8 @@ fn overlaps(bench: &Bench, resources: &[Owned], report: &mut Report) {
     }
 }
 
-fn space(bench: &Bench, report: &mut Report) {
-    match bench.store.free_bytes() {
+fn space(project: &Project, report: &mut Report) {
+    match project.store.free_bytes() {
         Ok(free) if free < report.copy_bytes => {
             let (free, needed) = (text::bytes(free), text::bytes(report.copy_bytes));
             let what = format!("{free} are free, and the backup may take {needed}");
@@ -283,7 +286,12 @@ fn space(bench: &Bench, report: &mut Report) {
             "restore",
             format!("data: about {about}, most of it before anything stops"),
         );
-        if let Some(limit) = bench.settings.policy.rollback_timeout.filter(|limit| *limit < seconds) {
+        if let Some(limit) = project
+            .settings
+            .policy
+            .rollback_timeout
+            .filter(|limit| *limit < seconds)
+        {
             let limit = text::duration(limit);
             report.warn(
                 "restore",
@@ -292,7 +300,7 @@ fn space(bench: &Bench, report: &mut Report) {
             );
         }
     }
-    if let Some(limit) = bench.settings.policy.rollback_timeout {
+    if let Some(limit) = project.settings.policy.rollback_timeout {
         report.fact(
             "way back",
             format!(
@@ -305,10 +313,10 @@ fn space(bench: &Bench, report: &mut Report) {
 }
 
 /// What could start a failed release again during a way back: it is held then, and named before.
-fn starts_by_itself(bench: &Bench, report: &mut Report) {
-    let mut found = starters(&bench.settings.directory, &bench.cx);
-    if bench.compose.is_some() {
-        found.extend(updaters(&bench.cx).into_iter().map(|name| (name, true)));
+fn starts_by_itself(project: &Project, report: &mut Report) {
+    let mut found = starters(&project.settings.directory, &project.cx);
+    if project.compose.is_some() {
+        found.extend(updaters(&project.cx).into_iter().map(|name| (name, true)));
     }
     let named = |can_hold: bool| {
         let of_kind = found.iter().filter(|(_, is)| *is == can_hold);
@@ -331,14 +339,14 @@ fn starts_by_itself(bench: &Bench, report: &mut Report) {
 }
 
 /// A command that is not there is found before the backup, not after it.
-fn deploy_command(words: &[String], bench: &Bench, report: &mut Report) {
+fn deploy_command(words: &[String], project: &Project, report: &mut Report) {
     let Some(program) = words.first() else {
         return report.refuse("command", "it is empty", "guard deploy -- CMD");
     };
     if let Some(why) = not_runnable(
         program,
-        &bench.settings.directory,
-        bench.cx.environment.text("PATH").unwrap_or_default(),
+        &project.settings.directory,
+        project.cx.environment.text("PATH").unwrap_or_default(),
     ) {
         let advice = if meant_for_a_shell(words).is_some() {
             NO_SHELL
@@ -400,13 +408,13 @@ fn not_runnable(program: &str, directory: &Path, path: &str) -> Option<String> {
 ///
 /// # Errors
 /// Something is in the way.
-pub fn refuse_obstacles(bench: &Bench, resources: &[Owned], command: Option<&[String]>) -> Result<(), Refusal> {
-    let report = look(bench, resources, command, false);
+pub fn refuse_obstacles(project: &Project, resources: &[Owned], command: Option<&[String]>) -> Result<(), Refusal> {
+    let report = look(project, resources, command, false);
     for (about, fact) in &report.facts {
-        bench.cx.note(Level::Detail, format!("{about}: {fact}"));
+        project.cx.note(Level::Detail, format!("{about}: {fact}"));
     }
     for finding in report.findings.iter().filter(|finding| !finding.obstacle.refuses) {
-        bench.cx.note(
+        project.cx.note(
             Level::Warn,
             format!(
                 "{}: {} ({})",

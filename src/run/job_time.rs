@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::project::Bench;
+use crate::project::Project;
 use guard_model::event::Level;
 use guard_model::text;
 use guard_system::environment::Environment;
@@ -31,13 +31,13 @@ fn left(
 }
 
 /// Warns where the watch, and the way back behind it, do not fit into what is left of the job.
-pub fn warn(bench: &Bench) {
-    let cx = &bench.cx;
+pub fn warn(project: &Project) {
+    let cx = &project.cx;
     let since_begun = cx.clock.steady();
-    let Some(left) = left(&cx.environment, bench.settings.job_time, since_begun, cx.clock.now()) else {
+    let Some(left) = left(&cx.environment, project.settings.job_time, since_begun, cx.clock.now()) else {
         return;
     };
-    let window = bench.rule().window;
+    let window = project.rule().window;
     let shown = |span| text::duration(span);
     let what = if left < window {
         format!(
@@ -54,7 +54,7 @@ pub fn warn(bench: &Bench) {
     } else {
         return;
     };
-    let then = if bench.settings.watcher {
+    let then = if project.settings.watcher {
         "when the job is cut off, the watcher goes on with the run, as long as this machine is there"
     } else {
         "when the job is cut off, `guard resume` has to be typed, since there is no watcher"

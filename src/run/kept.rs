@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::assembly::Owned;
 use crate::outcome::Refusal;
-use crate::project::Bench;
+use crate::project::Project;
 use crate::unfinished;
 use guard_engine::history::History;
 use guard_journal::{Run, State};
@@ -68,30 +68,30 @@ impl Kept {
 
 /// All that is kept, the newest first.
 #[must_use]
-pub fn all(runs: &[Run], resources: &[Owned], bench: &Bench) -> Vec<Kept> {
-    runs.iter().flat_map(|run| of_run(run, resources, bench)).collect()
+pub fn all(runs: &[Run], resources: &[Owned], project: &Project) -> Vec<Kept> {
+    runs.iter().flat_map(|run| of_run(run, resources, project)).collect()
 }
 
-fn of_run(run: &Run, resources: &[Owned], bench: &Bench) -> Vec<Kept> {
+fn of_run(run: &Run, resources: &[Owned], project: &Project) -> Vec<Kept> {
     if disk::exists(&run.directory.join(FORGOTTEN)).unwrap_or(false) {
         return Vec::new();
     }
     let history = run.read().ok().and_then(|records| History::of(&records).ok());
     history
-        .map(|history| of(run, &history, resources, bench))
+        .map(|history| of(run, &history, resources, project))
         .unwrap_or_default()
 }
 
 /// What a run has put aside.
 #[must_use]
-pub fn of(run: &Run, history: &History, resources: &[Owned], bench: &Bench) -> Vec<Kept> {
+pub fn of(run: &Run, history: &History, resources: &[Owned], project: &Project) -> Vec<Kept> {
     let there = history.displaced().filter(|displaced| !displaced.details.is_null());
     let kept = there.map(|displaced| {
         let owner = resources
             .iter()
             .find(|owned| owned.resource.name() == &displaced.resource);
         // What cannot be weighed, as a database whose server is down, is listed all the same.
-        let bytes = owner.and_then(|owned| owned.resource.weigh(displaced, &bench.cx).ok().flatten());
+        let bytes = owner.and_then(|owned| owned.resource.weigh(displaced, &project.cx).ok().flatten());
         Kept {
             run: run.id.clone(),
             at: history.turned_at().unwrap_or_else(|| history.opened()),
@@ -131,9 +131,9 @@ pub fn ends(run: &Run) -> Option<DateTime<Utc>> {
 ///
 /// # Errors
 /// There is none, or it displaced nothing.
-pub fn displaced_before(run: Option<&RunId>, bench: &Bench) -> Result<(History, Vec<Displaced>), Refusal> {
+pub fn displaced_before(run: Option<&RunId>, project: &Project) -> Result<(History, Vec<Displaced>), Refusal> {
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::REFUSED, error);
-    let list = bench.runs.list().map_err(|error| refused(&error))?;
+    let list = project.runs.list().map_err(|error| refused(&error))?;
     let mut candidates = list
         .iter()
         .skip_while(|earlier| run.is_some_and(|run| &earlier.id != run));

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::project::Bench;
-use crate::session::Desk;
+use crate::project::Project;
+use crate::session::Session;
 use guard_engine::crew::leave;
 use guard_journal::Run;
 use guard_model::event::Level;
@@ -44,11 +44,11 @@ pub struct Keys {
 impl Console {
     /// The terminal of a run, where guard shows a live display in one.
     #[must_use]
-    pub fn of(run: &Run, bench: &Bench, desk: &Desk) -> Option<Self> {
-        (desk.is_program && desk.style.form == Form::Live).then(|| Self {
-            reporter: Arc::clone(&desk.reporter),
-            cx: bench.cx.clone(),
-            by: person(bench),
+    pub fn of(run: &Run, project: &Project, session: &Session) -> Option<Self> {
+        (session.is_program && session.style.form == Form::Live).then(|| Self {
+            reporter: Arc::clone(&session.reporter),
+            cx: project.cx.clone(),
+            by: person(project),
             directory: run.directory.clone(),
         })
     }
@@ -151,8 +151,8 @@ impl Drop for Keys {
 
 /// Who decides, as the journal names them.
 #[must_use]
-pub fn person(bench: &Bench) -> String {
-    format!("{}@{}", bench.actor.user, bench.actor.host)
+pub fn person(project: &Project) -> String {
+    format!("{}@{}", project.actor.user, project.actor.host)
 }
 
 /// Puts back the terminal of a guard that was killed while it listened to keys.

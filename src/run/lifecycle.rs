@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::assembly::Owned;
-use crate::notices::Herald;
+use crate::notices::NoticeSender;
 use crate::outcome::{Outcome, Refusal};
-use crate::project::Bench;
+use crate::project::Project;
 use crate::results::write_reports;
-use crate::run_settings::Luggage;
-use crate::session::Desk;
-use crate::watchdog::{self, Attended};
+use crate::run_settings::RunSettings;
+use crate::session::Session;
+use crate::watchdog::{self, Supervised};
 use crate::{cleanup, crew, failed_release, locks, registry, vouched};
 use guard_engine::crew::SealInput;
 use guard_engine::drive::{Acts, Arrival, drive};
@@ -27,7 +27,7 @@ use guard_model::plan::Plan;
 use guard_report::bug;
 
 /// A run that is about to begin.
-pub struct Departure {
+pub struct NewRun {
     /// What it will do.
     pub plan: Plan,
     /// Why, where somebody said.
@@ -46,37 +46,37 @@ pub struct Departure {
 ///
 /// # Errors
 /// It could not be begun: nothing was done.
-pub fn depart(mut departure: Departure, run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
+pub fn start(mut new: NewRun, run: &Run, project: &Project, session: &Session) -> Outcome {
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::BACKUP_FAILED, error);
-    let luggage = Luggage::of(bench);
-    luggage.pack(run)?;
-    registry::register(bench);
-    let clean = |text: &String| bench.cx.redaction.clean(text);
+    let run_settings = RunSettings::of(project);
+    run_settings.write(run)?;
+    registry::register(project);
+    let clean = |text: &String| project.cx.redaction.clean(text);
     let seal = SealInput {
-        description: departure.description.as_ref().map(clean),
-        target: bench.target(),
-        is_vouched: vouched::is_vouched(&departure.resources, !departure.adopting.is_empty(), bench),
-        environment: bench.settings.environment_name.clone(),
-        settings: luggage.settings,
+        description: new.description.as_ref().map(clean),
+        target: project.target(),
+        is_vouched: vouched::is_vouched(&new.resources, !new.adopting.is_empty(), project),
+        environment: project.settings.environment_name.clone(),
+        settings: run_settings.settings,
     };
-    let backup = departure.plan.backup.clone();
-    let mut cx = bench.context_of(run, &backup);
-    let herald = Herald::new(run, &cx, &[], bench, desk)?;
-    cx.voice = herald.voice();
-    let mut crew = crew::of(bench, cx, departure.resources, departure.undoing, seal)?;
-    crew.adopting = departure.adopting;
-    crew.command.clone_from(&departure.plan.command);
-    departure.plan.command.iter_mut().for_each(|word| *word = clean(word));
+    let backup = new.plan.backup.clone();
+    let mut cx = project.context_of(run, &backup);
+    let sender = NoticeSender::new(run, &cx, &[], project, session)?;
+    cx.voice = sender.voice();
+    let mut crew = crew::of(project, cx, new.resources, new.undoing, seal)?;
+    crew.adopting = new.adopting;
+    crew.command.clone_from(&new.plan.command);
+    new.plan.command.iter_mut().for_each(|word| *word = clean(word));
     let journal = Journal::create(&run.directory).map_err(|error| refused(&error))?;
     let opened = Fact::Opened {
         run: run.id.clone(),
-        plan: Box::new(departure.plan),
-        actor: bench.actor.clone(),
-        reason: departure.reason.as_ref().map(clean),
+        plan: Box::new(new.plan),
+        actor: project.actor.clone(),
+        reason: new.reason.as_ref().map(clean),
     };
-    let ledger = Ledger::open(Box::new(journal), &opened, herald.voice(), bench.cx.clock.clone());
+    let ledger = Ledger::open(Box::new(journal), &opened, sender.voice(), project.cx.clock.clone());
     let mut ledger = ledger.map_err(|error| refused(&error))?;
-    finish(&mut ledger, &crew, run, &herald, bench, desk)
+    finish(&mut ledger, &crew, run, &sender, project, session)
 }
 
 /// Drives a run from where it is, and writes, says and tells what there is at its end.
@@ -87,17 +87,17 @@ pub fn finish(
     ledger: &mut Ledger,
     crew: &guard_engine::crew::Crew,
     run: &Run,
-    herald: &Herald,
-    bench: &Bench,
-    desk: &Desk,
+    sender: &NoticeSender,
+    project: &Project,
+    session: &Session,
 ) -> Outcome {
-    let outcome = drive_to_end(ledger, crew, run, bench, desk);
+    let outcome = drive_to_end(ledger, crew, run, project, session);
     if let Err(refusal) = &outcome {
-        herald.needs_person(refusal);
+        sender.needs_person(refusal);
     }
     // What has come of the run stands; this waits only for what rules have set going, and for those who are being told.
     crew.errands.settle();
-    herald.settle();
+    sender.drain();
     outcome
 }
 
@@ -105,19 +105,19 @@ fn drive_to_end(
     ledger: &mut Ledger,
     crew: &guard_engine::crew::Crew,
     run: &Run,
-    bench: &Bench,
-    desk: &Desk,
+    project: &Project,
+    session: &Session,
 ) -> Outcome {
     bug::keep_in(&run.directory);
-    let attended = Attended::new(crew, run, bench, desk);
-    let arrival = drive(ledger, &attended, &desk.stop, &bench.cx.voice);
+    let supervised = Supervised::new(crew, run, project, session);
+    let arrival = drive(ledger, &supervised, &session.stop, &project.cx.voice);
     let exit = match &arrival {
         Ok(Arrival::Closed(ending)) => ending.exit_code(),
         Ok(Arrival::Paused) => ExitCode::CUT_OFF,
-        Err(error) => return Err(journal_lost(error, ledger, desk)),
+        Err(error) => return Err(journal_lost(error, ledger, session)),
     };
     if let Ok(Arrival::Paused) = arrival {
-        watchdog::dismiss(run, bench);
+        watchdog::pause(run, project);
     }
     if let Ok(Arrival::Closed(ending)) = arrival {
         if !matches!(ending, Ending::Untouched(_) | Ending::Unprepared(_) | Ending::Captured) {
@@ -134,14 +134,14 @@ fn drive_to_end(
         }
         let command = Some(&crew.command).filter(|command| !command.is_empty());
         let command = command.unwrap_or(&ledger.history().plan().command);
-        failed_release::remember(run, ledger.history(), ending, command, bench);
-        cleanup::after(ledger.history(), ending, crew, bench);
-        cleanup::shut(crew, bench);
+        failed_release::remember(run, ledger.history(), ending, command, project);
+        cleanup::after(ledger.history(), ending, crew, project);
+        cleanup::shut(crew, project);
     }
     // A backup that was adopted is the first half of a rollback.
     let is_last = crew.adopting.is_empty() || exit != ExitCode::DONE;
-    if let Err(error) = write_reports(run, exit, is_last, bench, desk) {
-        bench
+    if let Err(error) = write_reports(run, exit, is_last, project, session) {
+        project
             .cx
             .note(Level::Warn, format!("the report of this run is not complete: {error}"));
     }
@@ -151,12 +151,12 @@ fn drive_to_end(
         for sentence in now.iter().flat_map(Now::sentences) {
             refusal = refusal.because(sentence);
         }
-        return Err(refusal.next("to go on", format!("{} resume", desk.style.program)));
+        return Err(refusal.next("to go on", format!("{} resume", session.style.program)));
     }
     Ok(exit)
 }
 
-fn journal_lost(error: &LedgerError, ledger: &Ledger, desk: &Desk) -> Refusal {
+fn journal_lost(error: &LedgerError, ledger: &Ledger, session: &Session) -> Refusal {
     let history = ledger.history();
     let touched = history.has_deploy_begun() || history.plan().ahead.is_empty();
     if touched && matches!(error, LedgerError::Journal(JournalError::Removed { .. })) {
@@ -165,7 +165,10 @@ fn journal_lost(error: &LedgerError, ledger: &Ledger, desk: &Desk) -> Refusal {
             .because(
                 "something, the deploy command perhaps, has removed guard's own state, and with it this run's way back",
             )
-            .next("to see which backups are left", format!("{} list", desk.style.program));
+            .next(
+                "to see which backups are left",
+                format!("{} list", session.style.program),
+            );
     }
     let exit = if touched {
         ExitCode::CUT_OFF
@@ -177,7 +180,7 @@ fn journal_lost(error: &LedgerError, ledger: &Ledger, desk: &Desk) -> Refusal {
     if touched {
         refusal.next(
             "when the disk can be written again",
-            format!("{} resume", desk.style.program),
+            format!("{} resume", session.style.program),
         )
     } else {
         refusal
@@ -193,12 +196,12 @@ pub fn go_back(
     reason: Option<String>,
     resources: Vec<Owned>,
     undoing: Vec<Displaced>,
-    bench: &Bench,
-    desk: &Desk,
+    project: &Project,
+    session: &Session,
 ) -> Outcome {
-    let _held = locks::resources(bench, &resources, Duration::ZERO)?;
-    let run = claim(plan.kind, bench)?;
-    let departure = Departure {
+    let _held = locks::resources(project, &resources, Duration::ZERO)?;
+    let run = claim(plan.kind, project)?;
+    let new = NewRun {
         plan,
         reason,
         description: None,
@@ -206,17 +209,17 @@ pub fn go_back(
         undoing,
         adopting: std::collections::BTreeMap::new(),
     };
-    depart(departure, &run, bench, desk)
+    start(new, &run, project, session)
 }
 
 /// Makes the directory of a run.
 ///
 /// # Errors
 /// It cannot be made.
-pub fn claim(kind: RunKind, bench: &Bench) -> Result<Run, Refusal> {
-    bench
+pub fn claim(kind: RunKind, project: &Project) -> Result<Run, Refusal> {
+    project
         .runs
-        .claim(bench.cx.clock.now(), kind)
+        .claim(project.cx.clock.now(), kind)
         .map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))
 }
 
@@ -224,17 +227,17 @@ pub fn claim(kind: RunKind, bench: &Bench) -> Result<Run, Refusal> {
 ///
 /// # Errors
 /// One of them cannot be made.
-pub fn claim_backup(kind: RunKind, bench: &Bench) -> Result<(Timestamp, Run), Refusal> {
+pub fn claim_backup(kind: RunKind, project: &Project) -> Result<(Timestamp, Run), Refusal> {
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::BACKUP_FAILED, error);
     loop {
-        let draft = bench
+        let draft = project
             .store
-            .begin(bench.cx.clock.now())
+            .begin(project.cx.clock.now())
             .map_err(|error| refused(&error))?;
         let id = RunId::new(draft.timestamp(), kind);
         // The backup of a run may be gone, so that its name is free again; the run's is not. The draft, which nothing is in
         // yet, is swept with all that is no backup.
-        if let Some(run) = bench.runs.claim_named(&id).map_err(|error| refused(&error))? {
+        if let Some(run) = project.runs.claim_named(&id).map_err(|error| refused(&error))? {
             return Ok((draft.timestamp().clone(), run));
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::assembly::Owned;
 use crate::outcome::Refusal;
-use crate::project::Bench;
+use crate::project::Project;
 use guard_config::state_root;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
@@ -44,14 +44,14 @@ enum Busy {
 ///
 /// # Errors
 /// Another run holds one, a wish to stop came, or this guard was called by the deploy command of another.
-pub fn begin(bench: &Bench, doing: &str) -> Result<Locks, Refusal> {
-    refuse_nested(bench)?;
-    let state = waited(bench, BLINK, |since| {
-        take(Lock::take(&bench.state.join("lock"), &bench.actor, doing, since))
+pub fn begin(project: &Project, doing: &str) -> Result<Locks, Refusal> {
+    refuse_nested(project)?;
+    let state = waited(project, BLINK, |since| {
+        take(Lock::take(&project.state.join("lock"), &project.actor, doing, since))
     })?;
     Ok(Locks {
         _state: state,
-        _targets: targets(bench, doing)?,
+        _targets: targets(project, doing)?,
     })
 }
 
@@ -61,19 +61,19 @@ pub fn begin(bench: &Bench, doing: &str) -> Result<Locks, Refusal> {
 ///
 /// # Errors
 /// Another run holds one.
-pub fn targets(bench: &Bench, doing: &str) -> Result<Vec<Lock>, Refusal> {
+pub fn targets(project: &Project, doing: &str) -> Result<Vec<Lock>, Refusal> {
     let mut locks = Vec::new();
-    for path in paths_of_targets(bench) {
+    for path in paths_of_targets(project) {
         if let Some(Err(error)) = path.parent().map(disk::create_private_dir) {
-            bench.cx.note(
+            project.cx.note(
                 Level::Warn,
                 format!("another checkout of this project would not be noticed: {error}"),
             );
             return Ok(locks);
         }
-        let doing = format!("{doing} in {}", bench.settings.directory.display());
-        locks.push(waited(bench, BLINK, |since| {
-            take(Lock::take(&path, &bench.actor, &doing, since))
+        let doing = format!("{doing} in {}", project.settings.directory.display());
+        locks.push(waited(project, BLINK, |since| {
+            take(Lock::take(&path, &project.actor, &doing, since))
         })?);
     }
     Ok(locks)
@@ -82,18 +82,18 @@ pub fn targets(bench: &Bench, doing: &str) -> Result<Vec<Lock>, Refusal> {
 /// Where the locks of the targets are, in order: each is named after an engine and a Compose project, or else after the
 /// directory.
 #[must_use]
-pub fn paths_of_targets(bench: &Bench) -> BTreeSet<PathBuf> {
-    let Some(root) = state_root(&bench.wish) else {
+pub fn paths_of_targets(project: &Project) -> BTreeSet<PathBuf> {
+    let Some(root) = state_root(&project.wish) else {
         return BTreeSet::new();
     };
-    let further = bench
+    let further = project
         .further
         .iter()
-        .map(|further| of_compose(&bench.cx.at(further.engine.as_ref()), &further.compose));
-    let own = if let Some(compose) = &bench.compose {
-        of_compose(&bench.cx, compose)
+        .map(|further| of_compose(&project.cx.at(further.engine.as_ref()), &further.compose));
+    let own = if let Some(compose) = &project.compose {
+        of_compose(&project.cx, compose)
     } else {
-        let directory = &bench.settings.directory;
+        let directory = &project.settings.directory;
         let real = std::fs::canonicalize(directory).unwrap_or_else(|_| directory.clone());
         format!("directory {}", real.display())
     };
@@ -124,23 +124,23 @@ pub struct Grounds {
 ///
 /// # Errors
 /// Another guard holds one of them, and still does after `patience`.
-pub fn resources(bench: &Bench, resources: &[Owned], patience: Duration) -> Result<Grounds, Refusal> {
+pub fn resources(project: &Project, resources: &[Owned], patience: Duration) -> Result<Grounds, Refusal> {
     Ok(Grounds {
-        _grounds: grounds(bench, resources, patience)?,
-        _databases: databases(bench, resources, patience)?,
+        _grounds: grounds(project, resources, patience)?,
+        _databases: databases(project, resources, patience)?,
     })
 }
 
 /// The names of the locks of some resources, in order, and whether each is held alone: a path of a resource alone, what
 /// leads to it with whoever else has something below it.
-fn names_of_grounds(bench: &Bench, resources: &[Owned]) -> BTreeMap<String, (bool, String)> {
+fn names_of_grounds(project: &Project, resources: &[Owned]) -> BTreeMap<String, (bool, String)> {
     let mut names: BTreeMap<String, (bool, String)> = BTreeMap::new();
     let mut alone = |name: String, shown: String| {
         names.insert(name, (true, shown));
     };
     let mut above = Vec::new();
     for owned in resources {
-        let paths = owned.resource.grounds(&bench.cx);
+        let paths = owned.resource.grounds(&project.cx);
         for path in &paths {
             alone(format!("path {}", path.display()), path.display().to_string());
             // The same thing may have two names, as where it is mounted twice.
@@ -151,7 +151,7 @@ fn names_of_grounds(bench: &Bench, resources: &[Owned]) -> BTreeMap<String, (boo
             above.extend(path.ancestors().skip(1).map(std::path::Path::to_owned));
         }
         if paths.is_empty() && !owned.kind.is_of_server() {
-            for name in owned.resource.identity(&bench.cx) {
+            for name in owned.resource.identity(&project.cx) {
                 alone(name.clone(), name);
             }
         }
@@ -163,19 +163,19 @@ fn names_of_grounds(bench: &Bench, resources: &[Owned]) -> BTreeMap<String, (boo
     names
 }
 
-fn grounds(bench: &Bench, resources: &[Owned], patience: Duration) -> Result<Vec<Common>, Refusal> {
+fn grounds(project: &Project, resources: &[Owned], patience: Duration) -> Result<Vec<Common>, Refusal> {
     let Some(place) = COMMON.iter().map(std::path::Path::new).find(|place| place.is_dir()) else {
         return Ok(Vec::new());
     };
     let mut held = Vec::new();
-    for (name, (is_alone, shown)) in names_of_grounds(bench, resources) {
+    for (name, (is_alone, shown)) in names_of_grounds(project, resources) {
         let digest = disk::sha256_hex(name.as_bytes());
         let path = place.join(format!("guard-{}.lock", digest.get(..32).unwrap_or(&digest)));
-        let taken = waited(bench, patience.max(BLINK), |since| {
-            let actor = &bench.actor;
+        let taken = waited(project, patience.max(BLINK), |since| {
+            let actor = &project.actor;
             let owner = format!(
                 "guard in {} since {since} by {} (pid {} on {})\n",
-                bench.settings.directory.display(),
+                project.settings.directory.display(),
                 actor.user,
                 actor.pid,
                 actor.host
@@ -190,7 +190,7 @@ fn grounds(bench: &Bench, resources: &[Owned], patience: Duration) -> Result<Vec
                         "{shown} is not locked against guards of other users: {error}: {}",
                         error.source
                     );
-                    bench.cx.note(Level::Warn, what);
+                    project.cx.note(Level::Warn, what);
                     Ok(None)
                 }
             }
@@ -205,14 +205,14 @@ fn grounds(bench: &Bench, resources: &[Owned], patience: Duration) -> Result<Vec
 ///
 /// # Errors
 /// A guard, perhaps on another host, holds one of them, and still does after `patience`.
-fn databases(bench: &Bench, resources: &[Owned], patience: Duration) -> Result<Vec<Box<dyn Hold>>, Refusal> {
-    let actor = &bench.actor;
+fn databases(project: &Project, resources: &[Owned], patience: Duration) -> Result<Vec<Box<dyn Hold>>, Refusal> {
+    let actor = &project.actor;
     let mut all = Vec::new();
     for owned in resources {
         let name = owned.resource.name();
-        let taken = waited(bench, patience, |since| {
+        let taken = waited(project, patience, |since| {
             let holder = format!("guard {}@{} pid {} since {since}", actor.user, actor.host, actor.pid);
-            match owned.resource.hold(&holder, &bench.cx.unstoppable()) {
+            match owned.resource.hold(&holder, &project.cx.unstoppable()) {
                 Ok(Held::Nothing) => Ok(None),
                 Ok(Held::Ours(lock)) => Ok(Some(lock)),
                 Ok(Held::Theirs(owner)) => Err(Busy::Held(format!(
@@ -221,7 +221,7 @@ fn databases(bench: &Bench, resources: &[Owned], patience: Duration) -> Result<V
                 Err(error) => {
                     let why = Failure::from_error(&error).sentence();
                     let why = format!("{name} is not locked against guards on other hosts: {why}");
-                    bench.cx.note(Level::Warn, why);
+                    project.cx.note(Level::Warn, why);
                     Ok(None)
                 }
             }
@@ -239,9 +239,9 @@ fn take(taken: Result<Lock, LockError>) -> Result<Lock, Busy> {
 }
 
 /// Tries until it succeeds: for this long at least, and where somebody wants to wait, for as long as they want to.
-fn waited<T>(bench: &Bench, patience: Duration, attempt: impl Fn(&str) -> Result<T, Busy>) -> Result<T, Refusal> {
-    let cx = &bench.cx;
-    let lock = &bench.settings.lock;
+fn waited<T>(project: &Project, patience: Duration, attempt: impl Fn(&str) -> Result<T, Busy>) -> Result<T, Refusal> {
+    let cx = &project.cx;
+    let lock = &project.settings.lock;
     let limit = if lock.wait {
         lock.wait_timeout.max(patience)
     } else {
@@ -270,8 +270,8 @@ fn waited<T>(bench: &Bench, patience: Duration, attempt: impl Fn(&str) -> Result
 }
 
 /// Refuses a guard that is called by another guard's deploy command: it would wait for itself for ever.
-fn refuse_nested(bench: &Bench) -> Result<(), Refusal> {
-    let Some(run) = bench.cx.environment.text("GUARD_RUN_ID") else {
+fn refuse_nested(project: &Project) -> Result<(), Refusal> {
+    let Some(run) = project.cx.environment.text("GUARD_RUN_ID") else {
         return Ok(());
     };
     let refusal = Refusal::new(

@@ -1,10 +1,10 @@
-//! The herald of a run: hears its facts, and tells those outside of each turn that it takes, once.
+//! The notices of a run: a sender hears its facts, and tells those outside of each turn that it takes, once.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::outcome::Refusal;
-use crate::project::Bench;
-use crate::session::Desk;
+use crate::project::Project;
+use crate::session::Session;
 use guard_journal::Run;
 use guard_model::event::{Audience, Event, Voice};
 use guard_model::fact::{Ending, Fact, Record, Turn};
@@ -19,32 +19,32 @@ use guard_system::privilege;
 
 /// Tells of one run.
 #[derive(Clone)]
-pub struct Herald(Arc<Inner>);
+pub struct NoticeSender(Arc<Inner>);
 
 struct Inner {
     notifier: Notifier,
     next: Voice,
     course: Mutex<Course>,
-    letterhead: Letterhead,
+    header: NoticeHeader,
     program: String,
 }
 
 /// What every notice of a project says of itself.
 #[derive(Clone)]
-pub struct Letterhead {
+pub struct NoticeHeader {
     project: String,
     environment: Option<String>,
     host: String,
     run: Option<RunId>,
 }
 
-impl Letterhead {
+impl NoticeHeader {
     /// The header of this project, and of a run where the notice is about one.
     #[must_use]
-    pub fn of(bench: &Bench, run: Option<&Run>) -> Self {
+    pub fn of(project: &Project, run: Option<&Run>) -> Self {
         Self {
-            project: bench.settings.project.clone(),
-            environment: bench.settings.environment_name.clone(),
+            project: project.settings.project.clone(),
+            environment: project.settings.environment_name.clone(),
             host: privilege::host_name(),
             run: run.map(|run| run.id.clone()),
         }
@@ -77,22 +77,28 @@ impl Letterhead {
     }
 }
 
-impl Herald {
-    /// A herald of this run; `before` is what an earlier process has recorded, and told, of it.
+impl NoticeSender {
+    /// A sender for this run; `before` is what an earlier process has recorded, and told, of it.
     ///
     /// # Errors
     /// A target's table is wrong.
-    pub fn new(run: &Run, cx: &Context, before: &[Record], bench: &Bench, desk: &Desk) -> Result<Self, Refusal> {
+    pub fn new(
+        run: &Run,
+        cx: &Context,
+        before: &[Record],
+        project: &Project,
+        session: &Session,
+    ) -> Result<Self, Refusal> {
         Ok(Self(Arc::new(Inner {
-            notifier: Notifier::new(bench.targets()?, cx.clone(), desk.runtime.clone()),
-            next: bench.cx.voice.clone(),
+            notifier: Notifier::new(project.targets()?, cx.clone(), session.runtime.clone()),
+            next: project.cx.voice.clone(),
             course: Mutex::new(Course::of(before)),
-            letterhead: Letterhead::of(bench, Some(run)),
-            program: desk.style.program.clone(),
+            header: NoticeHeader::of(project, Some(run)),
+            program: session.style.program.clone(),
         })))
     }
 
-    /// The voice of the run: whoever listened before hears everything, and the herald the facts.
+    /// The voice of the run: whoever listened before hears everything, and the sender the facts.
     #[must_use]
     pub fn voice(&self) -> Voice {
         let listener: Arc<dyn Audience> = self.0.clone();
@@ -122,7 +128,7 @@ impl Herald {
     }
 
     /// Waits, for seconds at most, until everybody was told or given up.
-    pub fn settle(&self) {
+    pub fn drain(&self) {
         self.0.notifier.settle();
     }
 }
@@ -130,7 +136,7 @@ impl Herald {
 impl Inner {
     fn tell(&self, occasion: Occasion, severity: Severity, title: String, lines: Vec<String>) {
         let notice = self
-            .letterhead
+            .header
             .notice(occasion, severity, self.notifier.context(), title, lines);
         self.notifier.tell(&notice);
     }
@@ -200,7 +206,7 @@ impl Audience for Inner {
             Event::Alert { rule, severity, text } => {
                 let (title, lines) = (format!("{rule} holds"), vec![text.clone()]);
                 let cx = self.notifier.context();
-                let mut notice = self.letterhead.notice(Occasion::Alert, *severity, cx, title, lines);
+                let mut notice = self.header.notice(Occasion::Alert, *severity, cx, title, lines);
                 // Alerts come more than once.
                 notice.id = format!("{}/{rule}/{}", notice.id, notice.at.timestamp_millis());
                 self.notifier.tell(&notice);

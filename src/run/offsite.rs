@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::project::Bench;
+use crate::project::Project;
 use crate::request::Fetch;
 use guard_model::event::Level;
 use guard_model::name::Timestamp;
@@ -23,8 +23,8 @@ const LIMIT: Duration = Duration::from_mins(10);
 ///
 /// # Errors
 /// A sentence: the address or the credentials cannot be used.
-pub fn remote(from: &Fetch, patience: Patience, bench: &Bench) -> Result<Option<Remote>, String> {
-    let set = &bench.settings.copy;
+pub fn remote(from: &Fetch, patience: Patience, project: &Project) -> Result<Option<Remote>, String> {
+    let set = &project.settings.copy;
     let Some(url) = from.from.as_ref().or(set.url.as_ref()) else {
         return Ok(None);
     };
@@ -32,7 +32,7 @@ pub fn remote(from: &Fetch, patience: Patience, bench: &Bench) -> Result<Option<
     let region = from.region.as_ref().or(set.region.as_ref());
     let address = Address::of(url, endpoint.map(String::as_str), region.map(String::as_str));
     let address = address.map_err(|why| format!("`copy.url` {url:?} cannot be used: {why}"))?;
-    let variable = |name: &str| bench.cx.environment.text(name).filter(|text| !text.is_empty());
+    let variable = |name: &str| project.cx.environment.text(name).filter(|text| !text.is_empty());
     let missing = |name: &str| format!("the variable {name} is not set, and the storage asks who is there");
     let who = Credentials {
         access_key: variable("AWS_ACCESS_KEY_ID")
@@ -45,14 +45,14 @@ pub fn remote(from: &Fetch, patience: Patience, bench: &Bench) -> Result<Option<
         .into_iter()
         .flatten()
     {
-        bench.cx.redaction.learn(secret.expose());
+        project.cx.redaction.learn(secret.expose());
     }
     let about = About {
-        key: bench.store.installation(),
-        project: bench.target(),
+        key: project.store.installation(),
+        project: project.target(),
         host: privilege::host_name(),
     };
-    let opened = Remote::open(&address, about, who, patience, bench.runtime.clone(), &bench.cx);
+    let opened = Remote::open(&address, about, who, patience, project.runtime.clone(), &project.cx);
     opened.map(Some).map_err(|error| error.to_string())
 }
 
@@ -60,55 +60,65 @@ pub fn remote(from: &Fetch, patience: Patience, bench: &Bench) -> Result<Option<
 ///
 /// # Errors
 /// A sentence: what a place answered, or a command did.
-pub fn copy_one(backup: &Backup, remote: Option<&Remote>, patience: Patience, bench: &Bench) -> Result<Copied, String> {
-    let begun = bench.cx.clock.steady();
+pub fn copy_one(
+    backup: &Backup,
+    remote: Option<&Remote>,
+    patience: Patience,
+    project: &Project,
+) -> Result<Copied, String> {
+    let begun = project.cx.clock.steady();
     let mut copied = Copied::default();
     if let Some(remote) = remote {
-        copied = bench.store.copy_to(remote, backup).map_err(|error| error.to_string())?;
+        copied = project
+            .store
+            .copy_to(remote, backup)
+            .map_err(|error| error.to_string())?;
     }
-    for words in &bench.settings.copy.commands {
+    for words in &project.settings.copy.commands {
         let Some(call) = Call::of_words(words) else { continue };
         let call = match patience.whole {
             Some(whole) => {
-                let left = whole.saturating_sub(bench.cx.clock.steady().saturating_sub(begun));
+                let left = whole.saturating_sub(project.cx.clock.steady().saturating_sub(begun));
                 call.timeout(left.max(Duration::from_secs(1)))
             }
             None => call,
         };
         let call = call
-            .directory(&bench.settings.directory)
+            .directory(&project.settings.directory)
             .env("GUARD_BACKUP_DIR", &backup.directory)
             .env("GUARD_BACKUP_TIMESTAMP", backup.timestamp().as_str());
-        let output = bench.cx.output(&call);
-        output.map_err(|error| bench.cx.redaction.clean(&format!("`{}`: {error}", words.join(" "))))?;
+        let output = project.cx.output(&call);
+        output.map_err(|error| project.cx.redaction.clean(&format!("`{}`: {error}", words.join(" "))))?;
     }
-    let mark = bench.state.join(COPIED).join(backup.timestamp().as_str());
-    let noted = disk::create_private_dir(&bench.state.join(COPIED)).and_then(|()| disk::write_whole(&mark, b""));
+    let mark = project.state.join(COPIED).join(backup.timestamp().as_str());
+    let noted = disk::create_private_dir(&project.state.join(COPIED)).and_then(|()| disk::write_whole(&mark, b""));
     noted.map_err(|error| error.to_string())?;
     Ok(copied)
 }
 
 /// Copies the backup of a run that is over.
-pub fn after(timestamp: &Timestamp, bench: &Bench) {
-    let set = &bench.settings.copy;
+pub fn after(timestamp: &Timestamp, project: &Project) {
+    let set = &project.settings.copy;
     if set.url.is_none() && set.commands.is_empty() {
         return;
     }
     let patience = Patience::after_run(set.limit.unwrap_or(LIMIT));
-    let Ok(backup) = bench.store.get(timestamp) else { return };
-    let copied = remote(&Fetch::default(), patience, bench)
-        .and_then(|remote| copy_one(&backup, remote.as_ref(), patience, bench));
+    let Ok(backup) = project.store.get(timestamp) else {
+        return;
+    };
+    let copied = remote(&Fetch::default(), patience, project)
+        .and_then(|remote| copy_one(&backup, remote.as_ref(), patience, project));
     match copied {
-        Ok(copied) => bench.cx.note(
+        Ok(copied) => project.cx.note(
             Level::Info,
             format!("backup {timestamp} is copied elsewhere: {}", sent(copied)),
         ),
         Err(why) => {
-            bench.cx.note(
+            project.cx.note(
                 Level::Warn,
                 format!("backup {timestamp} is only on this host, copying it failed: {why}"),
             );
-            bench
+            project
                 .cx
                 .note(Level::Warn, format!("to copy it: guard copy {timestamp}"));
         }

@@ -2,8 +2,8 @@
 
 use crate::encryption;
 use crate::outcome::Refusal;
-use crate::project::Bench;
-use crate::session::Desk;
+use crate::project::Project;
+use crate::session::Session;
 use crate::unfinished::{pinned, state_of, stuck, unreadable};
 use guard_engine::history::History;
 use guard_engine::ledger::Ledger;
@@ -17,20 +17,20 @@ use guard_model::name::RunKind;
 ///
 /// # Errors
 /// An unfinished run is there, or a journal cannot be read.
-pub fn refuse_unfinished(bench: &Bench, desk: &Desk) -> Result<(), Refusal> {
-    settle(bench, desk, true)
+pub fn refuse_unfinished(project: &Project, session: &Session) -> Result<(), Refusal> {
+    close_leftovers(project, session, true)
 }
 
 /// As [`refuse_unfinished`], but a run that is stuck does not refuse: a rollback by hand is the other way out of it.
 ///
 /// # Errors
 /// A run is open, or a journal cannot be read.
-pub fn refuse_open(bench: &Bench, desk: &Desk) -> Result<(), Refusal> {
-    settle(bench, desk, false)
+pub fn refuse_open(project: &Project, session: &Session) -> Result<(), Refusal> {
+    close_leftovers(project, session, false)
 }
 
-fn settle(bench: &Bench, desk: &Desk, refuses_stuck: bool) -> Result<(), Refusal> {
-    let list = bench
+fn close_leftovers(project: &Project, session: &Session, refuses_stuck: bool) -> Result<(), Refusal> {
+    let list = project
         .runs
         .list()
         .map_err(|error| Refusal::of_error(ExitCode::UNFINISHED, &error))?;
@@ -42,22 +42,22 @@ fn settle(bench: &Bench, desk: &Desk, refuses_stuck: bool) -> Result<(), Refusal
         let records = run.read().map_err(|error| unreadable(run, &error))?;
         let history = History::of(&records).map_err(|error| Refusal::of_error(ExitCode::UNFINISHED, &error))?;
         if !is_harmless(&history) {
-            return Err(unfinished(run, desk));
+            return Err(unfinished(run, session));
         }
-        close_harmless(run, bench)?;
+        close_harmless(run, project)?;
     }
     // One that put nothing back has left production as the release made it, which the next release may mend.
     if refuses_stuck
         && let Some(run) = stuck(&list)?
         && matches!(state_of(run)?, State::Closed(Ending::Stuck(_)))
     {
-        return Err(unfinished(run, desk));
+        return Err(unfinished(run, session));
     }
-    encryption::forget(bench);
-    let pinned = pinned(bench)?;
-    let swept = bench.store.sweep(bench.cx.clock.now(), &pinned);
+    encryption::forget(project);
+    let pinned = pinned(project)?;
+    let swept = project.store.sweep(project.cx.clock.now(), &pinned);
     for timestamp in swept.map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))? {
-        bench.cx.note(
+        project.cx.note(
             Level::Info,
             format!("removed {timestamp}, which was never a complete backup"),
         );
@@ -65,10 +65,10 @@ fn settle(bench: &Bench, desk: &Desk, refuses_stuck: bool) -> Result<(), Refusal
     Ok(())
 }
 
-fn unfinished(run: &Run, desk: &Desk) -> Refusal {
+fn unfinished(run: &Run, session: &Session) -> Refusal {
     Refusal::new(ExitCode::UNFINISHED, format!("the run {} is not finished", run.id))
         .because("it touched production, and has to be finished before anything else begins")
-        .next("to finish it", format!("{} resume", desk.style.program))
+        .next("to finish it", format!("{} resume", session.style.program))
 }
 
 /// Whether the run has only read production so far.
@@ -82,21 +82,21 @@ pub fn is_harmless(history: &History) -> bool {
 ///
 /// # Errors
 /// What it left held cannot be let go, or the journal cannot be written.
-pub fn close_harmless(run: &Run, bench: &Bench) -> Result<(), Refusal> {
+pub fn close_harmless(run: &Run, project: &Project) -> Result<(), Refusal> {
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::UNFINISHED, error);
-    settle_resources(run, bench)?;
+    recover_resources(run, project)?;
     let (journal, records) = Journal::open(&run.directory).map_err(|error| refused(&error))?;
     let ledger = Ledger::reopen(
         Box::new(journal),
         &records,
         guard_model::event::Voice::silent(),
-        bench.cx.clock.clone(),
+        project.cx.clock.clone(),
     );
     let mut ledger = ledger.map_err(|error| refused(&error))?;
     let turned = ledger.history().turned();
     let why = turned.unwrap_or(Turn::Interrupted);
     let mut facts = vec![Fact::Reopened {
-        actor: bench.actor.clone(),
+        actor: project.actor.clone(),
     }];
     facts.extend(turned.is_none().then_some(Fact::Turned { why, then: None }));
     facts.push(Fact::Closed {
@@ -106,7 +106,7 @@ pub fn close_harmless(run: &Run, bench: &Bench) -> Result<(), Refusal> {
     for fact in &facts {
         ledger.append(fact).map_err(|error| refused(&error))?;
     }
-    bench.cx.note(
+    project.cx.note(
         Level::Info,
         format!(
             "the run {} was cut off before it touched anything; it is closed",
@@ -120,11 +120,11 @@ pub fn close_harmless(run: &Run, bench: &Bench) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// It cannot be undone.
-pub fn settle_resources(run: &Run, bench: &Bench) -> Result<(), Refusal> {
-    let mut cx = bench.cx.clone();
+pub fn recover_resources(run: &Run, project: &Project) -> Result<(), Refusal> {
+    let mut cx = project.cx.clone();
     cx.run = Some(run.id.clone());
     cx.scratch.clone_from(&run.directory);
-    for owned in bench.resources()? {
+    for owned in project.resources()? {
         owned
             .resource
             .settle(&cx)

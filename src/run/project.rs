@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use crate::assembly::{Owned, Reading, compose_of, further_of, refused};
+use crate::assembly::{Assembly, Owned, compose_of, further_of, refused};
 use crate::outcome::Refusal;
 use crate::{secrets, start_time};
 use guard_config::{Request as Wish, Settings};
@@ -25,7 +25,7 @@ use guard_system::privilege;
 use guard_watch::UserRule;
 
 /// Everything that a command works with.
-pub struct Bench {
+pub struct Project {
     /// The surroundings, outside of any run.
     pub cx: Context,
     /// The settings in force.
@@ -48,7 +48,7 @@ pub struct Bench {
     pub runtime: Handle,
 }
 
-impl Bench {
+impl Project {
     /// Lays everything out; nothing outside of the state directory is touched.
     ///
     /// # Errors
@@ -143,8 +143,8 @@ impl Bench {
         self.settings.project.clone()
     }
 
-    fn reading(&self) -> Reading<'_> {
-        Reading {
+    fn reading(&self) -> Assembly<'_> {
+        Assembly {
             settings: &self.settings,
             compose: self.compose.as_ref(),
             further: &self.further,
@@ -157,7 +157,7 @@ impl Bench {
     /// All problems of their tables at once.
     pub fn resources_of(&self, settings: &Settings, compose: Option<&Compose>) -> Result<Vec<Owned>, Refusal> {
         let further = further_of(settings, &self.cx)?;
-        let reading = Reading {
+        let reading = Assembly {
             settings,
             compose,
             further: &further,

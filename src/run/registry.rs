@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::project::Bench;
-use crate::request::Everywhere;
+use crate::project::Project;
+use crate::request::GlobalArgs;
 use guard_config::state_root;
 use guard_model::event::Level;
 use guard_system::disk::{self, DiskError};
@@ -14,10 +14,10 @@ const REGISTER: &str = ".elsewhere";
 
 /// Remembers the state of a run that begins, where it is not below the directory of all states, so that
 /// `guard resume --all` finds it.
-pub fn register(bench: &Bench) {
-    let Some(root) = state_root(&bench.wish) else { return };
-    if let Err(error) = remember(&root, &bench.state) {
-        bench.cx.note(
+pub fn register(project: &Project) {
+    let Some(root) = state_root(&project.wish) else { return };
+    if let Err(error) = remember(&root, &project.state) {
+        project.cx.note(
             Level::Warn,
             format!("`guard resume --all` will not find this run, since its state cannot be registered: {error}"),
         );
@@ -61,8 +61,8 @@ pub fn states(root: &Path) -> Result<Vec<PathBuf>, DiskError> {
 
 /// The directory that somebody is in, or names; `None` where it is not there.
 #[must_use]
-pub fn here(everywhere: &Everywhere) -> Option<PathBuf> {
+pub fn here(global: &GlobalArgs) -> Option<PathBuf> {
     let start = std::env::current_dir().ok()?;
-    let named = everywhere.directory.as_ref().map(|path| start.join(path));
+    let named = global.directory.as_ref().map(|path| start.join(path));
     std::fs::canonicalize(named.unwrap_or(start)).ok()
 }

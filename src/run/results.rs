@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use crate::outcome::Refusal;
-use crate::project::Bench;
-use crate::session::Desk;
+use crate::project::Project;
+use crate::session::Session;
 use guard_journal::Run;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
@@ -34,26 +34,27 @@ pub fn write_reports(
     run: &Run,
     exit: ExitCode,
     is_last: bool,
-    bench: &Bench,
-    desk: &Desk,
+    project: &Project,
+    session: &Session,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let records = run.read()?;
     let path = run.directory.join("incident.md");
     let is_bad = exit != ExitCode::DONE;
-    let text = incident(&records, &readings(run)?, &bench.cx.redaction, &desk.style.program);
+    let text = incident(&records, &readings(run)?, &project.cx.redaction, &session.style.program);
     if is_bad {
         disk::write_whole(&path, text.as_bytes())?;
-        bench.cx.note(Level::Info, format!("report: {}", path.display()));
+        project.cx.note(Level::Info, format!("report: {}", path.display()));
     }
-    let told = Told::of(&records, is_bad.then_some(path.as_path()), &desk.style.program);
-    let value = told.to_value(&bench.cx.redaction);
-    let clean = bench.cx.redaction.clean(&serde_json::to_string_pretty(&value)?);
+    let told = Told::of(&records, is_bad.then_some(path.as_path()), &session.style.program);
+    let value = told.to_value(&project.cx.redaction);
+    let clean = project.cx.redaction.clean(&serde_json::to_string_pretty(&value)?);
     disk::write_whole(&run.directory.join(RESULT), clean.as_bytes())?;
-    if let Some(system) = &desk.style.ci {
+    if let Some(system) = &session.style.ci {
         ci::publish(system, &told, &text)?;
     }
-    if desk.style.json && is_last {
-        desk.reporter
+    if session.style.json && is_last {
+        session
+            .reporter
             .finish(Some(serde_json::from_str(&clean)?), std::time::Duration::from_secs(1));
     }
     Ok(())

@@ -7,16 +7,16 @@ use chrono::{DateTime, Utc};
 
 use crate::merged_settings;
 use crate::outcome::Refusal;
-use crate::project::Bench;
+use crate::project::Project;
 use crate::request::flags::Flags;
-use crate::session::Desk;
+use crate::session::Session;
 use guard_config::{Document, Settings, env};
 use guard_journal::Run;
 use guard_model::exit::ExitCode;
 use guard_model::setting::Source;
 use guard_system::disk;
 
-/// The file of the luggage in a run's directory.
+/// The file of these settings in a run's directory.
 const FILE: &str = "request.json";
 
 /// What is for whoever finishes a run to say, and not for whoever began it.
@@ -24,7 +24,7 @@ const PRESENT: [&str; 3] = ["lock.wait", "lock.wait_timeout", "policy.watcher"];
 
 /// The settings of a run, as they were when it began.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
-pub struct Luggage {
+pub struct RunSettings {
     /// The text of the settings.
     pub settings: String,
     /// The name of that text in messages.
@@ -44,16 +44,16 @@ pub struct Luggage {
     pub corrected: Option<String>,
 }
 
-impl Luggage {
+impl RunSettings {
     /// What the run that begins now takes with it.
     #[must_use]
-    pub fn of(bench: &Bench) -> Self {
+    pub fn of(project: &Project) -> Self {
         Self {
-            settings: bench.settings.source.text.clone(),
-            name: bench.settings.source.name.clone(),
-            flags: outer_layers(&bench.wish.flags, bench),
-            directory: bench.settings.directory.clone(),
-            backup_dir: bench.settings.backup_dir.clone(),
+            settings: project.settings.source.text.clone(),
+            name: project.settings.source.name.clone(),
+            flags: outer_layers(&project.wish.flags, project),
+            directory: project.settings.directory.clone(),
+            backup_dir: project.settings.backup_dir.clone(),
             corrected: None,
         }
     }
@@ -64,17 +64,22 @@ impl Luggage {
     ///
     /// # Errors
     /// It cannot be written down.
-    pub fn take_up_correction(&mut self, run: &Run, stopped_at: DateTime<Utc>, bench: &Bench) -> Result<bool, Refusal> {
-        let now = &bench.settings.source;
+    pub fn take_up_correction(
+        &mut self,
+        run: &Run,
+        stopped_at: DateTime<Utc>,
+        project: &Project,
+    ) -> Result<bool, Refusal> {
+        let now = &project.settings.source;
         let is_as_known = now.text == self.settings || self.corrected.as_ref() == Some(&now.text);
-        let path = bench.settings.directory.join(&now.name);
+        let path = project.settings.directory.join(&now.name);
         let changed = std::fs::metadata(path).and_then(|metadata| metadata.modified());
         let is_later = changed.is_ok_and(|changed| DateTime::<Utc>::from(changed) > stopped_at);
-        if is_as_known || bench.settings.discovered || !is_later {
+        if is_as_known || project.settings.discovered || !is_later {
             return Ok(false);
         }
         self.corrected = Some(now.text.clone());
-        self.pack(run)?;
+        self.write(run)?;
         Ok(true)
     }
 
@@ -82,18 +87,18 @@ impl Luggage {
     ///
     /// # Errors
     /// It cannot be written: the run has not begun.
-    pub fn pack(&self, run: &Run) -> Result<(), Refusal> {
+    pub fn write(&self, run: &Run) -> Result<(), Refusal> {
         let bytes =
             serde_json::to_vec_pretty(self).map_err(|error| Refusal::of_error(ExitCode::BACKUP_FAILED, &error))?;
         disk::write_whole(&run.directory.join(FILE), &bytes)
             .map_err(|error| Refusal::of_error(ExitCode::BACKUP_FAILED, &error))
     }
 
-    /// The luggage of a run; `None` where it was begun without.
+    /// The settings of a run; `None` where it was begun without.
     ///
     /// # Errors
     /// It is there and cannot be read.
-    pub fn unpack(run: &Run) -> Result<Option<Self>, Refusal> {
+    pub fn read(run: &Run) -> Result<Option<Self>, Refusal> {
         let path = run.directory.join(FILE);
         let bytes = disk::read_optional(&path).map_err(|error| Refusal::of_error(ExitCode::CUT_OFF, &error))?;
         bytes
@@ -101,13 +106,13 @@ impl Luggage {
             .transpose()
     }
 
-    /// The bench as it was when the run began, its settings and the flags and variables of that time, over the state that
+    /// The project as it was when the run began, its settings and the flags and variables of that time, over the state that
     /// it was found in. Of the flags that are given `now`, those count that are about who waits and who watches.
     ///
     /// # Errors
     /// The settings cannot be read here, as where a variable that they name is not set, or the directories cannot be used.
-    pub fn bench(&self, place: &Place<'_>, now: &Flags, desk: &Desk) -> Result<Bench, Refusal> {
-        let mut wish = desk.wish_from(place.directory);
+    pub fn project(&self, place: &Place<'_>, now: &Flags, session: &Session) -> Result<Project, Refusal> {
+        let mut wish = session.wish_from(place.directory);
         wish.flags = known(&self.flags);
         for key in PRESENT {
             wish.flags.remove(key);
@@ -129,8 +134,8 @@ impl Luggage {
         // Where guard keeps its state is not the run's to say: it was found here.
         place.state_dir.clone_into(&mut settings.state_dir);
         place.backup_dir.clone_into(&mut settings.backup_dir);
-        let cx = desk.context(place.directory);
-        Bench::open(settings, wish, cx, desk.runtime.clone())
+        let cx = session.context(place.directory);
+        Project::open(settings, wish, cx, session.runtime.clone())
     }
 }
 
@@ -145,14 +150,14 @@ pub struct Place<'p> {
 }
 
 /// The flags, and the variables that mean a setting: the strongest layers, kept for a resume in another shell.
-fn outer_layers(flags: &Flags, bench: &Bench) -> BTreeMap<String, Vec<String>> {
+fn outer_layers(flags: &Flags, project: &Project) -> BTreeMap<String, Vec<String>> {
     let mut layers: BTreeMap<String, Vec<String>> = env::NAMES
         .iter()
         .filter(|name| !matches!(name.key, "directory" | "config" | "notify.slack_webhook_url"))
         .filter_map(|name| {
             let text = std::iter::once(&name.variable)
                 .chain(name.aliases)
-                .find_map(|name| bench.cx.environment.text(name))?;
+                .find_map(|name| project.cx.environment.text(name))?;
             Some((name.key.to_owned(), vec![text.to_owned()]))
         })
         .collect();

@@ -8,9 +8,8 @@ use serde_json::{Value, json};
 
 use crate::assembly;
 use crate::outcome::Refusal;
-use crate::project::Bench;
-use crate::request::flags;
-use crate::request::{Color, Everywhere, OutputForm, Request};
+use crate::project::Project;
+use crate::request::{Color, GlobalArgs, OutputForm, Request, flags};
 use guard_config::{Request as Wish, Settings, locate, told};
 use guard_model::event::{Level, Voice};
 use guard_model::exit::ExitCode;
@@ -29,7 +28,7 @@ use guard_system::{disk, runtime, signals};
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where a command sits down: it can speak, and hear a wish to stop.
-pub struct Desk {
+pub struct Session {
     /// Who says everything.
     pub reporter: Arc<Reporter>,
     /// How.
@@ -46,31 +45,33 @@ pub struct Desk {
     pub runtime: tokio::runtime::Handle,
     /// Whether this process is guard, called by somebody: only then can it be started once more to watch over itself.
     pub is_program: bool,
-    keeper: tokio::runtime::Runtime,
+    runtime_owner: tokio::runtime::Runtime,
 }
 
-impl Desk {
+impl Session {
     /// Sits down.
     ///
     /// # Errors
     /// The kernel refuses threads or signal handlers; the exit code is all that can be said then.
-    pub fn open(everywhere: &Everywhere, environment: Environment) -> Result<Self, ExitCode> {
+    pub fn open(global: &GlobalArgs, environment: Environment) -> Result<Self, ExitCode> {
         let terminal = Terminal {
             is_terminal: std::io::stderr().is_terminal(),
             columns: size_of_stderr().map(|(columns, _)| columns),
         };
-        let style = Style::detect(&environment, terminal, flags_of(everywhere));
-        let program = program_of(everywhere, environment.text("GUARD_ENVIRONMENT").is_some());
+        let style = Style::detect(&environment, terminal, flags_of(global));
+        let program = program_of(global, environment.text("GUARD_ENVIRONMENT").is_some());
         let is_job = environment.text("CI").is_some_and(|ci| ci != "false");
-        let mut desk = Self::seated(style.with_program(program), Streams::of_this_process(), environment)?;
-        desk.hear()?;
+        let mut session = Self::seated(style.with_program(program), Streams::of_this_process(), environment)?;
+        session.hear()?;
         // Elsewhere a parent may end as it likes: `nohup guard …` outlives its shell.
         if is_job {
-            let listening = desk.keeper.block_on(async { signals::listen_to_parent(&desk.stop) });
+            let listening = session
+                .runtime_owner
+                .block_on(async { signals::listen_to_parent(&session.stop) });
             listening.map_err(|_| ExitCode::BUG)?;
         }
-        desk.is_program = true;
-        Ok(desk)
+        session.is_program = true;
+        Ok(session)
     }
 
     fn hear(&self) -> Result<(), ExitCode> {
@@ -80,7 +81,7 @@ impl Desk {
             let pause = guard_model::text::duration(pause);
             voice.note(Level::Info, format!("guard was suspended for {pause}, and goes on"));
         };
-        let listening = self.keeper.block_on(async {
+        let listening = self.runtime_owner.block_on(async {
             signals::listen(&self.stop)?;
             signals::listen_to_continue(self.clock.clone(), tell)
         });
@@ -99,9 +100,9 @@ impl Desk {
         };
         let mut style = Style::detect(&environment, Terminal::default(), flags);
         style.ci = None;
-        let desk = Self::seated(style.with_program(program), Streams::of_this_process(), environment)?;
-        desk.hear()?;
-        Ok(desk)
+        let session = Self::seated(style.with_program(program), Streams::of_this_process(), environment)?;
+        session.hear()?;
+        Ok(session)
     }
 
     /// Sits down inside somebody else's program: nothing is said, and no signal is taken from it.
@@ -113,7 +114,7 @@ impl Desk {
             is_terminal: false,
             columns: None,
         };
-        let mut style = Style::detect(&environment, terminal, flags_of(&Everywhere::default()));
+        let mut style = Style::detect(&environment, terminal, flags_of(&GlobalArgs::default()));
         style.ci = None;
         let streams = Streams {
             out: Box::new(std::io::sink()),
@@ -127,8 +128,8 @@ impl Desk {
         let (clock, redaction, stop) = (MachineClock::start(), Redaction::default(), Stop::default());
         let begun = Reporter::start(style.clone(), streams, clock.clone(), redaction.clone());
         let reporter = begun.map_err(|_| ExitCode::BUG)?;
-        let keeper = runtime::begin().map_err(|_| ExitCode::BUG)?;
-        let runtime = keeper.handle().clone();
+        let runtime_owner = runtime::begin().map_err(|_| ExitCode::BUG)?;
+        let runtime = runtime_owner.handle().clone();
         Ok(Self {
             reporter,
             style,
@@ -138,7 +139,7 @@ impl Desk {
             stop,
             runtime,
             is_program: false,
-            keeper,
+            runtime_owner,
         })
     }
 
@@ -146,12 +147,12 @@ impl Desk {
     ///
     /// # Errors
     /// The current directory is gone.
-    pub fn wish(&self, request: &Request, everywhere: &Everywhere) -> Result<Wish, Refusal> {
+    pub fn wish(&self, request: &Request, global: &GlobalArgs) -> Result<Wish, Refusal> {
         let start = std::env::current_dir().map_err(|error| {
             Refusal::of_error(ExitCode::USAGE, &error).because("the current directory cannot be used")
         })?;
         let mut wish = self.wish_from(&start);
-        wish.flags = flags::of(request, everywhere);
+        wish.flags = flags::of(request, global);
         wish.judges = matches!(request, Request::Deploy(_) | Request::Check(_));
         Ok(wish)
     }
@@ -193,8 +194,8 @@ impl Desk {
     ///
     /// # Errors
     /// The settings are wrong, or the state directory cannot be used.
-    pub fn bench(&self, request: &Request, everywhere: &Everywhere) -> Result<Bench, Refusal> {
-        let wish = self.wish(request, everywhere)?;
+    pub fn project(&self, request: &Request, global: &GlobalArgs) -> Result<Project, Refusal> {
+        let wish = self.wish(request, global)?;
         let location = locate(&wish).map_err(|problems| Refusal::of_problems(&problems))?;
         let cx = self.context(&location.directory);
         let settings = Settings::load(&wish, &cx).map_err(|mut problems| {
@@ -225,7 +226,7 @@ impl Desk {
         for warning in &settings.warnings {
             cx.note(Level::Warn, warning.to_string());
         }
-        Bench::open(settings, wish, cx, self.runtime.clone())
+        Project::open(settings, wish, cx, self.runtime.clone())
     }
 
     /// Sees to it that the command to run next is about this place: what is typed as it is told leads to the same project, file
@@ -276,38 +277,38 @@ impl Desk {
     pub fn close(self) {
         self.reporter.finish(None, PATIENCE);
         // A probe that hangs must not hold up the end.
-        self.keeper.shutdown_background();
+        self.runtime_owner.shutdown_background();
     }
 }
 
 /// How this guard is called about the same place once more.
-fn program_of(everywhere: &Everywhere, is_environment_set: bool) -> String {
+fn program_of(global: &GlobalArgs, is_environment_set: bool) -> String {
     let mut program = "guard".to_owned();
-    for (flag, path) in [("-C", &everywhere.directory), ("--config", &everywhere.config)] {
+    for (flag, path) in [("-C", &global.directory), ("--config", &global.config)] {
         if let Some(path) = path {
             program = format!("{program} {flag} {}", typed(&path.display().to_string()));
         }
     }
-    match &everywhere.environment {
+    match &global.environment {
         // Where a variable says it, the next command in this shell hears it too.
         Some(name) if !is_environment_set => format!("{program} --environment {}", typed(name)),
         _ => program,
     }
 }
 
-fn flags_of(everywhere: &Everywhere) -> Flags {
+fn flags_of(global: &GlobalArgs) -> Flags {
     Flags {
-        output: everywhere.output.map(|form| match form {
+        output: global.output.map(|form| match form {
             OutputForm::Human => Output::Human,
             OutputForm::Plain => Output::Plain,
             OutputForm::Json => Output::Json,
         }),
-        color: match everywhere.color {
+        color: match global.color {
             Some(Color::Always) => Colour::Always,
             Some(Color::Never) => Colour::Never,
             Some(Color::Auto) | None => Colour::Auto,
         },
-        volume: match (everywhere.quiet, everywhere.verbose) {
+        volume: match (global.quiet, global.verbose) {
             (true, _) => Volume::Quiet,
             (_, true) => Volume::Verbose,
             _ => Volume::Normal,

@@ -5,20 +5,21 @@ use std::time::Duration;
 
 use crate::assembly::Owned;
 use crate::lifecycle::finish;
-use crate::notices::Herald;
+use crate::notices::NoticeSender;
 use crate::outcome::{Outcome, Refusal};
-use crate::project::Bench;
+use crate::project::Project;
 use crate::registry::states;
 use crate::request::flags::Flags;
-use crate::run_settings::{Luggage, Place};
-use crate::session::Desk;
+use crate::results::is_told;
+use crate::run_settings::{Place, RunSettings};
+use crate::session::Session;
 use crate::unfinished::open_run;
 use crate::{crew, kept, keys, locks, preconditions, watchdog};
 use guard_config::state_root;
 use guard_engine::crew::SealInput;
 use guard_engine::history::History;
 use guard_engine::ledger::Ledger;
-use guard_journal::{Journal, Run, Runs, strangeness};
+use guard_journal::{Journal, Run, Runs, State, strangeness};
 use guard_model::artifact::Displaced;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
@@ -30,97 +31,99 @@ use guard_system::leftovers::{await_acts, end_leftovers};
 /// How long the lock on a database is asked for.
 const MOMENT: Duration = Duration::from_secs(5);
 
-/// Finishes this run with the bench of its beginning. Whoever calls holds the lock.
-///
-/// # Errors
-/// The run cannot be understood or continued.
-pub fn finish_run(run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
-    take_up(run, Going::On(&[]), bench, desk)
-}
-
-/// Does what a run that is over has left behind its last record: clears up, and writes its reports. Whoever calls holds the
-/// lock.
-///
-/// # Errors
-/// The run cannot be understood.
-pub fn tell_run(run: &Run, bench: &Bench, desk: &Desk) -> Outcome {
-    take_up(run, Going::Over, bench, desk)
-}
-
-/// Whether a run is gone on with.
+/// What is left to do of a run.
 #[derive(Clone, Copy)]
-pub enum Going<'a> {
-    /// It is; without these resources.
-    On(&'a [ResourceName]),
-    /// It is over, and only has to say so.
-    Over,
+pub enum Remaining<'a> {
+    /// The rest of it, without these resources.
+    Steps(&'a [ResourceName]),
+    /// It is over: what comes behind its last record, which is to clear up and to write its reports.
+    Report,
 }
 
-/// Goes on with a run, or tells of it where it is over. Whoever calls holds the lock.
+/// What a guard that is gone has left of a run; `None`: nothing, or a person wants it to rest.
+///
+/// # Errors
+/// The journal cannot be read.
+pub fn remaining(run: &Run) -> Result<Option<Remaining<'static>>, Refusal> {
+    let state = run
+        .state()
+        .map_err(|error| Refusal::of_error(ExitCode::CUT_OFF, &error))?;
+    Ok(match state {
+        State::Open if !watchdog::is_paused(run) => Some(Remaining::Steps(&[])),
+        State::Closed(_) if !is_told(run)? => Some(Remaining::Report),
+        _ => None,
+    })
+}
+
+/// Does what is left of a run, with the project of its beginning. Whoever calls holds the lock.
 ///
 /// # Errors
 /// The run cannot be understood or continued.
-pub fn take_up(run: &Run, going: Going<'_>, bench: &Bench, desk: &Desk) -> Outcome {
+pub fn take_over(run: &Run, remaining: Remaining<'_>, project: &Project, session: &Session) -> Outcome {
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::CUT_OFF, error);
     let (journal, records) = Journal::open(&run.directory).map_err(|error| refused(&error))?;
-    if let Some(why) = strangeness(&run.id, &records, &bench.actor) {
+    if let Some(why) = strangeness(&run.id, &records, &project.actor) {
         return Err(Refusal::new(
             ExitCode::NEWER,
             format!("the run {} does not belong here: {why}", run.id),
         ));
     }
-    desk.reporter.recall(&records);
+    session.reporter.recall(&records);
     let history = History::of(&records).map_err(|error| refused(&error))?;
-    let found = match going {
-        Going::On(_) => found(&history),
-        Going::Over => format!("found {run}: it was over, and had not said so yet", run = run.id),
+    let found = match remaining {
+        Remaining::Steps(_) => found(&history),
+        Remaining::Report => format!("found {run}: it was over, and had not said so yet", run = run.id),
     };
-    bench.cx.note(Level::Info, found);
-    silence(run, &history, bench);
-    watchdog::welcome(run);
+    project.cx.note(Level::Info, found);
+    end_leftover_processes(run, &history, project);
+    watchdog::resume(run);
     keys::mend_terminal(run);
-    preconditions::settle_resources(run, bench)?;
-    let undoing = undoing(&history, bench)?;
-    let mut cx = bench.context_of(run, &history.plan().backup);
-    let herald = Herald::new(run, &cx, &records, bench, desk)?;
-    cx.voice = herald.voice();
+    preconditions::recover_resources(run, project)?;
+    let undoing = undoing(&history, project)?;
+    let mut cx = project.context_of(run, &history.plan().backup);
+    let sender = NoticeSender::new(run, &cx, &records, project, session)?;
+    cx.voice = sender.voice();
     let seal = SealInput {
-        target: bench.target(),
+        target: project.target(),
         // A copy that was cut off is not taken up again.
         is_vouched: false,
-        environment: bench.settings.environment_name.clone(),
-        settings: bench.settings.source.text.clone(),
+        environment: project.settings.environment_name.clone(),
+        settings: project.settings.source.text.clone(),
         description: history.reason().map(str::to_owned),
     };
-    let resources: Vec<Owned> = bench.resources()?;
+    let resources: Vec<Owned> = project.resources()?;
     // The session of the guard that was killed may take a moment to end.
-    let _held = locks::resources(bench, &resources, MOMENT)?;
-    let crew = crew::of(bench, cx, resources, undoing, seal)?;
-    let ledger = Ledger::reopen(Box::new(journal), &records, herald.voice(), bench.cx.clock.clone());
+    let _held = locks::resources(project, &resources, MOMENT)?;
+    let crew = crew::of(project, cx, resources, undoing, seal)?;
+    let ledger = Ledger::reopen(Box::new(journal), &records, sender.voice(), project.cx.clock.clone());
     let mut ledger = ledger.map_err(|error| refused(&error))?;
-    if let Going::On(skip) = going {
-        let actor = bench.actor.clone();
+    if let Remaining::Steps(skip) = remaining {
+        let actor = project.actor.clone();
         let resources = skip.to_vec();
         let left_out = (!resources.is_empty()).then_some(Fact::LeftOut { resources });
         for fact in std::iter::once(Fact::Reopened { actor }).chain(left_out) {
             ledger.append(&fact).map_err(|error| refused(&error))?;
         }
     }
-    finish(&mut ledger, &crew, run, &herald, bench, desk)
+    finish(&mut ledger, &crew, run, &sender, project, session)
 }
 
 /// Ends what a killed guard has left running: two actors on one target would be the end of every promise.
-pub fn silence(run: &Run, history: &History, bench: &Bench) {
-    let acts = await_acts(&run.directory, history.actor(), &bench.cx);
+pub fn end_leftover_processes(run: &Run, history: &History, project: &Project) {
+    let acts = await_acts(&run.directory, history.actor(), &project.cx);
     if acts > 0 {
-        bench.cx.note(
+        project.cx.note(
             Level::Info,
             format!("waited for {acts} programs that the killed guard had begun"),
         );
     }
-    let ended = end_leftovers(&bench.marks(run, &history.plan().backup), history.actor(), &bench.cx);
+    let ended = end_leftovers(
+        &project.marks(run, &history.plan().backup),
+        history.actor(),
+        &project.cx,
+    );
     if ended > 0 {
-        bench.cx.note(
+        project.cx.note(
             Level::Warn,
             format!("ended {ended} processes of its commands that were still running"),
         );
@@ -143,46 +146,46 @@ fn found(history: &History) -> String {
     format!("found {run}: {so_far}")
 }
 
-/// The bench as it was when the run began; the present one for a run that took nothing with it.
+/// The project as it was when the run began; the present one for a run that took nothing with it.
 ///
 /// # Errors
 /// Its settings cannot be read here.
-pub fn as_begun(bench: Bench, run: &Run, desk: &Desk) -> Result<Bench, Refusal> {
-    let Some(mut luggage) = Luggage::unpack(run)? else {
-        return Ok(bench);
+pub fn as_begun(project: Project, run: &Run, session: &Session) -> Result<Project, Refusal> {
+    let Some(mut run_settings) = RunSettings::read(run)? else {
+        return Ok(project);
     };
-    correct(&mut luggage, run, &bench)?;
+    correct(&mut run_settings, run, &project)?;
     let place = Place {
-        directory: &bench.settings.directory,
-        state_dir: &bench.settings.state_dir,
-        backup_dir: &bench.settings.backup_dir,
+        directory: &project.settings.directory,
+        state_dir: &project.settings.state_dir,
+        backup_dir: &project.settings.backup_dir,
     };
-    luggage.bench(&place, &bench.wish.flags, desk)
+    run_settings.project(&place, &project.wish.flags, session)
 }
 
 /// Takes up a correction of the settings for a run that walks back; ahead of that, it ends as it was begun.
-fn correct(luggage: &mut Luggage, run: &Run, bench: &Bench) -> Result<(), Refusal> {
+fn correct(run_settings: &mut RunSettings, run: &Run, project: &Project) -> Result<(), Refusal> {
     let records = run.read().unwrap_or_default();
     let Some(last) = records.last() else { return Ok(()) };
     let walks_back =
         History::of(&records).is_ok_and(|history| history.turned().is_some() || history.plan().ahead.is_empty());
-    if walks_back && luggage.take_up_correction(run, last.at, bench)? {
-        let name = &bench.settings.source.name;
+    if walks_back && run_settings.take_up_correction(run, last.at, project)? {
+        let name = &project.settings.source.name;
         let what = format!(
             "{name} was changed since the run stopped: it says now where production is and how it is put back; what was \
              copied is as it was"
         );
-        bench.cx.note(Level::Warn, what);
+        project.cx.note(Level::Warn, what);
     }
     Ok(())
 }
 
 /// For an undo that was cut off: what the run before it had displaced.
-fn undoing(history: &History, bench: &Bench) -> Result<Vec<Displaced>, Refusal> {
+fn undoing(history: &History, project: &Project) -> Result<Vec<Displaced>, Refusal> {
     if history.plan().kind != RunKind::Undo {
         return Ok(Vec::new());
     }
-    kept::displaced_before(Some(history.run()), bench).map(|(_, displaced)| displaced)
+    kept::displaced_before(Some(history.run()), project).map(|(_, displaced)| displaced)
 }
 
 /// An unfinished run, and where it was found.
@@ -191,7 +194,7 @@ pub struct Found {
     /// The run.
     pub run: Run,
     /// What it was begun with.
-    pub luggage: Luggage,
+    pub run_settings: RunSettings,
 }
 
 /// What is unfinished in a state; its settings hold commands, so it must be ours alone.
@@ -207,11 +210,11 @@ pub fn look(state: &Path) -> Result<Option<Found>, Refusal> {
         return Ok(None);
     };
     let missing = || Refusal::new(ExitCode::UNFINISHED, format!("the run {} has no request.json", run.id));
-    let luggage = Luggage::unpack(&run)?.ok_or_else(missing)?;
+    let run_settings = RunSettings::read(&run)?.ok_or_else(missing)?;
     Ok(Some(Found {
         state: state.to_owned(),
         run,
-        luggage,
+        run_settings,
     }))
 }
 
@@ -220,17 +223,17 @@ impl Found {
     ///
     /// # Errors
     /// Its settings cannot be read here, or the run cannot be continued.
-    pub fn finish(&self, now: &Flags, doing: &str, desk: &Desk) -> Outcome {
+    pub fn finish(&self, now: &Flags, doing: &str, session: &Session) -> Outcome {
         let place = Place {
-            directory: &self.luggage.directory,
+            directory: &self.run_settings.directory,
             state_dir: &self.state,
-            backup_dir: &self.luggage.backup_dir,
+            backup_dir: &self.run_settings.backup_dir,
         };
-        let bench = self.luggage.bench(&place, now, desk)?;
-        let _lock = locks::begin(&bench, doing)?;
+        let project = self.run_settings.project(&place, now, session)?;
+        let _lock = locks::begin(&project, doing)?;
         // Whoever held the lock may have finished it.
-        match open_run(&bench.runs)? {
-            Some(run) if run.id == self.run.id => finish_run(&self.run, &bench, desk),
+        match open_run(&project.runs)? {
+            Some(run) if run.id == self.run.id => take_over(&self.run, Remaining::Steps(&[]), &project, session),
             _ => Ok(ExitCode::DONE),
         }
     }
@@ -239,13 +242,13 @@ impl Found {
 /// Finishes the run that was begun in this directory, whatever its settings say by now and wherever its state is; `None`
 /// where there is none.
 #[must_use]
-pub fn resume_of(directory: &Path, now: &Flags, desk: &Desk) -> Option<Outcome> {
-    let root = state_root(&desk.wish_from(directory))?;
+pub fn resume_of(directory: &Path, now: &Flags, session: &Session) -> Option<Outcome> {
+    let root = state_root(&session.wish_from(directory))?;
     let mut all = states(&root)
         .ok()?
         .into_iter()
         .filter_map(|state| look(&state).ok().flatten());
     let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let found = all.find(|found| real(&found.luggage.directory) == real(directory))?;
-    Some(found.finish(now, "guard resume", desk))
+    let found = all.find(|found| real(&found.run_settings.directory) == real(directory))?;
+    Some(found.finish(now, "guard resume", session))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::outcome::Refusal;
-use crate::project::Bench;
+use crate::project::Project;
 use crate::unfinished;
 use guard_engine::crew::DEPLOY_LOG;
 use guard_engine::history::History;
@@ -117,8 +117,8 @@ pub fn unreadable(run: &Run, error: &JournalError) -> Refusal {
 ///
 /// # Errors
 /// The runs cannot be listed.
-pub fn pinned(bench: &Bench) -> Result<Vec<Timestamp>, Refusal> {
-    let list = bench
+pub fn pinned(project: &Project) -> Result<Vec<Timestamp>, Refusal> {
+    let list = project
         .runs
         .list()
         .map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;

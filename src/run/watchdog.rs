@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::job_time;
 use crate::keys::Console;
-use crate::project::Bench;
-use crate::session::Desk;
+use crate::project::Project;
+use crate::session::Session;
 use guard_engine::crew::Crew;
 use guard_engine::drive::Acts;
 use guard_engine::history::History;
@@ -23,7 +23,7 @@ use guard_system::{detached, disk, privilege};
 
 /// A watcher that stands by; a process means nothing in another boot.
 #[derive(serde::Serialize, serde::Deserialize)]
-pub struct Standing {
+pub struct WatchdogRecord {
     /// Which process it is.
     #[serde(flatten)]
     pub process: Identity,
@@ -41,37 +41,37 @@ const PAUSED: &str = "paused";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The crew of a run, with a watcher standing by as soon as there is something that must not be left half done.
-pub struct Attended<'a> {
+pub struct Supervised<'a> {
     crew: &'a Crew,
     run: &'a Run,
-    bench: &'a Bench,
+    project: &'a Project,
     is_wanted: bool,
     has_come: AtomicBool,
     console: Option<Console>,
 }
 
-impl<'a> Attended<'a> {
+impl<'a> Supervised<'a> {
     /// The crew, and a watcher for it unless the settings want none.
     #[must_use]
-    pub fn new(crew: &'a Crew, run: &'a Run, bench: &'a Bench, desk: &Desk) -> Self {
+    pub fn new(crew: &'a Crew, run: &'a Run, project: &'a Project, session: &Session) -> Self {
         Self {
             crew,
             run,
-            bench,
+            project,
             // A watcher that was killed as well leaves the run to people: two of them could go on like that for ever.
-            is_wanted: bench.settings.watcher && desk.is_program && !bench.actor.watcher,
+            is_wanted: project.settings.watcher && session.is_program && !project.actor.watcher,
             has_come: AtomicBool::new(false),
-            console: Console::of(run, bench, desk),
+            console: Console::of(run, project, session),
         }
     }
 
     fn call(&self) {
         match stand_by(self.run) {
-            Ok(pid) => self.bench.cx.note(
+            Ok(pid) => self.project.cx.note(
                 Level::Detail,
                 format!("a watcher stands by (pid {pid}): it goes on if guard is killed"),
             ),
-            Err(error) => self.bench.cx.note(
+            Err(error) => self.project.cx.note(
                 Level::Warn,
                 format!("no watcher stands by ({error}): if guard is killed, `guard resume` has to be typed"),
             ),
@@ -79,7 +79,7 @@ impl<'a> Attended<'a> {
     }
 }
 
-impl Acts for Attended<'_> {
+impl Acts for Supervised<'_> {
     fn act(&self, step: &Step, history: &History) -> Result<Yield, Failure> {
         let on_the_way_ahead = history.turned().is_none();
         let console = self.console.as_ref().filter(|_| on_the_way_ahead);
@@ -93,8 +93,8 @@ impl Acts for Attended<'_> {
 
     fn expect(&self, steps: &[Step], history: &History) {
         // By now it is known how long everything before has taken.
-        if steps.iter().any(|step| step.action == Action::Watch) && !self.bench.actor.watcher {
-            job_time::warn(self.bench);
+        if steps.iter().any(|step| step.action == Action::Watch) && !self.project.actor.watcher {
+            job_time::warn(self.project);
         }
         let must_be_finished = match history.plan().kind {
             RunKind::Backup => false,
@@ -116,9 +116,9 @@ fn stand_by(run: &Run) -> std::io::Result<String> {
 
 /// The watcher of a run, where one stands by or is at work.
 #[must_use]
-pub fn standing_by(run: &Run) -> Option<Identity> {
+pub fn process_of(run: &Run) -> Option<Identity> {
     let bytes = disk::read_optional(&run.directory.join(PROCESS)).ok().flatten()?;
-    let standing: Standing = serde_json::from_slice(&bytes).ok()?;
+    let standing: WatchdogRecord = serde_json::from_slice(&bytes).ok()?;
     let is_there = standing.boot == privilege::boot_id() && standing.process.is_alive();
     is_there.then_some(standing.process)
 }
@@ -128,9 +128,9 @@ fn paused(run: &Run) -> PathBuf {
 }
 
 /// Tells the watcher that guard stops because a person wants it to, so that nobody goes on by himself.
-pub fn dismiss(run: &Run, bench: &Bench) {
-    if let Err(error) = disk::write_whole(&paused(run), bench.actor.user.as_bytes()) {
-        bench.cx.note(
+pub fn pause(run: &Run, project: &Project) {
+    if let Err(error) = disk::write_whole(&paused(run), project.actor.user.as_bytes()) {
+        project.cx.note(
             Level::Warn,
             format!("the watcher will go on with the run, since {error}"),
         );
@@ -139,12 +139,12 @@ pub fn dismiss(run: &Run, bench: &Bench) {
 
 /// Whether a person wants the run to rest.
 #[must_use]
-pub fn is_dismissed(run: &Run) -> bool {
+pub fn is_paused(run: &Run) -> bool {
     disk::exists(&paused(run)).unwrap_or(true)
 }
 
 /// Ends the rest: somebody goes on with the run.
-pub fn welcome(run: &Run) {
+pub fn resume(run: &Run) {
     // Where it cannot be removed, the watcher of this resume stays away, and the run is finished all the same.
     let _optional = std::fs::remove_file(paused(run));
 }

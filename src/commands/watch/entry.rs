@@ -2,20 +2,20 @@
 
 use crate::commands::watch::{live, replay, simulate};
 use guard_run::outcome::Outcome;
-use guard_run::project::Bench;
+use guard_run::project::Project;
 use guard_run::request::Watch;
-use guard_run::session::Desk;
+use guard_run::session::Session;
 
 /// Watches, replays or simulates.
 ///
 /// # Errors
 /// Production was found not well, or nothing could be watched.
-pub(in crate::commands) fn watch(asked: &Watch, bench: &Bench, desk: &Desk) -> Outcome {
+pub(in crate::commands) fn watch(asked: &Watch, project: &Project, session: &Session) -> Outcome {
     if let Some(path) = &asked.replay {
-        return replay::replay(path, bench, desk);
+        return replay::replay(path, project, session);
     }
     if asked.simulate {
-        return simulate::simulate(asked.trials, bench, desk);
+        return simulate::simulate(asked.trials, project, session);
     }
-    live::live(asked, bench, desk)
+    live::live(asked, project, session)
 }

@@ -17,11 +17,11 @@ use guard_model::text::duration;
 use guard_notify::Notifier;
 use guard_report::board::Board;
 use guard_report::metrics::metrics;
-use guard_run::notices::Letterhead;
+use guard_run::notices::NoticeHeader;
 use guard_run::outcome::{Outcome, Refusal};
-use guard_run::project::Bench;
+use guard_run::project::Project;
 use guard_run::request::Watch;
-use guard_run::session::Desk;
+use guard_run::session::Session;
 use guard_system::context::Context;
 use guard_system::disk;
 use guard_system::lock::Lock;
@@ -39,7 +39,7 @@ struct Scribe {
     next: Voice,
     board: Shared,
     notifier: Notifier,
-    letterhead: Letterhead,
+    header: NoticeHeader,
 }
 
 impl Audience for Scribe {
@@ -67,7 +67,7 @@ impl Scribe {
                 .collect::<Vec<_>>()
                 .join(": "),
         );
-        let mut notice = self.letterhead.notice(occasion, severity, cx, title, lines);
+        let mut notice = self.header.notice(occasion, severity, cx, title, lines);
         notice.id = format!("watch/{}/{}", notice.id, notice.at.timestamp_millis());
         self.notifier.tell(&notice);
     }
@@ -77,13 +77,13 @@ impl Scribe {
 ///
 /// # Errors
 /// Production was found not well within the time that was asked for, or nothing could be watched.
-pub(super) fn live(asked: &Watch, bench: &Bench, desk: &Desk) -> Outcome {
+pub(super) fn live(asked: &Watch, project: &Project, session: &Session) -> Outcome {
     let lookout = Lookout {
-        probes: bench.probes()?,
-        rule: bench.rule(),
-        rules: bench.rules()?,
-        project: bench.compose.as_ref().map(|compose| compose.project.clone()),
-        runtime: bench.runtime.clone(),
+        probes: project.probes()?,
+        rule: project.rule(),
+        rules: project.rules()?,
+        project: project.compose.as_ref().map(|compose| compose.project.clone()),
+        runtime: project.runtime.clone(),
         errands: Errands::default(),
         hears: false,
     };
@@ -92,34 +92,38 @@ pub(super) fn live(asked: &Watch, bench: &Bench, desk: &Desk) -> Outcome {
         return Err(refusal.because("add `[probes.NAME]`, or `--health-url URL`"));
     }
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::REFUSED, error);
-    let scratch = bench.state.join("watch");
+    let scratch = project.state.join("watch");
     disk::create_private_dir(&scratch).map_err(|error| refused(&error))?;
-    let board: Shared = Arc::new(Mutex::new(Board::new(&bench.settings.project, bench.cx.clock.now())));
-    let mut cx = bench.cx.clone();
+    let board: Shared = Arc::new(Mutex::new(Board::new(
+        &project.settings.project,
+        project.cx.clock.now(),
+    )));
+    let mut cx = project.cx.clone();
     cx.scratch = scratch;
     let scribe = Arc::new(Scribe {
-        next: bench.cx.voice.clone(),
+        next: project.cx.voice.clone(),
         board: Arc::clone(&board),
-        notifier: Notifier::new(bench.targets()?, cx.clone(), desk.runtime.clone()),
-        letterhead: Letterhead::of(bench, None),
+        notifier: Notifier::new(project.targets()?, cx.clone(), session.runtime.clone()),
+        header: NoticeHeader::of(project, None),
     });
     let audience: Arc<dyn Audience> = scribe.clone();
     cx.voice = Voice::new(audience);
     let supervisor = Arc::new(Supervisor::of(&cx.environment));
     if let Some(address) = asked.listen {
-        let bound = serve::serve(address, &board, &bench.runtime).map_err(|why| Refusal::new(ExitCode::USAGE, why))?;
+        let bound =
+            serve::serve(address, &board, &project.runtime).map_err(|why| Refusal::new(ExitCode::USAGE, why))?;
         cx.note(
             Level::Info,
             format!("http://{bound}/ shows the watch, http://{bound}/metrics its figures"),
         );
     }
-    attend(&supervisor, &board, asked.metrics_file.as_deref(), &cx, bench);
+    attend(&supervisor, &board, asked.metrics_file.as_deref(), &cx, project);
     cx.note(
         Level::Info,
         guard_watch::words(&lookout.rule).replacen("rolls back", "finds production not well", 1),
     );
     supervisor.ready();
-    let outcome = rounds(asked.duration.is_some(), &lookout, &scribe, &supervisor, bench, &cx);
+    let outcome = rounds(asked.duration.is_some(), &lookout, &scribe, &supervisor, project, &cx);
     supervisor.stopping();
     if let Some(path) = &asked.metrics_file {
         write_metrics(&cx.resolve(path), &board, &cx);
@@ -127,7 +131,7 @@ pub(super) fn live(asked: &Watch, bench: &Bench, desk: &Desk) -> Outcome {
     lookout.errands.settle();
     scribe.notifier.settle();
     match outcome {
-        Ok(()) if desk.style.json => Ok(desk.answer(json!({ "outcome": "well" }))),
+        Ok(()) if session.style.json => Ok(session.answer(json!({ "outcome": "well" }))),
         Ok(()) => Ok(ExitCode::DONE),
         Err(refusal) => Err(refusal),
     }
@@ -139,7 +143,7 @@ fn rounds(
     lookout: &Lookout,
     scribe: &Scribe,
     supervisor: &Supervisor,
-    bench: &Bench,
+    project: &Project,
     cx: &Context,
 ) -> Result<(), Refusal> {
     loop {
@@ -184,7 +188,7 @@ fn rounds(
             board.findings += 1;
         }
         // While guard itself deploys, its own watch says what there is to say.
-        let is_deploying = matches!(Lock::holder(&bench.state.join("lock")), Ok(Some(_)));
+        let is_deploying = matches!(Lock::holder(&project.state.join("lock")), Ok(Some(_)));
         if !is_deploying {
             scribe.report(
                 Occasion::Unwell,
@@ -238,10 +242,10 @@ fn tidy(cx: &Context) {
 }
 
 /// Tells the supervisor that the watch is alive, as long as answers come, and writes the figures, both in the background.
-fn attend(supervisor: &Arc<Supervisor>, board: &Shared, metrics_file: Option<&Path>, cx: &Context, bench: &Bench) {
+fn attend(supervisor: &Arc<Supervisor>, board: &Shared, metrics_file: Option<&Path>, cx: &Context, project: &Project) {
     if let Some(rhythm) = supervisor.rhythm() {
         let (supervisor, board, clock) = (Arc::clone(supervisor), Arc::clone(board), Arc::clone(&cx.clock));
-        bench.runtime.spawn(async move {
+        project.runtime.spawn(async move {
             loop {
                 let last = {
                     let board = locked(&board);
@@ -256,7 +260,7 @@ fn attend(supervisor: &Arc<Supervisor>, board: &Shared, metrics_file: Option<&Pa
     }
     if let Some(path) = metrics_file {
         let (path, board, cx) = (cx.resolve(path), Arc::clone(board), cx.clone());
-        bench.runtime.spawn(async move {
+        project.runtime.spawn(async move {
             loop {
                 write_metrics(&path, &board, &cx);
                 tokio::time::sleep(PAUSE).await;

@@ -9,15 +9,15 @@ use guard_model::exit::ExitCode;
 use guard_model::health::{Rule, Verdict, Watched};
 use guard_report::tables::Table;
 use guard_run::outcome::{Outcome, Refusal};
-use guard_run::project::Bench;
-use guard_run::session::{Desk, width_of_stdout};
+use guard_run::project::Project;
+use guard_run::session::{Session, width_of_stdout};
 
 /// Judges every watch of a run again.
 ///
 /// # Errors
 /// There is none, or one of them comes out differently: the readings are not those that were judged.
-pub(super) fn replay(path: &Path, bench: &Bench, desk: &Desk) -> Outcome {
-    let path = bench.cx.resolve(path);
+pub(super) fn replay(path: &Path, project: &Project, session: &Session) -> Outcome {
+    let path = project.cx.resolve(path);
     let directory = if path.is_dir() {
         path.as_path()
     } else {
@@ -29,7 +29,7 @@ pub(super) fn replay(path: &Path, bench: &Bench, desk: &Desk) -> Outcome {
         let refusal = Refusal::new(ExitCode::USAGE, format!("no watch is kept in {}", directory.display()));
         return Err(refusal.because(format!("a run that was watched to its end has {} there", crew::WATCHES)));
     }
-    let rules = bench.rules()?;
+    let rules = project.rules()?;
     let mut table = Table::new([
         "",
         "began",
@@ -44,7 +44,7 @@ pub(super) fn replay(path: &Path, bench: &Bench, desk: &Desk) -> Outcome {
         let again =
             |rule: Option<&Rule>| crew::replay(directory, watched, rule, &rules).map_err(|error| refused(&error));
         let (same, tally) = again(None)?;
-        let (now, _) = again(Some(&as_of_now(watched, bench)))?;
+        let (now, _) = again(Some(&as_of_now(watched, project)))?;
         let is_same = same == watched.verdict;
         different += u64::from(!is_same);
         let began = watched.at.format("%Y-%m-%d %H:%M:%S").to_string();
@@ -57,24 +57,24 @@ pub(super) fn replay(path: &Path, bench: &Bench, desk: &Desk) -> Outcome {
         }));
     }
     if different > 0 {
-        desk.reporter.data(table.render(Some(width_of_stdout())));
+        session.reporter.data(table.render(Some(width_of_stdout())));
         let sentence = format!("{different} of {} watches come out differently", watches.len());
         return Err(Refusal::new(ExitCode::REFUSED, sentence)
             .because("the readings are not those that were judged, or rules of your own have changed since"));
     }
-    if desk.style.json {
-        return Ok(desk.answer(json!({ "watches": rows })));
+    if session.style.json {
+        return Ok(session.answer(json!({ "watches": rows })));
     }
-    desk.reporter.data(table.render(Some(width_of_stdout())));
+    session.reporter.data(table.render(Some(width_of_stdout())));
     Ok(ExitCode::DONE)
 }
 
 /// The rule of now over the time of then: readings that nobody took cannot be judged.
-fn as_of_now(watched: &Watched, bench: &Bench) -> Rule {
+fn as_of_now(watched: &Watched, project: &Project) -> Rule {
     Rule {
         window: watched.rule.window,
         interval: watched.rule.interval,
-        ..bench.rule()
+        ..project.rule()
     }
 }
 

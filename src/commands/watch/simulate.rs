@@ -5,8 +5,8 @@ use serde_json::json;
 use guard_model::exit::ExitCode;
 use guard_report::tables::Table;
 use guard_run::outcome::{Outcome, Refusal};
-use guard_run::project::Bench;
-use guard_run::session::{Desk, width_of_stdout};
+use guard_run::project::Project;
+use guard_run::session::{Session, width_of_stdout};
 use guard_watch::simulate::{Figures, SCENES, Scene, figures};
 use guard_watch::words;
 
@@ -14,11 +14,11 @@ use guard_watch::words;
 ///
 /// # Errors
 /// There are too many trials, or none.
-pub(super) fn simulate(trials: u32, bench: &Bench, desk: &Desk) -> Outcome {
+pub(super) fn simulate(trials: u32, project: &Project, session: &Session) -> Outcome {
     if !(1..=1_000_000).contains(&trials) {
         return Err(Refusal::new(ExitCode::USAGE, "`--trials` is 1 to 1000000"));
     }
-    let rule = bench.rule();
+    let rule = project.rule();
     let mut table = Table::new(["", "what happens", "found bad", "after", "95 %", "should"])
         .right(2)
         .right(3)
@@ -46,10 +46,11 @@ pub(super) fn simulate(trials: u32, bench: &Bench, desk: &Desk) -> Outcome {
             "found_percent": figures.bad(), "median": figures.after(0.5), "p95": figures.after(0.95), "p99": figures.after(0.99),
         }));
     }
-    if desk.style.json {
-        return Ok(desk.answer(json!({ "rule": words(&rule), "trials": trials, "scenes": rows })));
+    if session.style.json {
+        return Ok(session.answer(json!({ "rule": words(&rule), "trials": trials, "scenes": rows })));
     }
-    desk.reporter
+    session
+        .reporter
         .data(format!("{}\n\n{}", words(&rule), table.render(Some(width_of_stdout()))));
     Ok(ExitCode::DONE)
 }

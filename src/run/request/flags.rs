@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::request::acting::{Deploy, Patience, Rollback, Standby};
 use crate::request::asked::Request;
-use crate::request::global::Everywhere;
+use crate::request::global::GlobalArgs;
 
 /// Flags by the key of the setting that they are.
 pub type Flags = BTreeMap<&'static str, Vec<String>>;
@@ -67,16 +67,12 @@ fn rollback(flags: &mut Flags, asked: &Rollback) {
 
 /// The flags of a request.
 #[must_use]
-pub fn of(request: &Request, everywhere: &Everywhere) -> Flags {
+pub fn of(request: &Request, global: &GlobalArgs) -> Flags {
     let mut flags = Flags::new();
     let path = |path: &std::path::PathBuf| path.to_string_lossy().into_owned();
-    text(
-        &mut flags,
-        "directory",
-        everywhere.directory.as_ref().map(path).as_ref(),
-    );
-    text(&mut flags, "config", everywhere.config.as_ref().map(path).as_ref());
-    text(&mut flags, "environment", everywhere.environment.as_ref());
+    text(&mut flags, "directory", global.directory.as_ref().map(path).as_ref());
+    text(&mut flags, "config", global.config.as_ref().map(path).as_ref());
+    text(&mut flags, "environment", global.environment.as_ref());
     match request {
         Request::Deploy(asked) => deploy(&mut flags, asked),
         Request::Rollback(asked) => rollback(&mut flags, asked),

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 /// What is asked, and how it is to be told.
 #[derive(Debug, Clone, Default, Args)]
-pub struct Everywhere {
+pub struct GlobalArgs {
     /// The project's directory [default: the current one]
     #[arg(
         short = 'C',
@@ -66,7 +66,7 @@ pub struct Everywhere {
 ///
 /// # Errors
 /// Another word.
-pub fn yes(text: &str) -> Result<bool, String> {
+pub(super) fn yes(text: &str) -> Result<bool, String> {
     match text.trim().to_lowercase().as_str() {
         "yes" | "true" | "1" | "on" => Ok(true),
         "no" | "false" | "0" | "off" | "" => Ok(false),

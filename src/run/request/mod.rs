@@ -8,7 +8,7 @@ mod looking;
 
 pub use acting::{Abort, Backup, Decide, Deploy, Patience, Resume, Rollback, Selection, Standby};
 pub use asked::Request;
-pub use global::{Color, Everywhere, OutputForm};
+pub use global::{Color, GlobalArgs, OutputForm};
 pub use looking::{
     Check, Completions, Copy, Delete, Fetch, Freeze, HistoryOf, Init, Inside, List, LogsOf, Mark, Notify, Prune,
     Salvage, Show, Verify, Watch,
