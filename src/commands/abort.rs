@@ -83,12 +83,12 @@ pub(super) fn abort(asked: &Abort, project: Project, session: &Session) -> Outco
         project.cx.note(Level::Warn, warning);
     }
     let question = format!("End {} here, with everything as it is?", run.id);
-    confirm(&question, "abort", &project, session)?;
+    confirm(&question, "abort", project.settings.confirmed, session)?;
     let mut told = let_in(&run, &history, &project)?;
     told.extend(let_go(&run, &history, &project));
     write_account(&run, asked, &standings, &project)?;
     let cx = project.context_of(&run, &history.plan().backup);
-    let sender = NoticeSender::new(&run, &cx, &records, &project, session)?;
+    let sender = NoticeSender::new(&run, &cx, &records, &project, &session.style.program)?;
     let ledger = Ledger::reopen(Box::new(journal), &records, sender.voice(), project.cx.clock.clone());
     let mut ledger = ledger.map_err(|error| refused(&error))?;
     let reopened = Fact::Reopened {
@@ -107,7 +107,7 @@ pub(super) fn abort(asked: &Abort, project: Project, session: &Session) -> Outco
     for fact in [reopened, closed] {
         ledger.append(&fact).map_err(|error| refused(&error))?;
     }
-    if let Err(error) = write_reports(&run, ExitCode::ABANDONED, true, &project, session) {
+    if let Err(error) = write_reports(&run, ExitCode::ABANDONED, true, &project.cx, session) {
         project
             .cx
             .note(Level::Warn, format!("the report of this run is not complete: {error}"));

@@ -19,7 +19,7 @@ use guard_run::{inspection, locks, plan, preconditions};
 /// Refused before anything was done.
 pub(super) fn backup(asked: &Backup, project: &Project, session: &Session) -> Outcome {
     let _lock = locks::begin(project, "guard backup")?;
-    preconditions::refuse_unfinished(project, session)?;
+    preconditions::refuse_unfinished(project, &session.style.program)?;
     project.sound()?;
     let resources = chosen(project.resources()?, &asked.selection)?;
     if resources.is_empty() {

@@ -45,7 +45,7 @@ pub(super) fn delete(asked: &Delete, project: &Project, session: &Session) -> Ou
             if asked.force { "--force " } else { "" },
             names.join(" ")
         ),
-        project,
+        project.settings.confirmed,
         session,
     )?;
     let pinned = unfinished::pinned(project)?;
@@ -65,7 +65,7 @@ pub(super) fn delete(asked: &Delete, project: &Project, session: &Session) -> Ou
                 format!("backup {} stays: {error}", backup.timestamp()),
                 project,
             );
-            return Err(refusal(&error, session));
+            return Err(refusal(&error, &session.style.program));
         }
         cleanup::release(&backup.manifest.artifacts, project);
         project.cx.note(Level::Info, format!("deleted {}", backup.timestamp()));
@@ -74,8 +74,7 @@ pub(super) fn delete(asked: &Delete, project: &Project, session: &Session) -> Ou
     Ok(ExitCode::DONE)
 }
 
-fn refusal(error: &StoreError, session: &Session) -> Refusal {
-    let program = &session.style.program;
+fn refusal(error: &StoreError, program: &str) -> Refusal {
     match error {
         StoreError::LastKnownGood { timestamp, .. } | StoreError::OnlyOne { timestamp, .. } => {
             let refusal = Refusal::of_error(ExitCode::REFUSED, error);
@@ -100,7 +99,7 @@ pub(super) fn prune(asked: &Prune, project: &Project, session: &Session) -> Outc
         .into_iter()
         .filter(|(run, _)| kept::ends(run).is_some());
     let aside: Vec<Kept> = loose
-        .flat_map(|(run, history)| kept::of(&run, &history, &resources, project))
+        .flat_map(|(run, history)| kept::of(&run, &history, &resources, &project.cx))
         .collect();
     if asked.dry_run {
         let told = removals.iter().map(|removal| {
@@ -135,14 +134,13 @@ pub(super) fn prune(asked: &Prune, project: &Project, session: &Session) -> Outc
         project.cx.note(Level::Info, "there is nothing to remove");
     }
     match asked.recompress.filter(|_| !asked.dry_run) {
-        Some(level) => recompress(level, project, session),
+        Some(level) => recompress(level, project, &session.style.program),
         None => Ok(ExitCode::DONE),
     }
 }
 
 /// Compresses what older backups hold again. The newest way back, and those that a run needs, are left alone.
-fn recompress(level: i32, project: &Project, session: &Session) -> Outcome {
-    let program = &session.style.program;
+fn recompress(level: i32, project: &Project, program: &str) -> Outcome {
     let listed = project.store.list().map_err(|error| store_refusal(&error, program))?;
     let pinned = unfinished::pinned(project)?;
     let newest = candidates(&listed, &project.own_scope(), &[]);

@@ -22,7 +22,7 @@ use guard_run::{failed_release, freeze, inspection, job_time, locks, plan, preco
 pub(super) fn deploy(asked: &Deploy, project: &Project, session: &Session) -> Outcome {
     freeze::refuse_frozen(&project.state)?;
     let _lock = locks::begin(project, "guard deploy")?;
-    preconditions::refuse_unfinished(project, session)?;
+    preconditions::refuse_unfinished(project, &session.style.program)?;
     project.sound()?;
     let resources = chosen(project.resources()?, &asked.selection)?;
     if resources.is_empty() {

@@ -46,8 +46,8 @@ pub fn run(request: Request, global: &GlobalArgs, environment: Environment, comm
 
 fn answer(request: Request, global: &GlobalArgs, session: &Session, command: &clap::Command) -> Outcome {
     match &request {
-        Request::Completions(asked) => return Ok(packaging::completions(asked, session, command)),
-        Request::Man => return packaging::man(session, command),
+        Request::Completions(asked) => return Ok(packaging::completions(asked, &session.reporter, command)),
+        Request::Man => return packaging::man(&session.reporter, command),
         Request::Version => {
             session.reporter.data(command.render_version());
             return Ok(ExitCode::DONE);
@@ -79,21 +79,21 @@ fn answer(request: Request, global: &GlobalArgs, session: &Session, command: &cl
         Request::Rollback(asked) => rollback::rollback(&asked, &project, session),
         Request::Resume(asked) => resume::resume(&asked, project, session),
         Request::Abort(asked) => abort::abort(&asked, project, session),
-        Request::Decide(asked) => decide::decide(&asked, &project, session),
+        Request::Decide(asked) => decide::decide(&asked, &project, &session.style.program),
         Request::List(asked) => list::list(&asked, &project, session),
         Request::Show(asked) => list::show(&asked, &project, session),
         Request::Verify(asked) => verify::verify(&asked, &project, session),
         Request::Copy(asked) => offsite::copy(&asked, &project, session),
         Request::Fetch(asked) => offsite::fetch(&asked, &project, session),
         Request::Delete(asked) => delete::delete(&asked, &project, session),
-        Request::Mark(asked) => mark::mark(&asked, &project, session),
+        Request::Mark(asked) => mark::mark(&asked, &project, &session.style.program),
         Request::Prune(asked) => delete::prune(&asked, &project, session),
         Request::Salvage(asked) => salvage::salvage(&asked, &project, session),
         Request::Status => status::status(&project, session),
         Request::History(asked) => status::history(&asked, &project, session),
-        Request::Logs(asked) => logs::logs(&asked, &project, session),
+        Request::Logs(asked) => logs::logs(&asked, &project.runs, session),
         Request::Watch(asked) => watch::watch(&asked, &project, session),
-        Request::Notify(asked) => notify::test(&asked, &project, session),
+        Request::Notify(asked) => notify::test(&asked, &project),
         Request::Lock(asked) => freeze::freeze(&project, &asked),
         Request::Unlock => freeze::unfreeze(&project),
         Request::Completions(_)

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::commands::{backup, delete, rollback};
+use guard_journal::Runs;
 use guard_model::exit::ExitCode;
 use guard_report::failure::Account;
 use guard_report::result::Outcome as Told;
@@ -83,7 +84,7 @@ impl Guard {
             ..Create::default()
         };
         self.with_project(&Request::Backup(asked.clone()), |project, session| {
-            reached(backup::backup(&asked, project, session), project)?;
+            reached(backup::backup(&asked, project, session), &project.runs)?;
             let listed = listed(project)?;
             newest(&listed)
                 .cloned()
@@ -113,7 +114,7 @@ impl Guard {
             ..Rollback::default()
         };
         self.with_project(&Request::Rollback(asked.clone()), |project, session| {
-            reached(rollback::rollback(&asked, project, session), project)
+            reached(rollback::rollback(&asked, project, session), &project.runs)
         })
     }
 
@@ -159,12 +160,12 @@ fn listed(project: &Project) -> Result<Vec<Listed>, Refusal> {
 }
 
 /// A run that ended in another way than it was to is an error here, explained as its last lines would.
-fn reached(outcome: Outcome, project: &Project) -> Result<(), Refusal> {
+fn reached(outcome: Outcome, runs: &Runs) -> Result<(), Refusal> {
     let exit = outcome?;
     if exit == ExitCode::DONE {
         return Ok(());
     }
-    let newest = project.runs.newest().ok().flatten();
+    let newest = runs.newest().ok().flatten();
     let Some((run, records)) = newest.and_then(|run| Some((run.clone(), run.read().ok()?))) else {
         return Err(Refusal::new(
             exit,

@@ -179,7 +179,7 @@ fn manifest(backup: &Backup) -> Value {
 /// # Errors
 /// It is not there, not authentic, or made by a newer guard.
 pub(super) fn show(asked: &Show, project: &Project, session: &Session) -> Outcome {
-    let backup = choose(Some(&asked.timestamp), project, session)?;
+    let backup = choose(Some(&asked.timestamp), project, &session.style.program)?;
     if session.style.json {
         return Ok(session.answer(manifest(&backup)));
     }

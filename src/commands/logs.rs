@@ -3,11 +3,10 @@
 use serde_json::json;
 
 use guard_engine::crew::{DEPLOY_LOG, check_log};
-use guard_journal::Run;
+use guard_journal::{Run, Runs};
 use guard_model::exit::ExitCode;
 use guard_model::text;
 use guard_run::outcome::{Outcome, Refusal};
-use guard_run::project::Project;
 use guard_run::request::LogsOf;
 use guard_run::session::Session;
 use guard_system::disk;
@@ -16,10 +15,10 @@ use guard_system::disk;
 ///
 /// # Errors
 /// There is no such run, or a log cannot be read.
-pub(super) fn logs(asked: &LogsOf, project: &Project, session: &Session) -> Outcome {
+pub(super) fn logs(asked: &LogsOf, runs: &Runs, session: &Session) -> Outcome {
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::REFUSED, error);
     let to_history = |refusal: Refusal| refusal.next("to see the runs", format!("{} history", session.style.program));
-    let runs = project.runs.list().map_err(|error| refused(&error))?;
+    let runs = runs.list().map_err(|error| refused(&error))?;
     for run in &runs {
         if asked.run.as_ref().is_some_and(|name| name != run.id.as_str()) {
             continue;

@@ -8,16 +8,15 @@ use guard_run::locks;
 use guard_run::outcome::Outcome;
 use guard_run::project::Project;
 use guard_run::request::Mark;
-use guard_run::session::Session;
 use guard_store::Knowledge;
 
 /// Marks a backup.
 ///
 /// # Errors
 /// It is not there, or the mark cannot be written.
-pub(super) fn mark(asked: &Mark, project: &Project, session: &Session) -> Outcome {
+pub(super) fn mark(asked: &Mark, project: &Project, program: &str) -> Outcome {
     let _lock = locks::begin(project, "guard mark")?;
-    let backup = choose(Some(&asked.timestamp), project, session)?;
+    let backup = choose(Some(&asked.timestamp), project, program)?;
     let timestamp = backup.timestamp();
     let why = asked.message.as_ref().map(|text| project.cx.redaction.clean(text));
     let knowledge = match asked.knowledge.as_str() {
@@ -35,7 +34,7 @@ pub(super) fn mark(asked: &Mark, project: &Project, session: &Session) -> Outcom
         project,
     )?;
     let marked = project.store.mark(timestamp, &knowledge);
-    marked.map_err(|error| store_refusal(&error, &session.style.program))?;
+    marked.map_err(|error| store_refusal(&error, program))?;
     project.cx.note(
         Level::Info,
         format!("backup {timestamp} is marked as {}", asked.knowledge),

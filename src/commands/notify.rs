@@ -8,13 +8,12 @@ use guard_run::notices::NoticeHeader;
 use guard_run::outcome::{Outcome, Refusal};
 use guard_run::project::Project;
 use guard_run::request::Notify;
-use guard_run::session::Session;
 
 /// `guard notify`: a test notice to everybody, and what came of it.
 ///
 /// # Errors
 /// Nobody is to be told, or somebody could not be.
-pub(super) fn test(asked: &Notify, project: &Project, session: &Session) -> Outcome {
+pub(super) fn test(asked: &Notify, project: &Project) -> Outcome {
     let targets = project.targets()?;
     if targets.is_empty() {
         let refusal = Refusal::new(
@@ -28,7 +27,7 @@ pub(super) fn test(asked: &Notify, project: &Project, session: &Session) -> Outc
         "warning" => Severity::Warning,
         _ => Severity::Critical,
     };
-    let notifier = Notifier::new(targets, project.cx.clone(), session.runtime.clone());
+    let notifier = Notifier::new(targets, project.cx.clone(), project.runtime.clone());
     let who = format!("sent by {}", project.actor.user);
     let title = "A test: notices of guard arrive here".to_owned();
     let notice = NoticeHeader::of(project, None).notice(Occasion::Test, severity, &project.cx, title, vec![who]);

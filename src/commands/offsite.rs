@@ -1,6 +1,8 @@
 //! `guard copy` and `guard fetch`: backups on other machines. After a run, its backup is copied; what fails there is told, and
 //! changes nothing about the run.
 
+use std::path::Path;
+
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::name::Timestamp;
@@ -25,12 +27,12 @@ fn deed(did: &'static str, what: String) -> Deed {
     }
 }
 
-fn nowhere(session: &Session) -> Refusal {
+fn nowhere(program: &str) -> Refusal {
     Refusal::new(
         ExitCode::USAGE,
         "no place for copies is set: `[copy]` has neither `url` nor `commands`",
     )
-    .next("to see every setting", format!("{} check -v", session.style.program))
+    .next("to see every setting", format!("{program} check -v"))
 }
 
 /// Copies backups, the oldest first.
@@ -42,13 +44,13 @@ pub(super) fn copy(asked: &Copy, project: &Project, session: &Session) -> Outcom
     let program = &session.style.program;
     let set = &project.settings.copy;
     if set.url.is_none() && set.commands.is_empty() {
-        return Err(nowhere(session));
+        return Err(nowhere(&session.style.program));
     }
     let refused = |why: String| Refusal::new(ExitCode::REFUSED, why);
     let remote = remote(&Fetch::default(), Patience::ASKED, project).map_err(refused)?;
     let mut backups = Vec::new();
     for text in &asked.timestamps {
-        backups.push(choose(Some(text), project, session)?);
+        backups.push(choose(Some(text), project, &session.style.program)?);
     }
     if backups.is_empty() {
         let listed = project.store.list().map_err(|error| store_refusal(&error, program))?;
@@ -82,13 +84,13 @@ pub(super) fn copy(asked: &Copy, project: &Project, session: &Session) -> Outcom
 }
 
 /// What to do where only other installations have copies there; `None` where they have none.
-fn others(remote: &Remote, project: &Project) -> Result<Option<String>, RemoteError> {
+fn others(remote: &Remote, state: &Path) -> Result<Option<String>, RemoteError> {
     let others: Vec<String> = remote.others()?.iter().map(ToString::to_string).collect();
     Ok((!others.is_empty()).then(|| {
         format!(
             "copies are there of {}: to have those, bring the file `key` of the machine that made them to {}",
             others.join(", "),
-            project.state.join("key").display()
+            state.join("key").display()
         )
     }))
 }
@@ -101,11 +103,11 @@ pub(super) fn fetch(asked: &Fetch, project: &Project, session: &Session) -> Outc
     let _lock = locks::begin(project, "guard fetch")?;
     let program = &session.style.program;
     let remote = remote(asked, Patience::ASKED, project).map_err(|why| Refusal::new(ExitCode::REFUSED, why))?;
-    let remote = remote.ok_or_else(|| nowhere(session))?;
+    let remote = remote.ok_or_else(|| nowhere(&session.style.program))?;
     let refused = |error: &RemoteError, exit| {
         let refusal = Refusal::new(exit, error.what.clone()).because(error.why.clone());
         // The first failure is the one to tell, where this cannot be asked either.
-        match others(&remote, project) {
+        match others(&remote, &project.state) {
             Ok(Some(others)) if exit == ExitCode::NO_BACKUP => refusal.because(others),
             _ => refusal,
         }
@@ -114,7 +116,7 @@ pub(super) fn fetch(asked: &Fetch, project: &Project, session: &Session) -> Outc
         let found = remote.list().map_err(|error| refused(&error, ExitCode::REFUSED))?;
         let lines: String = found.iter().map(|timestamp| timestamp.to_string() + "\n").collect();
         if lines.is_empty() {
-            let others = others(&remote, project).map_err(|error| refused(&error, ExitCode::REFUSED))?;
+            let others = others(&remote, &project.state).map_err(|error| refused(&error, ExitCode::REFUSED))?;
             let others = others.map(|others| format!("; {others}")).unwrap_or_default();
             session
                 .reporter

@@ -30,7 +30,7 @@ pub(super) fn resume(asked: &Resume, project: Project, session: &Session) -> Out
         if let Some(outcome) = takeover::resume_of(&project.settings.directory, &project.wish.flags, session) {
             return outcome;
         }
-        refuse_lost_journal(&project, session)?;
+        refuse_lost_journal(&project, &session.style.program)?;
         project.cx.note(Level::Info, "nothing is unfinished");
         return Ok(ExitCode::DONE);
     };
@@ -64,7 +64,7 @@ fn known(names: &[String], run: &Run) -> Result<Vec<ResourceName>, Refusal> {
 }
 
 /// Says so where the newest run may be unfinished, and nobody can tell: the backup that it made is still the way back.
-fn refuse_lost_journal(project: &Project, session: &Session) -> Result<(), Refusal> {
+fn refuse_lost_journal(project: &Project, program: &str) -> Result<(), Refusal> {
     let newest = project
         .runs
         .newest()
@@ -81,7 +81,7 @@ fn refuse_lost_journal(project: &Project, session: &Session) -> Result<(), Refus
         .because("how far it came is not known, so nobody can go on with it; its backup does not depend on the journal")
         .next(
             "to go back to the state before it",
-            format!("{} rollback --backup-timestamp={backup}", session.style.program),
+            format!("{program} rollback --backup-timestamp={backup}"),
         ))
 }
 

@@ -24,7 +24,7 @@ use guard_run::request::{Rollback, Selection};
 use guard_run::selection::chosen;
 use guard_run::session::{Session, width_of_stdout};
 use guard_run::{decision, drift, encryption, locks, merged_settings, plan, preconditions};
-use guard_store::{Backup, Listed};
+use guard_store::{Backup, Listed, Store};
 use guard_system::disk;
 
 /// Rolls back to a backup.
@@ -36,11 +36,11 @@ pub(super) fn rollback(asked: &Rollback, project: &Project, session: &Session) -
         return while_watched(asked, &run, &history, project, session);
     }
     let _lock = locks::begin(project, "guard rollback")?;
-    preconditions::refuse_open(project, session)?;
+    preconditions::refuse_open(project, &session.style.program)?;
     project.sound()?;
     let mut named = asked.backup_timestamp.clone();
-    if let Some(foreign) = adoption::foreign(named.as_deref(), project)? {
-        let resources = asked_for(project.resources()?, asked, session)?;
+    if let Some(foreign) = adoption::foreign(named.as_deref(), &project.store)? {
+        let resources = asked_for(project.resources()?, asked, &session.style.program)?;
         let adoption = Adoption::of(foreign, &resources)?;
         session.reporter.data(adoption.outlook(session)?);
         if asked.dry_run {
@@ -50,19 +50,19 @@ pub(super) fn rollback(asked: &Rollback, project: &Project, session: &Session) -
             Ok(timestamp) => named = Some(timestamp.to_string()),
             Err(exit) => return Ok(exit),
         }
-        preconditions::refuse_open(project, session)?;
+        preconditions::refuse_open(project, &session.style.program)?;
     }
     let in_force = project.resources()?;
     let scope = project.scope(&in_force, true);
     let command = command_of(asked, named.as_deref());
     let force = asked.force && !asked.keeps_to_own;
-    refuse_unknown(asked, &in_force, project)?;
+    refuse_unknown(asked, &in_force, &project.store)?;
     let wanted = wanted(asked, &in_force);
     let backup = choose_own(named.as_deref(), &wanted, &scope, force, &command, project, session)?;
     for moved in scope.moves(&backup) {
         project.cx.note(Level::Info, moved);
     }
-    let resources = asked_for(resources_of(&backup, project)?, asked, session)?;
+    let resources = asked_for(resources_of(&backup, project)?, asked, &session.style.program)?;
     let copied = |owned: &Owned| backup.manifest.artifact(owned.resource.name()).is_some();
     let resources: Vec<Owned> = resources.into_iter().filter(copied).collect();
     if resources.is_empty() {
@@ -81,11 +81,11 @@ pub(super) fn rollback(asked: &Rollback, project: &Project, session: &Session) -
     }
     encryption::refuse_shut(&backup, project, &session.style.program)?;
     let command = command_of(asked, Some(backup.timestamp().as_str()));
-    drift::tell(asked.force, &command, &resources, project, session)?;
+    drift::tell(asked.force, &command, &resources, project, &session.style.program)?;
     confirm(
         &format!("Put production back to backup {}?", backup.timestamp()),
         &command,
-        project,
+        project.settings.confirmed,
         session,
     )?;
     let plan = plan::rollback(
@@ -117,8 +117,13 @@ fn while_watched(asked: &Rollback, run: &Run, history: &History, project: &Proje
         Level::Info,
         format!("{what}: going back means that it stops watching and goes back to {backup}, as `{command}` tells it"),
     );
-    confirm("Let it roll back now?", "rollback", project, session)?;
-    decision::decide(Choice::Rollback, asked.reason.as_deref(), project, session)?;
+    confirm("Let it roll back now?", "rollback", project.settings.confirmed, session)?;
+    decision::decide(
+        Choice::Rollback,
+        asked.reason.as_deref(),
+        project,
+        &session.style.program,
+    )?;
     let Some(ending) = decision::ended(run, project)? else {
         return Err(Refusal::new(
             ExitCode::UNFINISHED,
@@ -139,12 +144,12 @@ fn while_watched(asked: &Rollback, run: &Run, history: &History, project: &Proje
 }
 
 /// The resources that `--only` and `--service` leave.
-fn asked_for(resources: Vec<Owned>, asked: &Rollback, session: &Session) -> Result<Vec<Owned>, Refusal> {
+fn asked_for(resources: Vec<Owned>, asked: &Rollback, program: &str) -> Result<Vec<Owned>, Refusal> {
     let selection = Selection {
         only: asked.only.clone(),
         skip: asked.skip.clone(),
     };
-    of_services(chosen(resources, &selection)?, &asked.service, &session.style.program)
+    of_services(chosen(resources, &selection)?, &asked.service, program)
 }
 
 /// The command that asks for the same once more, with the backup named.
@@ -171,10 +176,10 @@ fn command_of(asked: &Rollback, backup: Option<&str>) -> String {
 }
 
 /// Refuses a name that neither the settings in force nor any backup knows.
-fn refuse_unknown(asked: &Rollback, in_force: &[Owned], project: &Project) -> Result<(), Refusal> {
+fn refuse_unknown(asked: &Rollback, in_force: &[Owned], store: &Store) -> Result<(), Refusal> {
     let declared = in_force.iter().map(|owned| owned.resource.name().to_string());
     let mut names: Vec<String> = declared.collect();
-    for entry in project.store.list().unwrap_or_default() {
+    for entry in store.list().unwrap_or_default() {
         if let Listed::Backup(backup) = entry {
             names.extend(backup.manifest.artifacts.iter().map(|one| one.resource.to_string()));
         }

@@ -1,7 +1,7 @@
 //! `guard salvage`: out of what a rollback put aside, rows into files or into the live database, and files to where they were.
 
 use guard_engine::history::History;
-use guard_journal::Run;
+use guard_journal::{Run, Runs};
 use guard_model::artifact::Displaced;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
@@ -21,8 +21,8 @@ use guard_system::disk;
 /// The run displaced nothing of the kind, what it displaced is gone, or a database refuses.
 pub(super) fn salvage(asked: &Salvage, project: &Project, session: &Session) -> Outcome {
     let _lock = locks::begin(project, "guard salvage")?;
-    preconditions::refuse_open(project, session)?;
-    let (run, displaced) = chosen(asked, project, session)?;
+    preconditions::refuse_open(project, &session.style.program)?;
+    let (run, displaced) = chosen(asked, &project.runs, &session.style.program)?;
     let resources = project.resources()?;
     let is_asked = |owned: &Owned| {
         let named = asked.resource.as_ref();
@@ -71,13 +71,13 @@ pub(super) fn salvage(asked: &Salvage, project: &Project, session: &Session) -> 
             names(&files)
         );
         let command = format!("salvage {} --files '{}'", run.id, patterns.join(","));
-        confirm(&question, &command, project, session)?;
+        confirm(&question, &command, project.settings.confirmed, session)?;
     }
     if !asked.tables.is_empty() {
         let tables = &asked.tables;
         let question = format!("Put rows of {} back into {}?", tables.join(", "), names(&pairs));
         let command = format!("salvage {} --tables {}", run.id, tables.join(","));
-        confirm(&question, &command, project, session)?;
+        confirm(&question, &command, project.settings.confirmed, session)?;
     }
     for (owned, displaced) in files {
         let name = owned.resource.name();
@@ -123,15 +123,15 @@ pub(super) fn salvage(asked: &Salvage, project: &Project, session: &Session) -> 
 }
 
 /// The run that is meant, and what it displaced.
-fn chosen(asked: &Salvage, project: &Project, session: &Session) -> Result<(Run, Vec<Displaced>), Refusal> {
+fn chosen(asked: &Salvage, runs: &Runs, program: &str) -> Result<(Run, Vec<Displaced>), Refusal> {
     let refused = |error: &(dyn std::error::Error + 'static)| {
-        Refusal::of_error(ExitCode::USAGE, error).next("to see the runs", format!("{} history", session.style.program))
+        Refusal::of_error(ExitCode::USAGE, error).next("to see the runs", format!("{program} history"))
     };
     let wanted: Option<RunId> = match asked.run.as_str() {
         "latest" => None,
         text => Some(text.parse().map_err(|error| refused(&error))?),
     };
-    for run in project.runs.list().map_err(|error| refused(&error))? {
+    for run in runs.list().map_err(|error| refused(&error))? {
         if wanted.as_ref().is_some_and(|wanted| wanted != &run.id) {
             continue;
         }
@@ -145,5 +145,5 @@ fn chosen(asked: &Salvage, project: &Project, session: &Session) -> Result<(Run,
         ExitCode::USAGE,
         format!("there is no run {:?} that put anything aside", asked.run),
     );
-    Err(refusal.next("to see the runs", format!("{} history", session.style.program)))
+    Err(refusal.next("to see the runs", format!("{program} history")))
 }

@@ -55,7 +55,7 @@ pub(super) fn status(project: &Project, session: &Session) -> Outcome {
     let good = good.filter(|backup| backup.is_known_good());
     let missing = project.store.missing_newest().ok().flatten();
     let resources = project.resources()?;
-    let kept = kept::all(&runs, &resources, project);
+    let kept = kept::all(&runs, &resources, &project.cx);
     let half_way = HalfWay::of(open.filter(|_| holder.is_none()), &resources, project);
     if session.style.json {
         return Ok(session.answer(json!({

@@ -16,6 +16,7 @@ use guard_run::project::Project;
 use guard_run::request::Rollback;
 use guard_run::session::{Session, width_of_stdout};
 use guard_run::{drift, locks, preconditions};
+use guard_system::context::Context;
 
 /// Puts back what the last rollback displaced.
 ///
@@ -23,9 +24,9 @@ use guard_run::{drift, locks, preconditions};
 /// Refused before anything was done; there may have been no rollback.
 pub(super) fn undo(asked: &Rollback, project: &Project, session: &Session) -> Outcome {
     let _lock = locks::begin(project, "guard rollback --undo")?;
-    preconditions::refuse_open(project, session)?;
+    preconditions::refuse_open(project, &session.style.program)?;
     project.sound()?;
-    let (before, displaced) = displaced_before(None, project)?;
+    let (before, displaced) = displaced_before(None, &project.runs)?;
     let names: Vec<_> = displaced.iter().map(|displaced| displaced.resource.clone()).collect();
     let all = project.resources()?;
     let resources: Vec<Owned> = all
@@ -41,18 +42,24 @@ pub(super) fn undo(asked: &Rollback, project: &Project, session: &Session) -> Ou
         before.run(),
         table.render(Some(width_of_stdout()))
     ));
-    let prices = prices(&displaced, &resources, project);
+    let prices = prices(&displaced, &resources, &project.cx);
     if !prices.is_empty() {
         session.reporter.data(format!("The price:\n{}\n", prices.join("\n")));
     }
     if asked.dry_run {
         return Ok(ExitCode::DONE);
     }
-    drift::tell(asked.force, "rollback --undo --yes", &resources, project, session)?;
+    drift::tell(
+        asked.force,
+        "rollback --undo --yes",
+        &resources,
+        project,
+        &session.style.program,
+    )?;
     confirm(
         &format!("Put production back to the state before {}?", before.run()),
         "rollback --undo",
-        project,
+        project.settings.confirmed,
         session,
     )?;
     let mut places: Vec<Place> = places(&resources);
@@ -64,7 +71,7 @@ pub(super) fn undo(asked: &Rollback, project: &Project, session: &Session) -> Ou
 }
 
 /// What an undo costs: what came since the rollback goes with the state that it displaces.
-fn prices(displaced: &[Displaced], resources: &[Owned], project: &Project) -> Vec<String> {
+fn prices(displaced: &[Displaced], resources: &[Owned], cx: &Context) -> Vec<String> {
     let mut prices = Vec::new();
     for displaced in displaced {
         let Some(owned) = resources
@@ -73,7 +80,7 @@ fn prices(displaced: &[Displaced], resources: &[Owned], project: &Project) -> Ve
         else {
             continue;
         };
-        let told = owned.resource.undo_price(displaced, &project.cx);
+        let told = owned.resource.undo_price(displaced, cx);
         let told = told.unwrap_or_else(|error| vec![format!("its price cannot be told: {error}")]);
         prices.extend(
             told.into_iter()

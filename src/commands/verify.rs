@@ -24,8 +24,8 @@ pub(super) fn verify(asked: &Verify, project: &Project, session: &Session) -> Ou
         return verify_some(sample, asked, project, session);
     }
     if !asked.all {
-        let backup = choose(asked.timestamp.as_deref(), project, session)?;
-        return verify_one(&backup, asked, project, session);
+        let backup = choose(asked.timestamp.as_deref(), project, &session.style.program)?;
+        return verify_one(&backup, asked, project, &session.style.program);
     }
     let program = &session.style.program;
     let listed = project.store.list().map_err(|error| store_refusal(&error, program))?;
@@ -34,7 +34,7 @@ pub(super) fn verify(asked: &Verify, project: &Project, session: &Session) -> Ou
         match entry {
             Listed::Backup(backup) => {
                 count += 1;
-                if let Err(refusal) = verify_one(&backup, asked, project, session) {
+                if let Err(refusal) = verify_one(&backup, asked, project, &session.style.program) {
                     project.cx.note(Level::Error, refusal.account.failed);
                     bad.push(backup.timestamp().to_string());
                 }
@@ -75,7 +75,7 @@ fn verify_some(sample: Sample, asked: &Verify, project: &Project, session: &Sess
             }
         }
     } else {
-        backups.push(choose(asked.timestamp.as_deref(), project, session)?);
+        backups.push(choose(asked.timestamp.as_deref(), project, &session.style.program)?);
     }
     let sampled = project
         .store
@@ -94,8 +94,7 @@ fn verify_some(sample: Sample, asked: &Verify, project: &Project, session: &Sess
     Ok(ExitCode::DONE)
 }
 
-fn verify_one(backup: &Backup, asked: &Verify, project: &Project, session: &Session) -> Outcome {
-    let program = &session.style.program;
+fn verify_one(backup: &Backup, asked: &Verify, project: &Project, program: &str) -> Outcome {
     let verified = project
         .store
         .verify(backup, &project.cx)

@@ -16,7 +16,7 @@ use guard_model::foreign::{Material, Part};
 use guard_model::name::{ResourceName, RunKind, Timestamp};
 use guard_model::text;
 use guard_report::tables::Table;
-use guard_store::{Foreign, ForeignKind, ForeignPart, Listed};
+use guard_store::{Foreign, ForeignKind, ForeignPart, Listed, Store};
 
 /// What is known about a backup made by hand, and what will be made of it.
 pub struct Adoption {
@@ -30,11 +30,11 @@ pub struct Adoption {
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn foreign(asked: Option<&str>, project: &Project) -> Result<Option<Foreign>, Refusal> {
+pub fn foreign(asked: Option<&str>, store: &Store) -> Result<Option<Foreign>, Refusal> {
     let Some(timestamp) = asked.and_then(|asked| asked.parse::<Timestamp>().ok()) else {
         return Ok(None);
     };
-    let listed = project.store.list();
+    let listed = store.list();
     let listed = listed.map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
     Ok(listed.into_iter().find_map(|listed| match listed {
         Listed::Foreign(foreign) if foreign.timestamp == timestamp => Some(foreign),
@@ -211,7 +211,7 @@ impl Adoption {
         confirm(
             &format!("Make a backup of guard's own from {timestamp}?"),
             &command,
-            project,
+            project.settings.confirmed,
             session,
         )?;
         let draft = project.store.begin(timestamp.moment());

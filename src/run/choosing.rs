@@ -10,7 +10,9 @@ use guard_model::exit::ExitCode;
 use guard_model::name::{ResourceName, Timestamp};
 use guard_model::text;
 use guard_report::tables::Table;
-use guard_store::{Backup, Knowledge, Listed, Scope, StoreError, candidates, holding};
+use guard_store::{Backup, Knowledge, Listed, Scope, Store, StoreError, candidates, holding};
+use guard_system::clock::Clock;
+use guard_system::context::Context;
 
 /// So many candidates are shown.
 const SHOWN: usize = 5;
@@ -19,11 +21,11 @@ const SHOWN: usize = 5;
 ///
 /// # Errors
 /// It is not there, not authentic, or made by a newer guard; or there is none to choose.
-pub fn choose(asked: Option<&str>, project: &Project, session: &Session) -> Result<Backup, Refusal> {
-    let listed = listed(project, session)?;
-    match named(asked, &listed, project, session)? {
+pub fn choose(asked: Option<&str>, project: &Project, program: &str) -> Result<Backup, Refusal> {
+    let listed = listed(&project.store, program)?;
+    match named(asked, &listed, &project.store, program)? {
         Some(backup) => Ok(backup),
-        None => place(asked, &[], &project.own_scope(), &listed, session).cloned(),
+        None => place(asked, &[], &project.own_scope(), &listed, program).cloned(),
     }
 }
 
@@ -42,8 +44,8 @@ pub fn choose_own(
     session: &Session,
 ) -> Result<Backup, Refusal> {
     let program = &session.style.program;
-    let listed = listed(project, session)?;
-    if let Some(backup) = named(asked, &listed, project, session)? {
+    let listed = listed(&project.store, &session.style.program)?;
+    if let Some(backup) = named(asked, &listed, &project.store, &session.style.program)? {
         let Some(objection) = scope.objection(&backup) else {
             return Ok(backup);
         };
@@ -63,35 +65,29 @@ pub fn choose_own(
             _ => refusal.next("to use it all the same", format!("{program} {command} --force")),
         });
     }
-    let chosen = place(asked, wanted, scope, &listed, session)?;
+    let chosen = place(asked, wanted, scope, &listed, &session.style.program)?;
     if asked.is_none() {
         let good = candidates(&listed, scope, wanted);
-        session.reporter.data(shown(&good, session));
-        doubts(chosen, &holding(&listed, scope, wanted), project);
+        session.reporter.data(shown(&good, session.clock.as_ref()));
+        doubts(chosen, &holding(&listed, scope, wanted), &project.cx);
     }
     Ok(chosen.clone())
 }
 
-fn listed(project: &Project, session: &Session) -> Result<Vec<Listed>, Refusal> {
-    let listed = project.store.list();
-    listed.map_err(|error| store_refusal(&error, &session.style.program))
+fn listed(store: &Store, program: &str) -> Result<Vec<Listed>, Refusal> {
+    let listed = store.list();
+    listed.map_err(|error| store_refusal(&error, program))
 }
 
 /// The backup of a timestamp; `None` where a place in the order was asked for.
-fn named(
-    asked: Option<&str>,
-    listed: &[Listed],
-    project: &Project,
-    session: &Session,
-) -> Result<Option<Backup>, Refusal> {
-    let program = &session.style.program;
+fn named(asked: Option<&str>, listed: &[Listed], store: &Store, program: &str) -> Result<Option<Backup>, Refusal> {
     let Some(text) = asked.filter(|text| !matches!(*text, "latest" | "previous")) else {
         return Ok(None);
     };
     let timestamp: Timestamp = text.parse().map_err(|error| {
         Refusal::of_error(ExitCode::USAGE, &error).next("to see the backups", format!("{program} list"))
     })?;
-    let found = project.store.get(&timestamp);
+    let found = store.get(&timestamp);
     found
         .map(Some)
         .map_err(|error| store_refusal(&error, program).because(near(&timestamp, listed)))
@@ -103,7 +99,7 @@ fn place<'l>(
     wanted: &[ResourceName],
     scope: &Scope,
     listed: &'l [Listed],
-    session: &Session,
+    program: &str,
 ) -> Result<&'l Backup, Refusal> {
     let good = candidates(listed, scope, wanted);
     let found = if asked == Some("previous") {
@@ -113,12 +109,11 @@ fn place<'l>(
     };
     found
         .copied()
-        .ok_or_else(|| none(!good.is_empty(), wanted, scope, listed, session))
+        .ok_or_else(|| none(!good.is_empty(), wanted, scope, listed, program))
 }
 
 /// Why there is nothing to choose.
-fn none(has_one: bool, wanted: &[ResourceName], scope: &Scope, listed: &[Listed], session: &Session) -> Refusal {
-    let program = &session.style.program;
+fn none(has_one: bool, wanted: &[ResourceName], scope: &Scope, listed: &[Listed], program: &str) -> Refusal {
     let all: Vec<&Backup> = listed
         .iter()
         .filter_map(|entry| match entry {
@@ -185,11 +180,11 @@ fn near(timestamp: &Timestamp, listed: &[Listed]) -> String {
 }
 
 /// Says what is not known of the choice, before anybody says yes to it.
-fn doubts(chosen: &Backup, all: &[&Backup], project: &Project) {
+fn doubts(chosen: &Backup, all: &[&Backup], cx: &Context) {
     if !chosen.is_known_good() {
         let what = "no backup is known to be good: neither a probe nor a verify command has judged one, nor a person \
                     (`guard mark`). The newest is taken";
-        project.cx.note(Level::Warn, what);
+        cx.note(Level::Warn, what);
     }
     let is_newer = |backup: &&&Backup| backup.manifest.generation > chosen.manifest.generation;
     let newer: Vec<&&Backup> = all.iter().filter(is_newer).collect();
@@ -204,16 +199,14 @@ fn doubts(chosen: &Backup, all: &[&Backup], project: &Project) {
              the newest is {}",
             newest.timestamp()
         );
-        project.cx.note(Level::Info, what);
+        cx.note(Level::Info, what);
     }
 }
 
-fn shown(good: &[&Backup], session: &Session) -> String {
+fn shown(good: &[&Backup], clock: &dyn Clock) -> String {
     let mut table = Table::new(["backup", "age", "state", "live then", "holds", "size"]).right(5);
     for backup in good.iter().take(SHOWN) {
-        let age = (session.clock.now() - backup.manifest.begun)
-            .to_std()
-            .unwrap_or_default();
+        let age = (clock.now() - backup.manifest.begun).to_std().unwrap_or_default();
         table = table.row([
             backup.timestamp().to_string(),
             text::duration(age),

@@ -16,7 +16,8 @@ use guard_model::artifact::Artifact;
 use guard_model::event::Level;
 use guard_model::fact::Ending;
 use guard_model::name::{RunKind, Timestamp};
-use guard_store::{Keep, Listed, Removal, clock_doubt, plan_removals};
+use guard_store::{Keep, Listed, Removal, Store, clock_doubt, plan_removals};
+use guard_system::context::Context;
 use guard_system::disk;
 
 /// Cleans up behind a run that is over.
@@ -179,7 +180,7 @@ pub fn loose(project: &Project) -> Vec<(Run, History)> {
     });
     let read = over.filter_map(|run| {
         let history = History::of(&run.read().ok()?).ok()?;
-        let is_loose = history.plan().kind != RunKind::Backup && !is_kept(&history.plan().backup, project);
+        let is_loose = history.plan().kind != RunKind::Backup && !is_kept(&history.plan().backup, &project.store);
         is_loose.then_some((run, history))
     });
     read.collect()
@@ -191,16 +192,16 @@ pub fn forget_old(at_once: bool, project: &Project) {
     let Ok(resources) = project.resources() else { return };
     let now = project.cx.clock.now();
     for (run, history) in loose(project) {
-        let kept = kept::of(&run, &history, &resources, project);
+        let kept = kept::of(&run, &history, &resources, &project.cx);
         if kept.is_empty() {
-            mark(&run, FORGOTTEN, "", project);
+            mark(&run, FORGOTTEN, "", &project.cx);
             continue;
         }
         match ends(&run) {
             Some(end) if at_once || now >= end => forget(&run, &history, &kept, &resources, project),
             Some(_) => {}
             None => {
-                mark(&run, ANNOUNCED, &now.to_rfc3339(), project);
+                mark(&run, ANNOUNCED, &now.to_rfc3339(), &project.cx);
                 for one in &kept {
                     project.cx.note(Level::Warn, announcement(one, now + NOTICE));
                 }
@@ -227,15 +228,15 @@ fn announcement(kept: &Kept, end: DateTime<Utc>) -> String {
     )
 }
 
-fn mark(run: &Run, name: &str, text: &str, project: &Project) {
+fn mark(run: &Run, name: &str, text: &str, cx: &Context) {
     if let Err(error) = disk::write_whole(&run.directory.join(name), text.as_bytes()) {
-        project.cx.note(Level::Warn, error.to_string());
+        cx.note(Level::Warn, error.to_string());
     }
 }
 
-fn is_kept(timestamp: &Timestamp, project: &Project) -> bool {
+fn is_kept(timestamp: &Timestamp, store: &Store) -> bool {
     // What cannot be seen is not taken to be gone.
-    disk::exists(&project.store.directory().join(timestamp.as_str())).unwrap_or(true)
+    disk::exists(&store.directory().join(timestamp.as_str())).unwrap_or(true)
 }
 
 fn forget(run: &Run, history: &History, kept: &[Kept], resources: &[Owned], project: &Project) {
@@ -275,7 +276,7 @@ fn forget(run: &Run, history: &History, kept: &[Kept], resources: &[Owned], proj
         }
     }
     if is_gone {
-        mark(run, FORGOTTEN, "", project);
+        mark(run, FORGOTTEN, "", &project.cx);
     }
 }
 

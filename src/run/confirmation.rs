@@ -4,7 +4,6 @@ use std::io::{BufRead, IsTerminal};
 use std::time::Duration;
 
 use crate::outcome::Refusal;
-use crate::project::Project;
 use crate::session::Session;
 use guard_model::exit::ExitCode;
 
@@ -15,8 +14,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 ///
 /// # Errors
 /// The answer is no, or there is nobody to ask.
-pub fn confirm(question: &str, command: &str, project: &Project, session: &Session) -> Result<(), Refusal> {
-    if project.settings.confirmed {
+pub fn confirm(question: &str, command: &str, is_confirmed: bool, session: &Session) -> Result<(), Refusal> {
+    if is_confirmed {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {

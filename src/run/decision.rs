@@ -5,7 +5,6 @@ use std::time::Duration;
 use crate::keys::person;
 use crate::outcome::{Outcome, Refusal};
 use crate::project::Project;
-use crate::session::Session;
 use crate::unfinished::open_run;
 use guard_engine::crew::{INTERVENTION, leave};
 use guard_engine::history::{History, Progress};
@@ -28,19 +27,19 @@ const TICK: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// Nothing is watched, or the watch ended by itself before.
-pub fn decide(choice: Choice, reason: Option<&str>, project: &Project, session: &Session) -> Outcome {
+pub fn decide(choice: Choice, reason: Option<&str>, project: &Project, program: &str) -> Outcome {
     let nothing = |why: String| Refusal::new(ExitCode::REFUSED, "there is nothing to decide").because(why);
     let Some(run) = open_run(&project.runs)? else {
         return Err(nothing("no run is going on".to_owned()).next(
             "to go back to the state before the last deployment",
-            format!("{} rollback", session.style.program),
+            format!("{program} rollback"),
         ));
     };
     let lock = project.state.join("lock");
     let holder = Lock::holder(&lock).map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
     if holder.is_none() {
         let refusal = Refusal::new(ExitCode::UNFINISHED, format!("nobody is at work on the run {}", run.id));
-        return Err(refusal.next("to finish it", format!("{} resume", session.style.program)));
+        return Err(refusal.next("to finish it", format!("{program} resume")));
     }
     let history = history(&run)?;
     if !is_watched(&history) {
@@ -48,7 +47,7 @@ pub fn decide(choice: Choice, reason: Option<&str>, project: &Project, session: 
             "the run {} is not waiting for its release, nor watching it, at the moment",
             run.id
         );
-        return Err(nothing(why).next("to see where it is", format!("{} status", session.style.program)));
+        return Err(nothing(why).next("to see where it is", format!("{program} status")));
     }
     if choice == Choice::Accept && is_begun(&history, Action::Gate) {
         return Err(nothing(
@@ -57,7 +56,7 @@ pub fn decide(choice: Choice, reason: Option<&str>, project: &Project, session: 
     }
     let intervention = Intervention {
         choice,
-        by: person(project),
+        by: person(&project.actor),
         at: project.cx.clock.now(),
         via: Via::Command,
         reason: reason.map(|reason| project.cx.redaction.clean(reason)),
@@ -84,7 +83,7 @@ pub fn decide(choice: Choice, reason: Option<&str>, project: &Project, session: 
     let _optional = disk::remove_file(&run.directory.join(INTERVENTION));
     Err(
         nothing("the watch ended, or stood still, before it heard of this".to_owned())
-            .next("to see what came of it", format!("{} status", session.style.program)),
+            .next("to see what came of it", format!("{program} status")),
     )
 }
 

@@ -3,7 +3,6 @@
 use crate::assembly::Owned;
 use crate::outcome::Refusal;
 use crate::project::Project;
-use crate::session::Session;
 use guard_engine::crew::{drift, left_by, not_known};
 use guard_engine::history::History;
 use guard_journal::{Run, State};
@@ -17,13 +16,7 @@ use guard_model::name::RunKind;
 ///
 /// # Errors
 /// Production is not as guard left it, and neither `--force` was given nor is there anybody who is asked.
-pub fn tell(
-    forced: bool,
-    command: &str,
-    resources: &[Owned],
-    project: &Project,
-    session: &Session,
-) -> Result<(), Refusal> {
+pub fn tell(forced: bool, command: &str, resources: &[Owned], project: &Project, program: &str) -> Result<(), Refusal> {
     let found = since_last_run(resources, project);
     for sentence in &found {
         let warning = format!("{sentence}: somebody has deployed since, and going back undoes that as well");
@@ -37,10 +30,7 @@ pub fn tell(
         "production is not as guard left it, and --yes alone does not go over somebody else's deployment",
     );
     refusal.account.why = found;
-    Err(refusal.next(
-        "to go back all the same",
-        format!("{} {command} --force", session.style.program),
-    ))
+    Err(refusal.next("to go back all the same", format!("{program} {command} --force")))
 }
 
 /// What is not as the last run left it, each a sentence.

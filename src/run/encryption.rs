@@ -14,6 +14,7 @@ use guard_model::name::RunKind;
 use guard_resources::{OPENED, Slot};
 use guard_store::Backup;
 use guard_system::cipher::{Cipher, new_identity};
+use guard_system::context::Context;
 use guard_system::disk::{self, DiskError};
 
 /// In the directory of a run: its own identity, for as long as the run is open. With it the run finds its way back though
@@ -36,7 +37,7 @@ pub fn cipher(project: &Project, run: Option<&Path>) -> Result<Arc<Cipher>, Refu
         if !disk::exists(&path).map_err(|error| refused(&error))? {
             disk::write_whole(&path, new_identity().0.as_bytes()).map_err(|error| refused(&error))?;
         }
-        let text = read(&path, project).map_err(|why| Refusal::new(ExitCode::REFUSED, why))?;
+        let text = read(&path, &project.cx).map_err(|why| Refusal::new(ExitCode::REFUSED, why))?;
         let unfit = |why| Refusal::new(ExitCode::REFUSED, format!("{}: {why}", path.display()));
         cipher.add_own(&text).map_err(unfit)?;
     }
@@ -46,7 +47,7 @@ pub fn cipher(project: &Project, run: Option<&Path>) -> Result<Arc<Cipher>, Refu
             continue;
         }
         // One that is damaged opens nothing; that is told where something has to be opened.
-        if let Ok(text) = read(&path, project) {
+        if let Ok(text) = read(&path, &project.cx) {
             let _opens_nothing = cipher.add_identities(&text);
         }
     }
@@ -56,11 +57,11 @@ pub fn cipher(project: &Project, run: Option<&Path>) -> Result<Arc<Cipher>, Refu
     Ok(Arc::new(cipher))
 }
 
-fn read(path: &Path, project: &Project) -> Result<String, String> {
+fn read(path: &Path, cx: &Context) -> Result<String, String> {
     let text = disk::read_text_optional(path).map_err(|error| guard_model::text::chain(&error))?;
     let text = text.ok_or_else(|| format!("{} is not there", path.display()))?;
     for line in text.lines().filter(|line| line.starts_with("AGE-SECRET-KEY-")) {
-        project.cx.redaction.learn(line.trim());
+        cx.redaction.learn(line.trim());
     }
     Ok(text)
 }
@@ -88,7 +89,7 @@ fn named(project: &Project, cipher: &mut Cipher) -> Result<(), String> {
     let Some(path) = &project.settings.encryption.identity else {
         return Ok(());
     };
-    let text = read(path, project).map_err(|why| format!("the identity that was named cannot be read: {why}"))?;
+    let text = read(path, &project.cx).map_err(|why| format!("the identity that was named cannot be read: {why}"))?;
     cipher
         .add_identities(&text)
         .map(drop)

@@ -19,6 +19,7 @@ use guard_model::exit::ExitCode;
 use guard_model::fact::{Ending, Turn};
 use guard_model::name::RunKind;
 use guard_system::call::Call;
+use guard_system::context::Context;
 use guard_system::disk::{self, Digest, sha256_hex};
 use guard_system::docker::docker;
 
@@ -79,7 +80,7 @@ pub fn refuse_failed(asked: &Deploy, resources: &[Owned], project: &Project, ses
             continue;
         }
         let is_later = matches!(ending, Ending::Deployed | Ending::Inconclusive);
-        if is_later && history.plan().command == cleaned(&asked.command, project) {
+        if is_later && history.plan().command == cleaned(&asked.command, &project.cx) {
             // It has been well since.
             return Ok(());
         }
@@ -157,8 +158,8 @@ fn is_failure(ending: Ending) -> bool {
     }
 }
 
-fn cleaned(command: &[String], project: &Project) -> Vec<String> {
-    command.iter().map(|word| project.cx.redaction.clean(word)).collect()
+fn cleaned(command: &[String], cx: &Context) -> Vec<String> {
+    command.iter().map(|word| cx.redaction.clean(word)).collect()
 }
 
 fn known(command: &[String], resources: &[Owned], project: &Project) -> Option<Known> {
@@ -280,7 +281,7 @@ fn brings_its_own(run: &Run, history: &History, resources: &[Owned], project: &P
             "images" => after
                 .into_iter()
                 .flatten()
-                .any(|(_, image)| comes_from_a_registry(image, project)),
+                .any(|(_, image)| comes_from_a_registry(image, &project.cx)),
             _ => false,
         }
     })
@@ -309,8 +310,8 @@ fn has_remote(project: &Project) -> bool {
         .is_ok_and(|output| !output.text().trim().is_empty())
 }
 
-fn comes_from_a_registry(image: &str, project: &Project) -> bool {
+fn comes_from_a_registry(image: &str, cx: &Context) -> bool {
     let id = image.trim_start_matches("image ").split(' ').next().unwrap_or_default();
     let call = docker().args(["image", "inspect", "--format", "{{len .RepoDigests}}", id]);
-    project.cx.output(&call).is_ok_and(|output| output.text().trim() != "0")
+    cx.output(&call).is_ok_and(|output| output.text().trim() != "0")
 }

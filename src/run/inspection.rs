@@ -62,7 +62,7 @@ pub fn look(project: &Project, resources: &[Owned], command: Option<&[String]>, 
             let name = owned.resource.name().as_str();
             match survey.join() {
                 Ok(survey) => {
-                    room_beside(project, owned, &survey, &mut report);
+                    room_beside(&project.cx, owned, &survey, &mut report);
                     report.take(name, survey);
                 }
                 Err(_) => report.refuse(name, "a bug in guard: its survey panicked", "report it"),
@@ -90,11 +90,8 @@ pub fn look(project: &Project, resources: &[Owned], command: Option<&[String]>, 
 
 /// Whether the file system of a resource has room for what a way back stages beside it: that may be another one than that of
 /// the backups.
-fn room_beside(project: &Project, owned: &Owned, survey: &Survey, report: &mut Report) {
-    let (Some(side), Some(ground)) = (
-        survey.side_bytes,
-        owned.resource.grounds(&project.cx).into_iter().next(),
-    ) else {
+fn room_beside(cx: &Context, owned: &Owned, survey: &Survey, report: &mut Report) {
+    let (Some(side), Some(ground)) = (survey.side_bytes, owned.resource.grounds(cx).into_iter().next()) else {
         return;
     };
     let there = ground.ancestors().find(|path| path.is_dir());

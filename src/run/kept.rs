@@ -4,15 +4,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::assembly::Owned;
 use crate::outcome::Refusal;
-use crate::project::Project;
 use crate::unfinished;
 use guard_engine::history::History;
-use guard_journal::{Run, State};
+use guard_journal::{Run, Runs, State};
 use guard_model::artifact::Displaced;
 use guard_model::exit::ExitCode;
 use guard_model::fact::Ending;
 use guard_model::name::{ResourceName, RunId, RunKind, Timestamp};
 use guard_model::text;
+use guard_system::context::Context;
 use guard_system::disk;
 
 /// A state that a run has put aside.
@@ -68,30 +68,30 @@ impl Kept {
 
 /// All that is kept, the newest first.
 #[must_use]
-pub fn all(runs: &[Run], resources: &[Owned], project: &Project) -> Vec<Kept> {
-    runs.iter().flat_map(|run| of_run(run, resources, project)).collect()
+pub fn all(runs: &[Run], resources: &[Owned], cx: &Context) -> Vec<Kept> {
+    runs.iter().flat_map(|run| of_run(run, resources, cx)).collect()
 }
 
-fn of_run(run: &Run, resources: &[Owned], project: &Project) -> Vec<Kept> {
+fn of_run(run: &Run, resources: &[Owned], cx: &Context) -> Vec<Kept> {
     if disk::exists(&run.directory.join(FORGOTTEN)).unwrap_or(false) {
         return Vec::new();
     }
     let history = run.read().ok().and_then(|records| History::of(&records).ok());
     history
-        .map(|history| of(run, &history, resources, project))
+        .map(|history| of(run, &history, resources, cx))
         .unwrap_or_default()
 }
 
 /// What a run has put aside.
 #[must_use]
-pub fn of(run: &Run, history: &History, resources: &[Owned], project: &Project) -> Vec<Kept> {
+pub fn of(run: &Run, history: &History, resources: &[Owned], cx: &Context) -> Vec<Kept> {
     let there = history.displaced().filter(|displaced| !displaced.details.is_null());
     let kept = there.map(|displaced| {
         let owner = resources
             .iter()
             .find(|owned| owned.resource.name() == &displaced.resource);
         // What cannot be weighed, as a database whose server is down, is listed all the same.
-        let bytes = owner.and_then(|owned| owned.resource.weigh(displaced, &project.cx).ok().flatten());
+        let bytes = owner.and_then(|owned| owned.resource.weigh(displaced, cx).ok().flatten());
         Kept {
             run: run.id.clone(),
             at: history.turned_at().unwrap_or_else(|| history.opened()),
@@ -131,9 +131,9 @@ pub fn ends(run: &Run) -> Option<DateTime<Utc>> {
 ///
 /// # Errors
 /// There is none, or it displaced nothing.
-pub fn displaced_before(run: Option<&RunId>, project: &Project) -> Result<(History, Vec<Displaced>), Refusal> {
+pub fn displaced_before(run: Option<&RunId>, runs: &Runs) -> Result<(History, Vec<Displaced>), Refusal> {
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::REFUSED, error);
-    let list = project.runs.list().map_err(|error| refused(&error))?;
+    let list = runs.list().map_err(|error| refused(&error))?;
     let mut candidates = list
         .iter()
         .skip_while(|earlier| run.is_some_and(|run| &earlier.id != run));

@@ -11,6 +11,7 @@ use crate::session::Session;
 use guard_engine::crew::leave;
 use guard_journal::Run;
 use guard_model::event::Level;
+use guard_model::fact::Actor;
 use guard_model::intervention::{Choice, Intervention, Via};
 use guard_model::plan::Action;
 use guard_report::printer::Reporter;
@@ -48,7 +49,7 @@ impl Console {
         (session.is_program && session.style.form == Form::Live).then(|| Self {
             reporter: Arc::clone(&session.reporter),
             cx: project.cx.clone(),
-            by: person(project),
+            by: person(&project.actor),
             directory: run.directory.clone(),
         })
     }
@@ -151,8 +152,8 @@ impl Drop for Keys {
 
 /// Who decides, as the journal names them.
 #[must_use]
-pub fn person(project: &Project) -> String {
-    format!("{}@{}", project.actor.user, project.actor.host)
+pub fn person(actor: &Actor) -> String {
+    format!("{}@{}", actor.user, actor.host)
 }
 
 /// Puts back the terminal of a guard that was killed while it listened to keys.

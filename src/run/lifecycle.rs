@@ -61,7 +61,7 @@ pub fn start(mut new: NewRun, run: &Run, project: &Project, session: &Session) -
     };
     let backup = new.plan.backup.clone();
     let mut cx = project.context_of(run, &backup);
-    let sender = NoticeSender::new(run, &cx, &[], project, session)?;
+    let sender = NoticeSender::new(run, &cx, &[], project, &session.style.program)?;
     cx.voice = sender.voice();
     let mut crew = crew::of(project, cx, new.resources, new.undoing, seal)?;
     crew.adopting = new.adopting;
@@ -114,7 +114,7 @@ fn drive_to_end(
     let exit = match &arrival {
         Ok(Arrival::Closed(ending)) => ending.exit_code(),
         Ok(Arrival::Paused) => ExitCode::CUT_OFF,
-        Err(error) => return Err(journal_lost(error, ledger, session)),
+        Err(error) => return Err(journal_lost(error, ledger, &session.style.program)),
     };
     if let Ok(Arrival::Paused) = arrival {
         watchdog::pause(run, project);
@@ -140,7 +140,7 @@ fn drive_to_end(
     }
     // A backup that was adopted is the first half of a rollback.
     let is_last = crew.adopting.is_empty() || exit != ExitCode::DONE;
-    if let Err(error) = write_reports(run, exit, is_last, project, session) {
+    if let Err(error) = write_reports(run, exit, is_last, &project.cx, session) {
         project
             .cx
             .note(Level::Warn, format!("the report of this run is not complete: {error}"));
@@ -156,7 +156,7 @@ fn drive_to_end(
     Ok(exit)
 }
 
-fn journal_lost(error: &LedgerError, ledger: &Ledger, session: &Session) -> Refusal {
+fn journal_lost(error: &LedgerError, ledger: &Ledger, program: &str) -> Refusal {
     let history = ledger.history();
     let touched = history.has_deploy_begun() || history.plan().ahead.is_empty();
     if touched && matches!(error, LedgerError::Journal(JournalError::Removed { .. })) {
@@ -165,10 +165,7 @@ fn journal_lost(error: &LedgerError, ledger: &Ledger, session: &Session) -> Refu
             .because(
                 "something, the deploy command perhaps, has removed guard's own state, and with it this run's way back",
             )
-            .next(
-                "to see which backups are left",
-                format!("{} list", session.style.program),
-            );
+            .next("to see which backups are left", format!("{program} list"));
     }
     let exit = if touched {
         ExitCode::CUT_OFF
@@ -178,10 +175,7 @@ fn journal_lost(error: &LedgerError, ledger: &Ledger, session: &Session) -> Refu
     let refusal =
         Refusal::of_error(exit, error).because("nothing is done that is not announced on disk, so guard stopped here");
     if touched {
-        refusal.next(
-            "when the disk can be written again",
-            format!("{} resume", session.style.program),
-        )
+        refusal.next("when the disk can be written again", format!("{program} resume"))
     } else {
         refusal
     }

@@ -45,7 +45,7 @@ enum Busy {
 /// # Errors
 /// Another run holds one, a wish to stop came, or this guard was called by the deploy command of another.
 pub fn begin(project: &Project, doing: &str) -> Result<Locks, Refusal> {
-    refuse_nested(project)?;
+    refuse_nested(&project.cx)?;
     let state = waited(project, BLINK, |since| {
         take(Lock::take(&project.state.join("lock"), &project.actor, doing, since))
     })?;
@@ -133,14 +133,14 @@ pub fn resources(project: &Project, resources: &[Owned], patience: Duration) -> 
 
 /// The names of the locks of some resources, in order, and whether each is held alone: a path of a resource alone, what
 /// leads to it with whoever else has something below it.
-fn names_of_grounds(project: &Project, resources: &[Owned]) -> BTreeMap<String, (bool, String)> {
+fn names_of_grounds(cx: &Context, resources: &[Owned]) -> BTreeMap<String, (bool, String)> {
     let mut names: BTreeMap<String, (bool, String)> = BTreeMap::new();
     let mut alone = |name: String, shown: String| {
         names.insert(name, (true, shown));
     };
     let mut above = Vec::new();
     for owned in resources {
-        let paths = owned.resource.grounds(&project.cx);
+        let paths = owned.resource.grounds(cx);
         for path in &paths {
             alone(format!("path {}", path.display()), path.display().to_string());
             // The same thing may have two names, as where it is mounted twice.
@@ -151,7 +151,7 @@ fn names_of_grounds(project: &Project, resources: &[Owned]) -> BTreeMap<String, 
             above.extend(path.ancestors().skip(1).map(std::path::Path::to_owned));
         }
         if paths.is_empty() && !owned.kind.is_of_server() {
-            for name in owned.resource.identity(&project.cx) {
+            for name in owned.resource.identity(cx) {
                 alone(name.clone(), name);
             }
         }
@@ -168,7 +168,7 @@ fn grounds(project: &Project, resources: &[Owned], patience: Duration) -> Result
         return Ok(Vec::new());
     };
     let mut held = Vec::new();
-    for (name, (is_alone, shown)) in names_of_grounds(project, resources) {
+    for (name, (is_alone, shown)) in names_of_grounds(&project.cx, resources) {
         let digest = disk::sha256_hex(name.as_bytes());
         let path = place.join(format!("guard-{}.lock", digest.get(..32).unwrap_or(&digest)));
         let taken = waited(project, patience.max(BLINK), |since| {
@@ -270,8 +270,8 @@ fn waited<T>(project: &Project, patience: Duration, attempt: impl Fn(&str) -> Re
 }
 
 /// Refuses a guard that is called by another guard's deploy command: it would wait for itself for ever.
-fn refuse_nested(project: &Project) -> Result<(), Refusal> {
-    let Some(run) = project.cx.environment.text("GUARD_RUN_ID") else {
+fn refuse_nested(cx: &Context) -> Result<(), Refusal> {
+    let Some(run) = cx.environment.text("GUARD_RUN_ID") else {
         return Ok(());
     };
     let refusal = Refusal::new(

@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::outcome::Refusal;
 use crate::project::Project;
-use crate::session::Session;
 use guard_journal::Run;
 use guard_model::event::{Audience, Event, Voice};
 use guard_model::fact::{Ending, Fact, Record, Turn};
@@ -82,19 +81,13 @@ impl NoticeSender {
     ///
     /// # Errors
     /// A target's table is wrong.
-    pub fn new(
-        run: &Run,
-        cx: &Context,
-        before: &[Record],
-        project: &Project,
-        session: &Session,
-    ) -> Result<Self, Refusal> {
+    pub fn new(run: &Run, cx: &Context, before: &[Record], project: &Project, program: &str) -> Result<Self, Refusal> {
         Ok(Self(Arc::new(Inner {
-            notifier: Notifier::new(project.targets()?, cx.clone(), session.runtime.clone()),
+            notifier: Notifier::new(project.targets()?, cx.clone(), project.runtime.clone()),
             next: project.cx.voice.clone(),
             course: Mutex::new(Course::of(before)),
             header: NoticeHeader::of(project, Some(run)),
-            program: session.style.program.clone(),
+            program: program.to_owned(),
         })))
     }
 

@@ -3,7 +3,6 @@
 use crate::encryption;
 use crate::outcome::Refusal;
 use crate::project::Project;
-use crate::session::Session;
 use crate::unfinished::{pinned, state_of, stuck, unreadable};
 use guard_engine::history::History;
 use guard_engine::ledger::Ledger;
@@ -17,19 +16,19 @@ use guard_model::name::RunKind;
 ///
 /// # Errors
 /// An unfinished run is there, or a journal cannot be read.
-pub fn refuse_unfinished(project: &Project, session: &Session) -> Result<(), Refusal> {
-    close_leftovers(project, session, true)
+pub fn refuse_unfinished(project: &Project, program: &str) -> Result<(), Refusal> {
+    close_leftovers(project, program, true)
 }
 
 /// As [`refuse_unfinished`], but a run that is stuck does not refuse: a rollback by hand is the other way out of it.
 ///
 /// # Errors
 /// A run is open, or a journal cannot be read.
-pub fn refuse_open(project: &Project, session: &Session) -> Result<(), Refusal> {
-    close_leftovers(project, session, false)
+pub fn refuse_open(project: &Project, program: &str) -> Result<(), Refusal> {
+    close_leftovers(project, program, false)
 }
 
-fn close_leftovers(project: &Project, session: &Session, refuses_stuck: bool) -> Result<(), Refusal> {
+fn close_leftovers(project: &Project, program: &str, refuses_stuck: bool) -> Result<(), Refusal> {
     let list = project
         .runs
         .list()
@@ -42,7 +41,7 @@ fn close_leftovers(project: &Project, session: &Session, refuses_stuck: bool) ->
         let records = run.read().map_err(|error| unreadable(run, &error))?;
         let history = History::of(&records).map_err(|error| Refusal::of_error(ExitCode::UNFINISHED, &error))?;
         if !is_harmless(&history) {
-            return Err(unfinished(run, session));
+            return Err(unfinished(run, program));
         }
         close_harmless(run, project)?;
     }
@@ -51,7 +50,7 @@ fn close_leftovers(project: &Project, session: &Session, refuses_stuck: bool) ->
         && let Some(run) = stuck(&list)?
         && matches!(state_of(run)?, State::Closed(Ending::Stuck(_)))
     {
-        return Err(unfinished(run, session));
+        return Err(unfinished(run, program));
     }
     encryption::forget(project);
     let pinned = pinned(project)?;
@@ -65,10 +64,10 @@ fn close_leftovers(project: &Project, session: &Session, refuses_stuck: bool) ->
     Ok(())
 }
 
-fn unfinished(run: &Run, session: &Session) -> Refusal {
+fn unfinished(run: &Run, program: &str) -> Refusal {
     Refusal::new(ExitCode::UNFINISHED, format!("the run {} is not finished", run.id))
         .because("it touched production, and has to be finished before anything else begins")
-        .next("to finish it", format!("{} resume", session.style.program))
+        .next("to finish it", format!("{program} resume"))
 }
 
 /// Whether the run has only read production so far.

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use crate::outcome::Refusal;
-use crate::project::Project;
 use crate::session::Session;
 use guard_journal::Run;
 use guard_model::event::Level;
@@ -12,6 +11,7 @@ use guard_model::health::Reading;
 use guard_report::ci;
 use guard_report::incident::incident;
 use guard_report::result::Outcome as Told;
+use guard_system::context::Context;
 use guard_system::disk;
 
 /// What has become of a run, for machines.
@@ -34,20 +34,20 @@ pub fn write_reports(
     run: &Run,
     exit: ExitCode,
     is_last: bool,
-    project: &Project,
+    cx: &Context,
     session: &Session,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let records = run.read()?;
     let path = run.directory.join("incident.md");
     let is_bad = exit != ExitCode::DONE;
-    let text = incident(&records, &readings(run)?, &project.cx.redaction, &session.style.program);
+    let text = incident(&records, &readings(run)?, &cx.redaction, &session.style.program);
     if is_bad {
         disk::write_whole(&path, text.as_bytes())?;
-        project.cx.note(Level::Info, format!("report: {}", path.display()));
+        cx.note(Level::Info, format!("report: {}", path.display()));
     }
     let told = Told::of(&records, is_bad.then_some(path.as_path()), &session.style.program);
-    let value = told.to_value(&project.cx.redaction);
-    let clean = project.cx.redaction.clean(&serde_json::to_string_pretty(&value)?);
+    let value = told.to_value(&cx.redaction);
+    let clean = cx.redaction.clean(&serde_json::to_string_pretty(&value)?);
     disk::write_whole(&run.directory.join(RESULT), clean.as_bytes())?;
     if let Some(system) = &session.style.ci {
         ci::publish(system, &told, &text)?;

@@ -14,6 +14,7 @@ use guard_config::{Document, Settings, env};
 use guard_journal::Run;
 use guard_model::exit::ExitCode;
 use guard_model::setting::Source;
+use guard_system::context::Context;
 use guard_system::disk;
 
 /// The file of these settings in a run's directory.
@@ -51,7 +52,7 @@ impl RunSettings {
         Self {
             settings: project.settings.source.text.clone(),
             name: project.settings.source.name.clone(),
-            flags: outer_layers(&project.wish.flags, project),
+            flags: outer_layers(&project.wish.flags, &project.cx),
             directory: project.settings.directory.clone(),
             backup_dir: project.settings.backup_dir.clone(),
             corrected: None,
@@ -150,14 +151,14 @@ pub struct Place<'p> {
 }
 
 /// The flags, and the variables that mean a setting: the strongest layers, kept for a resume in another shell.
-fn outer_layers(flags: &Flags, project: &Project) -> BTreeMap<String, Vec<String>> {
+fn outer_layers(flags: &Flags, cx: &Context) -> BTreeMap<String, Vec<String>> {
     let mut layers: BTreeMap<String, Vec<String>> = env::NAMES
         .iter()
         .filter(|name| !matches!(name.key, "directory" | "config" | "notify.slack_webhook_url"))
         .filter_map(|name| {
             let text = std::iter::once(&name.variable)
                 .chain(name.aliases)
-                .find_map(|name| project.cx.environment.text(name))?;
+                .find_map(|name| cx.environment.text(name))?;
             Some((name.key.to_owned(), vec![text.to_owned()]))
         })
         .collect();

@@ -79,9 +79,9 @@ pub fn take_over(run: &Run, remaining: Remaining<'_>, project: &Project, session
     watchdog::resume(run);
     keys::mend_terminal(run);
     preconditions::recover_resources(run, project)?;
-    let undoing = undoing(&history, project)?;
+    let undoing = undoing(&history, &project.runs)?;
     let mut cx = project.context_of(run, &history.plan().backup);
-    let sender = NoticeSender::new(run, &cx, &records, project, session)?;
+    let sender = NoticeSender::new(run, &cx, &records, project, &session.style.program)?;
     cx.voice = sender.voice();
     let seal = SealInput {
         target: project.target(),
@@ -181,11 +181,11 @@ fn correct(run_settings: &mut RunSettings, run: &Run, project: &Project) -> Resu
 }
 
 /// For an undo that was cut off: what the run before it had displaced.
-fn undoing(history: &History, project: &Project) -> Result<Vec<Displaced>, Refusal> {
+fn undoing(history: &History, runs: &Runs) -> Result<Vec<Displaced>, Refusal> {
     if history.plan().kind != RunKind::Undo {
         return Ok(Vec::new());
     }
-    kept::displaced_before(Some(history.run()), project).map(|(_, displaced)| displaced)
+    kept::displaced_before(Some(history.run()), runs).map(|(_, displaced)| displaced)
 }
 
 /// An unfinished run, and where it was found.

@@ -117,13 +117,26 @@ pub(super) fn live(asked: &Watch, project: &Project, session: &Session) -> Outco
             format!("http://{bound}/ shows the watch, http://{bound}/metrics its figures"),
         );
     }
-    attend(&supervisor, &board, asked.metrics_file.as_deref(), &cx, project);
+    attend(
+        &supervisor,
+        &board,
+        asked.metrics_file.as_deref(),
+        &cx,
+        &project.runtime,
+    );
     cx.note(
         Level::Info,
         guard_watch::words(&lookout.rule).replacen("rolls back", "finds production not well", 1),
     );
     supervisor.ready();
-    let outcome = rounds(asked.duration.is_some(), &lookout, &scribe, &supervisor, project, &cx);
+    let outcome = rounds(
+        asked.duration.is_some(),
+        &lookout,
+        &scribe,
+        &supervisor,
+        &project.state,
+        &cx,
+    );
     supervisor.stopping();
     if let Some(path) = &asked.metrics_file {
         write_metrics(&cx.resolve(path), &board, &cx);
@@ -143,7 +156,7 @@ fn rounds(
     lookout: &Lookout,
     scribe: &Scribe,
     supervisor: &Supervisor,
-    project: &Project,
+    state: &Path,
     cx: &Context,
 ) -> Result<(), Refusal> {
     loop {
@@ -188,7 +201,7 @@ fn rounds(
             board.findings += 1;
         }
         // While guard itself deploys, its own watch says what there is to say.
-        let is_deploying = matches!(Lock::holder(&project.state.join("lock")), Ok(Some(_)));
+        let is_deploying = matches!(Lock::holder(&state.join("lock")), Ok(Some(_)));
         if !is_deploying {
             scribe.report(
                 Occasion::Unwell,
@@ -242,10 +255,16 @@ fn tidy(cx: &Context) {
 }
 
 /// Tells the supervisor that the watch is alive, as long as answers come, and writes the figures, both in the background.
-fn attend(supervisor: &Arc<Supervisor>, board: &Shared, metrics_file: Option<&Path>, cx: &Context, project: &Project) {
+fn attend(
+    supervisor: &Arc<Supervisor>,
+    board: &Shared,
+    metrics_file: Option<&Path>,
+    cx: &Context,
+    runtime: &tokio::runtime::Handle,
+) {
     if let Some(rhythm) = supervisor.rhythm() {
         let (supervisor, board, clock) = (Arc::clone(supervisor), Arc::clone(board), Arc::clone(&cx.clock));
-        project.runtime.spawn(async move {
+        runtime.spawn(async move {
             loop {
                 let last = {
                     let board = locked(&board);
@@ -260,7 +279,7 @@ fn attend(supervisor: &Arc<Supervisor>, board: &Shared, metrics_file: Option<&Pa
     }
     if let Some(path) = metrics_file {
         let (path, board, cx) = (cx.resolve(path), Arc::clone(board), cx.clone());
-        project.runtime.spawn(async move {
+        runtime.spawn(async move {
             loop {
                 write_metrics(&path, &board, &cx);
                 tokio::time::sleep(PAUSE).await;
