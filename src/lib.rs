@@ -18,7 +18,10 @@ pub use guard_watch as watch;
 
 pub use commands::library::{Error, Guard};
 
-// The examples of the library's page are compiled and run with the tests.
+// The examples of these pages are compiled and run with the tests.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/library.md")]
 struct LibraryPage;
+#[cfg(doctest)]
+#[doc = include_str!("../docs/adding-a-strategy.md")]
+struct StrategyPage;

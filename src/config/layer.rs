@@ -28,6 +28,8 @@ pub struct Request {
     pub resource_kinds: Vec<&'static str>,
     /// The kinds of probes there are.
     pub probe_kinds: Vec<&'static str>,
+    /// The strategies there are.
+    pub strategies: Vec<&'static str>,
     /// Whether a release is to be judged, so that settings that cannot judge one are wrong.
     pub judges: bool,
 }
@@ -48,6 +50,7 @@ impl Request {
             is_root: privilege::is_root(),
             resource_kinds,
             probe_kinds,
+            strategies: Vec::new(),
             judges: true,
         }
     }

@@ -25,7 +25,7 @@ use guard_model::notice;
 use guard_model::policy::Policy;
 use guard_model::secret::Secret;
 use guard_model::section::Section;
-use guard_model::setting::{Problem, Source};
+use guard_model::setting::{Problem, Source, nearest};
 
 /// Everything that a person has set, and the defaults for the rest.
 #[derive(Clone)]
@@ -57,6 +57,8 @@ pub struct Settings {
     pub probes: Vec<Declared<ProbeName>>,
     /// How what is not a Compose project is stopped and started.
     pub services: Services,
+    /// What forward and back mean for services and traffic; `None`: what it is where nobody says.
+    pub strategy: Option<String>,
     /// The maintenance page.
     pub maintenance: Maintenance,
     /// The scripts that verify a release.
@@ -217,6 +219,7 @@ fn read(
         ComposeVariables::without_file(&request.environment)
     });
     let services = top.section("services", parts::services);
+    let strategy = strategy(&mut top, &request.strategies);
     let compose = top.section("compose", |section| {
         project::compose(section, directory, &variables, services != Services::default())
     });
@@ -283,6 +286,7 @@ fn read(
         resources,
         probes,
         services,
+        strategy,
         maintenance,
         verify,
         monitor,
@@ -302,6 +306,20 @@ fn read(
         warnings,
         effective: std::mem::take(&mut layers.effective),
     }
+}
+
+/// The strategy that the settings name, where it is one of these.
+fn strategy(top: &mut Section<'_>, known: &[&'static str]) -> Option<String> {
+    let name = top.text("strategy")?;
+    if !known.contains(&name.as_str()) {
+        let hint = nearest(&name, known.iter().copied());
+        top.problem(
+            "strategy",
+            format!("{name:?} is not one of: {}", known.join(", ")),
+            hint,
+        );
+    }
+    Some(name)
 }
 
 /// Says that a release would be judged by nothing.

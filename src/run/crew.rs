@@ -51,6 +51,7 @@ pub fn of(
         is_gate_set: project.settings.gate.is_some(),
         rules: project.rules()?,
         services: project.services(),
+        strategy: project.strategy()?,
         env_files: secrets::files(&project.settings),
         store: store.beside_project(&project.settings.directory),
         seal,

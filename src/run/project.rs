@@ -17,7 +17,7 @@ use guard_model::name::Timestamp;
 use guard_model::text::typed;
 use guard_notify::Target;
 use guard_probes::Probe;
-use guard_services::{Further, Services};
+use guard_services::{Further, Services, Strategy};
 use guard_store::{Scope, Store};
 use guard_system::context::Context;
 use guard_system::docker::Compose;
@@ -107,6 +107,18 @@ impl Project {
             maintenance_on: self.settings.maintenance.on.clone(),
             maintenance_off: self.settings.maintenance.off.clone(),
         }
+    }
+
+    /// What forward and back mean for what runs, and for traffic.
+    ///
+    /// # Errors
+    /// The settings name a strategy that this guard does not have, as those of a run that a newer one began may.
+    pub fn strategy(&self) -> Result<&'static dyn Strategy, Refusal> {
+        let named = self.settings.strategy.as_deref();
+        guard_services::strategy(named).ok_or_else(|| {
+            let name = named.unwrap_or_default();
+            Refusal::new(ExitCode::USAGE, format!("there is no strategy {name:?}"))
+        })
     }
 
     /// The variables by which the commands of a run are known among all processes.

@@ -172,7 +172,9 @@ impl Session {
     pub fn wish_from(&self, start: &std::path::Path) -> Wish {
         let resource_kinds = guard_resources::KINDS.iter().map(|kind| kind.key).collect();
         let probe_kinds = guard_probes::KINDS.iter().map(|kind| kind.key).collect();
-        Wish::new(start, self.environment.clone(), resource_kinds, probe_kinds)
+        let mut wish = Wish::new(start, self.environment.clone(), resource_kinds, probe_kinds);
+        wish.strategies = guard_services::STRATEGIES.iter().map(|one| one.name()).collect();
+        wish
     }
 
     /// The surroundings in a directory.

@@ -11,6 +11,8 @@ mod stale;
 mod standing;
 mod start;
 mod starters;
+mod strategies;
+mod strategy;
 mod updaters;
 mod wait;
 
@@ -23,6 +25,8 @@ pub use self::quiesce::Affected;
 pub use self::stale::restart_stale;
 pub use self::start::Extent;
 pub use self::starters::{held as held_starters, hold as hold_starters, release as release_starters, starters};
+pub use self::strategies::{InPlace, STRATEGIES, strategy};
+pub use self::strategy::Strategy;
 pub use self::updaters::{hold as hold_updaters, release as release_updaters, running as updaters};
 pub use self::wait::Wanted;
 use guard_model::event::Level;

@@ -52,12 +52,12 @@ impl Crew {
         for name in std::iter::once(None).chain(further) {
             let (services, there) = self.services.of_project(name, cx);
             // Nothing is deployed before it is known what has to run again after a way back.
-            services
-                .note_what_runs(&there)
+            self.strategy
+                .before_release(&services, &there)
                 .map_err(|error| Failure::from_error(&error))?;
         }
         let before = self.live_now(cx);
-        self.services.maintenance_on(cx);
+        self.strategy.hold_traffic(&self.services, cx);
         self.mark(Mark::DeployBegins, cx);
         let result = deploy(&self.command, history, cx);
         self.mark(Mark::DeployEnded, &cx.unstoppable());
@@ -129,7 +129,7 @@ impl Crew {
 
     /// Takes the maintenance page down; a page that stays up is told, and that is all.
     pub fn take_page_down(&self, cx: &Context) {
-        if let Err(error) = self.services.maintenance_off(&cx.unstoppable()) {
+        if let Err(error) = self.strategy.admit_traffic(&self.services, &cx.unstoppable()) {
             let chain = Failure::from_error(&error).chain.join(": ");
             cx.note(Level::Warn, format!("the maintenance page is still up: {chain}"));
         }

@@ -36,7 +36,7 @@ use guard_model::now::Now;
 use guard_model::plan::{Action, Step};
 use guard_probes::Probe;
 use guard_resources::{Resource, ResourceError, Slot};
-use guard_services::Services;
+use guard_services::{Services, Strategy};
 use guard_store::Store;
 use guard_system::cipher::Cipher;
 use guard_system::context::Context;
@@ -75,8 +75,10 @@ pub struct Crew {
     pub is_gate_set: bool,
     /// The user's own rules.
     pub rules: Vec<UserRule>,
-    /// How what runs is stopped and started.
+    /// What runs, and the user's commands that stop and start it.
     pub services: Services,
+    /// What forward and back mean for it, and for traffic.
+    pub strategy: &'static dyn Strategy,
     /// The env files whose secrets must appear nowhere, absolute: a release may write new ones into them.
     pub env_files: Vec<PathBuf>,
     /// The backups.

@@ -168,8 +168,8 @@ impl Crew {
                 );
                 for (project, affected) in self.affected([name.clone()])? {
                     let (services, there) = self.services.of_project(project.as_deref(), cx);
-                    services
-                        .stop_users(&affected, &there)
+                    self.strategy
+                        .stop_more(&services, &affected, &there)
                         .map_err(|error| Failure::from_error(&error))?;
                 }
             }
@@ -239,10 +239,10 @@ impl Crew {
         Self::hold_starters(cx);
         // The settings' own project goes first: the page is put up with it, and the user's commands run.
         let own = all.remove(&None).unwrap_or_default();
-        let mut stopped = self.services.quiesce(&own, cx).map_err(failed)?;
+        let mut stopped = self.strategy.stop(&self.services, &own, cx).map_err(failed)?;
         for (project, affected) in &all {
             let (services, there) = self.services.of_project(project.as_deref(), cx);
-            let names = services.stop_users(affected, &there).map_err(failed)?;
+            let names = self.strategy.stop(&services, affected, &there).map_err(failed)?;
             let project = project.as_deref().unwrap_or_default();
             stopped.extend(names.iter().map(|name| format!("{project}/{name}")));
         }
@@ -501,7 +501,8 @@ impl Crew {
                 _ => Extent::Whole,
             };
             let recorded = ran.as_ref().map(|ran| &ran.recorded);
-            match services.bring_back(recorded, &extent, wanted, limit, &there) {
+            let started = self.strategy.start(&services, recorded, &extent, wanted, limit, &there);
+            match started {
                 // They were started, and starting them again would not make them well: the proof says what they are.
                 Err(error @ ServiceError::NotRunning(_)) => {
                     is_up = false;
@@ -515,7 +516,9 @@ impl Crew {
         for (project, ran) in &ordered {
             let (services, there) = self.services.of_project(project.as_deref(), cx);
             let recorded = ran.as_ref().filter(|ran| ran.is_from_before).map(|ran| &ran.recorded);
-            let added = recorded.map_or(Ok(Vec::new()), |recorded| services.stop_added(recorded, &there));
+            let added = recorded.map_or(Ok(Vec::new()), |recorded| {
+                self.strategy.retire(&services, recorded, &there)
+            });
             added.map_err(|error| Failure::from_error(&error))?;
         }
         for sentence in self.release_others(cx) {
@@ -524,7 +527,7 @@ impl Crew {
         }
         let_in?;
         if is_up {
-            let down = self.services.maintenance_off(cx);
+            let down = self.strategy.admit_traffic(&self.services, cx);
             down.map_err(|error| Failure::from_error(&error))?;
         }
         Ok(Yield::Nothing)

@@ -164,7 +164,7 @@ fn kinds_are_known_by_name() {
 
 #[test]
 fn all_problems_are_told_at_once_with_their_places() {
-    let text = "verify = \"none\"\nbackup_dirr = \"x\"\n[monitor]\nintervall = \"1s\"\nduration = true\n\
+    let text = "verify = \"none\"\nbackup_dirr = \"x\"\nstrategy = \"in-plac\"\n[monitor]\nintervall = \"1s\"\nduration = true\n\
                 [retention]\nkeep = 0\n[resources.db]\nkind = \"oracle\"\n[policy]\ndata_restore = \"sometimes\"\n\
                 [notify]\nslack_webhook_url = \"hooks\"\n[services]\nstop = [\"systemctl stop 'app\"]\n";
     let refusal = Project::new(text)
@@ -176,13 +176,14 @@ fn all_problems_are_told_at_once_with_their_places() {
         &refusal,
         &[
             "guard.toml:2:1: unknown key `backup_dirr` (did you mean `backup_dir`?)",
-            "guard.toml:4:1: unknown key `monitor.intervall` (did you mean `interval`?)",
-            "guard.toml:5:12: `monitor.duration`: expected a duration, found true or false",
-            "guard.toml:7:8: `retention.keep`: 0 is not in 1 to",
-            "guard.toml:9:8: `resources.db.kind`: there is no kind \"oracle\" (known kinds: postgres",
-            "guard.toml:11:16: `policy.data_restore`: \"sometimes\" is not one of: auto, always, never, if-no-writes",
-            "guard.toml:13:21: `notify.slack_webhook_url`: is not an https:// address",
-            "guard.toml:15:9: `services.stop`: expected a command",
+            "guard.toml:3:12: `strategy`: \"in-plac\" is not one of: in-place (did you mean `in-place`?)",
+            "guard.toml:5:1: unknown key `monitor.intervall` (did you mean `interval`?)",
+            "guard.toml:6:12: `monitor.duration`: expected a duration, found true or false",
+            "guard.toml:8:8: `retention.keep`: 0 is not in 1 to",
+            "guard.toml:10:8: `resources.db.kind`: there is no kind \"oracle\" (known kinds: postgres",
+            "guard.toml:12:16: `policy.data_restore`: \"sometimes\" is not one of: auto, always, never, if-no-writes",
+            "guard.toml:14:21: `notify.slack_webhook_url`: is not an https:// address",
+            "guard.toml:16:9: `services.stop`: expected a command",
             "GUARD_INTERVAL: \"x\" is not a duration",
             "GUARD_ERROR_TRESHOLD: guard knows no variable of this name (did you mean `GUARD_ERROR_THRESHOLD`?)",
             "--data-restore: \"maybe\" is not one of",

@@ -168,6 +168,7 @@ fn rollback(comparisons: u32) -> (Ending, u32, String) {
         is_gate_set: false,
         rules: Vec::new(),
         services: Services::default(),
+        strategy: &guard::services::InPlace,
         env_files: Vec::new(),
         store,
         cipher: Arc::default(),
