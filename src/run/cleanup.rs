@@ -116,8 +116,8 @@ pub fn removals(project: &Project) -> Vec<Removal> {
     })
 }
 
-/// Removes one backup that retention has chosen; returns whether it is gone.
-pub fn remove(removal: &Removal, project: &Project) -> bool {
+/// Removes one backup that retention has chosen. One that stays is told.
+pub fn remove(removal: &Removal, project: &Project) {
     let artifacts = project
         .store
         .get(&removal.timestamp)
@@ -131,7 +131,7 @@ pub fn remove(removal: &Removal, project: &Project) -> bool {
     if let Err(refusal) = audit::record(deed, project) {
         let what = format!("backup {} stays: {}", removal.timestamp, refusal.account.failed);
         project.cx.note(Level::Warn, what);
-        return false;
+        return;
     }
     match project.store.delete(&removal.timestamp, &[], false) {
         Ok(()) => {
@@ -140,13 +140,11 @@ pub fn remove(removal: &Removal, project: &Project) -> bool {
                 Level::Info,
                 format!("removed backup {}: {}", removal.timestamp, removal.why),
             );
-            true
         }
         Err(error) => {
             project
                 .cx
                 .note(Level::Warn, format!("backup {} stays: {error}", removal.timestamp));
-            false
         }
     }
 }
