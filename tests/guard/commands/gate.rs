@@ -139,7 +139,7 @@ fn a_service_that_the_release_adds_has_to_hold_out_and_one_that_it_removes_is_no
     site.deploy(&(app(2, WELL) + &job)).expect(0).says("new, verified");
     let broken = service("worker", &["command: [sh, -c, 'exit 4']", "restart: always"]);
     let ran = site.deploy(&(app(3, WELL) + &broken)).expect(21);
-    ran.says("exit code 4").says("old, verified");
+    ran.says("gate failed: containers: worker ").says("old, verified");
     let services = site.sh("docker compose ps --all --format '{{.Service}} {{.State}}'");
     assert!(
         services.contains("app running") && !services.contains("worker running"),
