@@ -19,7 +19,7 @@ use guard_model::text;
 use guard_report::tables::Table;
 use guard_system::lock::Lock;
 
-/// A health check that may say nothing for longer is told.
+/// A health check that may say nothing for longer is told: so long is waited for a release of which nothing is known.
 const LONG_START: Duration = Duration::from_mins(1);
 
 /// Checks everything, and shows it as a table.

@@ -11,7 +11,7 @@ use guard_model::name::ProbeName;
 use guard_system::context::Context;
 use guard_system::docker::containers_of;
 
-/// How long the engine may take to say it.
+/// How long the engine may take to say it: as long as any probe has where nobody says otherwise.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// How the names of these probes begin; a number follows.

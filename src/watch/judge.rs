@@ -12,7 +12,8 @@ use guard_model::standing::Standing;
 const ENDED: u32 = 3;
 /// So many of them take away the excuse that an early outage has. A guess.
 const HOPELESS: u32 = 2;
-/// A container that was starting so many seconds, or three intervals, ago is taken to be starting still.
+/// A container that was starting so many seconds, or three intervals, ago is taken to be starting still: the engine may take
+/// as long to say it. Only what is shown hangs on it; the figure is a guess.
 const STILL: f64 = 5.0;
 
 /// Judges readings by a rule. What it says depends on nothing but the readings, in the order in which they came, and
