@@ -1,5 +1,7 @@
 //! `guard check`: proves the way back before anyone goes forward; also the first thing that `guard deploy` does.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::freeze;
@@ -13,8 +15,12 @@ use guard_engine::crew::ask_once;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::health::Outcome as Answered;
+use guard_model::text;
 use guard_report::tables::Table;
 use guard_system::lock::Lock;
+
+/// A health check that may say nothing for longer is told: so long is waited for a release of which nothing is known.
+const LONG_START: Duration = Duration::from_mins(1);
 
 /// Checks everything, and shows it as a table.
 ///
@@ -203,5 +209,34 @@ fn probes(bench: &Bench, report: &mut Report) -> Result<(), Refusal> {
     for warning in guard_watch::warnings(&bench.rule()) {
         report.warn("watch", warning, "see docs/watching.md");
     }
+    if bench.settings.gate.is_none() {
+        long_start(bench, report);
+    }
     Ok(())
+}
+
+/// Tells how long a release may be waited for where the health check of a container lets it be long.
+fn long_start(bench: &Bench, report: &mut Report) {
+    let services = bench.services();
+    let further = services.further.iter().map(|further| Some(further.name.as_str()));
+    let found = std::iter::once(None).chain(further).filter_map(|name| {
+        let (services, there) = services.of_project(name, &bench.cx);
+        // An engine that does not answer is told already.
+        services.slowest_check(&there).ok().flatten()
+    });
+    let slowest = found.max_by_key(|(_, check)| check.longest());
+    if let Some((container, check)) = slowest.filter(|(_, check)| check.longest() > LONG_START) {
+        let (most, gate) = (check.longest(), bench.rule().gate);
+        report.fact(
+            "watch",
+            format!(
+                "a start is waited for {} at most: the health check of {container} may say nothing for {} ({}), and {} follow; \
+                 `monitor.gate` sets a shorter time",
+                text::duration(most.saturating_add(gate)),
+                text::duration(most),
+                check.words(),
+                text::duration(gate)
+            ),
+        );
+    }
 }

@@ -26,6 +26,7 @@ use guard_model::health::Reading;
 use guard_model::name::ResourceName;
 use guard_model::now::Now;
 use guard_model::plan::Plan;
+use guard_probes::Starts;
 use guard_report::bug;
 use guard_report::ci;
 use guard_report::incident::incident;
@@ -235,13 +236,15 @@ pub(super) fn write_reports(
     Ok(())
 }
 
-/// The readings of a run, as they were kept; a line that was cut off is passed over.
+/// The readings of a run's probes, as they were kept; a line that was cut off is passed over, and so is what guard asked for
+/// itself.
 fn readings(run: &Run) -> Result<Vec<Reading>, disk::DiskError> {
     let path: PathBuf = run.directory.join("probes.jsonl");
     let text = disk::read_text_optional(&path)?.unwrap_or_default();
     Ok(text
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok())
+        .filter(|reading: &Reading| !Starts::is_name(&reading.probe))
         .collect())
 }
 

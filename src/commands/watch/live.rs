@@ -15,7 +15,7 @@ use crate::commands::workbench::Bench;
 use guard_engine::crew::{Errands, Lookout, READINGS, WATCHES};
 use guard_model::event::{Audience, Event, Level, Voice};
 use guard_model::exit::ExitCode;
-use guard_model::health::Verdict;
+use guard_model::health::{Started, Verdict};
 use guard_model::notice::{Occasion, Severity};
 use guard_model::text::duration;
 use guard_notify::Notifier;
@@ -91,6 +91,8 @@ pub(super) fn live(asked: &Watch, bench: &Bench, desk: &Desk) -> Outcome {
         project: bench.compose.as_ref().map(|compose| compose.project.clone()),
         runtime: bench.runtime.clone(),
         errands: Errands::default(),
+        starts: Vec::new(),
+        started: Started::default(),
         hears: false,
     };
     if lookout.probes.is_empty() {

@@ -11,6 +11,7 @@ mod endings;
 mod engines;
 mod everywhere;
 mod fenced;
+mod gate;
 mod habits;
 mod hands;
 mod hints;
