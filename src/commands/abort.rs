@@ -160,13 +160,13 @@ fn standings(history: &History, bench: &Bench) -> Result<Vec<Standing>, Refusal>
     let now_of = |name: &ResourceName| {
         let backup = backup.as_ref().map_err(|error| format!("cannot be compared: {error}"));
         let artifact = backup.and_then(|backup| {
-            let mut artifacts = backup.manifest.artifacts.iter();
-            let artifact = artifacts.find(|artifact| &artifact.resource == name);
-            artifact.ok_or_else(|| "the backup has no copy of it".to_owned())
+            let artifact = backup.manifest.artifact(name);
+            let none = || "the backup has no copy of it".to_owned();
+            artifact.map(|artifact| (artifact, backup)).ok_or_else(none)
         });
         let owned = owned.iter().find(|owned| owned.resource.name() == name);
         match (artifact, owned) {
-            (Ok(artifact), Some(owned)) => now(owned, artifact, bench),
+            (Ok((artifact, backup)), Some(owned)) => now(owned, artifact, backup, bench),
             (Ok(_), None) => "the settings name it no more".to_owned(),
             (Err(why), _) => why,
         }

@@ -58,7 +58,7 @@ pub(super) fn check(_: &Check, bench: &Bench, desk: &Desk) -> Outcome {
         return if is_open {
             Ok(desk.answer(value))
         } else {
-            Err(refusal(&report).with_details(value))
+            Err(shut(&report, &desk.style.program).with_details(value))
         };
     }
     desk.reporter.data(table(&report));
@@ -87,7 +87,7 @@ pub(super) fn check(_: &Check, bench: &Bench, desk: &Desk) -> Outcome {
         }
         return Ok(ExitCode::DONE);
     }
-    Err(refusal(&report))
+    Err(shut(&report, &desk.style.program))
 }
 
 /// The same for whoever reads JSON.
@@ -140,18 +140,27 @@ fn table(report: &Report) -> String {
 }
 
 fn refusal(report: &Report) -> Refusal {
-    let first: Vec<String> = report
-        .refusals()
-        .map(|finding| {
-            format!(
-                "{}: {} — {}",
-                finding.about, finding.obstacle.what, finding.obstacle.advice
-            )
-        })
-        .collect();
     let mut refusal = Refusal::new(ExitCode::REFUSED, "the way back is not open, so nothing was begun");
-    refusal.account.why = first;
+    refusal.account.why = in_the_way(report);
     refusal.next("to see everything", "guard check")
+}
+
+/// What `guard check` ends with where the way is shut: the table says everything, so each obstacle is named and no more.
+fn shut(report: &Report, program: &str) -> Refusal {
+    let mut refusal = Refusal::new(ExitCode::REFUSED, "the way back is not open: no run would begin");
+    refusal.account.why = in_the_way(report);
+    refusal.next("when that is mended", format!("{program} check"))
+}
+
+/// Each thing in the way, with what to do.
+fn in_the_way(report: &Report) -> Vec<String> {
+    let told = report.refusals().map(|finding| {
+        format!(
+            "{}: {} — {}",
+            finding.about, finding.obstacle.what, finding.obstacle.advice
+        )
+    });
+    told.collect()
 }
 
 /// The checks that a run makes before it begins.
@@ -204,6 +213,10 @@ fn probes(bench: &Bench, report: &mut Report) -> Result<(), Refusal> {
     }
     for rule in bench.rules()? {
         report.fact(rule.name.as_str(), rule.words());
+    }
+    if bench.probes()?.is_empty() {
+        report.fact("watch", "no probe is set: nobody sees whether a release is well");
+        return Ok(());
     }
     report.fact("watch", guard_watch::words(&bench.rule()));
     for warning in guard_watch::warnings(&bench.rule()) {

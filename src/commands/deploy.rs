@@ -18,7 +18,7 @@ use guard_journal::Run;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::name::{RunId, RunKind, Timestamp};
-use guard_model::setting::nearest;
+use guard_model::setting::nearest_or_all;
 use guard_model::text;
 
 /// Deploys.
@@ -113,8 +113,8 @@ pub(super) fn chosen(resources: Vec<Owned>, selection: &Selection) -> Result<Vec
         .collect();
     for asked in selection.only.iter().chain(&selection.skip) {
         if !names.contains(asked) {
-            let hint = nearest(asked, names.iter().map(String::as_str));
-            let hint = hint.unwrap_or_else(|| format!("there are: {}", names.join(", ")));
+            let all: Vec<&str> = names.iter().map(String::as_str).collect();
+            let hint = nearest_or_all(asked, &all);
             return Err(Refusal::new(ExitCode::USAGE, format!("no resource is called {asked:?}")).because(hint));
         }
     }

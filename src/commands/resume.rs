@@ -23,7 +23,7 @@ use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::fact::Fact;
 use guard_model::name::{ResourceName, RunKind};
-use guard_model::setting::nearest;
+use guard_model::setting::nearest_or_all;
 use guard_system::disk;
 use guard_system::leftovers::{await_acts, end_leftovers};
 
@@ -67,7 +67,7 @@ fn known(names: &[String], run: &Run) -> Result<Vec<ResourceName>, Refusal> {
         let found = there.iter().find(|one| one.as_str() == name);
         found.map(|one| (*one).clone()).ok_or_else(|| {
             let all: Vec<&str> = there.iter().map(|one| one.as_str()).collect();
-            let why = nearest(name, all.iter().copied()).unwrap_or_else(|| format!("there are: {}", all.join(", ")));
+            let why = nearest_or_all(name, &all);
             Refusal::new(
                 ExitCode::USAGE,
                 format!("the run {} puts back nothing called {name:?}", run.id),
@@ -184,7 +184,10 @@ fn take_up(run: &Run, going: Going<'_>, bench: &Bench, desk: &Desk) -> Outcome {
         let actor = bench.actor.clone();
         let resources = skip.to_vec();
         let left_out = (!resources.is_empty()).then_some(Fact::LeftOut { resources });
-        for fact in std::iter::once(Fact::Reopened { actor }).chain(left_out) {
+        let rollback_timeout = bench.settings.policy.rollback_timeout;
+        let limited =
+            (rollback_timeout != history.plan().policy.rollback_timeout).then_some(Fact::Limited { rollback_timeout });
+        for fact in std::iter::once(Fact::Reopened { actor }).chain(left_out).chain(limited) {
             ledger.append(&fact).map_err(|error| refused(&error))?;
         }
     }

@@ -28,7 +28,7 @@ use guard_model::exit::ExitCode;
 use guard_model::fact::Ending;
 use guard_model::name::{ResourceName, RunKind};
 use guard_model::plan::{Plan, StageName};
-use guard_model::setting::{Source, nearest};
+use guard_model::setting::{Source, nearest_or_all};
 use guard_model::text;
 use guard_report::tables::Table;
 use guard_store::{Backup, Listed};
@@ -227,8 +227,8 @@ fn refuse_unknown(asked: &Rollback, in_force: &[Owned], bench: &Bench) -> Result
     let Some(unknown) = asked.only.iter().chain(&asked.skip).find(|name| !names.contains(name)) else {
         return Ok(());
     };
-    let hint = nearest(unknown, names.iter().map(String::as_str));
-    let hint = hint.unwrap_or_else(|| format!("there are: {}", names.join(", ")));
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let hint = nearest_or_all(unknown, &all);
     Err(Refusal::new(ExitCode::USAGE, format!("no resource is called {unknown:?}")).because(hint))
 }
 
@@ -340,7 +340,8 @@ fn outlook(backup: &Backup, resources: &[Owned], bench: &Bench) -> String {
         let Some(artifact) = backup.manifest.artifact(name) else {
             continue;
         };
-        table = table.row([name.to_string(), now(owned, artifact, bench), artifact.summary.clone()]);
+        let seen = now(owned, artifact, backup, bench);
+        table = table.row([name.to_string(), seen, artifact.summary.clone()]);
         let policy = bench.settings.policy.data_restore;
         let told = match sealing::slot(backup, name, bench) {
             Ok(slot) => {
@@ -366,10 +367,20 @@ fn outlook(backup: &Backup, resources: &[Owned], bench: &Bench) -> String {
 
 /// How a resource is now, beside its copy, in words.
 #[must_use]
-pub(super) fn now(owned: &Owned, artifact: &Artifact, bench: &Bench) -> String {
+pub(super) fn now(owned: &Owned, artifact: &Artifact, backup: &Backup, bench: &Bench) -> String {
+    let told = |what: &str, parts: &[String]| text::shortened(&format!("{what}: {}", parts.join(", ")), 120);
     match owned.resource.check(artifact, &bench.cx) {
         Ok(Live::Matches) => "as in the backup: nothing to do".to_owned(),
-        Ok(Live::Differs(parts)) => guard_model::text::shortened(&format!("differs: {}", parts.join(", ")), 120),
+        // By its description alone; with the copy at hand, what stays where it is in a way back makes no difference.
+        Ok(Live::Differs(parts)) if owned.resource.keeps_new() => {
+            let slot = sealing::slot(backup, owned.resource.name(), bench).ok();
+            match slot.map(|slot| owned.resource.compare(artifact, &slot, &bench.cx)) {
+                Some(Ok(Live::Matches)) => told("as in the backup but for what stays", &parts),
+                Some(Ok(Live::Differs(parts))) => told("differs", &parts),
+                _ => told("differs", &parts),
+            }
+        }
+        Ok(Live::Differs(parts)) => told("differs", &parts),
         Ok(Live::Unknown(why)) => format!("cannot be compared: {why}"),
         Err(error) => format!("cannot be compared: {error}"),
     }

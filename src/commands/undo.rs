@@ -43,7 +43,7 @@ pub(super) fn undo(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome {
         before.run(),
         table.render(Some(width_of_stdout()))
     ));
-    let prices = prices(&displaced, &resources, bench);
+    let prices = prices(&before, &displaced, &resources, bench);
     if !prices.is_empty() {
         desk.reporter.data(format!("The price:\n{}\n", prices.join("\n")));
     }
@@ -66,8 +66,11 @@ pub(super) fn undo(asked: &Rollback, bench: &Bench, desk: &Desk) -> Outcome {
 }
 
 /// What an undo costs: what came since the rollback goes with the state that it displaces.
-fn prices(displaced: &[Displaced], resources: &[Owned], bench: &Bench) -> Vec<String> {
+fn prices(before: &History, displaced: &[Displaced], resources: &[Owned], bench: &Bench) -> Vec<String> {
     let mut prices = Vec::new();
+    // What an undo has put in place is in no backup.
+    let backup = (before.plan().kind != RunKind::Undo).then(|| bench.store.get(&before.plan().backup));
+    let backup = backup.and_then(Result::ok);
     for displaced in displaced {
         let Some(owned) = resources
             .iter()
@@ -75,7 +78,16 @@ fn prices(displaced: &[Displaced], resources: &[Owned], bench: &Bench) -> Vec<St
         else {
             continue;
         };
-        let told = owned.resource.undo_price(displaced, &bench.cx);
+        let mut told = owned.resource.undo_price(displaced, &bench.cx);
+        let put_back = backup
+            .as_ref()
+            .and_then(|backup| backup.manifest.artifact(&displaced.resource));
+        if let (Ok(told), Some(put_back)) = (&mut told, put_back) {
+            match owned.resource.written_since(displaced, put_back, &bench.cx) {
+                Ok(written) => told.extend(written),
+                Err(error) => told.push(format!("what was written since cannot be told: {error}")),
+            }
+        }
         let told = told.unwrap_or_else(|error| vec![format!("its price cannot be told: {error}")]);
         prices.extend(
             told.into_iter()

@@ -4,7 +4,7 @@ mod tables;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -202,6 +202,7 @@ impl Bench {
             pace: Pacer::default(),
             errands: Errands::default(),
             told: Mutex::default(),
+            asked_before: OnceLock::new(),
         })
     }
 

@@ -189,15 +189,20 @@ impl Crew {
         };
         let observed = lookout.observe(Until::Gate, expectation, &[], cx)?;
         match observed.verdict {
-            Verdict::Bad(finding) => Err(Failure {
-                finding: Some(finding.clone()),
-                ..Failure::new(finding.sentence)
+            Verdict::Bad(mut finding) => {
+                // The rule speaks of a release; what is looked at here is what it displaced.
+                let start = " after the deployment (";
+                finding.sentence = finding.sentence.replacen(start, " after what ran was started (", 1);
+                let failure = Failure {
+                    finding: Some(finding.clone()),
+                    ..Failure::new(finding.sentence)
+                };
+                Err(failure.with_hint(if history.displaced().next().is_some() {
+                    "what was put back is there and does not pass its probes; see the evidence, and `guard rollback --undo`"
+                } else {
+                    "nothing was put back, and what is there does not pass its probes; `guard check` asks each of them"
+                }))
             }
-            .with_hint(if history.displaced().next().is_some() {
-                "what was put back is there and does not pass its probes; see the evidence, and `guard rollback --undo`"
-            } else {
-                "nothing was put back, and what is there does not pass its probes; `guard check` asks each of them"
-            })),
             Verdict::Inconclusive(why) => Err(Failure::new(why).with_hint(
                 "what was put back is there, and nobody can see whether it is well; `guard check` asks each probe",
             )),

@@ -201,6 +201,14 @@ impl Resource for MariaDb {
         Ok(super::rows::price(&artifact.fingerprint, &now, details.taken_at, today))
     }
 
+    fn written_since(&self, displaced: &Displaced, put_back: &Artifact, cx: &Context) -> Result<Vec<String>> {
+        if displaced.details.is_null() {
+            return Ok(Vec::new());
+        }
+        let now = self.fingerprint(cx)?;
+        Ok(super::rows::written_since(&put_back.fingerprint, &now))
+    }
+
     fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {
         swap::forget(self, displaced, cx)
     }

@@ -206,6 +206,10 @@ impl Resource for Volume {
         })
     }
 
+    fn keeps_new(&self) -> bool {
+        self.carry_over.is_wanted()
+    }
+
     fn compare(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Live> {
         let details = self.told(artifact)?;
         let live = self.meant(&details, cx).and_then(|(place, is_there)| {

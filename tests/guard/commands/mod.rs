@@ -25,6 +25,7 @@ mod looking;
 mod lost;
 mod meanwhile;
 mod misbehaving;
+mod newcomer;
 mod order;
 mod places;
 mod projects;

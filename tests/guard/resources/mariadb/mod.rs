@@ -217,6 +217,14 @@ impl Stage {
         let displaced = self.resource.restore(prepared, &self.artifact, &self.slot, cx).unwrap();
         assert_eq!(self.server.observe("shop"), self.original);
         assert_eq!(self.resource.check(&self.artifact, cx).unwrap(), Live::Matches);
+        let written = || self.resource.written_since(&displaced, &self.artifact, cx).unwrap();
+        assert_eq!(written(), Vec::<String>::new());
+        let table = "CREATE TABLE since_then (a INT); INSERT INTO since_then VALUES (1), (2);";
+        self.server.sql("shop", table);
+        assert_eq!(
+            written(),
+            ["drops the table since_then, new since the rollback, with 2 rows"]
+        );
         let undone = self.resource.undo(&displaced, cx).unwrap();
         assert_eq!(self.server.observe("shop"), self.failed);
         self.resource.forget(&undone, cx).unwrap();
