@@ -24,6 +24,7 @@ mod looking;
 mod lost;
 mod meanwhile;
 mod misbehaving;
+mod older;
 mod order;
 mod places;
 mod projects;
