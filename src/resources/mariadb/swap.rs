@@ -172,20 +172,16 @@ fn exchange(reach: &Reach, live: &str, incoming: &str, outgoing: &str, cx: &Cont
 fn numbers_go_on(reach: &Reach, live: &str, incoming: &str, cx: &Context) {
     let advance = || -> Result<()> {
         let there: BTreeMap<String, u64> = numberings(reach, live, cx)?;
-        let mut script = String::new();
-        for (table, next) in numberings(reach, incoming, cx)? {
-            if let Some(further) = there.get(&table).filter(|further| **further > next) {
-                script.push_str(&format!(
-                    "ALTER TABLE {}.{} AUTO_INCREMENT = {further};\n",
-                    ident(incoming),
-                    ident(&table)
-                ));
-            }
-        }
+        let ahead = |(table, next): (String, u64)| {
+            let further = there.get(&table).filter(|further| **further > next)?;
+            let (schema, table) = (ident(incoming), ident(&table));
+            Some(format!("ALTER TABLE {schema}.{table} AUTO_INCREMENT = {further};\n"))
+        };
+        let script: Vec<String> = numberings(reach, incoming, cx)?.into_iter().filter_map(ahead).collect();
         if script.is_empty() {
             return Ok(());
         }
-        reach.run(None, &script, cx).map(drop)
+        reach.run(None, &script.concat(), cx).map(drop)
     };
     if let Err(error) = advance() {
         let text = format!("numbers that were given out in {live} since the backup may be given out again: {error}");

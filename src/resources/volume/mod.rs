@@ -207,7 +207,11 @@ impl Resource for Volume {
                 kept_as: Vec::new(),
             });
         }
-        self.swap(&Spot::of(&prepared.details)?, Some((artifact, slot)), cx)
+        let spot = Spot::of(&prepared.details)?;
+        match &spot.remade {
+            Some(remade) => self.remake(&spot, remade, (artifact, slot), cx),
+            None => self.swap(&spot, Some((artifact, slot)), cx),
+        }
     }
 
     fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
@@ -247,7 +251,11 @@ impl Resource for Volume {
         if displaced.details.is_null() {
             return Ok(displaced.clone());
         }
-        self.swap(&Spot::of(&displaced.details)?, None, cx)
+        let spot = Spot::of(&displaced.details)?;
+        match &spot.remade {
+            Some(remade) => Err(made::not_undone(remade)),
+            None => self.swap(&spot, None, cx),
+        }
     }
 
     fn weigh(&self, displaced: &Displaced, cx: &Context) -> Result<Option<u64>> {

@@ -12,7 +12,7 @@ use super::pin::{self, Link, Pin};
 use super::place::{self, Place, Target};
 use super::record::{Details, Spot, details};
 use super::swap::{Seen, Side};
-use super::{KIND, Volume, capture, made, survey};
+use super::{KIND, Volume, capture, survey};
 use crate::toll::Toll;
 use crate::{ResourceError, Result, Slot};
 use guard_model::artifact::{Artifact, CarriedOver, Displaced};
@@ -337,11 +337,6 @@ impl Volume {
     }
 
     pub(super) fn swap(&self, spot: &Spot, from: Option<(&Artifact, &Slot)>, cx: &Context) -> Result<Displaced> {
-        match (&spot.remade, from) {
-            (Some(remade), Some(copy)) => return self.remake(spot, remade, copy, cx),
-            (Some(remade), None) => return Err(made::not_undone(remade)),
-            (None, _) => {}
-        }
         let mut spot = Cow::Borrowed(spot);
         let mut record = Record::of(&self.name, cx)?;
         if let Some((artifact, slot)) = from
