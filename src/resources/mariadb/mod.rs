@@ -166,7 +166,7 @@ impl Resource for MariaDb {
         let seen = Reach::open(self, cx).and_then(|reach| reading::observe(&reach, &reach.database, cx));
         Ok(match seen {
             Ok(None) => Live::Differs(vec!["database".to_owned()]),
-            Ok(Some(seen)) => match seen.print.differences(&artifact.fingerprint) {
+            Ok(Some(seen)) => match reading::differences(&artifact.fingerprint, &seen.print) {
                 same if same.is_empty() => Live::Matches,
                 differences => Live::Differs(differences),
             },

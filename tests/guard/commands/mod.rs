@@ -26,6 +26,7 @@ mod lost;
 mod meanwhile;
 mod misbehaving;
 mod newcomer;
+mod older;
 mod order;
 mod places;
 mod projects;

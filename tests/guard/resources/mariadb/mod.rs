@@ -233,6 +233,34 @@ impl Stage {
 }
 
 #[test]
+fn numbers_go_on_behind_a_swap_and_its_undo() {
+    let server = Server::start();
+    let add = "INSERT INTO users (name) VALUES ('somebody'); SELECT LAST_INSERT_ID();";
+    server.create(
+        "shop",
+        &format!("CREATE TABLE users (id bigint AUTO_INCREMENT PRIMARY KEY, name text); {add}"),
+    );
+    let scene = Scene::new();
+    let resource = by_url(&server, &scene, "shop");
+    let slot = Slot::new(&scene.backup(), resource.name());
+    let artifact = resource.capture(&slot, &scene.cx).unwrap();
+    server.sql(
+        "shop",
+        &format!("ALTER TABLE users ADD COLUMN mail text; {add} {add} {add}"),
+    );
+    let prepared = resource
+        .prepare(&artifact, &slot, DataRestore::Always, &scene.cx)
+        .unwrap();
+    let displaced = resource.restore(&prepared, &artifact, &slot, &scene.cx).unwrap();
+    assert_eq!(server.sql("shop", "SELECT max(id) FROM users;"), "1");
+    assert_eq!(resource.check(&artifact, &scene.cx).unwrap(), Live::Matches);
+    assert_eq!(server.sql("shop", add), "5", "number 4 was the last one");
+    resource.undo(&displaced, &scene.cx).unwrap();
+    assert_eq!(server.sql("shop", "SELECT max(id) FROM users;"), "4");
+    assert_eq!(server.sql("shop", add), "6");
+}
+
+#[test]
 fn a_swap_is_completed_from_every_state_that_an_interruption_leaves() {
     let mut stage = stage();
     let cx = stage.scene.cx.clone();
