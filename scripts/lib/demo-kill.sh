@@ -39,8 +39,13 @@ strike() {
     say "$number: after $after s it had ended by itself, with $code"
   elif [ $((number % 2)) = 0 ] && [ -e "${run}watcher.log" ]; then
     left_alone
-    grep -q . "${run}watcher.log" || die "nobody finished the run"
-    say "$number: killed after $after s, in \"$(doing "$log")\"; its watcher finished it, and nobody typed anything"
+    if grep -q . "${run}watcher.log"; then
+      say "$number: killed after $after s, in \"$(doing "$log")\"; its watcher finished it, and nobody typed anything"
+    else
+      # Whoever is killed between the last record and the end has left nothing to do.
+      tail -n 1 "${run}journal.jsonl" | grep -qF '"closed"' || die "nobody finished the run"
+      say "$number: killed after $after s, when the run was over: nothing was left to do"
+    fi
   else
     code=0
     "$guard" resume >"$work/resume.log" 2>&1 </dev/null || code=$?

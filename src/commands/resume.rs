@@ -5,7 +5,7 @@ use guard_journal::{Run, State};
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::name::ResourceName;
-use guard_model::setting::nearest;
+use guard_model::setting::nearest_or_all;
 use guard_run::locks;
 use guard_run::outcome::{Outcome, Refusal};
 use guard_run::project::Project;
@@ -52,7 +52,7 @@ fn known(names: &[String], run: &Run) -> Result<Vec<ResourceName>, Refusal> {
         let found = there.iter().find(|one| one.as_str() == name);
         found.map(|one| (*one).clone()).ok_or_else(|| {
             let all: Vec<&str> = there.iter().map(|one| one.as_str()).collect();
-            let why = nearest(name, all.iter().copied()).unwrap_or_else(|| format!("there are: {}", all.join(", ")));
+            let why = nearest_or_all(name, &all);
             Refusal::new(
                 ExitCode::USAGE,
                 format!("the run {} puts back nothing called {name:?}", run.id),

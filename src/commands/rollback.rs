@@ -10,12 +10,13 @@ use guard_model::fact::Ending;
 use guard_model::intervention::Choice;
 use guard_model::name::ResourceName;
 use guard_model::plan::StageName;
-use guard_model::setting::{Source, nearest};
+use guard_model::setting::{Source, nearest_or_all};
 use guard_model::text;
 use guard_report::tables::Table;
 use guard_run::adoption::{self, Adoption};
 use guard_run::assembly::{Owned, compose_of, places};
 use guard_run::choosing::choose_own;
+use guard_run::comparison::now;
 use guard_run::confirmation::confirm;
 use guard_run::lifecycle::go_back;
 use guard_run::outcome::{Outcome, Refusal};
@@ -189,8 +190,8 @@ fn refuse_unknown(asked: &Rollback, in_force: &[Owned], store: &Store) -> Result
     let Some(unknown) = asked.only.iter().chain(&asked.skip).find(|name| !names.contains(name)) else {
         return Ok(());
     };
-    let hint = nearest(unknown, names.iter().map(String::as_str));
-    let hint = hint.unwrap_or_else(|| format!("there are: {}", names.join(", ")));
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let hint = nearest_or_all(unknown, &all);
     Err(Refusal::new(ExitCode::USAGE, format!("no resource is called {unknown:?}")).because(hint))
 }
 
@@ -302,11 +303,8 @@ fn outlook(backup: &Backup, resources: &[Owned], project: &Project) -> String {
         let Some(artifact) = backup.manifest.artifact(name) else {
             continue;
         };
-        table = table.row([
-            name.to_string(),
-            owned.now(artifact, &project.cx),
-            artifact.summary.clone(),
-        ]);
+        let seen = now(owned, artifact, backup, project);
+        table = table.row([name.to_string(), seen, artifact.summary.clone()]);
         let policy = project.settings.policy.data_restore;
         let told = match encryption::slot(backup, name, project) {
             Ok(slot) => {

@@ -6,6 +6,7 @@ use guard_model::artifact::Displaced;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::name::RunId;
+use guard_model::setting::nearest_or_all;
 use guard_run::assembly::Owned;
 use guard_run::confirmation::confirm;
 use guard_run::outcome::{Outcome, Refusal};
@@ -24,6 +25,7 @@ pub(super) fn salvage(asked: &Salvage, project: &Project, session: &Session) -> 
     preconditions::refuse_open(project, &session.style.program)?;
     let (run, displaced) = chosen(asked, &project.runs, &session.style.program)?;
     let resources = project.resources()?;
+    refuse_unknown(asked.resource.as_ref(), &run, &displaced)?;
     let is_asked = |owned: &Owned| {
         let named = asked.resource.as_ref();
         named.is_none_or(|name| owned.resource.name().as_str() == name)
@@ -120,6 +122,23 @@ pub(super) fn salvage(asked: &Salvage, project: &Project, session: &Session) -> 
         project.cx.note(Level::Info, text);
     }
     Ok(ExitCode::DONE)
+}
+
+/// Refuses the name of a resource of which the run put nothing aside.
+fn refuse_unknown(asked: Option<&String>, run: &Run, displaced: &[Displaced]) -> Result<(), Refusal> {
+    let mut names: Vec<&str> = displaced
+        .iter()
+        .filter(|displaced| !displaced.details.is_null())
+        .map(|displaced| displaced.resource.as_str())
+        .collect();
+    names.dedup();
+    match asked.filter(|name| !names.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            let what = format!("run {} put nothing aside of a resource called {name:?}", run.id);
+            Err(Refusal::new(ExitCode::USAGE, what).because(nearest_or_all(name, &names)))
+        }
+    }
 }
 
 /// The run that is meant, and what it displaced.

@@ -2,9 +2,10 @@
 
 use std::cmp::Reverse;
 
+use guard_engine::history::History;
 use guard_model::artifact::Displaced;
 use guard_model::exit::ExitCode;
-use guard_model::name::ResourceName;
+use guard_model::name::{ResourceName, RunKind};
 use guard_report::tables::Table;
 use guard_run::assembly::{Owned, places};
 use guard_run::confirmation::confirm;
@@ -16,7 +17,6 @@ use guard_run::project::Project;
 use guard_run::request::Rollback;
 use guard_run::session::{Session, width_of_stdout};
 use guard_run::{drift, locks, preconditions};
-use guard_system::context::Context;
 
 /// Puts back what the last rollback displaced.
 ///
@@ -42,7 +42,7 @@ pub(super) fn undo(asked: &Rollback, project: &Project, session: &Session) -> Ou
         before.run(),
         table.render(Some(width_of_stdout()))
     ));
-    let prices = prices(&displaced, &resources, &project.cx);
+    let prices = prices(&before, &displaced, &resources, project);
     if !prices.is_empty() {
         session.reporter.data(format!("The price:\n{}\n", prices.join("\n")));
     }
@@ -71,8 +71,11 @@ pub(super) fn undo(asked: &Rollback, project: &Project, session: &Session) -> Ou
 }
 
 /// What an undo costs: what came since the rollback goes with the state that it displaces.
-fn prices(displaced: &[Displaced], resources: &[Owned], cx: &Context) -> Vec<String> {
+fn prices(before: &History, displaced: &[Displaced], resources: &[Owned], project: &Project) -> Vec<String> {
     let mut prices = Vec::new();
+    // What an undo has put in place is in no backup.
+    let backup = (before.plan().kind != RunKind::Undo).then(|| project.store.get(&before.plan().backup));
+    let backup = backup.and_then(Result::ok);
     for displaced in displaced {
         let Some(owned) = resources
             .iter()
@@ -80,7 +83,16 @@ fn prices(displaced: &[Displaced], resources: &[Owned], cx: &Context) -> Vec<Str
         else {
             continue;
         };
-        let told = owned.resource.undo_price(displaced, cx);
+        let mut told = owned.resource.undo_price(displaced, &project.cx);
+        let put_back = backup
+            .as_ref()
+            .and_then(|backup| backup.manifest.artifact(&displaced.resource));
+        if let (Ok(told), Some(put_back)) = (&mut told, put_back) {
+            match owned.resource.written_since(displaced, put_back, &project.cx) {
+                Ok(written) => told.extend(written),
+                Err(error) => told.push(format!("what was written since cannot be told: {error}")),
+            }
+        }
         let told = told.unwrap_or_else(|error| vec![format!("its price cannot be told: {error}")]);
         prices.extend(
             told.into_iter()

@@ -228,7 +228,8 @@ fn is_over(history: &History, step: &Step) -> bool {
     match step.action {
         // Evidence explains; its lack must not keep production down, and is no reason to try again.
         Action::Evidence => true,
-        Action::Prove => past.failures > 0,
+        // A person has stopped it; a resume looks again.
+        Action::Prove => past.failures > 0 && !failure.interrupted,
         _ => past.failures >= TRIES || (failure.permanent && past.failures > 0),
     }
 }
@@ -331,9 +332,10 @@ fn is_skipped(history: &History, stage: &Stage) -> bool {
     match stage.name {
         StageName::Quiesce => nothing_changed(history) || (history.has_start_begun() && !is_data_open(history)),
         StageName::Recheck | StageName::Data | StageName::Code | StageName::Images => nothing_changed(history),
-        // What could not be started proves nothing, and neither does a release that stays because nothing could be put back.
+        // What could not be started proves nothing, and neither does a release that stays because nothing could be put back:
+        // what runs is seen when the run is closed.
         StageName::Prove => {
-            let is_release = nothing_changed(history) && given_up(history).next().is_some();
+            let is_release = !has_put_back(history) && given_up(history).next().is_some();
             is_over(history, &Step::of(Action::Start)) || is_release
         }
         _ => false,

@@ -163,7 +163,7 @@ fn give_up(ledger: &mut Ledger, steps: &[Step]) -> Result<bool, LedgerError> {
                 text::duration(limit)
             ))
         };
-        let failure = failure.with_hint("`guard resume` goes on, with as much time again; `guard rollback --rollback-timeout none` takes what it needs");
+        let failure = failure.with_hint("`guard resume` goes on, with as much time again; `guard resume --rollback-timeout none` takes what it needs");
         ledger.append(&Fact::Begun { step: id.clone() })?;
         ledger.append(&Fact::Failed { step: id, failure })?;
     }

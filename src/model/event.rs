@@ -55,6 +55,8 @@ pub enum Event {
         of: f64,
         /// The probes that decide.
         probes: Vec<Standing>,
+        /// What the release has to come up for yet, in words; `None` where nothing is known to be missing.
+        waits_for: Option<String>,
     },
     /// A rule of the user's fired.
     Alert {

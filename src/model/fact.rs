@@ -1,5 +1,7 @@
 //! What has happened in a run: the records of its journal, each a fact that was on disk before it was believed.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +75,12 @@ pub enum Fact {
     LeftOut {
         /// The resources.
         resources: Vec<ResourceName>,
+    },
+    /// A person has said how long the whole way back may take from here on: `guard resume --rollback-timeout`, or a correction
+    /// of the settings.
+    Limited {
+        /// `None`: as long as it takes.
+        rollback_timeout: Option<Duration>,
     },
     /// What was put back does not come up, and these were left alone although they differ: they are put back as well.
     Widened {

@@ -98,8 +98,10 @@ pub enum Class {
     Spawn,
     /// A container has ended, is restarting or has just been restarted: if it goes on so, there is nothing to wait for.
     Container,
-    /// A container runs and is not well: its health check fails, or has not passed yet.
+    /// Something runs and is not well: a container's health check has failed as often as it may.
     Unhealthy,
+    /// A container runs, and its health check has not said yet whether it is well.
+    Starting,
     /// The query failed.
     Query,
     /// Too many errors stand in a log.
@@ -127,6 +129,10 @@ pub struct Rule {
     pub min_samples: u32,
     /// How long the new release may take until its first success.
     pub gate: Duration,
+    /// How long it may take at most where health checks of containers have not said anything yet when the gate begins: the
+    /// gate's time then counts from the moment at which the last of them has. `None`: from the beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longest_start: Option<Duration>,
     /// How long the longest of the last starts took; `None` where none is known, or the deadline was set by a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usual_start: Option<Duration>,
@@ -150,11 +156,27 @@ impl Default for Rule {
             error_threshold: 0.10,
             min_samples: 20,
             gate: Duration::from_mins(1),
+            longest_start: None,
             usual_start: None,
             rate: RateForm::Evidence,
             latency: Some(2.0),
         }
     }
+}
+
+/// The figure of an unhealthy container's reading that says how often in a row its own check has failed since it called
+/// the container unhealthy.
+pub const FAILED_FURTHER: &str = "failed-further";
+
+/// What a release that is waited for has been started by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Started {
+    /// The deploy command.
+    #[default]
+    Deployed,
+    /// The way back: it is the old release.
+    Back,
 }
 
 /// The rule in force.
@@ -190,6 +212,9 @@ pub struct Watched {
     pub probes: Vec<ProbeName>,
     /// Whether the release had come up before.
     pub behind_the_gate: bool,
+    /// What the release was started by.
+    #[serde(default)]
+    pub started: Started,
     /// Where its readings begin in the file of them, in bytes, and how many there are.
     pub from: u64,
     /// How many readings there are.

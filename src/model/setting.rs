@@ -124,10 +124,31 @@ impl Value {
 #[must_use]
 pub fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<String> {
     names
-        .map(|known| (strsim::damerau_levenshtein(name, known), known))
-        .filter(|(distance, known)| *distance <= known.len().max(name.len()) / 3 + 1)
+        .filter_map(|known| Some((distance(name, known)?, known)))
         .min()
         .map(|(_, known)| format!("did you mean `{known}`?"))
+}
+
+/// `did you mean …?` for the nearest of some names; where none is near, all of them: `there are: db, code`.
+#[must_use]
+pub fn nearest_or_all(name: &str, names: &[&str]) -> String {
+    nearest(name, names.iter().copied()).unwrap_or_else(|| {
+        if names.is_empty() {
+            "there is none at all".to_owned()
+        } else {
+            format!("there are: {}", names.join(", "))
+        }
+    })
+}
+
+/// How far two names are from each other; `None` where nobody would write the one for the other. Near is what differs in
+/// a third of its letters at most, capitals aside, or is a whole part of the other: `pictures` of `product-pictures`.
+fn distance(name: &str, known: &str) -> Option<usize> {
+    let (one, other) = (name.to_lowercase(), known.to_lowercase());
+    let longer = one.chars().count().max(other.chars().count());
+    let distance = strsim::damerau_levenshtein(&one, &other);
+    let is_part = |part: &str, whole: &str| part.len() > 1 && whole.split(['-', '_', '.']).any(|word| word == part);
+    (distance * 3 <= longer || is_part(&one, &other) || is_part(&other, &one)).then_some(distance)
 }
 
 /// A duration as people write it: `250ms`, `10s`, `5m`, `2h`, `1d`, or a plain number of seconds; over 0.

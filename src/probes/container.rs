@@ -1,6 +1,6 @@
 //! `container`: whether the containers of services run, are healthy, stay up, and are the new ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use async_trait::async_trait;
 
 use super::common::{Basics, spoken};
 use super::{Built, Expectation, Kind, Probe, Site};
-use guard_model::health::{Answer, Class, Numbers};
+use guard_model::health::{Answer, Class, FAILED_FURTHER, Numbers};
 use guard_model::name::ProbeName;
 use guard_model::section::Section;
 use guard_model::text::plural;
 use guard_system::context::Context;
-use guard_system::docker::{Container, containers_of};
+use guard_system::docker::{Compose, Container, containers_of};
 
 pub(super) const KIND: Kind = Kind {
     key: "container",
@@ -31,7 +31,7 @@ const ONE_OFF: &str = "com.docker.compose.oneoff";
 
 struct Containers {
     basics: Basics,
-    project: String,
+    compose: Compose,
     fresh: Arc<Fresh>,
     memory: Arc<Mutex<Memory>>,
 }
@@ -48,6 +48,11 @@ struct Fresh {
 struct Memory {
     /// The services to look at; `None` until the first reading where nobody names them.
     services: Option<Vec<String>>,
+    /// Whether somebody has named them: then a release adds none to them and takes none away.
+    is_named: bool,
+    /// Services that had containers at the first reading, all of them ended where that was behind a deploy command: that they
+    /// are down is nothing that a release has done.
+    known: Option<BTreeSet<String>>,
     /// By container; `None` until the first reading.
     restarts: Option<BTreeMap<String, Restarts>>,
 }
@@ -87,12 +92,14 @@ fn build(name: ProbeName, section: &mut Section<'_>, site: &Site) -> Built {
         return None;
     };
     let memory = Memory {
+        is_named: services.is_some(),
         services,
+        known: None,
         restarts: None,
     };
     Some(Box::new(Containers {
         basics,
-        project: compose.project.clone(),
+        compose: compose.clone(),
         fresh: Arc::new(fresh),
         memory: Arc::new(Mutex::new(memory)),
     }))
@@ -112,26 +119,30 @@ impl Probe for Containers {
         let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         match &memory.services {
             Some(services) => format!("the containers of {}", services.join(", ")),
-            None => format!("the containers of the project {}", self.project),
+            None => format!("the containers of the project {}", self.compose.project),
         }
     }
 
     async fn read(&self, expectation: &Expectation, cx: &Context) -> Answer {
         let (memory, fresh) = (Arc::clone(&self.memory), Arc::clone(&self.fresh));
-        let project = self.project.clone();
+        let compose = self.compose.clone();
         let expectation = expectation.clone();
-        let answer = self.basics.blocking(cx, move |cx| match containers_of(cx, &project) {
-            Ok(mut found) => {
-                found.retain(|container| container.labels.get(ONE_OFF).is_none_or(|mark| mark != "True"));
-                memory.lock().unwrap_or_else(PoisonError::into_inner).judge(
-                    &found,
-                    &expectation,
-                    &fresh,
-                    cx.clock.steady(),
-                )
-            }
-            Err(error) => Answer::unknown(Class::NoData, spoken(cx, &error.to_string())),
-        });
+        let answer = self
+            .basics
+            .blocking(cx, move |cx| match containers_of(cx, &compose.project) {
+                Ok(mut found) => {
+                    found.retain(|container| container.labels.get(ONE_OFF).is_none_or(|mark| mark != "True"));
+                    // Files that cannot be read take no service away.
+                    let is_gone = |service: &str| {
+                        compose
+                            .services(cx)
+                            .is_ok_and(|named| !named.iter().any(|one| one == service))
+                    };
+                    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+                    memory.judge(&found, &expectation, &fresh, cx.clock.steady(), &is_gone)
+                }
+                Err(error) => Answer::unknown(Class::NoData, spoken(cx, &error.to_string())),
+            });
         let answer = answer.await;
         // An engine that does not answer says nothing about the containers.
         if answer.class == Some(Class::TimeoutRead) {
@@ -142,32 +153,70 @@ impl Probe for Containers {
 }
 
 impl Memory {
-    fn judge(&mut self, found: &[Container], expectation: &Expectation, fresh: &Fresh, now: Duration) -> Answer {
+    /// What the containers say. `is_gone`: whether the files as they are now name no such service any more.
+    fn judge(
+        &mut self,
+        found: &[Container],
+        expectation: &Expectation,
+        fresh: &Fresh,
+        now: Duration,
+        is_gone: &dyn Fn(&str) -> bool,
+    ) -> Answer {
         let mut services = self.services.get_or_insert_with(|| watched(found, expectation)).clone();
+        let added = self.added(found, expectation);
+        services.extend(added.into_iter().filter(|service| !fresh.replaced.contains(service)));
         for service in &fresh.replaced {
             if !services.contains(service) {
                 services.push(service.clone());
             }
         }
+        if !self.is_named && expectation.since.is_some() {
+            let has_one = |service: &String| found.iter().any(|container| &container.service == service);
+            services.retain(|service| fresh.replaced.contains(service) || has_one(service) || !is_gone(service));
+        }
         self.count_restarts(found, now);
-        let mut mild = None;
+        let mut mild: Option<Answer> = None;
         for service in &services {
             let mut theirs = found
                 .iter()
                 .filter(|container| &container.service == service)
                 .peekable();
             if theirs.peek().is_none() {
-                mild.get_or_insert(Answer::failed(Class::NoData, format!("{service} has no container")));
+                let answer = Answer::failed(Class::NoData, format!("{service} has no container"));
+                mild = graver(mild, Some(answer));
             }
             for container in theirs {
                 if let Some(answer) = self.ended(container, now) {
                     return answer;
                 }
-                mild = mild.or_else(|| fresh.stale(container, expectation));
-                mild = mild.or_else(|| unwell(container, expectation, self.has_just_restarted(container, now)));
+                mild = graver(mild, fresh.stale(container, expectation));
+                mild = graver(
+                    mild,
+                    unwell(container, expectation, self.has_just_restarted(container, now)),
+                );
             }
         }
         mild.unwrap_or_else(|| Answer::ok(format!("{} well", plural(services.len() as u64, "service"))))
+    }
+
+    /// The services that a release has added: they had no container before, and have one now that did not end well. What ran
+    /// once and has done its work is well.
+    fn added(&mut self, found: &[Container], expectation: &Expectation) -> BTreeSet<String> {
+        let known = self.known.get_or_insert_with(|| {
+            let is_old = |one: &&Container| expectation.since.is_none() || !one.is_up();
+            found.iter().filter(is_old).map(|one| one.service.clone()).collect()
+        });
+        if self.is_named || expectation.since.is_none() {
+            return BTreeSet::new();
+        }
+        let is_new = |one: &&Container| {
+            let is_watched = self
+                .services
+                .as_ref()
+                .is_some_and(|services| services.contains(&one.service));
+            !is_watched && !known.contains(&one.service) && !(one.state == "exited" && one.exit_code == 0)
+        };
+        found.iter().filter(is_new).map(|one| one.service.clone()).collect()
     }
 
     /// Remembers the restart counts. A container that comes up while we watch has begun at 0.
@@ -239,6 +288,21 @@ impl Fresh {
     }
 }
 
+/// The answer that says more of the release: a container that is starting says the least, one whose check fails on and on the
+/// most; of two that are alike, the first.
+fn graver(one: Option<Answer>, other: Option<Answer>) -> Option<Answer> {
+    let weight = |answer: &Answer| {
+        if answer.class == Some(Class::Starting) {
+            return -1.0;
+        }
+        answer.figures.get(FAILED_FURTHER).copied().unwrap_or_default()
+    };
+    match (one, other) {
+        (Some(one), Some(other)) => Some(if weight(&other) > weight(&one) { other } else { one }),
+        (one, other) => one.or(other),
+    }
+}
+
 /// What is wrong with a container that may yet become well.
 fn unwell(container: &Container, expectation: &Expectation, has_restarted: bool) -> Option<Answer> {
     let service = &container.service;
@@ -261,10 +325,20 @@ fn unwell(container: &Container, expectation: &Expectation, has_restarted: bool)
         return Some(Answer::failed(Class::Container, format!("{service} was restarted")));
     }
     match container.health.as_deref() {
-        Some("unhealthy") => Some(Answer::failed(Class::Unhealthy, format!("{service} is unhealthy"))),
-        Some("starting") => Some(Answer::failed(Class::Unhealthy, format!("{service} is still starting"))),
+        Some("unhealthy") => {
+            #[expect(clippy::cast_precision_loss, reason = "a count of checks, far below 2^52")]
+            let failed = container.failed_further as f64;
+            let figures = BTreeMap::from([(FAILED_FURTHER.to_owned(), failed)]);
+            Some(Answer::failed(Class::Unhealthy, format!("{service} is unhealthy")).with_figures(figures))
+        }
+        Some("starting") => Some(starting(container)),
         _ => None,
     }
+}
+
+/// A container whose own check has not said anything yet.
+pub(super) fn starting(container: &Container) -> Answer {
+    Answer::failed(Class::Starting, format!("{} is still starting", container.service))
 }
 
 /// The services that run now, and those that the deployment replaced: one of these may be down already.

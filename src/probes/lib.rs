@@ -9,6 +9,7 @@ mod log;
 mod placed;
 mod postgres;
 mod redis;
+mod starts;
 mod tcp;
 mod tls;
 mod witness;
@@ -23,6 +24,7 @@ use guard_system::context::Context;
 use guard_system::docker::Compose;
 
 pub use placed::Placed;
+pub use starts::Starts;
 pub use witness::{Asked, witnessed};
 
 /// All kinds. To add one: a file here, and its line in this list.

@@ -104,10 +104,16 @@ impl Closing {
             (_, cause, Some(obstacle)) if matches!(ending, Ending::Stuck(_) | Ending::Unready(_)) => {
                 let (back, not) = course.back_and_not();
                 why.extend(reasons(obstacle));
-                for mishap in &not {
-                    if mishap.step != obstacle.step {
-                        why.push(format!("{} failed: {}", mishap.step, mishap.failure.sentence()));
-                    }
+                let reason = obstacle.failure.sentence();
+                let others = not.iter().filter(|mishap| mishap.step != obstacle.step);
+                let (same, others): (Vec<&&Mishap>, Vec<_>) =
+                    others.partition(|mishap| mishap.failure.sentence() == reason);
+                if !same.is_empty() {
+                    let steps: Vec<&str> = same.iter().map(|mishap| mishap.step.as_str()).collect();
+                    why.push(format!("failed for the same reason: {}", steps.join(", ")));
+                }
+                for mishap in others {
+                    why.push(format!("{} failed: {}", mishap.step, mishap.failure.sentence()));
                 }
                 if let Some(cause) = cause {
                     why.push(format!(
@@ -133,7 +139,6 @@ impl Closing {
                 if matches!(ending, Ending::Withheld(_)) {
                     let held = withheld(course).map(|reason| format!("not put back, since {reason}"));
                     why.extend(held);
-                    why.dedup();
                 }
                 turn.map_or_else(
                     || self.sentence.trim_end_matches('.').to_owned(),
@@ -143,7 +148,7 @@ impl Closing {
         };
         Account {
             failed,
-            why,
+            why: said_once(why),
             did,
             next: self.next.clone(),
         }
@@ -233,6 +238,18 @@ fn reasons(mishap: &Mishap) -> Vec<String> {
     why
 }
 
+/// The reasons without those that another one says as well, word for word.
+fn said_once(reasons: Vec<String>) -> Vec<String> {
+    let mut once: Vec<String> = Vec::new();
+    for reason in reasons {
+        let is_said = |known: &String| known == &reason || known.contains(reason.trim_start_matches("hint: "));
+        if !once.iter().any(is_said) {
+            once.push(reason);
+        }
+    }
+    once
+}
+
 /// The text with a capital at its head.
 fn raised(text: &str) -> String {
     let mut chars = text.chars();
@@ -247,5 +264,23 @@ fn lowered(text: &str) -> String {
     match (chars.next(), chars.clone().next()) {
         (Some(first), second) if second.is_none_or(char::is_lowercase) => first.to_lowercase().chain(chars).collect(),
         _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::said_once;
+
+    #[test]
+    fn a_reason_that_another_one_says_is_left_out_and_a_hint_that_repeats_one_too() {
+        let reasons = [
+            "app: gone (500)",
+            "app: gone (500)",
+            "hint: app: gone",
+            "hint: look there",
+            "app: gone (500), twice",
+        ];
+        let once = said_once(reasons.map(str::to_owned).to_vec());
+        assert_eq!(once, ["app: gone (500)", "hint: look there", "app: gone (500), twice"]);
     }
 }

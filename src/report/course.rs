@@ -194,6 +194,11 @@ impl Course {
                 self.finisher = Some(actor.clone());
             }
             Fact::LeftOut { resources } => self.left_out.extend(resources.iter().cloned()),
+            Fact::Limited { rollback_timeout } => {
+                if let Some(opened) = &mut self.opened {
+                    opened.plan.policy.rollback_timeout = *rollback_timeout;
+                }
+            }
             Fact::Widened { resources } => self.widened.extend(resources.iter().cloned()),
             Fact::Closed { ending, now } => {
                 self.ended = Some((*ending, record.at));

@@ -167,8 +167,10 @@ impl Live {
                 elapsed,
                 of,
                 probes,
+                waits_for,
             } => {
                 self.panel.gate = (*phase == Phase::Gate).then_some((*elapsed, *of));
+                self.panel.waits_for = waits_for.as_ref().map(|what| safe(what, &self.redaction));
                 for standing in probes {
                     if let Some(strip) = strip_of(&mut self.panel.strips, standing.probe.as_str()) {
                         strip.standing = Some(standing.clone());

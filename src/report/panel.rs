@@ -23,6 +23,8 @@ pub struct Panel {
     pub watch: Option<(f64, f64, Tally)>,
     /// Seconds since guard began to wait for the release to come up, seconds that it may take.
     pub gate: Option<(f64, f64)>,
+    /// What it waits for then, in words.
+    pub waits_for: Option<String>,
     /// The probes that answered in this stage.
     pub strips: Vec<Strip>,
     /// What happened to them last, the newest at the end.
@@ -118,6 +120,7 @@ impl Panel {
         lines.extend(self.works.iter().map(|work| work_line(work, width, brush)));
         if let Some((elapsed, limit)) = &self.gate {
             lines.push(countdown(*elapsed, *limit, "left to come up", width, brush));
+            lines.extend(self.waits_for.as_ref().map(|what| format!("  waits for {what}")));
         }
         if let Some((elapsed, window, tally)) = &self.watch {
             lines.push(countdown(*elapsed, *window, "left", width, brush));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::ci::Markup;
 use super::display::{Display, safe_text};
-use super::pace::{Throttle, Work};
+use super::pace::{Throttle, Work, whole};
 use super::printer::{Told, What};
 use super::sink::{Sink, safe_lines};
 use super::style::{Style, Volume};
@@ -14,9 +14,14 @@ use guard_model::event::{Event, Level};
 use guard_model::fact::{Fact, Record};
 use guard_model::health::{Outcome, Tally};
 use guard_model::secret::Redaction;
+use guard_model::standing::Phase;
 
 /// Between two progress lines of the watch.
 const WATCH_PAUSE: Duration = Duration::from_secs(30);
+/// Before the first line about a release that is waited for, and between two.
+const START_PAUSE: Duration = Duration::from_mins(1);
+/// With less than this left, its end is told in a moment.
+const START_LEFT: Duration = Duration::from_secs(10);
 /// Between two lines about the same long work.
 const WORK_PAUSE: Duration = Duration::from_secs(5);
 
@@ -30,6 +35,7 @@ pub struct Plain {
     markup: Option<Box<dyn Markup>>,
     works: BTreeMap<String, (Work, Throttle)>,
     watch: Throttle,
+    start: Throttle,
     unsaid: Option<String>,
 }
 
@@ -70,6 +76,7 @@ impl Plain {
             markup,
             works: BTreeMap::new(),
             watch: Throttle::default(),
+            start: Throttle::default(),
             unsaid: None,
         }
     }
@@ -139,6 +146,24 @@ impl Plain {
                     self.raw(line);
                 } else {
                     self.unsaid = Some(line);
+                }
+            }
+            Event::Standing {
+                phase: Phase::Gate,
+                elapsed,
+                of,
+                waits_for,
+                ..
+            } => {
+                let of = of.max(*elapsed);
+                let [elapsed, of] =
+                    [*elapsed, of].map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default());
+                if elapsed < START_PAUSE {
+                    self.start = Throttle::default();
+                } else if of.saturating_sub(elapsed) >= START_LEFT && self.start.passes(at, START_PAUSE) {
+                    let missing = waits_for.as_deref().map(|what| format!(": {what}")).unwrap_or_default();
+                    let line = format!("not up yet after {}, {} at most{missing}", whole(elapsed), whole(of));
+                    self.say(vec![Line::new(Tone::Info, line)]);
                 }
             }
             Event::Standing { .. } => {}

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::closing::{Closing, reason};
-use super::course::{Course, span};
+use super::course::{Course, Mishap, span};
 use super::yields;
 use guard_model::event::Level;
 use guard_model::fact::{Fact, Failure, Record, Turn};
@@ -122,6 +122,16 @@ impl Narrator {
                 let text = format!("Left as it is, as was asked: {}", names.join(", "));
                 vec![Line::new(Tone::Warn, text)]
             }
+            Fact::Limited { rollback_timeout } => {
+                let limit = rollback_timeout.map_or_else(
+                    || "takes the time that it needs".to_owned(),
+                    |limit| format!("may take {}", text::duration(limit)),
+                );
+                vec![Line::new(
+                    Tone::Info,
+                    format!("From here on the whole way back {limit}"),
+                )]
+            }
             Fact::Widened { resources } => {
                 let names: Vec<String> = resources.iter().map(ToString::to_string).collect();
                 let text = format!(
@@ -212,6 +222,16 @@ impl Narrator {
         if failure.person.is_some() {
             return vec![Line::new(Tone::Warn, format!("{place}: {}", failure.sentence()))];
         }
+        // A step back is tried again: what it fails of is said once.
+        let mut before = self.course.mishaps.iter().rev().filter(|mishap| &mishap.step == step);
+        let is_this = |mishap: &Mishap| mishap.failure.sentence() == failure.sentence();
+        let times = before.by_ref().take_while(|mishap| is_this(mishap)).count();
+        if times > 1 {
+            return vec![Line::new(
+                Tone::Error,
+                format!("{place} failed {times} times, each time of the same"),
+            )];
+        }
         let mut lines = vec![Line::new(
             Tone::Error,
             format!("{place} failed: {}", failure.sentence()),
@@ -228,12 +248,12 @@ impl Narrator {
                 .flat_map(|deployed| &deployed.irreversible)
                 .map(|what| yields::irreversible(what)),
         );
-        lines.extend(
-            failure
-                .hint
-                .iter()
-                .map(|hint| Line::new(Tone::Error, format!("  hint: {hint}"))),
-        );
+        // After a proof comes the end of the run, which says the hint.
+        let hint = failure
+            .hint
+            .iter()
+            .filter(|_| self.action(step) != Some(&Action::Prove));
+        lines.extend(hint.map(|hint| Line::new(Tone::Error, format!("  hint: {hint}"))));
         lines
     }
 

@@ -278,6 +278,12 @@ pub trait Resource: Send + Sync {
         self.check(artifact, cx)
     }
 
+    /// Whether a way back may leave things where they are that the copy does not know: only [`Resource::compare`] tells them
+    /// from what goes back.
+    fn keeps_new(&self) -> bool {
+        false
+    }
+
     /// Which release is live, part by part, in words that differ exactly when another one is: by this somebody else's
     /// deployment is noticed. A part that does not run is left out: that it has died says nothing of who deployed. Empty
     /// where the kind cannot tell one release from another.
@@ -362,6 +368,16 @@ pub trait Resource: Send + Sync {
     /// One of the two cannot be read.
     fn undo_price(&self, displaced: &Displaced, cx: &Context) -> Result<Vec<String>> {
         let _ = (displaced, cx);
+        Ok(Vec::new())
+    }
+
+    /// What was written since this copy was put in place of what was displaced, and goes when that is swapped back; each a
+    /// sentence. Only reads. Empty where [`Resource::undo_price`] tells it, by what was displaced.
+    ///
+    /// # Errors
+    /// The live resource or the copy's description cannot be read.
+    fn written_since(&self, displaced: &Displaced, put_back: &Artifact, cx: &Context) -> Result<Vec<String>> {
+        let _ = (displaced, put_back, cx);
         Ok(Vec::new())
     }
 

@@ -116,6 +116,10 @@ impl Resource for Placed {
         self.inner.compares_copies()
     }
 
+    fn keeps_new(&self) -> bool {
+        self.inner.keeps_new()
+    }
+
     fn is_compared(&self, displaced: &Displaced) -> bool {
         self.inner.is_compared(displaced)
     }
@@ -196,6 +200,10 @@ impl Resource for Placed {
 
     fn undo_price(&self, displaced: &Displaced, cx: &Context) -> Result<Vec<String>> {
         self.inner.undo_price(displaced, &self.there(cx))
+    }
+
+    fn written_since(&self, displaced: &Displaced, put_back: &Artifact, cx: &Context) -> Result<Vec<String>> {
+        self.inner.written_since(displaced, put_back, &self.there(cx))
     }
 
     fn holds_rows(&self, displaced: &Displaced) -> bool {

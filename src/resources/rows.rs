@@ -201,6 +201,36 @@ pub(super) fn price_with(
     sentences
 }
 
+/// What was written since a state was put back, and goes with an undo, table by table, each a sentence.
+pub(super) fn written_since(put_back: &Fingerprint, now: &Fingerprint) -> Vec<String> {
+    let (then, live) = (tables(put_back), tables(now));
+    let mut sentences = Vec::new();
+    for (name, rows) in live.iter().filter(|(name, _)| !belongs_to_migrations(name)) {
+        let shown = sanitised(name);
+        sentences.push(match then.get(name) {
+            None => format!(
+                "drops the table {shown}, new since the rollback, with {}",
+                plural(rows.count, "row")
+            ),
+            Some(then) if rows.count > then.count => {
+                let rows = plural(rows.count - then.count, "row");
+                format!("discards {rows} in {shown} since the rollback")
+            }
+            Some(then) if rows.count < then.count => {
+                let rows = plural(then.count - rows.count, "row");
+                format!("undoes the deletion of {rows} in {shown} since the rollback")
+            }
+            Some(then) if rows.were_written(then) => format!("undoes changes to rows in {shown} since the rollback"),
+            Some(_) => continue,
+        });
+    }
+    for name in then.keys().filter(|name| !live.contains_key(*name)) {
+        let shown = sanitised(name);
+        sentences.push(format!("undoes that the table {shown} was dropped since the rollback"));
+    }
+    sentences
+}
+
 /// `app: 12 tables, 48,210 rows`.
 pub(super) fn summary(name: &str, print: &Fingerprint) -> String {
     let tables = tables(print);
@@ -269,6 +299,37 @@ mod tests {
         let later = price(&before, &now, then, at("2025-10-23T00:00:00Z"));
         assert_eq!(later[0], "discards 3 rows in a since 2025-10-22 14:00:07");
         assert!(price(&before, &before, then, today).is_empty());
+    }
+
+    #[test]
+    fn what_goes_with_an_undo_is_told_table_by_table() {
+        let put_back = print(
+            "1",
+            &[
+                ("a", 5, "x", "1"),
+                ("b", 5, "x", "1"),
+                ("c", 5, "x", "1"),
+                ("d", 1, "x", "1"),
+            ],
+        );
+        let now = print(
+            "1",
+            &[
+                ("a", 8, "x", "2"),
+                ("b", 4, "x", "3"),
+                ("c", 5, "x", "4"),
+                ("e", 7, "y", "1"),
+            ],
+        );
+        let expected = [
+            "discards 3 rows in a since the rollback",
+            "undoes the deletion of 1 row in b since the rollback",
+            "undoes changes to rows in c since the rollback",
+            "drops the table e, new since the rollback, with 7 rows",
+            "undoes that the table d was dropped since the rollback",
+        ];
+        assert_eq!(written_since(&put_back, &now), expected);
+        assert!(written_since(&put_back, &put_back).is_empty());
     }
 
     #[test]

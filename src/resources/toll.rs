@@ -112,7 +112,9 @@ impl Toll {
     }
 
     /// What stays aside though new files are kept, since the backup has another under the same name, or the release wrote it.
-    pub(super) fn leaves(&self, noun: &str) -> Vec<String> {
+    ///
+    /// `run`: that which put it aside.
+    pub(super) fn leaves(&self, noun: &str, run: &str) -> Vec<String> {
         let mut sentences = Vec::new();
         if !self.changed.is_empty() {
             sentences.push(format!(
@@ -122,8 +124,12 @@ impl Toll {
         }
         if !self.own.is_empty() {
             sentences.push(format!(
-                "aside is what the release wrote while its command ran, {}",
+                "aside is what was written while the deploy command ran, by the release or by people, {}",
                 self.own.told(noun)
+            ));
+            // Nobody can tell by a file who wrote it then; so it is never left at that.
+            sentences.push(format!(
+                "`guard salvage {run}` lists it, and gives back what people wrote: `guard salvage {run} --files 'PATTERN'`"
             ));
         }
         sentences
@@ -151,7 +157,7 @@ impl Toll {
         }
         say(&self.came, &|files| format!("puts {files} aside that came {since}"));
         say(&self.own, &|files| {
-            format!("puts {files} aside that the release wrote while its command ran")
+            format!("puts {files} aside that came while the deploy command ran, by the release or by people")
         });
         say(&self.changed, &|files| {
             format!("puts {files} aside that changed {since}, and those of the backup back")

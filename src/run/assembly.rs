@@ -6,13 +6,12 @@ use std::sync::Arc;
 use crate::outcome::Refusal;
 use crate::plan::Place;
 use guard_config::{Declared, Settings, told};
-use guard_model::artifact::{Artifact, Live};
 use guard_model::exit::ExitCode;
 use guard_model::health::Numbers;
 use guard_model::name::ProbeName;
 use guard_model::section::Section;
 use guard_model::setting::{Problem, Value, nearest};
-use guard_model::text::{self, typed};
+use guard_model::text::typed;
 use guard_notify::Target;
 use guard_probes;
 use guard_probes::Probe;
@@ -241,19 +240,6 @@ pub struct Owned {
     pub kind: &'static Kind,
     /// The resource.
     pub resource: Box<dyn Resource>,
-}
-
-impl Owned {
-    /// How the resource is now, beside its copy, in words.
-    #[must_use]
-    pub fn now(&self, artifact: &Artifact, cx: &Context) -> String {
-        match self.resource.check(artifact, cx) {
-            Ok(Live::Matches) => "as in the backup: nothing to do".to_owned(),
-            Ok(Live::Differs(parts)) => text::shortened(&format!("differs: {}", parts.join(", ")), 120),
-            Ok(Live::Unknown(why)) => format!("cannot be compared: {why}"),
-            Err(error) => format!("cannot be compared: {error}"),
-        }
-    }
 }
 
 /// The places of resources in a plan.

@@ -174,9 +174,18 @@ fn none(has_one: bool, wanted: &[ResourceName], scope: &Scope, listed: &[Listed]
 }
 
 fn near(timestamp: &Timestamp, listed: &[Listed]) -> String {
-    let names = listed.iter().map(Listed::name);
-    guard_model::setting::nearest(timestamp.as_str(), names)
-        .unwrap_or_else(|| "no backup has a name like it".to_owned())
+    let names: Vec<&str> = listed.iter().map(Listed::name).collect();
+    let near = guard_model::setting::nearest(timestamp.as_str(), names.iter().copied());
+    near.unwrap_or_else(|| match names.len() {
+        0 => "there is no backup at all".to_owned(),
+        count if count > SHOWN => format!("no backup has a name like it; the newest are: {}", newest(&names)),
+        _ => format!("there are: {}", newest(&names)),
+    })
+}
+
+/// The newest of some names of backups.
+fn newest(names: &[&str]) -> String {
+    names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ")
 }
 
 /// Says what is not known of the choice, before anybody says yes to it.

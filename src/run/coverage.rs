@@ -13,6 +13,11 @@ use guard_system::disk;
 use guard_system::docker::{Compose, Container, Mount, containers_of};
 use guard_system::servers::{Need, SERVERS};
 
+/// What the link to the release that is live is called.
+const CURRENT: [&str; 3] = ["current", "live", "release"];
+/// The directories in which releases lie beside each other.
+const RELEASES: [&str; 3] = ["releases", "versions", "builds"];
+
 /// What the resources copy, as far as it can be compared with a mount.
 struct Covered<'r> {
     resources: &'r [Owned],
@@ -26,6 +31,7 @@ struct Covered<'r> {
 
 /// Names each volume, and each directory of the project, that a running service writes to and that no resource copies.
 pub fn look(project: &Project, resources: &[Owned], report: &mut Report) {
+    releases(project, resources, report);
     if project.compose.is_none() && project.further.is_empty() {
         return;
     }
@@ -44,6 +50,50 @@ pub fn look(project: &Project, resources: &[Owned], report: &mut Report) {
     for further in &project.further {
         let cx = project.cx.at(further.engine.as_ref());
         of_project(&further.compose, &covered, &disposable, &cx, report);
+    }
+}
+
+/// Names the link by which a directory of releases says which of them is live, where no resource holds what it leads to: a
+/// way back would put data back under the code of the failed release.
+fn releases(project: &Project, resources: &[Owned], report: &mut Report) {
+    let root = &project.settings.directory;
+    for name in CURRENT {
+        let link = root.join(name);
+        let Ok(target) = std::fs::read_link(&link) else {
+            continue;
+        };
+        let release = disk::real_path(&root.join(&target));
+        let is_beside = RELEASES
+            .iter()
+            .any(|name| release.starts_with(disk::real_path(&root.join(name))));
+        if !is_beside || !release.is_dir() {
+            continue;
+        }
+        // What leads through the link, or lies behind it, brings the link back with it; and so does what copies all around it.
+        let is_covered = resources.iter().any(|owned| {
+            let mut grounds = owned.resource.grounds(&project.cx).into_iter();
+            grounds.any(|ground| {
+                ground.starts_with(&release)
+                    || match owned.kind.key {
+                        "files" => false,
+                        "git" => disk::real_path(root).starts_with(&ground) && !is_ignored(&link, root, &project.cx),
+                        _ => disk::real_path(root).starts_with(&ground),
+                    }
+            })
+        });
+        if !is_covered {
+            report.warn(
+                "code",
+                format!(
+                    "no backup holds which release is live: {name} leads to {}, and a way back would leave it there, with \
+                     the data of the release before",
+                    target.display()
+                ),
+                format!(
+                    "add a resource with kind = \"files\" and paths = [\"{name}\"], and keep at least the release before"
+                ),
+            );
+        }
     }
 }
 
@@ -155,12 +205,17 @@ impl<'r> Covered<'r> {
         let Some(checkout) = self.checkouts.iter().find(|checkout| place.starts_with(checkout)) else {
             return true;
         };
-        let call = Call::new("git")
-            .args(["check-ignore", "--quiet", "--"])
-            .arg(&place)
-            .directory(checkout);
-        cx.outcome(&call).is_ok_and(|outcome| outcome.status.success())
+        is_ignored(&place, checkout, cx)
     }
+}
+
+/// Whether the git of this directory leaves a path alone.
+fn is_ignored(path: &Path, directory: &Path, cx: &Context) -> bool {
+    let call = Call::new("git")
+        .args(["check-ignore", "--quiet", "--"])
+        .arg(path)
+        .directory(directory);
+    cx.outcome(&call).is_ok_and(|outcome| outcome.status.success())
 }
 
 /// Whether a container runs the kind of server that resources of this kind copy, perhaps by an address.

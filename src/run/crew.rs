@@ -1,7 +1,7 @@
 //! The crew of a run, out of the settings: its resources, probes and services, and the keys that it writes with.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use crate::assembly::Owned;
@@ -63,6 +63,7 @@ pub fn of(
         pace: Pacer::default(),
         errands: Errands::default(),
         told: Mutex::default(),
+        asked_before: OnceLock::new(),
     })
 }
 

@@ -427,18 +427,20 @@ pub fn refuse_obstacles(project: &Project, resources: &[Owned], command: Option<
 }
 
 /// Why nothing is begun.
-#[must_use]
-pub fn refusal(report: &Report) -> Refusal {
-    let first: Vec<String> = report
-        .refusals()
-        .map(|finding| {
-            format!(
-                "{}: {} — {}",
-                finding.about, finding.obstacle.what, finding.obstacle.advice
-            )
-        })
-        .collect();
+fn refusal(report: &Report) -> Refusal {
     let mut refusal = Refusal::new(ExitCode::REFUSED, "the way back is not open, so nothing was begun");
-    refusal.account.why = first;
+    refusal.account.why = in_the_way(report);
     refusal.next("to see everything", "guard check")
+}
+
+/// Each thing in the way, with what to do.
+#[must_use]
+pub fn in_the_way(report: &Report) -> Vec<String> {
+    let told = report.refusals().map(|finding| {
+        format!(
+            "{}: {} — {}",
+            finding.about, finding.obstacle.what, finding.obstacle.advice
+        )
+    });
+    told.collect()
 }

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod backup_words;
 pub mod choosing;
 pub mod cleanup;
+pub mod comparison;
 pub mod confirmation;
 pub mod coverage;
 pub mod crew;

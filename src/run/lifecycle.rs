@@ -14,6 +14,7 @@ use crate::watchdog::{self, Supervised};
 use crate::{cleanup, crew, failed_release, locks, registry, vouched};
 use guard_engine::crew::SealInput;
 use guard_engine::drive::{Acts, Arrival, drive};
+use guard_engine::history::Progress;
 use guard_engine::ledger::{Ledger, LedgerError};
 use guard_journal::{Journal, JournalError, Run};
 use guard_model::artifact::Displaced;
@@ -23,7 +24,7 @@ use guard_model::fact::{Ending, Fact};
 use guard_model::foreign::Material;
 use guard_model::name::{ResourceName, RunId, RunKind, Timestamp};
 use guard_model::now::Now;
-use guard_model::plan::Plan;
+use guard_model::plan::{Action, Plan, Step};
 use guard_report::bug;
 
 /// A run that is about to begin.
@@ -146,7 +147,12 @@ fn drive_to_end(
             .note(Level::Warn, format!("the report of this run is not complete: {error}"));
     }
     if arrival.is_ok_and(|arrival| arrival == Arrival::Paused) {
-        let mut refusal = Refusal::new(ExitCode::CUT_OFF, "stopped between two steps, as was asked twice");
+        let proof = ledger.history().step(&Step::of(Action::Prove).id);
+        let what = match proof.map(|past| &past.progress) {
+            Some(Progress::Failed(_)) => "all is back, and its proof was stopped, as was asked twice",
+            _ => "stopped between two steps, as was asked twice",
+        };
+        let mut refusal = Refusal::new(ExitCode::CUT_OFF, what);
         let now = crew.look_around(ledger.history());
         for sentence in now.iter().flat_map(Now::sentences) {
             refusal = refusal.because(sentence);

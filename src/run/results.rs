@@ -8,6 +8,7 @@ use guard_journal::Run;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::health::Reading;
+use guard_probes::Starts;
 use guard_report::ci;
 use guard_report::incident::incident;
 use guard_report::result::Outcome as Told;
@@ -60,13 +61,15 @@ pub fn write_reports(
     Ok(())
 }
 
-/// The readings of a run, as they were kept; a line that was cut off is passed over.
+/// The readings of a run's probes, as they were kept; a line that was cut off is passed over, and so is what guard asked for
+/// itself.
 fn readings(run: &Run) -> Result<Vec<Reading>, disk::DiskError> {
     let path: PathBuf = run.directory.join("probes.jsonl");
     let text = disk::read_text_optional(&path)?.unwrap_or_default();
     Ok(text
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok())
+        .filter(|reading: &Reading| !Starts::is_name(&reading.probe))
         .collect())
 }
 

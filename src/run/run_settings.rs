@@ -108,7 +108,8 @@ impl RunSettings {
     }
 
     /// The project as it was when the run began, its settings and the flags and variables of that time, over the state that
-    /// it was found in. Of the flags that are given `now`, those count that are about who waits and who watches.
+    /// it was found in. Of the flags that are given `now`, those count that are about who waits, who
+    /// watches, and how long the way back may take.
     ///
     /// # Errors
     /// The settings cannot be read here, as where a variable that they name is not set, or the directories cannot be used.
@@ -120,6 +121,9 @@ impl RunSettings {
             wish.flags
                 .extend(now.get_key_value(key).map(|(key, texts)| (*key, texts.clone())));
         }
+        // A limit that was too short is corrected by whoever goes on; else it is that of the run.
+        let limit = now.get_key_value("policy.rollback_timeout");
+        wish.flags.extend(limit.map(|(key, texts)| (*key, texts.clone())));
         wish.judges = false;
         let read = |text: &str| {
             let name = if self.name.is_empty() { "guard.toml" } else { &self.name };

@@ -4,7 +4,7 @@ use crate::assembly::Owned;
 use crate::outcome::Refusal;
 use crate::request::Selection;
 use guard_model::exit::ExitCode;
-use guard_model::setting::nearest;
+use guard_model::setting::nearest_or_all;
 
 /// The resources that `--only` and `--skip` leave.
 ///
@@ -17,8 +17,8 @@ pub fn chosen(resources: Vec<Owned>, selection: &Selection) -> Result<Vec<Owned>
         .collect();
     for asked in selection.only.iter().chain(&selection.skip) {
         if !names.contains(asked) {
-            let hint = nearest(asked, names.iter().map(String::as_str));
-            let hint = hint.unwrap_or_else(|| format!("there are: {}", names.join(", ")));
+            let all: Vec<&str> = names.iter().map(String::as_str).collect();
+            let hint = nearest_or_all(asked, &all);
             return Err(Refusal::new(ExitCode::USAGE, format!("no resource is called {asked:?}")).because(hint));
         }
     }

@@ -101,7 +101,10 @@ pub fn take_over(run: &Run, remaining: Remaining<'_>, project: &Project, session
         let actor = project.actor.clone();
         let resources = skip.to_vec();
         let left_out = (!resources.is_empty()).then_some(Fact::LeftOut { resources });
-        for fact in std::iter::once(Fact::Reopened { actor }).chain(left_out) {
+        let rollback_timeout = project.settings.policy.rollback_timeout;
+        let limited =
+            (rollback_timeout != history.plan().policy.rollback_timeout).then_some(Fact::Limited { rollback_timeout });
+        for fact in std::iter::once(Fact::Reopened { actor }).chain(left_out).chain(limited) {
             ledger.append(&fact).map_err(|error| refused(&error))?;
         }
     }

@@ -33,7 +33,7 @@ use guard_model::event::Level;
 use guard_model::text::chain;
 use guard_system::call::Call;
 use guard_system::context::Context;
-use guard_system::docker::{Compose, Engine};
+use guard_system::docker::{Check, Compose, Engine};
 
 /// What an act on services returns.
 pub type Result<T> = std::result::Result<T, ServiceError>;
@@ -113,6 +113,18 @@ impl Services {
         match &self.compose {
             Some(compose) => wait::time_of_starting(&compose.project, cx),
             None => Ok(Duration::ZERO),
+        }
+    }
+
+    /// The health check of a container that runs now that may take the longest until it has said anything, and the container's
+    /// name.
+    ///
+    /// # Errors
+    /// The engine does not answer.
+    pub fn slowest_check(&self, cx: &Context) -> Result<Option<(String, Check)>> {
+        match &self.compose {
+            Some(compose) => wait::slowest_check(&compose.project, cx),
+            None => Ok(None),
         }
     }
 

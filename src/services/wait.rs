@@ -7,7 +7,7 @@ use super::{Result, ServiceError};
 use guard_model::event::Level;
 use guard_model::text;
 use guard_system::context::Context;
-use guard_system::docker::{Container, containers_of, docker, time_to_health};
+use guard_system::docker::{Check, Container, containers_of, docker, health_checks, time_to_health};
 
 /// How long a container has to run without a restart. A guess.
 const STEADY: Duration = Duration::from_secs(3);
@@ -50,13 +50,7 @@ pub(super) fn until_health_is_known(project: &str, cx: &Context) -> Result<()> {
             limit
         } else {
             let most = time_of(&starting, cx)?;
-            let names: Vec<&str> = starting.iter().map(|one| one.name.as_str()).collect();
-            let names = names.join(", ");
-            let most_shown = text::duration(most);
-            cx.note(
-                Level::Info,
-                format!("waits for the first health check of {names}, {most_shown} at most"),
-            );
+            tell_waiting(&starting, most, cx);
             *limit.insert(most)
         };
         if cx.clock.steady().saturating_sub(begun) >= limit {
@@ -66,10 +60,19 @@ pub(super) fn until_health_is_known(project: &str, cx: &Context) -> Result<()> {
     }
 }
 
+fn tell_waiting(starting: &[Container], most: Duration, cx: &Context) {
+    let names: Vec<&str> = starting.iter().map(|one| one.name.as_str()).collect();
+    let (names, most) = (names.join(", "), text::duration(most));
+    cx.note(
+        Level::Info,
+        format!("waits for the first health check of {names}, {most} at most"),
+    );
+}
+
 /// The containers of a project whose health checks have not said anything yet.
 fn starting(project: &str, cx: &Context) -> Result<Vec<Container>> {
     let mut starting = containers_of(cx, project).map_err(ServiceError::engine("see the project's containers"))?;
-    starting.retain(|one| one.is_running() && !one.is_one_off() && one.health.as_deref() == Some("starting"));
+    starting.retain(Container::is_starting);
     Ok(starting)
 }
 
@@ -86,7 +89,19 @@ pub(super) fn time_of_starting(project: &str, cx: &Context) -> Result<Duration> 
     time_of(&starting(project, cx)?, cx)
 }
 
-/// Waits until so many containers of each service run, well as is wanted, none of them started anew for a while.
+/// The health check of a container that runs now that may take the longest, and the container's name.
+pub(super) fn slowest_check(project: &str, cx: &Context) -> Result<Option<(String, Check)>> {
+    let mut running = containers_of(cx, project).map_err(ServiceError::engine("see the project's containers"))?;
+    running.retain(|one| one.is_running() && !one.is_one_off());
+    let ids: Vec<String> = running.iter().map(|one| one.id.clone()).collect();
+    let checks = health_checks(cx, &ids).map_err(ServiceError::engine("see the project's containers"))?;
+    let found = running.into_iter().zip(checks);
+    let found = found.filter_map(|(one, check)| Some((one.name, check?)));
+    Ok(found.max_by_key(|(_, check)| check.longest()))
+}
+
+/// Waits until so many containers of each service run, well as is wanted, none of them started anew for a while. A health check
+/// that has not said anything within `limit` is waited for as long as its own settings allow.
 pub(super) fn until_steady(
     project: &str,
     counts: &BTreeMap<String, usize>,
@@ -122,6 +137,7 @@ fn until(
     let mut first: BTreeMap<String, u64> = BTreeMap::new();
     let mut lives = Lives::new();
     let mut since = begun;
+    let mut patience = None;
     loop {
         let mut containers =
             containers_of(cx, project).map_err(ServiceError::engine("see the project's containers"))?;
@@ -149,7 +165,20 @@ fn until(
             let before = *first.entry(one.id.clone()).or_insert(one.restarts);
             one.restarts.saturating_sub(before) >= LOOP
         });
-        if looping || now.saturating_sub(begun) >= limit || cx.stop.is_asked() {
+        let mut is_late = now.saturating_sub(begun) >= limit;
+        // A health check that has not said anything is given the time that its own settings give it.
+        let starting: Vec<Container> = containers.iter().filter(|one| one.is_starting()).cloned().collect();
+        if is_late && wanted == Wanted::Healthy && !starting.is_empty() {
+            let most = if let Some(most) = patience {
+                most
+            } else {
+                let most = time_of(&starting, cx)?;
+                tell_waiting(&starting, most, cx);
+                *patience.insert(most)
+            };
+            is_late = now.saturating_sub(begun) >= limit.saturating_add(most);
+        }
+        if looping || is_late || cx.stop.is_asked() {
             return Err(ServiceError::NotRunning(explained(&containers, complaints, &first, cx)));
         }
         cx.clock.sleep(PAUSE);

@@ -360,6 +360,32 @@ pub fn users_of(directory: &Path) -> Vec<User> {
     })
 }
 
+/// Those of them that have a file there open for writing.
+#[must_use]
+pub fn writers_in(directory: &Path) -> Vec<User> {
+    let writes = |link: &PathBuf| {
+        let is_there = std::fs::read_link(link).is_ok_and(|path| path.starts_with(directory));
+        is_there && is_for_writing(link)
+    };
+    processes(|_, open| open.iter().any(writes).then_some(true))
+}
+
+/// Whether an open file of a process, by its link below `/proc`, is open for writing; also where that is not told.
+fn is_for_writing(link: &Path) -> bool {
+    let info = link
+        .parent()
+        .and_then(Path::parent)
+        .zip(link.file_name())
+        .map(|(process, number)| process.join("fdinfo").join(number));
+    let text = info.and_then(|info| std::fs::read_to_string(info).ok());
+    let flags = text.as_deref().and_then(|text| {
+        let told = text.lines().find_map(|one| one.strip_prefix("flags:"))?;
+        u32::from_str_radix(told.trim(), 8).ok()
+    });
+    // The lowest two bits: 0 is for reading only.
+    flags.is_none_or(|flags| flags & 3 != 0)
+}
+
 /// The processes that have one of these files open, under whatever name: one that was renamed stays the file that it was.
 #[must_use]
 pub fn holders_of(files: &[PathBuf]) -> Vec<User> {
@@ -370,6 +396,15 @@ pub fn holders_of(files: &[PathBuf]) -> Vec<User> {
     }
     let is_one = |link: &PathBuf| number(link).is_some_and(|found| wanted.contains(&found));
     processes(|_, open| open.iter().any(is_one).then_some(true))
+}
+
+/// Whether a process, by its directory below `/proc`, was made by this one and has not become another program yet.
+fn is_being_started(process: &Path, own: u32) -> bool {
+    let status = std::fs::read_to_string(process.join("status")).unwrap_or_default();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    let program = |process: &Path| std::fs::read_link(process.join("exe")).ok();
+    let is_child = parent.is_some_and(|parent| parent.trim().parse() == Ok(own));
+    is_child && program(process).is_some_and(|one| Some(one) == program(Path::new("/proc/self")))
 }
 
 /// The processes of this host of which `look` says, by their directory below `/proc` and their open files, that they use
@@ -384,9 +419,17 @@ fn processes(look: impl Fn(&Path, &[PathBuf]) -> Option<bool>) -> Vec<User> {
         if pid == own {
             continue;
         }
-        let open = std::fs::read_dir(entry.join("fd")).into_iter().flatten().flatten();
-        let open: Vec<PathBuf> = open.map(|one| one.path()).collect();
-        if let Some(has_open) = look(&entry, &open) {
+        let used = || {
+            let open = std::fs::read_dir(entry.join("fd")).into_iter().flatten().flatten();
+            let open: Vec<PathBuf> = open.map(|one| one.path()).collect();
+            look(&entry, &open)
+        };
+        // A program that guard is just starting is guard itself for a moment, with all that guard has open. Behind that moment it
+        // has nothing of it any more: the second look is the one that counts.
+        if used().is_none() || is_being_started(&entry, own) {
+            continue;
+        }
+        if let Some(has_open) = used() {
             // One that has ended meanwhile has no name any more, and uses nothing.
             if let Ok(name) = std::fs::read_to_string(entry.join("comm")) {
                 let name = name.trim_end().to_owned();

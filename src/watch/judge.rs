@@ -3,7 +3,7 @@
 use super::rules::{Fired, Rules, Trace, UserRule};
 use super::track::{Track, excused_for};
 use super::words::seconds;
-use guard_model::health::{Decision, FindingCause, Outcome, Reading, Rule, Tally, Verdict};
+use guard_model::health::{Class, Decision, FindingCause, Outcome, Reading, Rule, Started, Tally, Verdict};
 use guard_model::name::ProbeName;
 use guard_model::standing::Standing;
 
@@ -12,6 +12,10 @@ use guard_model::standing::Standing;
 const ENDED: u32 = 3;
 /// So many of them take away the excuse that an early outage has. A guess.
 const HOPELESS: u32 = 2;
+/// A container that was starting so many seconds, or three intervals, ago is taken to be starting still: the engine may take
+/// as long to say it. Only what is shown hangs on it; the figure is a guess.
+const STILL: f64 = 5.0;
+
 /// Judges readings by a rule. What it says depends on nothing but the readings, in the order in which they came, and
 /// the moment of the question; a judge that has found the release bad does not change its mind.
 #[derive(Debug, Clone)]
@@ -25,6 +29,9 @@ pub struct Judge {
     failures: u64,
     unknown: u64,
     rules: Rules,
+    started: Started,
+    /// When a container was last seen whose own health check had not said anything, and which, in words.
+    starting: Option<(f64, String)>,
 }
 
 impl Judge {
@@ -42,7 +49,16 @@ impl Judge {
             failures: 0,
             unknown: 0,
             rules: Rules::default(),
+            started: Started::default(),
+            starting: None,
         }
+    }
+
+    /// Lets findings speak of the release that was started like this.
+    #[must_use]
+    pub fn of_started(mut self, started: Started) -> Self {
+        self.started = started;
+        self
     }
 
     /// Lets rules of the user's decide as well, from the gate on. To be called before the first reading is taken.
@@ -103,6 +119,10 @@ impl Judge {
         if self.settled.is_none() {
             self.settled = Some(self.timed(answered)).filter(|verdict| *verdict != Verdict::Undecided);
         }
+        // Whoever sees it: a container that is starting may be needed by any probe.
+        if reading.class == Some(Class::Starting) && self.starting.as_ref().is_none_or(|(last, _)| *last <= reading.t) {
+            self.starting = Some((reading.t, reading.note.clone()));
+        }
         self.weigh(reading, answered);
         if let (None, Some(opened)) = (&self.settled, self.opened)
             && reading.t >= opened
@@ -146,7 +166,10 @@ impl Judge {
                 if track.ended >= ENDED {
                     let sentence = format!("{}: {}", track.name, track.complaint);
                     self.settled = Some(Verdict::Bad(track.finding(FindingCause::DeadOnArrival, sentence)));
-                } else if let Some(sentence) = track.stays_bad(answered, &self.rule) {
+                } else if let Some(sentence) = track
+                    .stays_bad(answered, &self.rule)
+                    .or_else(|| track.stays_unhealthy(reading, answered, &self.rule))
+                {
                     self.settled = Some(Verdict::Bad(track.finding(FindingCause::DeadOnArrival, sentence)));
                 }
                 self.open_if_well(answered);
@@ -180,6 +203,49 @@ impl Judge {
     #[must_use]
     pub fn standings(&self) -> Vec<Standing> {
         self.tracks.iter().map(Track::standing).collect()
+    }
+
+    /// What is missing for the release to have come up, in words; `None` behind the gate, or before anything is known.
+    #[must_use]
+    pub fn waits_for(&self, now: f64) -> Option<String> {
+        if self.gate_passed() {
+            return None;
+        }
+        let wins = self.wins();
+        let late = self.tracks.iter().filter(|track| track.wins < wins);
+        let complaints = late.filter(|track| !track.complaint.is_empty());
+        let mut missing: Vec<String> = complaints
+            .map(|track| format!("{}: {}", track.name, track.complaint))
+            .collect();
+        if let Some((_, note)) = self.starting.as_ref().filter(|_| self.is_starting(now))
+            && !missing.iter().any(|one| one.contains(note))
+        {
+            missing.push(note.clone());
+        }
+        (!missing.is_empty()).then(|| missing.join("; "))
+    }
+
+    /// How long the release may take to come up at most, as far as is known at this moment, in seconds since the watch began.
+    #[must_use]
+    pub fn gate_limit(&self, now: f64) -> f64 {
+        match self.rule.longest_start.filter(|_| self.is_starting(now)) {
+            Some(longest) => longest.as_secs_f64().max(self.rule.gate.as_secs_f64()),
+            None => self.deadline(),
+        }
+    }
+
+    fn is_starting(&self, now: f64) -> bool {
+        let still = STILL.max(self.rule.interval.as_secs_f64() * 3.0);
+        self.starting.as_ref().is_some_and(|(last, _)| now - last <= still)
+    }
+
+    /// When the gate is over: its time counts from the moment at which the last container has stopped starting.
+    fn deadline(&self) -> f64 {
+        let gate = self.rule.gate.as_secs_f64();
+        match (self.rule.longest_start, &self.starting) {
+            (Some(longest), Some((last, _))) => (last + gate).min(longest.as_secs_f64()).max(gate),
+            _ => gate,
+        }
     }
 
     /// Whether the release has come up.
@@ -228,8 +294,7 @@ impl Judge {
     /// What time alone says.
     fn timed(&self, now: f64) -> Verdict {
         let Some(end) = self.ends_at() else {
-            let deadline = self.rule.gate.as_secs_f64();
-            return if now > deadline {
+            return if now > self.deadline() {
                 self.dead()
             } else {
                 Verdict::Undecided
@@ -250,7 +315,11 @@ impl Judge {
     fn dead(&self) -> Verdict {
         let wins = self.wins();
         let mut late = self.tracks.iter().filter(|track| track.wins < wins);
-        let within = seconds(self.rule.gate.as_secs_f64());
+        let within = seconds(self.deadline());
+        let since = match self.started {
+            Started::Deployed => "after the deployment",
+            Started::Back => "after the old release was started",
+        };
         if let Some(track) = late.clone().find(|track| track.has_known) {
             let why = if track.complaint.is_empty() {
                 "too few answers"
@@ -258,7 +327,7 @@ impl Judge {
                 &track.complaint
             };
             let sentence = format!(
-                "{} was not well {within} after the deployment ({why}); `monitor.gate` says how long a start may take",
+                "{} was not well {within} {since} ({why}); `monitor.gate` says how long a start may take",
                 track.name
             );
             return Verdict::Bad(track.finding(FindingCause::DeadOnArrival, sentence));

@@ -1,12 +1,13 @@
 //! What is known of one probe while it is watched.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::pace::{Pace, median};
 use super::rate::{Excess, Rate};
 use super::streak::{Past, Streak};
 use super::words::{millis, seconds};
-use guard_model::health::{Class, Decision, Finding, FindingCause, Outcome, Reading, Rule};
+use guard_model::health::{Class, Decision, FAILED_FURTHER, Finding, FindingCause, Outcome, Reading, Rule};
 use guard_model::name::ProbeName;
 use guard_model::standing::Standing;
 
@@ -110,7 +111,7 @@ impl Track {
     pub(super) fn stays_bad(&self, now: f64, rule: &Rule) -> Option<String> {
         let usual = rule.usual_start.filter(|_| rule.decision == Decision::Guard)?;
         let (since, count) = self.misbehaving?;
-        let patience = (usual * 3).max(rule.persist);
+        let patience = patience(usual, rule);
         if count < rule.consecutive_failures || now - since < patience.as_secs_f64() {
             return None;
         }
@@ -121,6 +122,22 @@ impl Track {
             seconds(now - since),
             self.complaint,
             seconds(usual.as_secs_f64())
+        ))
+    }
+
+    /// Why there is nothing to wait for before the gate, where a container's own health check has called it unhealthy and has
+    /// failed `consecutive_failures` times in a row since: whoever might have mended it, or started it anew, has not. One that
+    /// has had less time than a start may take is waited for all the same: its check may be stricter than the start is long.
+    pub(super) fn stays_unhealthy(&self, reading: &Reading, now: f64, rule: &Rule) -> Option<String> {
+        let failed = reading.figures.get(FAILED_FURTHER).copied()?;
+        let usual = rule.usual_start.filter(|_| rule.decision == Decision::Guard);
+        let patience = usual.map_or(rule.gate, |usual| patience(usual, rule).min(rule.gate));
+        if failed < f64::from(rule.consecutive_failures.max(1)) || now < patience.as_secs_f64() {
+            return None;
+        }
+        Some(format!(
+            "{}: {}, and its own check has failed {failed} more times since (`monitor.gate` sets another time)",
+            self.name, self.complaint
         ))
     }
 
@@ -286,6 +303,11 @@ impl Track {
             sentence,
         }
     }
+}
+
+/// How long a release may answer and never well, where earlier ones took so long to start at most.
+fn patience(usual: Duration, rule: &Rule) -> Duration {
+    (usual * 3).max(rule.persist)
 }
 
 fn threshold(rule: &Rule) -> usize {

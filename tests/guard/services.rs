@@ -292,6 +292,22 @@ fn a_first_health_check_is_waited_for_as_long_as_it_may_take() {
 }
 
 #[test]
+fn what_is_started_has_the_time_that_its_own_check_takes() {
+    let scene = Scene::new();
+    let check = "healthcheck: {test: [CMD, 'true'], interval: 5s}";
+    let project = Project::new(&scene.project(), &format!("services:\n{}", service("app", check)));
+    project.up();
+    let recorded = Recorded::of(&scene.cx, &project.compose).unwrap();
+    project.compose(&["stop"]);
+    let services = services_of(&project);
+    services
+        .start(Some(&recorded), Duration::from_secs(1), &scene.cx)
+        .unwrap();
+    let look = ["inspect", "-f", "{{.State.Health.Status}}", &project.container("app")];
+    assert_eq!(docker(&look), "healthy");
+}
+
+#[test]
 fn a_state_that_never_was_healthy_is_brought_back_as_it_was() {
     let scene = Scene::new();
     let cx = &scene.cx;

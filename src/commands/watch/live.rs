@@ -11,7 +11,7 @@ use crate::commands::watch::shared::{Shared, locked};
 use guard_engine::crew::{Errands, Lookout, READINGS, WATCHES};
 use guard_model::event::{Audience, Event, Level, Voice};
 use guard_model::exit::ExitCode;
-use guard_model::health::Verdict;
+use guard_model::health::{Started, Verdict};
 use guard_model::notice::{Occasion, Severity};
 use guard_model::text::duration;
 use guard_notify::Notifier;
@@ -85,6 +85,8 @@ pub(super) fn live(asked: &Watch, project: &Project, session: &Session) -> Outco
         project: project.compose.as_ref().map(|compose| compose.project.clone()),
         runtime: project.runtime.clone(),
         errands: Errands::default(),
+        starts: Vec::new(),
+        started: Started::default(),
         hears: false,
     };
     if lookout.probes.is_empty() {

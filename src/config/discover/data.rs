@@ -106,9 +106,22 @@ fn found(path: &Path, cx: &Context, names: &mut Names) -> Found {
         format!("The directory {inside}: files that are not in git."),
     )
     .text("path", &inside, "from this directory");
-    let is_of_users = Path::new(&inside)
-        .components()
-        .any(|part| UPLOADS.iter().any(|name| part.as_os_str() == *name));
+    staying(found, is_of_users(&inside))
+}
+
+/// Whether a part of a path is the name of a directory in which what is new is somebody's upload.
+pub(super) fn is_of_users(path: &str) -> bool {
+    let mut parts = Path::new(path).components();
+    parts.any(|part| UPLOADS.iter().any(|name| part.as_os_str() == *name))
+}
+
+/// The same of a volume's name, which may have the application's before or behind it: `shop_media`, `uploads-data`.
+pub(super) fn is_volume_of_users(name: &str) -> bool {
+    name.split(['-', '_', '.']).any(|word| UPLOADS.contains(&word))
+}
+
+/// The resource, with new files left where they are in a way back where they are people's.
+pub(super) fn staying(found: Found, is_of_users: bool) -> Found {
     if is_of_users {
         found.text(
             "carry_over",

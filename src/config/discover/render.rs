@@ -24,6 +24,14 @@ const FURTHER: &str = "
 # url = \"${TEAM_SLACK_URL}\"
 ";
 
+/// Where no Compose project says it.
+const SERVICES: &str = "#
+# How what runs is stopped before data goes back, and started again:
+# [services]
+# stop = [\"systemctl stop shop\"]
+# start = [\"systemctl start shop\"]
+";
+
 /// The text of a settings file: valid, in the order in which things are restored, each line explained.
 #[must_use]
 pub fn render(discovery: &Discovery) -> String {
@@ -99,6 +107,9 @@ pub fn render(discovery: &Discovery) -> String {
         "and all of the last days; without this line only the number counts",
     );
     text.push_str(FURTHER);
+    if discovery.compose_files.is_empty() {
+        text.push_str(SERVICES);
+    }
     text
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use regex::Regex;
 
 use super::Discovery;
+use super::data;
 use super::database::{Server, database, in_memory, keeps_memory};
 use super::directory::Configuration;
 use super::found::{Found, Names};
@@ -50,9 +51,13 @@ pub(super) fn take_up(
                 continue;
             }
             match mount.kind.as_str() {
-                "volume" => discovery
-                    .resources
-                    .push(volume(names.give(source), source, service, definition, project)),
+                "volume" => discovery.resources.push(volume(
+                    names.give(source),
+                    mount,
+                    source,
+                    (service, definition),
+                    project,
+                )),
                 "bind" => bind(mount, source, service, definition, cx, discovery, names, configuration),
                 _ => {}
             }
@@ -77,7 +82,13 @@ pub(super) fn of_every_project(names: &mut Names) -> Vec<Found> {
     ]
 }
 
-fn volume(name: String, source: &str, service: &str, definition: &Service, project: &Project) -> Found {
+fn volume(
+    name: String,
+    mount: &Mount,
+    source: &str,
+    (service, definition): (&str, &Service),
+    project: &Project,
+) -> Found {
     let declared = project.volumes.get(source).and_then(Option::as_ref);
     let external = declared.filter(|volume| !volume.external.is_null() && volume.external != false);
     let is_external = external.is_some();
@@ -96,7 +107,13 @@ fn volume(name: String, source: &str, service: &str, definition: &Service, proje
             "the volume as the compose file names it"
         },
     );
-    held_by(found, servers::Server::of_image(definition.image_name()))
+    let is_of_users = data::is_volume_of_users(source) || data::is_of_users(&mount.target);
+    of_users(found, is_of_users, servers::Server::of_image(definition.image_name()))
+}
+
+/// The same, held still while it is copied where a server writes to it; else with people's new files staying where they are.
+fn of_users(found: Found, is_of_users: bool, server: Option<&servers::Server>) -> Found {
+    data::staying(held_by(found, server), is_of_users && server.is_none())
 }
 
 /// The same, held still while it is copied where a server writes to it.
@@ -161,7 +178,9 @@ fn bind(
                 .flatten()
                 .map(|(server, _)| server)
         };
-        discovery.resources.push(held_by(found, by_image.or_else(by_content)));
+        let is_of_users = data::is_of_users(&inside) || data::is_of_users(&mount.target);
+        let found = of_users(found, is_of_users, by_image.or_else(by_content));
+        discovery.resources.push(found);
         return;
     }
     configuration.add(if path.is_dir() { format!("{inside}/**") } else { inside });

@@ -72,6 +72,6 @@ fn stopped(failure: &Failure, step: &Step, limit: Duration) -> Failure {
     };
     let stopped = stopped.with_cause(failure.sentence());
     stopped.with_hint(
-        "`guard resume` goes on, with as much time again; `guard rollback --rollback-timeout none` takes what it needs",
+        "`guard resume` goes on, with as much time again; `guard resume --rollback-timeout none` takes what it needs",
     )
 }

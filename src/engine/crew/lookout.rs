@@ -12,7 +12,7 @@ use super::observation::{Observation, Observed, Until};
 use super::pace::{PACES, paces};
 use guard_model::event::Level;
 use guard_model::fact::Failure;
-use guard_model::health::{Reading, Rule, Tally, Verdict, Watched};
+use guard_model::health::{Reading, Rule, Started, Tally, Verdict, Watched};
 use guard_model::name::ProbeName;
 use guard_probes::{Expectation, Probe};
 use guard_system::context::Context;
@@ -38,6 +38,10 @@ pub struct Lookout {
     pub runtime: Handle,
     /// What the rules set going.
     pub errands: Errands,
+    /// What tells which containers are starting, for a gate; nobody is shown it.
+    pub starts: Vec<Arc<dyn Probe>>,
+    /// What the release that is watched was started by.
+    pub started: Started,
     /// Whether a person may end the watch by a decision that is left in the scratch directory.
     pub hears: bool,
 }
@@ -68,6 +72,8 @@ impl Lookout {
             project: None,
             runtime: self.runtime.clone(),
             errands: self.errands.clone(),
+            starts: Vec::new(),
+            started: self.started,
             hears: false,
         };
         let observed = patient.observe(Until::Gate, Expectation::default(), &[], cx)?;
@@ -93,6 +99,7 @@ impl Lookout {
         let behind_the_gate = until == Until::Verdict;
         let pace = paces(cx).map_err(|error| Failure::from_error(&error))?;
         let judge = seated(&self.rule, self.deciding(), behind_the_gate, before, &pace, &self.rules);
+        let judge = judge.of_started(self.started);
         let observation = Observation {
             until,
             rule: self.rule.clone(),
@@ -103,13 +110,15 @@ impl Lookout {
             log,
             expectation: Arc::new(expectation),
             hears: self.hears,
+            unshown: self.starts.iter().map(|probe| probe.name().clone()).collect(),
             acting: Some(Acting {
                 project: self.project.clone(),
                 since: before.first().map_or(at, |reading| reading.at),
                 errands: self.errands.clone(),
             }),
         };
-        let observed = self.runtime.block_on(observation.run(&self.probes, cx))?;
+        let probes: Vec<Arc<dyn Probe>> = self.probes.iter().chain(&self.starts).cloned().collect();
+        let observed = self.runtime.block_on(observation.run(&probes, cx))?;
         // A round of readings is no watch: nothing is judged in it.
         if !matches!(until, Until::Rounds(_)) {
             let watched = Watched {
@@ -117,6 +126,7 @@ impl Lookout {
                 rule: self.rule.clone(),
                 probes: self.deciding(),
                 behind_the_gate,
+                started: self.started,
                 from: observed.from,
                 readings: observed.count,
                 before: before.iter().map(|reading| reading.at).max(),
@@ -184,7 +194,8 @@ pub fn replay(
         &before,
         &pace,
         rules,
-    );
+    )
+    .of_started(watched.started);
     let from = usize::try_from(watched.from).unwrap_or(usize::MAX);
     for reading in parsed(text.get(from..).unwrap_or_default()).take(watched.readings) {
         judge.take(&reading);

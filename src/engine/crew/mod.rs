@@ -5,6 +5,7 @@ mod aftermath;
 mod command;
 mod copying;
 mod drift;
+mod hearing;
 mod intervening;
 mod limit;
 mod lookout;
@@ -20,7 +21,7 @@ mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -103,6 +104,8 @@ pub struct Crew {
     pub errands: Errands,
     /// What has to stand in the last lines of the run, each a sentence.
     pub told: Mutex<Vec<String>>,
+    /// How often somebody had asked to stop when the first step back was begun: what was asked before has been heard.
+    pub asked_before: OnceLock<u32>,
 }
 
 impl Acts for Crew {
@@ -111,6 +114,12 @@ impl Acts for Crew {
         let cx = self.cx.for_step(&step.id);
         // A signal stops what leads ahead. What leads back is stopped between steps, never inside one.
         let cx = if is_back { cx.unstoppable() } else { cx };
+        if is_back {
+            let before = *self.asked_before.get_or_init(|| self.cx.stop.times());
+            if step.action == Action::Prove {
+                return hearing::proof(&self.cx.stop, before, &cx, || self.does(step, history, &cx));
+            }
+        }
         match limit::left(step, history, &cx).filter(|_| is_back) {
             Some(time) => limit::within(time, step, &cx, || self.does(step, history, &cx)),
             None => self.does(step, history, &cx),

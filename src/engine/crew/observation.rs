@@ -13,6 +13,7 @@ use guard_model::event::{Event, Level};
 use guard_model::fact::Failure;
 use guard_model::health::{Answer, Class, Outcome, Reading, Rule, Verdict};
 use guard_model::intervention::{Choice, Intervention};
+use guard_model::name::ProbeName;
 use guard_model::standing::Phase;
 use guard_probes::{Expectation, Probe};
 use guard_system::context::Context;
@@ -66,6 +67,8 @@ pub(super) struct Observation {
     pub(super) from: u64,
     pub(super) log: std::fs::File,
     pub(super) expectation: Arc<Expectation>,
+    /// Probes of guard's own, whose answers are kept and judged, and shown to nobody.
+    pub(super) unshown: Vec<ProbeName>,
     /// Whether a decision of a person's ends it.
     pub(super) hears: bool,
     pub(super) acting: Option<Acting>,
@@ -158,14 +161,15 @@ impl Observation {
     fn tell_standing(&self, now: Duration, cx: &Context) {
         let (phase, of) = match self.until {
             Until::Rounds(_) => return,
-            Until::Gate => (Phase::Gate, self.rule.gate),
-            Until::Verdict => (Phase::Window, self.rule.window),
+            Until::Gate => (Phase::Gate, self.judge.gate_limit(now.as_secs_f64())),
+            Until::Verdict => (Phase::Window, self.rule.window.as_secs_f64()),
         };
         cx.voice.tell(&Event::Standing {
             phase,
             elapsed: now.as_secs_f64(),
-            of: of.as_secs_f64(),
+            of,
             probes: self.judge.standings(),
+            waits_for: self.judge.waits_for(now.as_secs_f64()),
         });
     }
 
@@ -276,7 +280,9 @@ impl Observation {
                 acting.act(fired, cx);
             }
         }
-        cx.voice.tell(&Event::Reading(reading.clone()));
+        if !self.unshown.contains(&reading.probe) {
+            cx.voice.tell(&Event::Reading(reading.clone()));
+        }
         if self.until == Until::Verdict {
             let (elapsed, window) = (now.as_secs_f64(), self.rule.window.as_secs_f64());
             cx.voice.tell(&Event::Watching {

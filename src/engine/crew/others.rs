@@ -62,9 +62,13 @@ impl Crew {
             for user in resource.holders_of_displaced(displaced) {
                 let (shown, pid) = (user.shown(), user.pid);
                 let (name, place) = (&displaced.resource, displaced.kept_as.join(", "));
+                let look = match displaced.files() {
+                    Some(_) => format!(", and `guard salvage {}` tells what lies there", history.run()),
+                    None => String::new(),
+                };
                 told.push(format!(
                     "{shown} still has open what was put aside of {name} ({place}): what it writes goes there, and not into what is \
-                     live; `kill {pid}` ends it."
+                     live; `kill {pid}` ends it{look}."
                 ));
             }
         }

@@ -47,6 +47,7 @@ impl Pacer {
             log,
             expectation: Arc::new(Expectation::default()),
             hears: false,
+            unshown: Vec::new(),
             acting: None,
         };
         let stop = Stop::default();

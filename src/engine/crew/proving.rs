@@ -130,6 +130,8 @@ impl Crew {
         for (project, ran) in &all {
             let (services, there) = self.services.of_project(project.as_deref(), cx);
             match services.await_steady(Some(&ran.recorded), wanted, limit, &there) {
+                // Nobody waited for it to the end.
+                Err(ServiceError::NotRunning(_)) if cx.stop.is_asked() => {}
                 Err(error @ ServiceError::NotRunning(_)) => cx.note(Level::Warn, error.to_string()),
                 steady => steady.map_err(|error| Failure::from_error(&error))?,
             }

@@ -11,10 +11,10 @@ use super::observation::{CONFIRMATION, Until};
 use crate::history::History;
 use guard_model::event::Level;
 use guard_model::fact::{Failure, UNSEEN, Yield};
-use guard_model::health::{Answer, Outcome, Reading, Rule, Tally, Verdict};
+use guard_model::health::{Answer, Outcome, Reading, Rule, Started, Tally, Verdict};
 use guard_model::name::{ProbeName, RunKind};
 use guard_model::plan::{Action, Step};
-use guard_probes::{Expectation, Probe};
+use guard_probes::{Expectation, Placed, Probe, Starts};
 use guard_system::context::Context;
 use guard_system::disk;
 
@@ -73,7 +73,7 @@ impl Crew {
             self.keep_left(false, cx);
             return Ok(Yield::Nothing);
         }
-        let lookout = self.lookout(&self.rule_of_start(cx), true);
+        let lookout = self.lookout_of_start(Started::Deployed, cx);
         let observed = lookout.observe(Until::Gate, expectation(history), &before(history, cx)?, cx)?;
         if let Some(person) = observed.person {
             return outcome(person, observed.judge.tally());
@@ -88,25 +88,51 @@ impl Crew {
         Ok(Yield::Nothing)
     }
 
-    /// The rule with time enough for a start. A container that is still starting has settings of its own for that, and is not
-    /// given up before they do, unless a person has said how long a start may take.
-    fn rule_of_start(&self, cx: &Context) -> Rule {
-        let mut rule = self.rule.clone();
+    /// A lookout with time enough for a start. A container that is still starting has settings of its own for that: the gate's
+    /// time counts from the moment at which its health check has spoken, unless a person has said how long a start may take.
+    fn lookout_of_start(&self, started: Started, cx: &Context) -> Lookout {
+        let mut lookout = self.lookout(&self.rule, started == Started::Deployed);
+        lookout.started = started;
         if self.is_gate_set {
-            return rule;
+            return lookout;
         }
         let further = self.services.further.iter().map(|further| Some(further.name.as_str()));
         for name in std::iter::once(None).chain(further) {
             let (services, there) = self.services.of_project(name, cx);
             match services.time_to_start(&there) {
-                Ok(time) => rule.gate = rule.gate.max(time),
+                Ok(time) if time.is_zero() => {}
+                Ok(time) => {
+                    let rule = &mut lookout.rule;
+                    rule.longest_start = rule.longest_start.max(Some(time.saturating_add(rule.gate)));
+                    lookout.starts.extend(self.starts(name, lookout.starts.len()));
+                }
                 Err(error) => cx.note(
                     Level::Warn,
                     format!("how long containers may take to start is not known: {error}"),
                 ),
             }
         }
-        rule
+        lookout
+    }
+
+    /// What tells which containers of a project are starting, under a name that none of the user's probes has.
+    fn starts(&self, project: Option<&str>, number: usize) -> Option<Arc<dyn Probe>> {
+        let is_taken = |name: &ProbeName| self.probes.iter().any(|probe| probe.name() == name);
+        let name = Starts::names(number).find(|name| !is_taken(name))?;
+        let Some(project) = project else {
+            let compose = self.services.compose.as_ref()?;
+            return Some(Arc::new(Starts::of(name, &compose.project)));
+        };
+        let mut all = self.services.further.iter();
+        let further = all.find(|further| further.name == project)?;
+        let starts = Starts::of(name, &further.compose.project);
+        Some(match &further.engine {
+            None => Arc::new(starts),
+            Some(engine) => Arc::new(Placed {
+                inner: Box::new(starts),
+                engine: engine.clone(),
+            }),
+        })
     }
 
     /// Watches the release for the window, or for what is left of it.
@@ -155,7 +181,7 @@ impl Crew {
         if self.probes.is_empty() {
             return Ok(vec![UNSEEN.to_owned()]);
         }
-        let lookout = self.lookout(&self.rule_of_start(cx), false);
+        let lookout = self.lookout_of_start(Started::Back, cx);
         // What the failed release wrote into its logs is not held against the old one.
         let expectation = Expectation {
             back_since: history.step(&Step::of(Action::Start).id).map(|step| step.first_begun),
@@ -163,15 +189,20 @@ impl Crew {
         };
         let observed = lookout.observe(Until::Gate, expectation, &[], cx)?;
         match observed.verdict {
-            Verdict::Bad(finding) => Err(Failure {
-                finding: Some(finding.clone()),
-                ..Failure::new(finding.sentence)
+            Verdict::Bad(mut finding) => {
+                // The rule speaks of a release; what is looked at here is what it displaced.
+                let start = " after the deployment (";
+                finding.sentence = finding.sentence.replacen(start, " after what ran was started (", 1);
+                let failure = Failure {
+                    finding: Some(finding.clone()),
+                    ..Failure::new(finding.sentence)
+                };
+                Err(failure.with_hint(if history.displaced().next().is_some() {
+                    "what was put back is there and does not pass its probes; see the evidence, and `guard rollback --undo`"
+                } else {
+                    "nothing was put back, and what is there does not pass its probes; `guard check` asks each of them"
+                }))
             }
-            .with_hint(if history.displaced().next().is_some() {
-                "what was put back is there and does not pass its probes; see the evidence, and `guard rollback --undo`"
-            } else {
-                "nothing was put back, and what is there does not pass its probes; `guard check` asks each of them"
-            })),
             Verdict::Inconclusive(why) => Err(Failure::new(why).with_hint(
                 "what was put back is there, and nobody can see whether it is well; `guard check` asks each probe",
             )),
@@ -196,6 +227,8 @@ impl Crew {
             project: self.services.compose.as_ref().map(|compose| compose.project.clone()),
             runtime: self.runtime.clone(),
             errands: self.errands.clone(),
+            starts: Vec::new(),
+            started: Started::default(),
             hears,
         }
     }

@@ -156,6 +156,7 @@ impl History {
                 self.response = *then;
             }
             Fact::LeftOut { resources } => self.left_out.extend(resources.iter().cloned()),
+            Fact::Limited { rollback_timeout } => self.plan.policy.rollback_timeout = *rollback_timeout,
             Fact::Widened { .. } if self.turned.is_none() => return impossible("the run goes ahead".to_owned()),
             Fact::Widened { resources } => self.widen(resources),
             Fact::Reopened { actor } => {

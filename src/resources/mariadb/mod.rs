@@ -166,7 +166,7 @@ impl Resource for MariaDb {
         let seen = Reach::open(self, cx).and_then(|reach| reading::observe(&reach, &reach.database, cx));
         Ok(match seen {
             Ok(None) => Live::Differs(vec!["database".to_owned()]),
-            Ok(Some(seen)) => match seen.print.differences(&artifact.fingerprint) {
+            Ok(Some(seen)) => match reading::differences(&artifact.fingerprint, &seen.print) {
                 same if same.is_empty() => Live::Matches,
                 differences => Live::Differs(differences),
             },
@@ -199,6 +199,14 @@ impl Resource for MariaDb {
         let now = self.fingerprint(cx)?;
         let today = cx.clock.now();
         Ok(super::rows::price(&artifact.fingerprint, &now, details.taken_at, today))
+    }
+
+    fn written_since(&self, displaced: &Displaced, put_back: &Artifact, cx: &Context) -> Result<Vec<String>> {
+        if displaced.details.is_null() {
+            return Ok(Vec::new());
+        }
+        let now = self.fingerprint(cx)?;
+        Ok(super::rows::written_since(&put_back.fingerprint, &now))
     }
 
     fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {

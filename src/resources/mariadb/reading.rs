@@ -68,6 +68,28 @@ pub(super) fn names(reach: &Reach, schema: &str, is_view: bool, cx: &Context) ->
         .collect())
 }
 
+/// The next number of each table that counts.
+pub(super) fn numberings(reach: &Reach, schema: &str, cx: &Context) -> Result<BTreeMap<String, u64>> {
+    let listed = listed(reach, schema, false, cx)?;
+    Ok(listed
+        .into_iter()
+        .filter_map(|(name, next)| Some((name, next?)))
+        .collect())
+}
+
+/// The parts in which a live database differs from its copy. A numbering that has gone on is none: it does so behind a way back,
+/// which lets it go on where that of the displaced database was.
+pub(super) fn differences(copy: &Fingerprint, now: &Fingerprint) -> Vec<String> {
+    let number = |print: &Fingerprint, part: &str| print.part(part).and_then(|value| value.parse::<u64>().ok());
+    let has_gone_on = |part: &String| {
+        part.starts_with("sequence ")
+            && matches!((number(copy, part), number(now, part)), (Some(then), Some(now)) if now >= then)
+    };
+    let mut parts = now.differences(copy);
+    parts.retain(|part| !has_gone_on(part));
+    parts
+}
+
 /// Looks at a database; `None` where there is none.
 pub(super) fn observe(reach: &Reach, schema: &str, cx: &Context) -> Result<Option<Seen>> {
     let Some((charset, collation)) = standard(reach, schema, cx)? else {

@@ -4,6 +4,7 @@
 //! so that after a crash the server itself says on which side of it we are. Views, triggers, routines and events cannot be
 //! renamed: they are removed before and made anew after, from scripts that are kept beside the tables.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use super::code::{CODE, Kept, PENDING, SWAPPED, apply, clear, keep, marks, read 
 use super::gate;
 use super::prepare::{Staging, drop_own};
 use super::reach::{Reach, ident};
-use super::reading::{names, standard};
+use super::reading::{names, numberings, standard};
 use super::trouble::is_locked_out;
 use super::{MariaDb, survey};
 use crate::aside::{Aside, turned};
@@ -150,6 +151,7 @@ fn exchange(reach: &Reach, live: &str, incoming: &str, outgoing: &str, cx: &Cont
         };
         keep(reach, outgoing, PENDING, &kept, cx)?;
     }
+    numbers_go_on(reach, live, incoming, cx);
     let coming = read_script(reach, incoming, CODE, cx)?;
     let swapped = clear(reach, live, &coming, cx).and_then(|()| rename(reach, live, incoming, outgoing, cx));
     if let Err(error) = swapped {
@@ -163,6 +165,28 @@ fn exchange(reach: &Reach, live: &str, incoming: &str, outgoing: &str, cx: &Cont
         return Err(error);
     }
     finish(reach, live, incoming, use_of(incoming), cx)
+}
+
+/// Lets the numbering of the tables that are swapped in go on where that of the live ones is: a number that is given out twice
+/// would make a row that was put aside look like another one's new version. The exchange comes all the same where it cannot be done.
+fn numbers_go_on(reach: &Reach, live: &str, incoming: &str, cx: &Context) {
+    let advance = || -> Result<()> {
+        let there: BTreeMap<String, u64> = numberings(reach, live, cx)?;
+        let ahead = |(table, next): (String, u64)| {
+            let further = there.get(&table).filter(|further| **further > next)?;
+            let (schema, table) = (ident(incoming), ident(&table));
+            Some(format!("ALTER TABLE {schema}.{table} AUTO_INCREMENT = {further};\n"))
+        };
+        let script: Vec<String> = numberings(reach, incoming, cx)?.into_iter().filter_map(ahead).collect();
+        if script.is_empty() {
+            return Ok(());
+        }
+        reach.run(None, &script.concat(), cx).map(drop)
+    };
+    if let Err(error) = advance() {
+        let text = format!("numbers that were given out in {live} since the backup may be given out again: {error}");
+        cx.note(Level::Warn, text);
+    }
 }
 
 /// The one statement.

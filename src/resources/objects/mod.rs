@@ -363,6 +363,10 @@ impl Resource for Objects {
         Ok(Some(price).filter(|price| !price.is_empty()))
     }
 
+    fn keeps_new(&self) -> bool {
+        self.carry_over.is_wanted()
+    }
+
     fn compare(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Live> {
         if !self.carry_over.is_wanted() {
             return self.check(artifact, cx);

@@ -405,7 +405,7 @@ fn compare(reach: &Reach, side: &str, artifact: &Artifact, details: &Details, cx
 /// The parts in which a restored database differs from its copy. Sequences belong to no snapshot: where people work during
 /// the copy, the dump has a later value than the look beside it, and that is the right one; and behind a swap they go on
 /// where those of the displaced database were.
-fn differences(copy: &Fingerprint, now: &Fingerprint) -> Vec<String> {
+pub(super) fn differences(copy: &Fingerprint, now: &Fingerprint) -> Vec<String> {
     let is_known = |part: &String| copy.part(part).is_some() && now.part(part).is_some();
     let mut parts = now.differences(copy);
     parts.retain(|part| !part.starts_with("sequence ") || !is_known(part));

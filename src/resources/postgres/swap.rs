@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Postgres;
-use super::carry::{Carried, before_swap, carried_before};
+use super::carry::{Carried, before_swap, carried_before, numbers_go_on};
 use super::exchange::{Swap, is_shut as asked, open, shut};
 use super::prepare::{Staging, drop_own, number};
 use super::reach::Reach;
@@ -180,10 +180,17 @@ pub(super) fn undo(of: &Postgres, displaced: &Displaced, beside: &[&Displaced], 
                 incoming,
                 outgoing: outgoing.clone(),
             };
-            match &seat {
-                Some(seat) => seat.swap(&swap, &reach, maintenance, cx)?,
-                None => swap.make(&reach, maintenance, cx)?,
-            }
+            swap.standing(&reach, maintenance, cx)?;
+            let cx = &cx.unstoppable();
+            numbers_go_on(of, &reach, maintenance, (&swap.live, &swap.incoming), cx);
+            let swapped = match &seat {
+                Some(seat) => seat.swap(&swap, &reach, maintenance, cx),
+                None => swap.make(&reach, maintenance, cx),
+            };
+            swapped.inspect_err(|_| {
+                // The fence is for a swap that did not come; whoever is live is let in.
+                let _told = open(&reach, maintenance, &live, cx);
+            })?;
             aside(of, &kept(&outgoing))
         }
         (true, false, _) => {

@@ -290,6 +290,16 @@ impl Resource for Redis {
         Ok(reading::observe(&reach, None, details.seen.since, cx)?.price(&details.seen))
     }
 
+    fn written_since(&self, done: &Displaced, put_back: &Artifact, cx: &Context) -> Result<Vec<String>> {
+        if done.details.is_null() {
+            return Ok(Vec::new());
+        }
+        let details = Details::of(put_back)?;
+        let reach = Reach::open(self, cx)?;
+        let now = reading::observe(&reach, None, details.seen.since, cx)?;
+        Ok(now.written_since(&details.seen, cx.clock.now().timestamp_millis()))
+    }
+
     fn weigh(&self, done: &Displaced, _: &Context) -> Result<Option<u64>> {
         if done.details.is_null() {
             return Ok(Some(0));

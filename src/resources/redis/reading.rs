@@ -114,25 +114,59 @@ impl Seen {
 
     /// What going back to `then` costs, each a sentence.
     pub(super) fn price(&self, then: &Self) -> Vec<String> {
+        self.told(then, then.since, &|change, number| match change {
+            Change::More(keys) => format!("discards {} of database {number}", plural(keys, "key")),
+            Change::Fewer(keys) => format!("brings back {} of database {number}", plural(keys, "key")),
+            Change::Others => format!("undoes changes to keys of database {number}"),
+        })
+    }
+
+    /// What was written since `then` was put back, and goes with an undo, each a sentence; keys that can have expired by
+    /// `now` have not been deleted by anybody.
+    pub(super) fn written_since(&self, then: &Self, now: i64) -> Vec<String> {
+        self.told(then, now, &|change, number| match change {
+            Change::More(keys) => format!(
+                "discards {} of database {number} since the rollback",
+                plural(keys, "key")
+            ),
+            Change::Fewer(keys) => {
+                let keys = plural(keys, "key");
+                format!("undoes that {keys} of database {number} went since the rollback")
+            }
+            Change::Others => format!("undoes changes to keys of database {number} since the rollback"),
+        })
+    }
+
+    fn told(&self, then: &Self, now: i64, sentence: &dyn Fn(Change, u32) -> String) -> Vec<String> {
         let numbers: std::collections::BTreeSet<u32> =
             self.databases.keys().chain(then.databases.keys()).copied().collect();
         let none = Database::default();
-        let sentence = |number: u32| {
+        let differs = self.differences(then, now);
+        let change = |number: u32| {
             let now = self.databases.get(&number).unwrap_or(&none).count();
             let before = then.databases.get(&number).unwrap_or(&none).count();
             match now.cmp(&before) {
-                std::cmp::Ordering::Greater => format!("discards {} of database {number}", plural(now - before, "key")),
-                std::cmp::Ordering::Less => format!("brings back {} of database {number}", plural(before - now, "key")),
-                std::cmp::Ordering::Equal => format!("undoes changes to keys of database {number}"),
+                std::cmp::Ordering::Greater => Change::More(now - before),
+                std::cmp::Ordering::Less => Change::Fewer(before - now),
+                std::cmp::Ordering::Equal => Change::Others,
             }
         };
-        let differs = self.differences(then, then.since);
         numbers
             .into_iter()
             .filter(|number| differs.contains(&format!("database {number}")))
-            .map(sentence)
+            .map(|number| sentence(change(number), number))
             .collect()
     }
+}
+
+/// How the keys of a database are not what they were.
+enum Change {
+    /// There are so many more.
+    More(u64),
+    /// There are so many fewer.
+    Fewer(u64),
+    /// As many, and not the same.
+    Others,
 }
 
 /// Looks at all keys of a server; `flags`: of another one than the reach's own, at a socket.

@@ -363,6 +363,15 @@ impl Resource for Sqlite {
         ))
     }
 
+    fn written_since(&self, displaced: &Displaced, put_back: &Artifact, _: &Context) -> Result<Vec<String>> {
+        // A file that stayed and was only given another owner has its rows all the time.
+        if swap::put_aside(displaced).is_empty() {
+            return Ok(Vec::new());
+        }
+        let now = Self::now(&self.place(&Self::details(put_back)?)?)?;
+        Ok(rows::written_since(&put_back.fingerprint, &now))
+    }
+
     fn weigh(&self, displaced: &Displaced, _: &Context) -> Result<Option<u64>> {
         swap::weigh(displaced)
     }

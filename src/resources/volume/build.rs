@@ -72,6 +72,7 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
         through_engine,
         carry_over,
         project: site.compose.as_ref().map(|compose| compose.project.clone()),
+        compose: site.compose.clone(),
         found: OnceLock::new(),
         bytes: OnceLock::new(),
     }))

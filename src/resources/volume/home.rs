@@ -11,7 +11,7 @@ use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, linkat, openat, unlinkat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, linkat, openat, renameat_with, unlinkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -250,6 +250,27 @@ impl Aside {
         Ok(entries)
     }
 
+    /// Moves all that is live into it. Safe to repeat.
+    ///
+    /// # Errors
+    /// Something cannot be moved, as where another file system is mounted.
+    pub(super) fn take_all(&self) -> Result<()> {
+        let shown = self.dir.shown_at(ENTRIES);
+        let entries = match self.dir.dir(ENTRIES) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.dir.make(ENTRIES),
+            found => found,
+        };
+        let entries = entries.at("open", &shown)?;
+        for name in self.live.names().at("read the directory", self.live.shown())? {
+            let name = name.as_bytes();
+            renameat_with(&self.live, name, &entries, name, RenameFlags::NOREPLACE)
+                .at("put aside", &self.live.shown_at(name))?;
+        }
+        entries.sync().at("sync the directory", &shown)?;
+        self.dir.sync().at("sync the directory", self.shown())?;
+        Ok(self.live.sync().at("sync the directory", self.live.shown())?)
+    }
+
     fn remove_content(&self) -> Result<()> {
         if self.seen()?.is_some_and(|seen| seen.is_unfinished()) {
             let what = format!(
@@ -316,6 +337,9 @@ pub(super) struct Record {
     /// What was found to become of files when something was staged there, before an exchange was begun; by name.
     #[serde(default)]
     tolls: BTreeMap<String, Toll>,
+    /// Where the content of a volume was put aside that was removed, since it was made otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) removed: Option<Home>,
 }
 
 impl Record {
@@ -387,16 +411,18 @@ impl Record {
 /// # Errors
 /// Nothing of it can be looked at.
 pub(super) fn around(place: &Place, live: &Dir, cx: &Context) -> Option<PathBuf> {
-    candidates(place, cx).into_iter().find(|path| {
-        let near = || {
-            if path.ends_with("aside") {
-                disk::create_private_dir(path).ok()?;
-            }
-            let around = Dir::open(path).ok()?;
-            is_near(live, &around).then_some(())
-        };
-        near().is_some()
-    })
+    candidates(place, cx).into_iter().find(|path| may_hold(live, path))
+}
+
+/// Whether entries can be moved between the live directory and one in this; guard's own is made where it is not there.
+pub(super) fn may_hold(live: &Dir, around: &Path) -> bool {
+    let near = || {
+        if around.ends_with("aside") {
+            disk::create_private_dir(around).ok()?;
+        }
+        is_near(live, &Dir::open(around).ok()?).then_some(())
+    };
+    near().is_some()
 }
 
 /// The same, only looked at: whether there is any place but inside.
@@ -418,6 +444,17 @@ fn candidates(place: &Place, cx: &Context) -> Vec<PathBuf> {
     if place.is_engines {
         return beside.into_iter().collect();
     }
+    let state = state(cx).filter(|state| !state.starts_with(live));
+    // In a work tree it would be a file that nobody knows, and in the project it may be served.
+    let project = std::fs::canonicalize(&cx.directory).unwrap_or_else(|_| cx.directory.clone());
+    let is_outside =
+        |path: &&Path| !path.starts_with(&project) && !path.ancestors().any(|above| above.join(".git").exists());
+    let outside = live.ancestors().skip(1).find(is_outside).map(Path::to_owned);
+    state.into_iter().chain(outside).chain(beside).collect()
+}
+
+/// Where guard's state has room for such directories; it may not be there yet.
+pub(super) fn state(cx: &Context) -> Option<PathBuf> {
     let state = match cx.scratch.parent() {
         Some(runs) if runs.ends_with("runs") => runs.parent().map(Path::to_owned),
         // Outside of a run, as while `guard check` tries the ground, there is no directory of a run: it is the same state.
@@ -426,16 +463,8 @@ fn candidates(place: &Place, cx: &Context) -> Vec<PathBuf> {
             None => Some(cx.scratch.clone()),
         },
     };
-    let state = state.and_then(|state| std::fs::canonicalize(state).ok());
-    let state = state
-        .filter(|state| !state.starts_with(live))
-        .map(|state| state.join("aside"));
-    // In a work tree it would be a file that nobody knows, and in the project it may be served.
-    let project = std::fs::canonicalize(&cx.directory).unwrap_or_else(|_| cx.directory.clone());
-    let is_outside =
-        |path: &&Path| !path.starts_with(&project) && !path.ancestors().any(|above| above.join(".git").exists());
-    let outside = live.ancestors().skip(1).find(is_outside).map(Path::to_owned);
-    state.into_iter().chain(outside).chain(beside).collect()
+    let state = std::fs::canonicalize(state?).ok()?;
+    Some(state.join("aside"))
 }
 
 fn is_same_mount(one: &Dir, other: &Dir) -> bool {

@@ -16,6 +16,7 @@ mod hand;
 mod home;
 mod inside;
 mod keeping;
+mod made;
 pub(super) mod node;
 mod pin;
 mod place;
@@ -46,7 +47,7 @@ use self::chunks::{Differences, Form};
 use self::halt::Mode;
 use self::hand::Hand;
 use self::node::Precision;
-use self::place::Target;
+use self::place::{Place, Target};
 use self::record::{Spot, details};
 use self::swap::Seen;
 use super::carry_over::CarryOver;
@@ -58,6 +59,7 @@ use guard_model::foreign::{Material, Part};
 use guard_model::name::ResourceName;
 use guard_model::policy::DataRestore;
 use guard_system::context::Context;
+use guard_system::docker::Compose;
 use guard_system::servers::{self, User};
 
 /// A Docker volume, or a directory.
@@ -76,6 +78,8 @@ pub(super) struct Volume {
     /// Which files a rollback leaves where they are.
     carry_over: CarryOver,
     project: Option<String>,
+    /// The Compose project's files.
+    compose: Option<Compose>,
     /// What containers mount, once it was found.
     found: OnceLock<String>,
     /// What its files came to when they were last counted.
@@ -153,6 +157,16 @@ impl Resource for Volume {
         self.cost_now(prepared, (artifact, slot), cx)
     }
 
+    fn agrees(&self, artifact: &Artifact, cx: &Context) -> Result<()> {
+        self.replaceable(&details(artifact)?, cx)
+    }
+
+    fn holders(&self, cx: &Context) -> Vec<User> {
+        let place = self.find(cx).ok();
+        let directory = place.as_ref().and_then(Place::directory);
+        directory.map(servers::writers_in).unwrap_or_default()
+    }
+
     fn holders_of_displaced(&self, displaced: &Displaced) -> Vec<User> {
         // Only what lies on this host is looked at: in an engine elsewhere there are other processes.
         let places = displaced
@@ -193,7 +207,11 @@ impl Resource for Volume {
                 kept_as: Vec::new(),
             });
         }
-        self.swap(&Spot::of(&prepared.details)?, Some((artifact, slot)), cx)
+        let spot = Spot::of(&prepared.details)?;
+        match &spot.remade {
+            Some(remade) => self.remake(&spot, remade, (artifact, slot), cx),
+            None => self.swap(&spot, Some((artifact, slot)), cx),
+        }
     }
 
     fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
@@ -206,11 +224,15 @@ impl Resource for Volume {
         })
     }
 
+    fn keeps_new(&self) -> bool {
+        self.carry_over.is_wanted()
+    }
+
     fn compare(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Live> {
         let details = self.told(artifact)?;
-        let live = self.meant(&details, cx).and_then(|(place, is_there)| {
-            if !is_there {
-                let parts = vec!["it is not there".to_owned()];
+        let live = self.meant(&details, cx).and_then(|(place, lack)| {
+            if let Some(lack) = lack {
+                let parts = vec![lack.shown()];
                 return Ok(Differences {
                     parts,
                     ..Differences::default()
@@ -233,7 +255,11 @@ impl Resource for Volume {
         if displaced.details.is_null() {
             return Ok(displaced.clone());
         }
-        self.swap(&Spot::of(&displaced.details)?, None, cx)
+        let spot = Spot::of(&displaced.details)?;
+        match &spot.remade {
+            Some(remade) => Err(made::not_undone(remade)),
+            None => self.swap(&spot, None, cx),
+        }
     }
 
     fn weigh(&self, displaced: &Displaced, cx: &Context) -> Result<Option<u64>> {
@@ -253,6 +279,9 @@ impl Resource for Volume {
         cx: &Context,
     ) -> Result<Vec<String>> {
         let spot = Spot::of(&displaced.details)?;
+        if let (Some(remade), false) = (&spot.remade, spot.is_staged()) {
+            return Ok(remade.kept_sentences());
+        }
         let salvaged = spot.hand(cx)?.salvage(&spot.home(), &Wanted::of(patterns)?, cx)?;
         Ok(salvaged.sentences("file", command))
     }
@@ -266,7 +295,13 @@ impl Resource for Volume {
             return Ok(());
         }
         let spot = Spot::of(&displaced.details)?;
-        spot.keeper(cx)?.remove(&spot.home())
+        if let Some(remade) = &spot.remade {
+            remade.forget()?;
+        }
+        if spot.is_staged() {
+            spot.keeper(cx)?.remove(&spot.home())?;
+        }
+        Ok(())
     }
 
     fn discard(&self, prepared: &Prepared, cx: &Context) -> Result<()> {
@@ -274,6 +309,9 @@ impl Resource for Volume {
             return Ok(());
         }
         let spot = Spot::of(&prepared.details)?;
+        if !spot.is_staged() {
+            return Ok(());
+        }
         let hand = spot.keeper(cx)?;
         let look = hand.look()?;
         if hand.seen(&spot.home(), &look)?.as_ref().is_some_and(Seen::is_used) {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Volume;
+use super::made::Made;
 use crate::{ResourceError, Result};
 use guard_model::setting::nearest;
 use guard_system::context::Context;
@@ -122,6 +123,16 @@ fn engine_volume(volume: &Volume, key: &str, cx: &Context) -> Result<Place> {
     let found = docker::volume(cx, &name).map_err(asked)?;
     let found =
         found.ok_or_else(|| ResourceError::new(format!("the volume {name} vanished while it was looked at")))?;
+    of_volume(volume, &found, cx)
+}
+
+/// Where this volume of the engine's is.
+///
+/// # Errors
+/// It is of a kind that guard cannot copy, or the engine does not answer.
+pub(super) fn of_volume(volume: &Volume, found: &docker::Volume, cx: &Context) -> Result<Place> {
+    let name = found.name.clone();
+    let asked = |error| ResourceError::because(format!("could not look for the volume {}", found.name), error);
     let shown = format!("volume {name}");
     let is_engines = found.options.is_empty();
     if found.driver != "local" {
@@ -141,16 +152,7 @@ fn engine_volume(volume: &Volume, key: &str, cx: &Context) -> Result<Place> {
         }
     } else {
         // What is mounted by the engine shows at the mountpoint only while a container runs.
-        let bound = found
-            .options
-            .get("o")
-            .is_some_and(|options| options.split(',').any(|option| option == "bind"));
-        match found
-            .options
-            .get("device")
-            .map(PathBuf::from)
-            .filter(|device| bound && device.is_dir())
-        {
+        match Made::of(found).bound().filter(|device| device.is_dir()) {
             Some(device) if docker::is_on_this_host(cx).map_err(asked)? => Reach::Directory(device),
             _ => {
                 let kind = found.options.get("type").map_or("another file system", String::as_str);
@@ -170,7 +172,7 @@ fn engine_volume(volume: &Volume, key: &str, cx: &Context) -> Result<Place> {
 }
 
 /// The engine's name of a volume: by the label that Compose left, then `<project>_<key>`, then the very name.
-fn real_name(project: Option<&str>, key: &str, cx: &Context) -> Result<String> {
+pub(super) fn real_name(project: Option<&str>, key: &str, cx: &Context) -> Result<String> {
     let asked = |error| ResourceError::because(format!("could not look for the volume {key}"), error);
     if let Some(project) = project {
         let filters = [("project", project), ("volume", key)]

@@ -8,6 +8,7 @@ use super::chunks::Form;
 use super::hand::Hand;
 use super::home::{self, Aside, Home, Record};
 use super::inside::Look;
+use super::made::Lack;
 use super::pin::Link;
 use super::place::{Place, Target};
 use super::record::{Details, Spot};
@@ -27,11 +28,18 @@ impl Volume {
     /// Stages a copy where the volume differs from it.
     pub(super) fn stage(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Prepared> {
         let details = self.told(artifact)?;
-        let (mut place, mut is_there) = self.meant(&details, cx)?;
-        if !is_there && matches!(self.target, Target::Volume(_)) {
-            make_volume(&details, cx)?;
-            (place, is_there) = (self.find(cx)?, true);
+        let (mut place, mut lack) = self.meant(&details, cx)?;
+        if let Target::Volume(_) = self.target {
+            match &lack {
+                Some(Lack::Gone) => {
+                    make_volume(&self.made(&details).unwrap_or_default(), &details, cx)?;
+                    (place, lack) = self.meant(&details, cx)?;
+                }
+                Some(Lack::Otherwise(what)) => return self.stage_remade(what, &details, data, cx),
+                None => self.tell_labels(&details, cx),
+            }
         }
+        let is_there = lack.is_none();
         let prepared = |work, details, price| Prepared {
             resource: self.name.clone(),
             work,

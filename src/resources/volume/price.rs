@@ -20,8 +20,8 @@ impl Volume {
     /// What going back to this copy costs under this policy, each a sentence.
     pub(super) fn cost(&self, copy: (&Artifact, &Slot), data: DataRestore, cx: &Context) -> Result<Vec<String>> {
         let told = self.told(copy.0)?;
-        let (place, is_there) = self.meant(&told, cx)?;
-        if !is_there {
+        let (place, lack) = self.meant(&told, cx)?;
+        if lack.is_some() {
             return Ok(vec![format!("the {} is made anew from the backup", place.shown)]);
         }
         let found = self.differences(&place, copy, &told, cx)?;
@@ -53,8 +53,8 @@ impl Volume {
         let told = self.told(copy.0)?;
         let spot = Spot::of(&prepared.details)?;
         // What was begun to be exchanged is half the one and half the other.
-        let is_begun = Record::of(&self.name, cx)?.is_begun(&spot.home());
-        if told.entries > MOST || spot.anew.is_some() || is_begun {
+        let is_begun = spot.is_staged() && Record::of(&self.name, cx)?.is_begun(&spot.home());
+        if told.entries > MOST || spot.anew.is_some() || spot.remade.is_some() || is_begun {
             return Ok(None);
         }
         let (place, _) = self.meant(&told, cx)?;
@@ -73,6 +73,9 @@ impl Volume {
             return Ok(Vec::new());
         }
         let spot = Spot::of(&displaced.details)?;
+        if spot.remade.is_some() {
+            return Ok(Vec::new());
+        }
         let Hand::Here(live) = spot.hand(cx)? else {
             return Ok(Vec::new());
         };

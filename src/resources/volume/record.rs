@@ -12,6 +12,7 @@ use super::chunks::{Form, Packed};
 use super::halt::Mode;
 use super::hand::Hand;
 use super::home::Home;
+use super::made::{Made, Remade};
 use super::node::Precision;
 use super::pin::{Link, Pin};
 use super::swap::Side;
@@ -36,6 +37,9 @@ pub(crate) struct Details {
     /// Which directory it was; backups of older guards do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) pin: Option<Pin>,
+    /// How the engine's volume was made; backups of older guards do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) made: Option<Made>,
 }
 
 impl Details {
@@ -51,6 +55,7 @@ impl Details {
             form: Form::Chunks,
             packed,
             pin: None,
+            made: None,
         }
     }
 }
@@ -85,6 +90,9 @@ pub(super) struct Spot {
     /// How much a restore put aside; `FILES` of `model::artifact`, in the journal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) put_aside: Option<String>,
+    /// The volume that was made otherwise, and is made again as it was. Where nothing was staged beside, `aside` is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) remade: Option<Remade>,
 }
 
 impl Spot {
@@ -105,7 +113,31 @@ impl Spot {
             links: Vec::new(),
             carried: None,
             put_aside: None,
+            remade: None,
         }
+    }
+
+    /// Of a volume that was made otherwise: nothing is staged before it is made as it was.
+    pub(super) fn of_remade(name: &str, was: Made) -> Result<Value> {
+        Self {
+            live: String::new(),
+            volume: Some(name.to_owned()),
+            aside: String::new(),
+            home: None,
+            to: Side::After,
+            form: Form::Archive,
+            anew: None,
+            links: Vec::new(),
+            carried: None,
+            put_aside: None,
+            remade: Some(Remade::of(name, was)),
+        }
+        .value()
+    }
+
+    /// Whether anything lies aside of it in the way of a swap.
+    pub(super) fn is_staged(&self) -> bool {
+        !self.aside.is_empty()
     }
 
     /// The directory aside.

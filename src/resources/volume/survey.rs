@@ -6,7 +6,7 @@ use super::halt::Mode;
 use super::hand::Hand;
 use super::home;
 use super::node::Precision;
-use super::place::{self, Place};
+use super::place::{self, Place, Target};
 use super::trial::{self, Overview};
 use crate::{ResourceError, Result, Survey};
 use guard_model::text;
@@ -27,6 +27,9 @@ pub(super) fn survey(volume: &Volume, cx: &Context) -> Survey {
             .unwrap_or_else(|| "correct that, then run `guard check` again".to_owned());
         survey.refuse(told(error), advice);
     };
+    if let Target::Volume(key) = &volume.target {
+        volume.survey_made(key, cx, &mut survey);
+    }
     let place = match volume.find(cx) {
         Ok(place) => place,
         Err(error) => {

@@ -6,6 +6,7 @@ use super::chunks::{self, Differences, Form, Packed, Swapped};
 use super::halt::{Halt, Mode};
 use super::hand::Hand;
 use super::home::Record;
+use super::made::{Lack, Made};
 use super::node::Precision;
 use super::pin::{self, Link, Pin};
 use super::place::{self, Place, Target};
@@ -30,31 +31,28 @@ impl Volume {
         Ok(place)
     }
 
-    /// Where a copy goes back to, and whether that is there: the directory that was copied, where the settings still name the
-    /// same.
+    /// Where a copy goes back to, and what that lacks of being there: the directory that was copied, where the settings still name
+    /// the same.
     ///
     /// # Errors
     /// Another thing is in the way, or the engine does not answer.
-    pub(super) fn meant(&self, details: &Details, cx: &Context) -> Result<(Place, bool)> {
-        let found = self.find(cx);
-        let Target::Path(path) = &self.target else {
-            let labels = details.pin.as_ref().map(Pin::labels);
-            let is_gone = || docker::volume(cx, &details.source).is_ok_and(|found| found.is_none());
-            return match found {
-                Err(_) if labels.is_some() && is_gone() => Ok((place::of_gone_volume(&details.source), false)),
-                found => found.map(|place| (place, true)),
-            };
+    pub(super) fn meant(&self, details: &Details, cx: &Context) -> Result<(Place, Option<Lack>)> {
+        let path = match &self.target {
+            Target::Path(path) => path,
+            Target::Volume(key) => return self.meant_volume(key, details, cx),
         };
+        let found = self.find(cx);
+        let gone = |is_there: bool| (!is_there).then_some(Lack::Gone);
         let asked = cx.resolve(path);
         let pin = details.pin.clone().unwrap_or_default();
         match (pin.path(&asked), found) {
-            (Some(path), _) => Ok((place::at(&path), pin.is_there(&path)?)),
-            (None, Ok(place)) => Ok((place, true)),
+            (Some(path), _) => Ok((place::at(&path), gone(pin.is_there(&path)?))),
+            (None, Ok(place)) => Ok((place, None)),
             // The directory around it tells where it was.
             (None, Err(error)) => match (asked.parent().map(std::fs::canonicalize), asked.file_name()) {
                 (Some(Ok(parent)), Some(name)) => {
                     let path = parent.join(name);
-                    Ok((place::at(&path), pin.is_there(&path)?))
+                    Ok((place::at(&path), gone(pin.is_there(&path)?)))
                 }
                 _ => Err(error),
             },
@@ -71,9 +69,9 @@ impl Volume {
 
     /// The parts in which what a copy goes back to differs from it, by what a look tells.
     pub(super) fn apart(&self, artifact: &Artifact, details: &Details, cx: &Context) -> Result<Vec<String>> {
-        let (place, is_there) = self.meant(details, cx)?;
-        if !is_there {
-            return Ok(vec!["it is not there".to_owned()]);
+        let (place, lack) = self.meant(details, cx)?;
+        if let Some(lack) = lack {
+            return Ok(vec![lack.shown()]);
         }
         let hand = Hand::of(&place, cx)?;
         let (now, _) = hand.portrait(details.precision, cx)?;
@@ -271,6 +269,13 @@ impl Volume {
                     .map(|found| Pin::of_volume(found.labels))
             }
         };
+        let made = match &self.target {
+            Target::Path(_) => None,
+            Target::Volume(_) => {
+                let found = docker::volume(cx, &place.source).ok().flatten();
+                found.as_ref().map(Made::of)
+            }
+        };
         let stored = match form {
             Form::Archive => String::new(),
             Form::Chunks => format!(", {} of it new", text::bytes(packed.stored)),
@@ -285,6 +290,7 @@ impl Volume {
             form,
             packed,
             pin,
+            made,
         };
         let details = serde_json::to_value(&details)
             .map_err(|error| ResourceError::because("could not describe the copy", error))?;
@@ -313,13 +319,20 @@ impl Volume {
         toll: &Toll,
         cx: &Context,
     ) -> Result<Option<CarriedOver>> {
-        let (Some((artifact, _)), Some(kept)) = (from, toll.keeps("file")) else {
+        let Some((artifact, _)) = from else { return Ok(None) };
+        let run = cx.run.as_ref().map_or_else(|| "latest".to_owned(), ToString::to_string);
+        let leaves = toll.leaves("file", &run);
+        let Some(kept) = toll.keeps("file") else {
+            // What may be people's is named all the same.
+            for sentence in leaves {
+                cx.note(Level::Info, sentence);
+            }
             return Ok(None);
         };
         let (becomes, _) = hand.portrait(details(artifact)?.precision, &cx.unstoppable())?;
         Ok(Some(CarriedOver {
             becomes,
-            sentences: std::iter::once(kept).chain(toll.leaves("file")).collect(),
+            sentences: std::iter::once(kept).chain(leaves).collect(),
         }))
     }
 
@@ -425,14 +438,8 @@ impl Volume {
 }
 
 /// Makes the volume of the engine's that was copied anew.
-pub(super) fn make_volume(details: &Details, cx: &Context) -> Result<()> {
-    let labels = details.pin.as_ref().map(Pin::labels).into_iter().flatten();
-    let mut call = docker::docker().args(["volume", "create"]);
-    for (name, value) in labels {
-        call = call.args(["--label", &format!("{name}={value}")]);
-    }
-    let made = cx.output(&call.arg(&details.source));
-    made.map_err(|error| ResourceError::because(format!("could not make the volume {} anew", details.source), error))?;
+pub(super) fn make_volume(made: &Made, details: &Details, cx: &Context) -> Result<()> {
+    made.make(&details.source, cx)?;
     cx.note(
         Level::Info,
         format!("the volume {} was gone, and is there again", details.source),

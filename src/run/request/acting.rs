@@ -184,6 +184,9 @@ pub struct Resume {
     /// Leave these resources as they are, and finish the rest
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub skip: Vec<String>,
+    /// How long the whole way back may take from here on, in place of the run's own limit; `none`: as long as it takes
+    #[arg(long, visible_alias = "timeout", value_name = "DURATION")]
+    pub rollback_timeout: Option<String>,
     /// Who waits for the lock.
     #[command(flatten)]
     pub patience: Patience,

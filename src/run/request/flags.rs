@@ -83,6 +83,7 @@ pub fn of(request: &Request, global: &GlobalArgs) -> Flags {
         }
         Request::Backup(asked) => patience(&mut flags, &asked.patience),
         Request::Resume(asked) => {
+            text(&mut flags, "policy.rollback_timeout", asked.rollback_timeout.as_ref());
             patience(&mut flags, &asked.patience);
             standby(&mut flags, &asked.standby);
         }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{DockerError, docker, explained};
+use super::{DockerError, docker, explained, health};
 use crate::call::Call;
 use crate::context::Context;
 
@@ -25,8 +25,11 @@ pub struct Container {
     pub image_name: String,
     /// `running`, `exited`, `restarting`, `paused`, `created`, `dead`.
     pub state: String,
-    /// `healthy`, `unhealthy`, `starting`; `None` where it has no health check.
+    /// `healthy`, `unhealthy`, `starting`; `None` where it has no health check, or it is switched off.
     pub health: Option<String>,
+    /// How often in a row its health check has failed since it called the container unhealthy: 0 where it has not, or has not
+    /// been made again.
+    pub failed_further: u64,
     /// The exit code of its last end.
     pub exit_code: i64,
     /// How often the engine has restarted it.
@@ -87,6 +90,12 @@ impl Container {
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.state == "running"
+    }
+
+    /// Whether it runs, and its health check has not said anything yet. What `docker compose run` made comes and goes.
+    #[must_use]
+    pub fn is_starting(&self) -> bool {
+        self.is_running() && !self.is_one_off() && self.health.as_deref() == Some("starting")
     }
 
     /// Whether it runs, and is healthy where it has a health check.
@@ -156,7 +165,9 @@ pub(super) fn container(value: &Value) -> Container {
         health: value
             .pointer("/State/Health/Status")
             .and_then(Value::as_str)
+            .filter(|health| !matches!(*health, "" | "none"))
             .map(str::to_owned),
+        failed_further: failed_further(value),
         exit_code: value
             .pointer("/State/ExitCode")
             .and_then(Value::as_i64)
@@ -190,6 +201,14 @@ pub(super) fn container(value: &Value) -> Container {
             .collect(),
         labels,
     }
+}
+
+fn failed_further(value: &Value) -> u64 {
+    let number = |pointer| value.pointer(pointer).and_then(Value::as_u64);
+    let in_a_row = number("/State/Health/FailingStreak").unwrap_or_default();
+    in_a_row.saturating_sub(health::tries(
+        value.pointer("/Config/Healthcheck").unwrap_or(&Value::Null),
+    ))
 }
 
 pub(super) fn inspect(cx: &Context, kind: &str, ids: &[String]) -> Result<Vec<Value>, DockerError> {

@@ -13,7 +13,7 @@ pub use compose::{Compose, MAINTAINED_COMPOSE};
 pub use engine::{
     Container, Image, Mount, Volume, container_by_service, containers_of, exec, image, not_running, volume, volumes_of,
 };
-pub use health::time_to_health;
+pub use health::{Check, health_checks, time_to_health};
 pub use inside::{COMMAND, Inside, MOUNT};
 pub use pin::{PIN_LABEL, Pin, pin, tag, unpin, untag};
 pub use place::Engine;

@@ -193,7 +193,7 @@ fn an_old_state_that_is_not_well_any_more_is_32() {
         .guard()
         .run(&["deploy", "--", "./deploy.sh", "all", "rm ../alive"])
         .expect(32);
-    ran.says("old, unhealthy");
+    ran.says("old, unhealthy").says("after the old release was started");
     assert_eq!(project.everything(), before);
 }
 

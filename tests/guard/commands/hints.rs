@@ -71,6 +71,7 @@ const TRIALS: &[(&str, Trial)] = &[
     ("to use it here all the same", use_it_here_all_the_same),
     ("to write settings to start from", write_settings),
     ("when production is looked at and put right by hand", put_right_by_hand),
+    ("when that is mended", when_mended),
     ("when the disk can be written again", needs_a_full_disk),
     ("when they are corrected", when_corrected),
     ("where you know who made it", trust_foreign),
@@ -503,6 +504,13 @@ fn see_everything(purpose: &str) {
     let said = project.guard().run(&["backup"]).expect(10);
     // What is in the way is shown until it is mended.
     typed(&project, &said.stderr, purpose).expect(10);
+    project.sh("cp app.db none.db");
+    typed(&project, &said.stderr, purpose).expect(0);
+}
+
+fn when_mended(purpose: &str) {
+    let project = Embedded::but("path = \"app.db\"", "path = \"none.db\"");
+    let said = project.guard().run(&["check"]).expect(10);
     project.sh("cp app.db none.db");
     typed(&project, &said.stderr, purpose).expect(0);
 }

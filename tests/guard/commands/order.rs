@@ -325,8 +325,20 @@ fn who_still_has_open_what_was_put_aside_is_named_before_and_after() {
     let last = last.join("\n");
     assert!(told(&last, &[&named, "put aside of db", "app.db.failed-"]), "{last}");
     assert!(
-        told(&last, &[&format!("sleep (pid {pid})"), "put aside of objects"]),
+        told(
+            &last,
+            &[&format!("sleep (pid {pid})"), "put aside of objects", "`guard salvage "]
+        ),
         "{last}"
+    );
+    // Of a directory only who writes: whoever reads it takes nothing along.
+    assert!(
+        told(
+            &ran.stderr,
+            &["[WARN]", &format!("sleep (pid {pid})"), "has objects open although"]
+        ),
+        "{}",
+        ran.stderr
     );
     assert_eq!(now, before);
     // Whoever is gone is named no more.

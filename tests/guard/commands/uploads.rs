@@ -19,10 +19,11 @@ fn what_people_uploaded_stays_through_a_rollback_and_its_undo() {
     let project = keeping();
     let before = project.everything();
     let ran = project.guard().run(&["deploy", "--", "./deploy.sh", "all"]).expect(21);
+    let run = project.runs()[0].file_name().unwrap().to_str().unwrap().to_owned();
     ran.says("objects: keeps 1 file")
         .says("objects: kept 1 file")
-        .says("aside is what the release wrote while its command ran, 1 file (4 bytes): new.txt")
-        .says("guard salvage");
+        .says("aside is what was written while the deploy command ran, by the release or by people, 1 file (4 bytes): new.txt")
+        .says(&format!("`guard salvage {run} --files 'PATTERN'`"));
     assert_eq!(
         project
             .sh("cat objects/2026/cat.jpg; ls objects/new.txt 2>&1 || true")
@@ -40,6 +41,37 @@ fn what_people_uploaded_stays_through_a_rollback_and_its_undo() {
     let mut before = before;
     // The time of a directory is no part of what is compared here.
     assert_eq!(after.remove("objects"), before.remove("objects"));
+}
+
+#[test]
+fn what_people_uploaded_while_the_command_ran_is_named_with_the_command_that_gives_it_back() {
+    let project = Embedded::but("path = \"objects\"", "path = \"objects\"\ncarry_over = \"new-files\"");
+    // Nobody can tell a person's file from one of the release: both go aside, and neither without a word.
+    let ran = project.guard().run(&[
+        "deploy",
+        "--",
+        "./deploy.sh",
+        "all",
+        "sick",
+        "echo upload > objects/cat.jpg",
+    ]);
+    let run = project.runs()[0].file_name().unwrap().to_str().unwrap().to_owned();
+    ran.says("aside is what was written while the deploy command ran, by the release or by people, 2 files")
+        .says("cat.jpg")
+        .says(&format!("guard salvage {run} --files"));
+    assert!(
+        !project.shell("test -e objects/cat.jpg").status.success(),
+        "it went aside"
+    );
+    project
+        .guard()
+        .run(&["salvage", &run, "--files", "*.jpg", "--yes"])
+        .expect(0);
+    assert_eq!(project.sh("cat objects/cat.jpg"), "upload\n");
+    assert!(
+        !project.shell("test -e objects/new.txt").status.success(),
+        "the release's own stays aside"
+    );
 }
 
 #[test]

@@ -472,3 +472,37 @@ fn sqlite_and_directories_of_data_are_found_where_git_does_not_keep_them() {
     holds(&text, &["carry_over = \"new-files\""]);
     assert_eq!(read(&project, &text).resources.len(), 6);
 }
+
+#[test]
+fn what_people_upload_stays_whether_it_lies_in_a_directory_or_in_a_volume() {
+    let project = Project::bare();
+    for directory in ["uploads", "plain"] {
+        std::fs::create_dir(project.path(directory)).unwrap();
+    }
+    std::fs::write(
+        project.path("docker-compose.yml"),
+        r#"
+services:
+  app:
+    image: company/app
+    volumes: ["media:/srv/kept", "shop_uploads:/data", "state:/srv/state", "blobs:/app/public/avatars",
+      "./uploads:/in", "./plain:/plain"]
+  store:
+    image: minio/minio
+    volumes: ["files:/data"]
+volumes: {media: , shop_uploads: , state: , blobs: , files: }
+"#,
+    )
+    .unwrap();
+    let discovery = look(&context(&project));
+    let staying: Vec<&str> = discovery
+        .resources
+        .iter()
+        .filter(|found| found.entries.iter().any(|entry| entry.key == "carry_over"))
+        .map(|found| found.name.as_str())
+        .collect();
+    assert_eq!(staying, ["media", "shop_uploads", "blobs", "uploads"]);
+    let text = render(&discovery);
+    assert!(text.contains("carry_over = \"new-files\""), "{text}");
+    read(&project, &text);
+}

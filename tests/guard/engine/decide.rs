@@ -904,3 +904,31 @@ fn whatever_fails_on_the_way_back_what_ran_is_started_and_nothing_else_is_called
     }
     assert_eq!(endings.len(), 4, "{endings:?}");
 }
+
+#[test]
+fn a_state_that_was_never_restored_is_not_proven_and_a_proof_that_a_person_stopped_is_taken_up_again() {
+    let mut journal = two();
+    journal
+        .done(Action::Prepare(resource()), found(Work::Changed(vec!["schema".into()])))
+        .done(Action::Prepare(code()), found(Work::Unchanged));
+    for_good(&mut journal, Action::Quiesce);
+    journal.done(Action::Restore(code()), displaced());
+    assert_eq!(next(&journal), "start");
+    journal.done(Action::Start, Yield::Nothing);
+    assert_eq!(next(&journal), "close Unready(VerifyFailed)");
+    let mut stopped = two();
+    stopped
+        .done(Action::Prepare(resource()), found(Work::Unchanged))
+        .done(Action::Prepare(code()), found(Work::Unchanged))
+        .done(Action::Start, Yield::Nothing);
+    assert_eq!(next(&stopped), "prove");
+    let step = Step::of(Action::Prove).id;
+    stopped.add(Fact::Begun { step: step.clone() }).add(Fact::Failed {
+        step,
+        failure: Failure {
+            interrupted: true,
+            ..Failure::new("stopped")
+        },
+    });
+    assert_eq!(next(&stopped), "prove");
+}

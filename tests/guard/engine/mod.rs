@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use guard::engine::crew::{Errands, Lookout};
-use guard::model::health::Rule;
+use guard::model::health::{Rule, Started};
 use guard::probes::Probe;
 
 /// Two seconds of a watch by one probe, ten times a second.
@@ -26,6 +26,8 @@ fn lookout(probe: Arc<dyn Probe>, runtime: &tokio::runtime::Runtime) -> Lookout 
         project: None,
         runtime: runtime.handle().clone(),
         errands: Errands::default(),
+        starts: Vec::new(),
+        started: Started::default(),
         hears: false,
     }
 }

@@ -181,6 +181,7 @@ fn rollback(comparisons: u32) -> (Ending, u32, String) {
         pace: Pacer::default(),
         errands: Errands::default(),
         told: std::sync::Mutex::default(),
+        asked_before: std::sync::OnceLock::new(),
     };
     let place = Place {
         name,

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use guard::model::health::{Answer, Class, Outcome};
+use guard::model::health::{Answer, Class, FAILED_FURTHER, Outcome};
 use guard::probes::{Expectation, Probe};
 use guard::system::clock::{Clock, MachineClock};
+use guard::system::docker::{containers_of, health_checks};
 use serde_json::json;
 
 use super::project::{IMAGE, Project, docker, until};
@@ -96,6 +97,53 @@ fn fault_h17_restarts_and_failing_health_checks_are_told() {
     .unwrap();
     let sick = until(probe.as_ref(), &scene, |answer| answer.note == "sick is unhealthy");
     assert_eq!(sick.class, Some(Class::Unhealthy));
+    until(probe.as_ref(), &scene, |answer| {
+        answer
+            .figures
+            .get(FAILED_FURTHER)
+            .is_some_and(|further| *further >= 3.0)
+    });
+    // One that is starting, whose service comes first, does not hide it.
+    let check = ["--health-cmd", "true", "--health-interval", "1h"];
+    project.run("new", &[&check[..], &[IMAGE, "sleep", "1000"]].concat());
+    let services = |names: serde_json::Value| {
+        build_for(
+            "container",
+            &json!({"services": names, "timeout": "30s"}),
+            &project.site(),
+        )
+        .unwrap()
+    };
+    let both = read(
+        services(json!(["new", "sick"])).as_ref(),
+        &Expectation::default(),
+        &scene.cx,
+    );
+    assert_eq!(both.note, "sick is unhealthy");
+    let new = read(
+        services(json!(["new", "well"])).as_ref(),
+        &Expectation::default(),
+        &scene.cx,
+    );
+    assert_eq!(new, Answer::failed(Class::Starting, "new is still starting"));
+}
+
+#[test]
+fn a_health_check_that_is_switched_off_is_none() {
+    let scene = Scene::new();
+    let mut project = Project::new(&scene, "off");
+    project.run("checked", &["--no-healthcheck", IMAGE, "sleep", "1000"]);
+    let id = project.run("other", &[IMAGE, "sleep", "1000"]);
+    let probe = build_for("container", &json!({"timeout": "30s"}), &project.site()).unwrap();
+    assert_eq!(
+        read(probe.as_ref(), &Expectation::default(), &scene.cx),
+        Answer::ok("2 services well")
+    );
+    let found = containers_of(&scene.cx, &project.site().compose.unwrap().project).unwrap();
+    assert!(found.iter().all(|one| one.health.is_none()), "{found:?}");
+    let ids = found.iter().map(|one| one.id.clone()).collect::<Vec<_>>();
+    assert!(ids.contains(&id));
+    assert_eq!(health_checks(&scene.cx, &ids).unwrap(), [None, None]);
 }
 
 #[test]

@@ -167,6 +167,11 @@ fn a_release_that_is_waited_for_has_a_countdown() {
     );
     panel.gate = Some((70.0, 60.0));
     assert!(panel.lines(40, 20, ASCII)[0].contains("70s / 60s"));
+    panel.waits_for = Some("site: 503; app is still starting".into());
+    assert_eq!(
+        panel.lines(80, 20, ASCII)[1],
+        "  waits for site: 503; app is still starting"
+    );
 }
 
 #[test]

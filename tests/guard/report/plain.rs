@@ -5,6 +5,7 @@ use guard::model::fact::{Ending, Fact, Turn, Yield};
 use guard::model::health::Tally;
 use guard::model::plan::Action;
 use guard::model::policy::OnFailure;
+use guard::model::standing::Phase;
 use guard::report::style::{Form, Volume};
 
 use super::capture::{said, shown, style};
@@ -217,5 +218,38 @@ fn a_withheld_rollback_is_not_called_a_way_back() {
     assert!(
         text.ends_with("[WARN] The verification failed: the rollback is withheld, as was decided before\n"),
         "{text}"
+    );
+}
+
+#[test]
+fn a_long_start_is_told_once_a_minute() {
+    let standing = |elapsed: f64, waits_for: Option<&str>| {
+        let event = Event::Standing {
+            phase: Phase::Gate,
+            elapsed,
+            of: 240.0,
+            probes: Vec::new(),
+            waits_for: waits_for.map(str::to_owned),
+        };
+        (elapsed, event)
+    };
+    let starting = "containers: app is still starting";
+    let mut events: Vec<_> = (0..=130_u32)
+        .map(|second| standing(second.into(), Some(starting)))
+        .collect();
+    // The old release is waited for in its own time.
+    events.extend((0..=60).map(f64::from).map(|second| {
+        let (_, event) = standing(second, None);
+        (200.0 + second, event)
+    }));
+    let (_, text) = shown(style(Form::Plain), &events, 80);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "[INFO] not up yet after 1 min, 4 min at most: containers: app is still starting",
+            "[INFO] not up yet after 2 min, 4 min at most: containers: app is still starting",
+            "[INFO] not up yet after 1 min, 4 min at most",
+        ]
     );
 }

@@ -1,5 +1,7 @@
 //! Objects of a real S3 server, copied and put back through it.
 
+mod servers;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -520,7 +522,7 @@ fn what_people_uploaded_stays_and_what_the_release_wrote_goes_aside() {
         .join("\n");
     for told in [
         "keeps 2 objects (9 bytes)",
-        "puts 1 object (8 bytes) aside that the release wrote",
+        "puts 1 object (8 bytes) aside that came while the deploy command ran",
         "brings back 1 object (1 bytes)",
     ] {
         assert!(outlook.contains(told), "{outlook}");

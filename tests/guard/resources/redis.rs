@@ -248,6 +248,15 @@ impl Stage {
         self.server.up();
         assert_eq!(self.server.observe(), self.original);
         assert_eq!(self.resource.check(&self.artifact, &cx).unwrap(), Live::Matches);
+        let written = || self.resource.written_since(&displaced, &self.artifact, &cx).unwrap();
+        assert_eq!(written(), Vec::<String>::new());
+        self.server.ask(0, &["SET", "written-since", "1"]);
+        let told = written().join("\n");
+        assert!(
+            told.contains("of database 0") && told.ends_with("since the rollback"),
+            "{told:?}"
+        );
+        self.server.ask(0, &["DEL", "written-since"]);
         let again = self
             .resource
             .restore(prepared, &self.artifact, &self.slot, &cx)

@@ -18,16 +18,17 @@ pub struct Storage {
     server: Option<Child>,
 }
 
-fn program() -> PathBuf {
+/// A program that `scripts/setup` has put into a place of its own.
+pub fn program(name: &str) -> PathBuf {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(|| home.join(".cache"), PathBuf::from);
     let entries = std::fs::read_dir(cache.join("guard-test")).expect("scripts/setup makes it");
     let mut found: Vec<PathBuf> = entries
-        .map(|entry| entry.unwrap().path().join("bin/s3s-fs"))
+        .map(|entry| entry.unwrap().path().join("bin").join(name))
         .filter(|path| path.exists())
         .collect();
     found.sort();
-    found.pop().expect("scripts/setup builds s3s-fs")
+    found.pop().unwrap_or_else(|| panic!("scripts/setup makes {name}"))
 }
 
 impl Storage {
@@ -58,7 +59,7 @@ impl Storage {
             "--secret-key",
             SECRET,
         ];
-        let mut command = Command::new(program());
+        let mut command = Command::new(program("s3s-fs"));
         let command = command.args(args).arg(self.root.path());
         let server = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         self.server = Some(server);

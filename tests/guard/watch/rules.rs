@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use guard::model::health::{Class, Decision, FindingCause, Outcome, Reading, Rule, Verdict};
+use guard::model::health::{Class, Decision, FAILED_FURTHER, FindingCause, Outcome, Reading, Rule, Started, Verdict};
 use guard::watch::{Judge, judge, warnings, words};
 
 use super::{down, name, reading, run};
@@ -314,6 +314,124 @@ fn a_release_that_answers_and_never_well_is_given_up_after_three_usual_starts() 
     };
     assert_eq!(ends(&usual(2), &now_and_then).0, 60.0);
     assert_eq!(ends(&Rule::default(), &answering).0, 60.0);
+}
+
+/// A gate at which `site` never answers well and `starts`, which decides nothing, reads as is said; when it ended, and how.
+fn gate(rule: &Rule, mut starts: impl FnMut(f64) -> Option<Class>) -> (f64, Verdict) {
+    let (site, boxes) = (name("site"), name("starts"));
+    let mut judge = Judge::new(rule.clone(), vec![site.clone()]).of_started(Started::Back);
+    let mut ended = (0..10_000).map(f64::from).filter_map(|t| {
+        judge.take(&reading(&site, t, Outcome::Failed));
+        let class = starts(t);
+        let outcome = if class.is_some() { Outcome::Failed } else { Outcome::Ok };
+        judge.take(&Reading {
+            class,
+            ..reading(&boxes, t, outcome)
+        });
+        (judge.verdict(t + 0.1) != Verdict::Undecided).then(|| (t, judge.verdict(t + 0.1)))
+    });
+    ended.next().unwrap()
+}
+
+#[test]
+fn the_time_of_the_gate_counts_from_the_end_of_the_last_start() {
+    let patient = Rule {
+        longest_start: Some(Duration::from_secs(600)),
+        ..Rule::default()
+    };
+    let until = |end: f64| move |t: f64| (t <= end).then_some(Class::Starting);
+    assert_eq!(gate(&patient, until(-1.0)).0, 60.0, "nothing is starting");
+    let (when, verdict) = gate(&patient, until(100.0));
+    assert_eq!(when, 160.0);
+    assert!(
+        matches!(&verdict, Verdict::Bad(finding) if finding.sentence.starts_with(
+            "site was not well 160 s after the old release was started")),
+        "{verdict:?}"
+    );
+    assert_eq!(gate(&patient, until(1e9)).0, 600.0, "and it ends");
+    // What is unhealthy is not starting any more.
+    let sick = |t: f64| Some(if t <= 100.0 { Class::Starting } else { Class::Unhealthy });
+    assert_eq!(gate(&patient, sick).0, 160.0);
+    // Nobody allowed more.
+    assert_eq!(gate(&Rule::default(), until(100.0)).0, 60.0);
+}
+
+#[test]
+fn a_container_whose_own_check_fails_on_and_on_is_given_up() {
+    let (boxes, other) = (name("boxes"), name("other"));
+    // Unhealthy from 5 s on; its check is made every so many seconds. Another container is starting all the while.
+    let ends = |rule: &Rule, every: f64| {
+        let mut judge = Judge::new(rule.clone(), vec![boxes.clone()]);
+        let mut ended = (0..10_000).map(f64::from).filter_map(|t| {
+            judge.take(&Reading {
+                class: Some(Class::Starting),
+                ..reading(&other, t, Outcome::Failed)
+            });
+            let further = ((t - 5.0) / every).floor();
+            let mut sick = Reading {
+                class: Some(Class::Starting),
+                note: "app is still starting".to_owned(),
+                ..reading(&boxes, t, Outcome::Failed)
+            };
+            if further >= 0.0 {
+                sick.class = Some(Class::Unhealthy);
+                sick.note = "app is unhealthy".to_owned();
+                sick.figures.insert(FAILED_FURTHER.to_owned(), further);
+            }
+            judge.take(&sick);
+            (judge.verdict(t + 0.1) != Verdict::Undecided).then(|| (t, judge.verdict(t + 0.1)))
+        });
+        ended.next().unwrap()
+    };
+    let patient = Rule {
+        longest_start: Some(Duration::from_secs(600)),
+        ..Rule::default()
+    };
+    // No sooner than the usual time of the gate: a check may be stricter than the start is long.
+    let (when, verdict) = ends(&patient, 1.0);
+    assert_eq!(when, 60.0);
+    assert!(
+        matches!(&verdict, Verdict::Bad(finding) if finding.cause == FindingCause::DeadOnArrival
+            && finding.sentence.starts_with("boxes: app is unhealthy, and its own check has failed 55 more times since")),
+        "{verdict:?}"
+    );
+    // Three more checks, where they take longer …
+    assert_eq!(ends(&patient, 40.0).0, 125.0);
+    // … but not where starts are known to be short.
+    let short = Rule {
+        usual_start: Some(Duration::from_secs(5)),
+        ..patient.clone()
+    };
+    assert_eq!(ends(&short, 1.0).0, 15.0);
+    assert_eq!(ends(&short, 40.0).0, 125.0);
+}
+
+#[test]
+fn what_a_gate_waits_for_is_told() {
+    let (site, boxes) = (name("site"), name("starts"));
+    let rule = Rule {
+        longest_start: Some(Duration::from_secs(600)),
+        ..Rule::default()
+    };
+    let mut judge = Judge::new(rule, vec![site.clone()]);
+    assert_eq!((judge.waits_for(0.0), judge.gate_limit(0.0)), (None, 60.0));
+    judge.take(&Reading {
+        note: "503".to_owned(),
+        ..reading(&site, 1.0, Outcome::Failed)
+    });
+    judge.take(&Reading {
+        class: Some(Class::Starting),
+        note: "app is still starting".to_owned(),
+        ..reading(&boxes, 50.0, Outcome::Failed)
+    });
+    assert_eq!(judge.waits_for(51.0).unwrap(), "site: 503; app is still starting");
+    assert_eq!(judge.gate_limit(51.0), 600.0);
+    assert_eq!(judge.waits_for(60.0).unwrap(), "site: 503", "it starts no more");
+    assert_eq!(judge.gate_limit(60.0), 110.0);
+    for t in [61.0, 62.0] {
+        judge.take(&reading(&site, t, Outcome::Ok));
+    }
+    assert_eq!(judge.waits_for(63.0), None);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::super::session::converse;
 use super::super::sql::{ident, literal};
 use super::account::Account;
 use super::ledger::{read_account, touched, write_account};
-use super::shape::{Shape, read_sequences, sequences};
+use super::shape::{Sequence, Shape, read_sequences, sequences};
 use super::windows;
 use super::work::{Job, carry};
 use crate::{ResourceError, Result};
@@ -54,7 +54,7 @@ pub(in super::super) fn before_swap(
 ) -> Result<Option<Carried>> {
     let cx = &cx.unstoppable();
     if !of.carry_over.is_wanted() {
-        numbers_go_on(of, reach, maintenance, staging, cx);
+        numbers_go_on(of, reach, maintenance, (&staging.live, &staging.side), cx);
         return Ok(None);
     }
     let directory = directory(of, cx);
@@ -94,11 +94,16 @@ pub(in super::super) fn carried_before(of: &Postgres, cx: &Context) -> Result<Op
     Ok(read_account(&directory)?.and_then(|account| carried(account, directory)))
 }
 
-/// Lets the sequences of the side database go on where those of the live one are. A number that is given out twice would make a
+/// Lets the sequences of a database that is swapped in go on where those of the live one are. A number that is given out twice would make a
 /// row that was put aside look like another one's new version, and `guard salvage` could not put it back, or would put what
 /// refers to it beside a stranger. Production goes back all the same where it cannot be done.
-fn numbers_go_on(of: &Postgres, reach: &Reach, maintenance: &str, staging: &Staging, cx: &Context) {
-    let (live, side) = (&staging.live, &staging.side);
+pub(in super::super) fn numbers_go_on(
+    of: &Postgres,
+    reach: &Reach,
+    maintenance: &str,
+    (live, side): (&str, &str),
+    cx: &Context,
+) {
     let doors = format!(
         "ALTER DATABASE {} ALLOW_CONNECTIONS true; ALTER DATABASE {} ALLOW_CONNECTIONS true;",
         ident(live),
@@ -120,13 +125,37 @@ fn numbers_go_on(of: &Postgres, reach: &Reach, maintenance: &str, staging: &Stag
         })
     };
     if let Err(error) = advance() {
-        cx.note(
-            Level::Warn,
-            format!(
-                "{}: numbers that were given out since the backup may be given out again: {error}",
-                of.name
-            ),
-        );
+        tell_given_again(of, &error, cx);
+    }
+}
+
+fn tell_given_again(of: &Postgres, error: &ResourceError, cx: &Context) {
+    let text = format!(
+        "{}: numbers that were given out since the backup may be given out again: {error}",
+        of.name
+    );
+    cx.note(Level::Warn, text);
+}
+
+/// The same where the live database itself was made anew: its sequences go on where those of `before` were. Safe to repeat.
+pub(in super::super) fn numbers_go_on_from(of: &Postgres, reach: &Reach, before: &Fingerprint, cx: &Context) {
+    let done = converse(reach, &reach.database, cx, |session| {
+        let here = read_sequences(session)?;
+        let there = here.iter().filter_map(|(name, sequence)| {
+            let (value, used) = before.part(&format!("sequence {name}"))?.split_once(' ')?;
+            let further = Sequence {
+                value: value.parse().ok()?,
+                used: used == "used",
+                ..sequence.clone()
+            };
+            Some((name.clone(), further))
+        });
+        let advances = sequences(&there.collect(), &here);
+        session.lines(&format!("BEGIN READ WRITE;\n{}COMMIT;", advances.concat()))?;
+        Ok(())
+    });
+    if let Err(error) = done {
+        tell_given_again(of, &error, cx);
     }
 }
 

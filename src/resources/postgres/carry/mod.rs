@@ -25,7 +25,7 @@ use super::sql::ident;
 use crate::Result;
 use crate::records::belongs_to_migrations;
 use account::Figures;
-pub(super) use before::{Carried, before_swap, carried_before};
+pub(super) use before::{Carried, before_swap, carried_before, numbers_go_on, numbers_go_on_from};
 pub(super) use check::survey;
 pub(super) use choice::CarryOver;
 use choice::Intent;

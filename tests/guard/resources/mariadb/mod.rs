@@ -217,11 +217,47 @@ impl Stage {
         let displaced = self.resource.restore(prepared, &self.artifact, &self.slot, cx).unwrap();
         assert_eq!(self.server.observe("shop"), self.original);
         assert_eq!(self.resource.check(&self.artifact, cx).unwrap(), Live::Matches);
+        let written = || self.resource.written_since(&displaced, &self.artifact, cx).unwrap();
+        assert_eq!(written(), Vec::<String>::new());
+        let table = "CREATE TABLE since_then (a INT); INSERT INTO since_then VALUES (1), (2);";
+        self.server.sql("shop", table);
+        assert_eq!(
+            written(),
+            ["drops the table since_then, new since the rollback, with 2 rows"]
+        );
         let undone = self.resource.undo(&displaced, cx).unwrap();
         assert_eq!(self.server.observe("shop"), self.failed);
         self.resource.forget(&undone, cx).unwrap();
         assert_eq!(self.server.databases(), ["shop"], "nothing is left behind");
     }
+}
+
+#[test]
+fn numbers_go_on_behind_a_swap_and_its_undo() {
+    let server = Server::start();
+    let add = "INSERT INTO users (name) VALUES ('somebody'); SELECT LAST_INSERT_ID();";
+    server.create(
+        "shop",
+        &format!("CREATE TABLE users (id bigint AUTO_INCREMENT PRIMARY KEY, name text); {add}"),
+    );
+    let scene = Scene::new();
+    let resource = by_url(&server, &scene, "shop");
+    let slot = Slot::new(&scene.backup(), resource.name());
+    let artifact = resource.capture(&slot, &scene.cx).unwrap();
+    server.sql(
+        "shop",
+        &format!("ALTER TABLE users ADD COLUMN mail text; {add} {add} {add}"),
+    );
+    let prepared = resource
+        .prepare(&artifact, &slot, DataRestore::Always, &scene.cx)
+        .unwrap();
+    let displaced = resource.restore(&prepared, &artifact, &slot, &scene.cx).unwrap();
+    assert_eq!(server.sql("shop", "SELECT max(id) FROM users;"), "1");
+    assert_eq!(resource.check(&artifact, &scene.cx).unwrap(), Live::Matches);
+    assert_eq!(server.sql("shop", add), "5", "number 4 was the last one");
+    resource.undo(&displaced, &scene.cx).unwrap();
+    assert_eq!(server.sql("shop", "SELECT max(id) FROM users;"), "4");
+    assert_eq!(server.sql("shop", add), "6");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A server on which the user may neither make nor rename databases: the restore in place, by a role of few rights.
 
+use guard::model::artifact::Live;
 use guard::model::policy::DataRestore;
 use guard::resources::Resource;
 
@@ -98,6 +99,40 @@ fn in_place(url: &str, scene: &Scene) -> Box<dyn Resource> {
     use crate::support::kinds::{text, try_build_of};
     let keys = [("url", text(url)), ("in_place", Value::Flag(true))];
     try_build_of("postgres", &keys, &alone(scene)).unwrap_or_else(|problems| panic!("{problems:?}"))
+}
+
+#[test]
+fn numbers_go_on_behind_a_restore_in_place_and_its_undo() {
+    let (cluster, url) = managed();
+    let ask = |script: &str| {
+        cluster
+            .sql("shop", &format!("SET ROLE owner; {script}"))
+            .lines()
+            .last()
+            .unwrap()
+            .to_owned()
+    };
+    let add = "INSERT INTO people (name) VALUES ('somebody') RETURNING id";
+    ask(&format!(
+        "CREATE TABLE people (id bigserial PRIMARY KEY, name text); {add}"
+    ));
+    let scene = Scene::new();
+    let resource = in_place(&url, &scene);
+    let slot = slot(&scene, resource.as_ref());
+    let artifact = resource.capture(&slot, &scene.cx).unwrap();
+    ask(&format!("ALTER TABLE people ADD COLUMN mail text; {add}; {add}; {add}"));
+    let prepared = resource
+        .prepare(&artifact, &slot, DataRestore::Always, &scene.cx)
+        .unwrap();
+    let restore = || resource.restore(&prepared, &artifact, &slot, &scene.cx).unwrap();
+    let displaced = restore();
+    assert_eq!(ask("SELECT max(id) FROM people"), "1");
+    assert_eq!(resource.check(&artifact, &scene.cx).unwrap(), Live::Matches);
+    assert_eq!(restore(), displaced, "a repeat finds it done");
+    assert_eq!(ask(&add.replace("somebody", "Nell")), "5", "number 4 was the last one");
+    resource.undo(&displaced, &scene.cx).unwrap();
+    assert_eq!(ask("SELECT max(id) FROM people"), "4");
+    assert_eq!(ask(add), "6");
 }
 
 #[test]

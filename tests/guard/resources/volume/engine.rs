@@ -1,5 +1,7 @@
 //! Volumes of a real engine, with containers that write to them.
 
+mod made;
+
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -613,7 +615,8 @@ fn through_the_engine_new_files_stay_and_the_releases_own_go_aside() {
             .unwrap()
             .join("\n");
         assert!(
-            told.contains("keeps 2 files") && told.contains("puts 1 file (8 bytes) aside that the release"),
+            told.contains("keeps 2 files")
+                && told.contains("puts 1 file (8 bytes) aside that came while the deploy command ran"),
             "{told}"
         );
         let prepared = resource.prepare(&artifact, &slot, DataRestore::Auto, cx).unwrap();

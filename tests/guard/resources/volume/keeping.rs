@@ -128,7 +128,7 @@ fn what_people_wrote_stays_and_what_the_release_wrote_goes_aside() {
             .join("\n");
         assert!(outlook.contains("keeps 7 files"), "{form}: {outlook}");
         assert!(
-            outlook.contains("that the release wrote while its command ran"),
+            outlook.contains("that came while the deploy command ran, by the release or by people"),
             "{form}: {outlook}"
         );
         assert!(outlook.contains("aside that changed since"), "{form}: {outlook}");

@@ -34,6 +34,17 @@ fn a_row_that_was_put_aside_comes_back_beside_its_own_after_others_have_been_wri
 }
 
 #[test]
+fn numbers_go_on_behind_an_undo_too() {
+    let story = story(text("none"));
+    let displaced = story.restore();
+    // Nell and Neo are the numbers 8 and 9 of the database that the undo puts aside.
+    let since = "SET session_replication_role = replica; INSERT INTO users (email, name) VALUES ('nell@x', 'Nell'), ('neo@x', 'Neo')";
+    story.ask(since);
+    story.resource.undo(&displaced, &story.scene.cx).unwrap();
+    assert_eq!(story.ask("SELECT nextval('users_id_seq')"), "10");
+}
+
+#[test]
 fn a_leap_to_the_end_of_all_numbers_is_not_followed() {
     let story = story(text("none"));
     story.ask("SELECT setval('users_id_seq', 9223372036854775807)");
