@@ -214,7 +214,8 @@ impl Memory {
                 .services
                 .as_ref()
                 .is_some_and(|services| services.contains(&one.service));
-            !is_watched && !known.contains(&one.service) && !(one.state == "exited" && one.exit_code == 0)
+            let is_done = one.state == "exited" && one.exit_code == 0;
+            !(is_watched || is_done || known.contains(&one.service))
         };
         found.iter().filter(is_new).map(|one| one.service.clone()).collect()
     }

@@ -207,10 +207,10 @@ impl Resource for Volume {
                 kept_as: Vec::new(),
             });
         }
-        let spot = Spot::of(&prepared.details)?;
-        match &spot.remade {
-            Some(remade) => self.remake(&spot, remade, (artifact, slot), cx),
-            None => self.swap(&spot, Some((artifact, slot)), cx),
+        let place = Spot::of(&prepared.details)?;
+        match &place.remade {
+            Some(remade) => self.remake(&place, remade, (artifact, slot), cx),
+            None => self.swap(&place, Some((artifact, slot)), cx),
         }
     }
 

@@ -132,8 +132,8 @@ fn a_check_that_may_take_long_is_told_before() {
 
 #[test]
 fn a_service_that_the_release_adds_has_to_hold_out_and_one_that_it_removes_is_not_missed() {
-    let side = service("side", &["command: [sleep, '1000']"]);
-    let site = Site::open(&(app(1, WELL) + &side));
+    let removed = service("side", &["command: [sleep, '1000']"]);
+    let site = Site::open(&(app(1, WELL) + &removed));
     // What runs once, and is done while the release is watched, is well.
     let job = service("job", &["command: [sleep, '2']"]);
     site.deploy(&(app(2, WELL) + &job)).expect(0).says("new, verified");

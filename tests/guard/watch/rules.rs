@@ -336,7 +336,7 @@ fn gate(rule: &Rule, mut starts: impl FnMut(f64) -> Option<Class>) -> (f64, Verd
 #[test]
 fn the_time_of_the_gate_counts_from_the_end_of_the_last_start() {
     let patient = Rule {
-        longest_start: Some(Duration::from_secs(600)),
+        longest_start: Some(Duration::from_mins(10)),
         ..Rule::default()
     };
     let until = |end: f64| move |t: f64| (t <= end).then_some(Class::Starting);
@@ -384,7 +384,7 @@ fn a_container_whose_own_check_fails_on_and_on_is_given_up() {
         ended.next().unwrap()
     };
     let patient = Rule {
-        longest_start: Some(Duration::from_secs(600)),
+        longest_start: Some(Duration::from_mins(10)),
         ..Rule::default()
     };
     // No sooner than the usual time of the gate: a check may be stricter than the start is long.
@@ -410,7 +410,7 @@ fn a_container_whose_own_check_fails_on_and_on_is_given_up() {
 fn what_a_gate_waits_for_is_told() {
     let (site, boxes) = (name("site"), name("starts"));
     let rule = Rule {
-        longest_start: Some(Duration::from_secs(600)),
+        longest_start: Some(Duration::from_mins(10)),
         ..Rule::default()
     };
     let mut judge = Judge::new(rule, vec![site.clone()]);

@@ -159,8 +159,8 @@ fn objects_of_moto_go_back() {
 #[test]
 fn objects_that_rclone_serves_go_back() {
     let mut scene = Scene::new();
-    let served = scene.root().join("served");
-    std::fs::create_dir(&served).unwrap();
+    let folder = scene.root().join("folder");
+    std::fs::create_dir(&folder).unwrap();
     let server = Server::start(scene.root(), |port| {
         let mut command = Command::new(program("rclone"));
         command.args(["serve", "s3", "--addr", &format!("127.0.0.1:{port}")]);
@@ -169,7 +169,7 @@ fn objects_that_rclone_serves_go_back() {
         command
             .arg("--config")
             .arg(scene.root().join("no-such-file"))
-            .arg(&served);
+            .arg(&folder);
         command
     });
     goes_back(&server, &mut scene);
