@@ -54,7 +54,7 @@ pub(super) fn unfreeze(project: &Project) -> Outcome {
     match std::fs::remove_file(path(&project.state)) {
         Ok(()) => project.cx.note(Level::Info, "deployments are allowed again"),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            project.cx.note(Level::Info, "nothing was frozen")
+            project.cx.note(Level::Info, "nothing was frozen");
         }
         Err(error) => return Err(Refusal::of_error(ExitCode::REFUSED, &error)),
     }
