@@ -59,7 +59,7 @@ pub(super) fn since_last_run(resources: &[Owned], bench: &Bench) -> Vec<String> 
     };
     let found = resources
         .iter()
-        .filter_map(|owned| drift(owned.resource.as_ref(), &left, &bench.cx));
+        .filter_map(|owned| drift(&owned.resource, &left, &bench.cx));
     found.collect()
 }
 

@@ -6,6 +6,7 @@ use super::coverage;
 use super::sealing;
 use super::workbench::{Bench, Owned};
 use guard_model::text;
+use guard_resources::abilities::ServiceNeeds;
 use guard_resources::{Obstacle, Survey};
 use guard_services::{starters, updaters};
 use guard_store::{Listed, Scope};
@@ -147,7 +148,8 @@ pub(super) fn look(bench: &Bench, resources: &[Owned], command: Option<&[String]
 /// Whether the file system of a resource has room for what a way back stages beside it: that may be another one than that of
 /// the backups.
 fn room_beside(bench: &Bench, owned: &Owned, survey: &Survey, report: &mut Report) {
-    let (Some(side), Some(ground)) = (survey.side_bytes, owned.resource.grounds(&bench.cx).into_iter().next()) else {
+    let (resource, cx) = owned.resource.at(&bench.cx);
+    let (Some(side), Some(ground)) = (survey.side_bytes, resource.grounds(&cx).into_iter().next()) else {
         return;
     };
     let there = ground.ancestors().find(|path| path.is_dir());
@@ -166,7 +168,8 @@ fn room_beside(bench: &Bench, owned: &Owned, survey: &Survey, report: &mut Repor
 
 /// The resource's own survey, and whether its newest copy could be put back.
 fn survey(bench: &Bench, owned: &Owned, scope: &Scope, tries: bool) -> Survey {
-    let mut survey = owned.resource.survey(&bench.cx);
+    let (resource, cx) = owned.resource.at(&bench.cx);
+    let mut survey = resource.survey(&cx);
     // What keeps a resource from being looked at at all is told already.
     if survey.obstacles.iter().any(|obstacle| obstacle.refuses) {
         return survey;
@@ -186,10 +189,10 @@ fn survey(bench: &Bench, owned: &Owned, scope: &Scope, tries: bool) -> Survey {
         });
     if tries {
         let artifact = newest.as_ref().map(|(_, artifact)| artifact);
-        owned.resource.try_back(artifact, &bench.cx, &mut survey);
+        resource.try_back(artifact, &cx, &mut survey);
     }
     if let Some((timestamp, artifact)) = newest
-        && let Err(error) = owned.resource.agrees(&artifact, &bench.cx)
+        && let Err(error) = resource.agrees(&artifact, &cx)
     {
         survey.warn(
             format!("the newest backup, {timestamp}, could not be put back here: {error}"),
@@ -266,7 +269,8 @@ fn overlaps(bench: &Bench, resources: &[Owned], report: &mut Report) {
     let places: Vec<(&str, PathBuf)> = resources
         .iter()
         .flat_map(|owned| {
-            let occupied = owned.resource.occupies().into_iter().map(PathBuf::from);
+            let occupied = owned.resource.services().map(ServiceNeeds::occupies);
+            let occupied = occupied.into_iter().flatten().map(PathBuf::from);
             let paths = occupied.filter(|path| path.is_absolute());
             paths.map(|path| (owned.resource.name().as_str(), real(&path)))
         })

@@ -139,7 +139,8 @@ fn names_of_grounds(bench: &Bench, resources: &[Owned]) -> BTreeMap<String, (boo
     };
     let mut above = Vec::new();
     for owned in resources {
-        let paths = owned.resource.grounds(&bench.cx);
+        let (resource, cx) = owned.resource.at(&bench.cx);
+        let paths = resource.grounds(&cx);
         for path in &paths {
             alone(format!("path {}", path.display()), path.display().to_string());
             // The same thing may have two names, as where it is mounted twice.
@@ -150,7 +151,7 @@ fn names_of_grounds(bench: &Bench, resources: &[Owned]) -> BTreeMap<String, (boo
             above.extend(path.ancestors().skip(1).map(std::path::Path::to_owned));
         }
         if paths.is_empty() && !owned.kind.is_of_server() {
-            for name in owned.resource.identity(&bench.cx) {
+            for name in resource.identity(&cx) {
                 alone(name.clone(), name);
             }
         }
@@ -209,9 +210,10 @@ fn databases(bench: &Bench, resources: &[Owned], patience: Duration) -> Result<V
     let mut all = Vec::new();
     for owned in resources {
         let name = owned.resource.name();
+        let (resource, cx) = owned.resource.at(&bench.cx.unstoppable());
         let taken = waited(bench, patience, |since| {
             let holder = format!("guard {}@{} pid {} since {since}", actor.user, actor.host, actor.pid);
-            match owned.resource.hold(&holder, &bench.cx.unstoppable()) {
+            match resource.hold(&holder, &cx) {
                 Ok(Held::Nothing) => Ok(None),
                 Ok(Held::Ours(lock)) => Ok(Some(lock)),
                 Ok(Held::Theirs(owner)) => Err(Busy::Held(format!(

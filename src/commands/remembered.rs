@@ -17,6 +17,7 @@ use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::fact::{Ending, Turn};
 use guard_model::name::RunKind;
+use guard_resources::abilities::ServiceNeeds;
 use guard_system::call::Call;
 use guard_system::disk::{self, Digest, sha256_hex};
 use guard_system::docker::docker;
@@ -182,8 +183,8 @@ fn tree_digest(resources: &[Owned], bench: &Bench) -> Option<String> {
     let root = &bench.settings.directory;
     let mut outside: Vec<PathBuf> = vec![bench.state.clone(), bench.store.directory().to_owned()];
     for owned in resources {
-        let places = owned.resource.occupies();
-        outside.extend(places.iter().map(|place| root.join(place)));
+        let places = owned.resource.services().map(ServiceNeeds::occupies);
+        outside.extend(places.iter().flatten().map(|place| root.join(place)));
     }
     let is_inside = |entry: &DirEntry| {
         let path = entry.path();

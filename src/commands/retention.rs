@@ -28,8 +28,9 @@ pub(super) const FORGOTTEN: &str = "forgotten";
 pub(super) fn after(history: &History, ending: Ending, crew: &Crew, bench: &Bench) {
     if is_left(ending) {
         for prepared in history.prepared().filter(|prepared| prepared.work.is_needed()) {
-            if let Some(resource) = crew.resources.get(&prepared.resource)
-                && let Err(error) = resource.discard(prepared, &crew.cx.unstoppable())
+            let owner = crew.resources.get(&prepared.resource);
+            if let Some((resource, cx)) = owner.map(|member| member.at(&crew.cx.unstoppable()))
+                && let Err(error) = resource.discard(prepared, &cx)
             {
                 bench.cx.note(
                     Level::Warn,
@@ -39,8 +40,9 @@ pub(super) fn after(history: &History, ending: Ending, crew: &Crew, bench: &Benc
         }
     }
     if !matches!(ending, Ending::Stuck(_) | Ending::Unready(_)) && history.plan().kind == RunKind::Deploy {
-        for (name, resource) in &crew.resources {
-            if let Err(error) = resource.stand_down(&crew.cx.unstoppable()) {
+        for (name, member) in &crew.resources {
+            let (resource, cx) = member.at(&crew.cx.unstoppable());
+            if let Err(error) = resource.stand_down(&cx) {
                 let note = format!("what stood by for {name} is still there: {error}");
                 bench.cx.note(Level::Warn, note);
             }
@@ -159,7 +161,8 @@ pub(super) fn release(artifacts: &[Artifact], bench: &Bench) {
         let owner = resources
             .iter()
             .find(|owned| owned.resource.name() == &artifact.resource && owned.kind.key == artifact.kind);
-        if let Some(Err(error)) = owner.map(|owned| owned.resource.release(artifact, &bench.cx)) {
+        let bound = owner.map(|owned| owned.resource.at(&bench.cx));
+        if let Some(Err(error)) = bound.map(|(resource, cx)| resource.release(artifact, &cx)) {
             bench.cx.note(
                 Level::Warn,
                 format!(
@@ -279,7 +282,8 @@ fn forget(run: &Run, history: &History, kept: &[Kept], resources: &[Owned], benc
             bench.cx.note(Level::Warn, refusal.account.failed);
             return;
         }
-        match owned.resource.forget(displaced, &bench.cx.unstoppable()) {
+        let (resource, cx) = owned.resource.at(&bench.cx.unstoppable());
+        match resource.forget(displaced, &cx) {
             Ok(()) => bench.cx.note(Level::Info, format!("removed {what}")),
             Err(error) => {
                 is_gone = false;

@@ -292,7 +292,8 @@ fn resources_of(backup: &Backup, bench: &Bench) -> Result<Vec<Owned>, Refusal> {
 }
 
 fn is_of_service(owned: &Owned, service: &String) -> bool {
-    owned.resource.name().as_str() == service || owned.resource.needs_running().contains(service)
+    let needs = owned.resource.services();
+    owned.resource.name().as_str() == service || needs.is_some_and(|needs| needs.needs_running().contains(service))
 }
 
 /// The resources of some services, `--service`.
@@ -345,7 +346,8 @@ fn outlook(backup: &Backup, resources: &[Owned], bench: &Bench) -> String {
         let policy = bench.settings.policy.data_restore;
         let told = match sealing::slot(backup, name, bench) {
             Ok(slot) => {
-                let told = owned.resource.outlook(artifact, &slot, policy, &bench.cx);
+                let (resource, cx) = owned.resource.at(&bench.cx);
+                let told = resource.outlook(artifact, &slot, policy, &cx);
                 told.map_err(|error| text::chain(&error))
             }
             Err(refusal) => Err(refusal.account.failed.clone()),
@@ -369,12 +371,13 @@ fn outlook(backup: &Backup, resources: &[Owned], bench: &Bench) -> String {
 #[must_use]
 pub(super) fn now(owned: &Owned, artifact: &Artifact, backup: &Backup, bench: &Bench) -> String {
     let told = |what: &str, parts: &[String]| text::shortened(&format!("{what}: {}", parts.join(", ")), 120);
-    match owned.resource.check(artifact, &bench.cx) {
+    let (resource, cx) = owned.resource.at(&bench.cx);
+    match resource.check(artifact, &cx) {
         Ok(Live::Matches) => "as in the backup: nothing to do".to_owned(),
         // By its description alone; with the copy at hand, what stays where it is in a way back makes no difference.
-        Ok(Live::Differs(parts)) if owned.resource.keeps_new() => {
+        Ok(Live::Differs(parts)) if resource.keeps_new() => {
             let slot = sealing::slot(backup, owned.resource.name(), bench).ok();
-            match slot.map(|slot| owned.resource.compare(artifact, &slot, &bench.cx)) {
+            match slot.map(|slot| resource.compare(artifact, &slot, &cx)) {
                 Some(Ok(Live::Matches)) => told("as in the backup but for what stays", &parts),
                 Some(Ok(Live::Differs(parts))) => told("differs", &parts),
                 _ => told("differs", &parts),

@@ -83,9 +83,8 @@ pub(super) fn salvage(asked: &Salvage, bench: &Bench, desk: &Desk) -> Outcome {
     for (owned, displaced) in files {
         let name = owned.resource.name();
         let command = format!("{} salvage {} --files '**'", desk.style.program, run.id);
-        let done = owned
-            .resource
-            .salvage_files(displaced, &asked.files, &command, &bench.cx);
+        let (resource, cx) = owned.resource.at(&bench.cx);
+        let done = resource.salvage_files(displaced, &asked.files, &command, &cx);
         for sentence in done.map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))? {
             bench.cx.note(Level::Info, format!("{name}: {sentence}"));
         }
@@ -106,7 +105,8 @@ pub(super) fn salvage(asked: &Salvage, bench: &Bench, desk: &Desk) -> Outcome {
                 format!("{} is not empty", directory.display()),
             ));
         }
-        let done = owned.resource.salvage(displaced, &asked.tables, &directory, &bench.cx);
+        let (resource, cx) = owned.resource.at(&bench.cx);
+        let done = resource.salvage(displaced, &asked.tables, &directory, &cx);
         for sentence in done.map_err(|error| refused(&error))? {
             bench.cx.note(Level::Info, format!("{name}: {sentence}"));
         }

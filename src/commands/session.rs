@@ -224,9 +224,9 @@ pub(super) fn settle_resources(run: &Run, bench: &Bench) -> Result<(), Refusal> 
     cx.run = Some(run.id.clone());
     cx.scratch.clone_from(&run.directory);
     for owned in bench.resources()? {
-        owned
-            .resource
-            .settle(&cx)
+        let (resource, there) = owned.resource.at(&cx);
+        resource
+            .settle(&there)
             .map_err(|error| Refusal::of_error(ExitCode::UNFINISHED, &error))?;
     }
     Ok(())

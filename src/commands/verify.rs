@@ -124,10 +124,12 @@ fn verify_one(backup: &Backup, asked: &Verify, bench: &Bench, desk: &Desk) -> Ou
         let mut cx = bench.cx.clone();
         scratch.path().clone_into(&mut cx.scratch);
         let proven = if asked.restore {
-            owned.resource.rehearse(artifact, &slot, &cx)
+            let (resource, there) = owned.resource.at(&cx);
+            resource.rehearse(artifact, &slot, &there)
         } else {
+            let (resource, there) = owned.resource.at(&bench.cx);
             slot.unlock(artifact)
-                .and_then(|()| owned.resource.prove(artifact, &slot, &bench.cx))
+                .and_then(|()| resource.prove(artifact, &slot, &there))
         };
         if let Err(error) = proven {
             let exit = if error.copy_is_bad {

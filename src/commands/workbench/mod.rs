@@ -23,7 +23,7 @@ use guard_model::fact::Actor;
 use guard_model::health::Rule;
 use guard_model::name::{ResourceName, Timestamp};
 use guard_model::text::typed;
-use guard_resources::{Kind, Resource};
+use guard_resources::{Kind, Member, SwapBarrier};
 use guard_services::{Further, Services};
 use guard_store::Store;
 use guard_system::context::Context;
@@ -40,7 +40,7 @@ pub struct Owned {
     /// The kind.
     pub kind: &'static Kind,
     /// The resource.
-    pub resource: Box<dyn Resource>,
+    pub resource: Member,
 }
 
 /// Everything that a command works with.
@@ -172,7 +172,7 @@ impl Bench {
             .filter(|owned| owned.kind.restored_in == guard_model::plan::StageName::Data)
             .map(|owned| owned.resource.name().clone())
             .collect();
-        let resources: BTreeMap<ResourceName, Box<dyn Resource>> = resources
+        let resources: BTreeMap<ResourceName, Member> = resources
             .into_iter()
             .map(|owned| (owned.resource.name().clone(), owned.resource))
             .collect();
@@ -201,6 +201,7 @@ impl Bench {
             runtime: self.runtime.clone(),
             pace: Pacer::default(),
             errands: Errands::default(),
+            barrier: SwapBarrier::default(),
             told: Mutex::default(),
             asked_before: OnceLock::new(),
         })
