@@ -126,7 +126,8 @@ fn let_in(run: &Run, history: &History, project: &Project) -> Result<Vec<String>
         if !has_gone_in(name, history) {
             continue;
         }
-        match owned.resource.let_in(&cx) {
+        let (resource, there) = owned.resource.at(&cx);
+        match resource.let_in(&there) {
             Ok(true) => told.push(format!("{name}: clients are let in again")),
             Ok(false) => {}
             Err(error) => told.push(format!("{name}: clients may still be kept out: {}", chain(&error))),

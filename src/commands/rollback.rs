@@ -255,7 +255,8 @@ fn resources_of(backup: &Backup, project: &Project) -> Result<Vec<Owned>, Refusa
 }
 
 fn is_of_service(owned: &Owned, service: &String) -> bool {
-    owned.resource.name().as_str() == service || owned.resource.needs_running().contains(service)
+    let needs = owned.resource.services();
+    owned.resource.name().as_str() == service || needs.is_some_and(|needs| needs.needs_running().contains(service))
 }
 
 /// The resources of some services, `--service`.
@@ -308,7 +309,8 @@ fn outlook(backup: &Backup, resources: &[Owned], project: &Project) -> String {
         let policy = project.settings.policy.data_restore;
         let told = match encryption::slot(backup, name, project) {
             Ok(slot) => {
-                let told = owned.resource.outlook(artifact, &slot, policy, &project.cx);
+                let (resource, cx) = owned.resource.at(&project.cx);
+                let told = resource.outlook(artifact, &slot, policy, &cx);
                 told.map_err(|error| text::chain(&error))
             }
             Err(refusal) => Err(refusal.account.failed.clone()),

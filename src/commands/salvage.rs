@@ -84,9 +84,8 @@ pub(super) fn salvage(asked: &Salvage, project: &Project, session: &Session) -> 
     for (owned, displaced) in files {
         let name = owned.resource.name();
         let command = format!("{} salvage {} --files '**'", session.style.program, run.id);
-        let done = owned
-            .resource
-            .salvage_files(displaced, &asked.files, &command, &project.cx);
+        let (resource, cx) = owned.resource.at(&project.cx);
+        let done = resource.salvage_files(displaced, &asked.files, &command, &cx);
         for sentence in done.map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))? {
             project.cx.note(Level::Info, format!("{name}: {sentence}"));
         }
@@ -107,9 +106,8 @@ pub(super) fn salvage(asked: &Salvage, project: &Project, session: &Session) -> 
                 format!("{} is not empty", directory.display()),
             ));
         }
-        let done = owned
-            .resource
-            .salvage(displaced, &asked.tables, &directory, &project.cx);
+        let (resource, cx) = owned.resource.at(&project.cx);
+        let done = resource.salvage(displaced, &asked.tables, &directory, &cx);
         for sentence in done.map_err(|error| refused(&error))? {
             project.cx.note(Level::Info, format!("{name}: {sentence}"));
         }

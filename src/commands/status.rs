@@ -163,8 +163,9 @@ impl HalfWay {
         let is_open = history.closed().is_none();
         let mut half = Self::default();
         let mine = resources.iter().map(|owned| &owned.resource);
-        for resource in mine.filter(|resource| has_gone_in(resource.name(), &history)) {
-            match resource.is_shut(&cx) {
+        for member in mine.filter(|member| has_gone_in(member.name(), &history)) {
+            let (resource, there) = member.at(&cx);
+            match resource.is_shut(&there) {
                 Ok(true) => half.shut.push(resource.name().to_string()),
                 // After a run that is over, a server that is away is no matter of that run.
                 Err(error) if is_open => half

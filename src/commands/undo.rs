@@ -83,12 +83,13 @@ fn prices(before: &History, displaced: &[Displaced], resources: &[Owned], projec
         else {
             continue;
         };
-        let mut told = owned.resource.undo_price(displaced, &project.cx);
+        let (resource, cx) = owned.resource.at(&project.cx);
+        let mut told = resource.undo_price(displaced, &cx);
         let put_back = backup
             .as_ref()
             .and_then(|backup| backup.manifest.artifact(&displaced.resource));
         if let (Ok(told), Some(put_back)) = (&mut told, put_back) {
-            match owned.resource.written_since(displaced, put_back, &project.cx) {
+            match resource.written_since(displaced, put_back, &cx) {
                 Ok(written) => told.extend(written),
                 Err(error) => told.push(format!("what was written since cannot be told: {error}")),
             }

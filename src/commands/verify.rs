@@ -122,10 +122,12 @@ fn verify_one(backup: &Backup, asked: &Verify, project: &Project, program: &str)
         let mut cx = project.cx.clone();
         scratch.path().clone_into(&mut cx.scratch);
         let proven = if asked.restore {
-            owned.resource.rehearse(artifact, &slot, &cx)
+            let (resource, there) = owned.resource.at(&cx);
+            resource.rehearse(artifact, &slot, &there)
         } else {
+            let (resource, there) = owned.resource.at(&project.cx);
             slot.unlock(artifact)
-                .and_then(|()| owned.resource.prove(artifact, &slot, &project.cx))
+                .and_then(|()| resource.prove(artifact, &slot, &there))
         };
         if let Err(error) = proven {
             let exit = if error.copy_is_bad {

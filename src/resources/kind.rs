@@ -32,6 +32,8 @@ pub struct Site {
     pub compose: Option<Compose>,
     /// The settings say how what is no Compose project is stopped.
     pub stops: bool,
+    /// The directories of all git checkouts that are resources, absolute: one inside another is left to its own resource.
+    pub checkouts: Vec<PathBuf>,
 }
 
 /// What a kind makes of its table in `guard.toml`.

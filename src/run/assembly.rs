@@ -13,9 +13,8 @@ use guard_model::section::Section;
 use guard_model::setting::{Problem, Value, nearest};
 use guard_model::text::typed;
 use guard_notify::Target;
-use guard_probes;
-use guard_probes::Probe;
-use guard_resources::{Kind, Resource};
+use guard_probes::{self, Probe};
+use guard_resources::{Kind, Member};
 use guard_services::Further;
 use guard_system::context::Context;
 use guard_system::docker::Compose;
@@ -84,35 +83,26 @@ impl Assembly<'_> {
     /// All problems of their tables.
     pub fn resources(&self) -> Result<Vec<Owned>, Vec<Problem>> {
         let settings = self.settings;
+        let checkouts = checkouts(settings);
         let site = |directory: &PathBuf, compose: Option<&Compose>| guard_resources::Site {
             directory: directory.clone(),
             compose: compose.cloned(),
             stops: !settings.services.stop.is_empty(),
+            checkouts: checkouts.clone(),
         };
         let here = site(&settings.directory, self.compose);
-        let mut all: Vec<Owned> = read_all(&settings.resources, |declared, section| {
+        read_all(&settings.resources, |declared, section| {
             // The settings know only the kinds of this list.
             let kind = guard_resources::kind(&declared.kind)?;
             let Some(there) = chosen(section, self.further).ok()? else {
-                let resource = (kind.build)(declared.name.clone(), section, &here)?;
+                let resource = Member::own((kind.build)(declared.name.clone(), section, &here)?);
                 return Some(Owned { kind, resource });
             };
             let site = site(&there.compose.directory, Some(&there.compose));
-            let placed = guard_resources::Placed {
-                inner: (kind.build)(declared.name.clone(), section, &site)?,
-                project: there.name.clone(),
-                engine: there.engine.clone(),
-            };
-            Some(Owned {
-                kind,
-                resource: Box::new(placed),
-            })
-        })?;
-        let checkouts = checkouts(settings);
-        for owned in &mut all {
-            owned.resource.leave_to_others(&checkouts);
-        }
-        Ok(all)
+            let built = (kind.build)(declared.name.clone(), section, &site)?;
+            let resource = Member::of(there.name.clone(), there.engine.clone(), built);
+            Some(Owned { kind, resource })
+        })
     }
 
     /// The probes, each with its witness.
@@ -239,7 +229,7 @@ pub struct Owned {
     /// The kind.
     pub kind: &'static Kind,
     /// The resource.
-    pub resource: Box<dyn Resource>,
+    pub resource: Member,
 }
 
 /// The places of resources in a plan.

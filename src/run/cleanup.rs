@@ -24,8 +24,9 @@ use guard_system::disk;
 pub fn after(history: &History, ending: Ending, crew: &Crew, project: &Project) {
     if is_left(ending) {
         for prepared in history.prepared().filter(|prepared| prepared.work.is_needed()) {
-            if let Some(resource) = crew.resources.get(&prepared.resource)
-                && let Err(error) = resource.discard(prepared, &crew.cx.unstoppable())
+            let owner = crew.resources.get(&prepared.resource);
+            if let Some((resource, cx)) = owner.map(|member| member.at(&crew.cx.unstoppable()))
+                && let Err(error) = resource.discard(prepared, &cx)
             {
                 project.cx.note(
                     Level::Warn,
@@ -35,8 +36,9 @@ pub fn after(history: &History, ending: Ending, crew: &Crew, project: &Project) 
         }
     }
     if !matches!(ending, Ending::Stuck(_) | Ending::Unready(_)) && history.plan().kind == RunKind::Deploy {
-        for (name, resource) in &crew.resources {
-            if let Err(error) = resource.stand_down(&crew.cx.unstoppable()) {
+        for (name, member) in &crew.resources {
+            let (resource, cx) = member.at(&crew.cx.unstoppable());
+            if let Err(error) = resource.stand_down(&cx) {
                 let note = format!("what stood by for {name} is still there: {error}");
                 project.cx.note(Level::Warn, note);
             }
@@ -156,7 +158,8 @@ pub fn release(artifacts: &[Artifact], project: &Project) {
         let owner = resources
             .iter()
             .find(|owned| owned.resource.name() == &artifact.resource && owned.kind.key == artifact.kind);
-        if let Some(Err(error)) = owner.map(|owned| owned.resource.release(artifact, &project.cx)) {
+        let bound = owner.map(|owned| owned.resource.at(&project.cx));
+        if let Some(Err(error)) = bound.map(|(resource, cx)| resource.release(artifact, &cx)) {
             project.cx.note(
                 Level::Warn,
                 format!(
@@ -265,7 +268,8 @@ fn forget(run: &Run, history: &History, kept: &[Kept], resources: &[Owned], proj
             project.cx.note(Level::Warn, refusal.account.failed);
             return;
         }
-        match owned.resource.forget(displaced, &project.cx.unstoppable()) {
+        let (resource, cx) = owned.resource.at(&project.cx.unstoppable());
+        match resource.forget(displaced, &cx) {
             Ok(()) => project.cx.note(Level::Info, format!("removed {what}")),
             Err(error) => {
                 is_gone = false;

@@ -11,12 +11,13 @@ use guard_store::Backup;
 #[must_use]
 pub fn now(owned: &Owned, artifact: &Artifact, backup: &Backup, project: &Project) -> String {
     let told = |what: &str, parts: &[String]| text::shortened(&format!("{what}: {}", parts.join(", ")), 120);
-    match owned.resource.check(artifact, &project.cx) {
+    let (resource, cx) = owned.resource.at(&project.cx);
+    match resource.check(artifact, &cx) {
         Ok(Live::Matches) => "as in the backup: nothing to do".to_owned(),
         // By its description alone; with the copy at hand, what stays where it is in a way back makes no difference.
-        Ok(Live::Differs(parts)) if owned.resource.keeps_new() => {
+        Ok(Live::Differs(parts)) if resource.keeps_new() => {
             let slot = encryption::slot(backup, owned.resource.name(), project).ok();
-            match slot.map(|slot| owned.resource.compare(artifact, &slot, &project.cx)) {
+            match slot.map(|slot| resource.compare(artifact, &slot, &cx)) {
                 Some(Ok(Live::Matches)) => told("as in the backup but for what stays", &parts),
                 Some(Ok(Live::Differs(parts))) => told("differs", &parts),
                 _ => told("differs", &parts),

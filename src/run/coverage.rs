@@ -71,7 +71,8 @@ fn releases(project: &Project, resources: &[Owned], report: &mut Report) {
         }
         // What leads through the link, or lies behind it, brings the link back with it; and so does what copies all around it.
         let is_covered = resources.iter().any(|owned| {
-            let mut grounds = owned.resource.grounds(&project.cx).into_iter();
+            let (resource, cx) = owned.resource.at(&project.cx);
+            let mut grounds = resource.grounds(&cx).into_iter();
             grounds.any(|ground| {
                 ground.starts_with(&release)
                     || match owned.kind.key {
@@ -161,13 +162,14 @@ impl<'r> Covered<'r> {
     fn of(resources: &'r [Owned], cx: &Context) -> Self {
         let (mut names, mut paths, mut checkouts) = (BTreeSet::new(), Vec::new(), Vec::new());
         for owned in resources {
-            let grounds = owned.resource.grounds(cx);
+            let (resource, there) = owned.resource.at(cx);
+            let grounds = resource.grounds(&there);
             if owned.kind.key == "git" {
                 checkouts.extend(grounds);
                 continue;
             }
             paths.extend(grounds);
-            for place in owned.resource.occupies() {
+            for place in resource.occupies() {
                 if Path::new(&place).is_absolute() {
                     paths.push(disk::real_path(Path::new(&place)));
                 } else {
@@ -190,8 +192,12 @@ impl<'r> Covered<'r> {
         self.names.contains(&mount.source)
             || self.paths.iter().any(is_near)
             || self.resources.iter().any(|owned| {
-                let services = [owned.resource.needs_running(), owned.resource.stops()].concat();
-                services.contains(&container.service) || is_server_of(container, owned.kind.key)
+                let needs = owned.resource.services();
+                needs.is_some_and(|needs| {
+                    [needs.needs_running(), needs.stops()]
+                        .concat()
+                        .contains(&container.service)
+                }) || is_server_of(container, owned.kind.key)
             })
     }
 

@@ -12,7 +12,7 @@ use guard_engine::crew::{Crew, Errands, Pacer, SealInput};
 use guard_model::artifact::Displaced;
 use guard_model::exit::ExitCode;
 use guard_model::name::ResourceName;
-use guard_resources::Resource;
+use guard_resources::{Member, SwapBarrier};
 use guard_store::Store;
 use guard_system::context::Context;
 
@@ -32,7 +32,7 @@ pub fn of(
         .filter(|owned| owned.kind.restored_in == guard_model::plan::StageName::Data)
         .map(|owned| owned.resource.name().clone())
         .collect();
-    let resources: BTreeMap<ResourceName, Box<dyn Resource>> = resources
+    let resources: BTreeMap<ResourceName, Member> = resources
         .into_iter()
         .map(|owned| (owned.resource.name().clone(), owned.resource))
         .collect();
@@ -62,6 +62,7 @@ pub fn of(
         runtime: project.runtime.clone(),
         pace: Pacer::default(),
         errands: Errands::default(),
+        barrier: SwapBarrier::default(),
         told: Mutex::default(),
         asked_before: OnceLock::new(),
     })

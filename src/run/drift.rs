@@ -52,7 +52,7 @@ pub fn since_last_run(resources: &[Owned], project: &Project) -> Vec<String> {
     };
     let found = resources
         .iter()
-        .filter_map(|owned| drift(owned.resource.as_ref(), &left, &project.cx));
+        .filter_map(|owned| drift(&owned.resource, &left, &project.cx));
     found.collect()
 }
 

@@ -18,6 +18,7 @@ use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::fact::{Ending, Turn};
 use guard_model::name::RunKind;
+use guard_resources::abilities::ServiceNeeds;
 use guard_system::call::Call;
 use guard_system::context::Context;
 use guard_system::disk::{self, Digest, sha256_hex};
@@ -190,8 +191,8 @@ fn tree_digest(resources: &[Owned], project: &Project) -> Option<String> {
     let root = &project.settings.directory;
     let mut outside: Vec<PathBuf> = vec![project.state.clone(), project.store.directory().to_owned()];
     for owned in resources {
-        let places = owned.resource.occupies();
-        outside.extend(places.iter().map(|place| root.join(place)));
+        let places = owned.resource.services().map(ServiceNeeds::occupies);
+        outside.extend(places.iter().flatten().map(|place| root.join(place)));
     }
     let is_inside = |entry: &DirEntry| {
         let path = entry.path();

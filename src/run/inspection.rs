@@ -11,6 +11,7 @@ use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::text;
 use guard_resources::Survey;
+use guard_resources::abilities::ServiceNeeds;
 use guard_services::{starters, updaters};
 use guard_store::{Listed, Scope};
 use guard_system::context::Context;
@@ -91,7 +92,8 @@ pub fn look(project: &Project, resources: &[Owned], command: Option<&[String]>, 
 /// Whether the file system of a resource has room for what a way back stages beside it: that may be another one than that of
 /// the backups.
 fn room_beside(cx: &Context, owned: &Owned, survey: &Survey, report: &mut Report) {
-    let (Some(side), Some(ground)) = (survey.side_bytes, owned.resource.grounds(cx).into_iter().next()) else {
+    let (resource, cx) = owned.resource.at(cx);
+    let (Some(side), Some(ground)) = (survey.side_bytes, resource.grounds(&cx).into_iter().next()) else {
         return;
     };
     let there = ground.ancestors().find(|path| path.is_dir());
@@ -110,7 +112,8 @@ fn room_beside(cx: &Context, owned: &Owned, survey: &Survey, report: &mut Report
 
 /// The resource's own survey, and whether its newest copy could be put back.
 fn survey(project: &Project, owned: &Owned, scope: &Scope, tries: bool) -> Survey {
-    let mut survey = owned.resource.survey(&project.cx);
+    let (resource, cx) = owned.resource.at(&project.cx);
+    let mut survey = resource.survey(&cx);
     // What keeps a resource from being looked at at all is told already.
     if survey.obstacles.iter().any(|obstacle| obstacle.refuses) {
         return survey;
@@ -130,10 +133,10 @@ fn survey(project: &Project, owned: &Owned, scope: &Scope, tries: bool) -> Surve
         });
     if tries {
         let artifact = newest.as_ref().map(|(_, artifact)| artifact);
-        owned.resource.try_back(artifact, &project.cx, &mut survey);
+        resource.try_back(artifact, &cx, &mut survey);
     }
     if let Some((timestamp, artifact)) = newest
-        && let Err(error) = owned.resource.agrees(&artifact, &project.cx)
+        && let Err(error) = resource.agrees(&artifact, &cx)
     {
         survey.warn(
             format!("the newest backup, {timestamp}, could not be put back here: {error}"),
@@ -210,7 +213,8 @@ fn overlaps(project: &Project, resources: &[Owned], report: &mut Report) {
     let places: Vec<(&str, PathBuf)> = resources
         .iter()
         .flat_map(|owned| {
-            let occupied = owned.resource.occupies().into_iter().map(PathBuf::from);
+            let occupied = owned.resource.services().map(ServiceNeeds::occupies);
+            let occupied = occupied.into_iter().flatten().map(PathBuf::from);
             let paths = occupied.filter(|path| path.is_absolute());
             paths.map(|path| (owned.resource.name().as_str(), real(&path)))
         })

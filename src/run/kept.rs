@@ -91,7 +91,8 @@ pub fn of(run: &Run, history: &History, resources: &[Owned], cx: &Context) -> Ve
             .iter()
             .find(|owned| owned.resource.name() == &displaced.resource);
         // What cannot be weighed, as a database whose server is down, is listed all the same.
-        let bytes = owner.and_then(|owned| owned.resource.weigh(displaced, cx).ok().flatten());
+        let bound = owner.map(|owned| owned.resource.at(cx));
+        let bytes = bound.and_then(|(resource, cx)| resource.weigh(displaced, &cx).ok().flatten());
         Kept {
             run: run.id.clone(),
             at: history.turned_at().unwrap_or_else(|| history.opened()),

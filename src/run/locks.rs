@@ -140,7 +140,8 @@ fn names_of_grounds(cx: &Context, resources: &[Owned]) -> BTreeMap<String, (bool
     };
     let mut above = Vec::new();
     for owned in resources {
-        let paths = owned.resource.grounds(cx);
+        let (resource, cx) = owned.resource.at(cx);
+        let paths = resource.grounds(&cx);
         for path in &paths {
             alone(format!("path {}", path.display()), path.display().to_string());
             // The same thing may have two names, as where it is mounted twice.
@@ -151,7 +152,7 @@ fn names_of_grounds(cx: &Context, resources: &[Owned]) -> BTreeMap<String, (bool
             above.extend(path.ancestors().skip(1).map(std::path::Path::to_owned));
         }
         if paths.is_empty() && !owned.kind.is_of_server() {
-            for name in owned.resource.identity(cx) {
+            for name in resource.identity(&cx) {
                 alone(name.clone(), name);
             }
         }
@@ -210,9 +211,10 @@ fn databases(project: &Project, resources: &[Owned], patience: Duration) -> Resu
     let mut all = Vec::new();
     for owned in resources {
         let name = owned.resource.name();
+        let (resource, cx) = owned.resource.at(&project.cx.unstoppable());
         let taken = waited(project, patience, |since| {
             let holder = format!("guard {}@{} pid {} since {since}", actor.user, actor.host, actor.pid);
-            match owned.resource.hold(&holder, &project.cx.unstoppable()) {
+            match resource.hold(&holder, &cx) {
                 Ok(Held::Nothing) => Ok(None),
                 Ok(Held::Ours(lock)) => Ok(Some(lock)),
                 Ok(Held::Theirs(owner)) => Err(Busy::Held(format!(

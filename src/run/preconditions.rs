@@ -124,9 +124,9 @@ pub fn recover_resources(run: &Run, project: &Project) -> Result<(), Refusal> {
     cx.run = Some(run.id.clone());
     cx.scratch.clone_from(&run.directory);
     for owned in project.resources()? {
-        owned
-            .resource
-            .settle(&cx)
+        let (resource, there) = owned.resource.at(&cx);
+        resource
+            .settle(&there)
             .map_err(|error| Refusal::of_error(ExitCode::UNFINISHED, &error))?;
     }
     Ok(())

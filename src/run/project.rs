@@ -229,7 +229,10 @@ impl Project {
     #[must_use]
     pub fn scope(&self, resources: &[Owned], asks: bool) -> Scope {
         let asked = resources.iter().filter(|owned| asks || !owned.kind.is_of_server());
-        let identities = asked.map(|owned| (owned.resource.name().clone(), owned.resource.identity(&self.cx)));
+        let identities = asked.map(|owned| {
+            let (resource, cx) = owned.resource.at(&self.cx);
+            (resource.name().clone(), resource.identity(&cx))
+        });
         Scope {
             target: self.target(),
             environment: self.settings.environment_name.clone(),

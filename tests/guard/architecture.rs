@@ -29,6 +29,12 @@ pub const LADDER: [&[&str]; 7] = [
 const SHOWN: usize = 10;
 
 fn sources(root: &str) -> Vec<(PathBuf, String)> {
+    let found = sources_of(root);
+    assert!(found.len() > 10, "the sources were not found");
+    found
+}
+
+fn sources_of(root: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut open = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(root)];
     while let Some(directory) = open.pop() {
@@ -42,7 +48,6 @@ fn sources(root: &str) -> Vec<(PathBuf, String)> {
             }
         }
     }
-    assert!(found.len() > 10, "the sources were not found");
     found.sort();
     found
 }
@@ -281,16 +286,48 @@ fn methods(text: &str) -> BTreeSet<String> {
     named.collect()
 }
 
+/// A new kind reads ten methods at most; the rest are abilities, and each of their questions can be put to any resource.
 #[test]
-fn a_resource_of_a_further_project_keeps_every_promise() {
+fn the_contract_of_resources_is_short_and_every_ability_can_be_asked_for() {
     let read = |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
-    let text = read("src/resources/lib.rs");
-    let promised = text.split("pub trait Resource").nth(1).unwrap();
-    let promised = methods(promised.split("\n}\n").next().unwrap());
-    let kept = methods(&read("src/resources/placed.rs"));
-    // A promise that is not handed on would be kept at the wrong engine, by its default.
-    let lost: Vec<_> = promised.difference(&kept).collect();
-    assert!(promised.len() > 20 && lost.is_empty(), "{lost:?}");
+    let core = methods(&read("src/resources/contract.rs"));
+    assert!(core.len() <= 10 && core.contains("restore"), "{core:?}");
+    let asked = methods(&read("src/resources/asking.rs"));
+    let mut promised = BTreeSet::new();
+    for (_, text) in sources_of("src/resources/abilities") {
+        let traits = text.split("pub trait ").skip(1);
+        promised.extend(traits.flat_map(|text| methods(text.split("\n}\n").next().unwrap())));
+    }
+    let lost: Vec<_> = promised.difference(&asked).collect();
+    assert!(promised.len() > 20 && lost.is_empty(), "nobody can ask for {lost:?}");
+}
+
+/// A resource is reached through its [`guard::resources::Member`] alone, together with surroundings at its own engine. One that
+/// is taken without them would be asked at the wrong engine; what is taken and not used is an error of the compiler.
+#[test]
+fn no_resource_is_taken_without_the_surroundings_of_its_engine() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let member = fs::read_to_string(root.join("src/resources/member.rs")).unwrap();
+    let fields = member.split("pub struct Member {").nth(1).unwrap();
+    assert!(!fields.split('}').next().unwrap().contains("pub "), "{fields}");
+    let mut doors = 0;
+    for (path, text) in sources("src") {
+        if path.starts_with(root.join("src/resources")) {
+            continue;
+        }
+        let text: String = text.split_whitespace().collect();
+        doors += text.matches("(resource,there)=").count() + text.matches("(resource,cx)=").count();
+        for torn in [
+            "(resource,_)",
+            ".at(cx).0",
+            ".at(&cx).0",
+            ".at(&bench.cx).0",
+            ".at(&self.cx).0",
+        ] {
+            assert!(!text.contains(torn), "{}: {torn}", path.display());
+        }
+    }
+    assert!(doors > 20, "{doors}");
 }
 
 /// `scripts/faults --full planted` takes a long time and is run seldom; whether it could be run is known at once.

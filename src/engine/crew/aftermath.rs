@@ -80,7 +80,8 @@ impl Crew {
             let live = self
                 .resources
                 .get(&artifact.resource)
-                .map(|resource| resource.check(artifact, cx));
+                .map(|member| member.at(cx))
+                .map(|(resource, there)| resource.check(artifact, &there));
             match live {
                 Some(Ok(Live::Differs(_))) => return Some(true),
                 Some(Ok(Live::Matches)) => {}
@@ -101,12 +102,13 @@ impl Crew {
     /// Holds the release against what it was meant to change.
     pub(super) fn expect_change(&self, history: &History, cx: &Context) -> Result<(), Failure> {
         for name in &self.expect_change {
-            let Some(resource) = self.resources.get(name) else {
+            let Some(member) = self.resources.get(name) else {
                 continue;
             };
+            let (resource, there) = member.at(cx);
             let artifact = self.artifact(name, history)?;
             match resource
-                .compare(&artifact, &self.slot(history, name), cx)
+                .compare(&artifact, &self.slot(history, name), &there)
                 .map_err(|error| failed(&error, cx))?
             {
                 Live::Differs(_) => {}

@@ -87,8 +87,9 @@ impl Crew {
 
     /// Tells every resource that the deploy command begins, or has ended.
     fn mark(&self, mark: Mark, cx: &Context) {
-        for (name, resource) in &self.resources {
-            if let Err(error) = resource.mark(mark, cx) {
+        for (name, member) in &self.resources {
+            let (resource, there) = member.at(cx);
+            if let Err(error) = resource.mark(mark, &there) {
                 let why = super::failed(&error, cx).sentence();
                 let what = "a rollback will not know which rows were written while the deploy command ran";
                 cx.note(Level::Warn, format!("{name}: {what}: {why}"));
@@ -102,10 +103,11 @@ impl Crew {
         let cx = &cx.unstoppable();
         for artifact in history.artifacts() {
             let name = &artifact.resource;
-            let Some(resource) = self.resources.get(name) else {
+            let Some(member) = self.resources.get(name) else {
                 continue;
             };
-            match resource.secure(artifact, &self.slot(history, name), cx) {
+            let (resource, there) = member.at(cx);
+            match resource.secure(artifact, &self.slot(history, name), &there) {
                 Ok(sentences) => {
                     for sentence in sentences {
                         cx.note(Level::Warn, format!("the deploy command took from {name}: {sentence}"));

@@ -36,14 +36,15 @@ pub struct SealInput {
 impl Crew {
     /// Copies one resource, and proves the copy.
     pub(super) fn capture(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Yield, Failure> {
-        let resource = self.resource(name)?;
+        let member = self.resource(name)?;
+        let (resource, there) = member.at(cx);
         let sealing = self.slot(history, name);
         let slot = self.after_earlier(sealing.clone(), name, cx);
         let artifact = match self.adopting.get(name) {
-            Some(material) => resource.adopt(material, &slot, cx),
-            None => resource.capture(&slot, cx),
+            Some(material) => resource.adopt(material, &slot, &there),
+            None => resource.capture(&slot, &there),
         };
-        let mut artifact = artifact.map_err(|error| failed(&error, cx))?;
+        let mut artifact = member.sign(artifact.map_err(|error| failed(&error, cx))?);
         sealing.shut(&mut artifact).map_err(|error| failed(&error, cx))?;
         Ok(Yield::Captured(artifact))
     }
@@ -66,7 +67,8 @@ impl Crew {
         let ours = self
             .resources
             .get(name)
-            .map(|resource| resource.identity(cx))
+            .map(|member| member.at(cx))
+            .map(|(resource, there)| resource.identity(&there))
             .unwrap_or_default();
         let is_of_same = |manifest: &Manifest| {
             let theirs = manifest.identities.get(name).map(Vec::as_slice).unwrap_or_default();
@@ -95,14 +97,15 @@ impl Crew {
     fn told_of(
         &self,
         history: &History,
-        tell: impl Fn(&dyn Resource) -> Vec<String>,
+        tell: impl Fn(&dyn Resource, &Context) -> Vec<String>,
+        cx: &Context,
     ) -> BTreeMap<ResourceName, Vec<String>> {
         let copied = history
             .artifacts()
             .filter(|one| !self.adopting.contains_key(&one.resource));
         let told = copied.filter_map(|one| {
-            let resource = self.resources.get(&one.resource)?;
-            Some((one.resource.clone(), tell(resource.as_ref())))
+            let (resource, there) = self.resources.get(&one.resource)?.at(cx);
+            Some((one.resource.clone(), tell(resource, &there)))
         });
         told.filter(|(_, words)| !words.is_empty()).collect()
     }
@@ -132,8 +135,8 @@ impl Crew {
             run: Some(history.run().clone()),
             environment: self.seal.environment.clone(),
             target: Some(self.seal.target.clone()),
-            identities: self.told_of(history, |resource| resource.identity(cx)),
-            live: self.told_of(history, |resource| resource.shown_release(cx)),
+            identities: self.told_of(history, |resource, there| resource.identity(there), cx),
+            live: self.told_of(history, |resource, there| resource.shown_release(there), cx),
             description: self.seal.description.clone(),
             command: plan.command.iter().map(|word| cx.redaction.clean(word)).collect(),
             git: None,

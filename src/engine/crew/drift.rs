@@ -9,7 +9,7 @@ use guard_model::artifact::{Prepared, Work};
 use guard_model::event::Level;
 use guard_model::name::ResourceName;
 use guard_model::policy::OnFailure;
-use guard_resources::Resource;
+use guard_resources::Member;
 use guard_system::context::Context;
 use guard_system::disk;
 
@@ -49,11 +49,12 @@ pub fn left_by(run: &Path, cx: &Context) -> Option<Left> {
 /// In what a resource is not as guard left it, in words. Only a part that is there then and now can be another: one that has
 /// died is what a way back is for, and nobody's deployment.
 #[must_use]
-pub fn drift(resource: &dyn Resource, left: &Left, cx: &Context) -> Option<String> {
+pub fn drift(resource: &Member, left: &Left, cx: &Context) -> Option<String> {
     let name = resource.name();
     let then = left.get(name)?;
     // What cannot be told now has not been found to be another, and is not called the same either.
-    let now = resource.live_release(cx);
+    let (asked, there) = resource.at(cx);
+    let now = asked.live_release(&there);
     let now = now.map_err(|error| not_known(&format!("{name}: {error}"), cx)).ok()?;
     let others: Vec<String> = then
         .iter()
@@ -67,12 +68,13 @@ pub fn drift(resource: &dyn Resource, left: &Left, cx: &Context) -> Option<Strin
 impl Crew {
     /// Which release is live now, of what can tell; what cannot be told is left out.
     pub(super) fn live_now(&self, cx: &Context) -> Left {
-        let told = |resource: &dyn Resource| {
-            let release = resource.live_release(cx).ok()?;
+        let told = |member: &Member| {
+            let (resource, there) = member.at(cx);
+            let release = resource.live_release(&there).ok()?;
             (!release.is_empty()).then_some(release)
         };
         let all = self.resources.iter();
-        all.filter_map(|(name, resource)| Some((name.clone(), told(resource.as_ref())?)))
+        all.filter_map(|(name, resource)| Some((name.clone(), told(resource)?)))
             .collect()
     }
 
@@ -89,14 +91,15 @@ impl Crew {
             Ok(_) => {}
             Err(error) => return unseen(&error),
         }
-        let told = |resource: &dyn Resource| {
-            let release = resource.live_release(cx).map_err(|error| unseen(&error)).ok()?;
+        let told = |member: &Member| {
+            let (resource, there) = member.at(cx);
+            let release = resource.live_release(&there).map_err(|error| unseen(&error)).ok()?;
             (!release.is_empty()).then_some(release)
         };
         let left: Left = self
             .resources
             .iter()
-            .filter_map(|(name, resource)| Some((name.clone(), told(resource.as_ref())?)))
+            .filter_map(|(name, resource)| Some((name.clone(), told(resource)?)))
             .collect();
         match serde_json::to_vec(&left).map(|bytes| disk::write_whole(&path, &bytes)) {
             Ok(Ok(())) => {}
@@ -109,7 +112,7 @@ impl Crew {
     /// it back would undo their work, and perhaps their repair.
     pub(super) fn withheld_for_drift(&self, name: &ResourceName, history: &History, cx: &Context) -> Option<Prepared> {
         let left = left_by(&cx.scratch, cx)?;
-        let why = drift(self.resources.get(name)?.as_ref(), &left, cx)?;
+        let why = drift(self.resources.get(name)?, &left, cx)?;
         let why = format!("somebody has deployed since: {why}");
         if history.plan().policy.on_drift == OnFailure::Rollback {
             cx.note(

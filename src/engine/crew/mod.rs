@@ -36,7 +36,7 @@ use guard_model::name::ResourceName;
 use guard_model::now::Now;
 use guard_model::plan::{Action, Step};
 use guard_probes::Probe;
-use guard_resources::{Resource, ResourceError, Slot};
+use guard_resources::{Member, ResourceError, Slot, SwapBarrier};
 use guard_services::{Services, Strategy};
 use guard_store::Store;
 use guard_system::cipher::Cipher;
@@ -59,7 +59,7 @@ pub struct Crew {
     /// The surroundings; `run` and `scratch` are the run's.
     pub cx: Context,
     /// The resources by name.
-    pub resources: BTreeMap<ResourceName, Box<dyn Resource>>,
+    pub resources: BTreeMap<ResourceName, Member>,
     /// Those of them that hold data: they are compared before anything is started that writes to them.
     pub data: BTreeSet<ResourceName>,
     /// For an undo: what the run before displaced.
@@ -102,6 +102,8 @@ pub struct Crew {
     pub pace: Pacer,
     /// What the user's rules have set going.
     pub errands: Errands,
+    /// Where resources that are swapped together wait for each other.
+    pub barrier: SwapBarrier,
     /// What has to stand in the last lines of the run, each a sentence.
     pub told: Mutex<Vec<String>>,
     /// How often somebody had asked to stop when the first step back was begun: what was asked before has been heard.
@@ -155,7 +157,7 @@ impl Crew {
         }
     }
 
-    fn resource(&self, name: &ResourceName) -> Result<&dyn Resource, Failure> {
+    fn resource(&self, name: &ResourceName) -> Result<&Member, Failure> {
         let missing = || {
             Failure {
                 permanent: true,
@@ -163,7 +165,7 @@ impl Crew {
             }
             .with_hint("put its table back into guard.toml, or leave it out with --only, then run `guard resume`")
         };
-        self.resources.get(name).map(Box::as_ref).ok_or_else(missing)
+        self.resources.get(name).ok_or_else(missing)
     }
 
     fn slot(&self, history: &History, name: &ResourceName) -> Slot {

@@ -50,8 +50,11 @@ impl Crew {
             })
             .collect();
         for name in &self.data {
-            let resource = self.resources.get(name).filter(|_| has_gone_in(name, history));
-            match resource.map(|resource| resource.is_shut(cx)) {
+            let member = self.resources.get(name).filter(|_| has_gone_in(name, history));
+            match member
+                .map(|member| member.at(cx))
+                .map(|(resource, there)| resource.is_shut(&there))
+            {
                 Some(Ok(true)) => now.others.push(format!(
                     "{name} lets no client in: `guard resume` goes on and opens it."
                 )),

@@ -33,16 +33,17 @@ impl Crew {
             .map(|prepared| &prepared.resource)
             .filter(|name| self.data.contains(name))
         {
-            let Some(resource) = self.resources.get(name) else {
+            let Some(member) = self.resources.get(name) else {
                 continue;
             };
+            let (resource, there) = member.at(cx);
             let held = |user: &User| {
                 i32::try_from(user.pid)
                     .ok()
                     .and_then(Left::of)
                     .is_some_and(|one| one.is_held())
             };
-            for user in resource.holders(cx).iter().filter(|user| !held(user)) {
+            for user in resource.holders(&there).iter().filter(|user| !held(user)) {
                 let shown = user.shown();
                 cx.note(
                     Level::Warn,
@@ -56,10 +57,11 @@ impl Crew {
     pub(super) fn holders_of_displaced(&self, history: &History) -> Vec<String> {
         let mut told = Vec::new();
         for displaced in history.displaced() {
-            let Some(resource) = self.resources.get(&displaced.resource) else {
+            let Some(member) = self.resources.get(&displaced.resource) else {
                 continue;
             };
-            for user in resource.holders_of_displaced(displaced) {
+            let (resource, there) = member.at(&self.cx);
+            for user in resource.holders_of_displaced(displaced, &there) {
                 let (shown, pid) = (user.shown(), user.pid);
                 let (name, place) = (&displaced.resource, displaced.kept_as.join(", "));
                 let look = match displaced.files() {

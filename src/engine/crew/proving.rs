@@ -65,7 +65,7 @@ impl Crew {
             {
                 continue;
             }
-            let resource = self.resource(name)?;
+            let (resource, there) = self.resource(name)?.at(cx);
             let artifact = self.artifact(name, history)?;
             let displaced = history.displaced().filter(|one| &one.resource == name).last();
             let carried = displaced.and_then(|one| resource.carried(one));
@@ -73,7 +73,7 @@ impl Crew {
                 fingerprint: carried.map_or(artifact.fingerprint.clone(), |carried| carried.becomes),
                 ..artifact
             };
-            if let Live::Differs(parts) = resource.check(&meant, cx).map_err(|error| failed(&error, cx))? {
+            if let Live::Differs(parts) = resource.check(&meant, &there).map_err(|error| failed(&error, cx))? {
                 let what = format!("{name} was put back and differs again, in: {}", parts.join(", "));
                 let failure = Failure::new(what).with_cause(format!("of the failed release there is still: {others}"));
                 return Err(
@@ -91,9 +91,9 @@ impl Crew {
             return self.proven_before(name, history);
         }
         let artifact = self.artifact(name, history)?;
-        match self
-            .resource(name)?
-            .compare(&artifact, &self.slot(history, name), cx)
+        let (resource, there) = self.resource(name)?.at(cx);
+        match resource
+            .compare(&artifact, &self.slot(history, name), &there)
             .map_err(|error| failed(&error, cx))?
         {
             Live::Matches => Ok(vec![format!("{name} is as in backup {backup}")]),
@@ -105,7 +105,7 @@ impl Crew {
     /// Data was compared when it was put back, before the services started: by now they write to it.
     fn proven_before(&self, name: &ResourceName, history: &History) -> Result<Vec<String>, Failure> {
         let displaced = history.displaced().find(|displaced| &displaced.resource == name);
-        let carried = displaced.and_then(|displaced| self.resource(name).ok()?.carried(displaced));
+        let carried = displaced.and_then(|displaced| self.resource(name).ok()?.account()?.carried(displaced));
         let backup = self.artifact(name, history)?.fingerprint;
         let differs = carried.as_ref().is_some_and(|carried| carried.becomes != backup);
         let with = if differs { ", with what was carried over," } else { "" };

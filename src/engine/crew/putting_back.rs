@@ -14,7 +14,8 @@ use guard_model::health::Outcome;
 use guard_model::name::{ResourceName, RunKind};
 use guard_model::plan::{Action, Step};
 use guard_model::policy::DataRestore;
-use guard_resources::{Resource, Slot};
+use guard_resources::abilities::ServiceNeeds;
+use guard_resources::{Group, Member, Resource, Slot};
 use guard_services::{Affected, Extent, ServiceError, Wanted, keep_evidence, restart_stale};
 use guard_store::Backup;
 use guard_system::context::Context;
@@ -126,9 +127,10 @@ impl Crew {
     }
 
     /// Sees to it that the services run through which a resource is put back.
-    fn reach(&self, resource: &dyn Resource, cx: &Context) -> Result<(), Failure> {
-        let (services, there) = self.services.of_project(resource.project(), cx);
-        match services.ensure_running(&resource.needs_running(), START_LIMIT, &there) {
+    fn reach(&self, member: &Member, cx: &Context) -> Result<(), Failure> {
+        let (services, there) = self.services.of_project(member.project(), cx);
+        let needed = member.services().map(ServiceNeeds::needs_running);
+        match services.ensure_running(&needed.unwrap_or_default(), START_LIMIT, &there) {
             // A health check that asks the database itself fails for as long as nobody is let in.
             Err(ServiceError::NotRunning(_)) if self.is_any_shut(cx) => Ok(()),
             other => other.map_err(|error| Failure::from_error(&error)),
@@ -136,10 +138,11 @@ impl Crew {
     }
 
     fn stage(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Prepared, Failure> {
-        let resource = self.resource(name)?;
+        let member = self.resource(name)?;
         let artifact = self.artifact(name, history)?;
         let slot = self.slot(history, name);
-        self.reach(resource, cx)?;
+        self.reach(member, cx)?;
+        let (resource, there) = member.at(cx);
         if !resource.compares_copies() {
             slot.compare(&artifact).map_err(|error| failed(&error, cx))?;
         }
@@ -149,7 +152,7 @@ impl Crew {
             history.plan().policy.data_restore
         };
         resource
-            .prepare(&artifact, &slot, policy, cx)
+            .prepare(&artifact, &slot, policy, &there)
             .map_err(|error| failed(&error, cx))
     }
 
@@ -188,9 +191,9 @@ impl Crew {
     /// Tells the price anew, now that nobody writes any more: it may have risen since the copy was staged.
     fn reprice(&self, prepared: &Prepared, history: &History, cx: &Context) -> Result<Yield, Failure> {
         let name = &prepared.resource;
-        let resource = self.resource(name)?;
         let artifact = self.artifact(name, history)?;
-        match resource.reprice(prepared, &artifact, &self.slot(history, name), cx) {
+        let (resource, there) = self.resource(name)?.at(cx);
+        match resource.reprice(prepared, &artifact, &self.slot(history, name), &there) {
             Ok(Some(price)) if price != prepared.price => Ok(Yield::Prepared(Prepared {
                 price,
                 ..prepared.clone()
@@ -211,12 +214,13 @@ impl Crew {
     fn affected(&self, names: impl IntoIterator<Item = ResourceName>) -> Result<ByProject<Affected>, Failure> {
         let mut all = ByProject::new();
         for name in names {
-            let resource = self.resource(&name)?;
-            let affected: &mut Affected = all.entry(resource.project().map(str::to_owned)).or_default();
-            affected.occupied.extend(resource.occupies());
-            affected.replaced.extend(resource.stops());
-            affected.databases.extend(resource.needs_running());
-            affected.keep_running.extend(resource.needs_running());
+            let member = self.resource(&name)?;
+            let affected: &mut Affected = all.entry(member.project().map(str::to_owned)).or_default();
+            let Some(needs) = member.services() else { continue };
+            affected.occupied.extend(needs.occupies());
+            affected.replaced.extend(needs.stops());
+            affected.databases.extend(needs.needs_running());
+            affected.keep_running.extend(needs.needs_running());
         }
         Ok(all)
     }
@@ -226,14 +230,16 @@ impl Crew {
     pub(super) fn quiesce(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
         let mut all = self.affected(Self::concerned(history))?;
         for prepared in history.prepared().filter(|_| !self.data.is_empty()) {
-            let resource = self.resource(&prepared.resource)?;
-            let affected = all.entry(resource.project().map(str::to_owned)).or_default();
-            affected.replaced.extend(resource.replaces(prepared));
+            let member = self.resource(&prepared.resource)?;
+            let affected = all.entry(member.project().map(str::to_owned)).or_default();
+            let replaced = member.services().map(|needs| needs.replaces(prepared));
+            affected.replaced.extend(replaced.into_iter().flatten());
         }
         for name in &self.data {
-            let resource = self.resource(name)?;
-            let affected = all.entry(resource.project().map(str::to_owned)).or_default();
-            affected.keep_running.extend(resource.needs_running());
+            let member = self.resource(name)?;
+            let affected = all.entry(member.project().map(str::to_owned)).or_default();
+            let needed = member.services().map(ServiceNeeds::needs_running);
+            affected.keep_running.extend(needed.into_iter().flatten());
         }
         let failed = |error| Failure::from_error(&error);
         Self::hold_starters(cx);
@@ -279,19 +285,24 @@ impl Crew {
         let Some(prepared) = history.prepared_of(name).filter(|prepared| prepared.work.is_needed()) else {
             return Ok(Yield::Displaced(nothing));
         };
-        let resource = self.resource(name)?;
+        let member = self.resource(name)?;
         let artifact = self.artifact(name, history)?;
-        self.reach(resource, cx)?;
+        self.reach(member, cx)?;
         let slot = self.slot(history, name);
         // Code and images are still the failed release's: nobody writes into data that is back before they are old.
-        let cx = &cx.fenced();
+        let (resource, there) = member.at(&cx.fenced());
+        let cx = &there;
         let beside: Vec<&Prepared> = history
             .prepared()
             .filter(|other| &other.resource != name && other.work.is_needed())
             .filter(|other| !history.displaced().any(|done| done.resource == other.resource))
             .collect();
+        let group = Group {
+            others: &beside,
+            barrier: &self.barrier,
+        };
         let displaced = resource
-            .restore_beside(prepared, &artifact, &slot, &beside, cx)
+            .restore_together(prepared, &artifact, &slot, &group, cx)
             .map_err(|error| failed(&error, cx))?;
         if !self.data.contains(name) {
             // What runs comes up later: the rest is compared when everything is started.
@@ -410,8 +421,9 @@ impl Crew {
 
     /// Swaps back what the rollback before this run displaced.
     pub(super) fn undo(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Yield, Failure> {
-        let resource = self.resource(name)?;
-        self.reach(resource, cx)?;
+        let member = self.resource(name)?;
+        self.reach(member, cx)?;
+        let (resource, there) = member.at(cx);
         let Some(displaced) = self.undoing.iter().find(|displaced| &displaced.resource == name) else {
             return Err(Failure {
                 permanent: true,
@@ -423,8 +435,12 @@ impl Crew {
             .filter(|other| !history.displaced().any(|done| done.resource == other.resource))
             .collect();
         let is_data = self.data.contains(name);
-        let cx = if is_data { &cx.fenced() } else { cx };
-        let undone = resource.undo_beside(displaced, &beside, cx);
+        let cx = if is_data { &there.fenced() } else { &there };
+        let group = Group {
+            others: &beside,
+            barrier: &self.barrier,
+        };
+        let undone = resource.undo_together(displaced, &group, cx);
         if is_data && undone.is_ok() {
             Self::shut_out(resource, cx);
         }
@@ -447,7 +463,10 @@ impl Crew {
     /// Whether clients are kept out of any of the data.
     fn is_any_shut(&self, cx: &Context) -> bool {
         let data = self.data.iter().filter_map(|name| self.resources.get(name));
-        data.into_iter().any(|resource| resource.is_shut(cx).unwrap_or(false))
+        data.into_iter().any(|member| {
+            let (resource, there) = member.at(cx);
+            resource.is_shut(&there).unwrap_or(false)
+        })
     }
 
     /// Lets clients into the data that this run has put in, or was about to: code and images are old by now, or stay as they
@@ -455,20 +474,17 @@ impl Crew {
     fn let_in(&self, history: &History, cx: &Context) -> Result<(), Failure> {
         let mut outcome = Ok(());
         for name in &self.data {
-            let Some(resource) = self.resources.get(name) else {
+            let Some(member) = self.resources.get(name) else {
                 continue;
             };
             if !has_gone_in(name, history) {
                 continue;
             }
-            let opened = self.reach(resource.as_ref(), cx).and_then(|()| {
-                let was_shut = resource.let_in(cx).map_err(|error| failed(&error, cx))?;
+            let opened = self.reach(member, cx).and_then(|()| {
+                let (resource, there) = member.at(cx);
+                let was_shut = resource.let_in(&there).map_err(|error| failed(&error, cx))?;
                 // A health check that asks the database itself has to see that it is open, before others wait for it.
-                if was_shut {
-                    self.reach(resource.as_ref(), cx)
-                } else {
-                    Ok(())
-                }
+                if was_shut { self.reach(member, cx) } else { Ok(()) }
             });
             if let (Err(failure), true) = (opened, outcome.is_ok()) {
                 outcome = Err(failure.with_hint(format!(
@@ -549,10 +565,11 @@ impl Crew {
         }
         for displaced in changed {
             // What an older run displaced may belong to a resource that the settings name no more.
-            let Some(resource) = self.resources.get(&displaced.resource) else {
+            let Some(member) = self.resources.get(&displaced.resource) else {
                 continue;
             };
-            match resource.take_up(displaced, cx) {
+            let (resource, there) = member.at(cx);
+            match resource.take_up(displaced, &there) {
                 Ok(unasked) => unasked.iter().for_each(|sentence| cx.note(Level::Warn, sentence)),
                 // An undo may bring back what was never sound.
                 Err(error) if history.plan().kind == RunKind::Undo => {

@@ -9,6 +9,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use self::swap::{State, encode};
+use super::abilities::{Abilities, ServiceNeeds};
 use super::{Built, Kind, Resource, ResourceError, Result, Site, Slot, Survey};
 use guard_model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use guard_model::fingerprint::Fingerprint;
@@ -143,6 +144,13 @@ impl Resource for Project {
         &self.name
     }
 
+    fn abilities(&self) -> Abilities<'_> {
+        Abilities {
+            services: Some(self),
+            ..Abilities::default()
+        }
+    }
+
     fn survey(&self, cx: &Context) -> Survey {
         let mut survey = Survey::default();
         match Compose::version(cx) {
@@ -250,11 +258,6 @@ impl Resource for Project {
         })
     }
 
-    fn replaces(&self, prepared: &Prepared) -> Vec<String> {
-        // `prepare` wrote them; a preparation of another form names none.
-        serde_json::from_value(prepared.details.clone()).unwrap_or_default()
-    }
-
     fn restore(&self, _: &Prepared, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Displaced> {
         let details = details(artifact, Some((slot, cx)))?;
         swap::swap(&self.name, &details.state, "restore", cx)
@@ -290,5 +293,12 @@ impl Resource for Project {
             )));
         }
         Ok(disk::remove_tree(&state.copies, &cx.scratch.join("trash"))?)
+    }
+}
+
+impl ServiceNeeds for Project {
+    fn replaces(&self, prepared: &Prepared) -> Vec<String> {
+        // `prepare` wrote them; a preparation of another form names none.
+        serde_json::from_value(prepared.details.clone()).unwrap_or_default()
     }
 }

@@ -18,6 +18,7 @@ pub(super) use build::KIND;
 use self::drafts::Drafts;
 use self::list::{Content, Entry, Recorded, fingerprint};
 use self::replace::Stock;
+use super::abilities::{Abilities, Leftovers, Location, Price, Reload, Size};
 use super::names::{escaped, unescaped};
 use super::toll::Toll;
 use super::{Resource, ResourceError, Result, Slot, Survey};
@@ -215,13 +216,19 @@ impl Files {
 }
 
 impl Resource for Files {
-    fn grounds(&self, _: &Context) -> Vec<PathBuf> {
-        let roots = self.roots.iter().map(|root| self.directory.join(root));
-        roots.map(|root| disk::real_path(&root)).collect()
-    }
-
     fn name(&self) -> &ResourceName {
         &self.name
+    }
+
+    fn abilities(&self) -> Abilities<'_> {
+        Abilities {
+            leftovers: Some(self),
+            reload: Some(self),
+            price: Some(self),
+            size: Some(self),
+            location: Some(self),
+            ..Abilities::default()
+        }
     }
 
     fn survey(&self, cx: &Context) -> Survey {
@@ -354,11 +361,6 @@ impl Resource for Files {
         })
     }
 
-    fn outlook(&self, artifact: &Artifact, _: &Slot, _: DataRestore, cx: &Context) -> Result<Vec<String>> {
-        let toll = self.toll(&recorded(artifact)?.entries, cx)?;
-        Ok(toll.price("file", None, DataRestore::Always))
-    }
-
     fn restore(&self, prepared: &Prepared, _artifact: &Artifact, _slot: &Slot, cx: &Context) -> Result<Displaced> {
         if !prepared.work.is_needed() {
             return Ok(Displaced {
@@ -368,33 +370,6 @@ impl Resource for Files {
             });
         }
         self.exchange(&stock(&prepared.details)?, "displaced", cx)
-    }
-
-    fn take_up(&self, displaced: &Displaced, cx: &Context) -> Result<Vec<String>> {
-        if displaced.details.is_null() {
-            return Ok(Vec::new());
-        }
-        let mut unasked = Vec::new();
-        for (commands, what) in [(&self.check, "check"), (&self.after, "after")] {
-            match self.run(commands, what, cx) {
-                Ok(()) => {}
-                Err(error) if is_unasked(&error) => {
-                    let sentence = format!(
-                        "the {what} command of {} cannot be run here: {}",
-                        self.name,
-                        text::chain(&error)
-                    );
-                    unasked.push(sentence);
-                }
-                Err(error) => {
-                    return Err(error.with_hint(format!(
-                        "the files are back; correct {what} of {} in guard.toml, or leave it out with --skip {}",
-                        self.name, self.name
-                    )));
-                }
-            }
-        }
-        Ok(unasked)
     }
 
     fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
@@ -422,22 +397,6 @@ impl Resource for Files {
         self.exchange(&stock, &format!("{serial}-undone"), cx)
     }
 
-    fn settle(&self, _cx: &Context) -> Result<()> {
-        for root in &self.roots {
-            let root = self.directory.join(root);
-            disk::remove_strays(root.parent().unwrap_or(&self.directory))?;
-            let inside = walkdir::WalkDir::new(&root).into_iter().flatten();
-            inside
-                .filter(|entry| entry.file_type().is_dir())
-                .try_for_each(|entry| disk::remove_strays(entry.path()))?;
-        }
-        Ok(())
-    }
-
-    fn weigh(&self, displaced: &Displaced, _cx: &Context) -> Result<Option<u64>> {
-        Ok(Some(disk::weight(&stock(&displaced.details)?.directory()?)?))
-    }
-
     fn forget(&self, displaced: &Displaced, _cx: &Context) -> Result<()> {
         if displaced.details.is_null() {
             return Ok(());
@@ -452,5 +411,68 @@ impl Resource for Files {
             )),
             _ => Ok(()),
         }
+    }
+}
+
+impl Leftovers for Files {
+    fn settle(&self, _cx: &Context) -> Result<()> {
+        for root in &self.roots {
+            let root = self.directory.join(root);
+            disk::remove_strays(root.parent().unwrap_or(&self.directory))?;
+            let inside = walkdir::WalkDir::new(&root).into_iter().flatten();
+            inside
+                .filter(|entry| entry.file_type().is_dir())
+                .try_for_each(|entry| disk::remove_strays(entry.path()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Reload for Files {
+    fn take_up(&self, displaced: &Displaced, cx: &Context) -> Result<Vec<String>> {
+        if displaced.details.is_null() {
+            return Ok(Vec::new());
+        }
+        let mut unasked = Vec::new();
+        for (commands, what) in [(&self.check, "check"), (&self.after, "after")] {
+            match self.run(commands, what, cx) {
+                Ok(()) => {}
+                Err(error) if is_unasked(&error) => {
+                    let sentence = format!(
+                        "the {what} command of {} cannot be run here: {}",
+                        self.name,
+                        text::chain(&error)
+                    );
+                    unasked.push(sentence);
+                }
+                Err(error) => {
+                    return Err(error.with_hint(format!(
+                        "the files are back; correct {what} of {} in guard.toml, or leave it out with --skip {}",
+                        self.name, self.name
+                    )));
+                }
+            }
+        }
+        Ok(unasked)
+    }
+}
+
+impl Price for Files {
+    fn outlook(&self, artifact: &Artifact, _: &Slot, _: DataRestore, cx: &Context) -> Result<Vec<String>> {
+        let toll = self.toll(&recorded(artifact)?.entries, cx)?;
+        Ok(toll.price("file", None, DataRestore::Always))
+    }
+}
+
+impl Size for Files {
+    fn weigh(&self, displaced: &Displaced, _cx: &Context) -> Result<Option<u64>> {
+        Ok(Some(disk::weight(&stock(&displaced.details)?.directory()?)?))
+    }
+}
+
+impl Location for Files {
+    fn grounds(&self, _: &Context) -> Vec<PathBuf> {
+        let roots = self.roots.iter().map(|root| self.directory.join(root));
+        roots.map(|root| disk::real_path(&root)).collect()
     }
 }

@@ -23,6 +23,7 @@ use serde_json::Value;
 use self::aside::Aside;
 use self::record::{Back, Held, back, held, value};
 use self::repository::Repository;
+use super::abilities::{Abilities, Adoption, CopyProof, Holdings, Location, Releases, Size};
 use super::{Built, Kind, Resource, ResourceError, Result, Site, Slot, Survey};
 use guard_model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use guard_model::fingerprint::Fingerprint;
@@ -53,7 +54,7 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
         name,
         directory: site.directory.join(path),
         project: site.directory.clone(),
-        others: Vec::new(),
+        others: site.checkouts.clone(),
         bundles: section.flag("bundle").unwrap_or(true),
     }))
 }
@@ -75,8 +76,16 @@ impl Resource for Git {
         &self.name
     }
 
-    fn leave_to_others(&mut self, checkouts: &[PathBuf]) {
-        self.others = checkouts.to_vec();
+    fn abilities(&self) -> Abilities<'_> {
+        Abilities {
+            proof: Some(self),
+            adoption: Some(self),
+            holdings: Some(self),
+            size: Some(self),
+            location: Some(self),
+            releases: Some(self),
+            ..Abilities::default()
+        }
     }
 
     fn survey(&self, cx: &Context) -> Survey {
@@ -89,50 +98,6 @@ impl Resource for Git {
 
     fn capture(&self, slot: &Slot, cx: &Context) -> Result<Artifact> {
         self.copied(slot, cx)
-    }
-
-    fn adopt(&self, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact> {
-        let Part::Commit { commit, branch } = &material.part else {
-            return Err(ResourceError::new(format!("{} takes only a commit", self.name)));
-        };
-        let repository = self.repository(cx)?;
-        journey::unlocked(&repository)?;
-        let state = adopt::state(&repository, commit, branch.as_deref())?;
-        let name = format!("{}/snapshot", self.refs(cx));
-        let commit = snapshot::hold(&repository, &state, &name)?;
-        let held = Held {
-            state,
-            commit,
-            r#ref: name,
-            history: None,
-            bundles: String::new(),
-            nested: Vec::new(),
-            links: Vec::new(),
-            place: None,
-        };
-        let shown = serde_json::to_vec_pretty(&held)
-            .map_err(|error| ResourceError::because("could not describe the work tree", error))?;
-        let files = vec![slot.keep_bytes(&shown, "head.json")?];
-        let print = held.state.fingerprint();
-        self.artifact(&repository, &held, print, files, "as written down by hand")
-    }
-
-    fn prove(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
-        slot.compare(artifact)?;
-        let held = held(artifact)?;
-        Self::is_sound(&self.directory_of(&held), &held, (artifact, slot), cx)
-    }
-
-    fn rehearse(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
-        self.prove(artifact, slot, cx)?;
-        Self::unpacks(&held(artifact)?, artifact, slot, cx)
-    }
-
-    fn secure(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Vec<String>> {
-        let held = held(artifact)?;
-        let mut told = Vec::new();
-        Self::held_again(&self.directory_of(&held), &held, (artifact, slot), &mut told, cx)?;
-        Ok(told)
     }
 
     fn prepare(&self, artifact: &Artifact, slot: &Slot, _data: DataRestore, cx: &Context) -> Result<Prepared> {
@@ -178,6 +143,98 @@ impl Resource for Git {
         })
     }
 
+    fn undo(&self, displaced: &Displaced, cx: &Context) -> Result<Displaced> {
+        if displaced.details.is_null() {
+            return Ok(displaced.clone());
+        }
+        self.go_before(&back(displaced)?, cx)
+    }
+
+    fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {
+        if displaced.details.is_null() {
+            return Ok(());
+        }
+        let back = back(displaced)?;
+        let directory = back.place.clone().unwrap_or_else(|| self.directory.clone());
+        Self::forget_in(&directory, &back, cx)
+    }
+}
+
+impl CopyProof for Git {
+    fn prove(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
+        slot.compare(artifact)?;
+        let held = held(artifact)?;
+        Self::is_sound(&self.directory_of(&held), &held, (artifact, slot), cx)
+    }
+
+    fn rehearse(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
+        self.prove(artifact, slot, cx)?;
+        Self::unpacks(&held(artifact)?, artifact, slot, cx)
+    }
+}
+
+impl Adoption for Git {
+    fn adopt(&self, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact> {
+        let Part::Commit { commit, branch } = &material.part else {
+            return Err(ResourceError::new(format!("{} takes only a commit", self.name)));
+        };
+        let repository = self.repository(cx)?;
+        journey::unlocked(&repository)?;
+        let state = adopt::state(&repository, commit, branch.as_deref())?;
+        let name = format!("{}/snapshot", self.refs(cx));
+        let commit = snapshot::hold(&repository, &state, &name)?;
+        let held = Held {
+            state,
+            commit,
+            r#ref: name,
+            history: None,
+            bundles: String::new(),
+            nested: Vec::new(),
+            links: Vec::new(),
+            place: None,
+        };
+        let shown = serde_json::to_vec_pretty(&held)
+            .map_err(|error| ResourceError::because("could not describe the work tree", error))?;
+        let files = vec![slot.keep_bytes(&shown, "head.json")?];
+        let print = held.state.fingerprint();
+        self.artifact(&repository, &held, print, files, "as written down by hand")
+    }
+}
+
+impl Holdings for Git {
+    fn secure(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Vec<String>> {
+        let held = held(artifact)?;
+        let mut told = Vec::new();
+        Self::held_again(&self.directory_of(&held), &held, (artifact, slot), &mut told, cx)?;
+        Ok(told)
+    }
+
+    fn release(&self, artifact: &Artifact, cx: &Context) -> Result<()> {
+        let held = held(artifact)?;
+        Self::let_go(&self.directory_of(&held), &held, cx)
+    }
+}
+
+impl Size for Git {
+    fn weigh(&self, displaced: &Displaced, cx: &Context) -> Result<Option<u64>> {
+        if displaced.details.is_null() {
+            return Ok(None);
+        }
+        let back = back(displaced)?;
+        let directory = back.place.clone().unwrap_or_else(|| self.directory.clone());
+        let repository = Repository::open(&directory, cx)?;
+        // What git holds shares its objects with the history; what was moved aside is a matter of its own.
+        Ok(Some(Aside::of(&repository, &back.r#ref)?.weight()).filter(|bytes| *bytes > 0))
+    }
+}
+
+impl Location for Git {
+    fn grounds(&self, _: &Context) -> Vec<PathBuf> {
+        vec![disk::real_path(&self.directory)]
+    }
+}
+
+impl Releases for Git {
     fn live_release(&self, cx: &Context) -> Result<BTreeMap<String, String>> {
         let repository = Repository::open(&self.directory, cx)?;
         let commit = repository.ask(["rev-parse", "--verify", "--quiet", "HEAD"], "ask for the commit");
@@ -185,10 +242,6 @@ impl Resource for Git {
         let commit = commit.ok();
         let release = commit.map(|commit| ("work tree".to_owned(), format!("commit {}", commit.trim())));
         Ok(release.into_iter().collect())
-    }
-
-    fn grounds(&self, _: &Context) -> Vec<PathBuf> {
-        vec![disk::real_path(&self.directory)]
     }
 
     fn shown_release(&self, cx: &Context) -> Vec<String> {
@@ -207,38 +260,6 @@ impl Resource for Git {
         } else {
             format!("{commit} ({})", guard_model::text::sanitised(&tags.join(", ")))
         }]
-    }
-
-    fn undo(&self, displaced: &Displaced, cx: &Context) -> Result<Displaced> {
-        if displaced.details.is_null() {
-            return Ok(displaced.clone());
-        }
-        self.go_before(&back(displaced)?, cx)
-    }
-
-    fn weigh(&self, displaced: &Displaced, cx: &Context) -> Result<Option<u64>> {
-        if displaced.details.is_null() {
-            return Ok(None);
-        }
-        let back = back(displaced)?;
-        let directory = back.place.clone().unwrap_or_else(|| self.directory.clone());
-        let repository = Repository::open(&directory, cx)?;
-        // What git holds shares its objects with the history; what was moved aside is a matter of its own.
-        Ok(Some(Aside::of(&repository, &back.r#ref)?.weight()).filter(|bytes| *bytes > 0))
-    }
-
-    fn release(&self, artifact: &Artifact, cx: &Context) -> Result<()> {
-        let held = held(artifact)?;
-        Self::let_go(&self.directory_of(&held), &held, cx)
-    }
-
-    fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {
-        if displaced.details.is_null() {
-            return Ok(());
-        }
-        let back = back(displaced)?;
-        let directory = back.place.clone().unwrap_or_else(|| self.directory.clone());
-        Self::forget_in(&directory, &back, cx)
     }
 }
 

@@ -9,8 +9,9 @@ mod saved;
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::names::{Names, drop_pins, encode};
-use self::record::{Details, details};
+use self::record::{Details, Staged, details};
 use self::saved::Saves;
+use super::abilities::{Abilities, CopyProof, Holdings, Releases, ServiceNeeds};
 use super::volume::chunks;
 use super::{Built, Kind, Resource, ResourceError, Result, Site, Slot, Survey};
 use guard_model::artifact::{Artifact, Displaced, Live, Prepared, Work};
@@ -83,6 +84,16 @@ impl Images {
 impl Resource for Images {
     fn name(&self) -> &ResourceName {
         &self.name
+    }
+
+    fn abilities(&self) -> Abilities<'_> {
+        Abilities {
+            proof: Some(self),
+            holdings: Some(self),
+            services: Some(self),
+            releases: Some(self),
+            ..Abilities::default()
+        }
     }
 
     fn survey(&self, cx: &Context) -> Survey {
@@ -179,37 +190,6 @@ impl Resource for Images {
         })
     }
 
-    fn prove(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
-        slot.compare(artifact)?;
-        match details(artifact)?.saved {
-            Some(packed) => chunks::prove(artifact, slot, packed.entries, cx),
-            None => Ok(()),
-        }
-    }
-
-    fn secure(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Vec<String>> {
-        let details = details(artifact)?;
-        let lost = obtain::lost(&details, cx)?;
-        let gone = if lost.is_empty() {
-            Vec::new()
-        } else {
-            obtain::all(&details, self.rebuilds, artifact, slot, cx)?
-        };
-        for (service, recorded) in details.services.iter().filter(|(service, _)| !gone.contains(service)) {
-            pin(cx, &recorded.image, &details.compose.project, service, &cx.token())
-                .map_err(|error| ResourceError::because(format!("could not pin the image of {service}"), error))?;
-        }
-        let told = lost.iter().map(|service| {
-            let now = if gone.contains(service) {
-                "a rollback would build another one"
-            } else {
-                "it was had again, and is held"
-            };
-            format!("the image that {service} ran was removed from the engine; {now}")
-        });
-        Ok(told.collect())
-    }
-
     fn prepare(&self, artifact: &Artifact, slot: &Slot, _: DataRestore, cx: &Context) -> Result<Prepared> {
         slot.compare(artifact)?;
         let details = details(artifact)?;
@@ -228,8 +208,10 @@ impl Resource for Images {
         };
         Ok(Prepared {
             resource: self.name.clone(),
+            details: encode(&Staged {
+                replaces: record::services_in(&work),
+            })?,
             work,
-            details: serde_json::Value::Null,
             price,
         })
     }
@@ -265,22 +247,6 @@ impl Resource for Images {
         })
     }
 
-    fn live_release(&self, cx: &Context) -> Result<BTreeMap<String, String>> {
-        live::release(&self.compose, cx)
-    }
-
-    fn shown_release(&self, cx: &Context) -> Vec<String> {
-        live::shown(&self.compose, cx)
-    }
-
-    fn replaces(&self, prepared: &Prepared) -> Vec<String> {
-        let Work::Changed(parts) = &prepared.work else {
-            return Vec::new();
-        };
-        let services = parts.iter().filter_map(|part| part.strip_prefix("service "));
-        services.map(str::to_owned).collect()
-    }
-
     fn undo(&self, displaced: &Displaced, cx: &Context) -> Result<Displaced> {
         let target = Names::of(displaced)?;
         let digest = sha256_hex(displaced.details.to_string().as_bytes());
@@ -292,13 +258,68 @@ impl Resource for Images {
         )
     }
 
+    fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {
+        drop_pins(&Names::of(displaced)?.pins, cx)
+    }
+}
+
+impl CopyProof for Images {
+    fn prove(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
+        slot.compare(artifact)?;
+        match details(artifact)?.saved {
+            Some(packed) => chunks::prove(artifact, slot, packed.entries, cx),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Holdings for Images {
+    fn secure(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Vec<String>> {
+        let details = details(artifact)?;
+        let lost = obtain::lost(&details, cx)?;
+        let gone = if lost.is_empty() {
+            Vec::new()
+        } else {
+            obtain::all(&details, self.rebuilds, artifact, slot, cx)?
+        };
+        for (service, recorded) in details.services.iter().filter(|(service, _)| !gone.contains(service)) {
+            pin(cx, &recorded.image, &details.compose.project, service, &cx.token())
+                .map_err(|error| ResourceError::because(format!("could not pin the image of {service}"), error))?;
+        }
+        let told = lost.iter().map(|service| {
+            let now = if gone.contains(service) {
+                "a rollback would build another one"
+            } else {
+                "it was had again, and is held"
+            };
+            format!("the image that {service} ran was removed from the engine; {now}")
+        });
+        Ok(told.collect())
+    }
+
     fn release(&self, artifact: &Artifact, cx: &Context) -> Result<()> {
         let details = details(artifact)?;
         names::drop_built(&details, cx)?;
         drop_pins(details.pins.values(), cx)
     }
+}
 
-    fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {
-        drop_pins(&Names::of(displaced)?.pins, cx)
+impl ServiceNeeds for Images {
+    fn replaces(&self, prepared: &Prepared) -> Vec<String> {
+        match serde_json::from_value(prepared.details.clone()) {
+            Ok(Staged { replaces }) => replaces,
+            // A preparation of before tells it by the names of what differs alone.
+            Err(_) => record::services_in(&prepared.work),
+        }
+    }
+}
+
+impl Releases for Images {
+    fn live_release(&self, cx: &Context) -> Result<BTreeMap<String, String>> {
+        live::release(&self.compose, cx)
+    }
+
+    fn shown_release(&self, cx: &Context) -> Vec<String> {
+        live::shown(&self.compose, cx)
     }
 }

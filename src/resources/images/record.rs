@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::volume::record::Details as Packed;
 use crate::{ResourceError, Result};
-use guard_model::artifact::Artifact;
+use guard_model::artifact::{Artifact, Work};
 use guard_system::docker::{Compose, Pin};
 
 /// The image of one service.
@@ -40,6 +40,22 @@ impl Details {
             .map(|pin| format!("{}-built", pin.tag))
             .unwrap_or_default()
     }
+}
+
+/// What a preparation notes for the way back.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Staged {
+    /// The services whose containers going back replaces.
+    pub(super) replaces: Vec<String>,
+}
+
+/// The services among what differs, as the fingerprint names its parts.
+pub(super) fn services_in(work: &Work) -> Vec<String> {
+    let Work::Changed(parts) = work else {
+        return Vec::new();
+    };
+    let services = parts.iter().filter_map(|part| part.strip_prefix("service "));
+    services.map(str::to_owned).collect()
 }
 
 /// Reads what the manifest says of a copy.

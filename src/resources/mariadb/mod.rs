@@ -15,6 +15,7 @@ mod trouble;
 
 use std::time::Duration;
 
+use super::abilities::{Abilities, Access, CopyProof, Leftovers, Location, Price, ServiceNeeds, Trial};
 use super::way::Way;
 use super::{Built, Kind, Resource, Result, Site, Slot, Survey};
 use guard_model::artifact::{Artifact, Displaced, Live, Prepared};
@@ -122,12 +123,21 @@ impl Resource for MariaDb {
         &self.name
     }
 
-    fn survey(&self, cx: &Context) -> Survey {
-        survey::survey(self, cx)
+    fn abilities(&self) -> Abilities<'_> {
+        Abilities {
+            proof: Some(self),
+            trial: Some(self),
+            leftovers: Some(self),
+            access: Some(self),
+            price: Some(self),
+            location: Some(self),
+            services: Some(self),
+            ..Abilities::default()
+        }
     }
 
-    fn try_back(&self, newest: Option<&Artifact>, cx: &Context, survey: &mut Survey) {
-        proving::try_back(self, newest, cx, survey);
+    fn survey(&self, cx: &Context) -> Survey {
+        survey::survey(self, cx)
     }
 
     fn fingerprint(&self, cx: &Context) -> Result<Fingerprint> {
@@ -136,21 +146,8 @@ impl Resource for MariaDb {
         Ok(seen.ok_or_else(|| trouble::no_database(&reach.database))?.print)
     }
 
-    fn identity(&self, cx: &Context) -> Vec<String> {
-        reach::identity(self, cx)
-    }
-
     fn capture(&self, slot: &Slot, cx: &Context) -> Result<Artifact> {
         capture::capture(self, slot, cx)
-    }
-
-    fn prove(&self, artifact: &Artifact, slot: &Slot, _: &Context) -> Result<()> {
-        slot.compare(artifact)?;
-        capture::prove(artifact, slot)
-    }
-
-    fn rehearse(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
-        prepare::rehearse(self, artifact, slot, cx)
     }
 
     fn prepare(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Prepared> {
@@ -178,6 +175,35 @@ impl Resource for MariaDb {
         swap::undo(self, displaced, cx)
     }
 
+    fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {
+        swap::forget(self, displaced, cx)
+    }
+}
+
+impl CopyProof for MariaDb {
+    fn prove(&self, artifact: &Artifact, slot: &Slot, _: &Context) -> Result<()> {
+        slot.compare(artifact)?;
+        capture::prove(artifact, slot)
+    }
+
+    fn rehearse(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
+        prepare::rehearse(self, artifact, slot, cx)
+    }
+}
+
+impl Trial for MariaDb {
+    fn try_back(&self, newest: Option<&Artifact>, cx: &Context, survey: &mut Survey) {
+        proving::try_back(self, newest, cx, survey);
+    }
+}
+
+impl Leftovers for MariaDb {
+    fn discard(&self, prepared: &Prepared, cx: &Context) -> Result<()> {
+        swap::discard(self, prepared, cx)
+    }
+}
+
+impl Access for MariaDb {
     fn shut_out(&self, cx: &Context) -> Result<()> {
         let reach = Reach::open(self, cx)?;
         self.gate.shut(&reach, &reach.database, cx)
@@ -193,7 +219,9 @@ impl Resource for MariaDb {
     fn is_shut(&self, _: &Context) -> Result<bool> {
         Ok(self.gate.is_shut())
     }
+}
 
+impl Price for MariaDb {
     fn price(&self, artifact: &Artifact, cx: &Context) -> Result<Vec<String>> {
         let details = capture::Details::of(artifact)?;
         let now = self.fingerprint(cx)?;
@@ -208,15 +236,15 @@ impl Resource for MariaDb {
         let now = self.fingerprint(cx)?;
         Ok(super::rows::written_since(&put_back.fingerprint, &now))
     }
+}
 
-    fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {
-        swap::forget(self, displaced, cx)
+impl Location for MariaDb {
+    fn identity(&self, cx: &Context) -> Vec<String> {
+        reach::identity(self, cx)
     }
+}
 
-    fn discard(&self, prepared: &Prepared, cx: &Context) -> Result<()> {
-        swap::discard(self, prepared, cx)
-    }
-
+impl ServiceNeeds for MariaDb {
     fn needs_running(&self) -> Vec<String> {
         self.way.service().cloned().into_iter().collect()
     }

@@ -16,6 +16,9 @@ use tokio::runtime::Runtime;
 pub(super) use self::build::KIND;
 use self::reach::{Who, refused};
 use self::record::{ASIDE, PutBack, Side, Spot, details};
+use super::abilities::{
+    Abilities, Account, Comparison, CopyProof, FileSalvage, Leftovers, Location, Moments, Price, ServiceNeeds,
+};
 use super::carry_over::CarryOver;
 use super::toll::salvaged;
 use super::volume::chunks;
@@ -183,18 +186,23 @@ fn ask_beside(bucket: &Bucket, objects: &[Object], survey: &mut Survey) {
 }
 
 impl Resource for Objects {
-    fn identity(&self, _: &Context) -> Vec<String> {
-        let Address {
-            bucket,
-            prefix,
-            endpoint,
-            ..
-        } = &self.address;
-        vec![format!("objects {bucket}/{prefix} at {endpoint}")]
-    }
-
     fn name(&self) -> &ResourceName {
         &self.name
+    }
+
+    fn abilities(&self) -> Abilities<'_> {
+        Abilities {
+            proof: Some(self),
+            moments: Some(self),
+            account: Some(self),
+            comparison: Some(self),
+            leftovers: Some(self),
+            price: Some(self),
+            files: Some(self),
+            location: Some(self),
+            services: Some(self),
+            ..Abilities::default()
+        }
     }
 
     fn survey(&self, cx: &Context) -> Survey {
@@ -250,11 +258,6 @@ impl Resource for Objects {
 
     fn capture(&self, slot: &Slot, cx: &Context) -> Result<Artifact> {
         self.copied(slot, cx)
-    }
-
-    fn prove(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
-        slot.compare(artifact)?;
-        chunks::prove(artifact, slot, details(artifact)?.saved.entries, cx)
     }
 
     fn prepare(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Prepared> {
@@ -329,14 +332,93 @@ impl Resource for Objects {
         self.displaced(&place, carried)
     }
 
+    fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
+        details(artifact)?;
+        let now = self.bucket(cx).and_then(|bucket| self.now(&bucket, cx));
+        Ok(match now.map(|now| now.differences(&artifact.fingerprint)) {
+            Ok(parts) if parts.is_empty() => Live::Matches,
+            Ok(parts) => Live::Differs(parts),
+            Err(error) => Live::Unknown(cx.redaction.clean(&text::chain(&error))),
+        })
+    }
+
+    fn undo(&self, displaced: &Displaced, cx: &Context) -> Result<Displaced> {
+        if displaced.details.is_null() {
+            return Ok(displaced.clone());
+        }
+        let spot = Spot::of(&displaced.details)?;
+        self.swap(&self.bucket(cx)?, &spot)?;
+        self.displaced(&spot, None)
+    }
+
+    fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {
+        if displaced.details.is_null() {
+            return Ok(());
+        }
+        self.remove(&self.bucket(cx)?, &Spot::of(&displaced.details)?.aside)
+    }
+}
+
+impl CopyProof for Objects {
+    fn prove(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
+        slot.compare(artifact)?;
+        chunks::prove(artifact, slot, details(artifact)?.saved.entries, cx)
+    }
+}
+
+impl Moments for Objects {
     fn mark(&self, mark: Mark, cx: &Context) -> Result<()> {
         self.note(mark, cx)
     }
+}
 
+impl Account for Objects {
     fn carried(&self, displaced: &Displaced) -> Option<CarriedOver> {
         Spot::of(&displaced.details).ok()?.carried
     }
+}
 
+impl Comparison for Objects {
+    fn compare(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Live> {
+        if !self.carry_over.is_wanted() {
+            return self.check(artifact, cx);
+        }
+        let found = self
+            .bucket(cx)
+            .and_then(|bucket| self.looked_at(&bucket, (artifact, slot), &self.keep(cx)?, cx));
+        Ok(match found {
+            Ok(found) => {
+                let differs = found.fetched.union(&found.surplus).take(100);
+                let differs: Vec<String> = differs.map(|key| format!("object {}", capture::shown(key))).collect();
+                if differs.is_empty() {
+                    Live::Matches
+                } else {
+                    Live::Differs(differs)
+                }
+            }
+            Err(error) => Live::Unknown(cx.redaction.clean(&text::chain(&error))),
+        })
+    }
+
+    fn keeps_new(&self) -> bool {
+        self.carry_over.is_wanted()
+    }
+}
+
+impl Leftovers for Objects {
+    fn discard(&self, prepared: &Prepared, cx: &Context) -> Result<()> {
+        if prepared.details.is_null() {
+            return Ok(());
+        }
+        let (spot, bucket) = (Spot::of(&prepared.details)?, self.bucket(cx)?);
+        if Self::is_used(&bucket, &spot.aside)? {
+            return Ok(());
+        }
+        self.remove(&bucket, &spot.aside)
+    }
+}
+
+impl Price for Objects {
     fn outlook(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Vec<String>> {
         let found = self.looked_at(&self.bucket(cx)?, (artifact, slot), &self.keep(cx)?, cx)?;
         let mut price = found.toll.price(NOUN, None, data);
@@ -362,51 +444,9 @@ impl Resource for Objects {
         price.extend(found.toll.remedy(&run, DataRestore::Always));
         Ok(Some(price).filter(|price| !price.is_empty()))
     }
+}
 
-    fn keeps_new(&self) -> bool {
-        self.carry_over.is_wanted()
-    }
-
-    fn compare(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Live> {
-        if !self.carry_over.is_wanted() {
-            return self.check(artifact, cx);
-        }
-        let found = self
-            .bucket(cx)
-            .and_then(|bucket| self.looked_at(&bucket, (artifact, slot), &self.keep(cx)?, cx));
-        Ok(match found {
-            Ok(found) => {
-                let differs = found.fetched.union(&found.surplus).take(100);
-                let differs: Vec<String> = differs.map(|key| format!("object {}", capture::shown(key))).collect();
-                if differs.is_empty() {
-                    Live::Matches
-                } else {
-                    Live::Differs(differs)
-                }
-            }
-            Err(error) => Live::Unknown(cx.redaction.clean(&text::chain(&error))),
-        })
-    }
-
-    fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
-        details(artifact)?;
-        let now = self.bucket(cx).and_then(|bucket| self.now(&bucket, cx));
-        Ok(match now.map(|now| now.differences(&artifact.fingerprint)) {
-            Ok(parts) if parts.is_empty() => Live::Matches,
-            Ok(parts) => Live::Differs(parts),
-            Err(error) => Live::Unknown(cx.redaction.clean(&text::chain(&error))),
-        })
-    }
-
-    fn undo(&self, displaced: &Displaced, cx: &Context) -> Result<Displaced> {
-        if displaced.details.is_null() {
-            return Ok(displaced.clone());
-        }
-        let spot = Spot::of(&displaced.details)?;
-        self.swap(&self.bucket(cx)?, &spot)?;
-        self.displaced(&spot, None)
-    }
-
+impl FileSalvage for Objects {
     fn salvage_files(
         &self,
         displaced: &Displaced,
@@ -418,25 +458,21 @@ impl Resource for Objects {
         let (aside, other, given) = self.give_back(&self.bucket(cx)?, &spot, &wanted)?;
         Ok(salvaged((&aside, &other, &given), NOUN, command))
     }
+}
 
-    fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {
-        if displaced.details.is_null() {
-            return Ok(());
-        }
-        self.remove(&self.bucket(cx)?, &Spot::of(&displaced.details)?.aside)
+impl Location for Objects {
+    fn identity(&self, _: &Context) -> Vec<String> {
+        let Address {
+            bucket,
+            prefix,
+            endpoint,
+            ..
+        } = &self.address;
+        vec![format!("objects {bucket}/{prefix} at {endpoint}")]
     }
+}
 
-    fn discard(&self, prepared: &Prepared, cx: &Context) -> Result<()> {
-        if prepared.details.is_null() {
-            return Ok(());
-        }
-        let (spot, bucket) = (Spot::of(&prepared.details)?, self.bucket(cx)?);
-        if Self::is_used(&bucket, &spot.aside)? {
-            return Ok(());
-        }
-        self.remove(&bucket, &spot.aside)
-    }
-
+impl ServiceNeeds for Objects {
     fn needs_running(&self) -> Vec<String> {
         self.service.iter().cloned().collect()
     }

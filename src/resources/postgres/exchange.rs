@@ -7,20 +7,13 @@ use serde::Deserialize;
 use super::reach::Reach;
 use super::sql::{ident, literal};
 use super::trouble::is_in_use;
+pub(super) use crate::barrier::Swap;
 use crate::{ResourceError, Result};
 use guard_model::event::Level;
 use guard_system::context::Context;
 
 /// How often a swap is tried again that clients got in the way of. A guess.
 const TRIES: u32 = 4;
-
-/// One swap: `incoming` becomes `live`, and what is `live` becomes `outgoing`.
-#[derive(Debug, Clone)]
-pub(super) struct Swap {
-    pub(super) live: String,
-    pub(super) incoming: String,
-    pub(super) outgoing: String,
-}
 
 /// Lets clients in, as they were before a swap that was cut off.
 pub(super) fn open(reach: &Reach, maintenance: &str, live: &str, cx: &Context) -> Result<()> {

@@ -34,14 +34,17 @@ mod surroundings;
 mod survey;
 mod swap;
 mod target;
-mod together;
 mod trial;
 mod trouble;
 
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Held, Kind, Mark, Resource, ResourceError, Result, Slot, Survey};
+use super::abilities::{
+    Abilities, Access, Account, Adoption, CopyProof, Exclusion, Group, Leftovers, Location, Moments, Price, RowSalvage,
+    ServiceNeeds, Size, Together, Trial,
+};
+use super::{Held, Kind, Mark, Resource, ResourceError, Result, Slot, Survey, SwapBarrier};
 use carry::CarryOver;
 use guard_model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
 use guard_model::fingerprint::Fingerprint;
@@ -108,21 +111,33 @@ impl Resource for Postgres {
         &self.name
     }
 
-    fn survey(&self, cx: &Context) -> Survey {
-        survey::survey(self, cx)
+    fn abilities(&self) -> Abilities<'_> {
+        Abilities {
+            proof: Some(self),
+            trial: Some(self),
+            adoption: Some(self),
+            moments: Some(self),
+            together: Some(self),
+            account: Some(self),
+            leftovers: Some(self),
+            access: Some(self),
+            price: Some(self),
+            rows: Some(self),
+            size: Some(self),
+            location: Some(self),
+            services: Some(self),
+            exclusion: Some(self),
+            ..Abilities::default()
+        }
     }
 
-    fn try_back(&self, newest: Option<&Artifact>, cx: &Context, survey: &mut Survey) {
-        trial::try_back(self, newest, cx, survey);
+    fn survey(&self, cx: &Context) -> Survey {
+        survey::survey(self, cx)
     }
 
     fn fingerprint(&self, cx: &Context) -> Result<Fingerprint> {
         let reach = Reach::open(self, cx)?;
         Ok(catalog::look(&reach, &reach.database, cx)?.fingerprint())
-    }
-
-    fn identity(&self, cx: &Context) -> Vec<String> {
-        reach::identity(self, cx)
     }
 
     fn capture(&self, slot: &Slot, cx: &Context) -> Result<Artifact> {
@@ -137,10 +152,6 @@ impl Resource for Postgres {
         migrations::recorded(self, wish, artifact?, cx)
     }
 
-    fn adopt(&self, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact> {
-        adopt::adopt(self, material, slot, cx)
-    }
-
     fn prepare(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Prepared> {
         match &self.migrations {
             Some(wish) => migrations::prepare(self, wish, artifact, slot, data, cx),
@@ -150,30 +161,44 @@ impl Resource for Postgres {
     }
 
     fn restore(&self, prepared: &Prepared, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Displaced> {
-        self.restore_beside(prepared, artifact, slot, &[], cx)
+        let barrier = SwapBarrier::default();
+        self.restore_together(prepared, artifact, slot, &Group::alone(&barrier), cx)
     }
 
-    fn restore_beside(
-        &self,
-        prepared: &Prepared,
-        artifact: &Artifact,
-        slot: &Slot,
-        beside: &[&Prepared],
-        cx: &Context,
-    ) -> Result<Displaced> {
-        match &self.migrations {
-            Some(wish) => {
-                // An earlier try may have shut everybody out, and this way leads through the live database.
-                swap::let_in(self, cx)?;
-                migrations::restore(self, wish, (prepared, beside), (artifact, slot), cx)
-            }
-            None if self.in_place => in_place::restore(self, prepared, artifact, slot, cx),
-            None => swap::restore(self, prepared, artifact, beside, cx),
+    fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
+        prepare::check(self, artifact, cx)
+    }
+
+    fn undo(&self, displaced: &Displaced, cx: &Context) -> Result<Displaced> {
+        let barrier = SwapBarrier::default();
+        self.undo_together(displaced, &Group::alone(&barrier), cx)
+    }
+
+    fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {
+        match displaced {
+            of_migrations if migrations::is(of_migrations) => Ok(()),
+            there if in_place::is(there) => in_place::forget(there),
+            aside => swap::forget(self, aside, cx),
         }
     }
+}
 
-    fn mark(&self, mark: Mark, cx: &Context) -> Result<()> {
-        carry::mark(self, mark, cx)
+impl CopyProof for Postgres {
+    fn rehearse(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
+        let has_rows = !self
+            .migrations
+            .as_ref()
+            .is_some_and(migrations::Migrations::is_schema_only);
+        if self.in_place || !has_rows {
+            return self.prove(artifact, slot, cx);
+        }
+        standby::rehearse(self, artifact, slot, cx)
+    }
+}
+
+impl Trial for Postgres {
+    fn try_back(&self, newest: Option<&Artifact>, cx: &Context, survey: &mut Survey) {
+        trial::try_back(self, newest, cx, survey);
     }
 
     fn agrees(&self, artifact: &Artifact, cx: &Context) -> Result<()> {
@@ -187,35 +212,80 @@ impl Resource for Postgres {
         };
         agree::agree(&reach, asked, &details, cx)
     }
+}
 
-    fn settle(&self, cx: &Context) -> Result<()> {
-        folder::settle(self, cx)
+impl Adoption for Postgres {
+    fn adopt(&self, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact> {
+        adopt::adopt(self, material, slot, cx)
+    }
+}
+
+impl Moments for Postgres {
+    fn mark(&self, mark: Mark, cx: &Context) -> Result<()> {
+        carry::mark(self, mark, cx)
+    }
+}
+
+impl Together for Postgres {
+    fn restore_together(
+        &self,
+        prepared: &Prepared,
+        artifact: &Artifact,
+        slot: &Slot,
+        group: &Group<'_, Prepared>,
+        cx: &Context,
+    ) -> Result<Displaced> {
+        match &self.migrations {
+            Some(wish) => {
+                // An earlier try may have shut everybody out, and this way leads through the live database.
+                swap::let_in(self, cx)?;
+                migrations::restore(self, wish, (prepared, group), (artifact, slot), cx)
+            }
+            None if self.in_place => in_place::restore(self, prepared, artifact, slot, cx),
+            None => swap::restore(self, prepared, artifact, group, cx),
+        }
+    }
+
+    fn undo_together(&self, displaced: &Displaced, group: &Group<'_, Displaced>, cx: &Context) -> Result<Displaced> {
+        match displaced {
+            of_migrations if migrations::is(of_migrations) => Err(migrations::undo()),
+            there if in_place::is(there) => in_place::undo(self, there, cx),
+            aside => swap::undo(self, aside, group, cx),
+        }
+    }
+}
+
+impl Account for Postgres {
+    fn carried(&self, displaced: &Displaced) -> Option<CarriedOver> {
+        migrations::carried(displaced).or_else(|| swap::carried(displaced))
     }
 
     fn is_compared(&self, displaced: &Displaced) -> bool {
         swap::compared(displaced) || migrations::is(displaced)
     }
+}
 
-    fn carried(&self, displaced: &Displaced) -> Option<CarriedOver> {
-        migrations::carried(displaced).or_else(|| swap::carried(displaced))
-    }
-
-    fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
-        prepare::check(self, artifact, cx)
-    }
-
-    fn undo(&self, displaced: &Displaced, cx: &Context) -> Result<Displaced> {
-        self.undo_beside(displaced, &[], cx)
-    }
-
-    fn undo_beside(&self, displaced: &Displaced, beside: &[&Displaced], cx: &Context) -> Result<Displaced> {
-        match displaced {
-            of_migrations if migrations::is(of_migrations) => Err(migrations::undo()),
-            there if in_place::is(there) => in_place::undo(self, there, cx),
-            aside => swap::undo(self, aside, beside, cx),
+impl Leftovers for Postgres {
+    fn discard(&self, prepared: &Prepared, cx: &Context) -> Result<()> {
+        if self.in_place {
+            return Ok(());
         }
+        swap::discard(self, prepared, cx)
     }
 
+    fn settle(&self, cx: &Context) -> Result<()> {
+        folder::settle(self, cx)
+    }
+
+    fn stand_down(&self, cx: &Context) -> Result<()> {
+        if self.in_place {
+            return Ok(());
+        }
+        standby::stand_down(self, cx)
+    }
+}
+
+impl Access for Postgres {
     fn shut_out(&self, cx: &Context) -> Result<()> {
         if self.stays_in_place() {
             return Ok(());
@@ -236,7 +306,9 @@ impl Resource for Postgres {
         }
         swap::is_shut(self, cx)
     }
+}
 
+impl Price for Postgres {
     fn price(&self, artifact: &Artifact, cx: &Context) -> Result<Vec<String>> {
         prepare::price(self, artifact, cx)
     }
@@ -258,7 +330,9 @@ impl Resource for Postgres {
             None => Ok(Vec::new()),
         }
     }
+}
 
+impl RowSalvage for Postgres {
     fn holds_rows(&self, displaced: &Displaced) -> bool {
         swap::kept(displaced).is_some()
     }
@@ -268,52 +342,31 @@ impl Resource for Postgres {
         let aside = swap::kept(displaced).ok_or_else(nothing)?;
         carry::salvage(self, &aside, tables, into, cx)
     }
+}
 
-    fn rehearse(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
-        let has_rows = !self
-            .migrations
-            .as_ref()
-            .is_some_and(migrations::Migrations::is_schema_only);
-        if self.in_place || !has_rows {
-            return self.prove(artifact, slot, cx);
-        }
-        standby::rehearse(self, artifact, slot, cx)
-    }
-
-    fn stand_down(&self, cx: &Context) -> Result<()> {
-        if self.in_place {
-            return Ok(());
-        }
-        standby::stand_down(self, cx)
-    }
-
-    fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {
-        match displaced {
-            of_migrations if migrations::is(of_migrations) => Ok(()),
-            there if in_place::is(there) => in_place::forget(there),
-            aside => swap::forget(self, aside, cx),
-        }
-    }
-
+impl Size for Postgres {
     fn weigh(&self, displaced: &Displaced, cx: &Context) -> Result<Option<u64>> {
         swap::weigh(self, displaced, cx)
     }
+}
 
-    fn discard(&self, prepared: &Prepared, cx: &Context) -> Result<()> {
-        if self.in_place {
-            return Ok(());
-        }
-        swap::discard(self, prepared, cx)
+impl Location for Postgres {
+    fn identity(&self, cx: &Context) -> Vec<String> {
+        reach::identity(self, cx)
     }
+}
 
-    fn hold(&self, holder: &str, cx: &Context) -> Result<Held> {
-        hold::hold(self, holder, cx)
-    }
-
+impl ServiceNeeds for Postgres {
     fn needs_running(&self) -> Vec<String> {
         match &self.way {
             Way::Service { service, .. } => vec![service.clone()],
             Way::Url(_) | Way::Environment => Vec::new(),
         }
+    }
+}
+
+impl Exclusion for Postgres {
+    fn hold(&self, holder: &str, cx: &Context) -> Result<Held> {
+        hold::hold(self, holder, cx)
     }
 }

@@ -5,11 +5,12 @@ use serde_json::Value;
 
 use super::Postgres;
 use super::carry::{Carried, before_swap, carried_before, numbers_go_on};
-use super::exchange::{Swap, is_shut as asked, open, shut};
+use super::exchange::{Swap, is_shut as asked, make_all, open, shut};
 use super::prepare::{Staging, drop_own, number};
 use super::reach::Reach;
 use super::sql::{Aside, ident, literal, turned};
-use super::together::Seat;
+use crate::abilities::Group;
+use crate::barrier::{Participant, SwapBarrier};
 use crate::{ResourceError, Result};
 use guard_model::artifact::{Artifact, CarriedOver, Displaced, Prepared, Work};
 use guard_system::context::Context;
@@ -35,12 +36,23 @@ struct Kept {
     rows: bool,
 }
 
-/// Swaps in what was prepared, together with those of the same cluster in `beside`.
+/// Swaps in what was prepared, and waits for no other.
+pub(super) fn restore_alone(
+    of: &Postgres,
+    prepared: &Prepared,
+    artifact: &Artifact,
+    cx: &Context,
+) -> Result<Displaced> {
+    let barrier = SwapBarrier::default();
+    restore(of, prepared, artifact, &Group::alone(&barrier), cx)
+}
+
+/// Swaps in what was prepared, together with those of the same cluster in its group.
 pub(super) fn restore(
     of: &Postgres,
     prepared: &Prepared,
     artifact: &Artifact,
-    beside: &[&Prepared],
+    group: &Group<'_, Prepared>,
     cx: &Context,
 ) -> Result<Displaced> {
     if !matches!(prepared.work, Work::Changed(_)) {
@@ -50,11 +62,11 @@ pub(super) fn restore(
         .map_err(|error| ResourceError::because("could not read what was prepared", error))?;
     let (live, side, failed) = (&staging.live, &staging.side, &staging.failed);
     let together = &staging.together;
-    let others = beside.iter().filter_map(|prepared| {
+    let others = group.others.iter().filter_map(|prepared| {
         let other: Staging = serde_json::from_value(prepared.details.clone()).ok()?;
         Some((other.together, other.live))
     });
-    let seat = Seat::among(together.as_deref(), live, others, cx);
+    let seat = group.barrier.among(together.as_deref(), live, others, cx);
     let kept = |aside: &str, compared, carried| Kept {
         live: live.clone(),
         aside: aside.to_owned(),
@@ -89,7 +101,7 @@ pub(super) fn restore(
             let carried = before_swap(of, &reach, maintenance, &staging, artifact, cx);
             let swapped = carried.and_then(|carried| {
                 let made = match &seat {
-                    Some(seat) => seat.swap(&swap, &reach, maintenance, cx),
+                    Some(seat) => seat.swap(&swap, |all| make_all(all, &reach, maintenance, cx), cx),
                     None => swap.make(&reach, maintenance, cx),
                 };
                 made.map(|()| carried)
@@ -110,7 +122,7 @@ pub(super) fn restore(
             let script = format!("ALTER DATABASE {} RENAME TO {};", ident(side), ident(live));
             reach.run(maintenance, &script, cx)?;
             open(&reach, maintenance, live, cx)?;
-            seat.iter().for_each(Seat::pass);
+            seat.iter().for_each(Participant::pass);
             last.map_or_else(|| Ok(nothing(of)), |last| aside(of, &kept(last, false, None)))
         }
         (false, true, last) => {
@@ -120,7 +132,7 @@ pub(super) fn restore(
             }
             match last {
                 Some(last) => {
-                    seat.iter().for_each(Seat::pass);
+                    seat.iter().for_each(Participant::pass);
                     aside(of, &kept(last, compared, carried_before(of, cx)?))
                 }
                 None => Err(not_staged(side)),
@@ -143,8 +155,13 @@ fn not_staged(side: &str) -> ResourceError {
     .with_hint("`guard rollback` stages it again")
 }
 
-/// Swaps back what was put aside, together with those of the same cluster in `beside`.
-pub(super) fn undo(of: &Postgres, displaced: &Displaced, beside: &[&Displaced], cx: &Context) -> Result<Displaced> {
+/// Swaps back what was put aside, together with those of the same cluster in its group.
+pub(super) fn undo(
+    of: &Postgres,
+    displaced: &Displaced,
+    group: &Group<'_, Displaced>,
+    cx: &Context,
+) -> Result<Displaced> {
     let Some(Kept {
         live,
         aside: incoming,
@@ -154,11 +171,11 @@ pub(super) fn undo(of: &Postgres, displaced: &Displaced, beside: &[&Displaced], 
     else {
         return Ok(displaced.clone());
     };
-    let others = beside.iter().filter_map(|displaced| {
+    let others = group.others.iter().filter_map(|displaced| {
         let other = read(displaced).ok()??;
         Some((other.together, other.live))
     });
-    let seat = Seat::among(together.as_deref(), &live, others, cx);
+    let seat = group.barrier.among(together.as_deref(), &live, others, cx);
     let kept = |aside: &str| Kept {
         live: live.clone(),
         aside: aside.to_owned(),
@@ -184,7 +201,7 @@ pub(super) fn undo(of: &Postgres, displaced: &Displaced, beside: &[&Displaced], 
             let cx = &cx.unstoppable();
             numbers_go_on(of, &reach, maintenance, (&swap.live, &swap.incoming), cx);
             let swapped = match &seat {
-                Some(seat) => seat.swap(&swap, &reach, maintenance, cx),
+                Some(seat) => seat.swap(&swap, |all| make_all(all, &reach, maintenance, cx), cx),
                 None => swap.make(&reach, maintenance, cx),
             };
             swapped.inspect_err(|_| {
@@ -197,7 +214,7 @@ pub(super) fn undo(of: &Postgres, displaced: &Displaced, beside: &[&Displaced], 
             let script = format!("ALTER DATABASE {} RENAME TO {};", ident(&incoming), ident(&live));
             reach.run(maintenance, &script, cx)?;
             open(&reach, maintenance, &live, cx)?;
-            seat.iter().for_each(Seat::pass);
+            seat.iter().for_each(Participant::pass);
             Ok(nothing(of))
         }
         (true, true, true) => {
@@ -208,7 +225,7 @@ pub(super) fn undo(of: &Postgres, displaced: &Displaced, beside: &[&Displaced], 
             if !cx.fenced {
                 open(&reach, maintenance, &live, cx)?;
             }
-            seat.iter().for_each(Seat::pass);
+            seat.iter().for_each(Participant::pass);
             aside(of, &kept(&outgoing))
         }
         (false, ..) => Err(ResourceError::new(format!(

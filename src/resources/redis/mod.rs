@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use super::abilities::{Abilities, CopyProof, Leftovers, Price, ServiceNeeds, Size, Trial};
 use super::way::Way;
 use super::{Built, Kind, Resource, ResourceError, Result, Site, Slot, Survey};
 use capture::{Details, Layout};
@@ -167,6 +168,18 @@ impl Resource for Redis {
         &self.name
     }
 
+    fn abilities(&self) -> Abilities<'_> {
+        Abilities {
+            proof: Some(self),
+            trial: Some(self),
+            leftovers: Some(self),
+            price: Some(self),
+            size: Some(self),
+            services: Some(self),
+            ..Abilities::default()
+        }
+    }
+
     fn survey(&self, cx: &Context) -> Survey {
         let mut survey = Survey::default();
         if let Err(error) = self.look(cx, &mut survey) {
@@ -177,19 +190,6 @@ impl Resource for Redis {
         survey
     }
 
-    fn try_back(&self, newest: Option<&Artifact>, cx: &Context, survey: &mut Survey) {
-        if newest.is_some() {
-            return;
-        }
-        match Reach::open(self, cx).and_then(|reach| capture::save(&reach, cx)) {
-            Ok(()) => survey.untried = Some("its keys were never loaded from a copy yet".to_owned()),
-            Err(error) => survey.refuse(
-                whole(&error),
-                error.hint.clone().unwrap_or_else(|| "see the server's log".to_owned()),
-            ),
-        }
-    }
-
     fn fingerprint(&self, cx: &Context) -> Result<Fingerprint> {
         let reach = Reach::open(self, cx)?;
         Ok(reading::observe(&reach, None, cx.clock.now().timestamp_millis(), cx)?.print())
@@ -197,19 +197,6 @@ impl Resource for Redis {
 
     fn capture(&self, slot: &Slot, cx: &Context) -> Result<Artifact> {
         capture::capture(self, slot, cx)
-    }
-
-    fn rehearse(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
-        self.prove(artifact, slot, cx)?;
-        let details = Details::of(artifact)?;
-        let reach = Reach::open(self, cx)?;
-        let loaded = trial::load(&reach, artifact, slot, details.seen.since, cx)?;
-        let differences = loaded.differences(&details.seen, cx.clock.now().timestamp_millis());
-        if differences.is_empty() {
-            return Ok(());
-        }
-        let what = format!("the loaded keys are not the manifest's, in: {}", differences.join(", "));
-        Err(ResourceError::bad_copy(what))
     }
 
     fn prepare(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Prepared> {
@@ -284,6 +271,55 @@ impl Resource for Redis {
         Ok(displaced(self, Some(&staging)))
     }
 
+    fn forget(&self, done: &Displaced, _: &Context) -> Result<()> {
+        if done.details.is_null() {
+            return Ok(());
+        }
+        swap::remove(&read(&done.details)?.kept())
+    }
+}
+
+impl CopyProof for Redis {
+    fn rehearse(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
+        self.prove(artifact, slot, cx)?;
+        let details = Details::of(artifact)?;
+        let reach = Reach::open(self, cx)?;
+        let loaded = trial::load(&reach, artifact, slot, details.seen.since, cx)?;
+        let differences = loaded.differences(&details.seen, cx.clock.now().timestamp_millis());
+        if differences.is_empty() {
+            return Ok(());
+        }
+        let what = format!("the loaded keys are not the manifest's, in: {}", differences.join(", "));
+        Err(ResourceError::bad_copy(what))
+    }
+}
+
+impl Trial for Redis {
+    fn try_back(&self, newest: Option<&Artifact>, cx: &Context, survey: &mut Survey) {
+        if newest.is_some() {
+            return;
+        }
+        match Reach::open(self, cx).and_then(|reach| capture::save(&reach, cx)) {
+            Ok(()) => survey.untried = Some("its keys were never loaded from a copy yet".to_owned()),
+            Err(error) => survey.refuse(
+                whole(&error),
+                error.hint.clone().unwrap_or_else(|| "see the server's log".to_owned()),
+            ),
+        }
+    }
+}
+
+impl Leftovers for Redis {
+    fn discard(&self, prepared: &Prepared, _: &Context) -> Result<()> {
+        if prepared.details.is_null() {
+            return Ok(());
+        }
+        let staging = read(&prepared.details)?;
+        swap::remove(&staging.layout.directory.join(&staging.coming))
+    }
+}
+
+impl Price for Redis {
     fn price(&self, artifact: &Artifact, cx: &Context) -> Result<Vec<String>> {
         let details = Details::of(artifact)?;
         let reach = Reach::open(self, cx)?;
@@ -299,7 +335,9 @@ impl Resource for Redis {
         let now = reading::observe(&reach, None, details.seen.since, cx)?;
         Ok(now.written_since(&details.seen, cx.clock.now().timestamp_millis()))
     }
+}
 
+impl Size for Redis {
     fn weigh(&self, done: &Displaced, _: &Context) -> Result<Option<u64>> {
         if done.details.is_null() {
             return Ok(Some(0));
@@ -313,22 +351,9 @@ impl Resource for Redis {
         }
         Ok(Some(bytes))
     }
+}
 
-    fn forget(&self, done: &Displaced, _: &Context) -> Result<()> {
-        if done.details.is_null() {
-            return Ok(());
-        }
-        swap::remove(&read(&done.details)?.kept())
-    }
-
-    fn discard(&self, prepared: &Prepared, _: &Context) -> Result<()> {
-        if prepared.details.is_null() {
-            return Ok(());
-        }
-        let staging = read(&prepared.details)?;
-        swap::remove(&staging.layout.directory.join(&staging.coming))
-    }
-
+impl ServiceNeeds for Redis {
     fn stops(&self) -> Vec<String> {
         self.way.service().cloned().into_iter().collect()
     }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::abilities::{Abilities, Account, Leftovers, Location, Price, ServiceNeeds, Size, Users};
 use super::{Built, Kind, Resource, ResourceError, Result, Site, Slot, Survey, rows};
 use guard_model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use guard_model::fingerprint::Fingerprint;
@@ -121,6 +122,19 @@ impl Sqlite {
 impl Resource for Sqlite {
     fn name(&self) -> &ResourceName {
         &self.name
+    }
+
+    fn abilities(&self) -> Abilities<'_> {
+        Abilities {
+            account: Some(self),
+            leftovers: Some(self),
+            users: Some(self),
+            price: Some(self),
+            size: Some(self),
+            location: Some(self),
+            services: Some(self),
+            ..Abilities::default()
+        }
     }
 
     fn survey(&self, cx: &Context) -> Survey {
@@ -335,23 +349,42 @@ impl Resource for Sqlite {
         })
     }
 
+    fn undo(&self, displaced: &Displaced, _: &Context) -> Result<Displaced> {
+        swap::undo(&self.name, displaced)
+    }
+
+    fn forget(&self, displaced: &Displaced, _: &Context) -> Result<()> {
+        swap::forget(displaced)
+    }
+}
+
+impl Account for Sqlite {
+    fn is_compared(&self, displaced: &Displaced) -> bool {
+        swap::is_dressed(displaced)
+    }
+}
+
+impl Leftovers for Sqlite {
+    fn discard(&self, prepared: &Prepared, _: &Context) -> Result<()> {
+        if prepared.work.is_needed() {
+            swap::discard(&swap::read(&prepared.details)?)?;
+        }
+        Ok(())
+    }
+}
+
+impl Users for Sqlite {
     fn holders(&self, _: &Context) -> Vec<User> {
         let live = self.live().unwrap_or_else(|_| self.path.clone());
         servers::holders_of(&swap::whole(&live))
     }
 
-    fn holders_of_displaced(&self, displaced: &Displaced) -> Vec<User> {
+    fn holders_of_displaced(&self, displaced: &Displaced, _: &Context) -> Vec<User> {
         servers::holders_of(&swap::put_aside(displaced))
     }
+}
 
-    fn is_compared(&self, displaced: &Displaced) -> bool {
-        swap::is_dressed(displaced)
-    }
-
-    fn undo(&self, displaced: &Displaced, _: &Context) -> Result<Displaced> {
-        swap::undo(&self.name, displaced)
-    }
-
+impl Price for Sqlite {
     fn price(&self, artifact: &Artifact, cx: &Context) -> Result<Vec<String>> {
         let details = Self::details(artifact)?;
         let now = Self::now(&self.place(&details)?)?;
@@ -371,22 +404,15 @@ impl Resource for Sqlite {
         let now = Self::now(&self.place(&Self::details(put_back)?)?)?;
         Ok(rows::written_since(&put_back.fingerprint, &now))
     }
+}
 
+impl Size for Sqlite {
     fn weigh(&self, displaced: &Displaced, _: &Context) -> Result<Option<u64>> {
         swap::weigh(displaced)
     }
+}
 
-    fn forget(&self, displaced: &Displaced, _: &Context) -> Result<()> {
-        swap::forget(displaced)
-    }
-
-    fn discard(&self, prepared: &Prepared, _: &Context) -> Result<()> {
-        if prepared.work.is_needed() {
-            swap::discard(&swap::read(&prepared.details)?)?;
-        }
-        Ok(())
-    }
-
+impl Location for Sqlite {
     fn identity(&self, _: &Context) -> Vec<String> {
         vec![format!("file {}", disk::real_path(&self.path).display())]
     }
@@ -394,7 +420,9 @@ impl Resource for Sqlite {
     fn grounds(&self, _: &Context) -> Vec<PathBuf> {
         vec![disk::real_path(&self.path)]
     }
+}
 
+impl ServiceNeeds for Sqlite {
     fn occupies(&self) -> Vec<String> {
         vec![self.path.display().to_string()]
     }

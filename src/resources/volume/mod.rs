@@ -50,6 +50,10 @@ use self::node::Precision;
 use self::place::{Place, Target};
 use self::record::{Spot, details};
 use self::swap::Seen;
+use super::abilities::{
+    Abilities, Account, Adoption, Comparison, CopyProof, FileSalvage, Leftovers, Location, Moments, Price,
+    ServiceNeeds, Size, Trial, Users,
+};
 use super::carry_over::CarryOver;
 use super::wanted::Wanted;
 use super::{Mark, Resource, ResourceError, Result, Slot, Survey};
@@ -91,6 +95,25 @@ impl Resource for Volume {
         &self.name
     }
 
+    fn abilities(&self) -> Abilities<'_> {
+        Abilities {
+            proof: Some(self),
+            trial: Some(self),
+            adoption: Some(self),
+            moments: Some(self),
+            account: Some(self),
+            comparison: Some(self),
+            leftovers: Some(self),
+            users: Some(self),
+            price: Some(self),
+            files: Some(self),
+            size: Some(self),
+            location: Some(self),
+            services: Some(self),
+            ..Abilities::default()
+        }
+    }
+
     fn survey(&self, cx: &Context) -> Survey {
         survey::survey(self, cx)
     }
@@ -108,77 +131,6 @@ impl Resource for Volume {
         }
         let (form, packed, copied) = self.copy(&place, slot, cx)?;
         self.artifact(&place, Precision::Nanoseconds, (form, packed), copied, cx)
-    }
-
-    fn adopt(&self, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact> {
-        let Part::Archive { path } = &material.part else {
-            return Err(ResourceError::new(format!("{} takes only an archive", self.name)));
-        };
-        let place = self.find(cx)?;
-        let Some(live) = place.directory() else {
-            return Err(survey::refused_adoption(&place));
-        };
-        let copied = adopt::copy(path, live, slot, self.level, cx)?;
-        self.artifact(&place, Precision::Seconds, Default::default(), copied, cx)
-    }
-
-    fn prove(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
-        slot.compare(artifact)?;
-        let details = details(artifact)?;
-        match details.form {
-            Form::Archive => unpack::prove(artifact, slot, &details),
-            Form::Chunks => chunks::prove(artifact, slot, details.entries, cx),
-        }
-    }
-
-    fn compares_copies(&self) -> bool {
-        true
-    }
-
-    fn mark(&self, mark: Mark, cx: &Context) -> Result<()> {
-        self.note(mark, cx)
-    }
-
-    fn carried(&self, displaced: &Displaced) -> Option<CarriedOver> {
-        Spot::of(&displaced.details).ok()?.carried
-    }
-
-    fn outlook(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Vec<String>> {
-        self.cost((artifact, slot), data, cx)
-    }
-
-    fn reprice(
-        &self,
-        prepared: &Prepared,
-        artifact: &Artifact,
-        slot: &Slot,
-        cx: &Context,
-    ) -> Result<Option<Vec<String>>> {
-        self.cost_now(prepared, (artifact, slot), cx)
-    }
-
-    fn agrees(&self, artifact: &Artifact, cx: &Context) -> Result<()> {
-        self.replaceable(&details(artifact)?, cx)
-    }
-
-    fn holders(&self, cx: &Context) -> Vec<User> {
-        let place = self.find(cx).ok();
-        let directory = place.as_ref().and_then(Place::directory);
-        directory.map(servers::writers_in).unwrap_or_default()
-    }
-
-    fn holders_of_displaced(&self, displaced: &Displaced) -> Vec<User> {
-        // Only what lies on this host is looked at: in an engine elsewhere there are other processes.
-        let places = displaced
-            .kept_as
-            .iter()
-            .filter_map(|place| place.strip_prefix("directory "));
-        let users = places.flat_map(|place| servers::users_of(Path::new(place)));
-        users.filter(|user| user.has_open).collect()
-    }
-
-    fn undo_price(&self, displaced: &Displaced, cx: &Context) -> Result<Vec<String>> {
-        Self::undo_cost(displaced, cx)
     }
 
     fn prepare(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Prepared> {
@@ -224,10 +176,80 @@ impl Resource for Volume {
         })
     }
 
-    fn keeps_new(&self) -> bool {
-        self.carry_over.is_wanted()
+    fn undo(&self, displaced: &Displaced, cx: &Context) -> Result<Displaced> {
+        if displaced.details.is_null() {
+            return Ok(displaced.clone());
+        }
+        let spot = Spot::of(&displaced.details)?;
+        match &spot.remade {
+            Some(remade) => Err(made::not_undone(remade)),
+            None => self.swap(&spot, None, cx),
+        }
     }
 
+    fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {
+        if displaced.details.is_null() {
+            return Ok(());
+        }
+        let spot = Spot::of(&displaced.details)?;
+        if let Some(remade) = &spot.remade {
+            remade.forget()?;
+        }
+        if spot.is_staged() {
+            spot.keeper(cx)?.remove(&spot.home())?;
+        }
+        Ok(())
+    }
+}
+
+impl CopyProof for Volume {
+    fn prove(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
+        slot.compare(artifact)?;
+        let details = details(artifact)?;
+        match details.form {
+            Form::Archive => unpack::prove(artifact, slot, &details),
+            Form::Chunks => chunks::prove(artifact, slot, details.entries, cx),
+        }
+    }
+
+    fn compares_copies(&self) -> bool {
+        true
+    }
+}
+
+impl Trial for Volume {
+    fn agrees(&self, artifact: &Artifact, cx: &Context) -> Result<()> {
+        self.replaceable(&details(artifact)?, cx)
+    }
+}
+
+impl Adoption for Volume {
+    fn adopt(&self, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact> {
+        let Part::Archive { path } = &material.part else {
+            return Err(ResourceError::new(format!("{} takes only an archive", self.name)));
+        };
+        let place = self.find(cx)?;
+        let Some(live) = place.directory() else {
+            return Err(survey::refused_adoption(&place));
+        };
+        let copied = adopt::copy(path, live, slot, self.level, cx)?;
+        self.artifact(&place, Precision::Seconds, Default::default(), copied, cx)
+    }
+}
+
+impl Moments for Volume {
+    fn mark(&self, mark: Mark, cx: &Context) -> Result<()> {
+        self.note(mark, cx)
+    }
+}
+
+impl Account for Volume {
+    fn carried(&self, displaced: &Displaced) -> Option<CarriedOver> {
+        Spot::of(&displaced.details).ok()?.carried
+    }
+}
+
+impl Comparison for Volume {
     fn compare(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Live> {
         let details = self.told(artifact)?;
         let live = self.meant(&details, cx).and_then(|(place, lack)| {
@@ -251,59 +273,12 @@ impl Resource for Volume {
         })
     }
 
-    fn undo(&self, displaced: &Displaced, cx: &Context) -> Result<Displaced> {
-        if displaced.details.is_null() {
-            return Ok(displaced.clone());
-        }
-        let spot = Spot::of(&displaced.details)?;
-        match &spot.remade {
-            Some(remade) => Err(made::not_undone(remade)),
-            None => self.swap(&spot, None, cx),
-        }
+    fn keeps_new(&self) -> bool {
+        self.carry_over.is_wanted()
     }
+}
 
-    fn weigh(&self, displaced: &Displaced, cx: &Context) -> Result<Option<u64>> {
-        let spot = Spot::of(&displaced.details)?;
-        // Behind the engine it would take a container to look.
-        if spot.volume.is_some() {
-            return Ok(None);
-        }
-        spot.keeper(cx)?.weigh(&spot.home())
-    }
-
-    fn salvage_files(
-        &self,
-        displaced: &Displaced,
-        patterns: &[String],
-        command: &str,
-        cx: &Context,
-    ) -> Result<Vec<String>> {
-        let spot = Spot::of(&displaced.details)?;
-        if let (Some(remade), false) = (&spot.remade, spot.is_staged()) {
-            return Ok(remade.kept_sentences());
-        }
-        let salvaged = spot.hand(cx)?.salvage(&spot.home(), &Wanted::of(patterns)?, cx)?;
-        Ok(salvaged.sentences("file", command))
-    }
-
-    fn settle(&self, cx: &Context) -> Result<()> {
-        halt::wake_left(cx)
-    }
-
-    fn forget(&self, displaced: &Displaced, cx: &Context) -> Result<()> {
-        if displaced.details.is_null() {
-            return Ok(());
-        }
-        let spot = Spot::of(&displaced.details)?;
-        if let Some(remade) = &spot.remade {
-            remade.forget()?;
-        }
-        if spot.is_staged() {
-            spot.keeper(cx)?.remove(&spot.home())?;
-        }
-        Ok(())
-    }
-
+impl Leftovers for Volume {
     fn discard(&self, prepared: &Prepared, cx: &Context) -> Result<()> {
         if prepared.details.is_null() {
             return Ok(());
@@ -321,6 +296,78 @@ impl Resource for Volume {
         }
     }
 
+    fn settle(&self, cx: &Context) -> Result<()> {
+        halt::wake_left(cx)
+    }
+}
+
+impl Users for Volume {
+    fn holders(&self, cx: &Context) -> Vec<User> {
+        let place = self.find(cx).ok();
+        let directory = place.as_ref().and_then(Place::directory);
+        directory.map(servers::writers_in).unwrap_or_default()
+    }
+
+    fn holders_of_displaced(&self, displaced: &Displaced, _: &Context) -> Vec<User> {
+        // Only what lies on this host is looked at: in an engine elsewhere there are other processes.
+        let places = displaced
+            .kept_as
+            .iter()
+            .filter_map(|place| place.strip_prefix("directory "));
+        let users = places.flat_map(|place| servers::users_of(Path::new(place)));
+        users.filter(|user| user.has_open).collect()
+    }
+}
+
+impl Price for Volume {
+    fn outlook(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Vec<String>> {
+        self.cost((artifact, slot), data, cx)
+    }
+
+    fn reprice(
+        &self,
+        prepared: &Prepared,
+        artifact: &Artifact,
+        slot: &Slot,
+        cx: &Context,
+    ) -> Result<Option<Vec<String>>> {
+        self.cost_now(prepared, (artifact, slot), cx)
+    }
+
+    fn undo_price(&self, displaced: &Displaced, cx: &Context) -> Result<Vec<String>> {
+        Self::undo_cost(displaced, cx)
+    }
+}
+
+impl FileSalvage for Volume {
+    fn salvage_files(
+        &self,
+        displaced: &Displaced,
+        patterns: &[String],
+        command: &str,
+        cx: &Context,
+    ) -> Result<Vec<String>> {
+        let spot = Spot::of(&displaced.details)?;
+        if let (Some(remade), false) = (&spot.remade, spot.is_staged()) {
+            return Ok(remade.kept_sentences());
+        }
+        let salvaged = spot.hand(cx)?.salvage(&spot.home(), &Wanted::of(patterns)?, cx)?;
+        Ok(salvaged.sentences("file", command))
+    }
+}
+
+impl Size for Volume {
+    fn weigh(&self, displaced: &Displaced, cx: &Context) -> Result<Option<u64>> {
+        let spot = Spot::of(&displaced.details)?;
+        // Behind the engine it would take a container to look.
+        if spot.volume.is_some() {
+            return Ok(None);
+        }
+        spot.keeper(cx)?.weigh(&spot.home())
+    }
+}
+
+impl Location for Volume {
     fn identity(&self, cx: &Context) -> Vec<String> {
         place::identity(self, cx)
     }
@@ -328,7 +375,9 @@ impl Resource for Volume {
     fn grounds(&self, cx: &Context) -> Vec<PathBuf> {
         place::grounds(self, cx)
     }
+}
 
+impl ServiceNeeds for Volume {
     fn occupies(&self) -> Vec<String> {
         if let Some(found) = self.found.get() {
             return vec![found.clone()];

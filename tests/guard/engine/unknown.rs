@@ -18,7 +18,7 @@ use guard::model::health::Rule;
 use guard::model::name::{ResourceName, RunId, RunKind, Timestamp};
 use guard::model::plan::StageName;
 use guard::model::policy::{DataRestore, Policy};
-use guard::resources::{Resource, Result, Slot, Survey};
+use guard::resources::{Member, Resource, Result, Slot, Survey, SwapBarrier};
 use guard::run::plan::{self, Place};
 use guard::services::Services;
 use guard::store::{Knowledge, ManifestInput, Store};
@@ -158,7 +158,7 @@ fn rollback(comparisons: u32) -> (Ending, u32, String) {
     };
     let crew = Crew {
         cx,
-        resources: BTreeMap::from([(name.clone(), Box::new(resource) as Box<dyn Resource>)]),
+        resources: BTreeMap::from([(name.clone(), Member::own(Box::new(resource)))]),
         data: BTreeSet::from([name.clone()]),
         undoing: Vec::new(),
         adopting: BTreeMap::new(),
@@ -180,6 +180,7 @@ fn rollback(comparisons: u32) -> (Ending, u32, String) {
         runtime: runtime.handle().clone(),
         pace: Pacer::default(),
         errands: Errands::default(),
+        barrier: SwapBarrier::default(),
         told: std::sync::Mutex::default(),
         asked_before: std::sync::OnceLock::new(),
     };

@@ -64,6 +64,7 @@ pub fn try_build(
             directory: directory.to_owned(),
         }),
         stops: false,
+        checkouts: Vec::new(),
     };
     let mut section = Section::new("resources.subject", &source, item, &mut problems);
     let built = (kind(key).expect("a known kind").build)("subject".parse().unwrap(), &mut section, &site);

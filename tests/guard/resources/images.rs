@@ -2,12 +2,13 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use guard::model::artifact::{Artifact, Live};
+use guard::model::artifact::{Artifact, Live, Prepared};
 use guard::model::policy::DataRestore;
 use guard::resources::{Resource, Slot};
 use guard::services::Services;
 use guard::system::docker::Recorded;
 
+use super::built;
 use super::promises::{Subject, hold};
 use crate::support::Scene;
 use crate::support::project::{BASE, Project, docker};
@@ -361,4 +362,18 @@ fn an_image_that_is_nowhere_is_built_again_where_that_is_allowed() {
         &stack.project.container("App"),
     ]);
     assert_eq!(version, "one-again");
+}
+
+#[test]
+fn a_preparation_of_before_still_names_the_services_that_going_back_replaces() {
+    let scene = Scene::new();
+    let images = built::build("images", &scene.project(), Some("shop"), &[]);
+    // As journals have it since, and as they had it.
+    for details in [r#"{"replaces":["app"]}"#, "null"] {
+        let line = format!(
+            r#"{{"resource":"images","work":{{"changed":["service app","names"]}},"details":{details},"price":[]}}"#
+        );
+        let prepared: Prepared = serde_json::from_str(&line).unwrap();
+        assert_eq!(images.replaces(&prepared), ["app"], "{line}");
+    }
 }

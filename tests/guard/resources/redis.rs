@@ -142,6 +142,7 @@ fn site(scene: &Scene, stops: bool) -> Site {
         directory: scene.project(),
         compose: None,
         stops,
+        checkouts: Vec::new(),
     }
 }
 
@@ -533,6 +534,7 @@ fn a_service_of_redis_or_valkey_goes_back_by_the_files_of_its_volume() {
             directory: scene.project(),
             compose: Some(project.compose.clone()),
             stops: false,
+            checkouts: Vec::new(),
         };
         let resource = build("redis", &[("service", "keys"), ("password_env", "CACHE_PASSWORD")], &at);
         assert_eq!(refusals(resource.as_ref(), &scene), Vec::<String>::new(), "{kind}");

@@ -134,6 +134,7 @@ impl Project {
             directory: self.compose.directory.clone(),
             compose: Some(self.compose.clone()),
             stops: false,
+            checkouts: Vec::new(),
         };
         let name: ResourceName = name.parse().unwrap();
         let built = (kind(key).unwrap().build)(name, &mut section, &site);

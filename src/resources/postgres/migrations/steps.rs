@@ -7,6 +7,7 @@ use super::acts::{Going, by_command, by_scripts, lost, snapshot};
 use super::books::Books;
 use super::scripts::{between, find};
 use super::{Migrations, books_of};
+use crate::abilities::Group;
 use crate::postgres::carry::CarryOver;
 use crate::postgres::prepare::{self as staged, Staging, look};
 use crate::postgres::reach::Reach;
@@ -217,7 +218,7 @@ pub(super) fn is_program(books: &Books) -> bool {
 pub(in super::super) fn restore(
     of: &Postgres,
     wish: &Migrations,
-    (prepared, beside): (&Prepared, &[&Prepared]),
+    (prepared, group): (&Prepared, &Group<'_, Prepared>),
     (artifact, slot): (&Artifact, &Slot),
     cx: &Context,
 ) -> Result<Displaced> {
@@ -230,7 +231,7 @@ pub(in super::super) fn restore(
         return Ok(displaced);
     }
     if serde_json::from_value::<Staging>(prepared.details.clone()).is_ok() {
-        return swap::restore(&whole(of), prepared, artifact, beside, cx);
+        return swap::restore(&whole(of), prepared, artifact, group, cx);
     }
     let going: Going = serde_json::from_value(prepared.details.clone())
         .map_err(|error| ResourceError::because("could not read what was prepared", error))?;
@@ -279,7 +280,7 @@ fn fall_back(of: &Postgres, artifact: &Artifact, slot: &Slot, cx: &Context) -> R
             kept_as: Vec::new(),
         });
     }
-    swap::restore(&of, &prepared, artifact, &[], cx)
+    swap::restore_alone(&of, &prepared, artifact, cx)
 }
 
 /// What came of an earlier try of this run that had to put the whole database back: it is ended, or done again from the
@@ -302,7 +303,7 @@ fn fallen_before(
                 .map_err(|error| ResourceError::because("could not describe the side database", error))?,
             price: Vec::new(),
         };
-        return swap::restore(&whole(of), &prepared, artifact, &[], cx).map(Some);
+        return swap::restore_alone(&whole(of), &prepared, artifact, cx).map(Some);
     }
     if there(&staging.side) {
         return fall_back(of, artifact, slot, cx).map(Some);

@@ -81,6 +81,7 @@ impl Volume {
             directory: live.to_owned(),
             compose: None,
             stops: false,
+            checkouts: Vec::new(),
         };
         let mut section = Section::new("resources.subject", &source, item(Value::Table(table)), &mut problems);
         let resource = (kind("volume").unwrap().build)(name.parse().unwrap(), &mut section, &site).unwrap();

@@ -59,6 +59,7 @@ fn alone(scene: &Scene) -> Site {
         directory: scene.project(),
         compose: None,
         stops: false,
+        checkouts: Vec::new(),
     }
 }
 
@@ -151,6 +152,7 @@ fn a_mariadb_database_in_a_service_keeps_all_promises() {
         directory: scene.project(),
         compose: Some(project.compose.clone()),
         stops: false,
+        checkouts: Vec::new(),
     };
     let resource = build("mariadb", &[("service", "database")], &site);
     assert_eq!(resource.needs_running(), ["database"]);

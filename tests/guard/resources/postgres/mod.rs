@@ -69,6 +69,7 @@ pub fn alone(scene: &Scene) -> Site {
         directory: scene.project(),
         compose: None,
         stops: false,
+        checkouts: Vec::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use guard::model::artifact::{Artifact, Displaced, Prepared};
 use guard::model::policy::DataRestore;
-use guard::resources::{Resource, Slot};
+use guard::resources::{Group, Resource, Slot, SwapBarrier};
 
 use super::alone;
 use crate::support::Scene;
@@ -54,6 +54,7 @@ fn transaction(cluster: &Cluster, database: &str) -> String {
 
 /// Puts them back side by side; what each displaced, where it was put back.
 fn restore_all(ones: &[One], scene: &Scene) -> Vec<Option<Displaced>> {
+    let barrier = &SwapBarrier::default();
     std::thread::scope(|scope| {
         let threads: Vec<_> = ones
             .iter()
@@ -61,8 +62,12 @@ fn restore_all(ones: &[One], scene: &Scene) -> Vec<Option<Displaced>> {
                 let others = ones.iter().filter(|other| !std::ptr::eq(*other, one));
                 let beside: Vec<&Prepared> = others.map(|other| &other.prepared).collect();
                 scope.spawn(move || {
+                    let group = Group {
+                        others: &beside,
+                        barrier,
+                    };
                     one.resource
-                        .restore_beside(&one.prepared, &one.artifact, &one.slot, &beside, &scene.cx)
+                        .restore_together(&one.prepared, &one.artifact, &one.slot, &group, &scene.cx)
                         .ok()
                 })
             })
@@ -73,13 +78,20 @@ fn restore_all(ones: &[One], scene: &Scene) -> Vec<Option<Displaced>> {
 
 /// The same for their undo.
 fn undo_all(ones: &[One], displaced: &[Displaced], scene: &Scene) -> Vec<Option<Displaced>> {
+    let barrier = &SwapBarrier::default();
     std::thread::scope(|scope| {
         let threads: Vec<_> = ones
             .iter()
             .zip(displaced)
             .map(|(one, own)| {
                 let beside: Vec<&Displaced> = displaced.iter().filter(|other| !std::ptr::eq(*other, own)).collect();
-                scope.spawn(move || one.resource.undo_beside(own, &beside, &scene.cx).ok())
+                scope.spawn(move || {
+                    let group = Group {
+                        others: &beside,
+                        barrier,
+                    };
+                    one.resource.undo_together(own, &group, &scene.cx).ok()
+                })
             })
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -145,10 +157,14 @@ fn nobody_waits_for_a_database_that_does_not_come() {
     let scene = Scene::new();
     let ones = ["shop", "books"].map(|database| one(&cluster, &scene, database, "never"));
     let [shop, books] = &ones;
+    let barrier = SwapBarrier::default();
     for (this, other) in [(shop, books), (books, shop)] {
-        let beside = [&other.prepared];
+        let group = Group {
+            others: &[&other.prepared],
+            barrier: &barrier,
+        };
         this.resource
-            .restore_beside(&this.prepared, &this.artifact, &this.slot, &beside, &scene.cx)
+            .restore_together(&this.prepared, &this.artifact, &this.slot, &group, &scene.cx)
             .unwrap();
     }
     for database in ["shop", "books"] {

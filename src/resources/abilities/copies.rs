@@ -1,0 +1,83 @@
+//! Abilities of copies: how one is proven, tried and made from foreign material, and what it holds outside of its backup.
+
+use crate::{Resource, Result, Slot, Survey};
+use guard_model::artifact::Artifact;
+use guard_model::foreign::Material;
+use guard_system::context::Context;
+
+/// A copy can be proven by more than the checksums in its manifest.
+///
+/// Asked by `guard verify` (both proofs), and by the step that prepares a copy.
+pub trait CopyProof: Resource {
+    /// Reads the whole copy, and says that it is sound and is what the manifest lists. Production is not touched.
+    ///
+    /// # Errors
+    /// It is not (`copy_is_bad`), or it cannot be read.
+    fn prove(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
+        let _ = cx;
+        slot.compare(artifact)
+    }
+
+    /// Restores the copy beside the live resource, compares it, and removes it again: the strongest proof that a kind has.
+    ///
+    /// # Errors
+    /// The copy is not sound (`copy_is_bad`), or it cannot be restored here.
+    fn rehearse(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
+        self.prove(artifact, slot, cx)
+    }
+
+    /// Whether [`Resource::prepare`] itself compares the copy with its manifest; else that is done before it.
+    fn compares_copies(&self) -> bool {
+        false
+    }
+}
+
+/// Whether a way back would come up can be tried before one is needed.
+///
+/// Asked by `guard check`, once [`Resource::survey`] has found nothing in the way.
+pub trait Trial: Resource {
+    /// Tries beside what is live whether it would come up from a copy, as a restore would do it, where nothing proves that yet;
+    /// `newest` is its newest copy. What it finds is added to the survey. What it makes it removes.
+    fn try_back(&self, newest: Option<&Artifact>, cx: &Context, survey: &mut Survey) {
+        let _ = (newest, cx, survey);
+    }
+
+    /// Looks whether a copy could be put back where the resource is now; cheap, and only reads.
+    ///
+    /// # Errors
+    /// It could not, as when it was taken from another server.
+    fn agrees(&self, artifact: &Artifact, cx: &Context) -> Result<()> {
+        let _ = (artifact, cx);
+        Ok(())
+    }
+}
+
+/// A backup that was made by hand can be taken over.
+///
+/// Asked by `guard rollback` to such a backup, in the step that copies.
+pub trait Adoption: Resource {
+    /// Makes a copy in guard's own form from what somebody else made by hand; production is only read. The slot is used as by
+    /// [`Resource::capture`], and what comes of it is restored in no other way.
+    ///
+    /// # Errors
+    /// This kind takes no such part, or the part is not sound (`copy_is_bad`).
+    fn adopt(&self, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact>;
+}
+
+/// A copy holds something outside of its backup, as a pinned image or a git ref.
+///
+/// Asked by the step that deploys, and by retention and `guard delete`.
+pub trait Holdings: Resource {
+    /// Looks whether what going back to this copy takes beside the copy itself is still there, now that the deploy command has
+    /// run, and gets back what can be had again. Returns what was gone and is there again, each a sentence.
+    ///
+    /// # Errors
+    /// Something is gone and cannot be had again, so that this copy could not be put back now.
+    fn secure(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Vec<String>>;
+
+    /// Lets go of what a copy holds outside of its backup when that is deleted. Safe to repeat.
+    ///
+    /// # Errors
+    /// It is there and cannot be let go.
+    fn release(&self, artifact: &Artifact, cx: &Context) -> Result<()>;
+}
