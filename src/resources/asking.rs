@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::abilities::Group;
-use super::{Held, Mark, Resource, ResourceError, Result, Slot, Survey};
+use crate::abilities::{Group, Mark};
+use crate::contract::Resource;
+use crate::error::{ResourceError, Result};
+use crate::held::Held;
+use crate::slot::Slot;
+use crate::survey::Survey;
 use guard_model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
 use guard_model::foreign::Material;
 use guard_model::policy::DataRestore;
@@ -14,7 +18,7 @@ use guard_system::servers::User;
 type Sentences = Result<Vec<String>>;
 
 impl dyn Resource + '_ {
-    /// [`CopyProof::prove`](super::abilities::CopyProof::prove); without it: its files are compared with the manifest.
+    /// [`CopyProof::prove`](crate::abilities::CopyProof::prove); without it: its files are compared with the manifest.
     ///
     /// # Errors
     /// As there.
@@ -25,7 +29,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`CopyProof::rehearse`](super::abilities::CopyProof::rehearse); without it: as for a proof.
+    /// [`CopyProof::rehearse`](crate::abilities::CopyProof::rehearse); without it: as for a proof.
     ///
     /// # Errors
     /// As there.
@@ -36,7 +40,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`CopyProof::compares_copies`](super::abilities::CopyProof::compares_copies); without it: it does not.
+    /// [`CopyProof::compares_copies`](crate::abilities::CopyProof::compares_copies); without it: it does not.
     #[must_use]
     pub fn compares_copies(&self) -> bool {
         match self.abilities().proof {
@@ -45,14 +49,14 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Trial::try_back`](super::abilities::Trial::try_back); without it: nothing is tried.
+    /// [`Trial::try_back`](crate::abilities::Trial::try_back); without it: nothing is tried.
     pub fn try_back(&self, newest: Option<&Artifact>, cx: &Context, survey: &mut Survey) {
         if let Some(able) = self.abilities().trial {
             able.try_back(newest, cx, survey);
         }
     }
 
-    /// [`Trial::agrees`](super::abilities::Trial::agrees); without it: nothing speaks against it.
+    /// [`Trial::agrees`](crate::abilities::Trial::agrees); without it: nothing speaks against it.
     ///
     /// # Errors
     /// As there.
@@ -63,7 +67,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Adoption::adopt`](super::abilities::Adoption::adopt); without it: an error.
+    /// [`Adoption::adopt`](crate::abilities::Adoption::adopt); without it: an error.
     ///
     /// # Errors
     /// As there.
@@ -74,7 +78,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Holdings::secure`](super::abilities::Holdings::secure); without it: a copy needs nothing beside itself.
+    /// [`Holdings::secure`](crate::abilities::Holdings::secure); without it: a copy needs nothing beside itself.
     ///
     /// # Errors
     /// As there.
@@ -85,7 +89,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Holdings::release`](super::abilities::Holdings::release); without it: a copy holds nothing.
+    /// [`Holdings::release`](crate::abilities::Holdings::release); without it: a copy holds nothing.
     ///
     /// # Errors
     /// As there.
@@ -96,7 +100,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Together::restore_together`](super::abilities::Together::restore_together); without it: each is restored by itself.
+    /// [`Together::restore_together`](crate::abilities::Together::restore_together); without it: each is restored by itself.
     ///
     /// # Errors
     /// As there.
@@ -114,7 +118,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Together::undo_together`](super::abilities::Together::undo_together); without it: each is undone by itself.
+    /// [`Together::undo_together`](crate::abilities::Together::undo_together); without it: each is undone by itself.
     ///
     /// # Errors
     /// As there.
@@ -130,7 +134,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Moments::mark`](super::abilities::Moments::mark); without it: no moment is noted.
+    /// [`Moments::mark`](crate::abilities::Moments::mark); without it: no moment is noted.
     ///
     /// # Errors
     /// As there.
@@ -141,7 +145,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Account::carried`](super::abilities::Account::carried); without it: nothing was taken along.
+    /// [`Account::carried`](crate::abilities::Account::carried); without it: nothing was taken along.
     #[must_use]
     pub fn carried(&self, displaced: &Displaced) -> Option<CarriedOver> {
         match self.abilities().account {
@@ -150,7 +154,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Account::is_compared`](super::abilities::Account::is_compared); without it: it has to be compared.
+    /// [`Account::is_compared`](crate::abilities::Account::is_compared); without it: it has to be compared.
     #[must_use]
     pub fn is_compared(&self, displaced: &Displaced) -> bool {
         match self.abilities().account {
@@ -159,7 +163,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Comparison::compare`](super::abilities::Comparison::compare); without it: the description tells all.
+    /// [`Comparison::compare`](crate::abilities::Comparison::compare); without it: the description tells all.
     ///
     /// # Errors
     /// As there.
@@ -170,7 +174,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Leftovers::discard`](super::abilities::Leftovers::discard); without it: nothing is left.
+    /// [`Leftovers::discard`](crate::abilities::Leftovers::discard); without it: nothing is left.
     ///
     /// # Errors
     /// As there.
@@ -181,7 +185,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Leftovers::settle`](super::abilities::Leftovers::settle); without it: nothing is left.
+    /// [`Leftovers::settle`](crate::abilities::Leftovers::settle); without it: nothing is left.
     ///
     /// # Errors
     /// As there.
@@ -192,7 +196,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Leftovers::stand_down`](super::abilities::Leftovers::stand_down); without it: nothing is left.
+    /// [`Leftovers::stand_down`](crate::abilities::Leftovers::stand_down); without it: nothing is left.
     ///
     /// # Errors
     /// As there.
@@ -203,7 +207,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Access::shut_out`](super::abilities::Access::shut_out); without it: everybody may come.
+    /// [`Access::shut_out`](crate::abilities::Access::shut_out); without it: everybody may come.
     ///
     /// # Errors
     /// As there.
@@ -214,7 +218,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Access::let_in`](super::abilities::Access::let_in); without it: they were never out.
+    /// [`Access::let_in`](crate::abilities::Access::let_in); without it: they were never out.
     ///
     /// # Errors
     /// As there.
@@ -225,7 +229,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Access::is_shut`](super::abilities::Access::is_shut); without it: they are not.
+    /// [`Access::is_shut`](crate::abilities::Access::is_shut); without it: they are not.
     ///
     /// # Errors
     /// As there.
@@ -236,7 +240,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Users::holders`](super::abilities::Users::holders); without it: none is known.
+    /// [`Users::holders`](crate::abilities::Users::holders); without it: none is known.
     #[must_use]
     pub fn holders(&self, cx: &Context) -> Vec<User> {
         match self.abilities().users {
@@ -245,7 +249,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Users::holders_of_displaced`](super::abilities::Users::holders_of_displaced); without it: none is known.
+    /// [`Users::holders_of_displaced`](crate::abilities::Users::holders_of_displaced); without it: none is known.
     #[must_use]
     pub fn holders_of_displaced(&self, displaced: &Displaced, cx: &Context) -> Vec<User> {
         match self.abilities().users {
@@ -254,7 +258,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Reload::take_up`](super::abilities::Reload::take_up); without it: there is nothing to tell.
+    /// [`Reload::take_up`](crate::abilities::Reload::take_up); without it: there is nothing to tell.
     ///
     /// # Errors
     /// As there.
@@ -265,7 +269,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Price::price`](super::abilities::Price::price); without it: it costs nothing.
+    /// [`Price::price`](crate::abilities::Price::price); without it: it costs nothing.
     ///
     /// # Errors
     /// As there.
@@ -276,7 +280,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Price::outlook`](super::abilities::Price::outlook); without it: it costs nothing.
+    /// [`Price::outlook`](crate::abilities::Price::outlook); without it: it costs nothing.
     ///
     /// # Errors
     /// As there.
@@ -287,7 +291,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Price::reprice`](super::abilities::Price::reprice); without it: it has not changed.
+    /// [`Price::reprice`](crate::abilities::Price::reprice); without it: it has not changed.
     ///
     /// # Errors
     /// As there.
@@ -304,7 +308,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Price::undo_price`](super::abilities::Price::undo_price); without it: it costs nothing.
+    /// [`Price::undo_price`](crate::abilities::Price::undo_price); without it: it costs nothing.
     ///
     /// # Errors
     /// As there.
@@ -315,7 +319,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Price::written_since`](super::abilities::Price::written_since); without it: nothing.
+    /// [`Price::written_since`](crate::abilities::Price::written_since); without it: nothing.
     ///
     /// # Errors
     /// As there.
@@ -326,7 +330,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Comparison::keeps_new`](super::abilities::Comparison::keeps_new); without it: all goes back.
+    /// [`Comparison::keeps_new`](crate::abilities::Comparison::keeps_new); without it: all goes back.
     #[must_use]
     pub fn keeps_new(&self) -> bool {
         match self.abilities().comparison {
@@ -335,7 +339,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`RowSalvage::holds_rows`](super::abilities::RowSalvage::holds_rows); without it: it has none.
+    /// [`RowSalvage::holds_rows`](crate::abilities::RowSalvage::holds_rows); without it: it has none.
     #[must_use]
     pub fn holds_rows(&self, displaced: &Displaced) -> bool {
         match self.abilities().rows {
@@ -344,7 +348,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`RowSalvage::salvage`](super::abilities::RowSalvage::salvage); without it: an error.
+    /// [`RowSalvage::salvage`](crate::abilities::RowSalvage::salvage); without it: an error.
     ///
     /// # Errors
     /// As there.
@@ -355,7 +359,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`FileSalvage::salvage_files`](super::abilities::FileSalvage::salvage_files); without it: an error.
+    /// [`FileSalvage::salvage_files`](crate::abilities::FileSalvage::salvage_files); without it: an error.
     ///
     /// # Errors
     /// As there.
@@ -366,7 +370,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Size::weigh`](super::abilities::Size::weigh); without it: it cannot be told.
+    /// [`Size::weigh`](crate::abilities::Size::weigh); without it: it cannot be told.
     ///
     /// # Errors
     /// As there.
@@ -377,7 +381,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Location::identity`](super::abilities::Location::identity); without it: it has no such name.
+    /// [`Location::identity`](crate::abilities::Location::identity); without it: it has no such name.
     #[must_use]
     pub fn identity(&self, cx: &Context) -> Vec<String> {
         match self.abilities().location {
@@ -386,7 +390,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Location::grounds`](super::abilities::Location::grounds); without it: it has no such path.
+    /// [`Location::grounds`](crate::abilities::Location::grounds); without it: it has no such path.
     #[must_use]
     pub fn grounds(&self, cx: &Context) -> Vec<PathBuf> {
         match self.abilities().location {
@@ -395,7 +399,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`ServiceNeeds::needs_running`](super::abilities::ServiceNeeds::needs_running); without it: none.
+    /// [`ServiceNeeds::needs_running`](crate::abilities::ServiceNeeds::needs_running); without it: none.
     #[must_use]
     pub fn needs_running(&self) -> Vec<String> {
         match self.abilities().services {
@@ -404,7 +408,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`ServiceNeeds::replaces`](super::abilities::ServiceNeeds::replaces); without it: none.
+    /// [`ServiceNeeds::replaces`](crate::abilities::ServiceNeeds::replaces); without it: none.
     #[must_use]
     pub fn replaces(&self, prepared: &Prepared) -> Vec<String> {
         match self.abilities().services {
@@ -413,7 +417,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`ServiceNeeds::stops`](super::abilities::ServiceNeeds::stops); without it: none.
+    /// [`ServiceNeeds::stops`](crate::abilities::ServiceNeeds::stops); without it: none.
     #[must_use]
     pub fn stops(&self) -> Vec<String> {
         match self.abilities().services {
@@ -422,7 +426,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`ServiceNeeds::occupies`](super::abilities::ServiceNeeds::occupies); without it: none.
+    /// [`ServiceNeeds::occupies`](crate::abilities::ServiceNeeds::occupies); without it: none.
     #[must_use]
     pub fn occupies(&self) -> Vec<String> {
         match self.abilities().services {
@@ -431,7 +435,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Exclusion::hold`](super::abilities::Exclusion::hold); without it: nothing is held.
+    /// [`Exclusion::hold`](crate::abilities::Exclusion::hold); without it: nothing is held.
     ///
     /// # Errors
     /// As there.
@@ -442,7 +446,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Releases::live_release`](super::abilities::Releases::live_release); without it: none can be told.
+    /// [`Releases::live_release`](crate::abilities::Releases::live_release); without it: none can be told.
     ///
     /// # Errors
     /// As there.
@@ -453,7 +457,7 @@ impl dyn Resource + '_ {
         }
     }
 
-    /// [`Releases::shown_release`](super::abilities::Releases::shown_release); without it: none is shown.
+    /// [`Releases::shown_release`](crate::abilities::Releases::shown_release); without it: none is shown.
     #[must_use]
     pub fn shown_release(&self, cx: &Context) -> Vec<String> {
         match self.abilities().releases {

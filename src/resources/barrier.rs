@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
 use guard_model::text::chain;
 use guard_system::context::Context;
 

@@ -1,7 +1,9 @@
 //! What every kind of resource promises: nine methods, and which abilities it has beside them.
 
-use super::abilities::Abilities;
-use super::{Result, Slot, Survey};
+use crate::abilities::Abilities;
+use crate::error::Result;
+use crate::slot::Slot;
+use crate::survey::Survey;
 use guard_model::artifact::{Artifact, Displaced, Live, Prepared};
 use guard_model::fingerprint::Fingerprint;
 use guard_model::name::ResourceName;

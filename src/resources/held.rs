@@ -3,7 +3,7 @@
 /// Something that is held until it is dropped.
 pub trait Hold: Send {}
 
-/// What came of [`super::abilities::Exclusion::hold`].
+/// What came of [`crate::abilities::Exclusion::hold`].
 pub enum Held {
     /// The resource knows no such lock.
     Nothing,

@@ -1,7 +1,7 @@
 //! A resource of a deployment, and where it is: the one door to it binds every question to its engine.
 
-use super::Resource;
-use super::abilities::{Account, ServiceNeeds};
+use crate::abilities::{Account, ServiceNeeds};
+use crate::contract::Resource;
 use guard_model::artifact::{Artifact, Displaced};
 use guard_model::name::ResourceName;
 use guard_system::context::Context;

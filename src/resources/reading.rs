@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
 use guard_model::artifact::FileEntry;
 use guard_system::cipher::Cipher;
 use guard_system::disk::Digest;

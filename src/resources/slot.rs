@@ -6,8 +6,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::reading::{Reader, shut};
-use super::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
+use crate::reading::{Reader, shut};
 use guard_model::artifact::{Artifact, FileEntry, SEALED};
 use guard_model::name::ResourceName;
 use guard_system::cipher::{Cipher, ReadSeek};

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-use super::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
 
 /// Files that are asked for.
 #[derive(Debug, Clone)]

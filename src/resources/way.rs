@@ -1,6 +1,6 @@
 //! The way to a server: in the container of a compose service, or at a URL.
 
-use super::Site;
+use crate::definition::Site;
 use guard_model::secret::Secret;
 use guard_model::section::Section;
 

@@ -1,6 +1,7 @@
 //! Abilities towards those who use a resource: keeping clients out, naming processes, and telling services.
 
-use crate::{Resource, Result};
+use crate::contract::Resource;
+use crate::error::Result;
 use guard_model::artifact::Displaced;
 use guard_system::context::Context;
 use guard_system::servers::User;

@@ -1,6 +1,9 @@
 //! Abilities of copies: how one is proven, tried and made from foreign material, and what it holds outside of its backup.
 
-use crate::{Resource, Result, Slot, Survey};
+use crate::contract::Resource;
+use crate::error::Result;
+use crate::slot::Slot;
+use crate::survey::Survey;
 use guard_model::artifact::Artifact;
 use guard_model::foreign::Material;
 use guard_system::context::Context;

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use crate::{Resource, Result, Slot, rows};
+use crate::contract::Resource;
+use crate::error::Result;
+use crate::slot::Slot;
+use crate::sql::rows;
 use guard_model::artifact::{Artifact, Displaced, Prepared, Work};
 use guard_model::policy::DataRestore;
 use guard_system::context::Context;

@@ -6,11 +6,11 @@ mod cost;
 mod surroundings;
 mod swaps;
 
-pub use clients::{Access, Reload, Users};
-pub use copies::{Adoption, CopyProof, Holdings, Trial};
-pub use cost::{FileSalvage, Price, RowSalvage, Size};
-pub use surroundings::{Exclusion, Location, Releases, ServiceNeeds};
-pub use swaps::{Account, Comparison, Group, Leftovers, Mark, Moments, Together};
+pub use self::clients::{Access, Reload, Users};
+pub use self::copies::{Adoption, CopyProof, Holdings, Trial};
+pub use self::cost::{FileSalvage, Price, RowSalvage, Size};
+pub use self::surroundings::{Exclusion, Location, Releases, ServiceNeeds};
+pub use self::swaps::{Account, Comparison, Group, Leftovers, Mark, Moments, Together};
 
 /// The abilities of a resource. `None`: it has no such ability, and callers are given the plain answer, which
 /// `resources/asking.rs` tells for each question.

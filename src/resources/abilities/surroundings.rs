@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::{Held, Resource, Result};
+use crate::contract::Resource;
+use crate::error::Result;
+use crate::held::Held;
 use guard_model::artifact::Prepared;
 use guard_system::context::Context;
 

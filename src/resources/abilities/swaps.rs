@@ -1,7 +1,9 @@
 //! Abilities of swaps: several as one, what one says of itself, how it is compared, and what acts leave behind.
 
 use crate::barrier::SwapBarrier;
-use crate::{Resource, Result, Slot};
+use crate::contract::Resource;
+use crate::error::Result;
+use crate::slot::Slot;
 use guard_model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
 use guard_system::context::Context;
 

@@ -9,8 +9,12 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use self::swap::{State, encode};
-use super::abilities::{Abilities, ServiceNeeds};
-use super::{Built, Kind, Resource, ResourceError, Result, Site, Slot, Survey};
+use crate::abilities::{Abilities, ServiceNeeds};
+use crate::contract::Resource;
+use crate::definition::{Built, Kind, Site};
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
+use crate::survey::Survey;
 use guard_model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use guard_model::fingerprint::Fingerprint;
 use guard_model::name::ResourceName;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::files::{self, FileState};
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
 use guard_model::artifact::Displaced;
 use guard_model::event::Level;
 use guard_model::name::ResourceName;

@@ -5,8 +5,8 @@ use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSetBuilder};
 
-use super::Files;
-use crate::{Built, Kind, Site};
+use super::selection::Files;
+use crate::definition::{Built, Kind, Site};
 use guard_model::name::ResourceName;
 use guard_model::plan::StageName;
 use guard_model::section::Section;
@@ -81,7 +81,7 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
             check,
             after,
         };
-        Box::new(files) as Box<dyn crate::Resource>
+        Box::new(files) as Box<dyn crate::contract::Resource>
     })
 }
 

@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::BLOBS;
-use crate::{Result, Slot};
+use super::selection::BLOBS;
+use crate::error::Result;
+use crate::slot::Slot;
 use guard_model::artifact::FileEntry;
 use guard_system::context::Context;
 use guard_system::disk::{self, At};

@@ -11,10 +11,10 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
-use super::Files;
-use crate::attire::{Above, Attire};
+use super::selection::Files;
+use crate::error::{ResourceError, Result};
 use crate::names::{escaped, unescaped};
-use crate::{ResourceError, Result};
+use crate::trees::metadata::{Above, Attire};
 use guard_model::fingerprint::Fingerprint;
 use guard_system::context::Context;
 use guard_system::disk::{At, Digest, sha256_hex};

@@ -5,23 +5,27 @@ mod drafts;
 mod list;
 mod replace;
 mod secrets;
+mod selection;
 
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use globset::GlobSet;
 use serde_json::Value;
 
-pub(super) use build::KIND;
+pub(super) use self::build::KIND;
 
 use self::drafts::Drafts;
 use self::list::{Content, Entry, Recorded, fingerprint};
 use self::replace::Stock;
-use super::abilities::{Abilities, Leftovers, Location, Price, Reload, Size};
-use super::names::{escaped, unescaped};
-use super::toll::Toll;
-use super::{Resource, ResourceError, Result, Slot, Survey};
+use self::selection::{BLOBS, Files, LIST};
+use crate::abilities::{Abilities, Leftovers, Location, Price, Reload, Size};
+use crate::contract::Resource;
+use crate::error::{ResourceError, Result};
+use crate::names::{escaped, unescaped};
+use crate::slot::Slot;
+use crate::survey::Survey;
+use crate::trees::toll::Toll;
 use guard_model::artifact::{Artifact, Displaced, FileEntry, Live, Prepared, Work};
 use guard_model::event::Level;
 use guard_model::fingerprint::Fingerprint;
@@ -32,24 +36,6 @@ use guard_system::call::Call;
 use guard_system::context::Context;
 use guard_system::disk;
 use guard_system::processes::CallError;
-
-/// Files of the project.
-pub(super) struct Files {
-    name: ResourceName,
-    directory: PathBuf,
-    /// As written, for messages.
-    written: Vec<String>,
-    patterns: GlobSet,
-    /// The paths without wildcards under which matches can lie.
-    roots: Vec<PathBuf>,
-    check: Vec<Vec<String>>,
-    after: Vec<Vec<String>>,
-}
-
-/// The name of the list in the slot.
-const LIST: &str = "files.json";
-/// The directory in the slot in which the files lie, each under its digest.
-const BLOBS: &str = "blobs";
 
 fn json<T: serde::Serialize>(value: &T) -> Result<Value> {
     serde_json::to_value(value).map_err(|error| ResourceError::because("could not describe the files", error))

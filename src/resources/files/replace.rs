@@ -11,11 +11,11 @@ use rustix::fs::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::Files;
 use super::list::{self, Content, Entry, Recorded, blob};
-use crate::attire::{Above, Attire};
+use super::selection::Files;
+use crate::error::{ResourceError, Result};
 use crate::names::unescaped;
-use crate::{ResourceError, Result};
+use crate::trees::metadata::{Above, Attire};
 use guard_system::context::Context;
 use guard_system::disk::{self, At, Digest, Dir, DiskError, Staged};
 

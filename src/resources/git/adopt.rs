@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::repository::Repository;
 use super::snapshot::{self, Head, State, Store};
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
 
 /// The state of a work tree in which this commit is checked out. What is not tracked stays as it is: whoever wrote down the
 /// commit said nothing about it.

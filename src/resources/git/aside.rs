@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::ground::{Ground, above, path, shown};
 use super::repository::Repository;
+use crate::error::{ResourceError, Result};
 use crate::names::{escaped, unescaped};
-use crate::{ResourceError, Result};
 use guard_model::event::Level;
 use guard_system::disk::{self, At};
 

@@ -9,7 +9,8 @@ use std::os::unix::fs::PermissionsExt;
 use super::record::{Held, held};
 use super::repository::{Repository, explained};
 use super::snapshot;
-use crate::{ResourceError, Result, Slot};
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
 use guard_model::artifact::{Artifact, FileEntry};
 use guard_system::disk::{self, At};
 
@@ -73,7 +74,7 @@ fn linked(repository: &Repository<'_>, bundles: &str, slot: &Slot) -> Result<Opt
     if disk::exists(&place)? {
         disk::remove_file(&place)?;
     }
-    crate::volume::chunks::share(&from, &place).at("link", &place)?;
+    crate::trees::chunks::share(&from, &place).at("link", &place)?;
     disk::sync_directory(&slot.directory())?;
     Ok(Some((commit, entry.clone())))
 }

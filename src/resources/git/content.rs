@@ -12,7 +12,7 @@ use sha2::Digest as _;
 use super::ground::{Ground, Seen, is_below, shown, split};
 use super::repository::Repository;
 use super::wear::{Marks, around};
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
 use guard_system::call::Call;
 use guard_system::disk::At;
 

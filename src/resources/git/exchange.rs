@@ -12,7 +12,7 @@ use super::ground::{Ground, above, bytes, dress_file, shown, split};
 use super::repository::{Repository, explained};
 use super::snapshot::{self, Looked, State};
 use super::wear::{Dress, Wear, around};
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
 use guard_system::disk::At;
 
 /// A file in a tree.

@@ -15,7 +15,7 @@ use rustix::fs::{
 use rustix::fs::{Gid, Uid};
 use rustix::io::Errno;
 
-use crate::volume::features::{self, Attributes};
+use crate::trees::attributes::{self, Attributes};
 use guard_system::disk::At;
 use guard_system::privilege::is_root;
 
@@ -274,7 +274,7 @@ impl Ground {
     ///
     /// # Errors
     /// They cannot be read.
-    pub(super) fn attributes(&self, path: &[u8]) -> crate::Result<Attributes> {
+    pub(super) fn attributes(&self, path: &[u8]) -> crate::error::Result<Attributes> {
         let (around, name) = split(path);
         let around = match self.opened(around, OFlags::PATH | OFlags::DIRECTORY) {
             Err(error) if missing(error) => return Ok(Attributes::new()),
@@ -284,7 +284,7 @@ impl Ground {
         let through = Path::new("/proc/self/fd")
             .join(around.as_raw_fd().to_string())
             .join(OsStr::from_bytes(name));
-        let mut found = features::attributes_at(&through, &self.at(path))?;
+        let mut found = attributes::attributes_at(&through, &self.at(path))?;
         found.retain(|(name, _)| is_root() || is_of_owner(name));
         Ok(found)
     }
@@ -294,7 +294,7 @@ impl Ground {
     /// # Errors
     /// One cannot be set.
     pub(super) fn set_attributes(&self, path: &[u8], wanted: &Attributes) -> io::Result<()> {
-        features::set_attributes(&self.file(path)?, wanted)
+        attributes::set_attributes(&self.file(path)?, wanted)
     }
 
     /// Puts all that was written on its file system on disk.

@@ -5,7 +5,7 @@ use super::repository::Repository;
 use super::snapshot::{self, Head, State, Store};
 use super::wear::Marks;
 use super::{content, exchange};
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
 use guard_system::disk;
 
 /// Refuses while another git is at work, or was killed while it was.

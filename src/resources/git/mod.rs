@@ -3,6 +3,7 @@
 mod adopt;
 mod aside;
 mod bundle;
+mod checkout;
 mod content;
 mod exchange;
 mod ground;
@@ -21,10 +22,15 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use self::aside::Aside;
+use self::checkout::{Git, KEY};
 use self::record::{Back, Held, back, held, value};
 use self::repository::Repository;
-use super::abilities::{Abilities, Adoption, CopyProof, Holdings, Location, Releases, Size};
-use super::{Built, Kind, Resource, ResourceError, Result, Site, Slot, Survey};
+use crate::abilities::{Abilities, Adoption, CopyProof, Holdings, Location, Releases, Size};
+use crate::contract::Resource;
+use crate::definition::{Built, Kind, Site};
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
+use crate::survey::Survey;
 use guard_model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use guard_model::fingerprint::Fingerprint;
 use guard_model::foreign::{Material, Part};
@@ -38,7 +44,7 @@ use guard_system::disk;
 
 /// `kind = "git"`.
 pub(super) const KIND: Kind = Kind {
-    key: "git",
+    key: KEY,
     about: "the git work tree: commit, branch, index, changed and untracked files; ignored files are left alone",
     captured_in: StageName::Surroundings,
     restored_in: StageName::Code,
@@ -57,18 +63,6 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
         others: site.checkouts.clone(),
         bundles: section.flag("bundle").unwrap_or(true),
     }))
-}
-
-/// A work tree.
-pub(super) struct Git {
-    name: ResourceName,
-    directory: PathBuf,
-    /// The project's directory.
-    project: PathBuf,
-    /// The directories of all resources of this kind.
-    others: Vec<PathBuf>,
-    /// Whether backups hold what the repository holds for them.
-    bundles: bool,
 }
 
 impl Resource for Git {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::ground::{bytes, path};
+use crate::error::{ResourceError, Result};
 use crate::names::{escaped, unescaped};
-use crate::{ResourceError, Result};
 use guard_system::disk::{self, At};
 
 /// A link on the way to a work tree.

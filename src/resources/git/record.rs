@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::place::Link;
 use super::snapshot::State;
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
 use guard_model::artifact::{Artifact, Displaced};
 
 /// A snapshot, and where it is held.

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
 use guard_system::call::Call;
 use guard_system::context::Context;
 use guard_system::disk::At;

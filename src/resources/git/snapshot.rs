@@ -8,7 +8,7 @@ use super::content::{self, Content};
 use super::ground::{Ground, bytes};
 use super::repository::Repository;
 use super::wear::{self, Wear};
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
 use guard_model::fingerprint::Fingerprint;
 use guard_system::disk::{self, At};
 

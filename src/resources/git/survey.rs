@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use super::Git;
+use super::checkout::Git;
 use super::ground::{path, shown};
 use super::journey::unlocked;
 use super::repository::Repository;
 use super::snapshot::{self, Head, Looked, Store};
-use crate::{ResourceError, Result, Survey};
+use crate::error::{ResourceError, Result};
+use crate::survey::Survey;
 use guard_model::text;
 use guard_system::context::Context;
 use guard_system::disk::{self, At};

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::ground::{Ground, Seen, above, is_of_owner};
 use super::repository::Repository;
+use crate::error::{ResourceError, Result};
 use crate::names::{escaped, unescaped};
-use crate::volume::features::Attributes;
-use crate::{ResourceError, Result};
+use crate::trees::attributes::Attributes;
 use guard_system::disk::Digest;
 use guard_system::privilege::is_root;
 

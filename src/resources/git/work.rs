@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use super::aside::Aside;
+use super::checkout::{Git, KEY};
 use super::ground::{Ground, path as path_of};
 use super::record::{Back, Held, Inner, held, value};
 use super::repository::Repository;
 use super::snapshot::{self, Head, Looked, State, Store};
 use super::survey::short;
-use super::{Git, KIND, bundle, journey, place};
+use super::{bundle, journey, place};
+use crate::error::{ResourceError, Result};
 use crate::names::{escaped, unescaped};
-use crate::{ResourceError, Result, Slot};
+use crate::slot::Slot;
 use guard_model::artifact::{Artifact, Displaced, FileEntry};
 use guard_model::event::Level;
 use guard_model::fingerprint::Fingerprint;
@@ -268,7 +270,7 @@ impl Git {
         Ok(Artifact {
             resource: self.name.clone(),
             project: None,
-            kind: KIND.key.to_owned(),
+            kind: KEY.to_owned(),
             fingerprint,
             files,
             details: value(held)?,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::record::Recorded;
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
 use guard_model::fingerprint::Fingerprint;
 use guard_system::context::Context;
 use guard_system::docker::{Compose, Container, DockerError, containers_of, image};

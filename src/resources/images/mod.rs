@@ -9,11 +9,15 @@ mod saved;
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::names::{Names, drop_pins, encode};
-use self::record::{Details, Staged, details};
+use self::record::{Details, LISTING, Staged, details};
 use self::saved::Saves;
-use super::abilities::{Abilities, CopyProof, Holdings, Releases, ServiceNeeds};
-use super::volume::chunks;
-use super::{Built, Kind, Resource, ResourceError, Result, Site, Slot, Survey};
+use crate::abilities::{Abilities, CopyProof, Holdings, Releases, ServiceNeeds};
+use crate::contract::Resource;
+use crate::definition::{Built, Kind, Site};
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
+use crate::survey::Survey;
+use crate::trees::chunks;
 use guard_model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use guard_model::fingerprint::Fingerprint;
 use guard_model::name::ResourceName;
@@ -33,9 +37,6 @@ pub const KIND: Kind = Kind {
     restored_in: StageName::Images,
     build,
 };
-
-/// The file in the slot that lists the images for people.
-const LISTING: &str = "images.json";
 
 struct Images {
     name: ResourceName,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::record::Details;
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
 use guard_model::artifact::Displaced;
 use guard_model::name::ResourceName;
 use guard_system::context::Context;

@@ -2,7 +2,8 @@
 
 use super::record::{Details, Recorded};
 use super::saved;
-use crate::{ResourceError, Result, Slot};
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
 use guard_model::artifact::Artifact;
 use guard_model::event::Level;
 use guard_system::context::Context;

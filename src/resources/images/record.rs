@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::volume::record::Details as Packed;
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
+use crate::trees::details::Details as Packed;
 use guard_model::artifact::{Artifact, Work};
 use guard_system::docker::{Compose, Pin};
 
@@ -69,3 +69,6 @@ pub(super) fn details(artifact: &Artifact) -> Result<Details> {
         ..ResourceError::because("could not read the copy's description", error)
     })
 }
+
+/// The file in the slot that lists the images for people.
+pub(crate) const LISTING: &str = "images.json";

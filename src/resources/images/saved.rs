@@ -6,12 +6,13 @@ use std::io::{self, Read};
 use tar::{Archive, EntryType};
 
 use super::record::{Details, Recorded, details};
-use crate::volume::archive::{Writer, inside};
-use crate::volume::chunks::{self, Take};
-use crate::volume::node::{Node, Shape};
-use crate::volume::record::Details as Packed;
-use crate::volume::stream::piped;
-use crate::{ResourceError, Result, Slot};
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
+use crate::stream::piped;
+use crate::trees::archive::{Writer, inside};
+use crate::trees::chunks::{self, Take};
+use crate::trees::details::Details as Packed;
+use crate::trees::node::{Node, Shape};
 use guard_model::artifact::{Artifact, FileEntry};
 use guard_model::section::Section;
 use guard_model::setting::{Item, Value};
@@ -111,7 +112,11 @@ fn taken_over(ids: &BTreeSet<String>, slot: &Slot) -> Result<Option<(Vec<FileEnt
     }
     disk::create_private_dir(&slot.directory())?;
     let mut files = Vec::new();
-    for entry in artifact.files.iter().filter(|entry| entry.name() != super::LISTING) {
+    for entry in artifact
+        .files
+        .iter()
+        .filter(|entry| entry.name() != super::record::LISTING)
+    {
         let Some(from) = earlier.path_of(entry) else {
             continue;
         };

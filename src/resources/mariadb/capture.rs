@@ -1,20 +1,21 @@
 //! The copy: the dump of all tables at one moment, compressed, and the script of what is beside them; both proven by reading
 //! them to their ends.
 
-use std::io::{self, Read, Write};
+use std::io::Write;
 use std::path::Path;
 
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-
-use super::code::{self, Kept};
-use super::proving::{self, Loaded};
-use super::reach::Reach;
+use super::database::MariaDb;
+use super::details::{CODE, DUMP, Details};
+use super::dump::{END, prove};
+use super::reach::{Reach, version};
 use super::reading::{Seen, observe};
 use super::trouble::{explained, no_database};
-use super::{MariaDb, prepare, survey};
-use crate::aside::Aside;
-use crate::{ResourceError, Result, Slot, rows, stall};
+use super::{code, loading, proving, survey};
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
+use crate::sql::proof::{self, Loaded};
+use crate::sql::side_names::Aside;
+use crate::sql::{rows, stall};
 use guard_model::artifact::{Artifact, FileEntry};
 use guard_model::event::Level;
 use guard_model::text::bytes;
@@ -23,41 +24,6 @@ use guard_system::disk::At;
 
 /// zstd's level: nearly the size of 6 at a multiple of its speed.
 const LEVEL: i32 = 3;
-/// The tables' copy in the backup.
-pub(super) const DUMP: &str = "dump.sql.zst";
-/// The script of views, triggers, routines and events.
-pub(super) const CODE: &str = "code.sql";
-/// The last line of every dump that came to its end.
-const END: &[u8] = b"-- Dump completed";
-
-/// What a restore has to know beside the files.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Details {
-    pub(super) database: String,
-    /// The server's own words: `10.11.19-MariaDB`.
-    pub(super) server: String,
-    pub(super) charset: String,
-    pub(super) collation: String,
-    pub(super) taken_at: DateTime<Utc>,
-    /// What a load has proven.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) loaded: Option<Loaded>,
-}
-
-impl Details {
-    /// The details of an artifact.
-    pub(super) fn of(artifact: &Artifact) -> Result<Self> {
-        serde_json::from_value(artifact.details.clone()).map_err(|error| ResourceError {
-            copy_is_bad: true,
-            ..ResourceError::because("could not read what the manifest says about the database", error)
-        })
-    }
-
-    /// The same as an artifact holds it.
-    fn written(&self) -> Result<serde_json::Value> {
-        serde_json::to_value(self).map_err(|error| ResourceError::because("could not describe the database", error))
-    }
-}
 
 pub(super) fn capture(of: &MariaDb, slot: &Slot, cx: &Context) -> Result<Artifact> {
     let reach = Reach::open(of, cx)?;
@@ -100,26 +66,19 @@ pub(super) fn capture(of: &MariaDb, slot: &Slot, cx: &Context) -> Result<Artifac
     details.loaded = earlier.filter(|loaded| loaded.shape == shape);
     // Somebody wrote meanwhile: then what the dump holds is neither what was seen before nor after, and the dump itself tells.
     let was_written = before.print != after.print;
-    let is_due =
-        packet != Packet::Hex || proving::is_due(of.proof, of.proof_interval, details.loaded.as_ref(), taken_at);
+    let is_due = packet != Packet::Hex || proof::is_due(of.proof, of.proof_interval, details.loaded.as_ref(), taken_at);
     if was_written || is_due {
         cx.note(
             Level::Detail,
             format!("{}: loading the copy beside the live database", of.name),
         );
-        let print = told_by_itself(&reach, &artifact, slot, &after, was_written, cx).map_err(proving::unloadable)?;
+        let print = told_by_itself(&reach, &artifact, slot, &after, was_written, cx).map_err(proof::unloadable)?;
         details.loaded = Some(Loaded { shape, at: taken_at });
         artifact.fingerprint = print;
     }
     artifact.details = details.written()?;
     artifact.summary = rows::summary(database, &artifact.fingerprint);
     Ok(artifact)
-}
-
-/// The server's version.
-pub(super) fn version(reach: &Reach, cx: &Context) -> Result<String> {
-    let told: Vec<String> = reach.rows("SELECT JSON_QUOTE(@@version);", cx)?;
-    Ok(told.into_iter().next().unwrap_or_default())
 }
 
 /// In which form large rows are dumped.
@@ -174,16 +133,16 @@ fn told_by_itself(
     cx: &Context,
 ) -> Result<guard_model::fingerprint::Fingerprint> {
     let side = Aside::Side.name(&reach.database, &cx.token());
-    let loaded = prepare::load(reach, &side, artifact, slot, cx)
+    let loaded = loading::load(reach, &side, artifact, slot, cx)
         .and_then(|()| observe(reach, &side, cx)?.ok_or_else(|| no_database(&side)))
         .and_then(|seen| {
             if !was_written {
-                prepare::compare(reach, &seen, artifact, &Details::of(artifact)?, cx)?;
+                loading::compare(reach, &seen, artifact, &Details::of(artifact)?, cx)?;
             }
             code::try_out(reach, &reach.database, &side, &after.code, cx)?;
             Ok(seen)
         });
-    prepare::drop_own(reach, &side, Aside::Side, &cx.unstoppable())?;
+    loading::drop_own(reach, &side, Aside::Side, &cx.unstoppable())?;
     let print = loaded?.print;
     if !was_written {
         return Ok(artifact.fingerprint.clone());
@@ -231,71 +190,4 @@ fn dump(reach: &Reach, seen: &Seen, packet: Packet, slot: &Slot, cx: &Context) -
     }
     encoder.finish().at("compress", packing)?;
     slot.keep(staged, DUMP)
-}
-
-/// The entry of one of the copy's files.
-fn entry<'a>(artifact: &'a Artifact, name: &str) -> Result<&'a FileEntry> {
-    let lost = || ResourceError::bad_copy(format!("the manifest lists no {name}"));
-    artifact.file(name).ok_or_else(lost)
-}
-
-/// Writes the dump, decompressed, into a program.
-pub(super) fn pour(artifact: &Artifact, slot: &Slot, writer: &mut dyn Write) -> Result<()> {
-    let entry = entry(artifact, DUMP)?;
-    zstd::stream::copy_decode(slot.read(entry)?, writer).map_err(|error| match error.kind() {
-        // Whoever reads the dump has gone, and says why itself.
-        io::ErrorKind::BrokenPipe => ResourceError::because("the dump could not be handed on", error),
-        _ => ResourceError {
-            copy_is_bad: true,
-            ..ResourceError::because(format!("{} cannot be read to its end", entry.path), error)
-        },
-    })
-}
-
-/// The script of the copy, with the database's standards.
-pub(super) fn kept(artifact: &Artifact, slot: &Slot) -> Result<Kept> {
-    let details = Details::of(artifact)?;
-    let mut reader = slot.read(entry(artifact, CODE)?)?;
-    let mut script = Vec::new();
-    reader
-        .read_to_end(&mut script)
-        .map_err(|error| ResourceError::because("could not read the script of the copy", error))?;
-    reader.finish()?;
-    Ok(Kept {
-        charset: details.charset,
-        collation: details.collation,
-        script,
-    })
-}
-
-/// Reads the dump to its last line: a dump program that dies may still have written all that a digest would be taken of.
-pub(super) fn prove(artifact: &Artifact, slot: &Slot) -> Result<()> {
-    let mut tail = Tail(Vec::new());
-    pour(artifact, slot, &mut tail)?;
-    if tail.0.windows(END.len()).any(|window| window == END) {
-        return Ok(());
-    }
-    Err(ResourceError::bad_copy(format!(
-        "the dump of {} does not come to its end: its last line is missing",
-        artifact.resource
-    )))
-}
-
-/// Keeps the last bytes that were written.
-struct Tail(Vec<u8>);
-
-impl Write for Tail {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        /// More than the last line of a dump has.
-        const KEPT: usize = 64;
-        self.0
-            .extend_from_slice(bytes.get(bytes.len().saturating_sub(KEPT)..).unwrap_or_default());
-        let over = self.0.len().saturating_sub(KEPT);
-        self.0.drain(..over);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

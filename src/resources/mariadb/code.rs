@@ -5,28 +5,17 @@ use std::sync::LazyLock;
 
 use regex::bytes::Regex;
 
-use super::proving;
 use super::reach::{Reach, ident, literal};
-use super::reading::{names, within};
+use super::tables::{OWN, WRITING, names, within};
 use super::trouble::{self, explained, whole};
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
 use guard_model::event::Level;
 use guard_model::text::sanitised;
 use guard_system::context::Context;
 use guard_system::disk::sha256_hex;
 
-/// The script of a database that may be swapped in.
-pub(super) const CODE: &str = "__guard_code";
-/// The script of what is live, written before a swap; the swap makes it [`CODE`].
-pub(super) const PENDING: &str = "__guard_pending";
-/// The script of what has been swapped in, until it was run; the swap makes it of [`CODE`].
-pub(super) const SWAPPED: &str = "__guard_swapped";
-/// A script that is being written.
-const WRITING: &str = "__guard_writing";
 /// Begins a line of a script that tells of a view which did not work when the script was made. For the server it is a comment.
 const BROKEN: &str = "-- guard: view that does not work: ";
-/// The names of guard's own tables.
-pub(super) const OWN: [&str; 4] = [CODE, PENDING, SWAPPED, WRITING];
 
 /// A script with the standards of the database it belongs to.
 #[derive(Debug, Clone)]
@@ -332,7 +321,7 @@ fn named(error: ResourceError, reach: &Reach, cx: &Context) -> ResourceError {
     if !trouble::is_of_others(&error) {
         return error;
     }
-    match proving::of_others(reach, cx) {
+    match of_others(reach, cx) {
         Ok(others) if !others.is_empty() => ResourceError {
             what: format!("{}: {}", error.what, sanitised(&others.join(", "))),
             ..error
@@ -363,6 +352,26 @@ fn replaced(text: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     }
     made.extend_from_slice(rest);
     made
+}
+
+/// What is the live database's and belongs to other users, each by name; for the advice where this user may not make it.
+pub(crate) fn of_others(reach: &Reach, cx: &Context) -> Result<Vec<String>> {
+    let live = &reach.database;
+    let script = format!(
+        "SELECT JSON_ARRAY('view', TABLE_NAME, DEFINER, CURRENT_USER()) FROM information_schema.VIEWS WHERE {};
+         SELECT JSON_ARRAY('trigger', TRIGGER_NAME, DEFINER, CURRENT_USER()) FROM information_schema.TRIGGERS WHERE {};
+         SELECT JSON_ARRAY(LOWER(ROUTINE_TYPE), ROUTINE_NAME, DEFINER, CURRENT_USER()) FROM information_schema.ROUTINES WHERE {};
+         SELECT JSON_ARRAY('event', EVENT_NAME, DEFINER, CURRENT_USER()) FROM information_schema.EVENTS WHERE {};",
+        within("TABLE_SCHEMA", live),
+        within("TRIGGER_SCHEMA", live),
+        within("ROUTINE_SCHEMA", live),
+        within("EVENT_SCHEMA", live)
+    );
+    let found: Vec<(String, String, String, String)> = reach.rows(&script, cx)?;
+    let others = found.into_iter().filter(|(_, _, definer, own)| definer != own);
+    Ok(others
+        .map(|(kind, name, definer, _)| format!("{kind} {name} of {definer}"))
+        .collect())
 }
 
 #[cfg(test)]

@@ -7,14 +7,14 @@
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::reach::{Reach, ident, literal};
-use super::reading::names;
+use super::read_lock::{Gate, Keeper};
+use super::tables::names;
 use super::trouble::{explained, is_locked_out};
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
 use guard_system::context::Context;
 
 /// How often the lock is tried for again that sessions got in the way of. A guess.
@@ -27,32 +27,6 @@ const TICK: Duration = Duration::from_millis(20);
 const HEARTBEAT: u32 = 100;
 /// What the session answers once it holds the lock.
 const HELD: &str = "held";
-
-/// The lock on one database, where this guard holds it.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Gate(Arc<Mutex<Option<Keeper>>>);
-
-/// The session that holds it.
-#[derive(Debug)]
-struct Keeper {
-    live: String,
-    released: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Keeper {
-    fn is_there(&self) -> bool {
-        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
-    }
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        self.released.store(true, Ordering::SeqCst);
-        // It ends within a tick and the time that the client takes to leave.
-        let _ended = self.thread.take().map(JoinHandle::join);
-    }
-}
 
 impl Gate {
     fn keeper(&self) -> MutexGuard<'_, Option<Keeper>> {

@@ -3,21 +3,33 @@
 
 mod capture;
 mod code;
+mod database;
+mod details;
+mod dump;
 mod gate;
+mod loading;
 mod prepare;
 mod proving;
 mod reach;
+mod read_lock;
 mod reading;
 mod survey;
 mod swap;
+mod tables;
 mod target;
 mod trouble;
 
-use std::time::Duration;
-
-use super::abilities::{Abilities, Access, CopyProof, Leftovers, Location, Price, ServiceNeeds, Trial};
-use super::way::Way;
-use super::{Built, Kind, Resource, Result, Site, Slot, Survey};
+use self::database::{MARIADB, MariaDb, OF_MYSQL, Product};
+use self::reach::Reach;
+use crate::abilities::{Abilities, Access, CopyProof, Leftovers, Location, Price, ServiceNeeds, Trial};
+use crate::contract::Resource;
+use crate::definition::{Built, Kind, Site};
+use crate::error::Result;
+use crate::slot::Slot;
+use crate::sql::proof::{INTERVAL, Proof};
+use crate::sql::stall::{LOCK_WAIT, STALL};
+use crate::survey::Survey;
+use crate::way::Way;
 use guard_model::artifact::{Artifact, Displaced, Live, Prepared};
 use guard_model::fingerprint::Fingerprint;
 use guard_model::name::ResourceName;
@@ -25,8 +37,6 @@ use guard_model::plan::StageName;
 use guard_model::policy::DataRestore;
 use guard_model::section::Section;
 use guard_system::context::Context;
-use proving::Proof;
-use reach::Reach;
 
 /// The kind's entry in the list of kinds.
 pub(super) const KIND: Kind = Kind {
@@ -46,47 +56,6 @@ pub(super) const MYSQL: Kind = Kind {
     build: |name, section, site| build(&OF_MYSQL, name, section, site),
 };
 
-/// The names of one product's programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Product {
-    key: &'static str,
-    client: &'static str,
-    dump: &'static str,
-}
-
-const MARIADB: Product = Product {
-    key: "mariadb",
-    client: "mariadb",
-    dump: "mariadb-dump",
-};
-const OF_MYSQL: Product = Product {
-    key: "mysql",
-    client: "mysql",
-    dump: "mysqldump",
-};
-
-/// How long is waited for a lock, unless `lock_wait` says otherwise.
-const LOCK_WAIT: Duration = Duration::from_secs(30);
-
-/// How long a dump may be silent, unless `stall` says otherwise.
-const STALL: Duration = Duration::from_mins(5);
-
-/// One database.
-#[derive(Debug, Clone)]
-struct MariaDb {
-    name: ResourceName,
-    product: &'static Product,
-    way: Way,
-    database: Option<String>,
-    user: Option<String>,
-    password_env: Option<String>,
-    lock_wait: Duration,
-    stall: Duration,
-    proof: Proof,
-    proof_interval: Duration,
-    gate: gate::Gate,
-}
-
 fn build(product: &'static Product, name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
     let parses = |url: &str| target::Target::of_url(url).map(|_| ());
     let way = Way::read(section, site, parses);
@@ -95,12 +64,7 @@ fn build(product: &'static Product, name: ResourceName, section: &mut Section<'_
     let password_env = section.text("password_env");
     let lock_wait = section.duration("lock_wait");
     let stall = section.duration("stall");
-    let proofs = [
-        ("read", Proof::Read),
-        ("auto", Proof::Auto),
-        ("restore", Proof::Restore),
-    ];
-    let proof = section.choice("proof", &proofs).unwrap_or_default();
+    let proof = Proof::of(section);
     let proof_interval = section.duration("proof_interval");
     let way = way?;
     Some(Box::new(MariaDb {
@@ -113,8 +77,8 @@ fn build(product: &'static Product, name: ResourceName, section: &mut Section<'_
         lock_wait: lock_wait.unwrap_or(LOCK_WAIT),
         stall: stall.unwrap_or(STALL),
         proof,
-        proof_interval: proof_interval.unwrap_or(proving::INTERVAL),
-        gate: gate::Gate::default(),
+        proof_interval: proof_interval.unwrap_or(INTERVAL),
+        gate: read_lock::Gate::default(),
     }))
 }
 
@@ -159,7 +123,7 @@ impl Resource for MariaDb {
     }
 
     fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
-        capture::Details::of(artifact)?;
+        details::Details::of(artifact)?;
         let seen = Reach::open(self, cx).and_then(|reach| reading::observe(&reach, &reach.database, cx));
         Ok(match seen {
             Ok(None) => Live::Differs(vec!["database".to_owned()]),
@@ -183,7 +147,7 @@ impl Resource for MariaDb {
 impl CopyProof for MariaDb {
     fn prove(&self, artifact: &Artifact, slot: &Slot, _: &Context) -> Result<()> {
         slot.compare(artifact)?;
-        capture::prove(artifact, slot)
+        dump::prove(artifact, slot)
     }
 
     fn rehearse(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
@@ -223,10 +187,15 @@ impl Access for MariaDb {
 
 impl Price for MariaDb {
     fn price(&self, artifact: &Artifact, cx: &Context) -> Result<Vec<String>> {
-        let details = capture::Details::of(artifact)?;
+        let details = details::Details::of(artifact)?;
         let now = self.fingerprint(cx)?;
         let today = cx.clock.now();
-        Ok(super::rows::price(&artifact.fingerprint, &now, details.taken_at, today))
+        Ok(crate::sql::rows::price(
+            &artifact.fingerprint,
+            &now,
+            details.taken_at,
+            today,
+        ))
     }
 
     fn written_since(&self, displaced: &Displaced, put_back: &Artifact, cx: &Context) -> Result<Vec<String>> {
@@ -234,7 +203,7 @@ impl Price for MariaDb {
             return Ok(Vec::new());
         }
         let now = self.fingerprint(cx)?;
-        Ok(super::rows::written_since(&put_back.fingerprint, &now))
+        Ok(crate::sql::rows::written_since(&put_back.fingerprint, &now))
     }
 }
 

@@ -1,77 +1,26 @@
 //! The proof that a database comes up from its copy: when a copy is loaded, and what `guard check` tries without one.
 
-use std::time::Duration;
-
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-
-use super::capture::{Details, version};
-use super::prepare::drop_own;
-use super::reach::{Reach, ident, literal};
-use super::reading::{names, shape as tables_shape, standard, within};
+use super::code;
+use super::database::MariaDb;
+use super::details::Details;
+use super::loading::drop_own;
+use super::reach::{Reach, ident, literal, version};
+use super::reading::shape as tables_shape;
+use super::tables::{names, standard};
 use super::trouble::{explained, no_database, whole};
-use super::{MariaDb, code};
-use crate::aside::Aside;
-use crate::{ResourceError, Result, Survey};
+use crate::error::Result;
+use crate::sql::proof::{Proof, is_fresh, unloadable};
+use crate::sql::side_names::Aside;
+use crate::survey::Survey;
 use guard_model::artifact::Artifact;
 use guard_model::fingerprint::Fingerprint;
 use guard_system::context::Context;
 use guard_system::disk::{self, sha256_hex};
 
-/// How a copy is proven when it is made, `proof`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Proof {
-    /// All of it is read back.
-    Read,
-    /// It is loaded where nothing proves yet that such a copy loads: the first one, the first of another schema, and one every
-    /// `proof_interval`.
-    #[default]
-    Auto,
-    /// It is loaded into a database of its own, and compared.
-    Restore,
-}
-
-/// How long a load proves the copies that follow it, unless `proof_interval` says otherwise.
-pub(super) const INTERVAL: Duration = Duration::from_hours(7 * 24);
-
-/// That a copy of this shape was loaded, with all its rows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Loaded {
-    /// A digest of what was loaded by what: tables, what stands beside them, server, dump program.
-    pub(super) shape: String,
-    /// When.
-    pub(super) at: DateTime<Utc>,
-}
-
 /// What has to be the same for a load to prove another copy as well.
 pub(super) fn shape(print: &Fingerprint, server: &str, dump: &str) -> String {
     let parts = ["schema", "code", "database"].map(|part| print.part(part).unwrap_or_default());
     sha256_hex(format!("{} {server} {dump}", parts.join(" ")).as_bytes())
-}
-
-/// Whether a copy has to be loaded, where this is what an earlier load has proven of one of its shape.
-pub(super) fn is_due(proof: Proof, interval: Duration, loaded: Option<&Loaded>, now: DateTime<Utc>) -> bool {
-    match proof {
-        Proof::Read => false,
-        Proof::Restore => true,
-        Proof::Auto => !loaded.is_some_and(|loaded| is_fresh(loaded, interval, now)),
-    }
-}
-
-fn is_fresh(loaded: &Loaded, interval: Duration, now: DateTime<Utc>) -> bool {
-    let age = (now - loaded.at).to_std();
-    age.is_ok_and(|age| age < interval)
-}
-
-/// What a load that failed says of the copy: that it would be no way back.
-pub(super) fn unloadable(error: ResourceError) -> ResourceError {
-    ResourceError {
-        what: format!(
-            "what is live does not come up from a copy, so there would be no way back: {}",
-            error.what
-        ),
-        ..error
-    }
 }
 
 /// Loads the definitions of what is live beside it, without rows, where no copy of them has been loaded yet.
@@ -171,24 +120,4 @@ fn sweep(reach: &Reach, live: &str, cx: &Context) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// What is the live database's and belongs to other users, each by name; for the advice where this user may not make it.
-pub(super) fn of_others(reach: &Reach, cx: &Context) -> Result<Vec<String>> {
-    let live = &reach.database;
-    let script = format!(
-        "SELECT JSON_ARRAY('view', TABLE_NAME, DEFINER, CURRENT_USER()) FROM information_schema.VIEWS WHERE {};
-         SELECT JSON_ARRAY('trigger', TRIGGER_NAME, DEFINER, CURRENT_USER()) FROM information_schema.TRIGGERS WHERE {};
-         SELECT JSON_ARRAY(LOWER(ROUTINE_TYPE), ROUTINE_NAME, DEFINER, CURRENT_USER()) FROM information_schema.ROUTINES WHERE {};
-         SELECT JSON_ARRAY('event', EVENT_NAME, DEFINER, CURRENT_USER()) FROM information_schema.EVENTS WHERE {};",
-        within("TABLE_SCHEMA", live),
-        within("TRIGGER_SCHEMA", live),
-        within("ROUTINE_SCHEMA", live),
-        within("EVENT_SCHEMA", live)
-    );
-    let found: Vec<(String, String, String, String)> = reach.rows(&script, cx)?;
-    let others = found.into_iter().filter(|(_, _, definer, own)| definer != own);
-    Ok(others
-        .map(|(kind, name, definer, _)| format!("{kind} {name} of {definer}"))
-        .collect())
 }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use super::database::{MariaDb, Product};
 use super::target::Target;
-use super::{MariaDb, Product, trouble};
+use super::trouble;
+use crate::error::{ResourceError, Result};
 use crate::way::Way;
-use crate::{ResourceError, Result};
 use guard_model::secret::Secret;
 use guard_system::call::Call;
 use guard_system::context::Context;
@@ -169,7 +170,7 @@ impl Reach {
             "--no-tablespaces",
             PACKET,
         ];
-        if *self.product == super::OF_MYSQL {
+        if *self.product == super::database::OF_MYSQL {
             // Statistics and transaction numbers are the server's own affair, and would hinder the loading.
             words.extend(["--column-statistics=0", "--set-gtid-purged=OFF"]);
         }
@@ -247,6 +248,12 @@ pub(super) fn identity(of: &MariaDb, cx: &Context) -> Vec<String> {
         _ => return Vec::new(),
     };
     vec![format!("{address}, database {database}")]
+}
+
+/// The server's version.
+pub(crate) fn version(reach: &Reach, cx: &Context) -> Result<String> {
+    let told: Vec<String> = reach.rows("SELECT JSON_QUOTE(@@version);", cx)?;
+    Ok(told.into_iter().next().unwrap_or_default())
 }
 
 #[cfg(test)]

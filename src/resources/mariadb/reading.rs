@@ -8,9 +8,10 @@ use regex::bytes::Regex;
 
 use super::code;
 use super::reach::{Reach, ident, literal};
+use super::tables::{listed, standard, within};
 use super::trouble::explained;
-use crate::Result;
-use crate::rows::Rows;
+use crate::error::Result;
+use crate::sql::rows::Rows;
 use guard_model::fingerprint::Fingerprint;
 use guard_system::context::Context;
 use guard_system::disk::{Digest, sha256_hex};
@@ -26,46 +27,6 @@ pub(super) struct Seen {
     pub(super) print: Fingerprint,
     /// The longest row, in bytes, and its table.
     pub(super) longest: Option<(u64, String)>,
-}
-
-/// A condition that holds for one schema, exactly as it is written: the server's own comparison knows no capitals.
-pub(super) fn within(column: &str, schema: &str) -> String {
-    let schema = literal(schema);
-    format!("{column} = {schema} AND BINARY {column} = {schema}")
-}
-
-/// The character set and collation of a schema; `None` where there is no such schema.
-pub(super) fn standard(reach: &Reach, schema: &str, cx: &Context) -> Result<Option<(String, String)>> {
-    let script = format!(
-        "SELECT JSON_ARRAY(DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME) FROM information_schema.SCHEMATA WHERE {};",
-        within("SCHEMA_NAME", schema)
-    );
-    Ok(reach.rows(&script, cx)?.pop())
-}
-
-/// The names of the tables of a schema that are of one of these types, but for guard's own, and where their numbering is.
-fn listed(reach: &Reach, schema: &str, is_view: bool, cx: &Context) -> Result<Vec<(String, Option<u64>)>> {
-    let types = if is_view {
-        "'VIEW'"
-    } else {
-        "'BASE TABLE', 'SYSTEM VERSIONED'"
-    };
-    let own: Vec<String> = code::OWN.iter().map(|name| literal(name)).collect();
-    let script = format!(
-        "SELECT JSON_ARRAY(TABLE_NAME, AUTO_INCREMENT) FROM information_schema.TABLES \
-         WHERE {} AND TABLE_TYPE IN ({types}) AND TABLE_NAME NOT IN ({}) ORDER BY TABLE_NAME;",
-        within("TABLE_SCHEMA", schema),
-        own.join(", ")
-    );
-    reach.rows(&script, cx)
-}
-
-/// The names of a schema's tables, or of its views; guard's own are not among them.
-pub(super) fn names(reach: &Reach, schema: &str, is_view: bool, cx: &Context) -> Result<Vec<String>> {
-    Ok(listed(reach, schema, is_view, cx)?
-        .into_iter()
-        .map(|(name, _)| name)
-        .collect())
 }
 
 /// The next number of each table that counts.

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use super::database::MariaDb;
 use super::reach::{Reach, literal};
-use super::reading::{standard, within};
-use super::{MariaDb, code, trouble};
-use crate::aside::Aside;
-use crate::{Result, Survey};
+use super::tables::{standard, within};
+use super::{code, trouble};
+use crate::error::Result;
+use crate::sql::side_names::Aside;
+use crate::survey::Survey;
 use guard_model::text::bytes;
 use guard_system::context::Context;
 use guard_system::disk;

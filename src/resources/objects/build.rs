@@ -1,8 +1,8 @@
 //! Reads the keys of objects in a storage from their table in `guard.toml`.
 
-use super::{Objects, Who};
+use super::bucket::{KEY, Objects, Who};
 use crate::carry_over::CarryOver;
-use crate::{Built, Kind, Site};
+use crate::definition::{Built, Kind, Site};
 use guard_model::name::ResourceName;
 use guard_model::plan::StageName;
 use guard_model::section::Section;
@@ -10,7 +10,7 @@ use guard_system::s3::Address;
 
 /// `kind = "s3"`.
 pub(crate) const KIND: Kind = Kind {
-    key: "s3",
+    key: KEY,
     about: "objects in S3-compatible storage, by prefix: through the server and not through its files",
     captured_in: StageName::Volumes,
     restored_in: StageName::Data,

@@ -2,14 +2,15 @@
 
 use std::io::{Cursor, Read};
 
+use super::bucket::{KEY, Objects};
 use super::reach::refused;
 use super::record::{Details, PutBack};
-use super::{KIND, Objects};
+use crate::error::{ResourceError, Result};
 use crate::names::escaped;
-use crate::volume::chunks;
-use crate::volume::node::{Node, Shape};
-use crate::volume::record::Details as Packed;
-use crate::{ResourceError, Result, Slot};
+use crate::slot::Slot;
+use crate::trees::chunks;
+use crate::trees::details::Details as Packed;
+use crate::trees::node::{Node, Shape};
 use guard_model::artifact::Artifact;
 use guard_model::text;
 use guard_system::context::Context;
@@ -178,7 +179,7 @@ impl Objects {
         Ok(Artifact {
             resource: self.name.clone(),
             project: None,
-            kind: KIND.key.to_owned(),
+            kind: KEY.to_owned(),
             fingerprint: self.portrait(&taken, &put_back),
             files: copied.files,
             details: serde_json::to_value(&details)

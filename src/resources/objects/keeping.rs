@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Objects;
-use crate::{Mark, ResourceError, Result};
+use super::bucket::Objects;
+use crate::abilities::Mark;
+use crate::error::{ResourceError, Result};
 use guard_model::name::ResourceName;
 use guard_system::context::Context;
 use guard_system::disk;

@@ -1,5 +1,6 @@
 //! Objects in S3-compatible storage: copied and put back through the server, for servers whose files must not be touched.
 
+mod bucket;
 mod build;
 mod capture;
 mod keeping;
@@ -8,22 +9,23 @@ mod record;
 mod stage;
 mod swap;
 
-use std::sync::OnceLock;
-
 use serde_json::Value;
-use tokio::runtime::Runtime;
 
 pub(super) use self::build::KIND;
-use self::reach::{Who, refused};
+
+use self::bucket::{NOUN, Objects};
+use self::reach::refused;
 use self::record::{ASIDE, PutBack, Side, Spot, details};
-use super::abilities::{
-    Abilities, Account, Comparison, CopyProof, FileSalvage, Leftovers, Location, Moments, Price, ServiceNeeds,
+use crate::abilities::{
+    Abilities, Account, Comparison, CopyProof, FileSalvage, Leftovers, Location, Mark, Moments, Price, ServiceNeeds,
 };
-use super::carry_over::CarryOver;
-use super::toll::salvaged;
-use super::volume::chunks;
-use super::wanted::Wanted;
-use super::{Mark, Resource, ResourceError, Result, Slot, Survey};
+use crate::contract::Resource;
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
+use crate::survey::Survey;
+use crate::trees::toll::salvaged;
+use crate::trees::{chunks, copied};
+use crate::wanted::Wanted;
 use guard_model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared, Work};
 use guard_model::fingerprint::Fingerprint;
 use guard_model::name::ResourceName;
@@ -32,30 +34,11 @@ use guard_model::text;
 use guard_system::context::Context;
 use guard_system::s3::{Address, Beside, Bucket, Object};
 
-/// What the files are called here.
-const NOUN: &str = "object";
-
 /// The largest object that a storage copies in one request.
 const LARGEST: u64 = 5 * 1024 * 1024 * 1024;
 
 /// How many objects are asked for what stands beside them.
 const LOOKED_AT: usize = 5;
-
-/// Objects below a prefix.
-pub(super) struct Objects {
-    name: ResourceName,
-    address: Address,
-    /// Where the two halves of the credentials stand.
-    who: (Who, Who),
-    /// The Compose service of the server itself.
-    service: Option<String>,
-    /// The services that write there.
-    writers: Vec<String>,
-    /// Which objects a rollback leaves where they are.
-    carry_over: CarryOver,
-    /// The threads that talk to the storage, from the first question on.
-    runtime: OnceLock<Option<Runtime>>,
-}
 
 impl Drop for Objects {
     fn drop(&mut self) {
@@ -66,7 +49,7 @@ impl Drop for Objects {
 impl Objects {
     /// Where this run stages a copy.
     fn aside(&self, artifact: &Artifact, cx: &Context) -> Result<String> {
-        let mark = chunks::mark(artifact)?;
+        let mark = copied::mark(artifact)?;
         let mark = mark.get(..8).unwrap_or(mark);
         Ok(format!("{}{ASIDE}{}-{mark}/", self.address.prefix, cx.token()))
     }

@@ -1,48 +1,21 @@
 //! How the objects are reached, and what they are like now.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use tokio::runtime::Runtime;
 
-use super::Objects;
+use super::bucket::Objects;
 use super::record::{ASIDE, PutBack};
+use crate::error::{ResourceError, Result};
 use crate::names::escaped;
-use crate::{ResourceError, Result};
 use guard_model::fingerprint::Fingerprint;
 use guard_model::secret::Secret;
 use guard_system::context::Context;
-use guard_system::disk::{self, Digest};
+use guard_system::disk::Digest;
 use guard_system::s3::{Bucket, Credentials, Object, RemoteError};
 
 /// Up to so many parts of the first level are told apart by name.
 const NAMED: usize = 100;
-
-/// Where a half of the credentials stands.
-#[derive(Debug, Clone)]
-pub(super) enum Who {
-    Variable(String),
-    File(PathBuf),
-}
-
-impl Who {
-    fn read(&self, cx: &Context) -> Result<Secret> {
-        let missing = |place: String| {
-            ResourceError::new(format!("{place}, and the storage asks who is there"))
-                .with_hint("name a variable with `access_key_env` and `secret_key_env`, or files with `…_file`")
-        };
-        let text = match self {
-            Self::Variable(name) => cx
-                .environment
-                .text(name)
-                .ok_or_else(|| missing(format!("the variable {name} is not set")))?
-                .to_owned(),
-            Self::File(path) => disk::read_text_optional(path)?
-                .ok_or_else(|| missing(format!("there is no file {}", path.display())))?,
-        };
-        Ok(Secret::new(text.trim()))
-    }
-}
 
 /// What a storage said, as an error of the resource.
 pub(super) fn refused(error: RemoteError) -> ResourceError {

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::volume::record::Details as Packed;
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
+use crate::trees::details::Details as Packed;
 use guard_model::artifact::{Artifact, CarriedOver};
 use guard_model::name::ResourceName;
 use guard_system::context::Context;

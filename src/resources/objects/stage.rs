@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Seek, Write};
 
+use super::bucket::{NOUN, Objects};
 use super::capture::{MARK, key_of, shown};
 use super::keeping::Keep;
 use super::reach::refused;
 use super::record::{PutBack, Side, details};
-use super::{NOUN, Objects};
-use crate::toll::Toll;
-use crate::volume::chunks;
-use crate::{ResourceError, Result, Slot};
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
+use crate::trees::chunks;
+use crate::trees::toll::Toll;
 use guard_model::artifact::{Artifact, CarriedOver};
 use guard_system::context::Context;
 use guard_system::s3::{Bucket, Object};

@@ -7,13 +7,14 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::Objects;
+use super::bucket::Objects;
 use super::reach::refused;
 use super::record::{PutBack, Side, Spot};
 use super::stage::Difference;
-use crate::toll::Group;
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
+use crate::trees::toll::Group;
 use crate::wanted::Wanted;
-use crate::{ResourceError, Result, Slot};
 use guard_model::artifact::Artifact;
 use guard_system::context::Context;
 use guard_system::s3::{Bucket, Object};

@@ -10,15 +10,16 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
-use super::Postgres;
 use super::capture::copy;
 use super::catalog::look;
-use super::prepare::drop_own;
+use super::database::Postgres;
 use super::reach::Reach;
 use super::script::{self, Reading};
-use super::sql::Aside;
+use super::staging::drop_own;
 use super::trouble::{explained, is_no_database};
-use crate::{ResourceError, Result, Slot};
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
+use crate::sql::side_names::Aside;
 use guard_model::artifact::Artifact;
 use guard_model::event::Level;
 use guard_model::foreign::{Material, Part};

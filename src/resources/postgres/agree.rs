@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::capture::major;
-use super::catalog::IDENTIFIER;
 use super::details::Details;
 use super::reach::Reach;
 use super::risks::is_in_every_database;
-use super::sql::{ident, literal};
-use crate::{ResourceError, Result};
+use super::sql::{IDENTIFIER, ident, literal};
+use super::versions::major;
+use crate::error::{ResourceError, Result};
 use guard_system::context::Context;
 
 #[derive(Deserialize)]

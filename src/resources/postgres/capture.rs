@@ -1,21 +1,23 @@
 //! The copy: `pg_dump`'s own archive, compressed, and proven by reading all of it back through `pg_restore`.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
 
-use super::Postgres;
+use super::archive::{LEVEL, pour};
 use super::catalog::observe;
+use super::database::Postgres;
 use super::details::Details;
-use super::fill::usual_jobs;
-use super::folder;
 use super::meter::metered;
+use super::pace::usual_jobs;
 use super::reach::Reach;
-use super::{proof, stall, standby, survey};
-use crate::{ResourceError, Result, Slot, rows};
+use super::versions::major;
+use super::{folder, proof, space, stall, standby};
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
+use crate::sql::rows;
 use guard_model::artifact::{Artifact, FileEntry};
 use guard_model::event::Level;
 use guard_model::text::chain;
@@ -24,23 +26,10 @@ use guard_system::disk::{At, Staged};
 
 /// The first version whose `pg_dump` has zstd of its own.
 const OWN_ZSTD: u32 = 16;
-/// zstd's level, by `pg_dump` and by guard alike: on what databases hold, no larger than 3 and nearly twice as fast.
-pub(super) const LEVEL: i32 = 1;
 /// The smallest database, in bytes on the server, that is dumped in several jobs unasked.
 const LARGE: u64 = 32 * 1024 * 1024;
 /// What every archive of `pg_dump` begins with.
 const MAGIC: &[u8] = b"PGDMP";
-
-/// The major version in a text like `17.6` or `18beta1`.
-pub(super) fn major(version: &str) -> u32 {
-    let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().unwrap_or_default()
-}
-
-/// Whether a `pg_restore` cannot fill a database of this server: from 17 on it sets `transaction_timeout`, new in 17.
-pub(super) fn is_too_new(version: &str, server: u32) -> bool {
-    major(version) >= 17 && server < 170_000
-}
 
 pub(super) fn capture(of: &Postgres, slot: &Slot, cx: &Context) -> Result<Artifact> {
     let reach = Reach::open(of, cx)?;
@@ -133,7 +122,7 @@ fn jobs(of: &Postgres, reach: &Reach, cx: &Context) -> u32 {
     let Some(size) = size.filter(|size| *size >= LARGE) else {
         return 1;
     };
-    let has_room = reach.container().is_none() || survey::free(reach, "/tmp", cx).is_some_and(|free| free > size);
+    let has_room = reach.container().is_none() || space::free(reach, "/tmp", cx).is_some_and(|free| free > size);
     if has_room { usual_jobs() } else { 1 }
 }
 
@@ -224,36 +213,4 @@ fn prove(reach: &Reach, path: &Path, name: &str, cx: &Context) -> Result<()> {
     cx.push(&call, &mut feed)
         .map_err(|error| ResourceError::because("the dump cannot be read back", error))?;
     Ok(())
-}
-
-/// Writes an archive, decompressed where guard compressed it, into a program.
-pub(super) fn pour(path: &Path, name: &str, writer: &mut dyn Write, what: &str, cx: &Context) -> io::Result<()> {
-    let file = File::open(path)?;
-    let total = file.metadata()?.len();
-    let counted = Counted {
-        file,
-        done: 0,
-        tell: |done| cx.progress(what, done, Some(total)),
-    };
-    if Path::new(name).extension().is_some_and(|end| end == "zst") {
-        zstd::stream::copy_decode(counted, writer)
-    } else {
-        io::copy(&mut { counted }, &mut { writer }).map(|_| ())
-    }
-}
-
-/// A file that tells how much of it was read.
-struct Counted<F: FnMut(u64)> {
-    file: File,
-    done: u64,
-    tell: F,
-}
-
-impl<F: FnMut(u64)> Read for Counted<F> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read(buffer)?;
-        self.done += count as u64;
-        (self.tell)(self.done);
-        Ok(count)
-    }
 }

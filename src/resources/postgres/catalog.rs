@@ -11,10 +11,11 @@ use super::content::{CONTENT, HIDDEN};
 use super::properties::{PROPERTIES, Properties};
 use super::reach::Reach;
 use super::schema;
+use super::sql::IDENTIFIER;
 use super::surroundings::{PATH, SURROUNDINGS, Surroundings};
 use super::trouble::{Trouble, explained, is_denied, is_locked_out};
-use crate::rows::Rows;
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
+use crate::sql::rows::Rows;
 use guard_model::fingerprint::Fingerprint;
 use guard_system::context::Context;
 use guard_system::disk::sha256_hex;
@@ -89,16 +90,6 @@ pub(super) struct Catalog {
     /// SHA-256 of the schema as `pg_dump` tells it.
     schema: String,
 }
-
-/// Sets `known` to the cluster's identifier as a literal, or to NULL where the user may not know it.
-pub(super) const IDENTIFIER: &str = r"
-SELECT coalesce(has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE'), false) AS may \gset
-\if :may
-SELECT quote_literal(system_identifier::text) AS known FROM pg_control_system() \gset
-\else
-\set known NULL
-\endif
-";
 
 const SERVER: &str = r"
 SELECT jsonb_build_object('is', 'server', 'version', current_setting('server_version'),

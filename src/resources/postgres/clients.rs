@@ -1,9 +1,10 @@
 //! The client programs: whether they are there, fit the server, and are free of holes that are known.
 
-use super::capture::{is_too_new, major};
 use super::reach::Reach;
 use super::trouble::explained;
-use crate::{Result, Survey};
+use super::versions::{is_too_new, major};
+use crate::error::Result;
+use crate::survey::Survey;
 use guard_system::context::Context;
 
 /// A hole in the client programs, and the first versions without it, one for each major version that was mended.

@@ -9,7 +9,8 @@ use super::catalog::{Catalog, Server};
 use super::manner::Manner;
 use super::properties::Properties;
 use super::surroundings::Surroundings;
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
+use crate::sql::proof::Loaded;
 use guard_model::artifact::Artifact;
 use guard_model::fingerprint::Fingerprint;
 use guard_system::disk::sha256_hex;
@@ -42,15 +43,6 @@ pub(super) struct Details {
     /// What a load has proven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) loaded: Option<Loaded>,
-}
-
-/// That a copy of this shape was loaded with all its rows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Loaded {
-    /// A digest of what was loaded by what: schema, extensions, the database's own properties, server, client programs.
-    pub(super) shape: String,
-    /// When.
-    pub(super) at: DateTime<Utc>,
 }
 
 impl Details {

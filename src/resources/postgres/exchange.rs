@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+pub(super) use crate::barrier::Swap;
+
 use super::reach::Reach;
 use super::sql::{ident, literal};
 use super::trouble::is_in_use;
-pub(super) use crate::barrier::Swap;
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
 use guard_model::event::Level;
 use guard_system::context::Context;
 

@@ -5,14 +5,16 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use super::capture::pour;
+use super::archive::pour;
 use super::details::Details;
 use super::inside::Inside;
 use super::manner::{Manner, rows_last};
+use super::pace::Load;
 use super::reach::{Reach, SILENCE};
 use super::sql::literal;
 use super::trouble::explained;
-use crate::{ResourceError, Result, Slot};
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
 use guard_model::artifact::Artifact;
 use guard_model::event::Level;
 use guard_model::text::chain;
@@ -27,28 +29,6 @@ const LARGE: u64 = 8 * 1024 * 1024;
 const MANY: u32 = 3;
 /// Pauses shorter than this are put together.
 const SHORTEST: Duration = Duration::from_millis(5);
-
-/// Jobs where nobody says how many: as many as there are processors, and not more than a server will bear unasked.
-pub(super) fn usual_jobs() -> u32 {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    u32::try_from(cores.min(4)).unwrap_or(1)
-}
-
-/// How a database is filled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Load {
-    /// Jobs side by side; 1 loads all in one transaction.
-    pub(super) jobs: u32,
-    /// The share of the time, in percent, for which the server is given something to do; under 100 there is one job.
-    pub(super) share: u32,
-}
-
-impl Load {
-    /// As fast as these jobs can.
-    pub(super) fn full(jobs: u32) -> Self {
-        Self { jobs, share: 100 }
-    }
-}
 
 /// What a dump empties `search_path` with.
 const EMPTIED: &str = "SELECT pg_catalog.set_config('search_path', '', false);";

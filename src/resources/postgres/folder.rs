@@ -6,14 +6,16 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::capture::LEVEL;
+use super::archive::LEVEL;
+use super::database::{Postgres, Way};
 use super::inside::Inside;
 use super::meter::metered;
 use super::proof::{self, Found};
 use super::reach::Reach;
 use super::sql::literal;
-use super::{Postgres, Way, stall};
-use crate::{ResourceError, Result, Slot};
+use super::stall;
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
 use guard_system::context::Context;
 use guard_system::disk::{self, At};
 

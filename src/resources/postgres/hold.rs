@@ -8,11 +8,12 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::Postgres;
+use super::database::Postgres;
 use super::reach::Reach;
 use super::sql::literal;
 use super::trouble::explained;
-use crate::{Held, Hold, ResourceError, Result};
+use crate::error::{ResourceError, Result};
+use crate::held::{Held, Hold};
 use guard_model::event::Level;
 use guard_system::context::Context;
 use guard_system::disk::sha256_hex;

@@ -7,17 +7,21 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Postgres;
 use super::agree::agree;
-use super::capture::{copy, pour};
-use super::carry::numbers_go_on_from;
+use super::archive::pour;
+use super::capture::copy;
+use super::carry::before::numbers_go_on_from;
 use super::catalog::look;
+use super::database::Postgres;
 use super::details::Details;
-use super::prepare::differences;
 use super::reach::Reach;
 use super::removal::{REMOVAL, taken};
+use super::staging::differences;
 use super::trouble::explained;
-use crate::{ResourceError, Result, Slot, Survey, rows};
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
+use crate::sql::rows;
+use crate::survey::Survey;
 use guard_model::artifact::{Artifact, Displaced, Prepared, Work};
 use guard_model::event::Level;
 use guard_model::policy::DataRestore;

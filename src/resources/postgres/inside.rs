@@ -5,7 +5,7 @@ use std::path::{Component, Path};
 
 use super::reach::Reach;
 use super::trouble::explained;
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
 use guard_system::context::Context;
 use guard_system::disk::{self, At, sha256_hex};
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::reach::Reach;
 use super::session::converse;
-use crate::Result;
+use crate::error::Result;
 use guard_system::context::Context;
 use guard_system::stop::Stop;
 

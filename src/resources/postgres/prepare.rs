@@ -1,62 +1,26 @@
 //! The staged restore: a side database of the backup's own locale, owner and rights, filled and compared, live one untouched.
 
-use serde::{Deserialize, Serialize};
-
-use super::Postgres;
-use super::agree::{agree, older_extensions};
-use super::carry;
-pub(super) use super::catalog::look;
-use super::catalog::{Catalog, IDENTIFIER};
+use super::agree::agree;
+use super::carry::{self, price};
+use super::catalog::{Catalog, look};
+use super::database::Postgres;
 use super::details::Details;
-use super::exchange::eviction;
-use super::fill::fill;
-use super::manner::Manner;
 use super::reach::Reach;
-use super::sql::{Aside, ident, literal};
+use super::sql::{IDENTIFIER, ident, literal};
+use super::staging::{Staging, differences, number, stage};
 use super::standby;
 use super::swap::let_in;
-use super::trouble::{is_locked_out, is_no_database, is_shut_out, said};
-use crate::{Resource, ResourceError, Result, Slot, rows};
+use super::trouble::{is_locked_out, is_no_database, is_shut_out};
+use crate::contract::Resource;
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
+use crate::sql::rows;
 use guard_model::artifact::{Artifact, Live, Prepared, Work};
 use guard_model::event::Level;
 use guard_model::fingerprint::Fingerprint;
 use guard_model::policy::DataRestore;
-use guard_model::text::{chain, sanitised};
+use guard_model::text::sanitised;
 use guard_system::context::Context;
-
-/// What the swap has to know.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Staging {
-    /// The live database's name.
-    pub(super) live: String,
-    /// The restored one beside it.
-    pub(super) side: String,
-    /// The name under which the live one is put aside.
-    pub(super) failed: String,
-    /// The side database's number, where it was compared with the manifest and closed afterwards: it is still the same then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) compared: Option<String>,
-    /// The cluster and the user, where the cluster is known: databases of one are swapped in one transaction.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) together: Option<String>,
-    /// How far the server's transactions had come when the price was told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) priced_at: Option<u64>,
-}
-
-impl Staging {
-    /// The names that this run gives.
-    pub(super) fn of(live: &str, cx: &Context) -> Self {
-        Self {
-            live: live.to_owned(),
-            side: Aside::Side.name(live, &cx.token()),
-            failed: Aside::Failed.name(live, &cx.token()),
-            compared: None,
-            together: None,
-            priced_at: None,
-        }
-    }
-}
 
 /// Ends the sessions that shut everybody out of a table and do nothing any more, as a release leaves them that was ended in
 /// the middle of a transaction: what they had not committed is nobody's data. Says whether there were any.
@@ -132,7 +96,7 @@ pub(super) fn prepare(
         }
         if now.is_some() {
             // Both databases are there now: what going back displaces can be told row by row.
-            match carry::price(of, &reach, (&staging.live, &staging.side), details.taken_at, cx) {
+            match price::price(of, &reach, (&staging.live, &staging.side), details.taken_at, cx) {
                 Ok(exact) => price = exact,
                 Err(error) => cx.note(
                     Level::Warn,
@@ -166,15 +130,6 @@ fn close(reach: &Reach, maintenance: &str, side: &str, cx: &Context) -> Result<O
     let script = format!("ALTER DATABASE {} ALLOW_CONNECTIONS false;", ident(side));
     reach.run(maintenance, &script, cx)?;
     number(reach, maintenance, side, cx)
-}
-
-/// The number by which the server knows a database, whatever its name.
-pub(super) fn number(reach: &Reach, maintenance: &str, name: &str, cx: &Context) -> Result<Option<String>> {
-    let script = format!(
-        "SELECT to_jsonb(oid::text) FROM pg_database WHERE datname = {};",
-        literal(name)
-    );
-    Ok(reach.rows(maintenance, &script, cx)?.pop())
 }
 
 /// How the live database compares with a copy.
@@ -219,10 +174,10 @@ pub(super) fn outlook(of: &Postgres, artifact: &Artifact, data: DataRestore, cx:
         Work::Unchanged => Ok(Vec::new()),
         Work::Left(why) | Work::Withheld(why) => Ok(rows::staying(before, &now, &why)),
         Work::Changed(_) => {
-            let along = carry::going_along(of, &reach, cx)?;
+            let along = price::going_along(of, &reach, cx)?;
             let times = (details.taken_at, cx.clock.now());
             let mut price = rows::price_with(before, &now, times, &|table| along.contains(table));
-            price.extend(carry::remedy(&price, cx));
+            price.extend(price::remedy(&price, cx));
             Ok(price)
         }
     }
@@ -257,181 +212,7 @@ pub(super) fn reprice(
     }
     let open = format!("ALTER DATABASE {} ALLOW_CONNECTIONS true;", ident(&staging.side));
     reach.run(maintenance, &open, cx)?;
-    let price = carry::price(of, &reach, (&staging.live, &staging.side), details.taken_at, cx);
+    let price = price::price(of, &reach, (&staging.live, &staging.side), details.taken_at, cx);
     close(&reach, maintenance, &staging.side, &cx.unstoppable())?;
     price.map(Some)
-}
-
-/// What came of a load.
-pub(super) struct Staged {
-    /// False: it has all rows, and is told in other words than the manifest's.
-    pub(super) is_exact: bool,
-    /// The manner that it took.
-    pub(super) manner: Manner,
-}
-
-/// Makes and fills the side database; one that an earlier try left is made anew, since nobody knows how far it got. Where the
-/// dump does not load as it is meant, another manner is tried.
-pub(super) fn stage(
-    reach: &Reach,
-    maintenance: &str,
-    side: &str,
-    artifact: &Artifact,
-    slot: &Slot,
-    details: &Details,
-    cx: &Context,
-) -> Result<Staged> {
-    let staged = load(reach, maintenance, side, artifact, slot, details, cx).and_then(|manner| {
-        // Only now: a setting like `default_transaction_read_only` would hinder the filling.
-        reach.run(maintenance, &details.properties.application(side), cx)?;
-        let compared = compare(reach, side, artifact, details, cx);
-        let is_exact = compared.map_err(|error| with_always(error, reach, details, cx))?;
-        Ok(Staged { is_exact, manner })
-    });
-    if staged.is_err()
-        && let Err(error) = drop_own(reach, maintenance, side, Aside::Side, &cx.unstoppable())
-    {
-        // The failure itself matters more; the next try drops what is left.
-        cx.note(Level::Warn, format!("the side database {side} is still there: {error}"));
-    }
-    staged
-}
-
-/// Makes the side database and loads the copy into it, in the first manner that succeeds.
-pub(super) fn load(
-    reach: &Reach,
-    maintenance: &str,
-    side: &str,
-    artifact: &Artifact,
-    slot: &Slot,
-    details: &Details,
-    cx: &Context,
-) -> Result<Manner> {
-    let mut manner = details.manner.clone();
-    loop {
-        drop_own(reach, maintenance, side, Aside::Side, cx)?;
-        let filled = reach
-            .run(maintenance, &details.properties.creation(side), cx)
-            .and_then(|_| reach.run(side, &older_extensions(details), cx))
-            .and_then(|_| fill(reach, side, artifact, slot, &manner, cx));
-        let Err(error) = filled else { break };
-        let may_all = || reach.may_all(cx).unwrap_or_default();
-        let Some(next) = manner.next(said(&error), may_all()) else {
-            return Err(with_always(error, reach, details, cx));
-        };
-        cx.note(
-            Level::Detail,
-            format!(
-                "{} does not load as it is dumped, so it is loaded {}: {}",
-                reach.database,
-                next.words(),
-                chain(&error)
-            ),
-        );
-        manner = next;
-    }
-    // A restored database has no statistics, and without them the first queries after the swap would be planned blindly. An
-    // expression that cannot be looked at without the application's settings is no reason to keep it down.
-    let path = details.surroundings.search_path.as_ref();
-    let path = path.map_or_else(String::new, |path| format!("SET search_path = pg_catalog, {path};"));
-    if let Err(error) = reach.run(side, &format!("{path} ANALYZE;"), cx) {
-        cx.note(
-            Level::Warn,
-            format!("{side}: not all statistics could be made: {}", chain(&error)),
-        );
-    }
-    Ok(manner)
-}
-
-/// Names the event triggers that fire whatever a session asks for: they may be why a copy does not come up, or comes up with
-/// other rows.
-fn with_always(error: ResourceError, reach: &Reach, details: &Details, cx: &Context) -> ResourceError {
-    if details.surroundings.event_triggers == 0 {
-        return error;
-    }
-    let always: Vec<String> = reach.rows(&reach.database, ALWAYS, cx).unwrap_or_default();
-    if always.is_empty() {
-        return error;
-    }
-    let commands: Vec<String> = always
-        .iter()
-        .map(|name| format!("ALTER EVENT TRIGGER {name} ENABLE"))
-        .collect();
-    let mut hint = format!(
-        "what is ENABLE ALWAYS fires in a copy too while it is loaded; guard can keep out what is not: `{}`",
-        commands.join("; ")
-    );
-    if let Some(before) = &error.hint {
-        hint = format!("{hint}; if it is not that, {before}");
-    }
-    error.with_hint(hint)
-}
-
-/// Selects the event triggers that fire whatever a session asks for, as they are written in a command.
-pub(super) const ALWAYS: &str =
-    "SELECT to_jsonb(quote_ident(evtname)) FROM pg_event_trigger WHERE evtenabled = 'A' ORDER BY evtname;";
-
-/// Compares the side database with the manifest before anyone relies on it.
-fn compare(reach: &Reach, side: &str, artifact: &Artifact, details: &Details, cx: &Context) -> Result<bool> {
-    let catalog = look(reach, side, cx)?;
-    let (wanted, found) = (
-        rows::tables(&artifact.fingerprint),
-        rows::tables(&catalog.fingerprint()),
-    );
-    let counts = |tables: &std::collections::BTreeMap<String, rows::Rows>| -> Vec<(String, u64)> {
-        tables.iter().map(|(name, rows)| (name.clone(), rows.count)).collect()
-    };
-    if counts(&wanted) != counts(&found) {
-        return Err(ResourceError::bad_copy(
-            "the restored tables or their rows are not the manifest's",
-        ));
-    }
-    let differences = differences(&artifact.fingerprint, &catalog.fingerprint());
-    let same_server = catalog.server.version == details.server.version;
-    if same_server && differences.iter().any(|part| part.starts_with("table ")) {
-        let what = format!("the restored rows are not the manifest's: {}", differences.join(", "));
-        return Err(ResourceError::bad_copy(sanitised(&what)));
-    }
-    if !differences.is_empty() {
-        let what = format!(
-            "the restored database is told in other words than the backup: {}",
-            differences.join(", ")
-        );
-        cx.note(Level::Warn, what);
-    }
-    Ok(differences.is_empty())
-}
-
-/// The parts in which a restored database differs from its copy. Sequences belong to no snapshot: where people work during
-/// the copy, the dump has a later value than the look beside it, and that is the right one; and behind a swap they go on
-/// where those of the displaced database were.
-pub(super) fn differences(copy: &Fingerprint, now: &Fingerprint) -> Vec<String> {
-    let is_known = |part: &String| copy.part(part).is_some() && now.part(part).is_some();
-    let mut parts = now.differences(copy);
-    parts.retain(|part| !part.starts_with("sequence ") || !is_known(part));
-    parts
-}
-
-/// Drops a database whose name says that guard made it for this use; one that is gone already is fine.
-pub(super) fn drop_own(reach: &Reach, maintenance: &str, name: &str, aside: Aside, cx: &Context) -> Result<()> {
-    if !aside.names(name) {
-        return Err(ResourceError::new(format!(
-            "{name:?} is not a name that guard gives; it is not dropped"
-        )));
-    }
-    if !reach.databases(maintenance, cx)?.iter().any(|known| known == name) {
-        return Ok(());
-    }
-    // Sessions that an earlier try left in it would block the drop. One whose drop was cut off, as on a full disk, is invalid
-    // (-2): it can be dropped, and nothing else.
-    let script = format!(
-        "SELECT format('ALTER DATABASE %I ALLOW_CONNECTIONS false IS_TEMPLATE false', datname) FROM pg_database
-           WHERE datname = {1} AND datconnlimit <> -2 \\gexec
-         {2}SELECT pg_sleep(0.2) FROM pg_stat_activity WHERE datname = {1} LIMIT 1;
-         DROP DATABASE IF EXISTS {0};",
-        ident(name),
-        literal(name),
-        eviction(name)
-    );
-    reach.run(maintenance, &script, cx).map(|_| ())
 }

@@ -9,7 +9,8 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use crate::{ResourceError, Result, Slot};
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
 use guard_model::artifact::FileEntry;
 use guard_model::text::{plural, sanitised};
 use guard_system::call::Call;

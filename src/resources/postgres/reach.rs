@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::catalog::IDENTIFIER;
-use super::fill::{Load, usual_jobs};
-use super::sql::conninfo;
+use super::database::{Postgres, Way};
+use super::pace::{Load, usual_jobs};
+use super::sql::{IDENTIFIER, conninfo};
 use super::target::Target;
 use super::trouble::{Trouble, explained};
-use super::{Postgres, Way};
-use crate::Result;
+use crate::error::Result;
 use guard_model::secret::Secret;
 use guard_system::call::Call;
 use guard_system::context::Context;

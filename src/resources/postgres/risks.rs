@@ -5,7 +5,8 @@ use serde::Deserialize;
 
 use super::exchange::MAY_END;
 use super::reach::Reach;
-use crate::{Result, Survey};
+use crate::error::Result;
+use crate::survey::Survey;
 use guard_system::context::Context;
 use guard_system::processes::CallError;
 

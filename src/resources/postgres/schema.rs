@@ -8,7 +8,7 @@ use regex::bytes::Regex;
 
 use super::reach::Reach;
 use super::trouble::explained;
-use crate::Result;
+use crate::error::Result;
 use guard_system::context::Context;
 use guard_system::disk::Digest;
 

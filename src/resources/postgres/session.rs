@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::reach::Reach;
 use super::trouble::{Trouble, explained};
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
 use guard_system::call::Call;
 use guard_system::context::Context;
 use guard_system::processes::CallError;

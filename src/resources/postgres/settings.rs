@@ -1,21 +1,14 @@
 //! The settings of one database.
 
-use std::time::Duration;
-
-use super::carry::CarryOver;
-use super::{Postgres, Way, in_place, migrations, standby, target};
-use crate::{Built, Site};
+use super::carry::wish::CarryOver;
+use super::database::{Postgres, Standby, Way};
+use super::migrations::wish;
+use super::{in_place, target};
+use crate::definition::{Built, Site};
+use crate::sql::proof::{INTERVAL, Proof};
+use crate::sql::stall::{LOCK_WAIT, STALL};
 use guard_model::name::ResourceName;
 use guard_model::section::Section;
-
-/// How long a dump waits for a lock, unless `lock_wait` says otherwise.
-const LOCK_WAIT: Duration = Duration::from_secs(30);
-
-/// How long a dump may be silent, unless `stall` says otherwise.
-const STALL: Duration = Duration::from_mins(5);
-
-/// How long a load proves the copies that follow it, unless `proof_interval` says otherwise.
-const PROOF_INTERVAL: Duration = Duration::from_hours(7 * 24);
 
 /// Reads the table of one database.
 pub(super) fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
@@ -36,13 +29,13 @@ pub(super) fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) 
     let any_server = section.choice("server", &servers).unwrap_or_default();
     let carry_over = CarryOver::of(section);
     let jobs = section.whole("jobs", 1..=64).and_then(|jobs| u32::try_from(jobs).ok());
-    let (standby, proof) = standby::wishes(section);
+    let (standby, proof) = (Standby::of(section), Proof::of(section));
     let proof_interval = section.duration("proof_interval");
     let standby_load = section
         .whole("standby_load", 1..=100)
         .and_then(|share| u32::try_from(share).ok());
     let in_place = in_place::wish(section);
-    let migrations = migrations::wish(section);
+    let migrations = wish::wish(section);
     for (key, url) in [("url", &url), ("direct_url", &direct)] {
         if let Some(Err(why)) = url.as_ref().map(|url| target::Target::of_url(url.expose())) {
             section.problem(key, why, None);
@@ -93,7 +86,7 @@ pub(super) fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) 
         standby,
         standby_load: standby_load.unwrap_or(100),
         proof,
-        proof_interval: proof_interval.unwrap_or(PROOF_INTERVAL),
+        proof_interval: proof_interval.unwrap_or(INTERVAL),
         in_place,
         migrations,
     }))

@@ -1,7 +1,5 @@
 //! Words for Postgres: identifiers, literals and connection strings quoted.
 
-pub(super) use crate::aside::{Aside, turned};
-
 /// An identifier, always quoted.
 pub(super) fn ident(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
@@ -25,6 +23,16 @@ pub(super) fn conninfo<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) 
         .collect();
     words.join(" ")
 }
+
+/// Sets `known` to the cluster's identifier as a literal, or to NULL where the user may not know it.
+pub(crate) const IDENTIFIER: &str = r"
+SELECT coalesce(has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE'), false) AS may \gset
+\if :may
+SELECT quote_literal(system_identifier::text) AS known FROM pg_control_system() \gset
+\else
+\set known NULL
+\endif
+";
 
 #[cfg(test)]
 mod tests {

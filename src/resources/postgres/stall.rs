@@ -4,7 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use super::trouble::explained;
-use crate::{Result, stall};
+use crate::error::Result;
+use crate::sql::stall;
 use guard_system::call::Call;
 use guard_system::context::Context;
 

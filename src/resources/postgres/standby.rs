@@ -3,20 +3,22 @@
 
 use std::time::Duration;
 
-use super::Postgres;
 use super::agree::agree;
-use super::details::{Details, Loaded};
-use super::fill::Load;
-use super::prepare::{drop_own, stage};
+use super::database::{Postgres, Standby};
+use super::details::Details;
+use super::pace::Load;
 use super::reach::Reach;
-use super::sql::{Aside, ident, literal};
-use super::survey;
+use super::space;
+use super::sql::{ident, literal};
+use super::staging::{drop_own, stage};
 use super::trouble::said;
-use crate::{ResourceError, Result, Slot};
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
+use crate::sql::proof::{self, Loaded, Proof};
+use crate::sql::side_names::Aside;
 use guard_model::artifact::Artifact;
 use guard_model::event::Level;
 use guard_model::name::RunKind;
-use guard_model::section::Section;
 use guard_model::text::{bytes, duration};
 use guard_system::context::Context;
 
@@ -26,47 +28,6 @@ const MOST: u64 = 1_000_000_000;
 const LOAD: u32 = 3;
 /// What a load may cost under `auto`: the deployment waits for it, and the server works beside its own.
 const PATIENCE: Duration = Duration::from_mins(1);
-
-/// Whether a database of the copy stands by, `standby`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Standby {
-    #[default]
-    Never,
-    /// Where the database is small, the server's disk is seen to have room for three of it, and the load is soon over.
-    Auto,
-    Always,
-}
-
-/// How a copy is proven when it is made, `proof`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Proof {
-    /// All of it is read back.
-    Read,
-    /// It is read back; and restored into a database of its own where nothing proves yet that such a copy loads: the first one,
-    /// the first of another schema, and one every `proof_interval`.
-    #[default]
-    Auto,
-    /// It is restored into a database of its own, and compared.
-    Restore,
-}
-
-/// Reads both settings.
-pub(super) fn wishes(section: &mut Section<'_>) -> (Standby, Proof) {
-    let standby = [
-        ("never", Standby::Never),
-        ("auto", Standby::Auto),
-        ("always", Standby::Always),
-    ];
-    let proof = [
-        ("read", Proof::Read),
-        ("auto", Proof::Auto),
-        ("restore", Proof::Restore),
-    ];
-    (
-        section.choice("standby", &standby).unwrap_or_default(),
-        section.choice("proof", &proof).unwrap_or_default(),
-    )
-}
 
 fn mark(cx: &Context, artifact: &Artifact) -> String {
     let digest = artifact
@@ -165,9 +126,8 @@ pub(super) fn after_capture(
 
 /// Whether what was proven by a load is young enough to count.
 pub(super) fn is_fresh(of: &Postgres, details: &Details, cx: &Context) -> bool {
-    let age = details.loaded.as_ref().map(|loaded| cx.clock.now() - loaded.at);
-    age.and_then(|age| age.to_std().ok())
-        .is_some_and(|age| age < of.proof_interval)
+    let loaded = details.loaded.as_ref();
+    loaded.is_some_and(|loaded| proof::is_fresh(loaded, of.proof_interval, cx.clock.now()))
 }
 
 /// What a load that failed says of the copy: that it would be no way back, and the server's own words why.
@@ -182,11 +142,9 @@ pub(super) fn unloadable(error: ResourceError) -> ResourceError {
     } else {
         format!(" ({})", said.join(" "))
     };
+    let error = proof::unloadable(error);
     ResourceError {
-        what: format!(
-            "what is live does not come up from a copy, so there would be no way back: {}{words}",
-            error.what
-        ),
+        what: format!("{}{words}", error.what),
         ..error
     }
 }
@@ -221,7 +179,7 @@ fn hindrance(of: &Postgres, reach: &Reach, details: &Details, cx: &Context) -> O
             duration(load)
         ));
     }
-    match survey::room(reach, cx) {
+    match space::room(reach, cx) {
         None => Some("the free space of the server's disk cannot be seen".to_owned()),
         Some(free) if free < size.saturating_mul(3) => {
             Some(format!("the free space of the server's disk is {}", bytes(free)))
@@ -274,7 +232,7 @@ pub(super) fn rehearse(of: &Postgres, artifact: &Artifact, slot: &Slot, cx: &Con
     let reach = Reach::open(of, cx)?;
     let maintenance = reach.maintenance(cx)?;
     let details = Details::of(artifact)?;
-    let room = survey::room(&reach, cx);
+    let room = space::room(&reach, cx);
     if let Some(free) = room.filter(|free| *free < details.server.size.saturating_mul(6) / 5) {
         return Err(ResourceError::new(format!(
             "the server's disk has {} free, and the database took {}",

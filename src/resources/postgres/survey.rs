@@ -1,45 +1,14 @@
 //! What `guard check` learns about a database before anyone goes forward.
 
-use serde::Deserialize;
-
+use super::database::Postgres;
+use super::migrations::check;
 use super::reach::Reach;
-use super::{Postgres, carry, catalog, clients, in_place, migrations, risks};
-use crate::{ResourceError, Result, Survey};
+use super::space::{QUESTION, Told, free};
+use super::{carry, catalog, clients, in_place, risks};
+use crate::error::{ResourceError, Result};
+use crate::survey::Survey;
 use guard_model::text::bytes;
 use guard_system::context::Context;
-use guard_system::disk;
-
-/// What the server tells, in one row.
-#[derive(Deserialize)]
-struct Told {
-    version: String,
-    number: u32,
-    size: u64,
-    recovery: bool,
-    user: String,
-    may_swap: bool,
-    prepared: Vec<String>,
-    slots: Vec<String>,
-    subscriptions: Vec<String>,
-    directory: Option<String>,
-}
-
-const QUESTION: &str = r"
-SELECT pg_has_role('pg_read_all_settings', 'MEMBER') AS may \gset
-\if :may
-SELECT quote_literal(current_setting('data_directory')) AS directory \gset
-\else
-\set directory NULL
-\endif
-SELECT jsonb_build_object('version', current_setting('server_version'), 'number', current_setting('server_version_num')::int,
-  'size', pg_database_size(d.oid), 'recovery', pg_is_in_recovery(), 'user', current_user,
-  'may_swap', r.rolsuper OR (r.rolcreatedb AND pg_has_role(d.datdba, 'MEMBER')),
-  'prepared', (SELECT coalesce(jsonb_agg(gid), '[]') FROM pg_prepared_xacts WHERE database = d.datname),
-  'slots', (SELECT coalesce(jsonb_agg(slot_name), '[]') FROM pg_replication_slots WHERE database = d.datname),
-  'subscriptions', (SELECT coalesce(jsonb_agg(subname), '[]') FROM pg_subscription WHERE subdbid = d.oid),
-  'directory', coalesce(nullif(pg_tablespace_location(d.dattablespace), ''), :directory::text))
-FROM pg_database d, pg_roles r WHERE d.datname = current_database() AND r.rolname = current_user;
-";
 
 pub(super) fn survey(of: &Postgres, cx: &Context) -> Survey {
     let mut survey = Survey::default();
@@ -84,7 +53,7 @@ fn look(of: &Postgres, cx: &Context, survey: &mut Survey) -> Result<()> {
                 "use a superuser, or the database's owner with CREATEDB",
             );
         }
-        return migrations::survey(of, wish, cx, survey);
+        return check::survey(of, wish, cx, survey);
     }
     if of.in_place {
         return in_place::survey(&reach, cx, survey);
@@ -165,34 +134,4 @@ fn ask_space(reach: &Reach, told: &Told, cx: &Context, survey: &mut Survey) {
         Some(free) => survey.fact(format!("{} free on the server's disk", bytes(free))),
         None => survey.fact("the free space of the server's disk cannot be seen from here"),
     }
-}
-
-/// The free space of the server's disk, where it can be seen.
-pub(super) fn room(reach: &Reach, cx: &Context) -> Option<u64> {
-    let told: Vec<Told> = reach.rows(&reach.database, QUESTION, cx).ok()?;
-    free(reach, told.first()?.directory.as_deref()?, cx)
-}
-
-pub(super) fn free(reach: &Reach, directory: &str, cx: &Context) -> Option<u64> {
-    if reach.container().is_some() {
-        let output = cx
-            .output(&reach.program("df", false, &["-P", "-k", "--", directory]))
-            .ok()?;
-        let text = output.text();
-        let kilobytes: u64 = text.lines().last()?.split_whitespace().nth(3)?.parse().ok()?;
-        return kilobytes.checked_mul(1024);
-    }
-    // A server on this host may still live in a container of which only the port is seen: then the path is not here.
-    let path = std::path::Path::new(directory);
-    // A tablespace has a directory for each version that uses it.
-    let entries = disk::list(path).unwrap_or_default();
-    let is_here = |entry: &std::path::PathBuf| {
-        entry
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with("PG_"))
-    };
-    if reach.is_local() && entries.iter().any(is_here) {
-        return disk::free_bytes(path).ok();
-    }
-    None
 }

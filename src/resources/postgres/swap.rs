@@ -3,15 +3,16 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Postgres;
-use super::carry::{Carried, before_swap, carried_before, numbers_go_on};
-use super::exchange::{Swap, is_shut as asked, make_all, open, shut};
-use super::prepare::{Staging, drop_own, number};
+use super::carry::before::{Carried, before_swap, carried_before, numbers_go_on};
+use super::database::Postgres;
+use super::exchange::{is_shut as asked, make_all, open, shut};
 use super::reach::Reach;
-use super::sql::{Aside, ident, literal, turned};
+use super::sql::{ident, literal};
+use super::staging::{Staging, drop_own, number};
 use crate::abilities::Group;
-use crate::barrier::{Participant, SwapBarrier};
-use crate::{ResourceError, Result};
+use crate::barrier::{Participant, Swap, SwapBarrier};
+use crate::error::{ResourceError, Result};
+use crate::sql::side_names::{Aside, turned};
 use guard_model::artifact::{Artifact, CarriedOver, Displaced, Prepared, Work};
 use guard_system::context::Context;
 

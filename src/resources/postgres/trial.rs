@@ -5,18 +5,20 @@
 
 use std::io::Write;
 
-use super::Postgres;
 use super::agree::agree;
 use super::capture::copy;
-use super::catalog;
+use super::database::Postgres;
 use super::details::Details;
-use super::fill::Load;
-use super::prepare::{drop_own, load, stage};
+use super::pace::Load;
 use super::reach::Reach;
-use super::sql::{Aside, ident};
-use super::stall;
+use super::sql::ident;
+use super::staging::{drop_own, load, stage};
 use super::standby::unloadable;
-use crate::{ResourceError, Result, Slot, Survey};
+use super::{catalog, stall};
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
+use crate::sql::side_names::Aside;
+use crate::survey::Survey;
 use guard_model::artifact::Artifact;
 use guard_model::text::{bytes, sanitised, shortened};
 use guard_system::context::Context;

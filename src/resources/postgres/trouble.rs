@@ -1,6 +1,6 @@
 //! What can go wrong with a server, told apart by what its programs print, each with what to do about it.
 
-use crate::ResourceError;
+use crate::error::ResourceError;
 use guard_model::text::{sanitised, shortened};
 use guard_system::docker::{Container, DockerError, not_running};
 use guard_system::processes::CallError;

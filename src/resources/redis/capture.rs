@@ -2,72 +2,24 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-
+use super::layout::{COPY, Details, Layout, Log, base};
 use super::reach::Reach;
-use super::reading::{Seen, observe};
-use super::{Redis, trial};
-use crate::{ResourceError, Result, Slot};
+use super::reading::observe;
+use super::server::{KEY, Redis};
+use super::trial;
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
 use guard_model::artifact::Artifact;
 use guard_system::context::Context;
 use guard_system::disk::{At, sha256_file};
 
-/// The copy in the backup.
-pub(super) const COPY: &str = "dump.rdb";
 /// How long the server may take to write its memory down. A guess.
 const LIMIT: Duration = Duration::from_mins(30);
 /// How often it is asked whether it has.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// Where a server's files are, from here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Layout {
-    pub(super) directory: PathBuf,
-    /// The file's name.
-    pub(super) rdb: String,
-    /// The log of writes, where one is kept: it counts, and not the file, when the server starts.
-    pub(super) log: Log,
-}
-
-/// In which form a server logs its writes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Log {
-    /// It keeps none.
-    None,
-    /// One file, as before version 7.
-    File(String),
-    /// A directory with a list of its files.
-    Directory { directory: String, name: String },
-}
-
-/// What a restore has to know beside the file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Details {
-    pub(super) version: String,
-    pub(super) layout: Layout,
-    pub(super) seen: Seen,
-    pub(super) taken_at: DateTime<Utc>,
-    /// The digest of the file as the server wrote it.
-    pub(super) sha256: String,
-    /// It is Valkey, whose later versions write what no Redis reads.
-    #[serde(default)]
-    pub(super) valkey: bool,
-}
-
-impl Details {
-    /// The details of an artifact.
-    pub(super) fn of(artifact: &Artifact) -> Result<Self> {
-        serde_json::from_value(artifact.details.clone()).map_err(|error| ResourceError {
-            copy_is_bad: true,
-            ..ResourceError::because("could not read what the manifest says about the server", error)
-        })
-    }
-}
 
 /// Why a server of this state cannot be copied and put back, and what to do; `None` where it can.
 ///
@@ -177,7 +129,7 @@ pub(super) fn capture(of: &Redis, slot: &Slot, cx: &Context) -> Result<Artifact>
     let mut artifact = Artifact {
         resource: of.name.clone(),
         project: None,
-        kind: super::KIND.key.to_owned(),
+        kind: KEY.to_owned(),
         summary: String::new(),
         fingerprint: after.print(),
         files: vec![entry],
@@ -294,9 +246,4 @@ pub(super) fn lies_there(details: &Details, layout: &Layout) -> Result<bool> {
         return Ok(false);
     }
     Ok(sha256_file(&place)?.1 == details.sha256)
-}
-
-/// The name of the file in a log's directory that holds what was there when it was begun.
-pub(super) fn base(name: &str) -> String {
-    format!("{name}.1.base.rdb")
 }

@@ -2,20 +2,27 @@
 //! while they are stopped.
 
 mod capture;
+mod layout;
 mod reach;
 mod reading;
+mod server;
 mod swap;
 mod target;
 mod trial;
 
-use std::path::PathBuf;
-
 use serde_json::Value;
 
-use super::abilities::{Abilities, CopyProof, Leftovers, Price, ServiceNeeds, Size, Trial};
-use super::way::Way;
-use super::{Built, Kind, Resource, ResourceError, Result, Site, Slot, Survey};
-use capture::{Details, Layout};
+use self::layout::{Details, Layout};
+use self::reach::{Found, Reach};
+use self::server::{KEY, Redis};
+use self::swap::Staging;
+use crate::abilities::{Abilities, CopyProof, Leftovers, Price, ServiceNeeds, Size, Trial};
+use crate::contract::Resource;
+use crate::definition::{Built, Kind, Site};
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
+use crate::survey::Survey;
+use crate::way::Way;
 use guard_model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use guard_model::fingerprint::Fingerprint;
 use guard_model::name::ResourceName;
@@ -25,30 +32,15 @@ use guard_model::section::Section;
 use guard_model::text;
 use guard_system::context::Context;
 use guard_system::disk;
-use reach::{Found, Reach};
-use swap::Staging;
 
 /// The kind's entry in the list of kinds.
 pub(super) const KIND: Kind = Kind {
-    key: "redis",
+    key: KEY,
     about: "a Redis or Valkey server, in a compose service or at a URL",
     captured_in: StageName::Databases,
     restored_in: StageName::Data,
     build,
 };
-
-/// One server, with all of its databases.
-#[derive(Debug, Clone)]
-struct Redis {
-    name: ResourceName,
-    way: Way,
-    user: Option<String>,
-    password_env: Option<String>,
-    /// The directory of its files, where the server may not tell.
-    path: Option<PathBuf>,
-    /// The settings know how to stop what is no Compose project.
-    is_stopped: bool,
-}
 
 fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
     let parses = |url: &str| target::Target::of_url(url).map(|_| ());
@@ -83,7 +75,7 @@ impl Redis {
         let layout = capture::layout(self, &reach, cx)?;
         let memory = reach.info("memory", cx)?;
         let size: u64 = memory.field("used_memory").parse().unwrap_or(0);
-        let log = if layout.log == capture::Log::None {
+        let log = if layout.log == layout::Log::None {
             "no log of writes"
         } else {
             "a log of writes"

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Redis;
+use super::server::Redis;
 use super::target::Target;
+use crate::error::{ResourceError, Result};
 use crate::way::Way;
-use crate::{ResourceError, Result};
 use guard_model::secret::Secret;
 use guard_model::text::sanitised;
 use guard_system::call::Call;

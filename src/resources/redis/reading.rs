@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::reach::Reach;
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
 use guard_model::fingerprint::Fingerprint;
 use guard_model::text::{count, plural};
 use guard_system::context::Context;

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::capture::{COPY, Layout, Log, base};
-use crate::{ResourceError, Result, Slot};
+use super::layout::{COPY, Layout, Log, base};
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
 use guard_model::artifact::Artifact;
 use guard_system::context::Context;
 use guard_system::disk::{self, At};

@@ -4,10 +4,11 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use super::capture::{Details, Layout, Log};
+use super::layout::{Details, Layout, Log};
 use super::reach::Reach;
 use super::reading::{Seen, observe};
-use crate::{ResourceError, Result, Slot};
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
 use guard_model::artifact::Artifact;
 use guard_system::call::Call;
 use guard_system::context::Context;

@@ -7,7 +7,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use super::stand_in;
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
 use guard_system::context::Context;
 
 /// How long a reader waits for a writer.

@@ -13,8 +13,15 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::abilities::{Abilities, Account, Leftovers, Location, Price, ServiceNeeds, Size, Users};
-use super::{Built, Kind, Resource, ResourceError, Result, Site, Slot, Survey, rows};
+use self::pinned::{Pinned, Standing};
+use self::swap::Places;
+use crate::abilities::{Abilities, Account, Leftovers, Location, Price, ServiceNeeds, Size, Users};
+use crate::contract::Resource;
+use crate::definition::{Built, Kind, Site};
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
+use crate::sql::rows;
+use crate::survey::Survey;
 use guard_model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use guard_model::fingerprint::Fingerprint;
 use guard_model::name::ResourceName;
@@ -25,8 +32,6 @@ use guard_model::text::bytes;
 use guard_system::context::Context;
 use guard_system::disk::{self, At};
 use guard_system::servers::{self, User};
-use pinned::{Pinned, Standing};
-use swap::Places;
 
 /// The kind's entry in the list of kinds.
 pub(super) const KIND: Kind = Kind {

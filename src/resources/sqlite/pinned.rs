@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::attire::{Above, Attire};
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
+use crate::trees::metadata::{Above, Attire};
 use guard_system::disk::{At, Dir};
 
 /// The file of a copy.

@@ -5,7 +5,7 @@ use rusqlite::{Connection, Transaction};
 use sha2::{Digest, Sha256};
 
 use super::stand_in;
-use crate::rows::Rows;
+use crate::sql::rows::Rows;
 use guard_model::fingerprint::Fingerprint;
 
 /// The objects that a person has made, in order of their names.

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::copy::{failed, open, prove};
 use super::pinned::Link;
-use crate::attire::{Above, Attire};
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
+use crate::trees::metadata::{Above, Attire};
 use guard_model::artifact::Displaced;
 use guard_model::name::ResourceName;
 use guard_system::disk::{self, At, Staged, sibling};

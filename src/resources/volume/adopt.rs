@@ -10,14 +10,15 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 use tar::{Archive, Entry, EntryType};
 
-use super::aside::is_ours;
-use super::capture::{Copied, Copy};
-use super::chunks::Seen;
-use super::node::{Node, Precision, Shape};
+use super::capture::Copy;
 use super::sparse::Sparse;
-use super::walk;
+use crate::error::{ResourceError, Result};
 use crate::names::escaped;
-use crate::{ResourceError, Result, Slot};
+use crate::slot::Slot;
+use crate::trees::copied::Copied;
+use crate::trees::node::{Node, Precision, Seen, Shape};
+use crate::trees::private_names::is_ours;
+use crate::trees::walk;
 use guard_system::context::Context;
 use guard_system::disk::{self, At, Dir};
 

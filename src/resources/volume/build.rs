@@ -2,19 +2,18 @@
 
 use std::sync::OnceLock;
 
-use super::Volume;
-use super::chunks::Form;
-use super::halt::Mode;
-use super::place::Target;
+use super::source::{KEY, Target, Volume};
 use crate::carry_over::CarryOver;
-use crate::{Built, Kind, Site};
+use crate::definition::{Built, Kind, Site};
+use crate::trees::chunks::form::Form;
+use crate::trees::details::Mode;
 use guard_model::name::ResourceName;
 use guard_model::plan::StageName;
 use guard_model::section::Section;
 
 /// `kind = "volume"`.
 pub const KIND: Kind = Kind {
-    key: "volume",
+    key: KEY,
     about: "a Docker volume or a directory, with owners, modes, times, links and attributes",
     captured_in: StageName::Volumes,
     restored_in: StageName::Data,

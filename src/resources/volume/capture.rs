@@ -1,43 +1,20 @@
 //! Copies a live tree into the backup: one archive and one index, digests running along.
 
 use std::io::{self, BufReader, Read, Write};
-use std::path::Path;
 
-use super::archive::Writer;
-use super::chunks::{self, Parcel, Seen};
-use super::compressed::Compressed;
-use super::features;
-use super::ground;
-use super::node::{Node, Portrait, Precision, Shape};
-use super::walk::{self, Found, Met, walk};
+use crate::error::{ResourceError, Result};
 use crate::names::escaped;
 use crate::progress::Progress;
-use crate::{ResourceError, Result, Slot};
-use guard_model::artifact::FileEntry;
-use guard_model::fingerprint::Fingerprint;
+use crate::slot::Slot;
+use crate::trees::archive::Writer;
+use crate::trees::chunks::{self, Parcel};
+use crate::trees::compressed::Compressed;
+use crate::trees::copied::{ARCHIVE, ATTEMPTS, Copied, INDEX, LISTED, not_copied};
+use crate::trees::node::{Node, Portrait, Precision, Seen, Shape};
+use crate::trees::walk::{self, Found, Met, walk};
+use crate::trees::{attributes, filesystem};
 use guard_system::context::Context;
 use guard_system::disk::{At, Digest, Dir};
-
-/// The archive's name in the slot.
-pub(super) const ARCHIVE: &str = "data.tar.zst";
-/// The index's name in the slot.
-pub(super) const INDEX: &str = "index.jsonl.zst";
-/// How often a file that changes while it is read is read again. A guess.
-pub(super) const ATTEMPTS: u32 = 3;
-/// So many sentences about what was not kept are listed one by one.
-pub(super) const LISTED: usize = 100;
-
-/// What a copy came to.
-pub(crate) struct Copied {
-    pub(crate) files: Vec<FileEntry>,
-    pub(super) fingerprint: Fingerprint,
-    pub(crate) entries: u64,
-    pub(crate) content_bytes: u64,
-    pub(super) tar_bytes: u64,
-    pub(super) not_kept: Vec<String>,
-    /// Files that were never still.
-    pub(super) restless: Vec<String>,
-}
 
 /// Archive and index, being written.
 pub(super) struct Copy<'c> {
@@ -172,7 +149,7 @@ pub(super) fn copy_directory(
     expected: Option<u64>,
     cx: &Context,
 ) -> Result<Copied> {
-    ground::flush(root);
+    filesystem::flush(root);
     let mut copy = Copy::begin(slot, level, Precision::Nanoseconds, expected, cx)?;
     let mut restless: Vec<Node> = Vec::new();
     walk(root, true, cx, |met| match met {
@@ -252,19 +229,6 @@ pub(super) fn copy_parcels(
     Ok(Copied { restless, ..copied })
 }
 
-pub(super) fn not_copied(path: &Path, error: io::Error) -> ResourceError {
-    let full = matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-    );
-    let error = ResourceError::because(format!("could not copy {}", path.display()), error);
-    if full {
-        error.with_hint("free some space, or set `backup_dir` to a larger disk, and run the same command again")
-    } else {
-        error
-    }
-}
-
 /// Copies a file; whether it was still meanwhile. One that is gone by now is passed over.
 fn read_once(copy: &mut Copy<'_>, met: &Node, found: &Found<'_>, is_first: bool) -> Result<bool> {
     let Some(file) = found.open_file()? else {
@@ -274,7 +238,7 @@ fn read_once(copy: &mut Copy<'_>, met: &Node, found: &Found<'_>, is_first: bool)
     let Some(before) = walk::look_at_file(&file, path)? else {
         return Ok(false);
     };
-    let (had, _) = features::of_open(&file, path)?;
+    let (had, _) = attributes::of_open(&file, path)?;
     let node = walk::node(met.path.clone(), Shape::File, &before, had);
     let mut data = BufReader::with_capacity(256 * 1024, &file);
     let result = if is_first {

@@ -5,24 +5,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
+use crate::trees::details::Mode;
 use guard_model::event::Level;
 use guard_model::name::ResourceName;
 use guard_system::context::Context;
 use guard_system::disk;
 use guard_system::docker::{self, Container};
-
-/// How a volume is copied while its containers run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Mode {
-    /// They go on writing.
-    Live,
-    /// They are frozen (`docker pause`).
-    Pause,
-    /// They are stopped and started again.
-    Stop,
-}
 
 /// What is written down before anything is held, so that a run that was killed can be made good.
 #[derive(Debug, Serialize, Deserialize)]

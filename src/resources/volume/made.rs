@@ -7,14 +7,19 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Volume;
-use super::home::{self, Home, Record};
-use super::place::{self, Place, Target};
-use super::record::{Details, Spot};
-use crate::{ResourceError, Result, Slot, Survey};
+use super::home::{self, Record};
+use super::place::{self, Place};
+use super::remade::Remade;
+use super::source::{Target, Volume};
+use super::spot::Spot;
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
+use crate::survey::Survey;
+use crate::trees::details::Details;
+use crate::trees::made_volume::Made;
+use crate::trees::put_aside::Home;
 use guard_model::artifact::{Artifact, Displaced, Prepared, Work};
 use guard_model::event::Level;
 use guard_model::policy::DataRestore;
@@ -23,20 +28,8 @@ use guard_system::context::Context;
 use guard_system::disk::{At, Dir};
 use guard_system::docker::{self, Container};
 
-/// Labels that say nothing of the volume: which Compose made it.
-const PASSING: &str = "com.docker.compose.version";
 /// So long is the name of a volume that nobody named.
 const NAMELESS: usize = 64;
-
-/// How a volume was made.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Made {
-    pub(super) driver: String,
-    #[serde(default)]
-    pub(super) options: BTreeMap<String, String>,
-    #[serde(default)]
-    pub(super) labels: BTreeMap<String, String>,
-}
 
 /// Why what a copy goes back to is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,17 +40,6 @@ pub(super) enum Lack {
     Otherwise(String),
 }
 
-/// A volume that was made otherwise, and is made again as it was.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Remade {
-    name: String,
-    /// How the one was made that the way back removes.
-    was: Made,
-    /// Where its content was put aside.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    kept: Option<Home>,
-}
-
 impl Lack {
     /// As a part in which a volume differs from its copy.
     pub(super) fn shown(&self) -> String {
@@ -65,105 +47,6 @@ impl Lack {
             Self::Gone => "it is not there".to_owned(),
             Self::Otherwise(what) => what.clone(),
         }
-    }
-}
-
-impl Made {
-    pub(super) fn of(found: &docker::Volume) -> Self {
-        Self {
-            driver: found.driver.clone(),
-            options: found.options.clone(),
-            labels: found.labels.clone(),
-        }
-    }
-
-    /// One that only its labels are known of, as guards before noted them: it had no options.
-    pub(super) fn plain(labels: &BTreeMap<String, String>) -> Self {
-        Self {
-            driver: "local".to_owned(),
-            options: BTreeMap::new(),
-            labels: labels.clone(),
-        }
-    }
-
-    /// Whether Compose made it for this key of this project.
-    fn is_of(&self, project: Option<&str>, key: &str) -> bool {
-        let label = |name: &str| {
-            self.labels
-                .get(&format!("com.docker.compose.{name}"))
-                .map(String::as_str)
-        };
-        project.is_some() && label("project") == project && label("volume") == Some(key)
-    }
-
-    /// For people: `local (type=tmpfs, device=tmpfs)`.
-    fn shown(&self) -> String {
-        // Options may hold a password, as for a share of another server.
-        let hide = |text: &str| {
-            let words = text.split(',').map(|word| match word.split_once('=') {
-                Some((name, _)) if ["password", "pass", "credentials"].contains(&name) => format!("{name}=…"),
-                _ => word.to_owned(),
-            });
-            words.collect::<Vec<_>>().join(",")
-        };
-        let options: Vec<String> = self
-            .options
-            .iter()
-            .map(|(name, value)| format!("{name}={}", hide(value)))
-            .collect();
-        if options.is_empty() {
-            format!("{} without options", self.driver)
-        } else {
-            format!("{} with {}", self.driver, options.join(" "))
-        }
-    }
-
-    /// In which words one that is there was made otherwise.
-    pub(super) fn otherwise(&self, now: &Self) -> Option<String> {
-        let is_alike = self.driver == now.driver && self.options == now.options;
-        (!is_alike).then(|| {
-            format!(
-                "the volume itself: it was made by the driver {}, and now is one by {}",
-                self.shown(),
-                now.shown()
-            )
-        })
-    }
-
-    /// The labels that differ, but for those that pass.
-    fn relabelled(&self, now: &Self) -> Vec<String> {
-        let names = self.labels.keys().chain(now.labels.keys());
-        let mut differing: Vec<String> = names
-            .filter(|name| *name != PASSING && self.labels.get(*name) != now.labels.get(*name))
-            .cloned()
-            .collect();
-        differing.sort();
-        differing.dedup();
-        differing
-    }
-
-    /// The directory of this host that it shows.
-    pub(super) fn bound(&self) -> Option<PathBuf> {
-        let bound = self
-            .options
-            .get("o")
-            .is_some_and(|options| options.split(',').any(|one| one == "bind"));
-        self.options.get("device").map(PathBuf::from).filter(|_| bound)
-    }
-
-    /// Makes a volume like it.
-    ///
-    /// # Errors
-    /// The engine refuses it.
-    pub(super) fn make(&self, name: &str, cx: &Context) -> Result<()> {
-        let mut call = docker::docker().args(["volume", "create", "--driver", &self.driver]);
-        for (flag, words) in [("--opt", &self.options), ("--label", &self.labels)] {
-            for (key, value) in words {
-                call = call.args([flag, &format!("{key}={value}")]);
-            }
-        }
-        let made = cx.output(&call.arg(name)).map(drop);
-        made.map_err(|error| ResourceError::because(format!("could not make the volume {name} anew"), error))
     }
 }
 
@@ -533,60 +416,4 @@ fn content(of: &Volume, found: &docker::Volume, cx: &Context) -> Option<Content>
     let state = home::state(cx);
     let mut places = state.into_iter().chain(engines);
     places.find(|around| home::may_hold(&dir, around)).map(Content::Here)
-}
-
-/// Says that what a way back removed is not made again by itself.
-pub(super) fn not_undone(remade: &Remade) -> ResourceError {
-    let (name, was) = (&remade.name, &remade.was);
-    let options: Vec<String> = was
-        .options
-        .iter()
-        .map(|(key, value)| format!("--opt {} ", typed(&format!("{key}={value}"))))
-        .collect();
-    let kept = remade.kept.as_ref().map(|home| {
-        let place = home.shown(Path::new(""));
-        format!("; what was in it lies in {}", typed(&place.display().to_string()))
-    });
-    ResourceError::new(format!(
-        "the volume {name} was made as it was at the backup, and the release's own is gone: {}",
-        was.shown()
-    ))
-    .with_hint(format!(
-        "by hand, where it is wanted: `docker volume rm {0}`, `docker volume create --driver {1} {2}{0}`{3}",
-        typed(name),
-        was.driver,
-        options.concat(),
-        kept.unwrap_or_default()
-    ))
-}
-
-impl Remade {
-    pub(super) fn of(name: &str, was: Made) -> Self {
-        Self {
-            name: name.to_owned(),
-            was,
-            kept: None,
-        }
-    }
-
-    /// Where what was in the volume lies that is gone, for people.
-    pub(super) fn kept_sentences(&self) -> Vec<String> {
-        let place = self
-            .kept
-            .as_ref()
-            .map(|home| home.shown(Path::new("")).display().to_string());
-        let told = place.map(|place| format!("what was in the volume {} that is gone lies in {place}", self.name));
-        told.into_iter().collect()
-    }
-
-    /// Removes what was put aside of the volume that is gone.
-    pub(super) fn forget(&self) -> Result<()> {
-        let Some(home) = &self.kept else { return Ok(()) };
-        let Some(around) = home.outside() else { return Ok(()) };
-        let dir = Dir::open(&around).at("open", &around)?;
-        match home.open(&dir)? {
-            Some(aside) => aside.remove(),
-            None => Ok(()),
-        }
-    }
 }

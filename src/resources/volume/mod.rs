@@ -1,94 +1,63 @@
 //! Volumes and directories: copied as one archive, staged inside the live tree, and exchanged entry by entry.
 
+mod access;
 mod adopt;
-pub(super) mod archive;
-mod aside;
+mod agent;
 mod build;
 mod capture;
-pub(super) mod chunks;
-mod compressed;
-mod far;
-pub(super) mod features;
-mod frames;
-mod ground;
+mod deploy_window;
 mod halt;
-mod hand;
 mod home;
-mod inside;
-mod keeping;
 mod made;
-pub(super) mod node;
-mod pin;
 mod place;
 mod preparing;
 mod price;
-pub(super) mod record;
+mod protocol;
+mod remade;
+mod remote;
 mod salvage;
+pub(crate) mod source;
+mod space;
 mod sparse;
-pub(super) mod stage;
-pub(super) mod stream;
+mod spot;
 mod survey;
-mod swap;
-mod talk;
 mod trial;
 mod unpack;
-mod walk;
 mod work;
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use serde_json::Value;
 
-pub use build::KIND;
-pub use inside::inside;
+pub use self::agent::inside;
+pub use self::build::KIND;
 
-use self::chunks::{Differences, Form};
-use self::halt::Mode;
-use self::hand::Hand;
-use self::node::Precision;
-use self::place::{Place, Target};
-use self::record::{Spot, details};
-use self::swap::Seen;
-use super::abilities::{
-    Abilities, Account, Adoption, Comparison, CopyProof, FileSalvage, Leftovers, Location, Moments, Price,
+use self::access::Hand;
+use self::place::Place;
+use self::source::{Target, Volume};
+use self::spot::Spot;
+use crate::abilities::{
+    Abilities, Account, Adoption, Comparison, CopyProof, FileSalvage, Leftovers, Location, Mark, Moments, Price,
     ServiceNeeds, Size, Trial, Users,
 };
-use super::carry_over::CarryOver;
-use super::wanted::Wanted;
-use super::{Mark, Resource, ResourceError, Result, Slot, Survey};
+use crate::contract::Resource;
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
+use crate::survey::Survey;
+use crate::trees::chunks::form::Form;
+use crate::trees::chunks::{self, Differences};
+use crate::trees::details::details;
+use crate::trees::exchange_record::Seen;
+use crate::trees::node::Precision;
+use crate::trees::pin;
+use crate::wanted::Wanted;
 use guard_model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
 use guard_model::fingerprint::Fingerprint;
 use guard_model::foreign::{Material, Part};
 use guard_model::name::ResourceName;
 use guard_model::policy::DataRestore;
 use guard_system::context::Context;
-use guard_system::docker::Compose;
 use guard_system::servers::{self, User};
-
-/// A Docker volume, or a directory.
-pub(super) struct Volume {
-    name: ResourceName,
-    target: Target,
-    mode: Mode,
-    /// zstd's level.
-    level: i32,
-    /// The form of a copy; `None`: by its size.
-    form: Option<Form>,
-    /// Reads also what cannot have changed.
-    force_read: bool,
-    /// Reaches the volume as if the engine were on another host.
-    through_engine: bool,
-    /// Which files a rollback leaves where they are.
-    carry_over: CarryOver,
-    project: Option<String>,
-    /// The Compose project's files.
-    compose: Option<Compose>,
-    /// What containers mount, once it was found.
-    found: OnceLock<String>,
-    /// What its files came to when they were last counted.
-    bytes: OnceLock<u64>,
-}
 
 impl Resource for Volume {
     fn name(&self) -> &ResourceName {
@@ -182,7 +151,7 @@ impl Resource for Volume {
         }
         let spot = Spot::of(&displaced.details)?;
         match &spot.remade {
-            Some(remade) => Err(made::not_undone(remade)),
+            Some(remade) => Err(remade::not_undone(remade)),
             None => self.swap(&spot, None, cx),
         }
     }

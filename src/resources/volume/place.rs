@@ -2,24 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Volume;
-use super::made::Made;
-use crate::{ResourceError, Result};
+use super::source::{Target, Volume};
+use crate::error::{ResourceError, Result};
+use crate::trees::made_volume::Made;
 use guard_model::setting::nearest;
 use guard_system::context::Context;
 use guard_system::disk;
 use guard_system::docker::{self, Container, DockerError};
 use guard_system::processes::CallError;
 use guard_system::servers::Server;
-
-/// What the settings name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Target {
-    /// A volume, by its key in the compose file or its name in the engine.
-    Volume(String),
-    /// A directory, relative to the project's.
-    Path(PathBuf),
-}
 
 /// How its content is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,19 +4,23 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::chunks::Form;
-use super::hand::Hand;
-use super::home::{self, Aside, Home, Record};
-use super::inside::Look;
+use super::access::Hand;
+use super::agent::Look;
+use super::home::{self, Record};
 use super::made::Lack;
-use super::pin::Link;
-use super::place::{Place, Target};
-use super::record::{Details, Spot};
-use super::swap::{Seen, Side};
+use super::place::Place;
+use super::source::{Target, Volume};
+use super::spot::Spot;
 use super::work::make_volume;
-use super::{Volume, survey, unpack};
-use crate::toll::Toll;
-use crate::{ResourceError, Result, Slot};
+use super::{space, unpack};
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
+use crate::trees::chunks::form::Form;
+use crate::trees::details::Details;
+use crate::trees::exchange_record::{Seen, Side};
+use crate::trees::pin::Link;
+use crate::trees::put_aside::{Aside, Home};
+use crate::trees::toll::Toll;
 use guard_model::artifact::{Artifact, Prepared, Work};
 use guard_model::event::Level;
 use guard_model::policy::DataRestore;
@@ -115,7 +119,7 @@ impl Volume {
         if details.form == Form::Chunks {
             return self.stage_chunks((artifact, slot), details, place, (hand, &look), cx);
         }
-        survey::room(&place.shown, look.free, details.content_bytes)?;
+        space::room(&place.shown, look.free, details.content_bytes)?;
         let copy = &unpack::listed(artifact)?.sha256;
         // A state that was live must not be staged over: a further restore in the same run takes a further directory.
         let is_free = |seen: Option<&Seen>| seen.is_none_or(|seen| seen.holds(copy) || !seen.is_used());
@@ -191,7 +195,7 @@ impl Volume {
         // A state that was live must not be staged over: a further restore in the same run takes a further directory.
         let is_free = |seen: Option<&Seen>| !seen.is_some_and(Seen::is_used);
         let (home, _) = self.home(place, hand, look, &is_free, cx)?;
-        let room = |bytes| survey::room(&place.shown, look.free, bytes);
+        let room = |bytes| space::room(&place.shown, look.free, bytes);
         let keep = self.keep(details, cx)?;
         let extent = hand.stage_changed(&home, (artifact, slot), (details, &keep), &room, cx)?;
         let home = self.learnt(hand, home, cx)?;

@@ -2,13 +2,16 @@
 
 use chrono::DateTime;
 
-use super::Volume;
-use super::chunks::{Form, Patch};
-use super::hand::Hand;
+use super::access::Hand;
 use super::home::Record;
-use super::record::{Spot, details};
-use crate::toll::Toll;
-use crate::{Result, Slot};
+use super::source::Volume;
+use super::spot::Spot;
+use crate::error::Result;
+use crate::slot::Slot;
+use crate::trees::chunks::form::Form;
+use crate::trees::details::details;
+use crate::trees::exchange::Patch;
+use crate::trees::toll::Toll;
 use guard_model::artifact::{Artifact, Displaced, Prepared};
 use guard_model::policy::DataRestore;
 use guard_system::context::Context;

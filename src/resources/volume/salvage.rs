@@ -9,14 +9,14 @@ use rustix::fs::{AtFlags, FileType, Stat, linkat, mkdirat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::chunks::{Patch, plain};
-use super::home::Aside;
-use super::stage::dress;
-use super::swap::Side;
-use super::walk::{Met, own_node, walk};
-use crate::toll::{Group, salvaged};
+use crate::error::{ResourceError, Result};
+use crate::trees::exchange::Patch;
+use crate::trees::exchange_record::{Side, plain};
+use crate::trees::put_aside::Aside;
+use crate::trees::stage::dress;
+use crate::trees::toll::{Group, salvaged};
+use crate::trees::walk::{Met, own_node, walk};
 use crate::wanted::Wanted;
-use crate::{ResourceError, Result};
 use guard_system::context::Context;
 use guard_system::disk::{At, Dir};
 

@@ -1,21 +1,20 @@
 //! What `guard check` says of a volume.
 
-use super::Volume;
-use super::features;
-use super::halt::Mode;
-use super::hand::Hand;
+use super::access::Hand;
 use super::home;
-use super::node::Precision;
-use super::place::{self, Place, Target};
+use super::place::{self, Place};
+use super::source::{Target, Volume};
+use super::space::room;
 use super::trial::{self, Overview};
-use crate::{ResourceError, Result, Survey};
+use crate::error::ResourceError;
+use crate::survey::Survey;
+use crate::trees::attributes;
+use crate::trees::details::Mode;
+use crate::trees::node::Precision;
 use guard_model::text;
 use guard_system::context::Context;
 use guard_system::disk::Dir;
 use guard_system::servers::{Need, Server, User};
-
-/// What stays free on a disk when a copy is staged on it.
-const RESERVE: u64 = 64 * 1024 * 1024;
 
 /// Looks at a volume, and says what is in the way.
 pub(super) fn survey(volume: &Volume, cx: &Context) -> Survey {
@@ -80,7 +79,7 @@ pub(super) fn survey(volume: &Volume, cx: &Context) -> Survey {
         survey.fact(format!("the {} is reached through the engine", place.shown));
     }
     let counted = match &hand {
-        Hand::Here(live) => Overview::of(live, features::may_lock(), cx).map(|overview| {
+        Hand::Here(live) => Overview::of(live, attributes::may_lock(), cx).map(|overview| {
             tried(&mut survey, &place, live, &overview, cx);
             (overview.entries, overview.bytes)
         }),
@@ -185,19 +184,4 @@ pub(super) fn refused_adoption(place: &Place) -> ResourceError {
         place.shown
     ))
     .with_hint("run guard on the engine's own host")
-}
-
-/// Says that the copy fits beside the live tree.
-///
-/// # Errors
-/// It does not.
-pub(super) fn room(shown: &str, free: u64, bytes: u64) -> Result<()> {
-    if free >= bytes.saturating_add(RESERVE) {
-        return Ok(());
-    }
-    let (needed, free) = (text::bytes(bytes), text::bytes(free));
-    Err(ResourceError::new(format!(
-        "the {shown} has {free} free, and staging the copy beside the live tree takes {needed}"
-    ))
-    .with_hint("free some space on that disk, and run the same command again"))
 }

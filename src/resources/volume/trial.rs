@@ -6,12 +6,13 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, Gid, RenameFlags, Uid, chownat, futimens, linkat, renameat_with};
 
-use super::home::{self, Home};
-use super::node::Shape;
+use super::home;
 use super::place::Place;
-use super::stage::modified;
-use super::walk::{Met, walk};
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
+use crate::trees::node::Shape;
+use crate::trees::put_aside::Home;
+use crate::trees::stage::modified;
+use crate::trees::walk::{Met, walk};
 use guard_system::context::Context;
 use guard_system::disk::{At, Dir};
 

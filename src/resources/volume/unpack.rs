@@ -2,16 +2,17 @@
 
 use std::io::{self, BufReader, Read};
 
-use super::archive;
-use super::capture::ARCHIVE;
-use super::chunks;
-use super::home::Aside;
-use super::node::Node;
-use super::record::Details;
-use super::stage::Stage;
-use super::swap::Own;
+use crate::error::{ResourceError, Result};
 use crate::progress::Progress;
-use crate::{ResourceError, Result, Slot};
+use crate::slot::Slot;
+use crate::trees::archive;
+use crate::trees::copied::ARCHIVE;
+use crate::trees::details::Details;
+use crate::trees::exchange::Patch;
+use crate::trees::exchange_record::Own;
+use crate::trees::node::Node;
+use crate::trees::put_aside::Aside;
+use crate::trees::stage::Stage;
 use guard_model::artifact::{Artifact, FileEntry};
 use guard_system::context::Context;
 use guard_system::disk::At;
@@ -108,7 +109,7 @@ pub(super) fn stage(artifact: &Artifact, slot: &Slot, details: &Details, aside: 
             copy_is_bad: error.kind() == io::ErrorKind::InvalidData,
             ..ResourceError::because(format!("could not stage {} whole", artifact.resource), error)
         })?;
-        chunks::Patch::new(aside).staged(&listed(artifact)?.sha256, &Own::of(&own))
+        Patch::new(aside).staged(&listed(artifact)?.sha256, &Own::of(&own))
     })();
     if staged.is_err() {
         // The first failure is the one to tell; what cannot be removed now is removed by the next attempt.

@@ -2,19 +2,25 @@
 
 use std::borrow::Cow;
 
-use super::chunks::{self, Differences, Form, Packed, Swapped};
-use super::halt::{Halt, Mode};
-use super::hand::Hand;
+use super::access::Hand;
+use super::halt::Halt;
 use super::home::Record;
-use super::made::{Lack, Made};
-use super::node::Precision;
-use super::pin::{self, Link, Pin};
-use super::place::{self, Place, Target};
-use super::record::{Details, Spot, details};
-use super::swap::{Seen, Side};
-use super::{KIND, Volume, capture, survey};
-use crate::toll::Toll;
-use crate::{ResourceError, Result, Slot};
+use super::made::Lack;
+use super::place::{self, Place};
+use super::source::{KEY, Target, Volume};
+use super::spot::Spot;
+use super::survey;
+use crate::error::{ResourceError, Result};
+use crate::slot::Slot;
+use crate::trees::chunks::form::{self, Form, Packed};
+use crate::trees::chunks::{Differences, Swapped};
+use crate::trees::copied;
+use crate::trees::details::{Details, Mode, details};
+use crate::trees::exchange_record::{Seen, Side};
+use crate::trees::made_volume::Made;
+use crate::trees::node::Precision;
+use crate::trees::pin::{self, Link, Pin};
+use crate::trees::toll::Toll;
 use guard_model::artifact::{Artifact, CarriedOver, Displaced};
 use guard_model::event::Level;
 use guard_model::policy::DataRestore;
@@ -194,7 +200,7 @@ impl Volume {
         if before.is_some_and(|details| details.form == Form::Chunks) {
             return Ok(Form::Chunks);
         }
-        Ok(if self.counted(place, cx)? < chunks::LARGE {
+        Ok(if self.counted(place, cx)? < form::LARGE {
             Form::Archive
         } else {
             Form::Chunks
@@ -217,7 +223,7 @@ impl Volume {
         known.or_else(|| self.counted(place, cx).ok())
     }
 
-    pub(super) fn copy(&self, place: &Place, slot: &Slot, cx: &Context) -> Result<(Form, Packed, capture::Copied)> {
+    pub(super) fn copy(&self, place: &Place, slot: &Slot, cx: &Context) -> Result<(Form, Packed, copied::Copied)> {
         let form = self.form(place, slot, cx)?;
         let expected = self.expected(place, slot, cx);
         let users = if self.mode == Mode::Live {
@@ -256,7 +262,7 @@ impl Volume {
         place: &Place,
         precision: Precision,
         (form, packed): (Form, Packed),
-        copied: capture::Copied,
+        copied: copied::Copied,
         cx: &Context,
     ) -> Result<Artifact> {
         let pin = match (&self.target, place.directory()) {
@@ -298,7 +304,7 @@ impl Volume {
         Ok(Artifact {
             resource: self.name.clone(),
             project: None,
-            kind: KIND.key.to_owned(),
+            kind: KEY.to_owned(),
             fingerprint: copied.fingerprint,
             files: copied.files,
             details,

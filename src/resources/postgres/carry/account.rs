@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::choice::Intent;
+use super::compare::{Change, Pair};
+use super::rows::Row;
 use guard_model::fingerprint::Fingerprint;
 use guard_model::text::{count, plural, sanitised};
 
@@ -199,6 +202,45 @@ impl Account {
             ));
         }
         sentences
+    }
+}
+
+impl Figures {
+    pub(crate) fn of(pair: &Pair, intent: &Intent) -> Self {
+        let failed = pair.failed.iter().flat_map(|table| &table.columns);
+        let common = pair.common();
+        let lost = failed
+            .filter(|column| !common.contains(column))
+            .map(|column| column.name.clone());
+        Self {
+            table: pair.name().to_owned(),
+            lost_columns: lost.collect(),
+            came: match (&pair.failed, &pair.restored) {
+                (Some(_), None) => Some(true),
+                (None, Some(_)) => Some(false),
+                _ => None,
+            },
+            empty_columns: pair.unknown().iter().map(|column| column.name.clone()).collect(),
+            keyless: pair.key().is_none(),
+            hindrance: intent.hindrance.clone(),
+            carries: intent.carries,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn count(&mut self, change: Change, row: &Row) {
+        match change {
+            Change::New => {
+                self.new += 1;
+                self.own += u64::from(self.carries && row.is_own);
+            }
+            Change::Changed => self.changed += 1,
+            Change::Gone => self.gone += 1,
+        }
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.new + self.changed + self.gone == 0 && self.came.is_none() && self.lost_columns.is_empty()
     }
 }
 

@@ -5,19 +5,19 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::super::Postgres;
-use super::super::catalog::observe;
-use super::super::exchange::eviction_but;
-use super::super::prepare::Staging;
-use super::super::reach::Reach;
-use super::super::session::converse;
-use super::super::sql::{ident, literal};
 use super::account::Account;
 use super::ledger::{read_account, touched, write_account};
+use super::release::windows;
 use super::shape::{Sequence, Shape, read_sequences, sequences};
-use super::windows;
 use super::work::{Job, carry};
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
+use crate::postgres::catalog::observe;
+use crate::postgres::database::Postgres;
+use crate::postgres::exchange::eviction_but;
+use crate::postgres::reach::Reach;
+use crate::postgres::session::converse;
+use crate::postgres::sql::{ident, literal};
+use crate::postgres::staging::Staging;
 use guard_model::artifact::Artifact;
 use guard_model::event::Level;
 use guard_model::fingerprint::Fingerprint;
@@ -25,17 +25,17 @@ use guard_system::context::Context;
 
 /// What a restore remembers of the rows that it took along.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(in super::super) struct Carried {
+pub(crate) struct Carried {
     /// What the restored database is like with them.
-    pub(in super::super) becomes: Fingerprint,
+    pub(crate) becomes: Fingerprint,
     /// What was done, each a sentence.
-    pub(in super::super) sentences: Vec<String>,
+    pub(crate) sentences: Vec<String>,
     /// Where the rest is, if anything stayed out.
-    pub(in super::super) directory: Option<PathBuf>,
+    pub(crate) directory: Option<PathBuf>,
 }
 
 /// How a database's comment begins whose rows are complete; the swap takes it off again.
-pub(in super::super) fn mark(cx: &Context) -> String {
+pub(crate) fn mark(cx: &Context) -> String {
     format!("[guard {}: rows were carried over] ", cx.token())
 }
 
@@ -44,7 +44,7 @@ fn directory(of: &Postgres, cx: &Context) -> PathBuf {
 }
 
 /// Carries the rows over into the side database, unless an earlier try did. The live one is fenced when this returns well.
-pub(in super::super) fn before_swap(
+pub(crate) fn before_swap(
     of: &Postgres,
     reach: &Reach,
     maintenance: &str,
@@ -86,7 +86,7 @@ pub(in super::super) fn before_swap(
 }
 
 /// What the restore before said, once the swap is done.
-pub(in super::super) fn carried_before(of: &Postgres, cx: &Context) -> Result<Option<Carried>> {
+pub(crate) fn carried_before(of: &Postgres, cx: &Context) -> Result<Option<Carried>> {
     if !of.carry_over.is_wanted() {
         return Ok(None);
     }
@@ -97,13 +97,7 @@ pub(in super::super) fn carried_before(of: &Postgres, cx: &Context) -> Result<Op
 /// Lets the sequences of a database that is swapped in go on where those of the live one are. A number that is given out twice would make a
 /// row that was put aside look like another one's new version, and `guard salvage` could not put it back, or would put what
 /// refers to it beside a stranger. Production goes back all the same where it cannot be done.
-pub(in super::super) fn numbers_go_on(
-    of: &Postgres,
-    reach: &Reach,
-    maintenance: &str,
-    (live, side): (&str, &str),
-    cx: &Context,
-) {
+pub(crate) fn numbers_go_on(of: &Postgres, reach: &Reach, maintenance: &str, (live, side): (&str, &str), cx: &Context) {
     let doors = format!(
         "ALTER DATABASE {} ALLOW_CONNECTIONS true; ALTER DATABASE {} ALLOW_CONNECTIONS true;",
         ident(live),
@@ -138,7 +132,7 @@ fn tell_given_again(of: &Postgres, error: &ResourceError, cx: &Context) {
 }
 
 /// The same where the live database itself was made anew: its sequences go on where those of `before` were. Safe to repeat.
-pub(in super::super) fn numbers_go_on_from(of: &Postgres, reach: &Reach, before: &Fingerprint, cx: &Context) {
+pub(crate) fn numbers_go_on_from(of: &Postgres, reach: &Reach, before: &Fingerprint, cx: &Context) {
     let done = converse(reach, &reach.database, cx, |session| {
         let here = read_sequences(session)?;
         let there = here.iter().filter_map(|(name, sequence)| {

@@ -1,12 +1,14 @@
 //! What `guard check` says of `carry_over`: a table that could never be carried is refused while there is time.
 
-use super::super::Postgres;
-use super::super::reach::Reach;
-use super::super::session::converse;
-use super::CarryOver;
+use super::choice::is_named;
 use super::compare::Pair;
 use super::shape::{Shape, Table};
-use crate::{Result, Survey};
+use super::wish::CarryOver;
+use crate::error::Result;
+use crate::postgres::database::Postgres;
+use crate::postgres::reach::Reach;
+use crate::postgres::session::converse;
+use crate::survey::Survey;
 use guard_model::setting::nearest;
 use guard_model::text::sanitised;
 use guard_system::context::Context;
@@ -36,7 +38,7 @@ fn bar(table: &Table) -> Option<(String, String)> {
     None
 }
 
-pub(in super::super) fn survey(of: &Postgres, reach: &Reach, cx: &Context, survey: &mut Survey) -> Result<()> {
+pub(crate) fn survey(of: &Postgres, reach: &Reach, cx: &Context, survey: &mut Survey) -> Result<()> {
     if !of.carry_over.is_wanted() {
         return Ok(());
     }
@@ -91,7 +93,7 @@ fn unknown(name: &str, shape: &Shape, database: &str) -> (String, String) {
 
 /// Names what belongs to a named table and is not named itself: both go together, or neither does.
 fn ask_neighbours(wish: &CarryOver, shape: &Shape, survey: &mut Survey) {
-    let named = |name: &String| shape.tables.get(name).is_some_and(|table| wish.names(table));
+    let named = |name: &String| shape.tables.get(name).is_some_and(|table| is_named(wish, table));
     for reference in &shape.references {
         let (from, to) = (sanitised(&reference.from), sanitised(&reference.to));
         if named(&reference.to) && !named(&reference.from) {

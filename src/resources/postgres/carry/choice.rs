@@ -2,46 +2,15 @@
 
 use super::compare::Pair;
 use super::shape::{Column, Table};
-use crate::records::belongs_to_migrations;
-use guard_model::section::Section;
-use guard_model::setting::Value;
+use super::wish::CarryOver;
+use crate::sql::migration_records::belongs_to_migrations;
 
-/// Which rows a rollback takes along, `carry_over`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(in super::super) enum CarryOver {
-    /// None.
-    #[default]
-    None,
-    /// The new rows of every table, but for records of migrations.
-    Inserts,
-    /// The new rows of these tables.
-    Tables(Vec<String>),
-}
-
-impl CarryOver {
-    /// Reads the setting.
-    pub(in super::super) fn of(section: &mut Section<'_>) -> Self {
-        let list = section
-            .take("carry_over")
-            .is_some_and(|item| matches!(item.value, Value::List(_)));
-        if list {
-            return section.texts("carry_over").map_or(Self::None, Self::Tables);
-        }
-        let choices = [("none", Self::None), ("inserts", Self::Inserts)];
-        section.choice("carry_over", &choices).unwrap_or_default()
-    }
-
-    /// Whether any row may be carried.
-    pub(in super::super) fn is_wanted(&self) -> bool {
-        *self != Self::None
-    }
-
-    pub(super) fn names(&self, table: &Table) -> bool {
-        match self {
-            Self::None => false,
-            Self::Inserts => !table.records_migrations(),
-            Self::Tables(names) => names.iter().any(|name| table.is_called(name)),
-        }
+/// Whether the settings name a table.
+pub(super) fn is_named(wish: &CarryOver, table: &Table) -> bool {
+    match wish {
+        CarryOver::None => false,
+        CarryOver::Inserts => !table.records_migrations(),
+        CarryOver::Tables(names) => names.iter().any(|name| table.is_called(name)),
     }
 }
 
@@ -56,7 +25,7 @@ pub(super) struct Intent {
 impl Intent {
     pub(super) fn of(wish: &CarryOver, pair: &Pair) -> Self {
         let tables = || pair.failed.iter().chain(&pair.restored);
-        let is_wished = *wish == CarryOver::Inserts || tables().any(|table| wish.names(table));
+        let is_wished = *wish == CarryOver::Inserts || tables().any(|table| is_named(wish, table));
         let hindrance = if !is_wished {
             return Self {
                 carries: false,

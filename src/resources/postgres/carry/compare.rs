@@ -6,12 +6,12 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::session::Session;
-use super::super::sql::ident;
 use super::release::Release;
 use super::rows::{Row, unescaped};
-use super::shape::{Column, Table};
-use crate::{ResourceError, Result};
+use super::shape::{Column, Shape, Table};
+use crate::error::{ResourceError, Result};
+use crate::postgres::session::Session;
+use crate::postgres::sql::ident;
 
 /// How many groups the rows of a table fall into, less one: a mask.
 const GROUPS: u32 = 1023;
@@ -277,4 +277,29 @@ impl Row {
         }
         unescaped(self.key()).cmp(&unescaped(other.key()))
     }
+}
+
+/// What a session that compares begins with: one moment, and nothing written.
+pub(crate) const READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;";
+
+/// The tables of two databases side by side.
+pub(crate) fn pairs(failed: &Shape, restored: &Shape) -> Vec<Pair> {
+    let mut pairs: BTreeMap<&String, Pair> = BTreeMap::new();
+    for (name, table) in &failed.tables {
+        let restored = restored.tables.get(name).cloned();
+        pairs.insert(
+            name,
+            Pair {
+                failed: Some(table.clone()),
+                restored,
+            },
+        );
+    }
+    for (name, table) in &restored.tables {
+        pairs.entry(name).or_insert_with(|| Pair {
+            failed: None,
+            restored: Some(table.clone()),
+        });
+    }
+    pairs.into_values().collect()
 }

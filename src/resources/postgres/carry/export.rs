@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::super::sql::ident;
 use super::compare::{Change, Pair};
 use super::rows::{csv, sql};
-use crate::Result;
+use crate::error::Result;
+use crate::postgres::sql::ident;
 use guard_system::disk::{self, At, Staged, sha256_hex};
 
 /// How many rows of one table and one kind are exported; the displaced database has them all.
@@ -124,7 +124,7 @@ impl Export {
             self.open.insert(name.to_owned(), file);
             self.files.push(name.to_owned());
         }
-        let lost = || crate::ResourceError::new("an exported file was lost");
+        let lost = || crate::error::ResourceError::new("an exported file was lost");
         self.open.get_mut(name).ok_or_else(lost)
     }
 

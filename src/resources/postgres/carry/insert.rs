@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use super::super::sql::{ident, literal};
 use super::compare::Pair;
 use super::order::Order;
 use super::shape::{Column, Qualified, Reference, Shape, Table};
+use crate::postgres::sql::{ident, literal};
 
 /// Errors that are the server's trouble and not a row's: they end the whole transaction.
 const SERVERS_OWN: &str = "^(40|53|57|58|XX)";

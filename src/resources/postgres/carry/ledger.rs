@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::account::Account;
 use super::shape::Shape;
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
 use guard_system::disk;
 
 /// The file of the account in an export's directory.

@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::super::Postgres;
-use super::super::catalog::IDENTIFIER;
-use super::super::reach::Reach;
-use super::super::session::Session;
-use super::CarryOver;
 use super::shape::{Shape, Table};
-use crate::{Mark, ResourceError, Result};
+use super::wish::CarryOver;
+use crate::abilities::Mark;
+use crate::error::{ResourceError, Result};
+use crate::postgres::database::Postgres;
+use crate::postgres::reach::Reach;
+use crate::postgres::session::Session;
+use crate::postgres::sql::IDENTIFIER;
 use guard_model::name::ResourceName;
 use guard_system::context::Context;
 use guard_system::disk;
@@ -67,14 +68,14 @@ fn read(path: &Path) -> Result<Option<Window>> {
 }
 
 /// How far the server's transactions have come.
-pub(in super::super) fn transactions(reach: &Reach, database: &str, cx: &Context) -> Result<Option<u64>> {
+pub(crate) fn transactions(reach: &Reach, database: &str, cx: &Context) -> Result<Option<u64>> {
     let now: Option<Moment> = reach.rows(database, &moment(), cx)?.into_iter().next();
     Ok(now.map(|now| now.at))
 }
 
 /// Notes in the run's directory how far the server's transactions have come. The beginning is noted once, however often a
 /// run is taken up again.
-pub(in super::super) fn mark(of: &Postgres, mark: Mark, cx: &Context) -> Result<()> {
+pub(crate) fn mark(of: &Postgres, mark: Mark, cx: &Context) -> Result<()> {
     let path = place(&cx.scratch, &of.name);
     let known = read(&path)?;
     if mark == Mark::DeployBegins && known.is_some() {

@@ -1,6 +1,6 @@
 //! Rows as they travel: the text form of `COPY`, and what CSV, SQL and arrays make of it.
 
-use super::super::sql::literal;
+use crate::postgres::sql::literal;
 
 /// One row as a server gave it: a place, a key, a digest, whether it is the release's own, and columns in `COPY`'s text form.
 #[derive(Debug, Clone)]

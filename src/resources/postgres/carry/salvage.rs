@@ -2,19 +2,20 @@
 
 use std::path::Path;
 
-use super::super::Postgres;
-use super::super::exchange::eviction_but;
-use super::super::reach::Reach;
-use super::super::sql::ident;
+use super::release::windows;
+use super::wish::CarryOver;
 use super::work::{Job, carry};
-use super::{CarryOver, windows};
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
+use crate::postgres::database::Postgres;
+use crate::postgres::exchange::eviction_but;
+use crate::postgres::reach::Reach;
+use crate::postgres::sql::ident;
 use guard_model::text::plural;
 use guard_system::context::Context;
 
 /// Exports what only the database `aside` has to a directory, but for the rows of these tables, which are put into the
 /// live one. Returns what was done, each a sentence. Done twice, the second time finds nothing to put in.
-pub(in super::super) fn salvage(
+pub(crate) fn salvage(
     of: &Postgres,
     aside: &str,
     tables: &[String],

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::super::session::Session;
-use super::super::sql::{ident, literal};
-use crate::Result;
+use crate::error::Result;
+use crate::postgres::session::Session;
+use crate::postgres::sql::{ident, literal};
 
 /// What a database consists of, as far as its rows are concerned.
 #[derive(Debug, Default)]

@@ -5,12 +5,9 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::super::reach::Reach;
-use super::super::session::{Session, converse};
-use super::super::trouble::Trouble;
 use super::account::{Account, Figures};
-use super::choice::{CarryOver, Intent};
-use super::compare::{Change, Depth, Pair};
+use super::choice::Intent;
+use super::compare::{Change, Depth, Pair, READING, pairs};
 use super::export::{Export, Fate, stem};
 use super::insert::{Load, closing, ending, opening};
 use super::ledger::write_account;
@@ -18,8 +15,11 @@ use super::order::Order;
 use super::release::{Release, Window};
 use super::rows::staged;
 use super::shape::{Shape, Table, sequences};
-use super::{READING, pairs};
-use crate::Result;
+use super::wish::CarryOver;
+use crate::error::Result;
+use crate::postgres::reach::Reach;
+use crate::postgres::session::{Session, converse};
+use crate::postgres::trouble::Trouble;
 use guard_system::context::Context;
 use guard_system::disk::{self, Staged};
 

@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Migrations;
 use super::books::{Books, exactly, place};
 use super::scripts::Down;
-use crate::postgres::Postgres;
+use super::wish::Migrations;
+use crate::error::{ResourceError, Result};
+use crate::postgres::database::Postgres;
 use crate::postgres::reach::Reach;
 use crate::postgres::trouble::explained;
-use crate::{ResourceError, Result};
 use guard_model::event::Level;
 use guard_system::call::Call;
 use guard_system::context::Context;

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::Migrations;
+use super::wish::Migrations;
+use crate::error::{ResourceError, Result};
 use crate::postgres::reach::Reach;
 use crate::postgres::sql::{ident, literal};
-use crate::{ResourceError, Result};
 use guard_system::context::Context;
 
 /// What the table says.

@@ -7,7 +7,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::books::place;
-use crate::{ResourceError, Result};
+use crate::error::{ResourceError, Result};
 use guard_system::disk::{self, At};
 
 /// Lines that begin the way back in a file that holds both ways, and those that begin the way ahead again.

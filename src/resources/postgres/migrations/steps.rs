@@ -5,14 +5,19 @@ use serde::{Deserialize, Serialize};
 
 use super::acts::{Going, by_command, by_scripts, lost, snapshot};
 use super::books::Books;
+use super::copy::books_of;
 use super::scripts::{between, find};
-use super::{Migrations, books_of};
+use super::wish::Migrations;
 use crate::abilities::Group;
-use crate::postgres::carry::CarryOver;
-use crate::postgres::prepare::{self as staged, Staging, look};
+use crate::error::{ResourceError, Result};
+use crate::postgres::carry::wish::CarryOver;
+use crate::postgres::catalog::look;
+use crate::postgres::database::Postgres;
 use crate::postgres::reach::Reach;
-use crate::postgres::{Postgres, swap};
-use crate::{ResourceError, Result, Slot, rows};
+use crate::postgres::staging::Staging;
+use crate::postgres::{prepare as staged, swap};
+use crate::slot::Slot;
+use crate::sql::rows;
 use guard_model::artifact::{Artifact, CarriedOver, Displaced, Prepared, Work};
 use guard_model::event::Level;
 use guard_model::fingerprint::Fingerprint;
@@ -29,7 +34,7 @@ struct Gone {
 }
 
 /// Whether a displaced state is one of this way.
-pub(in super::super) fn is(displaced: &Displaced) -> bool {
+pub(crate) fn is(displaced: &Displaced) -> bool {
     displaced.details.get("migrated_to").is_some()
 }
 
@@ -44,10 +49,10 @@ fn whole(of: &Postgres) -> Postgres {
 
 /// Whether a copy holds rows, so that the database can go back whole.
 fn has_rows(artifact: &Artifact) -> bool {
-    artifact.file(super::SCHEMA).is_none()
+    artifact.file(super::copy::SCHEMA).is_none()
 }
 
-pub(in super::super) fn prepare(
+pub(crate) fn prepare(
     of: &Postgres,
     wish: &Migrations,
     artifact: &Artifact,
@@ -72,7 +77,7 @@ pub(in super::super) fn prepare(
 }
 
 /// What going back would cost now.
-pub(in super::super) fn outlook(
+pub(crate) fn outlook(
     of: &Postgres,
     wish: &Migrations,
     artifact: &Artifact,
@@ -215,7 +220,7 @@ pub(super) fn is_program(books: &Books) -> bool {
         .any(|name| books.table.trim_matches('"').ends_with(name))
 }
 
-pub(in super::super) fn restore(
+pub(crate) fn restore(
     of: &Postgres,
     wish: &Migrations,
     (prepared, group): (&Prepared, &Group<'_, Prepared>),
@@ -352,7 +357,7 @@ fn take_back(wish: &Migrations, going: &Going, artifact: &Artifact, reach: &Reac
 }
 
 /// What the database is meant to be like: the rows that are there, in the schema of the backup.
-pub(in super::super) fn carried(displaced: &Displaced) -> Option<CarriedOver> {
+pub(crate) fn carried(displaced: &Displaced) -> Option<CarriedOver> {
     let gone: Gone = serde_json::from_value(displaced.details.clone()).ok()?;
     Some(CarriedOver {
         becomes: gone.migrated_to,
@@ -360,7 +365,7 @@ pub(in super::super) fn carried(displaced: &Displaced) -> Option<CarriedOver> {
     })
 }
 
-pub(in super::super) fn undo() -> ResourceError {
+pub(crate) fn undo() -> ResourceError {
     ResourceError::new("migrations that were taken back by their own scripts are not put forward again by guard")
         .with_hint("deploy the release again: its migrations run as they did the first time")
 }
