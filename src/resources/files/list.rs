@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::fs::{File, Metadata};
+use std::fs::{self, File};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use walkdir::WalkDir;
 use super::selection::Files;
 use crate::error::{ResourceError, Result};
 use crate::names::{escaped, unescaped};
-use crate::trees::metadata::{Above, Attire};
+use crate::trees::metadata::{Above, Metadata};
 use guard_model::fingerprint::Fingerprint;
 use guard_system::context::Context;
 use guard_system::disk::{At, Digest, sha256_hex};
@@ -34,7 +34,8 @@ pub(super) struct Entry {
     pub(super) nanoseconds: u32,
     /// All that a regular file has beside its content; `None`: a link, or written by a guard that did not keep it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) attire: Option<Attire>,
+    #[serde(alias = "attire")]
+    pub(super) metadata: Option<Metadata>,
     /// Where it really is, where the way there leads over a link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) through: Option<Through>,
@@ -61,7 +62,8 @@ impl Through {
 pub(super) struct Directory {
     /// Path below the project's directory, escaped.
     pub(super) path: String,
-    pub(super) attire: Attire,
+    #[serde(alias = "attire")]
+    pub(super) metadata: Metadata,
 }
 
 impl Directory {
@@ -98,12 +100,12 @@ impl Recorded {
     pub(super) fn differences(&self, live: &Listing) -> Vec<String> {
         let known = |entry: &Entry| self.entries.iter().find(|known| known.path == entry.path);
         let now = live.entries.iter().map(|entry| {
-            let attire = entry
-                .attire
+            let metadata = entry
+                .metadata
                 .clone()
-                .filter(|_| known(entry).is_none_or(|known| known.attire.is_some()));
+                .filter(|_| known(entry).is_none_or(|known| known.metadata.is_some()));
             Entry {
-                attire,
+                metadata,
                 ..entry.clone()
             }
         });
@@ -150,10 +152,10 @@ impl Entry {
 
     /// Everything but the time of the last change, which tells nothing that the digest does not.
     pub(super) fn is_like(&self, other: &Self) -> bool {
-        let attires = self.attire.as_ref().zip(other.attire.as_ref());
+        let both = self.metadata.as_ref().zip(other.metadata.as_ref());
         (&self.path, &self.content, self.mode, self.uid, self.gid)
             == (&other.path, &other.content, other.mode, other.uid, other.gid)
-            && attires.is_none_or(|(one, other)| one.is_like(other))
+            && both.is_none_or(|(one, other)| one.is_like(other))
             && self.place() == other.place()
     }
 
@@ -185,64 +187,64 @@ pub(super) fn fingerprint(entries: &[Entry], directories: &[Directory]) -> Finge
             Content::File { sha256, .. } => sha256.clone(),
             Content::Symlink { target } => format!("-> {target}"),
         };
-        let own = match &entry.attire {
-            Some(attire) => attire.word(),
+        let own = match &entry.metadata {
+            Some(metadata) => metadata.word(),
             None => format!("{:04o} {}:{}", entry.mode, entry.uid, entry.gid),
         };
         fingerprint.with(format!("file {}", entry.path), format!("{own} {content}"))
     });
     directories.iter().fold(files, |fingerprint, directory| {
-        fingerprint.with(format!("directory {}", directory.path), directory.attire.word())
+        fingerprint.with(format!("directory {}", directory.path), directory.metadata.word())
     })
 }
 
-fn entry(below: &Path, metadata: &Metadata, content: Content, attire: Option<Attire>) -> Entry {
+fn entry(below: &Path, looked: &fs::Metadata, content: Content, metadata: Option<Metadata>) -> Entry {
     let is_link = matches!(content, Content::Symlink { .. });
     Entry {
         path: escaped(below.as_os_str().as_bytes()),
         content,
         // A link's own mode means nothing.
-        mode: if is_link { 0o777 } else { metadata.mode() & 0o7777 },
-        uid: metadata.uid(),
-        gid: metadata.gid(),
-        seconds: metadata.mtime(),
-        nanoseconds: u32::try_from(metadata.mtime_nsec()).unwrap_or_default(),
-        attire,
+        mode: if is_link { 0o777 } else { looked.mode() & 0o7777 },
+        uid: looked.uid(),
+        gid: looked.gid(),
+        seconds: looked.mtime(),
+        nanoseconds: u32::try_from(looked.mtime_nsec()).unwrap_or_default(),
+        metadata,
         through: None,
     }
 }
 
 /// Opens a regular file for reading; `None` where it is something else by now. A pipe is never waited for, and a link
 /// never followed.
-pub(super) fn open(path: &Path) -> Result<Option<(File, Metadata)>> {
+pub(super) fn open(path: &Path) -> Result<Option<(File, fs::Metadata)>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match openat(CWD, path, flags, Mode::empty()) {
         Ok(file) => File::from(file),
         Err(rustix::io::Errno::NOENT | rustix::io::Errno::LOOP) => return Ok(None),
         Err(error) => return Err(error).at("open", path)?,
     };
-    let metadata = file.metadata().at("look at", path)?;
-    Ok(metadata.is_file().then_some((file, metadata)))
+    let looked = file.metadata().at("look at", path)?;
+    Ok(looked.is_file().then_some((file, looked)))
 }
 
 /// The entry of a path, its content handed to `sink` piece by piece; `None` where nothing that can be kept is there.
 pub(super) fn read(directory: &Path, below: &Path, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<Option<Entry>> {
     use std::io::Read;
     let path = directory.join(below);
-    let metadata = match std::fs::symlink_metadata(&path) {
-        Ok(metadata) => metadata,
+    let looked = match fs::symlink_metadata(&path) {
+        Ok(looked) => looked,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).at("look at", &path)?,
     };
-    if metadata.is_symlink() {
+    if looked.is_symlink() {
         let target = std::fs::read_link(&path).at("read the link", &path)?;
         let target = escaped(target.as_os_str().as_bytes());
-        return Ok(Some(entry(below, &metadata, Content::Symlink { target }, None)));
+        return Ok(Some(entry(below, &looked, Content::Symlink { target }, None)));
     }
-    if !metadata.is_file() {
+    if !looked.is_file() {
         return Ok(None);
     }
-    let Some((mut file, metadata)) = open(&path)? else {
+    let Some((mut file, looked)) = open(&path)? else {
         return Ok(None);
     };
     let mut digest = Digest::default();
@@ -259,8 +261,8 @@ pub(super) fn read(directory: &Path, below: &Path, sink: &mut dyn FnMut(&[u8]) -
         sink(bytes)?;
     }
     let after = file.metadata().at("look at", &path)?;
-    let seen = |metadata: &Metadata| (metadata.len(), metadata.mtime(), metadata.mtime_nsec());
-    if seen(&metadata) != seen(&after) || digest.bytes() != after.len() {
+    let seen = |looked: &fs::Metadata| (looked.len(), looked.mtime(), looked.mtime_nsec());
+    if seen(&looked) != seen(&after) || digest.bytes() != after.len() {
         let what = format!("{} was written to while it was read", path.display());
         return Err(ResourceError::new(what).with_hint("run the same command again when it is still"));
     }
@@ -268,8 +270,8 @@ pub(super) fn read(directory: &Path, below: &Path, sink: &mut dyn FnMut(&[u8]) -
         bytes: digest.bytes(),
         sha256: digest.hex(),
     };
-    let attire = Attire::of_open(&file, &path)?;
-    Ok(Some(entry(below, &after, content, Some(attire))))
+    let metadata = Metadata::of_open(&file, &path)?;
+    Ok(Some(entry(below, &after, content, Some(metadata))))
 }
 
 impl Files {
@@ -348,10 +350,10 @@ impl Files {
         listing.entries.sort_by(|one, other| one.path.cmp(&other.path));
         for below in directories {
             let path = self.directory.join(&below);
-            match Attire::of(&path) {
-                Ok(attire) => listing.directories.push(Directory {
+            match Metadata::of(&path) {
+                Ok(metadata) => listing.directories.push(Directory {
                     path: escaped(below.as_os_str().as_bytes()),
-                    attire,
+                    metadata,
                 }),
                 Err(_) if !guard_system::disk::exists(&path)? => {}
                 Err(error) => return Err(error),

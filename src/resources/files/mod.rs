@@ -154,12 +154,12 @@ impl Files {
     fn try_out(&self, entries: &[Entry]) -> Result<()> {
         let mut tried = BTreeSet::new();
         for entry in entries {
-            let Some(attire) = &entry.attire else { continue };
+            let Some(metadata) = &entry.metadata else { continue };
             let place = self.directory.join(entry.below()?);
-            if tried.insert((place.parent().map(Path::to_owned), attire.word())) {
-                attire.try_beside(&place)?;
+            if tried.insert((place.parent().map(Path::to_owned), metadata.word())) {
+                metadata.try_beside(&place)?;
             }
-            attire.refuse_locked(&place)?;
+            metadata.refuse_locked(&place)?;
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use super::list::{self, Content, Entry, Recorded, blob};
 use super::selection::Files;
 use crate::error::{ResourceError, Result};
 use crate::names::unescaped;
-use crate::trees::metadata::{Above, Attire};
+use crate::trees::metadata::{Above, Metadata};
 use guard_system::context::Context;
 use guard_system::disk::{self, At, Digest, Dir, DiskError, Staged};
 
@@ -202,8 +202,8 @@ impl Files {
         // The innermost first: to give something to one changes nothing of the others.
         for directory in directories.iter().rev() {
             let path = self.directory.join(directory.below()?);
-            if Attire::of(&path)? != directory.attire {
-                directory.attire.put_on_path(&path)?;
+            if Metadata::of(&path)? != directory.metadata {
+                directory.metadata.put_on_path(&path)?;
             }
         }
         Ok(())
@@ -239,8 +239,8 @@ impl Files {
                 if (digest.bytes(), digest.hex()) != (*bytes, sha256.clone()) {
                     return Err(ResourceError::bad_copy(format!("{} is damaged", path.display())));
                 }
-                if let Some(attire) = &entry.attire {
-                    attire.put_on(staged.file()).at("set the owner and mode of", &place)?;
+                if let Some(metadata) = &entry.metadata {
+                    metadata.put_on(staged.file()).at("set the owner and mode of", &place)?;
                 } else {
                     let file = staged.file().as_fd();
                     fchown(file, owner, group).at("set the owner of", &place)?;
@@ -267,7 +267,7 @@ impl Files {
                     std::fs::create_dir(&place).at("create the directory", &place)?;
                     let shown = crate::names::escaped(path.as_os_str().as_bytes());
                     let known = recorded.directories.iter().flatten().find(|known| known.path == shown);
-                    known.map_or(Ok(()), |known| known.attire.put_on_path(&place))?;
+                    known.map_or(Ok(()), |known| known.metadata.put_on_path(&place))?;
                 }
                 Err(error) => Err(error).at("look at", &place)?,
             }

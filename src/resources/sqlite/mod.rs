@@ -286,7 +286,7 @@ impl Resource for Sqlite {
         let mut places = Places::of(&place, &cx.token())?;
         let (mut work, mut price) = (work, price);
         if let Some(pinned) = details.pinned.as_ref().filter(|_| details.path == self.path) {
-            places.attire = Some(pinned.attire.clone());
+            places.metadata = Some(pinned.metadata.clone());
             places.above.clone_from(&pinned.above);
             places.link = pinned.moved_link(&self.path)?;
             if !work.is_needed() && !matches!(work, Work::Withheld(_)) {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ResourceError, Result};
-use crate::trees::metadata::{Above, Attire};
+use crate::trees::metadata::{Above, Metadata};
 use guard_system::disk::{At, Dir};
 
 /// The file of a copy.
@@ -19,7 +19,8 @@ pub(super) struct Pinned {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     link: Option<PathBuf>,
     /// Owner, mode and the like.
-    pub(super) attire: Attire,
+    #[serde(alias = "attire")]
+    pub(super) metadata: Metadata,
     /// The directories above it.
     #[serde(default)]
     pub(super) above: Vec<Above>,
@@ -68,7 +69,7 @@ fn own_link(path: &Path) -> Result<Option<PathBuf>> {
 /// # Errors
 /// It may not be.
 pub(super) fn try_out(live: &Path) -> Result<()> {
-    Attire::of(live)?.try_beside(live)
+    Metadata::of(live)?.try_beside(live)
 }
 
 impl Pinned {
@@ -80,7 +81,7 @@ impl Pinned {
         Ok(Self {
             resolved: live.to_owned(),
             link: own_link(path)?,
-            attire: Attire::of(live)?,
+            metadata: Metadata::of(live)?,
             above: Above::of(live, Path::new("/"))?,
         })
     }
@@ -143,12 +144,12 @@ impl Pinned {
     ///
     /// # Errors
     /// It cannot be looked at.
-    pub(super) fn to_dress(&self, place: &Path) -> Result<Option<(Attire, Attire)>> {
+    pub(super) fn to_dress(&self, place: &Path) -> Result<Option<(Metadata, Metadata)>> {
         if !matches!(stands_at(place)?, Standing::File) {
             return Ok(None);
         }
-        let has = Attire::of(place)?;
-        Ok((!has.is_like(&self.attire)).then(|| (self.attire.clone(), has)))
+        let has = Metadata::of(place)?;
+        Ok((!has.is_like(&self.metadata)).then(|| (self.metadata.clone(), has)))
     }
 }
 

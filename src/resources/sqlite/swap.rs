@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::copy::{failed, open, prove};
 use super::pinned::Link;
 use crate::error::{ResourceError, Result};
-use crate::trees::metadata::{Above, Attire};
+use crate::trees::metadata::{Above, Metadata};
 use guard_model::artifact::Displaced;
 use guard_model::name::ResourceName;
 use guard_system::disk::{self, At, Staged, sibling};
@@ -32,7 +32,8 @@ pub(super) struct Places {
     pub(super) replaces: bool,
     /// What the file had beside its content when it was copied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) attire: Option<Attire>,
+    #[serde(alias = "attire")]
+    pub(super) metadata: Option<Metadata>,
     /// The directories above it, as they were.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) above: Vec<Above>,
@@ -41,7 +42,7 @@ pub(super) struct Places {
     pub(super) stays: bool,
     /// What a file that stays is to be given, and what it had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) dress: Option<(Attire, Attire)>,
+    pub(super) dress: Option<(Metadata, Metadata)>,
     /// The link that led to the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) link: Option<Link>,
@@ -56,7 +57,7 @@ struct Kept {
     aside: Option<PathBuf>,
     /// What a file that stayed was given, and what it had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    dress: Option<(Attire, Attire)>,
+    dress: Option<(Metadata, Metadata)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     link: Option<Link>,
 }
@@ -79,7 +80,7 @@ impl Places {
             side,
             aside,
             replaces,
-            attire: None,
+            metadata: None,
             above: Vec::new(),
             stays: false,
             dress: None,
@@ -120,8 +121,8 @@ pub(super) fn stage(copy: &mut dyn Read, places: &Places, journal_mode: &str) ->
             count => staged.write(buffer.get(..count).unwrap_or_default())?,
         }
     }
-    if let Some(attire) = &places.attire {
-        attire
+    if let Some(metadata) = &places.metadata {
+        metadata
             .put_on(staged.file())
             .at("set the owner and mode of", &places.side)?;
     } else if disk::exists(&places.live)? {
@@ -145,9 +146,9 @@ pub(super) fn stage(copy: &mut dyn Read, places: &Places, journal_mode: &str) ->
     }
     // Setting the journal's mode has changed its time.
     places
-        .attire
+        .metadata
         .as_ref()
-        .map_or(Ok(()), |attire| attire.put_on_path(&places.side))
+        .map_or(Ok(()), |metadata| metadata.put_on_path(&places.side))
 }
 
 pub(super) fn restore(resource: &ResourceName, places: &Places) -> Result<Displaced> {
@@ -180,9 +181,9 @@ pub(super) fn restore(resource: &ResourceName, places: &Places) -> Result<Displa
 }
 
 /// Gives a file that stays what it had, and looks that it has it.
-fn give(wanted: &Attire, live: &Path) -> Result<()> {
+fn give(wanted: &Metadata, live: &Path) -> Result<()> {
     wanted.put_on_path(live)?;
-    if Attire::of(live)?.is_like(wanted) {
+    if Metadata::of(live)?.is_like(wanted) {
         return Ok(());
     }
     let what = format!(

@@ -13,9 +13,10 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{FileType, RenameFlags, Stat, renameat_with, syncfs};
 
-use super::dir_metadata::Attire;
 use super::exchange_record::{Item, Own, STATE, Side, State, plain};
-use super::merge::{Merge, attire};
+use super::merge::{Merge, metadata};
+use super::metadata::Metadata;
+use super::node::Shape;
 use super::opened::{Tree, is_nothing};
 use super::put_aside::Aside;
 use super::stage::dress;
@@ -52,7 +53,7 @@ impl<'a> Patch<'a> {
 
     /// Says that a whole tree is staged; `own` is the entry of the volume's own directory.
     pub(crate) fn staged(&self, copy: &str, own: &Own) -> Result<()> {
-        let attire = Attire::of(&own.node(&self.aside.live)?);
+        let metadata = Metadata::of_node(&own.node(&self.aside.live)?);
         self.write(&State {
             copy: copy.to_owned(),
             to: Side::Before,
@@ -61,7 +62,7 @@ impl<'a> Patch<'a> {
             has_links: false,
             whole: true,
             items: Vec::new(),
-            dressed: [(String::new(), (attire.clone(), attire))].into(),
+            dressed: [(String::new(), (metadata.clone(), metadata))].into(),
             bare: BTreeSet::new(),
             kept: BTreeSet::new(),
             toll: Toll::default(),
@@ -174,7 +175,7 @@ impl<'a> Patch<'a> {
             let mut turned = (other, wanted);
             let shown = self.aside.live.shown_at(&raw);
             match self.aside.live.dir(&raw) {
-                Ok(directory) => turned.1 = Attire::of(&own_node(&directory)?),
+                Ok(directory) => turned.1 = Metadata::of_node(&own_node(&directory)?),
                 // It went meanwhile, and comes back from what lies aside.
                 Err(error) if is_nothing(&error) && state.whole && !path.is_empty() => {}
                 Err(error) => return Err(error).at("open", &shown)?,
@@ -218,7 +219,7 @@ impl<'a> Patch<'a> {
             let path = plain(path)?;
             let dressed = live.directory(&path, false).and_then(|directory| {
                 let handle = directory.as_fd().try_clone_to_owned()?;
-                dress(&File::from(handle), &wanted.node())
+                dress(&File::from(handle), &wanted.node(Shape::Directory))
             });
             dressed.at("set the owner and mode of", &root.shown_at(&path))?;
         }
@@ -249,7 +250,7 @@ impl<'a> Patch<'a> {
             let unlocked = live.unlock(&path).and_then(|()| aside.unlock(&path));
             unlocked.at("take the flags away from", &root.shown_at(&path))?;
         }
-        let locked = |(wanted, other): &(Attire, Attire)| wanted.locks() != 0 || other.locks() != 0;
+        let locked = |(wanted, other): &(Metadata, Metadata)| wanted.locks() != 0 || other.locks() != 0;
         for path in state
             .dressed
             .iter()
@@ -297,7 +298,7 @@ impl<'a> Patch<'a> {
             }
             let dressed = there
                 .as_ref()
-                .map(|there| Ok::<_, io::Error>((attire(there)?, attire(&here)?)));
+                .map(|there| Ok::<_, io::Error>((metadata(there)?, metadata(&here)?)));
             Ok((names, dressed.transpose()?))
         };
         let (names, dressed) = looked().at("look at", &live.shown_at(&path))?;

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use serde::{Deserialize, Serialize};
 
-use super::dir_metadata::Attire;
+use super::metadata::Metadata;
 use super::node::{Node, Shape};
 use super::private_names::is_ours;
 use super::toll::Toll;
@@ -132,8 +132,8 @@ fn older(live: &Dir, dir: &Dir) -> Result<Option<State>> {
     }
     // Of an exchange that is not done the live side is to be as `live` says; else it is, and the next turns it round.
     let dressed = (
-        Attire::of(&older.live.node(live)?),
-        Attire::of(&older.aside.node(live)?),
+        Metadata::of_node(&older.live.node(live)?),
+        Metadata::of_node(&older.aside.node(live)?),
     );
     Ok(Some(State {
         copy: older.copy,
@@ -176,7 +176,7 @@ pub(crate) struct State {
     pub(crate) whole: bool,
     pub(crate) items: Vec<Item>,
     /// Directories on both sides, by their escaped paths: as they are to be live, and as they were.
-    pub(crate) dressed: BTreeMap<String, (Attire, Attire)>,
+    pub(crate) dressed: BTreeMap<String, (Metadata, Metadata)>,
     /// Directories that are live and have no counterpart aside, and stay since something in them does; escaped paths.
     #[serde(default)]
     pub(crate) bare: BTreeSet<String>,

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::fs::FileType;
 
 use super::chunks::index::is_within;
-use super::dir_metadata::Attire;
+use super::metadata::Metadata;
 use super::opened::{Tree, is_nothing};
 use super::walk::{Stays, own_node};
 use crate::names::escaped;
@@ -18,10 +18,10 @@ use guard_system::disk::Dir;
 pub(crate) struct Merge<'m> {
     pub(crate) stays: &'m Stays,
     /// Directories that were on both sides at the exchange before, and those that were not and stayed.
-    pub(crate) was: &'m BTreeMap<String, (Attire, Attire)>,
+    pub(crate) was: &'m BTreeMap<String, (Metadata, Metadata)>,
     pub(crate) bare: BTreeSet<String>,
     pub(crate) found: Vec<Vec<u8>>,
-    pub(crate) dressed: BTreeMap<String, (Attire, Attire)>,
+    pub(crate) dressed: BTreeMap<String, (Metadata, Metadata)>,
     pub(crate) left: BTreeSet<String>,
 }
 
@@ -116,7 +116,8 @@ impl Merge<'_> {
         if self.was.contains_key(shown) {
             // Its own owner and mode are known from before.
         } else if let Some(aside) = aside.filter(|_| !self.bare.contains(shown)) {
-            self.dressed.insert(shown.to_owned(), (attire(aside)?, attire(live)?));
+            self.dressed
+                .insert(shown.to_owned(), (metadata(aside)?, metadata(live)?));
         } else {
             self.left.insert(shown.to_owned());
         }
@@ -132,6 +133,8 @@ pub(crate) fn opened(dir: &Dir, name: &[u8]) -> io::Result<Option<Dir>> {
     }
 }
 
-pub(crate) fn attire(dir: &Dir) -> io::Result<Attire> {
-    own_node(dir).map(|node| Attire::of(&node)).map_err(io::Error::other)
+pub(crate) fn metadata(dir: &Dir) -> io::Result<Metadata> {
+    own_node(dir)
+        .map(|node| Metadata::of_node(&node))
+        .map_err(io::Error::other)
 }

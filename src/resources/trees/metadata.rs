@@ -18,7 +18,7 @@ use guard_system::disk::{At, Digest};
 
 /// What a file or directory has beside its content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Attire {
+pub(crate) struct Metadata {
     mode: u32,
     uid: u32,
     gid: u32,
@@ -32,7 +32,7 @@ pub(crate) struct Attire {
     flags: u32,
 }
 
-impl Attire {
+impl Metadata {
     fn new(stat: &Stat, had: &Features) -> Self {
         Self {
             mode: stat.st_mode & 0o7777,
@@ -46,6 +46,43 @@ impl Attire {
                 .collect(),
             flags: had.flags,
         }
+    }
+
+    /// That of an entry of a tree.
+    pub(crate) fn of_node(node: &Node) -> Self {
+        Self {
+            mode: node.mode,
+            uid: node.uid,
+            gid: node.gid,
+            time: node.mtime,
+            xattrs: node
+                .xattrs
+                .iter()
+                .map(|(name, value)| (name.clone(), escaped(value)))
+                .collect(),
+            flags: node.flags,
+        }
+    }
+
+    /// The same as an entry of this shape, without a path.
+    pub(crate) fn node(&self, shape: Shape) -> Node {
+        let plain = |(name, value): &(String, String)| Some((name.clone(), unescaped(value)?));
+        Node {
+            path: Vec::new(),
+            shape,
+            mode: self.mode,
+            uid: self.uid,
+            gid: self.gid,
+            size: 0,
+            mtime: self.time,
+            xattrs: self.xattrs.iter().filter_map(plain).collect(),
+            flags: self.flags,
+        }
+    }
+
+    /// Which of immutable and append-only it is to be, where this process can make it so.
+    pub(crate) fn locks(&self) -> u32 {
+        attributes::locks(attributes::settable(self.flags))
     }
 
     /// That of what is at a path, a file or a directory; a link is not followed.
@@ -130,25 +167,13 @@ impl Attire {
     /// # Errors
     /// Something of it cannot be set, as for want of a privilege.
     pub(crate) fn put_on(&self, file: &File) -> io::Result<()> {
-        let plain = |(name, value): &(String, String)| Some((name.clone(), unescaped(value)?));
-        let node = Node {
-            path: Vec::new(),
-            shape: Shape::File,
-            mode: self.mode,
-            uid: self.uid,
-            gid: self.gid,
-            size: 0,
-            mtime: self.time,
-            xattrs: self.xattrs.iter().filter_map(plain).collect(),
-            flags: self.flags,
-        };
-        dress(file, &node)
+        dress(file, &self.node(Shape::File))
     }
 
     /// Puts it on what is at a path; a link is not followed.
     ///
     /// # Errors
-    /// As for [`Attire::put_on`].
+    /// As for [`Metadata::put_on`].
     pub(crate) fn put_on_path(&self, path: &Path) -> Result<()> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let put = openat(CWD, path, flags, Mode::empty())
@@ -163,7 +188,8 @@ impl Attire {
 pub(crate) struct Above {
     /// Its path, escaped.
     path: String,
-    attire: Attire,
+    #[serde(alias = "attire")]
+    metadata: Metadata,
 }
 
 impl Above {
@@ -176,9 +202,9 @@ impl Above {
         let mut found = Vec::new();
         for directory in path.ancestors().skip(1).take_while(|above| above.starts_with(below)) {
             if std::fs::symlink_metadata(directory).is_ok_and(|found| found.is_dir() && found.nlink() > 0) {
-                let attire = Attire::of(directory)?;
+                let metadata = Metadata::of(directory)?;
                 let path = escaped(directory.as_os_str().as_bytes());
-                found.push(Self { path, attire });
+                found.push(Self { path, metadata });
             }
         }
         found.reverse();
@@ -198,7 +224,7 @@ impl Above {
             };
             let path = Path::new(&path);
             match std::fs::create_dir(path) {
-                Ok(()) => above.attire.put_on_path(path)?,
+                Ok(()) => above.metadata.put_on_path(path)?,
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error).at("create the directory", path)?,
             }

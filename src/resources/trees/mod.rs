@@ -6,7 +6,6 @@ pub(crate) mod chunks;
 pub(crate) mod compressed;
 pub(crate) mod copied;
 pub(crate) mod details;
-mod dir_metadata;
 pub(crate) mod exchange;
 pub(crate) mod exchange_record;
 pub(crate) mod filesystem;

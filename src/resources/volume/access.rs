@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::agent::{self, Look, Wish};
 use super::place::{Place, Reach};
-use super::remote::Far;
+use super::remote::RemoteVolume;
 use super::salvage::{Salvaged, salvage};
 use super::{capture, unpack};
 use crate::error::{ResourceError, Result};
@@ -27,14 +27,14 @@ use guard_system::context::Context;
 use guard_system::disk::{At, Dir};
 
 /// What can read a volume and move entries in it.
-pub(crate) enum Hand<'c> {
+pub(crate) enum Access<'c> {
     /// guard itself, in this directory.
     Here(Dir),
     /// guard in a container beside the volume.
-    There(Far<'c>),
+    There(RemoteVolume<'c>),
 }
 
-impl<'c> Hand<'c> {
+impl<'c> Access<'c> {
     pub(crate) fn of(place: &Place, cx: &'c Context) -> Result<Self> {
         match &place.reach {
             Reach::Directory(path) => Self::here(path),
@@ -48,14 +48,14 @@ impl<'c> Hand<'c> {
     }
 
     pub(crate) fn in_volume(volume: &str, cx: &'c Context) -> Result<Self> {
-        Far::of(volume, cx).map(Self::There)
+        RemoteVolume::of(volume, cx).map(Self::There)
     }
 
     /// What lies aside in it.
     pub(crate) fn look(&self) -> Result<Look> {
         match self {
             Self::Here(live) => agent::look(live),
-            Self::There(far) => far.look(),
+            Self::There(remote) => remote.look(),
         }
     }
 
@@ -63,7 +63,7 @@ impl<'c> Hand<'c> {
     pub(crate) fn portrait(&self, precision: Precision, cx: &Context) -> Result<(Fingerprint, (u64, u64))> {
         match self {
             Self::Here(live) => walk::portrait(live, precision, cx),
-            Self::There(far) => far.portrait(&BTreeSet::new(), precision),
+            Self::There(remote) => remote.portrait(&BTreeSet::new(), precision),
         }
     }
 
@@ -82,7 +82,7 @@ impl<'c> Hand<'c> {
                 let index = chunks::packed_index(artifact, slot).map_err(spoiled)?;
                 chunks::differences(live, (details.form, index), told, keep, cx)
             }
-            Self::There(far) => far.differences((artifact, slot), details.form, told, keep),
+            Self::There(remote) => remote.differences((artifact, slot), details.form, told, keep),
         }
     }
 
@@ -95,7 +95,7 @@ impl<'c> Hand<'c> {
     ) -> Result<(Fingerprint, (u64, u64))> {
         match self {
             Self::Here(live) => walk::portrait_without(live, bare, precision, cx),
-            Self::There(far) => far.portrait(bare, precision),
+            Self::There(remote) => remote.portrait(bare, precision),
         }
     }
 
@@ -114,7 +114,7 @@ impl<'c> Hand<'c> {
                 let begun = cx.clock.now().timestamp();
                 capture::copy_directory(live, slot, level, expected, cx).map(|copied| (copied, Packed::begun(begun)))
             }
-            (Self::There(far), _) => far.copy(form, slot, level, (force, expected)),
+            (Self::There(remote), _) => remote.copy(form, slot, level, (force, expected)),
         }
     }
 
@@ -156,8 +156,8 @@ impl<'c> Hand<'c> {
     pub(crate) fn known(&self, home: Home) -> Result<Home> {
         match self {
             Self::Here(_) => Ok(home),
-            Self::There(far) => {
-                let object = far.look()?.homes.get(home.name()).copied();
+            Self::There(remote) => {
+                let object = remote.look()?.homes.get(home.name()).copied();
                 Ok(home.known(object))
             }
         }
@@ -174,9 +174,9 @@ impl<'c> Hand<'c> {
     ) -> Result<()> {
         match self {
             Self::Here(live) => unpack::stage(artifact, slot, details, &opened(home, live)?, cx),
-            Self::There(far) => {
+            Self::There(remote) => {
                 let word = home.word()?;
-                let staged = far.stage(&word, artifact, slot, details);
+                let staged = remote.stage(&word, artifact, slot, details);
                 if staged.is_err() {
                     // The first failure is the one to tell; what is there is not sealed, and the next attempt removes it.
                     let _later = self.remove(home);
@@ -200,7 +200,7 @@ impl<'c> Hand<'c> {
                 let mut backup = Backup::of(artifact, slot, details.packed.begun)?;
                 chunks::prepare(&mut backup, &opened(home, live)?, keep, room, cx)
             }
-            Self::There(far) => far.patch(Wish::Stage, &home.word()?, (artifact, slot), (details, keep)),
+            Self::There(remote) => remote.patch(Wish::Stage, &home.word()?, (artifact, slot), (details, keep)),
         }
     }
 
@@ -217,7 +217,7 @@ impl<'c> Hand<'c> {
                 let mut backup = Backup::of(artifact, slot, details.packed.begun)?;
                 chunks::swap_in(&mut backup, &opened(home, live)?, keep, cx)
             }
-            Self::There(far) => far.patch(Wish::Swap, &home.word()?, (artifact, slot), (details, keep)),
+            Self::There(remote) => remote.patch(Wish::Swap, &home.word()?, (artifact, slot), (details, keep)),
         }
     }
 
@@ -239,7 +239,7 @@ impl<'c> Hand<'c> {
                 };
                 chunks::swap_whole(&lines, told, &opened(home, live)?, keep, cx)
             }
-            Self::There(far) => far.swap_around(&home.word()?, (artifact, slot), details.form, told, keep),
+            Self::There(remote) => remote.swap_around(&home.word()?, (artifact, slot), details.form, told, keep),
         }
     }
 
@@ -251,7 +251,7 @@ impl<'c> Hand<'c> {
                 let stays = Stays::of(live, &cx.unstoppable())?;
                 Patch::new(&aside).swap(to, &stays)
             }
-            Self::There(far) => far.act(&["swap", &home.word()?, to.word()]),
+            Self::There(remote) => remote.act(&["swap", &home.word()?, to.word()]),
         }
     }
 
@@ -259,7 +259,7 @@ impl<'c> Hand<'c> {
     pub(crate) fn salvage(&self, home: &Home, wanted: &Wanted, cx: &Context) -> Result<Salvaged> {
         match self {
             Self::Here(live) => salvage(&opened(home, live)?, wanted, cx),
-            Self::There(far) => {
+            Self::There(remote) => {
                 let word = home.word()?;
                 // A pattern may begin as an option does.
                 let patterns: Vec<String> = wanted.written().iter().map(|one| format!("./{one}")).collect();
@@ -267,7 +267,7 @@ impl<'c> Hand<'c> {
                     .into_iter()
                     .chain(patterns.iter().map(String::as_str))
                     .collect();
-                far.act(&words)
+                remote.act(&words)
             }
         }
     }
@@ -279,7 +279,7 @@ impl<'c> Hand<'c> {
                 Some(aside) => aside.remove(),
                 None => Ok(()),
             },
-            Self::There(far) => far.act(&["remove", &home.word()?]),
+            Self::There(remote) => remote.act(&["remove", &home.word()?]),
         }
     }
 
@@ -295,7 +295,7 @@ impl<'c> Hand<'c> {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Here(live) => format!("directory {}", live.shown().display()),
-            Self::There(far) => format!("volume {}", far.volume),
+            Self::There(remote) => format!("volume {}", remote.volume),
         }
     }
 
@@ -303,9 +303,9 @@ impl<'c> Hand<'c> {
     pub(crate) fn shown(&self, home: &Home) -> String {
         match self {
             Self::Here(live) => format!("directory {}", home.shown(live.shown()).display()),
-            Self::There(far) => {
+            Self::There(remote) => {
                 let entries = home.shown(Path::new(""));
-                format!("directory {} in the volume {}", entries.display(), far.volume)
+                format!("directory {} in the volume {}", entries.display(), remote.volume)
             }
         }
     }

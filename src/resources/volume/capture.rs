@@ -7,7 +7,7 @@ use crate::names::escaped;
 use crate::progress::Progress;
 use crate::slot::Slot;
 use crate::trees::archive::Writer;
-use crate::trees::chunks::{self, Parcel};
+use crate::trees::chunks::{self, Message};
 use crate::trees::compressed::Compressed;
 use crate::trees::copied::{ARCHIVE, ATTEMPTS, Copied, INDEX, LISTED, not_copied};
 use crate::trees::node::{Node, Portrait, Precision, Seen, Shape};
@@ -197,7 +197,7 @@ pub(super) fn copy_directory(
 ///
 /// # Errors
 /// It is cut off, the copy cannot be written, or guard was asked to stop.
-pub(super) fn copy_parcels(
+pub(super) fn copy_messages(
     input: impl Read,
     slot: &Slot,
     level: i32,
@@ -207,17 +207,17 @@ pub(super) fn copy_parcels(
     let mut copy = Copy::begin(slot, level, Precision::Nanoseconds, expected, cx)?;
     let mut restless = Vec::new();
     let unwritten = |error| not_copied(&slot.directory(), error);
-    chunks::receive(input, &mut |parcel| match parcel {
-        Parcel::Lost(sentence) => {
+    chunks::receive(input, &mut |message| match message {
+        Message::Lost(sentence) => {
             copy.lose(sentence);
             Ok(())
         }
-        Parcel::Entry(line) | Parcel::Known(line) => {
+        Message::Entry(line) | Message::Known(line) => {
             copy.take(&line.node, line.seen, &mut io::empty()).map_err(unwritten)
         }
         // A later entry of an archive replaces an earlier one of the same path.
-        Parcel::File(line, data) => copy.write(&line.node, line.seen, data).map_err(unwritten),
-        Parcel::Kept(line, is_still) => {
+        Message::File(line, data) => copy.write(&line.node, line.seen, data).map_err(unwritten),
+        Message::Kept(line, is_still) => {
             if !is_still {
                 restless.push(escaped(&line.node.path));
             }

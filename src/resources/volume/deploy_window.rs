@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::access::Hand;
+use super::access::Access;
 use super::source::Volume;
 use crate::abilities::Mark;
 use crate::error::{ResourceError, Result};
@@ -49,9 +49,9 @@ impl Volume {
             return Ok(());
         }
         // Of a container's clock only seconds are told: what may be the release's is taken for it.
-        let (now, slack) = match Hand::of(&self.find(cx)?, cx)? {
-            Hand::Here(_) => (cx.clock.now().timestamp_nanos_opt().unwrap_or_default(), 0),
-            hand @ Hand::There(_) => (hand.look()?.now.saturating_mul(COARSE), COARSE),
+        let (now, slack) = match Access::of(&self.find(cx)?, cx)? {
+            Access::Here(_) => (cx.clock.now().timestamp_nanos_opt().unwrap_or_default(), 0),
+            access @ Access::There(_) => (access.look()?.now.saturating_mul(COARSE), COARSE),
         };
         let window = match (mark, known) {
             (Mark::DeployBegins, _) => Window {

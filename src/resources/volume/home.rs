@@ -57,8 +57,8 @@ impl Record {
         Ok(disk::write_whole(&Self::file(name, cx), &bytes)?)
     }
 
-    /// A further directory, of a new name, written down and not made yet.
-    pub(super) fn further(&mut self, around: Option<&Path>, name: &ResourceName, cx: &Context) -> Result<Home> {
+    /// An additional directory, of a new name, written down and not made yet.
+    pub(super) fn additional(&mut self, around: Option<&Path>, name: &ResourceName, cx: &Context) -> Result<Home> {
         let home = Home::new(around)?;
         self.homes.push(home.clone());
         self.write(name, cx)?;

@@ -32,7 +32,7 @@ use serde_json::Value;
 pub use self::agent::inside;
 pub use self::build::KIND;
 
-use self::access::Hand;
+use self::access::Access;
 use self::place::Place;
 use self::source::{Target, Volume};
 use self::spot::Spot;
@@ -89,7 +89,7 @@ impl Resource for Volume {
 
     fn fingerprint(&self, cx: &Context) -> Result<Fingerprint> {
         let place = self.find(cx)?;
-        let (fingerprint, _) = Hand::of(&place, cx)?.portrait(Precision::Nanoseconds, cx)?;
+        let (fingerprint, _) = Access::of(&place, cx)?.portrait(Precision::Nanoseconds, cx)?;
         Ok(fingerprint)
     }
 
@@ -256,12 +256,12 @@ impl Leftovers for Volume {
         if !spot.is_staged() {
             return Ok(());
         }
-        let hand = spot.keeper(cx)?;
-        let look = hand.look()?;
-        if hand.seen(&spot.home(), &look)?.as_ref().is_some_and(Seen::is_used) {
+        let access = spot.keeper(cx)?;
+        let look = access.look()?;
+        if access.seen(&spot.home(), &look)?.as_ref().is_some_and(Seen::is_used) {
             Ok(())
         } else {
-            hand.remove(&spot.home())
+            access.remove(&spot.home())
         }
     }
 
@@ -320,7 +320,7 @@ impl FileSalvage for Volume {
         if let (Some(remade), false) = (&spot.remade, spot.is_staged()) {
             return Ok(remade.kept_sentences());
         }
-        let salvaged = spot.hand(cx)?.salvage(&spot.home(), &Wanted::of(patterns)?, cx)?;
+        let salvaged = spot.access(cx)?.salvage(&spot.home(), &Wanted::of(patterns)?, cx)?;
         Ok(salvaged.sentences("file", command))
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::access::Hand;
+use super::access::Access;
 use super::agent::Look;
 use super::home::{self, Record};
 use super::made::Lack;
@@ -70,8 +70,8 @@ impl Volume {
             ));
         }
         if is_there {
-            let hand = Hand::of(&place, cx)?;
-            if let (Hand::Here(live), Some(pin)) = (&hand, &details.pin)
+            let access = Access::of(&place, cx)?;
+            if let (Access::Here(live), Some(pin)) = (&access, &details.pin)
                 && !pin.is(live)
             {
                 let what = format!(
@@ -80,7 +80,7 @@ impl Volume {
                 );
                 cx.note(Level::Info, what);
             }
-            let (staged, mut head) = self.stage_aside((artifact, slot), &details, &place, &hand, cx)?;
+            let (staged, mut head) = self.stage_aside((artifact, slot), &details, &place, &access, cx)?;
             if details.form == Form::Archive && !price.is_empty() {
                 head.clear();
             }
@@ -91,9 +91,9 @@ impl Volume {
         }
         // As beside an empty directory, which is what it will be when it is made.
         let void = void(&place, cx)?;
-        let hand = Hand::Here(void.dir.again().at("open", void.shown())?);
-        let staged = self.stage_aside((artifact, slot), &details, &place, &hand, cx);
-        drop(hand);
+        let access = Access::Here(void.dir.again().at("open", void.shown())?);
+        let staged = self.stage_aside((artifact, slot), &details, &place, &access, cx);
+        drop(access);
         void.remove()?;
         let (staged, _) = staged?;
         let anew = Spot {
@@ -112,27 +112,27 @@ impl Volume {
         (artifact, slot): (&Artifact, &Slot),
         details: &Details,
         place: &Place,
-        hand: &Hand<'_>,
+        access: &Access<'_>,
         cx: &Context,
     ) -> Result<(Spot, Vec<String>)> {
-        let look = hand.look()?;
+        let look = access.look()?;
         if details.form == Form::Chunks {
-            return self.stage_chunks((artifact, slot), details, place, (hand, &look), cx);
+            return self.stage_chunks((artifact, slot), details, place, (access, &look), cx);
         }
         space::room(&place.shown, look.free, details.content_bytes)?;
         let copy = &unpack::listed(artifact)?.sha256;
         // A state that was live must not be staged over: a further restore in the same run takes a further directory.
         let is_free = |seen: Option<&Seen>| seen.is_none_or(|seen| seen.holds(copy) || !seen.is_used());
-        let (mut home, seen) = self.home(place, hand, &look, &is_free, cx)?;
+        let (mut home, seen) = self.home(place, access, &look, &is_free, cx)?;
         if !seen.is_some_and(|seen| seen.holds(copy)) {
-            hand.stage(&home, artifact, slot, details, cx)?;
-            home = self.learnt(hand, home, cx)?;
+            access.stage(&home, artifact, slot, details, cx)?;
+            home = self.learnt(access, home, cx)?;
         }
         let price = vec![format!(
             "what was written to the {} since the backup is put aside",
             place.shown
         )];
-        Ok((Spot::at(hand, &home, Side::After), price))
+        Ok((Spot::at(access, &home, Side::After), price))
     }
 
     /// The directory to stage in, which is there, and what is staged in it: the one of an earlier try where it `is_free`, else a
@@ -140,18 +140,18 @@ impl Volume {
     pub(super) fn home(
         &self,
         place: &Place,
-        hand: &Hand<'_>,
+        access: &Access<'_>,
         look: &Look,
         is_free: &dyn Fn(Option<&Seen>) -> bool,
         cx: &Context,
     ) -> Result<(Home, Option<Seen>)> {
         let mut record = Record::of(&self.name, cx)?;
         for home in record.homes.clone() {
-            match hand.seen(&home, look) {
+            match access.seen(&home, look) {
                 // One that was known and is gone has given its name away.
-                Ok(None) if home.is_known() && hand.is_gone(&home)? => {}
+                Ok(None) if home.is_known() && access.is_gone(&home)? => {}
                 Ok(seen) if is_free(seen.as_ref()) => {
-                    let made = hand.make(&home)?;
+                    let made = access.make(&home)?;
                     record.learn(&made, &self.name, cx)?;
                     return Ok((made, seen));
                 }
@@ -163,22 +163,22 @@ impl Volume {
                 ),
             }
         }
-        let around = match hand {
-            Hand::Here(live) => home::around(place, live, cx),
-            Hand::There(_) => None,
+        let around = match access {
+            Access::Here(live) => home::around(place, live, cx),
+            Access::There(_) => None,
         };
-        let further = record.further(around.as_deref(), &self.name, cx)?;
-        let made = hand.make(&further)?;
+        let additional = record.additional(around.as_deref(), &self.name, cx)?;
+        let made = access.make(&additional)?;
         record.learn(&made, &self.name, cx)?;
         Ok((made, None))
     }
 
     /// The same directory, known by more than its name now that something is staged in it.
-    fn learnt(&self, hand: &Hand<'_>, home: Home, cx: &Context) -> Result<Home> {
+    fn learnt(&self, access: &Access<'_>, home: Home, cx: &Context) -> Result<Home> {
         if home.is_known() {
             return Ok(home);
         }
-        let known = hand.known(home)?;
+        let known = access.known(home)?;
         Record::of(&self.name, cx)?.learn(&known, &self.name, cx)?;
         Ok(known)
     }
@@ -189,19 +189,19 @@ impl Volume {
         (artifact, slot): (&Artifact, &Slot),
         details: &Details,
         place: &Place,
-        (hand, look): (&Hand<'_>, &Look),
+        (access, look): (&Access<'_>, &Look),
         cx: &Context,
     ) -> Result<(Spot, Vec<String>)> {
         // A state that was live must not be staged over: a further restore in the same run takes a further directory.
         let is_free = |seen: Option<&Seen>| !seen.is_some_and(Seen::is_used);
-        let (home, _) = self.home(place, hand, look, &is_free, cx)?;
+        let (home, _) = self.home(place, access, look, &is_free, cx)?;
         let room = |bytes| space::room(&place.shown, look.free, bytes);
         let keep = self.keep(details, cx)?;
-        let extent = hand.stage_changed(&home, (artifact, slot), (details, &keep), &room, cx)?;
-        let home = self.learnt(hand, home, cx)?;
+        let extent = access.stage_changed(&home, (artifact, slot), (details, &keep), &room, cx)?;
+        let home = self.learnt(access, home, cx)?;
         let staged = Spot {
             form: Form::Chunks,
-            ..Spot::at(hand, &home, Side::After)
+            ..Spot::at(access, &home, Side::After)
         };
         let price = vec![format!(
             "{} of {} entries are put back, and {} put aside; the others stay as they are",
@@ -219,8 +219,8 @@ fn void(place: &Place, cx: &Context) -> Result<Aside> {
     let parent = place
         .directory()
         .and_then(|live| live.ancestors().skip(1).find(|above| above.is_dir()));
-    let parent = Hand::here(parent.ok_or_else(nowhere)?)?;
-    let Hand::Here(parent) = &parent else {
+    let parent = Access::here(parent.ok_or_else(nowhere)?)?;
+    let Access::Here(parent) = &parent else {
         return Err(nowhere());
     };
     let around = home::around(place, parent, cx)

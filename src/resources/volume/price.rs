@@ -2,7 +2,7 @@
 
 use chrono::DateTime;
 
-use super::access::Hand;
+use super::access::Access;
 use super::home::Record;
 use super::source::Volume;
 use super::spot::Spot;
@@ -79,7 +79,7 @@ impl Volume {
         if spot.remade.is_some() {
             return Ok(Vec::new());
         }
-        let Hand::Here(live) = spot.hand(cx)? else {
+        let Access::Here(live) = spot.access(cx)? else {
             return Ok(Vec::new());
         };
         let Some(aside) = spot.home().open(&live)? else {

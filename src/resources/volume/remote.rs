@@ -29,13 +29,13 @@ use guard_system::docker::{Inside, explained};
 use guard_system::processes::CallError;
 
 /// A volume, and guard in a container beside it.
-pub(crate) struct Far<'c> {
+pub(crate) struct RemoteVolume<'c> {
     pub(crate) volume: String,
     inside: Inside,
     cx: &'c Context,
 }
 
-impl<'c> Far<'c> {
+impl<'c> RemoteVolume<'c> {
     pub(crate) fn of(volume: &str, cx: &'c Context) -> Result<Self> {
         let inside = Inside::of_volume(cx, volume).map_err(|error| {
             ResourceError::because(format!("could not reach into the volume {volume}"), error)
@@ -172,11 +172,11 @@ impl<'c> Far<'c> {
         };
         let call = self.inside.call(&["pack"], false, cx);
         let failed = |error| self.failed(error);
-        let copied = piped(&call, Some(&mut feed), failed, cx, |parcels| {
-            let parcels = BufReader::with_capacity(256 * 1024, parcels);
+        let copied = piped(&call, Some(&mut feed), failed, cx, |messages| {
+            let messages = BufReader::with_capacity(256 * 1024, messages);
             let copied = match form {
-                Form::Chunks => chunks::copy_parcels(parcels, &earlier, slot, level, how, cx),
-                Form::Archive => capture::copy_parcels(parcels, slot, level, expected, cx)
+                Form::Chunks => chunks::copy_messages(messages, &earlier, slot, level, how, cx),
+                Form::Archive => capture::copy_messages(messages, slot, level, expected, cx)
                     .map(|copied| (copied, Packed::begun(how.begun))),
             };
             match copied {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::access::Hand;
+use super::access::Access;
 use super::remade::Remade;
 use crate::error::{ResourceError, Result};
 use crate::names::{escaped, unescaped};
@@ -56,10 +56,10 @@ pub(crate) struct Spot {
 
 impl Spot {
     /// Where it is, aside in this directory.
-    pub(crate) fn at(hand: &Hand<'_>, home: &Home, to: Side) -> Self {
-        let (live, volume) = match hand {
-            Hand::Here(live) => (escaped(live.shown().as_os_str().as_bytes()), None),
-            Hand::There(far) => (String::new(), Some(far.volume.clone())),
+    pub(crate) fn at(access: &Access<'_>, home: &Home, to: Side) -> Self {
+        let (live, volume) = match access {
+            Access::Here(live) => (escaped(live.shown().as_os_str().as_bytes()), None),
+            Access::There(remote) => (String::new(), Some(remote.volume.clone())),
         };
         Self {
             live,
@@ -119,18 +119,18 @@ impl Spot {
     }
 
     /// Who can move it.
-    pub(crate) fn hand<'c>(&self, cx: &'c Context) -> Result<Hand<'c>> {
+    pub(crate) fn access<'c>(&self, cx: &'c Context) -> Result<Access<'c>> {
         match &self.volume {
-            Some(volume) => Hand::in_volume(volume, cx),
-            None => Hand::here(&self.live()?),
+            Some(volume) => Access::in_volume(volume, cx),
+            None => Access::here(&self.live()?),
         }
     }
 
     /// Who can look at what lies aside, and remove it, whatever has become of the live directory.
-    pub(crate) fn keeper<'c>(&self, cx: &'c Context) -> Result<Hand<'c>> {
+    pub(crate) fn keeper<'c>(&self, cx: &'c Context) -> Result<Access<'c>> {
         match self.home().outside() {
-            Some(around) if self.volume.is_none() => Hand::here(&around),
-            _ => self.hand(cx),
+            Some(around) if self.volume.is_none() => Access::here(&around),
+            _ => self.access(cx),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What `guard check` says of a volume.
 
-use super::access::Hand;
+use super::access::Access;
 use super::home;
 use super::place::{self, Place};
 use super::source::{Target, Volume};
@@ -37,11 +37,11 @@ pub(super) fn survey(volume: &Volume, cx: &Context) -> Survey {
         }
     };
     // Where the volume is reached through the engine, this proves that guard's program runs beside it.
-    let found = Hand::of(&place, cx).and_then(|hand| {
-        let look = hand.look()?;
-        Ok((hand, look))
+    let found = Access::of(&place, cx).and_then(|access| {
+        let look = access.look()?;
+        Ok((access, look))
     });
-    let (hand, look) = match found {
+    let (access, look) = match found {
         Ok(found) => found,
         Err(error) => {
             refuse(&mut survey, &error);
@@ -63,7 +63,7 @@ pub(super) fn survey(volume: &Volume, cx: &Context) -> Survey {
             }
         }
     }
-    if let Hand::Here(live) = &hand
+    if let Access::Here(live) = &access
         && home::is_only_inside(&place, live, cx)
     {
         survey.warn(
@@ -78,12 +78,12 @@ pub(super) fn survey(volume: &Volume, cx: &Context) -> Survey {
     if place.directory().is_none() {
         survey.fact(format!("the {} is reached through the engine", place.shown));
     }
-    let counted = match &hand {
-        Hand::Here(live) => Overview::of(live, attributes::may_lock(), cx).map(|overview| {
+    let counted = match &access {
+        Access::Here(live) => Overview::of(live, attributes::may_lock(), cx).map(|overview| {
             tried(&mut survey, &place, live, &overview, cx);
             (overview.entries, overview.bytes)
         }),
-        Hand::There(_) => hand.portrait(Precision::Nanoseconds, cx).map(|(_, counted)| counted),
+        Access::There(_) => access.portrait(Precision::Nanoseconds, cx).map(|(_, counted)| counted),
     };
     match counted {
         Ok((entries, bytes)) => {

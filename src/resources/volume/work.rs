@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::access::Hand;
+use super::access::Access;
 use super::halt::Halt;
 use super::home::Record;
 use super::made::Lack;
@@ -79,16 +79,16 @@ impl Volume {
         if let Some(lack) = lack {
             return Ok(vec![lack.shown()]);
         }
-        let hand = Hand::of(&place, cx)?;
-        let (now, _) = hand.portrait(details.precision, cx)?;
+        let access = Access::of(&place, cx)?;
+        let (now, _) = access.portrait(details.precision, cx)?;
         let mut parts = now.differences(&artifact.fingerprint);
         let bare = Record::of(&self.name, cx)?.bare;
         if !parts.is_empty() && !bare.is_empty() {
             // Directories that the copy does not know, and that stayed for what is in them, are no difference.
-            let (now, _) = hand.portrait_without(&bare, details.precision, cx)?;
+            let (now, _) = access.portrait_without(&bare, details.precision, cx)?;
             parts = now.differences(&artifact.fingerprint);
         }
-        if self.is_cut_off(&hand, cx)? {
+        if self.is_cut_off(&access, cx)? {
             parts.push("a swap that was cut off".to_owned());
         }
         parts.extend(self.links(details, cx)?.iter().map(Link::shown));
@@ -113,21 +113,21 @@ impl Volume {
         details: &Details,
         cx: &Context,
     ) -> Result<Differences> {
-        let hand = Hand::of(place, cx)?;
+        let access = Access::of(place, cx)?;
         let keep = self.keep(details, cx)?;
-        let mut differences = hand.differences((artifact, slot), details, &keep, cx)?;
-        if self.is_cut_off(&hand, cx)? {
+        let mut differences = access.differences((artifact, slot), details, &keep, cx)?;
+        if self.is_cut_off(&access, cx)? {
             differences.parts.push("a swap that was cut off".to_owned());
         }
         Ok(differences)
     }
 
     /// Whether a swap that this run began is not finished.
-    pub(super) fn is_cut_off(&self, hand: &Hand<'_>, cx: &Context) -> Result<bool> {
+    pub(super) fn is_cut_off(&self, access: &Access<'_>, cx: &Context) -> Result<bool> {
         let record = Record::of(&self.name, cx)?;
-        let look = hand.look()?;
+        let look = access.look()?;
         for home in record.homes.iter().filter(|home| record.is_begun(home)) {
-            if hand.seen(home, &look)?.as_ref().is_some_and(Seen::is_unfinished) {
+            if access.seen(home, &look)?.as_ref().is_some_and(Seen::is_unfinished) {
                 return Ok(true);
             }
         }
@@ -140,8 +140,8 @@ impl Volume {
         let found = match place.directory() {
             Some(directory) => place::database_in(directory)?,
             // Where guard's program does not run beside the volume, the survey has said so.
-            None => Hand::of(place, cx)
-                .and_then(|hand| hand.look())
+            None => Access::of(place, cx)
+                .and_then(|access| access.look())
                 .ok()
                 .and_then(|look| Server::named(look.database.as_deref()?)),
         };
@@ -212,7 +212,7 @@ impl Volume {
         if let Some(bytes) = self.bytes.get() {
             return Ok(*bytes);
         }
-        let (_, (_, bytes)) = Hand::of(place, cx)?.portrait(Precision::Seconds, cx)?;
+        let (_, (_, bytes)) = Access::of(place, cx)?.portrait(Precision::Seconds, cx)?;
         Ok(*self.bytes.get_or_init(|| bytes))
     }
 
@@ -232,8 +232,8 @@ impl Volume {
             place.users(cx)?
         };
         let halt = Halt::of(&users, self.mode, &self.name, cx)?;
-        let hand = Hand::of(place, cx)?;
-        let copied = hand.copy(form, slot, self.level, (self.force_read, expected), cx);
+        let access = Access::of(place, cx)?;
+        let copied = access.copy(form, slot, self.level, (self.force_read, expected), cx);
         let woken = halt.release();
         let (mut copied, packed) = copied?;
         woken?;
@@ -320,7 +320,7 @@ impl Volume {
 
     /// What was kept when this copy was put back; `None` where that is nothing.
     fn kept(
-        hand: &Hand<'_>,
+        access: &Access<'_>,
         from: Option<(&Artifact, &Slot)>,
         toll: &Toll,
         cx: &Context,
@@ -335,7 +335,7 @@ impl Volume {
             }
             return Ok(None);
         };
-        let (becomes, _) = hand.portrait(details(artifact)?.precision, &cx.unstoppable())?;
+        let (becomes, _) = access.portrait(details(artifact)?.precision, &cx.unstoppable())?;
         Ok(Some(CarriedOver {
             becomes,
             sentences: std::iter::once(kept).chain(leaves).collect(),
@@ -379,7 +379,7 @@ impl Volume {
                 Some(pin) => !pin.is_there(&spot.live()?)?,
                 None => false,
             };
-        let hand = if is_unmade { spot.keeper(cx)? } else { spot.hand(cx)? };
+        let access = if is_unmade { spot.keeper(cx)? } else { spot.access(cx)? };
         if let (Target::Volume(_), Ok(place)) = (&self.target, self.find(cx))
             && place
                 .users(cx)
@@ -398,19 +398,19 @@ impl Volume {
             (Form::Chunks, Some(copy)) => {
                 let told = self.told(copy.0)?;
                 let keep = self.keep(&told, cx)?;
-                hand.swap_changed(&home, copy, (&told, &keep), cx)?
+                access.swap_changed(&home, copy, (&told, &keep), cx)?
             }
             (Form::Archive, Some(copy)) if self.carry_over.is_wanted() => {
                 let told = self.told(copy.0)?;
                 let keep = self.keep(&told, cx)?;
-                hand.swap_around(&home, copy, (&told, &keep), cx)?
+                access.swap_around(&home, copy, (&told, &keep), cx)?
             }
-            (Form::Chunks, None) | (Form::Archive, _) => Swapped::with(hand.swap(&home, spot.to, cx)?),
+            (Form::Chunks, None) | (Form::Archive, _) => Swapped::with(access.swap(&home, spot.to, cx)?),
         };
         for path in &bare {
             let what = format!(
                 "{path} in the {} stays: something in it is in no copy, and is not moved",
-                hand.name()
+                access.name()
             );
             cx.note(Level::Info, what);
         }
@@ -425,7 +425,7 @@ impl Volume {
         } else {
             toll
         };
-        let carried = Self::kept(&hand, from, &toll, cx)?;
+        let carried = Self::kept(&access, from, &toll, cx)?;
         let back = Spot {
             carried,
             put_aside: from.and_then(|_| toll.put_aside("file")),
@@ -433,12 +433,12 @@ impl Volume {
             live: spot.live.clone(),
             anew: spot.anew.clone(),
             links: spot.links.clone(),
-            ..Spot::at(&hand, &home, spot.to.other())
+            ..Spot::at(&access, &home, spot.to.other())
         };
         Ok(Displaced {
             resource: self.name.clone(),
             details: back.value()?,
-            kept_as: vec![hand.shown(&home)],
+            kept_as: vec![access.shown(&home)],
         })
     }
 }

@@ -18,7 +18,7 @@ use guard_system::context::Context;
 use guard_system::disk::Dir;
 
 /// What comes out of a container, in the order of a walk.
-pub(crate) enum Parcel<'p> {
+pub(crate) enum Message<'p> {
     /// A sentence on what cannot be kept.
     Lost(String),
     /// An entry without content.
@@ -99,21 +99,21 @@ fn send_file(mut line: Line, found: &Found<'_>, out: &mut dyn Write, cx: &Contex
 ///
 /// # Errors
 /// It is cut off or malformed, or `take` failed.
-pub(crate) fn receive(input: impl Read, take: &mut dyn FnMut(Parcel<'_>) -> Result<()>) -> Result<()> {
+pub(crate) fn receive(input: impl Read, take: &mut dyn FnMut(Message<'_>) -> Result<()>) -> Result<()> {
     let line = |content: &[u8]| Line::of_text(&String::from_utf8_lossy(content)).map_err(unread);
     let mut frames = Frames::new(input);
     loop {
         let (kind, content) = frames.take().map_err(unread)?;
         match kind {
             Kind::End => return Ok(()),
-            Kind::Lost => take(Parcel::Lost(String::from_utf8_lossy(&content).into_owned()))?,
-            Kind::Entry => take(Parcel::Entry(line(&content)?))?,
-            Kind::Known => take(Parcel::Known(line(&content)?))?,
+            Kind::Lost => take(Message::Lost(String::from_utf8_lossy(&content).into_owned()))?,
+            Kind::Entry => take(Message::Entry(line(&content)?))?,
+            Kind::Known => take(Message::Known(line(&content)?))?,
             Kind::File => {
                 let mut file = line(&content)?;
                 let is_still = loop {
                     let mut data = frames.stream(Kind::Data);
-                    take(Parcel::File(&mut file, &mut data))?;
+                    take(Message::File(&mut file, &mut data))?;
                     // Of a file that grew, more may come than its line says.
                     io::copy(&mut data, &mut io::sink()).map_err(unread)?;
                     let (kind, content) = frames.take().map_err(unread)?;
@@ -124,7 +124,7 @@ pub(crate) fn receive(input: impl Read, take: &mut dyn FnMut(Parcel<'_>) -> Resu
                         _ => return Err(unread(io::ErrorKind::InvalidData.into())),
                     }
                 };
-                take(Parcel::Kept(file, is_still))?;
+                take(Message::Kept(file, is_still))?;
             }
             _ => return Err(unread(io::ErrorKind::InvalidData.into())),
         }
@@ -134,13 +134,13 @@ pub(crate) fn receive(input: impl Read, take: &mut dyn FnMut(Parcel<'_>) -> Resu
 impl Taker<'_> {
     /// Keeps what comes out of a container in chunks.
     pub(crate) fn receive(&mut self, input: impl Read, known: &mut Known, what: &Path) -> Result<()> {
-        receive(input, &mut |parcel| match parcel {
-            Parcel::Lost(sentence) => {
+        receive(input, &mut |message| match message {
+            Message::Lost(sentence) => {
                 self.lose(sentence);
                 Ok(())
             }
-            Parcel::Entry(line) => self.take(&line),
-            Parcel::Known(mut line) => {
+            Message::Entry(line) => self.take(&line),
+            Message::Known(mut line) => {
                 known.advance(&line.node.path)?;
                 let chunks = known.unchanged(&line);
                 line.chunks = chunks.ok_or_else(|| {
@@ -150,14 +150,14 @@ impl Taker<'_> {
                 self.progress.add(line.node.size);
                 self.take(&line)
             }
-            Parcel::File(line, data) => {
+            Message::File(line, data) => {
                 line.chunks.clear();
                 let mut chunks = Vec::new();
                 line.node.size = self.cut(data, &mut chunks).map_err(|error| not_copied(what, error))?;
                 line.chunks = chunks;
                 Ok(())
             }
-            Parcel::Kept(line, is_still) => {
+            Message::Kept(line, is_still) => {
                 if !is_still {
                     self.restless.push(escaped(&line.node.path));
                 }

@@ -10,10 +10,10 @@ use super::index::{Lines, is_within};
 use super::origin::Origin;
 use crate::error::{ResourceError, Result};
 use crate::names::escaped;
-use crate::trees::dir_metadata::Attire;
 use crate::trees::exchange::Patch;
 use crate::trees::exchange_record::{Side, State};
 use crate::trees::keep::Keep;
+use crate::trees::metadata::Metadata;
 use crate::trees::node::Precision;
 use crate::trees::put_aside::Aside;
 use crate::trees::toll::Toll;
@@ -97,7 +97,7 @@ fn record(patch: &Patch<'_>, difference: &Difference, copy: &str) -> Result<()> 
     let dressed = difference.dressed.iter();
     // What a directory is like now is looked at when the exchange begins.
     let dressed: BTreeMap<_, _> = dressed
-        .map(|node| (escaped(&node.path), (Attire::of(node), Attire::of(node))))
+        .map(|node| (escaped(&node.path), (Metadata::of_node(node), Metadata::of_node(node))))
         .collect();
     patch.write(&State {
         copy: copy.to_owned(),

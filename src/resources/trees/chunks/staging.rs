@@ -220,7 +220,7 @@ pub(crate) struct Builder<'p> {
     /// Directories that were made or looked for.
     known: HashSet<Vec<u8>>,
     /// Further names of files: made last, when the files are there.
-    further: Vec<Node>,
+    additional: Vec<Node>,
 }
 
 impl<'p> Builder<'p> {
@@ -235,7 +235,7 @@ impl<'p> Builder<'p> {
             tree,
             around: Node { mode: 0o700, ..own },
             known: HashSet::new(),
-            further: Vec::new(),
+            additional: Vec::new(),
         })
     }
 
@@ -262,7 +262,7 @@ impl<'p> Builder<'p> {
     pub(crate) fn make(&mut self, node: Node, data: &mut dyn Read) -> io::Result<()> {
         self.around(&node.path)?;
         if matches!(node.shape, Shape::Hardlink(_)) {
-            self.further.push(node);
+            self.additional.push(node);
             return Ok(());
         }
         if node.shape == Shape::Directory {
@@ -273,7 +273,7 @@ impl<'p> Builder<'p> {
 
     /// Makes the further names of files, gives the directories what is theirs, and makes all durable.
     pub(crate) fn finish(mut self) -> io::Result<()> {
-        for node in std::mem::take(&mut self.further) {
+        for node in std::mem::take(&mut self.additional) {
             further_name(&mut self.tree, &node, &self.place, self.patch)?;
         }
         self.tree.finish().map(drop)

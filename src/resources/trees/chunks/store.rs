@@ -119,7 +119,7 @@ pub(crate) fn copy_directory(
 ///
 /// # Errors
 /// As for [`copy_directory`].
-pub(crate) fn copy_parcels(
+pub(crate) fn copy_messages(
     input: impl Read,
     earlier: &Earlier,
     slot: &Slot,
