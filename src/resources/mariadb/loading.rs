@@ -72,10 +72,7 @@ pub(crate) fn compare(reach: &Reach, seen: &Seen, artifact: &Artifact, details: 
 
 /// Drops a database whose name says that guard made it for this use; one that is gone already is fine.
 pub(crate) fn drop_own(reach: &Reach, name: &str, aside: Aside, cx: &Context) -> Result<()> {
-    if !aside.names(name) {
-        let what = format!("{name:?} is not a name that guard gives; it is not dropped");
-        return Err(ResourceError::new(what));
-    }
+    aside.must_name(name)?;
     reach
         .run(None, &format!("DROP DATABASE IF EXISTS {};", ident(name)), cx)
         .map(|_| ())

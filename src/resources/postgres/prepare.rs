@@ -7,7 +7,7 @@ use super::database::Postgres;
 use super::details::Details;
 use super::reach::Reach;
 use super::sql::{IDENTIFIER, ident, literal};
-use super::staging::{Staging, differences, number, stage};
+use super::staging::{Loadable, Staging, differences, number, stage};
 use super::standby;
 use super::swap::let_in;
 use super::trouble::{is_locked_out, is_no_database, is_shut_out};
@@ -92,7 +92,14 @@ pub(super) fn prepare(
         let mut is_exact = standby::is_ready(&reach, maintenance, &staging.side, artifact, cx)?;
         if !is_exact {
             agree(&reach, maintenance, &details, cx)?;
-            is_exact = stage(&reach, maintenance, &staging.side, artifact, slot, &details, cx)?.is_exact;
+            is_exact = stage(
+                &reach,
+                maintenance,
+                &staging.side,
+                &Loadable::new(artifact, slot, &details),
+                cx,
+            )?
+            .is_exact;
         }
         if now.is_some() {
             // Both databases are there now: what going back displaces can be told row by row.

@@ -72,18 +72,32 @@ pub(crate) struct Staged {
     pub(crate) manner: Manner,
 }
 
+/// A copy, to be loaded.
+#[derive(Clone, Copy)]
+pub(super) struct Loadable<'c> {
+    pub(super) artifact: &'c Artifact,
+    /// Where its files are.
+    pub(super) slot: &'c Slot,
+    /// What it says of itself.
+    pub(super) details: &'c Details,
+}
+
+impl<'c> Loadable<'c> {
+    /// This one.
+    pub(super) fn new(artifact: &'c Artifact, slot: &'c Slot, details: &'c Details) -> Self {
+        Self {
+            artifact,
+            slot,
+            details,
+        }
+    }
+}
+
 /// Makes and fills the side database; one that an earlier try left is made anew, since nobody knows how far it got. Where the
 /// dump does not load as it is meant, another manner is tried.
-pub(crate) fn stage(
-    reach: &Reach,
-    maintenance: &str,
-    side: &str,
-    artifact: &Artifact,
-    slot: &Slot,
-    details: &Details,
-    cx: &Context,
-) -> Result<Staged> {
-    let staged = load(reach, maintenance, side, artifact, slot, details, cx).and_then(|manner| {
+pub(crate) fn stage(reach: &Reach, maintenance: &str, side: &str, copy: &Loadable<'_>, cx: &Context) -> Result<Staged> {
+    let Loadable { artifact, details, .. } = *copy;
+    let staged = load(reach, maintenance, side, copy, cx).and_then(|manner| {
         // Only now: a setting like `default_transaction_read_only` would hinder the filling.
         reach.run(maintenance, &details.properties.application(side), cx)?;
         let compared = compare(reach, side, artifact, details, cx);
@@ -100,15 +114,12 @@ pub(crate) fn stage(
 }
 
 /// Makes the side database and loads the copy into it, in the first manner that succeeds.
-pub(crate) fn load(
-    reach: &Reach,
-    maintenance: &str,
-    side: &str,
-    artifact: &Artifact,
-    slot: &Slot,
-    details: &Details,
-    cx: &Context,
-) -> Result<Manner> {
+pub(crate) fn load(reach: &Reach, maintenance: &str, side: &str, copy: &Loadable<'_>, cx: &Context) -> Result<Manner> {
+    let Loadable {
+        artifact,
+        slot,
+        details,
+    } = *copy;
     let mut manner = details.manner.clone();
     loop {
         drop_own(reach, maintenance, side, Aside::Side, cx)?;
@@ -216,11 +227,7 @@ pub(crate) fn differences(copy: &Fingerprint, now: &Fingerprint) -> Vec<String> 
 
 /// Drops a database whose name says that guard made it for this use; one that is gone already is fine.
 pub(crate) fn drop_own(reach: &Reach, maintenance: &str, name: &str, aside: Aside, cx: &Context) -> Result<()> {
-    if !aside.names(name) {
-        return Err(ResourceError::new(format!(
-            "{name:?} is not a name that guard gives; it is not dropped"
-        )));
-    }
+    aside.must_name(name)?;
     if !reach.databases(maintenance, cx)?.iter().any(|known| known == name) {
         return Ok(());
     }

@@ -10,7 +10,7 @@ use super::pace::Load;
 use super::reach::Reach;
 use super::space;
 use super::sql::{ident, literal};
-use super::staging::{drop_own, stage};
+use super::staging::{Loadable, drop_own, stage};
 use super::trouble::said;
 use crate::error::{ResourceError, Result};
 use crate::slot::Slot;
@@ -99,7 +99,7 @@ pub(super) fn after_capture(
         share: of.standby_load,
     };
     let reach = &reach;
-    let staged = stage(reach, maintenance, &side, artifact, slot, &details, cx).map_err(unloadable)?;
+    let staged = stage(reach, maintenance, &side, &Loadable::new(artifact, slot, &details), cx).map_err(unloadable)?;
     details.manner = staged.manner;
     details.loaded = Some(Loaded { shape, at: now });
     artifact.details = details.written()?;
@@ -243,6 +243,6 @@ pub(super) fn rehearse(of: &Postgres, artifact: &Artifact, slot: &Slot, cx: &Con
     }
     agree(&reach, maintenance, &details, cx)?;
     let side = Aside::Side.name(&reach.database, &cx.token());
-    stage(&reach, maintenance, &side, artifact, slot, &details, cx)?;
+    stage(&reach, maintenance, &side, &Loadable::new(artifact, slot, &details), cx)?;
     drop_own(&reach, maintenance, &side, Aside::Side, cx)
 }

@@ -12,7 +12,7 @@ use super::details::Details;
 use super::pace::Load;
 use super::reach::Reach;
 use super::sql::ident;
-use super::staging::{drop_own, load, stage};
+use super::staging::{Loadable, drop_own, load, stage};
 use super::standby::unloadable;
 use super::{catalog, stall};
 use crate::error::{ResourceError, Result};
@@ -97,7 +97,14 @@ fn trial(of: &Postgres, newest: Option<&Artifact>, cx: &Context) -> Result<Found
         };
         copy(&one_job, &reach, &reach.database, None, &slot, cx).and_then(|artifact| {
             let details = Details::of(&artifact)?;
-            stage(&reach, maintenance, &side, &artifact, &slot, &details, cx).map(|_| ())
+            stage(
+                &reach,
+                maintenance,
+                &side,
+                &Loadable::new(&artifact, &slot, &details),
+                cx,
+            )
+            .map(|_| ())
         })
     } else {
         let artifact = Artifact {
@@ -111,7 +118,7 @@ fn trial(of: &Postgres, newest: Option<&Artifact>, cx: &Context) -> Result<Found
             not_kept: Vec::new(),
             tools: Vec::new(),
         };
-        load(&reach, maintenance, &side, &artifact, &slot, &now, cx).map(|_| ())
+        load(&reach, maintenance, &side, &Loadable::new(&artifact, &slot, &now), cx).map(|_| ())
     };
     let came = came.and_then(|()| take_place(&reach, maintenance, &side, cx));
     let dropped = drop_own(&reach, maintenance, &side, Aside::Side, &cx.unstoppable());

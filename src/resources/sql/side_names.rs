@@ -1,5 +1,6 @@
 //! The names of the databases that guard makes beside a live one, and by which it knows its own.
 
+use crate::error::{ResourceError, Result};
 use guard_system::disk::sha256_hex;
 
 /// The longest name that every server keeps, in bytes; Postgres would cut a longer one silently.
@@ -35,6 +36,19 @@ impl Aside {
         database
             .rsplit_once(self.word())
             .is_some_and(|(live, token)| !live.is_empty() && !token.is_empty())
+    }
+
+    /// Says that a name has the form of this use.
+    ///
+    /// # Errors
+    /// It has not: what is called so is none of guard's, and is not dropped.
+    pub(crate) fn must_name(self, database: &str) -> Result<()> {
+        let foreign = || {
+            ResourceError::new(format!(
+                "{database:?} is not a name that guard gives; it is not dropped"
+            ))
+        };
+        self.names(database).then_some(()).ok_or_else(foreign)
     }
 
     /// The name for this use of a database, unique to the token and no longer than Postgres keeps.

@@ -155,6 +155,7 @@ impl<'c> RemoteVolume<'c> {
             Form::Archive => chunks::Earlier::default(),
         };
         let how = How {
+            level,
             force,
             expected,
             // Its clock is the one that the times in the volume are of.
@@ -175,7 +176,7 @@ impl<'c> RemoteVolume<'c> {
         let copied = piped(&call, Some(&mut feed), failed, cx, |messages| {
             let messages = BufReader::with_capacity(256 * 1024, messages);
             let copied = match form {
-                Form::Chunks => chunks::copy_messages(messages, &earlier, slot, level, how, cx),
+                Form::Chunks => chunks::copy_messages(messages, &earlier, slot, how, cx),
                 Form::Archive => capture::copy_messages(messages, slot, level, expected, cx)
                     .map(|copied| (copied, Packed::begun(how.begun))),
             };

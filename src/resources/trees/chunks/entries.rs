@@ -32,8 +32,8 @@ pub(crate) fn copy_entries(
     packed(
         &earlier,
         slot,
-        level,
         How {
+            level,
             force: true,
             expected: None,
             begun: cx.clock.now().timestamp(),
@@ -176,8 +176,8 @@ pub(crate) fn copy_marked(
     packed(
         &earlier,
         slot,
-        level,
         How {
+            level,
             force: false,
             expected: None,
             begun: cx.clock.now().timestamp(),

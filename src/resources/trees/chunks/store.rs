@@ -106,11 +106,12 @@ pub(crate) fn copy_directory(
     let begun = cx.clock.now().timestamp();
     filesystem::flush(root);
     let how = How {
+        level,
         force: force || !filesystem::tells(root),
         expected,
         begun,
     };
-    packed(&earlier, slot, level, how, root.shown(), cx, |taker, known| {
+    packed(&earlier, slot, how, root.shown(), cx, |taker, known| {
         go_through(root, taker, known, cx)
     })
 }
@@ -123,12 +124,11 @@ pub(crate) fn copy_messages(
     input: impl Read,
     earlier: &Earlier,
     slot: &Slot,
-    level: i32,
     how: How,
     cx: &Context,
 ) -> Result<(Copied, Packed)> {
     let what = slot.directory();
-    packed(earlier, slot, level, how, &what, cx, |mut taker, known| {
+    packed(earlier, slot, how, &what, cx, |mut taker, known| {
         taker.receive(input, known, &what)?;
         Ok(taker)
     })
@@ -137,6 +137,8 @@ pub(crate) fn copy_messages(
 /// How a copy is made.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct How {
+    /// zstd's level.
+    pub(crate) level: i32,
     /// Nothing is taken for unchanged.
     pub(crate) force: bool,
     /// The bytes that will be read, as far as that is known.
@@ -149,7 +151,6 @@ pub(crate) struct How {
 pub(crate) fn packed<'t>(
     earlier: &Earlier,
     slot: &Slot,
-    level: i32,
     how: How,
     what: &Path,
     cx: &'t Context,
@@ -178,7 +179,7 @@ pub(crate) fn packed<'t>(
     };
     let (walked, compressed) = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..cores)
-            .map(|_| scope.spawn(|| pack.compress(&from, level)))
+            .map(|_| scope.spawn(|| pack.compress(&from, how.level)))
             .collect();
         let walked = gather(taker, &mut known).and_then(|mut taker| {
             // Ended here, so that the compressors end.
