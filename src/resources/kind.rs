@@ -1,6 +1,5 @@
 //! The kinds of resources that there are, and how each is made from its table. Register a kind here.
 
-use crate::contract::Resource;
 use crate::definition::Kind;
 use crate::{compose, files, git, images, mariadb, objects, postgres, redis, sqlite, volume};
 

@@ -3,23 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::adopt::adopt;
-use super::agree::agree;
-use super::carry::price::undo_price;
-use super::carry::release::mark;
-use super::carry::salvage;
 use super::carry::wish::CarryOver;
 use super::details::Details;
-use super::folder::settle;
-use super::hold::hold;
-use super::in_place::{is, restore, undo};
-use super::migrations::steps::{carried, is, outlook, restore, undo};
 use super::migrations::wish::Migrations;
-use super::prepare::{outlook, price, reprice};
-use super::reach::{Reach, identity};
-use super::standby::{rehearse, stand_down};
-use super::swap::{carried, compared, discard, is_shut, kept, let_in, restore, shut_out, undo, weigh};
-use super::trial::try_back;
+use super::reach::Reach;
+use super::{adopt, agree, carry, folder, hold, in_place, migrations, prepare, reach, standby, swap, trial};
 use crate::abilities::{
     Access, Account, Adoption, CopyProof, Exclusion, Group, Leftovers, Location, Mark, Moments, Price, RowSalvage,
     ServiceNeeds, Size, Together, Trial,
@@ -84,13 +72,13 @@ impl CopyProof for Postgres {
         if self.in_place || !has_rows {
             return self.prove(artifact, slot, cx);
         }
-        rehearse(self, artifact, slot, cx)
+        standby::rehearse(self, artifact, slot, cx)
     }
 }
 
 impl Trial for Postgres {
     fn try_back(&self, newest: Option<&Artifact>, cx: &Context, survey: &mut Survey) {
-        try_back(self, newest, cx, survey);
+        trial::try_back(self, newest, cx, survey);
     }
 
     fn agrees(&self, artifact: &Artifact, cx: &Context) -> Result<()> {
@@ -102,19 +90,19 @@ impl Trial for Postgres {
         } else {
             reach.maintenance(cx)?
         };
-        agree(&reach, asked, &details, cx)
+        agree::agree(&reach, asked, &details, cx)
     }
 }
 
 impl Adoption for Postgres {
     fn adopt(&self, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact> {
-        adopt(self, material, slot, cx)
+        adopt::adopt(self, material, slot, cx)
     }
 }
 
 impl Moments for Postgres {
     fn mark(&self, mark: Mark, cx: &Context) -> Result<()> {
-        mark(self, mark, cx)
+        carry::mark(self, mark, cx)
     }
 }
 
@@ -130,30 +118,30 @@ impl Together for Postgres {
         match &self.migrations {
             Some(wish) => {
                 // An earlier try may have shut everybody out, and this way leads through the live database.
-                let_in(self, cx)?;
-                restore(self, wish, (prepared, group), (artifact, slot), cx)
+                swap::let_in(self, cx)?;
+                migrations::restore(self, wish, (prepared, group), (artifact, slot), cx)
             }
-            None if self.in_place => restore(self, prepared, artifact, slot, cx),
-            None => restore(self, prepared, artifact, group, cx),
+            None if self.in_place => in_place::restore(self, prepared, artifact, slot, cx),
+            None => swap::restore(self, prepared, artifact, group, cx),
         }
     }
 
     fn undo_together(&self, displaced: &Displaced, group: &Group<'_, Displaced>, cx: &Context) -> Result<Displaced> {
         match displaced {
-            of_migrations if is(of_migrations) => Err(undo()),
-            there if is(there) => undo(self, there, cx),
-            aside => undo(self, aside, group, cx),
+            of_migrations if migrations::is(of_migrations) => Err(migrations::undo()),
+            there if in_place::is(there) => in_place::undo(self, there, cx),
+            aside => swap::undo(self, aside, group, cx),
         }
     }
 }
 
 impl Account for Postgres {
     fn carried(&self, displaced: &Displaced) -> Option<CarriedOver> {
-        carried(displaced).or_else(|| carried(displaced))
+        migrations::carried(displaced).or_else(|| swap::carried(displaced))
     }
 
     fn is_compared(&self, displaced: &Displaced) -> bool {
-        compared(displaced) || is(displaced)
+        swap::compared(displaced) || migrations::is(displaced)
     }
 }
 
@@ -162,18 +150,18 @@ impl Leftovers for Postgres {
         if self.in_place {
             return Ok(());
         }
-        discard(self, prepared, cx)
+        swap::discard(self, prepared, cx)
     }
 
     fn settle(&self, cx: &Context) -> Result<()> {
-        settle(self, cx)
+        folder::settle(self, cx)
     }
 
     fn stand_down(&self, cx: &Context) -> Result<()> {
         if self.in_place {
             return Ok(());
         }
-        stand_down(self, cx)
+        standby::stand_down(self, cx)
     }
 }
 
@@ -182,43 +170,43 @@ impl Access for Postgres {
         if self.stays_in_place() {
             return Ok(());
         }
-        shut_out(self, cx)
+        swap::shut_out(self, cx)
     }
 
     fn let_in(&self, cx: &Context) -> Result<bool> {
         if self.stays_in_place() {
             return Ok(false);
         }
-        let_in(self, cx)
+        swap::let_in(self, cx)
     }
 
     fn is_shut(&self, cx: &Context) -> Result<bool> {
         if self.stays_in_place() {
             return Ok(false);
         }
-        is_shut(self, cx)
+        swap::is_shut(self, cx)
     }
 }
 
 impl Price for Postgres {
     fn price(&self, artifact: &Artifact, cx: &Context) -> Result<Vec<String>> {
-        price(self, artifact, cx)
+        prepare::price(self, artifact, cx)
     }
 
     fn outlook(&self, artifact: &Artifact, _: &Slot, data: DataRestore, cx: &Context) -> Result<Vec<String>> {
         match &self.migrations {
-            Some(wish) => outlook(self, wish, artifact, data, cx),
-            None => outlook(self, artifact, data, cx),
+            Some(wish) => migrations::outlook(self, wish, artifact, data, cx),
+            None => prepare::outlook(self, artifact, data, cx),
         }
     }
 
     fn reprice(&self, prepared: &Prepared, artifact: &Artifact, _: &Slot, cx: &Context) -> Result<Option<Vec<String>>> {
-        reprice(self, prepared, artifact, cx)
+        prepare::reprice(self, prepared, artifact, cx)
     }
 
     fn undo_price(&self, displaced: &Displaced, cx: &Context) -> Result<Vec<String>> {
-        match kept(displaced) {
-            Some(aside) => undo_price(self, &aside, cx),
+        match swap::kept(displaced) {
+            Some(aside) => carry::undo_price(self, &aside, cx),
             None => Ok(Vec::new()),
         }
     }
@@ -226,25 +214,25 @@ impl Price for Postgres {
 
 impl RowSalvage for Postgres {
     fn holds_rows(&self, displaced: &Displaced) -> bool {
-        kept(displaced).is_some()
+        swap::kept(displaced).is_some()
     }
 
     fn salvage(&self, displaced: &Displaced, tables: &[String], into: &Path, cx: &Context) -> Result<Vec<String>> {
         let nothing = || ResourceError::new("nothing was put aside");
-        let aside = kept(displaced).ok_or_else(nothing)?;
+        let aside = swap::kept(displaced).ok_or_else(nothing)?;
         carry::salvage(self, &aside, tables, into, cx)
     }
 }
 
 impl Size for Postgres {
     fn weigh(&self, displaced: &Displaced, cx: &Context) -> Result<Option<u64>> {
-        weigh(self, displaced, cx)
+        swap::weigh(self, displaced, cx)
     }
 }
 
 impl Location for Postgres {
     fn identity(&self, cx: &Context) -> Vec<String> {
-        identity(self, cx)
+        reach::identity(self, cx)
     }
 }
 
@@ -259,7 +247,7 @@ impl ServiceNeeds for Postgres {
 
 impl Exclusion for Postgres {
     fn hold(&self, holder: &str, cx: &Context) -> Result<Held> {
-        hold(self, holder, cx)
+        hold::hold(self, holder, cx)
     }
 }
 

@@ -45,7 +45,7 @@ mod versions;
 
 use self::database::Postgres;
 use self::reach::Reach;
-use crate::abilities::{Abilities, Group};
+use crate::abilities::{Abilities, Group, Together};
 use crate::barrier::SwapBarrier;
 use crate::contract::Resource;
 use crate::definition::Kind;

@@ -11,4 +11,3 @@ pub(crate) mod wish;
 
 pub(super) use self::copy::{capture_schema, recorded};
 pub(super) use self::steps::{carried, is, outlook, prepare, restore, undo};
-pub(super) use self::wish::Migrations;
