@@ -16,7 +16,7 @@ use super::workbench::Bench;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::text;
-use guard_store::{Listed, Recompressed, StoreError, candidates};
+use guard_store::{Last, Listed, Recompressed, StoreError, candidates};
 
 /// Deletes backups by name.
 ///
@@ -42,6 +42,7 @@ pub(super) fn delete(asked: &Delete, bench: &Bench, desk: &Desk) -> Outcome {
         desk,
     )?;
     let pinned = session::pinned(bench)?;
+    let last = if asked.force { Last::Goes } else { Last::Stays };
     for backup in backups {
         audit::record(
             Deed {
@@ -52,7 +53,7 @@ pub(super) fn delete(asked: &Delete, bench: &Bench, desk: &Desk) -> Outcome {
             },
             bench,
         )?;
-        if let Err(error) = bench.store.delete(backup.timestamp(), &pinned, asked.force) {
+        if let Err(error) = bench.store.delete(backup.timestamp(), &pinned, last) {
             audit::record_failure("delete", format!("backup {} stays: {error}", backup.timestamp()), bench);
             return Err(refusal(&error, desk));
         }

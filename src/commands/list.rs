@@ -10,7 +10,7 @@ use super::request::{List, Show};
 use super::setup::{Desk, width_of_stdout};
 use super::workbench::Bench;
 use guard_model::exit::ExitCode;
-use guard_model::name::{RunKind, Timestamp};
+use guard_model::name::{RunId, RunKind, Timestamp};
 use guard_model::text;
 use guard_report::tables::Table;
 use guard_store::{Backup, Knowledge, Listed, Manifest};
@@ -111,8 +111,8 @@ pub(super) fn holds(manifest: &Manifest) -> String {
 
 /// Whether the backup was taken by itself, and not before a deployment: then what somebody wrote is about the backup.
 fn is_by_itself(manifest: &Manifest) -> bool {
-    let kind = RunKind::Backup.as_str();
-    manifest.command.is_empty() && manifest.run.as_ref().is_none_or(|run| run.as_str().ends_with(kind))
+    let of = manifest.run.as_ref().map(RunId::kind);
+    manifest.command.is_empty() && of.is_none_or(|kind| kind == RunKind::Backup)
 }
 
 /// The bytes that each backup holds and no older one: what backups share is counted once, for the oldest that is there.

@@ -18,7 +18,7 @@ use guard_model::artifact::Artifact;
 use guard_model::event::Level;
 use guard_model::fact::Ending;
 use guard_model::name::{RunKind, Timestamp};
-use guard_store::{Keep, Listed, Removal, clock_doubt, plan_removals};
+use guard_store::{Keep, Last, Listed, Removal, clock_doubt, plan_removals};
 use guard_system::disk;
 
 /// The mark in the directory of a run whose displaced state is gone.
@@ -134,7 +134,7 @@ pub(super) fn remove(removal: &Removal, bench: &Bench) -> bool {
         bench.cx.note(Level::Warn, what);
         return false;
     }
-    match bench.store.delete(&removal.timestamp, &[], false) {
+    match bench.store.delete(&removal.timestamp, &[], Last::Stays) {
         Ok(()) => {
             release(&artifacts.unwrap_or_default(), bench);
             bench.cx.note(

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Crew;
 use super::drift::{RELEASED, Released};
+use super::failure::failed;
+use super::members::Crew;
 use super::relay::Relay;
 use crate::history::History;
 use guard_model::event::Level;
@@ -89,7 +90,7 @@ impl Crew {
     fn mark(&self, mark: Mark, cx: &Context) {
         for (name, resource) in &self.resources {
             if let Err(error) = resource.mark(mark, cx) {
-                let why = super::failed(&error, cx).sentence();
+                let why = failed(&error, cx).sentence();
                 let what = "a rollback will not know which rows were written while the deploy command ran";
                 cx.note(Level::Warn, format!("{name}: {what}: {why}"));
             }
@@ -112,7 +113,7 @@ impl Crew {
                     }
                 }
                 Err(error) => {
-                    let failure = super::failed(&error, cx);
+                    let failure = failed(&error, cx);
                     let hint = failure
                         .hint
                         .clone()
