@@ -15,7 +15,7 @@ use guard_run::project::Project;
 use guard_run::request::{Delete, Prune};
 use guard_run::session::Session;
 use guard_run::{cleanup, locks, unfinished};
-use guard_store::{Listed, Recompressed, StoreError, candidates};
+use guard_store::{Last, Listed, Recompressed, StoreError, candidates};
 
 /// Deletes backups by name.
 ///
@@ -49,6 +49,7 @@ pub(super) fn delete(asked: &Delete, project: &Project, session: &Session) -> Ou
         session,
     )?;
     let pinned = unfinished::pinned(project)?;
+    let last = if asked.force { Last::Goes } else { Last::Stays };
     for backup in backups {
         audit::record(
             Deed {
@@ -59,7 +60,7 @@ pub(super) fn delete(asked: &Delete, project: &Project, session: &Session) -> Ou
             },
             project,
         )?;
-        if let Err(error) = project.store.delete(backup.timestamp(), &pinned, asked.force) {
+        if let Err(error) = project.store.delete(backup.timestamp(), &pinned, last) {
             audit::record_failure(
                 "delete",
                 format!("backup {} stays: {error}", backup.timestamp()),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde_json::{Value, json};
 
 use guard_model::exit::ExitCode;
-use guard_model::name::{RunKind, Timestamp};
+use guard_model::name::{RunId, RunKind, Timestamp};
 use guard_model::text;
 use guard_report::tables::Table;
 use guard_run::backup_words::{holds, knowledge, live_then, missing_words};
@@ -87,8 +87,8 @@ fn environment(entry: &Listed) -> String {
 
 /// Whether the backup was taken by itself, and not before a deployment: then what somebody wrote is about the backup.
 fn is_by_itself(manifest: &Manifest) -> bool {
-    let kind = RunKind::Backup.as_str();
-    manifest.command.is_empty() && manifest.run.as_ref().is_none_or(|run| run.as_str().ends_with(kind))
+    let of = manifest.run.as_ref().map(RunId::kind);
+    manifest.command.is_empty() && of.is_none_or(|kind| kind == RunKind::Backup)
 }
 
 /// The bytes that each backup holds and no older one: what backups share is counted once, for the oldest that is there.

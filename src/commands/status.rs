@@ -304,8 +304,7 @@ fn of_deed(entry: &Entry) -> Line {
 
 /// When a run began, by its name.
 fn begun_of(run: &Run) -> DateTime<Utc> {
-    let name = run.id.timestamp().parse::<Timestamp>();
-    name.map(|name| name.moment()).unwrap_or_default()
+    run.id.timestamp().moment()
 }
 
 fn of_run(run: &Run) -> Line {

@@ -57,6 +57,7 @@ pub fn locate(request: &Request) -> Result<Location, Vec<Problem>> {
             is_named: false,
         },
     };
-    owner::refuse_stranger(request, &location).map_err(|problem| vec![problem])?;
+    owner::refuse_stranger(request, &location.directory, (&location.file, &location.shown))
+        .map_err(|problem| vec![problem])?;
     Ok(location)
 }

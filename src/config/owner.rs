@@ -4,7 +4,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::layer::Request;
-use super::location::Location;
 use guard_model::setting::Problem;
 
 /// Users whose projects root may work in, by their numbers, with spaces or commas between them. Only the environment can say
@@ -12,11 +11,11 @@ use guard_model::setting::Problem;
 pub(super) const TRUSTED: &str = "GUARD_TRUSTED_UIDS";
 
 /// Refuses, where guard runs as root, a project whose directory or settings file belongs to somebody else than root, the user
-/// who called `sudo`, or one of [`TRUSTED`].
+/// who called `sudo`, or one of [`TRUSTED`]; the file comes with its name in messages.
 ///
 /// # Errors
 /// It belongs to a stranger, or a number cannot be read.
-pub(super) fn refuse_stranger(request: &Request, location: &Location) -> Result<(), Problem> {
+pub(super) fn refuse_stranger(request: &Request, directory: &Path, file: (&Path, &str)) -> Result<(), Problem> {
     if !request.is_root {
         return Ok(());
     }
@@ -32,11 +31,11 @@ pub(super) fn refuse_stranger(request: &Request, location: &Location) -> Result<
             })?);
         }
     }
-    let directory = location.directory.display().to_string();
-    for (path, shown) in [(&location.directory, &directory), (&location.file, &location.shown)] {
+    let directory_shown = directory.display().to_string();
+    for (path, shown) in [(directory, directory_shown.as_str()), file] {
         if let Some(owner) = owner(path).filter(|owner| !trusted.contains(owner)) {
             return Err(Problem {
-                place: shown.clone(),
+                place: shown.to_owned(),
                 message: format!(
                     "belongs to user {owner}, and guard runs as root: whoever that is could have root run anything"
                 ),

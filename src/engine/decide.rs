@@ -282,7 +282,7 @@ fn has_put_back(history: &History) -> bool {
 
 /// Where everything that can be made ready is, and the run ends all the same: nothing is down yet.
 fn unready(history: &History, stage: &Stage, turn: Turn) -> Option<Ending> {
-    let is_withheld = |work: &Work| matches!(work, Work::Withheld(_));
+    let is_withheld = |work: &Work| matches!(work, Work::Withheld(_) | Work::Gone(_));
     // By then the rest is back, and a release that is gone is not left.
     if history.widened().next().is_none() && history.prepared().any(|prepared| is_withheld(&prepared.work)) {
         return Some(Ending::Withheld(turn));

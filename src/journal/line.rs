@@ -3,9 +3,11 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::VERSION;
 use guard_model::fact::Record;
 use guard_system::disk::sha256_hex;
+
+/// The version of the lines that this guard writes, and the newest that it reads.
+pub const VERSION: u64 = 1;
 
 /// The sum before the first line.
 pub(super) const ORIGIN: &str = "";

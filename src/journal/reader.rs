@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
-use super::line::{self, ORIGIN, Wrong};
-use super::{FILE, JournalError};
+use super::error::JournalError;
+use super::line::{self, ORIGIN, VERSION, Wrong};
 use guard_model::fact::Record;
 use guard_system::disk;
+
+/// The journal's name in the directory of its run.
+pub const FILE: &str = "journal.jsonl";
 
 /// What stands in a journal.
 #[derive(Debug)]
@@ -109,7 +112,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Reading, JournalError> {
                 return Err(JournalError::Newer {
                     path: path.to_owned(),
                     found,
-                    ours: super::VERSION,
+                    ours: VERSION,
                 });
             }
             Err(Wrong::Bad(_)) if is_torn(bytes.len() - rest.len(), line, end.is_some(), behind) => {

@@ -167,11 +167,10 @@ impl Run {
     /// without any, are told apart by their timestamp and their count within its second.
     fn order(&self) -> Result<(u64, String, u32, String), DiskError> {
         let stamp = self.id.timestamp();
-        let (second, count) = stamp.split_once('-').unwrap_or((stamp, "1"));
         Ok((
             self.generation()?,
-            second.to_owned(),
-            count.parse().unwrap_or(1),
+            stamp.second().to_owned(),
+            stamp.place(),
             self.id.as_str().to_owned(),
         ))
     }

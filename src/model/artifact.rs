@@ -86,12 +86,9 @@ pub struct Prepared {
     pub price: Vec<String>,
 }
 
-/// The beginning of the reason where a rollback is withheld because there is nothing whole to go back to.
-pub const GONE: &str = "the backup is not whole any more";
-
 /// Whether a resource has to be put back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", from = "WrittenWork")]
 pub enum Work {
     /// It is as it was: nothing is restored.
     Unchanged,
@@ -101,9 +98,50 @@ pub enum Work {
     Left(String),
     /// It differs, the policy forbids to put it back, and the rest cannot live with it as it is: nothing goes back.
     Withheld(String),
+    /// The backup is not whole any more, for this reason: there is nothing to go back to, and nothing goes back.
+    Gone(String),
+}
+
+/// What a journal holds in the place of a [`Work`].
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum WrittenWork {
+    Unchanged,
+    Changed(Vec<String>),
+    Left(String),
+    Withheld(String),
+    Gone(String),
+}
+
+/// How a reason began, in journals of before [`Work::Gone`], where the backup was not whole any more.
+const GONE: &str = "the backup is not whole any more: ";
+
+impl From<WrittenWork> for Work {
+    fn from(written: WrittenWork) -> Self {
+        match written {
+            WrittenWork::Unchanged => Self::Unchanged,
+            WrittenWork::Changed(parts) => Self::Changed(parts),
+            WrittenWork::Left(why) => Self::Left(why),
+            WrittenWork::Withheld(why) => match why.strip_prefix(GONE) {
+                Some(why) => Self::Gone(why.to_owned()),
+                None => Self::Withheld(why),
+            },
+            WrittenWork::Gone(why) => Self::Gone(why),
+        }
+    }
 }
 
 impl Work {
+    /// Why nothing may go back, where that is so: the policy forbids it, or there is nothing whole to go back to.
+    #[must_use]
+    pub fn forbids(&self) -> Option<String> {
+        match self {
+            Self::Withheld(why) => Some(why.clone()),
+            Self::Gone(why) => Some(format!("{GONE}{why}")),
+            Self::Unchanged | Self::Changed(_) | Self::Left(_) => None,
+        }
+    }
+
     /// Whether a restore has something to do.
     #[must_use]
     pub fn is_needed(&self) -> bool {

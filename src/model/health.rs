@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::name::ProbeName;
 
 /// One answer of one probe. A probe always answers: silence is an answer too.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "WrittenReading")]
 pub struct Reading {
     /// The probe.
     pub probe: ProbeName,
@@ -26,16 +27,75 @@ pub struct Reading {
     /// How long the answer took.
     pub latency: Duration,
     /// Numbers with names that the answer tells beside its note: `cpu` of a host probe, in percent.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub figures: BTreeMap<String, f64>,
+    /// The one number that the answer tells, where it tells one. Written even where there is none, which tells such a line
+    /// from one of before.
+    pub number: Option<f64>,
+    /// Whether it tells of a container that was, or is being, restarted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_restart: bool,
 }
 
-impl Reading {
-    /// The number that the answer tells, where it tells one: probes that read numbers begin their note with it.
-    #[must_use]
-    pub fn number(&self) -> Option<f64> {
-        let number: f64 = self.note.split([' ', ',']).next()?.parse().ok()?;
-        (!number.is_nan() && self.outcome != Outcome::Unknown).then_some(number)
+/// A reading as a file holds it. In lines of before the number and the restart were told by the note alone.
+#[derive(Deserialize)]
+struct WrittenReading {
+    probe: ProbeName,
+    at: DateTime<Utc>,
+    t: f64,
+    outcome: Outcome,
+    class: Option<Class>,
+    note: String,
+    latency: Duration,
+    #[serde(default)]
+    figures: BTreeMap<String, f64>,
+    #[serde(default)]
+    number: Told,
+    #[serde(default)]
+    is_restart: bool,
+}
+
+/// Where a line tells its number.
+#[derive(Default)]
+enum Told {
+    /// In its note, where there is one: the line is one of before.
+    #[default]
+    ByNote,
+    /// In a field of its own, `null` where there is none.
+    ByField(Option<f64>),
+}
+
+impl<'d> Deserialize<'d> for Told {
+    fn deserialize<D: Deserializer<'d>>(from: D) -> Result<Self, D::Error> {
+        Option::deserialize(from).map(Self::ByField)
+    }
+}
+
+impl From<WrittenReading> for Reading {
+    fn from(written: WrittenReading) -> Self {
+        let by_note = || {
+            let number: f64 = written.note.split([' ', ',']).next()?.parse().ok()?;
+            (!number.is_nan() && written.outcome != Outcome::Unknown).then_some(number)
+        };
+        let (number, is_restart) = match written.number {
+            Told::ByField(number) => (number, written.is_restart),
+            Told::ByNote => {
+                let is_of_container = matches!(written.class, Some(Class::Unhealthy | Class::Container));
+                (by_note(), is_of_container && written.note.contains("restart"))
+            }
+        };
+        Self {
+            number,
+            is_restart,
+            probe: written.probe,
+            at: written.at,
+            t: written.t,
+            outcome: written.outcome,
+            class: written.class,
+            note: written.note,
+            latency: written.latency,
+            figures: written.figures,
+        }
     }
 }
 
@@ -315,6 +375,10 @@ pub struct Answer {
     pub note: String,
     /// As in [`Reading::figures`].
     pub figures: BTreeMap<String, f64>,
+    /// As in [`Reading::number`].
+    pub number: Option<f64>,
+    /// As in [`Reading::is_restart`].
+    pub is_restart: bool,
 }
 
 impl Answer {
@@ -326,6 +390,8 @@ impl Answer {
             class: None,
             note: note.into(),
             figures: BTreeMap::new(),
+            number: None,
+            is_restart: false,
         }
     }
 
@@ -337,6 +403,8 @@ impl Answer {
             class: Some(class),
             note: note.into(),
             figures: BTreeMap::new(),
+            number: None,
+            is_restart: false,
         }
     }
 
@@ -348,7 +416,23 @@ impl Answer {
             class: Some(class),
             note: note.into(),
             figures: BTreeMap::new(),
+            number: None,
+            is_restart: false,
         }
+    }
+
+    /// The answer with the one number that it tells.
+    #[must_use]
+    pub fn with_number(mut self, number: f64) -> Self {
+        self.number = Some(number);
+        self
+    }
+
+    /// The answer, which tells of a restart.
+    #[must_use]
+    pub fn of_restart(mut self) -> Self {
+        self.is_restart = true;
+        self
     }
 
     /// The answer with these numbers beside it.

@@ -127,8 +127,20 @@ impl Timestamp {
     /// The moment that it names, to the second.
     #[must_use]
     pub fn moment(&self) -> DateTime<Utc> {
-        let stamp = self.0.get(..15).unwrap_or_default();
-        NaiveDateTime::parse_from_str(stamp, STAMP).map_or(DateTime::UNIX_EPOCH, |naive| naive.and_utc())
+        NaiveDateTime::parse_from_str(self.second(), STAMP).map_or(DateTime::UNIX_EPOCH, |naive| naive.and_utc())
+    }
+
+    /// The second that it names, as text: `20251022_153000`.
+    #[must_use]
+    pub fn second(&self) -> &str {
+        self.0.get(..15).unwrap_or_default()
+    }
+
+    /// Its place among those of the same second, from 1.
+    #[must_use]
+    pub fn place(&self) -> u32 {
+        let suffix = self.0.get(15..).and_then(|rest| rest.strip_prefix('-'));
+        suffix.and_then(|count| count.parse().ok()).unwrap_or(1)
     }
 
     /// The timestamp as text.
@@ -183,7 +195,7 @@ impl fmt::Display for Timestamp {
 }
 
 /// What kind of journey a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunKind {
     /// `guard backup`: captures, and nothing else.
@@ -197,6 +209,8 @@ pub enum RunKind {
 }
 
 impl RunKind {
+    const ALL: [Self; 4] = [Self::Backup, Self::Deploy, Self::Rollback, Self::Undo];
+
     /// The kind as it stands in a run's name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -212,31 +226,46 @@ impl RunKind {
 /// The name of a run, `TIMESTAMP-KIND`; also the name of its directory, and part of every name that guard makes outside.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct RunId(String);
+pub struct RunId {
+    /// First, so that runs are ordered as their names are.
+    text: String,
+    timestamp: Timestamp,
+    kind: RunKind,
+}
 
 impl RunId {
     /// The run of this kind that began at this timestamp.
     #[must_use]
     pub fn new(timestamp: &Timestamp, kind: RunKind) -> Self {
-        Self(format!("{timestamp}-{}", kind.as_str()))
+        Self {
+            text: format!("{timestamp}-{}", kind.as_str()),
+            timestamp: timestamp.clone(),
+            kind,
+        }
     }
 
     /// The run as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// The timestamp in the name.
     #[must_use]
-    pub fn timestamp(&self) -> &str {
-        self.0.rsplit_once('-').map_or(self.0.as_str(), |(stamp, _)| stamp)
+    pub fn timestamp(&self) -> &Timestamp {
+        &self.timestamp
+    }
+
+    /// What kind of journey it is.
+    #[must_use]
+    pub fn kind(&self) -> RunKind {
+        self.kind
     }
 
     /// The run in the form that databases and containers accept in their names: lower case letters, digits and `_`.
     #[must_use]
     pub fn token(&self) -> String {
-        self.0.replace('-', "_")
+        self.text.replace('-', "_")
     }
 }
 
@@ -245,12 +274,9 @@ impl FromStr for RunId {
     fn from_str(text: &str) -> Result<Self, BadName> {
         let bad = || BadName::Run(text.to_owned());
         let (stamp, kind) = text.rsplit_once('-').ok_or_else(bad)?;
-        stamp.parse::<Timestamp>().map_err(|_| bad())?;
-        if ["backup", "deploy", "rollback", "undo"].contains(&kind) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(bad())
-        }
+        let timestamp = stamp.parse::<Timestamp>().map_err(|_| bad())?;
+        let kind = RunKind::ALL.into_iter().find(|known| known.as_str() == kind);
+        kind.map(|kind| Self::new(&timestamp, kind)).ok_or_else(bad)
     }
 }
 
@@ -263,12 +289,12 @@ impl TryFrom<String> for RunId {
 
 impl From<RunId> for String {
     fn from(run: RunId) -> Self {
-        run.0
+        run.text
     }
 }
 
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(&self.text)
     }
 }

@@ -1,31 +1,11 @@
 //! Settings before they are understood: values with their places in the source, and what is wrong with them.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::section::Tables;
-
-/// One thing wrong with the settings. They are collected, so that a person sees all of them at once.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// Where: `guard.toml:12:8`, `GUARD_ERROR_THRESHOLD`, `--interval`.
-    pub place: String,
-    /// What is wrong.
-    pub message: String,
-    /// The nearest right name, or the form that is expected.
-    pub hint: Option<String>,
-    /// The line of the file and a caret below the place, on two lines, without secrets; `None` where it is about no line.
-    pub excerpt: Option<String>,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.message)?;
-        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, " ({hint})"))
-    }
-}
+pub use super::problem::Problem;
+use super::tables::Tables;
 
 /// The text that settings were read from, to turn positions into lines.
 #[derive(Debug, Clone, Default)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::notifier::TOTAL;
-use super::{Kind, Trouble, Way, words};
+use super::way::{Kind, TOTAL, Trouble, Way};
+use super::words;
 use guard_model::notice::Notice;
 use guard_model::section::Section;
 use guard_model::text::{sanitised, shortened};

@@ -11,7 +11,8 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{SmtpTransport, Transport};
 
-use super::{Kind, Trouble, Way, words};
+use super::way::{Kind, Trouble, Way};
+use super::words;
 use guard_model::notice::Notice;
 use guard_model::section::Section;
 use guard_model::text::{chain, sanitised, shortened};

@@ -8,14 +8,14 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
-use super::{Target, Trouble, words};
+use super::target::Target;
+use super::way::{TOTAL, Trouble};
+use super::words;
 use guard_model::event::Level;
 use guard_model::notice::{Notice, Occasion, Severity};
 use guard_system::context::Context;
 use guard_system::disk;
 
-/// How long a target may take for a notice, both tries together.
-pub const TOTAL: Duration = Duration::from_secs(5);
 /// How long the first try may take.
 const FIRST: Duration = Duration::from_secs(3);
 /// How long a receiver is left alone before the second try.

@@ -5,20 +5,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use reqwest::Client;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client};
 use serde_json::Value;
 use url::Url;
 
 use super::address::{Forbidden, Resolver, Standing, check, literal, standing};
-use super::{Kind, Trouble, Way, words};
+use super::way::{Kind, Trouble, Way};
+use super::words;
 use guard_model::notice::Notice;
 use guard_model::secret::Secret;
 use guard_model::section::Section;
 use guard_model::text::{sanitised, shortened};
 use guard_system::context::Context;
-use guard_system::disk;
+use guard_system::http::{self, Trust};
 
 pub(super) const SLACK: Kind = Kind {
     key: "slack",
@@ -133,28 +133,14 @@ impl Way for Post {
 
 impl Post {
     fn client(&self, cx: &Context) -> Result<Client, Trouble> {
-        // Another part of the process may have chosen already; both are the same provider.
-        let _chosen = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = Client::builder()
+        let file = self.ca_file.as_deref().map(|path| cx.resolve(path));
+        http::client(Trust::of(self.url.scheme(), file.as_deref()))
+            .map_err(|error| Trouble::lasting(error.to_string()))?
             .user_agent(concat!("guard/", env!("CARGO_PKG_VERSION")))
-            .http1_only()
             .pool_max_idle_per_host(0)
-            .redirect(Policy::none())
-            .referer(false)
-            .no_proxy()
             .dns_resolver(Resolver {
                 allows_private: self.allows_private,
-            });
-        if self.url.scheme() == "http" {
-            builder = builder.tls_certs_only(std::iter::empty());
-        } else if let Some(path) = &self.ca_file {
-            let path = cx.resolve(path);
-            let unusable = || Trouble::lasting(format!("{} holds no certificates in PEM form", path.display()));
-            let pem = disk::read_optional(&path).ok().flatten().ok_or_else(unusable)?;
-            let authorities = Certificate::from_pem_bundle(&pem).map_err(|_| unusable())?;
-            builder = builder.tls_certs_merge(authorities);
-        }
-        builder
+            })
             .build()
             .map_err(|_| Trouble::lasting("could not make ready for TLS: are the system's certificates there?"))
     }

@@ -1,5 +1,6 @@
 //! A notice in the form of each kind of target. What a service said must not become a command of the receiver's.
 
+use quick_xml::escape::partial_escape;
 use serde_json::{Value, json};
 
 use guard_model::notice::{Notice, Severity};
@@ -68,16 +69,19 @@ fn place(notice: &Notice) -> String {
 /// Slack's form. Slack reads `<…>` as commands and `&` as the start of an entity; with these three escaped, no text can
 /// mention anybody or hide where a link leads.
 pub(super) fn slack(notice: &Notice) -> Value {
-    let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let mark = match notice.severity {
         Severity::Info => ":white_check_mark:",
         Severity::Warning => ":warning:",
         Severity::Critical => ":rotating_light:",
     };
-    let mut text = format!("{mark} *{}*\n{}", escaped(&place(notice)), escaped(&notice.title));
+    let mut text = format!(
+        "{mark} *{}*\n{}",
+        partial_escape(place(notice)),
+        partial_escape(notice.title.as_str())
+    );
     for line in &notice.lines {
         text.push('\n');
-        text.push_str(&escaped(line));
+        text.push_str(&partial_escape(line.as_str()));
     }
     json!({ "text": text, "link_names": false, "unfurl_links": false, "unfurl_media": false })
 }

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::common::{Basics, Limits, run, spoken};
+use super::basics::{Basics, run, spoken};
+use super::limits::Limits;
 use super::{Built, Expectation, Kind, Probe, Site};
 use guard_model::health::{Answer, Class, Numbers};
 use guard_model::name::ProbeName;

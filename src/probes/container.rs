@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::common::{Basics, spoken};
+use super::basics::{Basics, spoken};
 use super::{Built, Expectation, Kind, Probe, Site};
 use guard_model::health::{Answer, Class, FAILED_FURTHER, Numbers};
 use guard_model::name::ProbeName;
@@ -254,13 +254,16 @@ impl Memory {
             .restarts_of(container)
             .filter(|counted| counted.grown.is_some_and(|grown| now.saturating_sub(grown) < HELD_OUT))
             .map_or(0, |counted| counted.latest.saturating_sub(counted.first));
-        let note = match container.state.as_str() {
-            "exited" | "dead" => format!("{service} exited with code {}", container.exit_code),
-            "restarting" => format!("{service} is restarting after exit code {}", container.exit_code),
-            _ if restarted >= LOOP => format!("{service} restarted {restarted} times"),
-            _ => return None,
-        };
-        Some(Answer::failed(Class::Container, note))
+        let ended = |note: String| Answer::failed(Class::Container, note);
+        match container.state.as_str() {
+            "exited" | "dead" => Some(ended(format!("{service} exited with code {}", container.exit_code))),
+            "restarting" => {
+                let note = format!("{service} is restarting after exit code {}", container.exit_code);
+                Some(ended(note).of_restart())
+            }
+            _ if restarted >= LOOP => Some(ended(format!("{service} restarted {restarted} times")).of_restart()),
+            _ => None,
+        }
     }
 }
 
@@ -323,7 +326,7 @@ fn unwell(container: &Container, expectation: &Expectation, has_restarted: bool)
     }
     if has_restarted {
         // It has ended as well, and was started again before anybody looked.
-        return Some(Answer::failed(Class::Container, format!("{service} was restarted")));
+        return Some(Answer::failed(Class::Container, format!("{service} was restarted")).of_restart());
     }
     match container.health.as_deref() {
         Some("unhealthy") => {

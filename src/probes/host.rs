@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use super::common::{Basics, number};
+use super::basics::Basics;
+use super::limits::number;
 use super::{Built, Expectation, Kind, Probe, Site};
 use guard_model::health::{Answer, Class, Numbers};
 use guard_model::name::ProbeName;

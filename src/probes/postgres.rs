@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use url::Url;
 
-use super::common::{Basics, run, spoken};
+use super::basics::{Basics, run, spoken};
 use super::{Built, Expectation, Kind, Probe, Site};
 use guard_model::health::{Answer, Class, Numbers};
 use guard_model::name::ProbeName;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use tokio::net::TcpStream;
 
-use super::common::{BODY, Basics, secret, spoken};
+use super::basics::{BODY, Basics, spoken};
+use super::secret::secret;
 use super::tcp::{address, reach, secured};
 use super::tls::{Channel, Tls};
 use super::{Built, Expectation, Kind, Probe, Site};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::common::{Basics, spoken};
+use super::basics::{Basics, spoken};
 use super::{Expectation, Probe};
 use guard_model::health::{Answer, Class};
 use guard_model::name::ProbeName;

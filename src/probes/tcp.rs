@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::net::TcpStream;
 
-use super::common::{BODY, Basics, connection_failed, spoken, with_addresses};
+use super::basics::{BODY, Basics, spoken};
+use super::connection::{connection_failed, with_addresses};
 use super::tls::{Channel, Tls};
 use super::{Built, Expectation, Kind, Probe, Site};
 use guard_model::health::{Answer, Class, Numbers};

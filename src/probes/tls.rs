@@ -13,7 +13,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::common::{connection_failed, spoken};
+use super::basics::spoken;
+use super::connection::connection_failed;
 use guard_model::health::{Answer, Class};
 use guard_model::section::Section;
 use guard_system::context::Context;

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::course::{Course, Mishap, State};
 use super::failure::{Account, Next};
+use super::line::{Line, Tone};
 pub use super::sentences::reason;
 use super::sentences::{asked, decided, of_deploy, unchanged, unseen};
-use super::words::{Line, Tone};
-use guard_model::artifact::{GONE, Work};
+use guard_model::artifact::Work;
 use guard_model::exit::ExitCode;
 use guard_model::fact::{Ending, Turn, UNSEEN};
 use guard_model::name::RunKind;
@@ -53,7 +53,7 @@ impl Closing {
         } else {
             of_deploy(ending, kind, &backup, again)
         };
-        if matches!(ending, Ending::Withheld(_)) && withheld(course).any(|why| why.starts_with(GONE)) {
+        if matches!(ending, Ending::Withheld(_)) && is_backup_gone(course) {
             (purpose, command) = ("to see which backups are left", "list".to_owned());
         }
         let mut aside = None;
@@ -194,11 +194,14 @@ fn has_put_back_nothing(course: &Course) -> bool {
 }
 
 /// Why what must not be put back must not be.
-fn withheld(course: &Course) -> impl Iterator<Item = &str> {
-    course.prepared.iter().filter_map(|prepared| match &prepared.work {
-        Work::Withheld(why) => Some(why.as_str()),
-        _ => None,
-    })
+fn withheld(course: &Course) -> impl Iterator<Item = String> {
+    course.prepared.iter().filter_map(|prepared| prepared.work.forbids())
+}
+
+/// Whether there is nothing whole to go back to.
+fn is_backup_gone(course: &Course) -> bool {
+    let mut prepared = course.prepared.iter();
+    prepared.any(|prepared| matches!(prepared.work, Work::Gone(_)))
 }
 
 /// Whether no probe is set, so that nobody has seen the release, or the old state, well or unwell.

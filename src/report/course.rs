@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 
+use super::moment::span;
 use guard_model::artifact::{Artifact, Displaced, Prepared};
 use guard_model::fact::{Actor, Deployed, Ending, Fact, Failure, Record, Turn, Yield};
 use guard_model::health::Tally;
@@ -86,7 +88,8 @@ pub struct Leg {
 }
 
 /// Where a step or a stage stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum State {
     /// Not begun.
     Waiting,
@@ -96,6 +99,19 @@ pub enum State {
     Done,
     /// Failed.
     Failed,
+}
+
+impl State {
+    /// The state in one word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// A failure with its place and time.
@@ -138,12 +154,6 @@ impl Leg {
     pub fn took(&self) -> Option<Duration> {
         Some(span(self.began?, self.ended?))
     }
-}
-
-/// The time between two moments of the wall clock, 0 where it was set back between them.
-#[must_use]
-pub fn span(from: DateTime<Utc>, to: DateTime<Utc>) -> Duration {
-    (to - from).to_std().unwrap_or_default()
 }
 
 impl Course {

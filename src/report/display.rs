@@ -1,16 +1,14 @@
-//! The displays that a style asks for, each shown everything.
+//! What a display is, and what is shown on it.
 
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use super::ci::{GitHub, GitLab};
-use super::json::Json;
-use super::live::Live;
-use super::plain::Plain;
-use super::printer::{Streams, Told, What};
-use super::sink::{Sink, safe_lines};
-use super::style::{Ci, Form, Style};
-use super::words::Line;
-use guard_model::secret::Redaction;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::failure::Account;
+use guard_model::event::Event;
+use guard_model::fact::Record;
 
 /// Something that shows what is told.
 pub trait Display: Send {
@@ -26,82 +24,30 @@ pub trait Display: Send {
     fn close(&mut self) {}
 }
 
-/// All displays of a style.
-pub struct Displays {
-    people: Box<dyn Display>,
-    machine: Option<Json>,
-    out: Option<Sink>,
+/// Something to show, with the moment at which it was told.
+pub struct Told {
+    /// By the wall clock.
+    pub ts: DateTime<Utc>,
+    /// By the steady clock.
+    pub at: Duration,
+    /// What.
+    pub what: What,
 }
 
-impl Displays {
-    /// The displays of this style on these streams.
-    #[must_use]
-    pub fn new(style: &Style, streams: Streams, redaction: Redaction) -> Self {
-        let (out, err) = (Sink::new(streams.out), Sink::new(streams.err));
-        let people: Box<dyn Display> = match (style.form, &style.ci) {
-            (Form::Live, _) => Box::new(Live::new(style, err, streams.size, redaction.clone())),
-            (Form::Plain, None) => Box::new(Plain::new(style, err, redaction.clone(), None)),
-            (Form::Plain, Some(Ci::GitHub { .. })) => Box::new(Plain::new(
-                style,
-                err,
-                redaction.clone(),
-                Some(Box::<GitHub>::default()),
-            )),
-            (Form::Plain, Some(Ci::GitLab { .. })) => Box::new(Plain::new(
-                style,
-                err,
-                redaction.clone(),
-                Some(Box::<GitLab>::default()),
-            )),
-        };
-        let (machine, out) = if style.json {
-            (Some(Json::new(out, redaction)), None)
-        } else {
-            (None, Some(out))
-        };
-        Self { people, machine, out }
-    }
-}
-
-impl Display for Displays {
-    fn show(&mut self, told: &Told) {
-        if let (What::Data(text), Some(out)) = (&told.what, &mut self.out) {
-            out.write(text);
-        }
-        self.people.show(told);
-        if let Some(machine) = &mut self.machine {
-            machine.show(told);
-        }
-    }
-
-    fn tick(&mut self, at: Duration) {
-        self.people.tick(at);
-    }
-
-    fn dropped(&mut self, count: u64) {
-        self.people.dropped(count);
-        if let Some(machine) = &mut self.machine {
-            machine.dropped(count);
-        }
-    }
-
-    fn close(&mut self) {
-        self.people.close();
-        if let Some(machine) = &mut self.machine {
-            machine.close();
-        }
-    }
-}
-
-/// The lines with their texts made safe; one that holds line ends becomes several of the same tone.
-#[must_use]
-pub fn safe_text(lines: Vec<Line>, redaction: &Redaction) -> Vec<Line> {
-    let parts = |line: Line| {
-        let texts = safe_lines(&line.text, redaction);
-        texts.into_iter().enumerate().map(move |(index, text)| {
-            let text = if index == 0 { text } else { format!("    {text}") };
-            Line { tone: line.tone, text }
-        })
-    };
-    lines.into_iter().flat_map(parts).collect()
+/// What is shown.
+pub enum What {
+    /// An event.
+    Event(Event),
+    /// Records of an earlier process, to be known but not told again.
+    Recall(Vec<Record>),
+    /// An error in four parts.
+    Account(Account),
+    /// Data for stdout, as it is.
+    Data(String),
+    /// The last object of a JSON stream.
+    Result(Value),
+    /// What the keys do at the moment, or a question about it; `None`: there are no keys.
+    Keys(Option<String>),
+    /// A question, after which the line stays open for the answer; told back once it is written.
+    Question(String, Sender<()>),
 }

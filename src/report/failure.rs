@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::words::{Line, Tone};
+use super::line::{Line, Tone};
 use guard_model::fact::Failure;
 
 /// A command to run next, and what for.

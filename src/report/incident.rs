@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 
-use chrono::{DateTime, SecondsFormat, Utc};
-
 use super::closing::{Closing, reason};
-use super::course::{Course, span};
+use super::course::Course;
 use super::failure::{Account, Next};
+use super::line::Tone;
+use super::moment::{moment, span};
 use super::readings;
 use super::sink::safe_lines;
-use super::words::{Narrator, Tone};
+use super::words::Narrator;
 use guard_model::artifact::Work;
 use guard_model::fact::{Record, Turn};
 use guard_model::health::Reading;
@@ -54,12 +54,6 @@ pub fn incident(records: &[Record], readings: &[Reading], redaction: &Redaction,
     section(&mut text, "What the probes saw", &probes, "No probe was asked.");
     timeline(&mut text, records, program);
     safe_lines(&text, redaction).join("\n") + "\n"
-}
-
-/// A moment as reports write it: `2025-10-22T15:30:00Z`.
-#[must_use]
-pub fn moment(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 fn head(text: &mut String, course: &Course, program: &str) {
@@ -143,7 +137,10 @@ fn put_back(course: &Course) -> Vec<String> {
         match &prepared.work {
             Work::Unchanged => format!("{name}: was as before, and was not touched"),
             Work::Left(why) => format!("{name}: was left as it is: {why}"),
-            Work::Withheld(why) => format!("{name}: must not be put back, so nothing was: {why}"),
+            work @ (Work::Withheld(_) | Work::Gone(_)) => format!(
+                "{name}: must not be put back, so nothing was: {}",
+                work.forbids().unwrap_or_default()
+            ),
             Work::Changed(parts) if done.contains(&name.as_str()) => format!("{name}: put back ({})", parts.join(", ")),
             Work::Changed(parts) => format!("{name}: was NOT put back, though it had changed ({})", parts.join(", ")),
         }

@@ -7,10 +7,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::display::Display;
+use super::display::{Display, Told, What};
 use super::failure::Account;
 use super::pace::Throttle;
-use super::printer::{Told, What};
 use super::sink::Sink;
 use guard_model::event::Event;
 use guard_model::name::RunId;

@@ -4,17 +4,21 @@
 //! holding up the run; [`incident`] and [`result`] are written when it is over.
 
 pub mod board;
+mod brush;
 pub mod bug;
 mod canvas;
 pub mod ci;
 pub mod closing;
 pub mod course;
 pub mod display;
+mod displays;
 pub mod failure;
 pub mod incident;
 pub mod json;
+pub mod line;
 pub mod live;
 pub mod metrics;
+mod moment;
 pub mod pace;
 pub mod page;
 pub mod panel;
@@ -25,6 +29,7 @@ pub mod readings;
 pub mod result;
 mod sentences;
 pub mod sink;
+mod streams;
 mod strip;
 pub mod style;
 pub mod tables;

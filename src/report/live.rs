@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
+use super::brush::{Brush, Shade};
 use super::canvas::Canvas;
 use super::course::State;
-use super::display::{Display, safe_text};
+use super::display::{Display, Told, What};
+use super::line::{Line, Tone, is_heard, safe_text};
 use super::pace::Work;
-use super::panel::{Brush, Panel, Strip};
-use super::plain::is_heard;
-use super::printer::{Told, What};
+use super::panel::{Panel, Strip};
 use super::sink::{Sink, safe, safe_lines};
 use super::style::{Style, Volume};
-use super::words::{Line, Narrator, Tone};
+use super::words::Narrator;
 use guard_model::event::{Event, Level};
 use guard_model::fact::{Fact, Record};
 use guard_model::secret::Redaction;
@@ -57,10 +57,7 @@ impl Live {
             size,
             redaction,
             volume: style.volume,
-            brush: Brush {
-                unicode: style.unicode,
-                colour: style.colour,
-            },
+            brush: Brush::of(style),
             narrator: Narrator::new(&style.program),
             panel: Panel::default(),
             stage_began: Duration::ZERO,
@@ -79,11 +76,11 @@ impl Live {
             .filter(|line| is_heard(line.tone, self.volume))
         {
             self.permanent.push(match line.tone {
-                Tone::Warn => format!("{} {}", self.brush.paint(33, "[WARN]"), line.text),
-                Tone::Error => format!("{} {}", self.brush.paint(31, "[ERROR]"), line.text),
-                Tone::Final | Tone::Step => self.brush.paint(1, &line.text),
+                Tone::Warn => format!("{} {}", self.brush.paint(Shade::Yellow, "[WARN]"), line.text),
+                Tone::Error => format!("{} {}", self.brush.paint(Shade::Red, "[ERROR]"), line.text),
+                Tone::Final | Tone::Step => self.brush.paint(Shade::Bold, &line.text),
                 Tone::Info => format!("  {}", line.text),
-                Tone::Detail => self.brush.paint(2, &format!("  {}", line.text)),
+                Tone::Detail => self.brush.paint(Shade::Dim, &format!("  {}", line.text)),
             });
         }
     }
@@ -118,8 +115,8 @@ impl Live {
                 if let Some((title, took, good)) = ended {
                     let line = format!(
                         "{} {} ({})",
-                        self.brush.mark(good),
-                        self.brush.paint(1, &title),
+                        if good { self.brush.done() } else { self.brush.failed() },
+                        self.brush.paint(Shade::Bold, &title),
                         text::duration(took)
                     );
                     self.permanent.push(line);
@@ -148,7 +145,7 @@ impl Live {
                 self.say(vec![Line::new(Level::Warn.into(), format!("{rule}: {text}"))]);
             }
             Event::Output { source, line } => {
-                let bar = self.brush.paint(2, &format!("{source} |"));
+                let bar = self.brush.paint(Shade::Dim, &format!("{source} |"));
                 let lines = safe_lines(line, &self.redaction);
                 self.permanent
                     .extend(lines.into_iter().map(|line| format!("  {bar} {line}")));

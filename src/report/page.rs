@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use quick_xml::escape::escape;
+
 use super::board::{Board, Cell, Lane};
 use guard_model::health::Outcome;
 use guard_model::name::ProbeName;
@@ -43,7 +45,7 @@ pub fn page(board: &Board) -> String {
     for (at, text) in &board.events {
         let time = at.format("%H:%M:%S");
         // A string takes whatever is written to it.
-        let _written = write!(events, "<li><time>{time}</time>{}</li>", escaped(text));
+        let _written = write!(events, "<li><time>{time}</time>{}</li>", escape(text));
     }
     if events.is_empty() {
         events.push_str("<li class=\"quiet\">Nothing so far.</li>");
@@ -62,9 +64,9 @@ pub fn page(board: &Board) -> String {
          <p class=\"quiet\">One bar is one answer, the newest on the right: <span class=\"ok\">well, as high as it took long</span>, \
          <span class=\"failed\">failed, full height</span>, <span class=\"unknown\">could not be seen, half</span>.</p>\
          <h2>What happened</h2><ul>{events}</ul></body></html>\n",
-        project = escaped(&board.project),
+        project = escape(board.project.as_str()),
         short = if board.trouble.is_none() { "well" } else { "not well" },
-        state = escaped(&state),
+        state = escape(state.as_str()),
         since = board.begun.format("%Y-%m-%d %H:%M:%S"),
         last = board
             .last
@@ -98,7 +100,7 @@ fn article(probe: &ProbeName, lane: &Lane) -> String {
     format!(
         "<article><header><h3>{probe}</h3><span class=\"word {outcome}\">{outcome}</span><span class=\"note\">{}</span></header>\
          <dl>{figures}</dl>{}<div class=\"axis\" style=\"padding-left:{}%\"><span>{}</span><span>{}</span></div></article>",
-        escaped(note),
+        escape(note),
         strip(probe, lane),
         // Where the timeline begins, as long as both times have room beside each other.
         (100 * (ROOM - lane.cells.len().min(ROOM)) / ROOM).min(50),
@@ -143,7 +145,7 @@ fn strip(probe: &ProbeName, lane: &Lane) -> String {
             place * STEP,
             HEIGHT - height,
             STEP - 1,
-            escaped(&title(cell))
+            escape(title(cell))
         );
     }
     format!(
@@ -159,18 +161,4 @@ fn title(cell: &Cell) -> String {
         word(cell.outcome),
         cell.note
     )
-}
-
-fn escaped(text: &str) -> String {
-    text.chars().fold(String::new(), |mut escaped, c| {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-        escaped
-    })
 }

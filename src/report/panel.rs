@@ -3,13 +3,15 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use console::{measure_text_width, truncate_str};
+use console::measure_text_width;
 
+pub use super::brush::Brush;
+use super::brush::Shade;
 use super::pace::{Work, speed, whole};
 pub use super::strip::Strip;
 use super::strip::{has_columns, head, rows_of};
 use super::yields::counts;
-use guard_model::health::{Outcome, Tally};
+use guard_model::health::Tally;
 use guard_model::text;
 
 /// What the panel shows.
@@ -36,69 +38,6 @@ pub struct Panel {
 /// So many of the last events are shown.
 const EVENTS: usize = 3;
 
-/// The characters and colours to draw with.
-#[derive(Debug, Clone, Copy)]
-pub struct Brush {
-    /// Whether more than ASCII can be shown.
-    pub unicode: bool,
-    /// Whether colours are used.
-    pub colour: bool,
-}
-
-impl Brush {
-    /// The text in a colour: 31 red, 32 green, 33 yellow, 1 bold, 2 dim.
-    #[must_use]
-    pub fn paint(self, code: u8, text: &str) -> String {
-        if self.colour && !text.is_empty() {
-            format!("\u{1b}[{code}m{text}\u{1b}[0m")
-        } else {
-            text.to_owned()
-        }
-    }
-
-    /// The mark before a stage that went well, or did not.
-    #[must_use]
-    pub fn mark(self, good: bool) -> String {
-        match (good, self.unicode) {
-            (true, true) => self.paint(32, "✔"),
-            (true, false) => self.paint(32, "ok:"),
-            (false, true) => self.paint(31, "✗"),
-            (false, false) => self.paint(31, "FAILED:"),
-        }
-    }
-
-    pub(super) fn cell(self, outcome: Outcome) -> String {
-        let (code, good, plain) = match outcome {
-            Outcome::Ok => (32, "▁", "."),
-            Outcome::Failed => (31, "✗", "x"),
-            Outcome::Unknown => (33, "?", "?"),
-        };
-        self.paint(code, if self.unicode { good } else { plain })
-    }
-
-    fn bar(self, share: f64, width: usize) -> String {
-        let (full, empty) = if self.unicode { ("█", "░") } else { ("#", "-") };
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::cast_precision_loss,
-            reason = "columns"
-        )]
-        let filled = ((share.clamp(0.0, 1.0) * width as f64).round() as usize).min(width);
-        format!(
-            "{}{}",
-            full.repeat(filled),
-            self.paint(2, &empty.repeat(width - filled))
-        )
-    }
-
-    /// The text cut to so many columns.
-    #[must_use]
-    pub fn cut(self, text: &str, width: usize) -> String {
-        truncate_str(text, width, if self.unicode { "…" } else { "~" }).into_owned()
-    }
-}
-
 impl Panel {
     /// Notes that something happened to a probe; the oldest is forgotten.
     pub fn happened(&mut self, event: String) {
@@ -115,7 +54,11 @@ impl Panel {
         let mut lines = Vec::new();
         if let Some((title, elapsed)) = &self.stage {
             let head = if brush.unicode { "▸" } else { ">" };
-            lines.push(format!("{head} {} {}", brush.paint(1, title), whole(*elapsed)));
+            lines.push(format!(
+                "{head} {} {}",
+                brush.paint(Shade::Bold, title),
+                whole(*elapsed)
+            ));
         }
         lines.extend(self.works.iter().map(|work| work_line(work, width, brush)));
         if let Some((elapsed, limit)) = &self.gate {
@@ -138,11 +81,14 @@ impl Panel {
         let rows_of = |strip| rows_of(strip, names, width, columns, brush);
         lines.extend(self.strips.iter().flat_map(rows_of));
         // The keys are seen as long as anything is.
-        let keys = self.keys.as_ref().map(|keys| format!("  {}", brush.paint(1, keys)));
+        let keys = self
+            .keys
+            .as_ref()
+            .map(|keys| format!("  {}", brush.paint(Shade::Bold, keys)));
         let rows = rows.saturating_sub(usize::from(keys.is_some()));
         let room = rows.saturating_sub(lines.len()).min(self.events.len());
         let latest = self.events.iter().skip(self.events.len() - room);
-        lines.extend(latest.map(|event| brush.paint(2, &format!("  {event}"))));
+        lines.extend(latest.map(|event| brush.paint(Shade::Dim, &format!("  {event}"))));
         if lines.len() > rows {
             let hidden = lines.len() + 1 - rows.max(1);
             lines.truncate(rows.saturating_sub(1));

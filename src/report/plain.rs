@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::brush::Brush;
 use super::ci::Markup;
-use super::display::{Display, safe_text};
+use super::display::{Display, Told, What};
+use super::line::{Line, Tone, is_heard, safe_text};
 use super::pace::{Throttle, Work, whole};
-use super::printer::{Told, What};
 use super::sink::{Sink, safe_lines};
 use super::style::{Style, Volume};
-use super::words::{Line, Narrator, Tone};
+use super::words::Narrator;
 use guard_model::event::{Event, Level};
 use guard_model::fact::{Fact, Record};
 use guard_model::health::{Outcome, Tally};
@@ -30,7 +31,7 @@ pub struct Plain {
     sink: Sink,
     redaction: Redaction,
     volume: Volume,
-    colour: bool,
+    brush: Brush,
     narrator: Narrator,
     markup: Option<Box<dyn Markup>>,
     works: BTreeMap<String, (Work, Throttle)>,
@@ -53,16 +54,6 @@ pub fn progress_line(elapsed: f64, window: f64, tally: &Tally) -> String {
     )
 }
 
-/// Whether a line of this tone is said at this volume.
-#[must_use]
-pub fn is_heard(tone: Tone, volume: Volume) -> bool {
-    match volume {
-        Volume::Quiet => tone >= Tone::Final,
-        Volume::Normal => tone != Tone::Detail,
-        Volume::Verbose => true,
-    }
-}
-
 impl Plain {
     /// Plain lines into this sink, marked up for a CI system where one is given.
     #[must_use]
@@ -71,7 +62,7 @@ impl Plain {
             sink,
             redaction,
             volume: style.volume,
-            colour: style.colour,
+            brush: Brush::of(style),
             narrator: Narrator::new(&style.program),
             markup,
             works: BTreeMap::new(),
@@ -87,11 +78,7 @@ impl Plain {
             .into_iter()
             .filter(|line| is_heard(line.tone, self.volume))
         {
-            let tag = if self.colour {
-                coloured(line.tone)
-            } else {
-                line.tone.tag().to_owned()
-            };
+            let tag = self.brush.paint(line.tone.into(), line.tone.tag());
             text.push_str(&self.marked(format!("{tag} {}", line.text), &line));
         }
         self.sink.write(&text);
@@ -196,16 +183,6 @@ impl Plain {
             }
         }
     }
-}
-
-fn coloured(tone: Tone) -> String {
-    let code = match tone {
-        Tone::Step => "1",
-        Tone::Warn => "33",
-        Tone::Error => "31",
-        Tone::Detail | Tone::Info | Tone::Final => "2",
-    };
-    format!("\u{1b}[{code}m{}\u{1b}[0m", tone.tag())
 }
 
 impl Display for Plain {

@@ -1,16 +1,17 @@
 //! The printer: a thread of its own between a run and its display, so that no terminal or pipe can hold the run up.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::display::{Display, Displays};
+use super::display::{Display, Told, What};
+use super::displays::Displays;
 use super::failure::Account;
 use super::queue::{Queue, Taken};
+pub use super::streams::{Streams, size_of_stderr};
 use super::style::Style;
 use guard_model::event::{Audience, Event};
 use guard_model::fact::Record;
@@ -25,63 +26,6 @@ pub const BRIEFLY: Duration = Duration::from_secs(1);
 
 /// How long a command waits whose output is data: as long as somebody reads it.
 pub const PATIENTLY: Duration = Duration::from_hours(24);
-
-/// The streams to write to.
-pub struct Streams {
-    /// Data.
-    pub out: Box<dyn Write + Send>,
-    /// What is said to people.
-    pub err: Box<dyn Write + Send>,
-    /// The columns and rows of the terminal that `err` leads to, asked for every frame.
-    pub size: Box<dyn Fn() -> Option<(u16, u16)> + Send>,
-}
-
-impl Streams {
-    /// Those of this process.
-    #[must_use]
-    pub fn of_this_process() -> Self {
-        Self {
-            out: Box::new(io::stdout()),
-            err: Box::new(io::stderr()),
-            size: Box::new(size_of_stderr),
-        }
-    }
-}
-
-/// Columns and rows of the terminal at standard error; `None` where it is none.
-#[must_use]
-pub fn size_of_stderr() -> Option<(u16, u16)> {
-    let size = rustix::termios::tcgetwinsize(rustix::stdio::stderr()).ok()?;
-    (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
-}
-
-/// Something to show, with the moment at which it was told.
-pub struct Told {
-    /// By the wall clock.
-    pub ts: DateTime<Utc>,
-    /// By the steady clock.
-    pub at: Duration,
-    /// What.
-    pub what: What,
-}
-
-/// What is shown.
-pub enum What {
-    /// An event.
-    Event(Event),
-    /// Records of an earlier process, to be known but not told again.
-    Recall(Vec<Record>),
-    /// An error in four parts.
-    Account(Account),
-    /// Data for stdout, as it is.
-    Data(String),
-    /// The last object of a JSON stream.
-    Result(Value),
-    /// What the keys do at the moment, or a question about it; `None`: there are no keys.
-    Keys(Option<String>),
-    /// A question, after which the line stays open for the answer; told back once it is written.
-    Question(String, Sender<()>),
-}
 
 /// Says everything that guard says. Telling never blocks and never fails.
 pub struct Reporter {
@@ -104,35 +48,36 @@ impl Reporter {
         Ok(Arc::new(Self { queue, clock }))
     }
 
-    fn put(&self, what: What, matters: bool) {
-        self.queue.put(
-            Told {
-                ts: self.clock.now(),
-                at: self.clock.steady(),
-                what,
-            },
-            matters,
-        );
+    fn told(&self, what: What) -> Told {
+        Told {
+            ts: self.clock.now(),
+            at: self.clock.steady(),
+            what,
+        }
+    }
+
+    fn put(&self, what: What) {
+        self.queue.put(self.told(what));
     }
 
     /// Learns the records of an earlier process of the same run, so that what comes next is told as its continuation.
     pub fn recall(&self, records: &[Record]) {
-        self.put(What::Recall(records.to_vec()), true);
+        self.put(What::Recall(records.to_vec()));
     }
 
     /// Tells an error in four parts.
     pub fn account(&self, account: &Account) {
-        self.put(What::Account(account.clone()), true);
+        self.put(What::Account(account.clone()));
     }
 
     /// Writes data to stdout, as it is: a table, a file's content. Not for JSON, whose last word is [`Reporter::finish`].
     pub fn data(&self, text: impl Into<String>) {
-        self.put(What::Data(text.into()), true);
+        self.put(What::Data(text.into()));
     }
 
     /// Shows below everything what the keys do; only a live display does.
     pub fn keys(&self, line: Option<String>) {
-        self.put(What::Keys(line), true);
+        self.put(What::Keys(line));
     }
 
     /// Asks a question on stderr, below all that was told before, and waits this long at most until it can be read there.
@@ -140,7 +85,7 @@ impl Reporter {
     #[must_use]
     pub fn ask(&self, question: impl Into<String>, patience: Duration) -> bool {
         let (written, waiting) = channel();
-        self.put(What::Question(question.into(), written), true);
+        self.put(What::Question(question.into(), written));
         waiting.recv_timeout(patience).is_ok()
     }
 
@@ -152,7 +97,7 @@ impl Reporter {
     )]
     pub fn finish(&self, result: Option<Value>, patience: Duration) -> bool {
         if let Some(result) = result {
-            self.put(What::Result(result), true);
+            self.put(What::Result(result));
         }
         self.queue.close();
         self.queue.wait_finished(patience)
@@ -169,7 +114,12 @@ impl Drop for Reporter {
 impl Audience for Reporter {
     fn tell(&self, event: &Event) {
         let matters = matches!(event, Event::Fact { .. } | Event::Note { .. } | Event::Alert { .. });
-        self.put(What::Event(event.clone()), matters);
+        let told = self.told(What::Event(event.clone()));
+        if matters {
+            self.queue.put(told);
+        } else {
+            self.queue.offer(told);
+        }
     }
 }
 

@@ -55,9 +55,18 @@ impl<T> Queue<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts an item in. In a full queue one that `matters` takes the place of the oldest that does not; where all matter,
-    /// the new one is lost, since memory has an end too.
-    pub fn put(&self, item: T, matters: bool) {
+    /// Puts an item in that has to be shown. In a full queue it takes the place of the oldest that need not be; where all
+    /// have to be, it is lost, since memory has an end too.
+    pub fn put(&self, item: T) {
+        self.push(item, true);
+    }
+
+    /// Puts an item in that may be lost, as it is in a full queue.
+    pub fn offer(&self, item: T) {
+        self.push(item, false);
+    }
+
+    fn push(&self, item: T, matters: bool) {
         let mut state = self.lock();
         if state.is_closed {
             return;

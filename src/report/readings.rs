@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::incident::moment;
+use super::moment::moment;
 use super::yields::counts;
 use guard_model::health::{Outcome, Reading, Tally};
 use guard_model::name::ProbeName;

@@ -7,9 +7,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::closing::Closing;
-use super::course::{Course, State, span};
+use super::course::{Course, State};
 use super::failure::Next;
 use super::json::{SCHEMA_VERSION, clean};
+use super::moment::span;
 use guard_model::exit::ExitCode;
 use guard_model::fact::{Actor, Ending, Failure, Record, Turn};
 use guard_model::intervention::Intervention;
@@ -79,8 +80,8 @@ pub struct StageOutcome {
     pub title: String,
     /// `ahead` or `back`.
     pub direction: &'static str,
-    /// `waiting`, `running`, `done`, `failed`.
-    pub state: &'static str,
+    /// How far it came.
+    pub state: State,
     /// How long it took, where it ended.
     pub seconds: Option<f64>,
 }
@@ -185,12 +186,7 @@ fn stages(course: &Course) -> Vec<StageOutcome> {
     let outcome = |leg: &super::course::Leg| StageOutcome {
         title: leg.title(),
         direction: if leg.is_back { "back" } else { "ahead" },
-        state: match leg.state() {
-            State::Waiting => "waiting",
-            State::Running => "running",
-            State::Done => "done",
-            State::Failed => "failed",
-        },
+        state: leg.state(),
         seconds: leg.took().map(|took| took.as_secs_f64()),
     };
     course.legs.iter().map(outcome).collect()

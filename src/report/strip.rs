@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use chrono::{DateTime, Utc};
 use console::{Alignment, measure_text_width, pad_str};
 
-use super::panel::Brush;
+use super::brush::{Brush, Shade};
 use guard_model::health::{Outcome, Reading, Tally};
 use guard_model::standing::Standing;
 use guard_model::text;
@@ -172,7 +172,7 @@ pub(super) fn head(strips: &[Strip], names: usize, width: usize, brush: Brush) -
             pad_str("probe", names, Alignment::Left, Some("")),
             pad_str("answers", room, Alignment::Left, Some(""))
         );
-        brush.paint(2, &text)
+        brush.paint(Shade::Dim, &text)
     })
 }
 
@@ -193,13 +193,13 @@ pub(super) fn rows_of(strip: &Strip, names: usize, width: usize, has_columns: bo
         .map(|outcome| brush.cell(*outcome))
         .collect();
     let tail = match strip.last() {
-        Some(Outcome::Failed) => brush.paint(31, &tail),
+        Some(Outcome::Failed) => brush.paint(Shade::Red, &tail),
         _ => tail,
     };
     let mut lines = vec![format!("  {name} {cells}{} {tail}", " ".repeat(room - shown))];
     if let Some(standing) = strip.standing.as_ref().filter(|_| width < WIDE) {
         let text = format!("    failed {}, takes {}", share(standing), latency(standing));
-        lines.push(brush.paint(2, &text));
+        lines.push(brush.paint(Shade::Dim, &text));
     }
     lines
 }

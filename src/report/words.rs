@@ -3,75 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::closing::{Closing, reason};
-use super::course::{Course, Mishap, span};
+use super::course::{Course, Mishap};
+use super::line::{Line, Tone};
+use super::moment::span;
 use super::yields;
-use guard_model::event::Level;
 use guard_model::fact::{Fact, Failure, Record, Turn};
 use guard_model::name::RunKind;
 use guard_model::plan::{Action, StepId};
 use guard_model::policy::OnFailure;
 use guard_model::text;
-
-/// How a line is said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Tone {
-    /// Only with `-v`.
-    Detail,
-    /// A stage begins.
-    Step,
-    /// Worth knowing.
-    Info,
-    /// The last words of a run that went well: told with `-q` too.
-    Final,
-    /// Worth a look.
-    Warn,
-    /// Wrong.
-    Error,
-}
-
-impl Tone {
-    /// What opens a plain line: `[WARN]`.
-    #[must_use]
-    pub fn tag(self) -> &'static str {
-        match self {
-            Self::Step => "[STEP]",
-            Self::Detail | Self::Info | Self::Final => "[INFO]",
-            Self::Warn => "[WARN]",
-            Self::Error => "[ERROR]",
-        }
-    }
-}
-
-impl From<Level> for Tone {
-    fn from(level: Level) -> Self {
-        match level {
-            Level::Detail => Self::Detail,
-            Level::Info => Self::Info,
-            Level::Warn => Self::Warn,
-            Level::Error => Self::Error,
-        }
-    }
-}
-
-/// One thing said. The text may hold foreign parts; whoever writes it makes it safe.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    /// How.
-    pub tone: Tone,
-    /// What, in one line.
-    pub text: String,
-}
-
-impl Line {
-    /// A line.
-    #[must_use]
-    pub fn new(tone: Tone, text: impl Into<String>) -> Self {
-        Self {
-            tone,
-            text: text.into(),
-        }
-    }
-}
 
 /// Tells a run record by record.
 #[derive(Debug, Clone)]

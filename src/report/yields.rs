@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::words::{Line, Tone};
+use super::line::{Line, Tone};
 use guard_model::artifact::{Artifact, Displaced, Prepared, Work};
 use guard_model::fact::Yield;
 use guard_model::health::Tally;
@@ -142,7 +142,10 @@ fn prepared(prepared: &Prepared) -> Vec<Line> {
                 .collect()
         }
         Work::Left(why) => vec![Line::new(Tone::Warn, format!("{name}: is left as it is: {why}"))],
-        Work::Withheld(why) => vec![Line::new(Tone::Warn, format!("{name}: must not be put back: {why}"))],
+        work @ (Work::Withheld(_) | Work::Gone(_)) => {
+            let why = work.forbids().unwrap_or_default();
+            vec![Line::new(Tone::Warn, format!("{name}: must not be put back: {why}"))]
+        }
         Work::Changed(parts) => {
             let more = parts.len().saturating_sub(NAMED);
             let more = if more == 0 {

@@ -16,7 +16,7 @@ use guard_model::artifact::Artifact;
 use guard_model::event::Level;
 use guard_model::fact::Ending;
 use guard_model::name::{RunKind, Timestamp};
-use guard_store::{Keep, Listed, Removal, Store, clock_doubt, plan_removals};
+use guard_store::{Keep, Last, Listed, Removal, Store, clock_doubt, plan_removals};
 use guard_system::context::Context;
 use guard_system::disk;
 
@@ -135,7 +135,7 @@ pub fn remove(removal: &Removal, project: &Project) {
         project.cx.note(Level::Warn, what);
         return;
     }
-    match project.store.delete(&removal.timestamp, &[], false) {
+    match project.store.delete(&removal.timestamp, &[], Last::Stays) {
         Ok(()) => {
             release(&artifacts.unwrap_or_default(), project);
             project.cx.note(

@@ -164,7 +164,7 @@ pub fn forget(project: &Project) {
     let Ok(runs) = project.runs.list() else { return };
     let newest = runs
         .iter()
-        .find(|run| !run.id.as_str().ends_with(RunKind::Backup.as_str()))
+        .find(|run| run.id.kind() != RunKind::Backup)
         .map(|run| run.id.clone());
     for run in &runs {
         let is_over = match run.state() {

@@ -127,7 +127,11 @@ fn drive_to_end(
                 ending,
                 Ending::RolledBack(_) | Ending::RestoredUnhealthy(_) | Ending::Stuck(_)
             );
-            crew.keep_left(is_back, &crew.cx);
+            if is_back {
+                crew.keep_left_anew(&crew.cx);
+            } else {
+                crew.keep_left(&crew.cx);
+            }
         }
         if matches!(ending, Ending::Withheld(_)) {
             // The failed release stays, for people to look at.

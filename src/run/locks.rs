@@ -17,7 +17,7 @@ use guard_resources::{Held, Hold};
 use guard_system::context::Context;
 use guard_system::disk;
 use guard_system::docker::Compose;
-use guard_system::lock::{Common, Lock, LockError};
+use guard_system::lock::{Common, Lock, LockError, Sharing};
 
 /// How often a held lock is asked for again.
 const POLL: Duration = Duration::from_millis(500);
@@ -181,7 +181,7 @@ fn grounds(project: &Project, resources: &[Owned], patience: Duration) -> Result
                 actor.pid,
                 actor.host
             );
-            match Lock::take_common(&path, &owner, !is_alone) {
+            match Lock::take_common(&path, &owner, if is_alone { Sharing::Alone } else { Sharing::Shared }) {
                 Ok(lock) => Ok(Some(lock)),
                 Err(LockError::Held { owner }) => Err(Busy::Held(format!(
                     "another guard works on {shown}, or on a part of it: {owner}"

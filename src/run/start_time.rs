@@ -22,7 +22,7 @@ const MOST: Duration = Duration::from_mins(3);
 #[must_use]
 pub fn longest_start(runs: &Runs) -> Option<Duration> {
     let list = runs.list().ok()?;
-    let is_deployment = |run: &&Run| run.id.as_str().ends_with(RunKind::Deploy.as_str());
+    let is_deployment = |run: &&Run| run.id.kind() == RunKind::Deploy;
     let starts = list.iter().filter(is_deployment).take(LOOKED_AT);
     starts.filter_map(|run| start(&run.read().ok()?)).take(STARTS).max()
 }

@@ -16,7 +16,7 @@ use guard_system::disk;
 
 fn is_newest(run: &Run, list: &[Run]) -> bool {
     list.iter()
-        .find(|other| !other.id.as_str().ends_with("-backup"))
+        .find(|other| other.id.kind() != RunKind::Backup)
         .is_some_and(|newest| newest.id == run.id)
 }
 
@@ -29,7 +29,7 @@ pub fn standing(list: &[Run]) -> Result<Option<&Run>, Refusal> {
     for run in list {
         let touches = match state_of(run)? {
             State::Empty | State::Closed(Ending::Captured | Ending::Untouched(_) | Ending::Unprepared(_)) => false,
-            State::Open | State::Closed(_) => !run.id.as_str().ends_with(RunKind::Backup.as_str()),
+            State::Open | State::Closed(_) => run.id.kind() != RunKind::Backup,
         };
         if touches {
             return Ok(Some(run));
@@ -57,7 +57,7 @@ pub fn stuck(list: &[Run]) -> Result<Option<&Run>, Refusal> {
                 let is_right = !proven.is_empty() && open.is_subset(&proven);
                 return Ok((!is_right).then_some(run));
             }
-            State::Closed(Ending::RolledBack(_)) if run.id.as_str().ends_with(RunKind::Rollback.as_str()) => {
+            State::Closed(Ending::RolledBack(_)) if run.id.kind() == RunKind::Rollback => {
                 proven.extend(history()?.plan().swapped().cloned());
             }
             _ => return Ok(None),

@@ -39,3 +39,6 @@ impl ServiceError {
         move |source| Self::Engine { what, source }
     }
 }
+
+/// What an act on services returns.
+pub type Result<T> = std::result::Result<T, ServiceError>;

@@ -7,6 +7,7 @@ mod leftovers;
 mod noted;
 mod quiesce;
 mod restarts;
+mod services;
 mod stale;
 mod standing;
 mod start;
@@ -16,12 +17,11 @@ mod strategy;
 mod updaters;
 mod wait;
 
-use std::time::Duration;
-
-pub use self::error::ServiceError;
+pub use self::error::{Result, ServiceError};
 pub use self::evidence::keep_evidence;
 pub use self::leftovers::{held as held_leftovers, hold as hold_leftovers};
 pub use self::quiesce::Affected;
+pub use self::services::{Further, Services};
 pub use self::stale::restart_stale;
 pub use self::start::Extent;
 pub use self::starters::{held as held_starters, hold as hold_starters, release as release_starters, starters};
@@ -29,128 +29,3 @@ pub use self::strategies::{InPlace, STRATEGIES, strategy};
 pub use self::strategy::Strategy;
 pub use self::updaters::{hold as hold_updaters, release as release_updaters, running as updaters};
 pub use self::wait::Wanted;
-use guard_model::event::Level;
-use guard_model::text::chain;
-use guard_system::call::Call;
-use guard_system::context::Context;
-use guard_system::docker::{Check, Compose, Engine};
-
-/// What an act on services returns.
-pub type Result<T> = std::result::Result<T, ServiceError>;
-
-/// How what runs is stopped and started: a Compose project, the user's own commands, or both.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Services {
-    /// The Compose project.
-    pub compose: Option<Compose>,
-    /// Further projects that the same deployment changes.
-    pub further: Vec<Further>,
-    /// Commands that stop what Compose does not know; each a list of words.
-    pub stop: Vec<Vec<String>>,
-    /// Commands that start it again.
-    pub start: Vec<Vec<String>>,
-    /// Commands that put up the maintenance page.
-    pub maintenance_on: Vec<Vec<String>>,
-    /// Commands that take it down.
-    pub maintenance_off: Vec<Vec<String>>,
-}
-
-/// A further Compose project.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Further {
-    /// Its name in the settings.
-    pub name: String,
-    /// The project.
-    pub compose: Compose,
-    /// Its engine, where it is another one than that of the environment.
-    pub engine: Option<Engine>,
-}
-
-/// How long one of the user's commands may take. A guess.
-const COMMAND_LIMIT: Duration = Duration::from_mins(10);
-
-impl Services {
-    /// The services of one project, and the surroundings in which they are reached; `None`: the settings' own, with the user's
-    /// commands. One that the settings do not name has no services.
-    #[must_use]
-    pub fn of_project(&self, name: Option<&str>, cx: &Context) -> (Self, Context) {
-        let Some(name) = name else {
-            return (self.clone(), cx.clone());
-        };
-        let found = self.further.iter().find(|further| further.name == name);
-        let services = Self {
-            compose: found.map(|further| further.compose.clone()),
-            ..Self::default()
-        };
-        (services, cx.at(found.and_then(|further| further.engine.as_ref())))
-    }
-
-    /// Puts the maintenance page up. A page that cannot be put up keeps nobody from going back: it is told, and that is all.
-    pub fn maintenance_on(&self, cx: &Context) {
-        if let Err(error) = run_all(&self.maintenance_on, "maintenance", cx) {
-            cx.note(Level::Warn, format!("{}: the work goes on without it", chain(&error)));
-        }
-    }
-
-    /// Waits until the health checks of containers that were started a moment ago have said something, as long as their own
-    /// settings allow: until then nobody knows whether they are well.
-    ///
-    /// # Errors
-    /// The engine does not answer.
-    pub fn await_health(&self, cx: &Context) -> Result<()> {
-        match &self.compose {
-            Some(compose) => wait::until_health_is_known(&compose.project, cx),
-            None => Ok(()),
-        }
-    }
-
-    /// How long the health checks of the containers that are starting at this moment may take until they have said
-    /// anything; zero where none is starting.
-    ///
-    /// # Errors
-    /// The engine does not answer.
-    pub fn time_to_start(&self, cx: &Context) -> Result<Duration> {
-        match &self.compose {
-            Some(compose) => wait::time_of_starting(&compose.project, cx),
-            None => Ok(Duration::ZERO),
-        }
-    }
-
-    /// The health check of a container that runs now that may take the longest until it has said anything, and the container's
-    /// name.
-    ///
-    /// # Errors
-    /// The engine does not answer.
-    pub fn slowest_check(&self, cx: &Context) -> Result<Option<(String, Check)>> {
-        match &self.compose {
-            Some(compose) => wait::slowest_check(&compose.project, cx),
-            None => Ok(None),
-        }
-    }
-
-    /// Takes the maintenance page down.
-    ///
-    /// # Errors
-    /// A command failed: visitors may still see the page.
-    pub fn maintenance_off(&self, cx: &Context) -> Result<()> {
-        run_all(&self.maintenance_off, "maintenance", cx)
-    }
-}
-
-/// Runs the user's commands, one after the other.
-fn run_all(commands: &[Vec<String>], stage: &str, cx: &Context) -> Result<()> {
-    for words in commands {
-        let Some(mut call) = Call::of_words(words) else {
-            continue;
-        };
-        for (name, value) in cx.announced.iter() {
-            call = call.env(name, value);
-        }
-        let call = call.env("GUARD_STAGE", stage).timeout(COMMAND_LIMIT);
-        cx.output(&call).map_err(|source| ServiceError::Command {
-            stage: stage.to_owned(),
-            source,
-        })?;
-    }
-    Ok(())
-}

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Result, ServiceError, Services, run_all};
+use super::services::run_all;
+use super::{Result, ServiceError, Services};
 use guard_model::event::Level;
 use guard_system::context::Context;
 use guard_system::docker::{Before, Compose, Container, Recorded, containers_of, docker, explained};

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::quiesce::{containers_and_needs, levels};
+use super::services::run_all;
 use super::wait::{self, Wanted};
-use super::{Result, ServiceError, Services, conflict, run_all};
+use super::{Result, ServiceError, Services, conflict};
 use guard_model::event::Level;
 use guard_model::text::chain;
 use guard_system::context::Context;

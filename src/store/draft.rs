@@ -5,16 +5,12 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
-use super::listing::Backup;
+use super::listing::{Backup, TAG};
 use super::manifest::{self, GitState, Identities, Knowledge, Manifest};
 use super::{Result, Store, StoreError, choose, ground, marker, sums, verify};
 use guard_model::artifact::{Artifact, FileEntry};
 use guard_model::name::{ResourceName, RunId, Timestamp};
 use guard_system::{disk, privilege};
-
-/// The file that says that guard began the directory it is in and has not completed it. Only with it is a directory
-/// without a manifest ever swept: another one may be somebody's only copy.
-pub(super) const TAG: &str = ".draft";
 
 /// A backup in the making. The paths below it stay as they are when it is sealed.
 #[derive(Debug, Clone)]

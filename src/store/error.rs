@@ -150,3 +150,6 @@ impl std::fmt::Display for Fault {
         }
     }
 }
+
+/// What a store's act returns.
+pub type Result<T> = std::result::Result<T, StoreError>;

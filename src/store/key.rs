@@ -83,13 +83,8 @@ impl Key {
 
     /// The HMAC-SHA256 of some parts, each with its length, in hexadecimal.
     pub(super) fn sign(&self, parts: &[&[u8]]) -> String {
-        use std::fmt::Write as _;
         let bytes = self.mac(parts).map(|mac| mac.finalize().into_bytes());
-        bytes.iter().flatten().fold(String::new(), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _never = write!(text, "{byte:02x}");
-            text
-        })
+        bytes.map(|bytes| disk::hex(&bytes)).unwrap_or_default()
     }
 
     /// Whether this is the signature of these parts; takes the same time whatever differs.

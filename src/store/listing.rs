@@ -2,13 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use super::draft::TAG;
 use super::foreign::{self, Foreign};
 use super::manifest::{self, Knowledge, Manifest};
 use super::{Result, Store, StoreError, verdict};
 use guard_model::name::Timestamp;
 use guard_model::text;
 use guard_system::disk::{self, At};
+
+/// The file that says that guard began the directory it is in and has not completed it. Only with it is a directory
+/// without a manifest ever swept: another one may be somebody's only copy.
+pub(super) const TAG: &str = ".draft";
 
 /// A whole backup: its manifest is there and authentic.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::foreign::DEPLOYMENT;
 use super::listing::Backup;
 use super::manifest::{GitState, Manifest};
 use super::{Result, Store, StoreError, choose};
@@ -14,8 +15,6 @@ use guard_system::disk;
 
 /// Holds the newest timestamp.
 pub(super) const LATEST: &str = ".latest_backup";
-/// Holds what a script needs to know about the newest backup, as lines that a shell can source.
-pub(super) const DEPLOYMENT: &str = ".last-deployment-backup";
 /// So many of the newest names are asked for their generation.
 const ASKED: usize = 16;
 /// In the state directory: the last backup that was sealed, so that its absence is seen.

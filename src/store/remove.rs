@@ -11,6 +11,15 @@ use guard_system::disk;
 
 const TRASH: &str = ".trash";
 
+/// What becomes of a backup that holds what no other does that is as good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Last {
+    /// It is not removed.
+    Stays,
+    /// It is removed all the same, as a person has asked.
+    Goes,
+}
+
 impl Store {
     fn trash(&self) -> PathBuf {
         self.directory.join(TRASH)
@@ -27,8 +36,8 @@ impl Store {
     /// Removes a backup. Its name and its manifest are read first: what is not a backup of this guard is not removed.
     ///
     /// # Errors
-    /// It is not there, not authentic, pinned, or the last known-good one (which `force` overrules), or cannot be removed.
-    pub fn delete(&self, timestamp: &Timestamp, pinned: &[Timestamp], force: bool) -> Result<()> {
+    /// It is not there, not authentic, pinned, or the last one of its kind, which `last` may allow, or cannot be removed.
+    pub fn delete(&self, timestamp: &Timestamp, pinned: &[Timestamp], last: Last) -> Result<()> {
         let backup = self.get(timestamp)?;
         if pinned.contains(timestamp) {
             return Err(StoreError::Pinned {
@@ -36,7 +45,7 @@ impl Store {
             });
         }
         let of = self.held_by_no_other(&backup)?;
-        if !force && !of.is_empty() {
+        if last == Last::Stays && !of.is_empty() {
             let timestamp = timestamp.clone();
             return Err(if backup.is_known_good() {
                 StoreError::LastKnownGood { timestamp, of }

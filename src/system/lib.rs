@@ -8,6 +8,7 @@ pub mod detached;
 pub mod disk;
 pub mod docker;
 pub mod environment;
+pub mod http;
 pub mod identity;
 pub mod keyboard;
 pub mod leftovers;

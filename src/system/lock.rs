@@ -31,6 +31,15 @@ pub enum LockError {
     Disk(#[from] DiskError),
 }
 
+/// How a lock in common is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// With all who hold it so.
+    Shared,
+    /// By one alone.
+    Alone,
+}
+
 impl Lock {
     /// Takes the lock, or says who has it. Does not wait.
     ///
@@ -92,18 +101,17 @@ impl Lock {
         }
     }
 
-    /// Takes a lock that users of this machine share: `shared` with all who share it as well, else alone. The file may belong
+    /// Takes a lock that users of this machine have in common. The file may belong
     /// to somebody else, so nothing in it is believed to be more than a text, and nothing is written into theirs.
     ///
     /// # Errors
     /// Held by another process; or the file cannot be used, as where its owner closed it to others.
-    pub fn take_common(path: &Path, owner: &str, shared: bool) -> Result<Common, LockError> {
+    pub fn take_common(path: &Path, owner: &str, sharing: Sharing) -> Result<Common, LockError> {
         loop {
             let Some(file) = open_common(path)? else { continue };
-            let operation = if shared {
-                FlockOperation::NonBlockingLockShared
-            } else {
-                FlockOperation::NonBlockingLockExclusive
+            let operation = match sharing {
+                Sharing::Shared => FlockOperation::NonBlockingLockShared,
+                Sharing::Alone => FlockOperation::NonBlockingLockExclusive,
             };
             match flock(&file, operation) {
                 Ok(()) => {}
@@ -135,7 +143,7 @@ impl Lock {
                 _ => continue,
             }
             let is_mine = ours.uid() == rustix::process::geteuid().as_raw() && ours.nlink() == 1;
-            if is_mine && !shared {
+            if is_mine && sharing == Sharing::Alone {
                 // A lock without a word is a lock: a full file system does not open it.
                 let mut file = &file;
                 let _information = file.set_len(0).and_then(|()| file.write_all(owner.as_bytes()));

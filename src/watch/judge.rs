@@ -1,7 +1,8 @@
 //! The judge of a watch: takes readings one by one, and at any moment says what they mean.
 
+use super::excuse::excused_for;
 use super::rules::{Fired, Rules, Trace, UserRule};
-use super::track::{Track, excused_for};
+use super::track::Track;
 use super::words::seconds;
 use guard_model::health::{Class, Decision, FindingCause, Outcome, Reading, Rule, Started, Tally, Verdict};
 use guard_model::name::ProbeName;
@@ -368,4 +369,20 @@ impl Judge {
         }
         Verdict::Healthy
     }
+}
+
+/// Judges a whole watch at once: the readings in the order in which they came, and the moment of the question, in
+/// seconds since the watch began. The same as taking them one by one.
+#[must_use]
+pub fn judge<'r>(
+    rule: &Rule,
+    probes: &[ProbeName],
+    readings: impl IntoIterator<Item = &'r Reading>,
+    now: f64,
+) -> Verdict {
+    let mut judge = Judge::new(rule.clone(), probes.to_vec());
+    for reading in readings {
+        judge.take(reading);
+    }
+    judge.verdict(now)
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::excuse::{excused_for, is_early};
 use super::pace::{Pace, median};
 use super::rate::{Excess, Rate};
 use super::streak::{Past, Streak};
@@ -11,12 +12,6 @@ use guard_model::health::{Class, Decision, FAILED_FURTHER, Finding, FindingCause
 use guard_model::name::ProbeName;
 use guard_model::standing::Standing;
 
-/// The first outage that begins within so many seconds of the gate is excused: caches fill, leaders are elected. In a short
-/// window it is a tenth of that. Guesses; what they leave alone is M6 of docs/watching.md: a start of up to 55 s, and a restart
-/// of 28 s behind it.
-const EXCUSED_WITHIN: f64 = 60.0;
-/// It is excused for so many seconds; in a short window a twentieth of that.
-const EXCUSED_FOR: f64 = 30.0;
 /// An outage of so many seconds counts towards flapping. Half of what makes an outage of itself by default.
 const FLAP: f64 = 5.0;
 /// So many of them are flapping. A guess; what it finds, and how soon, is M8 of docs/watching.md.
@@ -224,7 +219,7 @@ impl Track {
     }
 
     fn is_excused(&self, begun: f64, opened: f64, rule: &Rule) -> bool {
-        !self.is_excuse_spent && begun - opened <= EXCUSED_WITHIN.min(rule.window.as_secs_f64() / 10.0)
+        !self.is_excuse_spent && is_early(begun, opened, rule)
     }
 
     /// Whether a reading is one of the regular ones. The share is made of these only: extra questions after a failure
@@ -312,9 +307,4 @@ fn patience(usual: Duration, rule: &Rule) -> Duration {
 
 fn threshold(rule: &Rule) -> usize {
     usize::try_from(rule.consecutive_failures.max(1)).unwrap_or(usize::MAX)
-}
-
-/// How long an early outage is excused, in seconds: it must not outlast the window that it is judged in.
-pub(super) fn excused_for(rule: &Rule) -> f64 {
-    EXCUSED_FOR.min(rule.window.as_secs_f64() / 20.0)
 }

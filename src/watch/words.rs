@@ -1,6 +1,6 @@
 //! A rule said to people before it decides anything, and what is odd about it.
 
-use super::track::excused_for;
+use super::excuse::excused_for;
 use guard_model::health::{Decision, RateForm, Rule};
 
 /// The rule in one sentence: `rolls back after an outage of 10 s (at least 3 probes in a row), or when …`.

@@ -1,9 +1,11 @@
-//! The shape of the code, held: imports point down the ladder, siblings are strangers, files say what they are for.
+//! The shape of the code, held: imports point down the ladder and in no circle, siblings are strangers, files say what they are for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use regex::Regex;
 
 /// The rungs, lowest first. Rooms on one rung do not know each other.
 pub const LADDER: [&[&str]; 7] = [
@@ -265,16 +267,289 @@ fn every_file_says_what_it_is_for() {
     clippy::print_stdout,
     reason = "what it shows is for the reader of a failed or watched run"
 )]
-fn the_longest_files_are_shown() {
-    let mut files: Vec<(usize, PathBuf)> = sources("src")
-        .into_iter()
-        .map(|(path, text)| (text.lines().count(), path))
-        .collect();
+fn the_longest_files_and_the_widest_functions_are_shown() {
+    let texts = sources("src");
+    let mut files: Vec<(usize, &PathBuf)> = texts.iter().map(|(path, text)| (text.lines().count(), path)).collect();
     files.sort();
     for (lines, path) in files.iter().rev().take(SHOWN) {
-        println!("{lines:>6} {}", path.display());
+        println!("{lines:>6} lines      {}", path.display());
     }
-    assert!(files.len() > SHOWN, "the sources were not found");
+    let mut functions: Vec<(usize, String)> = texts
+        .iter()
+        .flat_map(|(path, text)| {
+            let named = parameters(text).into_iter();
+            named.map(|(name, count)| (count, format!("{} fn {name}", path.display())))
+        })
+        .collect();
+    functions.sort();
+    for (count, function) in functions.iter().rev().take(SHOWN) {
+        println!("{count:>6} parameters {function}");
+    }
+    assert!(
+        files.len() > SHOWN && functions.len() > SHOWN,
+        "the sources were not found"
+    );
+}
+
+/// The functions in a text, each with the number of its parameters.
+fn parameters(text: &str) -> Vec<(String, usize)> {
+    let head = Regex::new(r"\bfn (\w+)(?:<[^(]*>)?\(").unwrap();
+    let heads = head.captures_iter(text);
+    heads
+        .map(|found| {
+            let (mut depth, mut count, mut is_begun, mut before) = (0, 0, false, ' ');
+            for c in text[found.get(0).unwrap().end()..].chars() {
+                match c {
+                    '(' | '[' | '{' | '<' => depth += 1,
+                    ')' if depth == 0 => break,
+                    '>' if before == '-' => {}
+                    ')' | ']' | '}' | '>' => depth -= 1,
+                    ',' if depth == 0 => is_begun = false,
+                    c if !is_begun && !c.is_whitespace() => (is_begun, count) = (true, count + 1),
+                    _ => {}
+                }
+                // A pattern begins a parameter as well as a name does.
+                if !is_begun && matches!(c, '(' | '[' | '{') {
+                    (is_begun, count) = (true, count + 1);
+                }
+                before = c;
+            }
+            (found[1].to_owned(), count)
+        })
+        .collect()
+}
+
+#[test]
+fn parameters_are_counted() {
+    let text =
+        "fn none() {}\nfn two(&self, (a, b): (u8, Map<u8, u8>)) {}\nfn of<T>(\n    one: impl Fn(u8, u8) -> u8,\n) {}";
+    let counted = [("none".to_owned(), 0), ("two".to_owned(), 2), ("of".to_owned(), 1)];
+    assert_eq!(parameters(text), counted);
+}
+
+/// Rooms in which files still import each other in a circle, and why. A room that has no circle any more leaves the list.
+const CIRCLES_LEFT: [(&str, &str); 2] = [
+    (
+        "resources",
+        "each kind is still one knot of files around the folder's own",
+    ),
+    (
+        "commands",
+        "the life of a run still lies among the commands, and climbs back up into them",
+    ),
+];
+
+/// The files of a crate by their modules (`["disk", "make"]`; the root has no name), each without comments and tests.
+type Modules = BTreeMap<Vec<String>, String>;
+
+fn modules(root: &Path, is_of_it: impl Fn(&Path) -> bool) -> Modules {
+    let comment = Regex::new(r"(?m)^\s*//.*$").unwrap();
+    let files = sources("src")
+        .into_iter()
+        .filter(|(path, _)| path.starts_with(root) && is_of_it(path));
+    files
+        .map(|(path, text)| {
+            let inner = path.strip_prefix(root).unwrap().with_extension("");
+            let mut module: Vec<String> = inner.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+            if module
+                .last()
+                .is_some_and(|last| ["lib", "main", "mod"].contains(&last.as_str()))
+            {
+                module.pop();
+            }
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            (module, comment.replace_all(code, "").into_owned())
+        })
+        .collect()
+}
+
+/// The paths in the tree of a `use`, each with the name that it has here.
+fn expanded(before: &[String], tree: &str, found: &mut Vec<(Vec<String>, String)>) {
+    let (mut depth, mut part) = (0, String::new());
+    let mut parts = Vec::new();
+    for c in tree.chars() {
+        match c {
+            ',' if depth == 0 => parts.push(std::mem::take(&mut part)),
+            c => {
+                depth += i32::from(c == '{') - i32::from(c == '}');
+                part.push(c);
+            }
+        }
+    }
+    parts.push(part);
+    let names = |path: &str| -> Vec<String> {
+        let names = path.split("::").map(str::trim).filter(|name| !name.is_empty());
+        before.iter().cloned().chain(names.map(str::to_owned)).collect()
+    };
+    for part in parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty()) {
+        if let Some((path, inner)) = part.split_once('{') {
+            expanded(&names(path), inner.rsplit_once('}').unwrap().0, found);
+            continue;
+        }
+        let (path, alias) = part.split_once(" as ").unwrap_or((part, ""));
+        let mut path = names(path);
+        path.pop_if(|last| last == "self");
+        let own = path.last().cloned().unwrap_or_default();
+        let name = if alias.is_empty() { own } else { alias.trim().to_owned() };
+        found.push((path, name));
+    }
+}
+
+/// What a file names of its crate: the paths of its `use`s, those that it hands on, and the paths that stand in its code.
+struct Names {
+    used: Vec<Vec<String>>,
+    handed_on: BTreeMap<String, Vec<String>>,
+    inline: Vec<Vec<String>>,
+    is_registry: bool,
+}
+
+impl Names {
+    fn of(text: &str) -> Self {
+        let usage = Regex::new(r"(?m)^[ \t]*(pub(?:\([^)]*\))?[ \t]+)?use\s+([^;]+);").unwrap();
+        let (mut used, mut handed_on) = (Vec::new(), BTreeMap::new());
+        for found in usage.captures_iter(text) {
+            let mut paths = Vec::new();
+            expanded(&[], &found[2].replace('\n', " "), &mut paths);
+            for (path, name) in paths {
+                used.push(path.clone());
+                if found.get(1).is_some() {
+                    handed_on.insert(name, path);
+                }
+            }
+        }
+        let code = usage.replace_all(text, "");
+        // A registry holds nothing but attributes, modules, what it hands on, and tables of what is registered.
+        let registered = [
+            r"#!?\[[^\]]*\]",
+            r"(?:pub(?:\([^)]*\))?\s+)?mod\s+\w+\s*;",
+            r"pub(?:\([^)]*\))?\s+const\s+\w+\s*:\s*&\[[^=]*=\s*&\[[^;]*\];",
+        ];
+        let rest = registered.iter().fold(code.clone().into_owned(), |rest, pattern| {
+            Regex::new(pattern).unwrap().replace_all(&rest, "").into_owned()
+        });
+        let path = Regex::new(r"\b\w+(?:::\w+)+").unwrap();
+        let inline = path.find_iter(&code);
+        Self {
+            used,
+            inline: inline
+                .map(|path| path.as_str().split("::").map(str::to_owned).collect())
+                .collect(),
+            handed_on,
+            is_registry: rest.trim().is_empty(),
+        }
+    }
+}
+
+/// The file of a crate that a path means in this one. What a registry hands on lives where it has it from.
+fn meant(path: &[String], here: &[String], names: &BTreeMap<Vec<String>, Names>, depth: usize) -> Option<Vec<String>> {
+    let mut module = here.to_vec();
+    let mut rest = path;
+    match rest.first()?.as_str() {
+        "crate" => module.clear(),
+        "self" | "super" => {}
+        first if names.contains_key(&[here, &[first.to_owned()]].concat()) => {}
+        _ => return None,
+    }
+    while let Some((first, more)) = rest.split_first() {
+        match first.as_str() {
+            "super" => drop(module.pop()),
+            "crate" | "self" => {}
+            name => {
+                let inner = [&module[..], &[name.to_owned()]].concat();
+                if names.contains_key(&inner) {
+                    module = inner;
+                } else if let Some(of) = names.get(&module).filter(|of| of.is_registry && depth < 8)
+                    && let Some(handed_on) = of.handed_on.get(name)
+                {
+                    return meant(&[&handed_on[..], more].concat(), &module, names, depth + 1);
+                } else {
+                    return Some(module);
+                }
+            }
+        }
+        rest = more;
+    }
+    Some(module)
+}
+
+/// The circles in which the files of a crate import each other, each as the names of its files in order.
+fn circles(modules: &Modules) -> BTreeSet<Vec<String>> {
+    let names: BTreeMap<Vec<String>, Names> = modules
+        .iter()
+        .map(|(module, text)| (module.clone(), Names::of(text)))
+        .collect();
+    let imports: BTreeMap<&Vec<String>, BTreeSet<Vec<String>>> = names
+        .iter()
+        .map(|(module, of)| {
+            let paths = of.used.iter().chain(&of.inline);
+            let files = paths.filter_map(|path| meant(path, module, &names, 0));
+            (module, files.filter(|file| file != module).collect())
+        })
+        .collect();
+    let reached = |from: &Vec<String>| {
+        let (mut seen, mut open) = (BTreeSet::new(), vec![from.clone()]);
+        while let Some(module) = open.pop() {
+            let next = imports.get(&module).into_iter().flatten();
+            open.extend(next.filter(|next| seen.insert((*next).clone())).cloned());
+        }
+        seen
+    };
+    let reached: BTreeMap<&Vec<String>, BTreeSet<Vec<String>>> =
+        names.keys().map(|module| (module, reached(module))).collect();
+    let circle = |module: &Vec<String>| -> Vec<String> {
+        let back = reached[module].iter().filter(|other| reached[*other].contains(module));
+        back.map(|file| file.join("::")).collect()
+    };
+    names.keys().map(circle).filter(|circle| circle.len() > 1).collect()
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let is_crate = |path: &Path| path.join("Cargo.toml").is_file();
+    let (mut wrong, mut looked_at) = (Vec::new(), 0);
+    let mut look = |room: &str, modules: &Modules| {
+        looked_at += modules.len();
+        let found = circles(modules);
+        let left = CIRCLES_LEFT.iter().find(|(known, _)| *known == room);
+        match left {
+            None => wrong.extend(found.iter().map(|circle| format!("{room}: {}", circle.join(", ")))),
+            Some(_) if found.is_empty() => wrong.push(format!("{room} has no circle any more: it leaves the list")),
+            Some(_) => {}
+        }
+    };
+    for entry in fs::read_dir(&src).unwrap() {
+        let path = entry.unwrap().path();
+        if is_crate(&path) {
+            look(&room(&path), &modules(&path, |_| true));
+        }
+    }
+    // The program is one crate of several rooms.
+    look("commands", &modules(&src, |path| !is_crate(&src.join(room(path)))));
+    assert!(wrong.is_empty() && looked_at > 400, "{looked_at}: {wrong:#?}");
+}
+
+#[test]
+fn a_circle_is_seen_and_a_registry_is_seen_through() {
+    let of = |files: &[(&[&str], &str)]| {
+        let owned = |module: &[&str]| module.iter().map(|name| (*name).to_owned()).collect();
+        let modules = files.iter().map(|(module, text)| (owned(module), (*text).to_owned()));
+        circles(&modules.collect())
+    };
+    let registry = "mod one;\nmod two;\n\npub use one::One;\npub use two::Two;\n";
+    let child = "use super::Two;\n\npub struct One(Two);\n";
+    let through = of(&[(&[], registry), (&["one"], child), (&["two"], "pub struct Two;\n")]);
+    assert!(through.is_empty(), "{through:?}");
+    let both = of(&[
+        (&[], registry),
+        (&["one"], child),
+        (&["two"], "pub struct Two(crate::One);\n"),
+    ]);
+    assert_eq!(both, BTreeSet::from([vec!["one".to_owned(), "two".to_owned()]]));
+    // One that holds more than names is a file like any other.
+    let more = format!("{registry}pub struct Three;\n");
+    let up = of(&[(&[], &more), (&["one"], "use super::Three;\n"), (&["two"], "")]);
+    assert_eq!(up.len(), 1, "{up:?}");
 }
 
 /// The names of the methods in a text.

@@ -5,8 +5,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::discovery::shown;
 use super::found::{Found, Names};
-use super::shown;
 use guard_system::call::Call;
 use guard_system::context::Context;
 use guard_system::disk;

@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::io::Read;
 
+use super::discovery::shown;
 use super::found::{Found, Names, quoted};
-use super::shown;
 use guard_system::context::Context;
 use guard_system::disk;
 use guard_system::servers::{Need, Server};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::Discovery;
+use super::discovery::Discovery;
 use super::found::{Entry, Found, quoted};
 
 /// What cannot be found by looking. The recipient is none, so that nobody encrypts for a key that nobody has.

@@ -8,62 +8,117 @@ use std::time::Duration;
 
 use regex::Regex;
 
-use super::Discovery;
 use super::data;
 use super::database::{Server, database, in_memory, keeps_memory};
 use super::directory::Configuration;
+use super::discovery::Discovery;
 use super::found::{Found, Names};
 use super::resolved::{Mount, Project, Published, Service};
 use guard_system::context::Context;
 use guard_system::servers;
 
-/// Takes up everything that the services show.
-pub(super) fn take_up(
-    project: &Project,
-    cx: &Context,
-    is_local: bool,
-    discovery: &mut Discovery,
-    names: &mut Names,
-    configuration: &mut Configuration,
-) {
-    let databases: Vec<_> = project
-        .services
-        .iter()
-        .filter(|(_, service)| Server::of(service).is_some())
-        .collect();
-    for (service, definition) in &databases {
-        let wish = if databases.len() == 1 { "db" } else { service.as_str() };
-        discovery
-            .resources
-            .extend(database(names.give(wish), service, definition));
-    }
-    let mut seen = BTreeSet::new();
-    for (service, definition) in &project.services {
-        let memory = in_memory(|| names.give(service), service, definition);
-        let is_in_memory = memory.is_some();
-        discovery.resources.extend(memory);
-        for mount in &definition.volumes {
-            let Some(source) = mount.source.as_deref().filter(|source| !source.is_empty()) else {
-                continue;
-            };
-            let is_held = Server::of(definition).is_some_and(|server| server.holds(mount));
-            if is_held || (is_in_memory && keeps_memory(mount)) || !seen.insert(source.to_owned()) {
-                continue;
-            }
-            match mount.kind.as_str() {
-                "volume" => discovery.resources.push(volume(
-                    names.give(source),
-                    mount,
-                    source,
-                    (service, definition),
-                    project,
-                )),
-                "bind" => bind(mount, source, service, definition, cx, discovery, names, configuration),
-                _ => {}
+/// What is taken up of a Compose project, and where.
+pub(super) struct Stack<'s> {
+    /// The surroundings.
+    pub(super) cx: &'s Context,
+    /// What was found so far.
+    pub(super) discovery: &'s mut Discovery,
+    /// The names that are given.
+    pub(super) names: &'s mut Names,
+    /// The files of configuration.
+    pub(super) configuration: &'s mut Configuration,
+}
+
+impl Stack<'_> {
+    /// Takes up everything that the services show.
+    pub(super) fn take_up(&mut self, project: &Project) {
+        let databases: Vec<_> = project
+            .services
+            .iter()
+            .filter(|(_, service)| Server::of(service).is_some())
+            .collect();
+        for (service, definition) in &databases {
+            let wish = if databases.len() == 1 { "db" } else { service.as_str() };
+            self.discovery
+                .resources
+                .extend(database(self.names.give(wish), service, definition));
+        }
+        let mut seen = BTreeSet::new();
+        for (service, definition) in &project.services {
+            let memory = in_memory(|| self.names.give(service), service, definition);
+            let is_in_memory = memory.is_some();
+            self.discovery.resources.extend(memory);
+            for mount in &definition.volumes {
+                let Some(source) = mount.source.as_deref().filter(|source| !source.is_empty()) else {
+                    continue;
+                };
+                let is_held = Server::of(definition).is_some_and(|server| server.holds(mount));
+                if is_held || (is_in_memory && keeps_memory(mount)) || !seen.insert(source.to_owned()) {
+                    continue;
+                }
+                match mount.kind.as_str() {
+                    "volume" => self.discovery.resources.push(volume(
+                        self.names.give(source),
+                        mount,
+                        source,
+                        (service, definition),
+                        project,
+                    )),
+                    "bind" => self.bind(mount, source, service, definition),
+                    _ => {}
+                }
             }
         }
+        let host = self.cx.environment.text("DOCKER_HOST");
+        let is_local = host.is_none_or(|host| host.starts_with("unix://"));
+        probes(project, is_local, self.discovery);
     }
-    probes(project, is_local, discovery);
+
+    fn bind(&mut self, mount: &Mount, source: &str, service: &str, definition: &Service) {
+        let path = Path::new(source);
+        // The whole checkout mounted is the code, and a socket is no data.
+        if self.cx.directory.starts_with(path) || !(path.is_dir() || path.is_file()) {
+            return;
+        }
+        let Ok(inside) = path.strip_prefix(&self.cx.directory) else {
+            if !mount.read_only
+                && !["/var/run", "/run", "/proc", "/sys", "/dev", "/etc"]
+                    .iter()
+                    .any(|root| path.starts_with(root))
+            {
+                self.discovery.notes.push(format!(
+                    "{source} is mounted by {service} and lies outside of this directory; add a resource of kind `volume` with `path` if a deployment changes it"
+                ));
+            }
+            return;
+        };
+        let inside = inside.display().to_string();
+        let is_configuration = mount.read_only || path.is_file() || mount.target.starts_with("/etc/");
+        if !is_configuration {
+            let found = Found::new(
+                self.names.give(&inside.replace('/', "-")),
+                "volume",
+                format!("The directory {inside}, mounted by {service}."),
+            )
+            .text("path", &inside, "from this directory");
+            let by_image = servers::Server::of_image(definition.image_name());
+            let by_content = || {
+                servers::Server::in_directory(path, 2)
+                    .ok()
+                    .flatten()
+                    .map(|(server, _)| server)
+            };
+            let is_of_users = data::is_of_users(&inside) || data::is_of_users(&mount.target);
+            let found = of_users(found, is_of_users, by_image.or_else(by_content));
+            self.discovery.resources.push(found);
+            return;
+        }
+        self.configuration
+            .add(if path.is_dir() { format!("{inside}/**") } else { inside });
+        if definition.image_name().contains("nginx") && mount.target.starts_with("/etc/nginx") {
+            self.configuration.reloaded_by_nginx(service);
+        }
+    }
 }
 
 /// What every Compose project has.
@@ -128,64 +183,6 @@ fn held_by(found: Found, server: Option<&servers::Server>) -> Found {
             ),
         ),
         None => found,
-    }
-}
-
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one place that knows all the lists a mount can go to"
-)]
-fn bind(
-    mount: &Mount,
-    source: &str,
-    service: &str,
-    definition: &Service,
-    cx: &Context,
-    discovery: &mut Discovery,
-    names: &mut Names,
-    configuration: &mut Configuration,
-) {
-    let path = Path::new(source);
-    // The whole checkout mounted is the code, and a socket is no data.
-    if cx.directory.starts_with(path) || !(path.is_dir() || path.is_file()) {
-        return;
-    }
-    let Ok(inside) = path.strip_prefix(&cx.directory) else {
-        if !mount.read_only
-            && !["/var/run", "/run", "/proc", "/sys", "/dev", "/etc"]
-                .iter()
-                .any(|root| path.starts_with(root))
-        {
-            discovery.notes.push(format!(
-                "{source} is mounted by {service} and lies outside of this directory; add a resource of kind `volume` with `path` if a deployment changes it"
-            ));
-        }
-        return;
-    };
-    let inside = inside.display().to_string();
-    let is_configuration = mount.read_only || path.is_file() || mount.target.starts_with("/etc/");
-    if !is_configuration {
-        let found = Found::new(
-            names.give(&inside.replace('/', "-")),
-            "volume",
-            format!("The directory {inside}, mounted by {service}."),
-        )
-        .text("path", &inside, "from this directory");
-        let by_image = servers::Server::of_image(definition.image_name());
-        let by_content = || {
-            servers::Server::in_directory(path, 2)
-                .ok()
-                .flatten()
-                .map(|(server, _)| server)
-        };
-        let is_of_users = data::is_of_users(&inside) || data::is_of_users(&mount.target);
-        let found = of_users(found, is_of_users, by_image.or_else(by_content));
-        discovery.resources.push(found);
-        return;
-    }
-    configuration.add(if path.is_dir() { format!("{inside}/**") } else { inside });
-    if definition.image_name().contains("nginx") && mount.target.starts_with("/etc/nginx") {
-        configuration.reloaded_by_nginx(service);
     }
 }
 

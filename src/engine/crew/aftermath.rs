@@ -1,7 +1,8 @@
 //! What a deploy command leaves: processes that still run, whether it changed what it was to change, and whether the way back
 //! is still there.
 
-use super::{Crew, failed};
+use super::failure::failed;
+use super::members::Crew;
 use crate::history::History;
 use guard_model::artifact::Live;
 use guard_model::event::Level;

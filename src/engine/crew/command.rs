@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Crew;
 use super::drift::{RELEASED, Released};
+use super::failure::failed;
+use super::members::Crew;
 use super::relay::Relay;
 use crate::history::History;
 use guard_model::event::Level;
@@ -90,7 +91,7 @@ impl Crew {
         for (name, member) in &self.resources {
             let (resource, there) = member.at(cx);
             if let Err(error) = resource.mark(mark, &there) {
-                let why = super::failed(&error, cx).sentence();
+                let why = failed(&error, cx).sentence();
                 let what = "a rollback will not know which rows were written while the deploy command ran";
                 cx.note(Level::Warn, format!("{name}: {what}: {why}"));
             }
@@ -114,7 +115,7 @@ impl Crew {
                     }
                 }
                 Err(error) => {
-                    let failure = super::failed(&error, cx);
+                    let failure = failed(&error, cx);
                     let hint = failure
                         .hint
                         .clone()

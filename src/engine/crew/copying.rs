@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Crew, failed};
+use super::failure::failed;
+use super::members::Crew;
 use crate::history::History;
 use guard_model::artifact::FileEntry;
 use guard_model::event::Level;
@@ -17,21 +18,6 @@ use guard_system::disk;
 
 /// The settings in a backup.
 pub const SETTINGS: &str = "guard.toml";
-
-/// What the manifest says beside the copies.
-#[derive(Debug, Clone, Default)]
-pub struct SealInput {
-    /// What the backup is for.
-    pub description: Option<String>,
-    /// The system that is deployed to.
-    pub target: String,
-    /// The environment that was laid over the settings.
-    pub environment: Option<String>,
-    /// Whether what is live now passed its verification, and no probe is there to ask.
-    pub is_vouched: bool,
-    /// The settings that were in force, as a file's text; a rollback reads these, not what the failed release left.
-    pub settings: String,
-}
 
 impl Crew {
     /// Copies one resource, and proves the copy.

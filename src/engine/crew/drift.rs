@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::Crew;
+use super::members::Crew;
 use crate::history::History;
 use guard_model::artifact::{Prepared, Work};
 use guard_model::event::Level;
@@ -78,19 +78,26 @@ impl Crew {
             .collect()
     }
 
-    /// Writes down which release is live. What was written down earlier in the run stays, unless `anew`.
-    pub fn keep_left(&self, anew: bool, cx: &Context) {
-        let path = cx.scratch.join(LEFT);
-        let unseen = |why: &dyn std::fmt::Display| {
-            let note = format!("a deployment by hand would not be noticed: {why}");
-            cx.note(Level::Warn, note);
-        };
-        match disk::exists(&path) {
-            _ if cx.run.is_none() => return,
-            Ok(is_there) if is_there && !anew => return,
-            Ok(_) => {}
-            Err(error) => return unseen(&error),
+    /// Writes down which release is live, where nothing was written down earlier in the run.
+    pub fn keep_left(&self, cx: &Context) {
+        match disk::exists(&cx.scratch.join(LEFT)) {
+            Ok(false) => self.keep_left_anew(cx),
+            Err(error) if cx.run.is_some() => Self::unseen(&error, cx),
+            Ok(true) | Err(_) => {}
         }
+    }
+
+    fn unseen(why: &dyn std::fmt::Display, cx: &Context) {
+        cx.note(Level::Warn, format!("a deployment by hand would not be noticed: {why}"));
+    }
+
+    /// Writes down which release is live, over what was written down earlier in the run.
+    pub fn keep_left_anew(&self, cx: &Context) {
+        if cx.run.is_none() {
+            return;
+        }
+        let path = cx.scratch.join(LEFT);
+        let unseen = |why: &dyn std::fmt::Display| Self::unseen(why, cx);
         let told = |member: &Member| {
             let (resource, there) = member.at(cx);
             let release = resource.live_release(&there).map_err(|error| unseen(&error)).ok()?;

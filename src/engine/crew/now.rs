@@ -2,7 +2,7 @@
 
 use std::sync::PoisonError;
 
-use super::Crew;
+use super::members::Crew;
 use super::putting_back::has_gone_in;
 use super::watching::ask_once;
 use crate::history::History;

@@ -82,6 +82,16 @@ struct Lane {
     asked: u32,
 }
 
+/// What the answer to a question needs to be heard.
+#[derive(Clone)]
+struct Asking {
+    /// Which lane asks.
+    number: usize,
+    /// When the observation began, by the steady clock.
+    begun: Duration,
+    sender: mpsc::UnboundedSender<(usize, Reading)>,
+}
+
 impl Observation {
     /// Runs the schedule until what was waited for has come.
     pub(super) async fn run(mut self, probes: &[Arc<dyn Probe>], cx: &Context) -> Result<Observed, Failure> {
@@ -136,7 +146,12 @@ impl Observation {
                 });
             }
             for (number, lane) in lanes.iter_mut().enumerate() {
-                self.ask(number, lane, now, begun, &sender, cx);
+                let asking = Asking {
+                    number,
+                    begun,
+                    sender: sender.clone(),
+                };
+                self.ask(lane, now, &asking, cx);
             }
             tokio::select! {
                 Some((number, reading)) = arriving.recv() => self.take(reading, lanes.get_mut(number), now, cx),
@@ -207,15 +222,7 @@ impl Observation {
     }
 
     /// Asks a probe when its time has come.
-    fn ask(
-        &self,
-        number: usize,
-        lane: &mut Lane,
-        now: Duration,
-        begun: Duration,
-        sender: &mpsc::UnboundedSender<(usize, Reading)>,
-        cx: &Context,
-    ) {
+    fn ask(&self, lane: &mut Lane, now: Duration, asking: &Asking, cx: &Context) {
         let wanted = match self.until {
             Until::Rounds(rounds) => lane.asked < rounds,
             _ => true,
@@ -231,17 +238,17 @@ impl Observation {
         };
         lane.in_flight += 1;
         lane.asked += 1;
-        let (probe, sender, cx, expectation) =
-            (lane.probe.clone(), sender.clone(), cx.clone(), self.expectation.clone());
+        let (probe, asking, cx, expectation) =
+            (lane.probe.clone(), asking.clone(), cx.clone(), self.expectation.clone());
         tokio::spawn(async move {
             let (at, asked) = (cx.clock.now(), cx.clock.steady());
-            let (asking, there) = (probe.clone(), cx.clone());
+            let (asked_of, there) = (probe.clone(), cx.clone());
             // A task of its own: a probe that panics has to be counted as answered, or its round would never end.
-            let answer = tokio::spawn(async move { asking.read(&expectation, &there).await }).await;
+            let answer = tokio::spawn(async move { asked_of.read(&expectation, &there).await }).await;
             let broken = |_| Answer::unknown(Class::NoData, "the probe itself broke off");
             let answer = answer.unwrap_or_else(broken);
             let latency = cx.clock.steady().saturating_sub(asked);
-            let t = asked.saturating_sub(begun).as_secs_f64();
+            let t = asked.saturating_sub(asking.begun).as_secs_f64();
             let reading = Reading {
                 probe: probe.name().clone(),
                 at,
@@ -251,9 +258,11 @@ impl Observation {
                 note: cx.redaction.clean(&answer.note),
                 latency,
                 figures: answer.figures,
+                number: answer.number,
+                is_restart: answer.is_restart,
             };
             // Nobody waits any more when the observation is over.
-            let _over = sender.send((number, reading));
+            let _over = asking.sender.send((asking.number, reading));
         });
     }
 

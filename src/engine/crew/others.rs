@@ -1,6 +1,6 @@
 //! Nobody else on the road: what could bring the failed release back during the way back is found, held, and named.
 
-use super::Crew;
+use super::members::Crew;
 use super::watching::ask_once;
 use crate::history::History;
 use guard_model::event::Level;

@@ -1,7 +1,8 @@
 //! The proof at the end of the way back: resources and services side by side, then the probes.
 
+use super::failure::failed;
+use super::members::Crew;
 use super::putting_back::ByProject;
-use super::{Crew, failed};
 use crate::decide::nothing_changed;
 use crate::history::History;
 use guard_model::artifact::{Artifact, Live, Prepared};

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::failure::failed;
+use super::members::Crew;
 use super::watching::ask_once;
-use super::{Crew, failed};
 use crate::decide::nothing_changed;
 use crate::history::History;
-use guard_model::artifact::{Artifact, Displaced, GONE, Live, Prepared, Work};
+use guard_model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use guard_model::event::Level;
 use guard_model::fact::{Failure, Yield};
 use guard_model::health::Outcome;
-use guard_model::name::{ResourceName, RunKind};
+use guard_model::name::{ResourceName, RunId, RunKind, Timestamp};
 use guard_model::plan::{Action, Step};
 use guard_model::policy::DataRestore;
 use guard_resources::abilities::ServiceNeeds;
@@ -32,14 +33,14 @@ const STILL: Duration = Duration::from_secs(1);
 /// How often data is exchanged again in one try, where somebody writes to it meanwhile. A guess.
 const EXCHANGES: usize = 2;
 /// From here on the names of further exchanges are counted: no two runs begin in one second so often.
-const FURTHER: usize = 900;
+const FURTHER: u32 = 900;
 
 /// The surroundings of a further exchange: what it makes outside has names of its own, in the form of a run's.
 fn again(number: usize, cx: &Context) -> Context {
-    let named = cx.run.as_ref().and_then(|run| {
-        let (stamp, kind) = run.as_str().rsplit_once('-')?;
-        let stamp = stamp.get(..15)?;
-        format!("{stamp}-{}-{kind}", FURTHER + number).parse().ok()
+    let place = FURTHER.saturating_add(u32::try_from(number).unwrap_or(u32::MAX));
+    let named = cx.run.as_ref().map(|run| {
+        let timestamp = Timestamp::at(run.timestamp().moment(), place.saturating_sub(1));
+        RunId::new(&timestamp, run.kind())
     });
     Context {
         run: named,
@@ -118,7 +119,7 @@ impl Crew {
         if let Some(why) = self.way_back_is_gone(history) {
             return Ok(Yield::Prepared(Prepared {
                 resource: name.clone(),
-                work: Work::Withheld(format!("{GONE}: {why}")),
+                work: Work::Gone(why),
                 details: serde_json::Value::Null,
                 price: Vec::new(),
             }));
@@ -177,7 +178,7 @@ impl Crew {
                 }
             }
             // Services are stopped by now: leaving the new state alone is not open any more.
-            Work::Withheld(why) => {
+            Work::Withheld(why) | Work::Gone(why) => {
                 let failure = Failure {
                     permanent: true,
                     ..Failure::new(format!("{name} was changed until now, and must not be put back: {why}"))

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::Crew;
 use super::intervening::outcome;
 use super::lookout::{Lookout, READINGS};
+use super::members::Crew;
 use super::observation::{CONFIRMATION, Until};
 use crate::history::History;
 use guard_model::event::Level;
@@ -70,7 +70,7 @@ impl Crew {
     pub(super) fn gate(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
         self.expect_change(history, cx)?;
         if self.probes.is_empty() {
-            self.keep_left(false, cx);
+            self.keep_left(cx);
             return Ok(Yield::Nothing);
         }
         let lookout = self.lookout_of_start(Started::Deployed, cx);
@@ -84,7 +84,7 @@ impl Crew {
                 ..Failure::new(finding.sentence)
             });
         }
-        self.keep_left(false, cx);
+        self.keep_left(cx);
         Ok(Yield::Nothing)
     }
 

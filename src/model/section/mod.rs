@@ -1,14 +1,12 @@
 //! A table of settings that remembers which keys were asked for, so that what nobody asked for can be named as unknown.
 
 mod lists;
-mod tables;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use self::tables::Tables;
 use super::secret::Secret;
 use super::setting::{Item, Problem, Source, Value, nearest, parse_duration};
 

@@ -2,17 +2,17 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, NoProxy, Proxy};
+use reqwest::{Client, NoProxy, Proxy};
 use url::{Host, Url};
 
-use super::Http;
 use guard_system::context::Context;
-use guard_system::disk;
+use guard_system::http::{self, Trust};
 
 /// The name could not be resolved; found again in the chain of an error.
 #[derive(Debug)]
@@ -54,40 +54,44 @@ impl Resolve for Resolver {
     }
 }
 
+/// How a client asks.
+pub(super) struct Manner {
+    /// What is asked: its own machine is never asked through a proxy, and without TLS there is nothing to trust.
+    pub(super) url: Url,
+    /// How long the whole exchange may take.
+    pub(super) timeout: Duration,
+    /// How many redirects are followed.
+    pub(super) redirects: usize,
+    /// A file with further certificate authorities, in PEM.
+    pub(super) ca_file: Option<PathBuf>,
+    /// Whether it goes through the proxy that the environment names.
+    pub(super) uses_proxy: bool,
+}
+
 /// Makes the client.
 ///
 /// # Errors
 /// A sentence: the authorities cannot be read, or the proxy is none.
-pub(super) fn build(http: &Http, cx: &Context) -> Result<Client, String> {
-    // Another part of the process may have chosen already; both are the same provider.
-    let _chosen = rustls::crypto::ring::default_provider().install_default();
+pub(super) fn build(manner: &Manner, cx: &Context) -> Result<Client, String> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    let mut builder = Client::builder()
+    let file = manner.ca_file.as_deref().map(|path| cx.resolve(path));
+    // A redirect may lead to TLS.
+    let scheme = if manner.redirects == 0 {
+        manner.url.scheme()
+    } else {
+        "https"
+    };
+    let mut builder = http::client(Trust::of(scheme, file.as_deref()))
+        .map_err(|error| error.to_string())?
         .user_agent(concat!("guard/", env!("CARGO_PKG_VERSION")))
         .default_headers(headers)
-        .http1_only()
         .pool_max_idle_per_host(0)
         .dns_resolver(Resolver)
-        .connect_timeout(connect_limit(http.basics.timeout))
-        .redirect(redirects(http.redirects))
-        .referer(false)
-        .no_proxy();
-    if http.uses_proxy && !is_loopback(&http.url) {
+        .connect_timeout(connect_limit(manner.timeout))
+        .redirect(redirects(manner.redirects));
+    if manner.uses_proxy && !is_loopback(&manner.url) {
         builder = proxied(builder, cx)?;
-    }
-    if http.url.scheme() == "http" && http.redirects == 0 {
-        // Without TLS there is nothing to trust, and a host without a certificate store can still ask.
-        builder = builder.tls_certs_only(std::iter::empty());
-    } else if let Some(path) = &http.ca_file {
-        let path = cx.resolve(path);
-        let shown = path.display();
-        let pem = disk::read_optional(&path)
-            .map_err(|error| format!("{error}: {}", error.source))?
-            .ok_or_else(|| format!("the file {shown} is not there"))?;
-        let authorities =
-            Certificate::from_pem_bundle(&pem).map_err(|_| format!("{shown} holds no certificates in PEM form"))?;
-        builder = builder.tls_certs_merge(authorities);
     }
     builder.build().map_err(|error| {
         let cause = std::error::Error::source(&error)

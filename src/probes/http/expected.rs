@@ -7,7 +7,7 @@ use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::Value;
 
 use crate::Expectation;
-use crate::common::spoken;
+use crate::basics::spoken;
 use guard_model::health::{Answer, Class};
 use guard_system::context::Context;
 
@@ -46,6 +46,10 @@ pub(super) struct Heard {
 impl Expected {
     /// Judges an answer: status first, then version, then body.
     pub(super) fn judge(&self, heard: &Heard, expectation: &Expectation, cx: &Context) -> Answer {
+        self.judged(heard, expectation, cx).with_number(heard.status.into())
+    }
+
+    fn judged(&self, heard: &Heard, expectation: &Expectation, cx: &Context) -> Answer {
         let status = heard.status;
         if !self.statuses.iter().any(|range| range.contains(&status)) {
             if (300..400).contains(&status) {

@@ -5,7 +5,8 @@ use std::io;
 use std::time::Duration;
 
 use super::client::{Strayed, Unresolved};
-use crate::common::{connection_failed, spoken};
+use crate::basics::spoken;
+use crate::connection::connection_failed;
 use crate::tls::untrusted;
 use guard_model::health::{Answer, Class};
 use guard_model::text::duration;

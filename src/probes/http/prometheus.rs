@@ -5,9 +5,12 @@ use reqwest::Method;
 use serde_json::Value;
 use url::Url;
 
+use super::client::Manner;
+use super::exchange::Http;
 use super::expected::Expected;
-use super::{Http, settings};
-use crate::common::{Basics, Limits, spoken};
+use super::settings;
+use crate::basics::{Basics, spoken};
+use crate::limits::Limits;
 use crate::{Built, Expectation, Kind, Probe, Site};
 use guard_model::health::{Answer, Class, Numbers, Outcome};
 use guard_model::name::ProbeName;
@@ -57,11 +60,17 @@ fn build(name: ProbeName, section: &mut Section<'_>, _site: &Site) -> Built {
         let mut url = url.clone();
         url.query_pairs_mut().append_pair("query", query);
         Http {
+            manner: Manner {
+                url,
+                timeout: basics.timeout,
+                redirects: 0,
+                ca_file: ca_file.clone(),
+                uses_proxy,
+            },
             basics: Basics {
                 name: basics.name.clone(),
                 ..basics
             },
-            url,
             method: Method::GET,
             headers: settings::headers(section),
             expected: Expected {
@@ -70,9 +79,6 @@ fn build(name: ProbeName, section: &mut Section<'_>, _site: &Site) -> Built {
                 json: None,
                 version: None,
             },
-            redirects: 0,
-            ca_file: ca_file.clone(),
-            uses_proxy,
             kept: std::sync::Mutex::new(None),
             client: std::sync::Mutex::new(None),
         }
@@ -99,7 +105,7 @@ impl Probe for Prometheus {
 
     fn describe(&self) -> String {
         let query = shortened(&self.query, 60);
-        format!("`{query}` at {}", self.http.url.host_str().unwrap_or_default())
+        format!("`{query}` at {}", self.http.manner.url.host_str().unwrap_or_default())
     }
 
     async fn read(&self, _expectation: &Expectation, cx: &Context) -> Answer {

@@ -9,13 +9,23 @@ use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use url::Url;
 
+use super::client::Manner;
+use super::exchange::Http;
 use super::expected::{Expected, Mark};
-use super::{Http, Origin};
-use crate::common::Basics;
-use crate::{Built, Site};
+use super::origin::Origin;
+use crate::basics::Basics;
+use crate::{Built, Kind, Site};
+use guard_model::health::Numbers;
 use guard_model::name::ProbeName;
 use guard_model::section::Section;
 use guard_model::setting::Value;
+
+pub(crate) const KIND: Kind = Kind {
+    key: "http",
+    about: "an address answers with the expected status, body and version",
+    build,
+    numbers: Numbers::One,
+};
 
 /// The most redirects that may be followed.
 const MOST_REDIRECTS: i64 = 5;
@@ -24,7 +34,7 @@ const MOST_REDIRECTS: i64 = 5;
 type OriginOf = fn(String) -> Origin;
 
 /// Builds the probe; problems are told to the section.
-pub(super) fn build(name: ProbeName, section: &mut Section<'_>, _site: &Site) -> Built {
+fn build(name: ProbeName, section: &mut Section<'_>, _site: &Site) -> Built {
     let basics = Basics::read(name, section);
     let method = method(section);
     let headers = headers(section);
@@ -38,14 +48,17 @@ pub(super) fn build(name: ProbeName, section: &mut Section<'_>, _site: &Site) ->
     let ca_file = section.path("ca_file");
     let uses_proxy = section.flag("proxy").unwrap_or(false);
     Some(Box::new(Http {
+        manner: Manner {
+            url: url(section)?,
+            timeout: basics.timeout,
+            redirects: usize::try_from(redirects).unwrap_or(0),
+            ca_file,
+            uses_proxy,
+        },
         basics,
-        url: url(section)?,
         method,
         headers,
         expected,
-        redirects: usize::try_from(redirects).unwrap_or(0),
-        ca_file,
-        uses_proxy,
         kept: Mutex::new(None),
         client: Mutex::new(None),
     }))

@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use regex::bytes::Regex;
 
-use super::common::{Basics, number, spoken};
+use super::basics::{Basics, spoken};
+use super::limits::number;
 use super::{Built, Expectation, Kind, Probe, Site};
 use containers::Containers;
 use file::Tail;
@@ -227,8 +228,8 @@ impl State {
         let is_over = self.share.is_some_and(|most| lines >= ENOUGH && share > most);
         let note = format!("{errors} errors in {lines} lines within {} s", SPAN.as_secs());
         if count > self.per_minute || is_over {
-            return Answer::failed(Class::Log, format!("{note}: {}", self.last));
+            return Answer::failed(Class::Log, format!("{note}: {}", self.last)).with_number(count);
         }
-        Answer::ok(note)
+        Answer::ok(note).with_number(count)
     }
 }

@@ -6,10 +6,11 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 
-use super::super::course::Course;
-use super::super::result::Outcome;
-use super::super::words::{Line, Tone};
-use super::Markup;
+use super::markup::Markup;
+use super::pairs::pairs;
+use crate::course::Course;
+use crate::line::{Line, Tone};
+use crate::result::Outcome;
 use guard_model::fact::{Fact, Record};
 use guard_model::text;
 use guard_system::disk::{At, DiskError, open_append};
@@ -84,16 +85,16 @@ pub(super) fn publish(
     outcome: &Outcome,
     report: &str,
 ) -> Result<(), DiskError> {
-    let mut pairs = String::new();
-    for (name, value) in super::pairs(outcome) {
+    let mut outputs = String::new();
+    for (name, value) in pairs(outcome) {
         // One line each, whatever a path may hold: a line end would let it set another output.
-        let _infallible = writeln!(pairs, "{name}={}", text::sanitised(&value));
+        let _infallible = writeln!(outputs, "{name}={}", text::sanitised(&value));
     }
     let append = |path: Option<&Path>, text: &str| match path {
         Some(path) => open_append(path)?.write_all(text.as_bytes()).at("write", path),
         None => Ok(()),
     };
-    let told = append(output, &pairs);
+    let told = append(output, &outputs);
     let ended = if report.ends_with('\n') { "" } else { "\n" };
     append(summary, &format!("{report}{ended}")).and(told)
 }

@@ -4,11 +4,13 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
+use quick_xml::escape::escape;
 
-use super::super::course::Course;
-use super::super::result::{Outcome, StageOutcome};
-use super::super::words::Line;
-use super::Markup;
+use super::markup::Markup;
+use super::pairs::pairs;
+use crate::course::{Course, State};
+use crate::line::Line;
+use crate::result::{Outcome, StageOutcome};
 use guard_model::fact::{Fact, Record};
 use guard_model::text;
 use guard_system::disk::{DiskError, write_whole};
@@ -66,19 +68,19 @@ impl Markup for GitLab {
 
 /// A text as XML: safe in an attribute and in an element.
 fn xml(text: &str) -> String {
-    let text = text::sanitised(text);
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+    escape(text::sanitised(text)).into_owned()
 }
 
 /// The stages of a run as a `JUnit` report: each stage that ran is a case, and the ending is the last.
 #[must_use]
 pub fn junit(outcome: &Outcome) -> String {
-    let ran: Vec<&StageOutcome> = outcome.stages.iter().filter(|stage| stage.state != "waiting").collect();
+    let ran: Vec<&StageOutcome> = outcome
+        .stages
+        .iter()
+        .filter(|stage| stage.state != State::Waiting)
+        .collect();
     let is_good = outcome.exit_code.number() == 0;
-    let failures = ran.iter().filter(|stage| stage.state != "done").count() + usize::from(!is_good);
+    let failures = ran.iter().filter(|stage| stage.state != State::Done).count() + usize::from(!is_good);
     let why = outcome
         .failure
         .as_ref()
@@ -100,7 +102,7 @@ pub fn junit(outcome: &Outcome) -> String {
         );
     };
     for stage in ran {
-        let failure = (stage.state != "done").then(|| format!("{}: {why}", stage.state));
+        let failure = (stage.state != State::Done).then(|| format!("{}: {why}", stage.state.as_str()));
         case(&stage.title, stage.seconds.unwrap_or_default(), failure);
     }
     case(
@@ -114,7 +116,7 @@ pub fn junit(outcome: &Outcome) -> String {
 
 pub(super) fn publish(dotenv: &Path, report: &Path, outcome: &Outcome) -> Result<(), DiskError> {
     let mut variables = String::new();
-    for (name, value) in super::pairs(outcome) {
+    for (name, value) in pairs(outcome) {
         let _infallible = writeln!(
             variables,
             "GUARD_{}={}",

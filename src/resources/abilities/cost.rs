@@ -36,7 +36,9 @@ pub trait Price: Resource {
         match rows::work(data, &artifact.fingerprint, &now) {
             Work::Unchanged => Ok(Vec::new()),
             Work::Changed(_) => self.price(artifact, cx),
-            Work::Left(why) | Work::Withheld(why) => Ok(rows::staying(&artifact.fingerprint, &now, &why)),
+            Work::Left(why) | Work::Withheld(why) | Work::Gone(why) => {
+                Ok(rows::staying(&artifact.fingerprint, &now, &why))
+            }
         }
     }
 

@@ -66,7 +66,7 @@ impl Objects {
         let (one, other) = (key("put"), key("copied"));
         let text = name.clone();
         let done = (|| {
-            bucket.put(&one, text.as_bytes(), false)?;
+            bucket.put(&one, text.as_bytes())?;
             bucket.copy_object(&one, text.len() as u64, &other)?;
             bucket.get(&other)
         })();

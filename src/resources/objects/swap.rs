@@ -65,8 +65,8 @@ fn read(bucket: &Bucket, aside: &str) -> Result<Option<Plan>> {
 fn write(bucket: &Bucket, aside: &str, plan: &Plan) -> Result<()> {
     let text = serde_json::to_vec(plan)
         .map_err(|error| ResourceError::because("could not write down an exchange of objects", error))?;
-    let written = bucket.put(&format!("{aside}{PLAN}"), &text, false);
-    written.map(drop).map_err(refused)
+    let written = bucket.put(&format!("{aside}{PLAN}"), &text);
+    written.map_err(refused)
 }
 
 /// Does something for all items, some side by side; the first failure is told, and the rest is not begun.

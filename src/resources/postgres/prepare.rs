@@ -83,7 +83,7 @@ pub(super) fn prepare(
     let empty = Fingerprint::default();
     let live = print.as_ref().unwrap_or(&empty);
     let mut price = match &work {
-        Work::Left(why) | Work::Withheld(why) => rows::staying(&artifact.fingerprint, live, why),
+        Work::Left(why) | Work::Withheld(why) | Work::Gone(why) => rows::staying(&artifact.fingerprint, live, why),
         _ => rows::price(&artifact.fingerprint, live, details.taken_at, cx.clock.now()),
     };
     if work.is_needed() {
@@ -179,7 +179,7 @@ pub(super) fn outlook(of: &Postgres, artifact: &Artifact, data: DataRestore, cx:
     let before = &artifact.fingerprint;
     match rows::work(data, before, &now) {
         Work::Unchanged => Ok(Vec::new()),
-        Work::Left(why) | Work::Withheld(why) => Ok(rows::staying(before, &now, &why)),
+        Work::Left(why) | Work::Withheld(why) | Work::Gone(why) => Ok(rows::staying(before, &now, &why)),
         Work::Changed(_) => {
             let along = price::going_along(of, &reach, cx)?;
             let times = (details.taken_at, cx.clock.now());

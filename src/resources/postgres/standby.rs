@@ -77,10 +77,7 @@ pub(super) fn after_capture(
         details.loaded = before.loaded;
         artifact.details = details.written()?;
     }
-    let is_deployment = cx
-        .run
-        .as_ref()
-        .is_some_and(|run| run.as_str().ends_with(RunKind::Deploy.as_str()));
+    let is_deployment = cx.run.as_ref().is_some_and(|run| run.kind() == RunKind::Deploy);
     let stays = is_deployment && stays(of, reach, artifact, cx)?;
     if !stays && !is_due {
         return Ok(());

@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::Result;
-use crate::marker::DEPLOYMENT;
+use super::part::timestamp_in;
+use crate::error::Result;
 use guard_model::name::Timestamp;
 use guard_system::disk;
+
+/// Holds what a script needs to know about the newest backup, as lines that a shell can source.
+pub(crate) const DEPLOYMENT: &str = ".last-deployment-backup";
 
 /// What such a file says.
 pub(super) struct Info {
@@ -73,7 +76,7 @@ pub(super) fn read(directory: &Path, project: Option<&Path>) -> Result<Option<In
     let text = String::from_utf8_lossy(&bytes);
     let backup = value(&text, "BACKUP_DIR");
     let named = value(&text, "DEPLOYMENT_TIMESTAMP").and_then(|named| named.parse().ok());
-    let Some(timestamp) = named.or_else(|| backup.as_deref().and_then(super::timestamp_in)) else {
+    let Some(timestamp) = named.or_else(|| backup.as_deref().and_then(timestamp_in)) else {
         return Ok(None);
     };
     let files = ["DB_BACKUP_FILE", "MINIO_BACKUP_FILE", "COMPOSE_BACKUP_FILE"]

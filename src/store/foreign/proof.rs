@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Read};
 
 use flate2::read::MultiGzDecoder;
 
-use super::{ForeignKind, ForeignPart};
+use super::part::{ForeignKind, ForeignPart};
 
 /// What `pg_dump` and `pg_dumpall` write last.
 const ENDS: [&[u8]; 2] = [

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::ForeignPart;
+use super::part::ForeignPart;
 use crate::ground::is_open_to_others;
 use guard_model::text::typed;
 use guard_system::privilege;

@@ -97,9 +97,7 @@ impl Remote {
     fn introduce(&self) -> Result<()> {
         let text = serde_json::to_vec(&self.about)
             .map_err(|error| RemoteError::new("could not write JSON", error.to_string()))?;
-        self.bucket
-            .put(&format!("{}{ABOUT}", self.prefix), &text, true)
-            .map(drop)
+        self.bucket.put_new(&format!("{}{ABOUT}", self.prefix), &text).map(drop)
     }
 
     /// The other installations that have copies below the same prefix.

@@ -5,14 +5,14 @@ use std::fs::File;
 use std::path::Path;
 
 use super::{Copied, Remote, RemoteError, Result};
-use crate::draft::TAG;
-use crate::listing::{Backup, is_draft};
+use crate::listing::{Backup, TAG, is_draft};
 use crate::{Store, StoreError, manifest, sums, verdict, verify};
 use guard_model::artifact::FileEntry;
 use guard_model::event::Level;
 use guard_model::name::Timestamp;
 use guard_system::context::Context;
 use guard_system::disk::{self, Staged};
+use guard_system::s3::Upload;
 
 /// A file over this length is put in parts. A guess; the storage asks for 5 MiB at least.
 const PART: u64 = 16 * 1024 * 1024;
@@ -80,15 +80,20 @@ impl Store {
             }
             if entry.bytes <= PART {
                 let body = disk::read_optional(&path)?.unwrap_or_default();
-                remote.bucket.put(&key, &body, false)?;
+                remote.bucket.put(&key, &body)?;
             } else {
                 let part = PART.max(entry.bytes.div_ceil(PARTS));
                 let known = self.uploads().remove(&key);
                 let mut noted = Ok(());
                 let mut begun = |id: &str| noted = self.note_upload(&key, Some(id));
-                remote
-                    .bucket
-                    .put_parts(&key, &file, entry.bytes, part, known.as_deref(), &[], false, &mut begun)?;
+                let upload = Upload {
+                    key: &key,
+                    file: &file,
+                    length: entry.bytes,
+                    part,
+                    headers: &[],
+                };
+                remote.bucket.go_on_with_parts(&upload, known.as_deref(), &mut begun)?;
                 noted?;
                 self.note_upload(&key, None)?;
             }
@@ -102,13 +107,13 @@ impl Store {
             copied.bytes += entry.bytes;
         }
         remote.introduce()?;
-        let is_there = !remote.bucket.put(&key, &text, true)?;
+        let is_there = !remote.bucket.put_new(&key, &text)?;
         if is_there && !remote.bucket.get(&key)?.as_deref().is_some_and(is_ours) {
             let why = "another backup of this name is there, sealed by the same key";
             return Err(RemoteError::new(format!("could not write {key}"), why));
         }
         if let Some(text) = disk::read_optional(&backup.directory.join(verdict::FILE))? {
-            remote.bucket.put(&remote.of(timestamp, verdict::FILE), &text, false)?;
+            remote.bucket.put(&remote.of(timestamp, verdict::FILE), &text)?;
         }
         Ok(copied)
     }

@@ -1,77 +1,19 @@
 //! A file that is being written beside its place, encrypted where that is asked, digest running along; it takes its place in
 //! one rename.
 
-use std::fs::{self, File, Permissions};
-use std::io::{self, Read, Write};
+use std::fs::{File, Permissions};
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use age::stream::StreamWriter;
-use sha2::{Digest as _, Sha256};
 
-use super::{At, DiskError, sync_directory};
+use super::digest::Digest;
+use super::error::{At, DiskError};
+use super::look::list;
+use super::make::{remove_file, sync_directory};
 use crate::cipher::Cipher;
-
-/// A running SHA-256 and the count of bytes that went through it.
-#[derive(Clone, Default)]
-pub struct Digest {
-    hasher: Sha256,
-    bytes: u64,
-}
-
-impl Digest {
-    /// Takes bytes in.
-    pub fn update(&mut self, bytes: &[u8]) {
-        self.hasher.update(bytes);
-        self.bytes += bytes.len() as u64;
-    }
-
-    /// How many bytes went in.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// The digest in lower-case hexadecimal.
-    #[must_use]
-    pub fn hex(&self) -> String {
-        hex(&self.hasher.clone().finalize())
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _never = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// The SHA-256 of some bytes, in lower-case hexadecimal.
-#[must_use]
-pub fn sha256_hex(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// The length and SHA-256 of a file, read once.
-///
-/// # Errors
-/// Where it cannot be read to its end.
-pub fn sha256_file(path: &Path) -> Result<(u64, String), DiskError> {
-    let mut file = File::open(path).at("open", path)?;
-    let mut digest = Digest::default();
-    let mut buffer = vec![0; 256 * 1024];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok((digest.bytes(), digest.hex())),
-            Ok(count) => digest.update(buffer.get(..count).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error).at("read", path),
-        }
-    }
-}
 
 /// A file (0600) of a random name beside its later place; it vanishes unless it is put there.
 pub struct Staged {
@@ -233,33 +175,27 @@ impl Write for Staged {
     }
 }
 
+/// Writes a file whole or not at all (0600): beside its place, synced, then renamed.
+///
+/// # Errors
+/// Where any part of that fails; what was there before is still there then.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    let mut staged = Staged::beside(path)?;
+    staged.write(bytes)?;
+    staged.replace(path).map(|_| ())
+}
+
 /// Removes from a directory the files that a killed guard was writing beside their places. Only while nobody writes.
 ///
 /// # Errors
 /// The directory cannot be read, or one of them cannot be removed.
 pub fn remove_strays(directory: &Path) -> Result<(), DiskError> {
-    for path in super::list(directory)? {
+    for path in list(directory)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let random = name.strip_prefix(".guard-").and_then(|rest| rest.strip_suffix(".tmp"));
         if random.is_some_and(|random| random.len() == 6) && path.is_file() && !path.is_symlink() {
-            super::remove_file(&path)?;
+            remove_file(&path)?;
         }
     }
     Ok(())
-}
-
-/// Where a displaced file would be; kept here so that every kind names it alike.
-#[must_use]
-pub fn sibling(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(suffix);
-    path.with_file_name(name)
-}
-
-/// Sets the mode of a path without following a link at its end.
-///
-/// # Errors
-/// Where it cannot be set.
-pub fn set_mode(path: &Path, mode: u32) -> Result<(), DiskError> {
-    fs::set_permissions(path, Permissions::from_mode(mode)).at("set the mode of", path)
 }

@@ -1,28 +1,15 @@
 //! Moving and removing whole trees: by rename, never across file systems, and through the trash.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use super::{At, DiskError};
-
-/// Makes the entries of a directory durable.
-///
-/// # Errors
-/// Where the directory cannot be opened or synced.
-pub fn sync_directory(directory: &Path) -> Result<(), DiskError> {
-    let directory = if directory.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        directory
-    };
-    File::open(directory)
-        .and_then(|file| file.sync_all())
-        .at("sync the directory", directory)
-}
+use super::error::{At, DiskError};
+use super::look::{exists, list};
+use super::make::{create_private_dir, sync_directory};
 
 fn sync_parents(from: &Path, to: &Path) -> Result<(), DiskError> {
     from.parent().map_or(Ok(()), sync_directory)?;
@@ -109,12 +96,12 @@ pub fn remove_empty(path: &Path) -> Result<(), DiskError> {
 /// Where it cannot be moved or removed.
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
 pub fn remove_tree(path: &Path, trash: &Path) -> Result<(), DiskError> {
-    if super::exists(path)? {
-        super::create_private_dir(trash)?;
+    if exists(path)? {
+        create_private_dir(trash)?;
         let name = path.file_name().unwrap_or_default();
         let mut place = trash.join(name);
         let mut count = 0_u32;
-        while super::exists(&place)? {
+        while exists(&place)? {
             count += 1;
             let mut other = name.to_owned();
             other.push(format!(".{count}"));
@@ -122,7 +109,7 @@ pub fn remove_tree(path: &Path, trash: &Path) -> Result<(), DiskError> {
         }
         move_new(path, &place)?;
     }
-    for left in super::list(trash)? {
+    for left in list(trash)? {
         if left.is_dir() && !left.is_symlink() {
             fs::remove_dir_all(&left).at("remove", &left)?;
         } else {
@@ -130,4 +117,12 @@ pub fn remove_tree(path: &Path, trash: &Path) -> Result<(), DiskError> {
         }
     }
     Ok(())
+}
+
+/// Where a displaced file would be; kept here so that every kind names it alike.
+#[must_use]
+pub fn sibling(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(suffix);
+    path.with_file_name(name)
 }

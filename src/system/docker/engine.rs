@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{DockerError, docker, explained, health};
+use super::{DockerError, check, docker, explained};
 use crate::call::Call;
 use crate::context::Context;
 
@@ -206,7 +206,7 @@ pub(super) fn container(value: &Value) -> Container {
 fn failed_further(value: &Value) -> u64 {
     let number = |pointer| value.pointer(pointer).and_then(Value::as_u64);
     let in_a_row = number("/State/Health/FailingStreak").unwrap_or_default();
-    in_a_row.saturating_sub(health::tries(
+    in_a_row.saturating_sub(check::tries(
         value.pointer("/Config/Healthcheck").unwrap_or(&Value::Null),
     ))
 }

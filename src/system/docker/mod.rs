@@ -1,5 +1,7 @@
 //! The Docker engine and Compose, through their own command lines: contexts, hosts and credentials work as the user set them.
 
+mod check;
+mod client;
 mod compose;
 mod engine;
 mod health;
@@ -9,90 +11,16 @@ mod place;
 mod recorded;
 mod usage;
 
+pub use check::Check;
+pub use client::{DockerError, LABEL, docker, explained, named_in_engine};
 pub use compose::{Compose, MAINTAINED_COMPOSE};
 pub use engine::{
     Container, Image, Mount, Volume, container_by_service, containers_of, exec, image, not_running, volume, volumes_of,
 };
-pub use health::{Check, health_checks, time_to_health};
+pub use health::{health_checks, time_to_health};
 pub use inside::{COMMAND, Inside, MOUNT};
 pub use pin::{PIN_LABEL, Pin, pin, tag, unpin, untag};
 pub use place::Engine;
 pub(crate) use place::led;
 pub use recorded::{Before, Recorded, RecordedContainer};
 pub use usage::{containers_using, is_on_this_host, volumes_matching};
-
-use super::call::Call;
-use super::context::Context;
-use super::processes::CallError;
-
-/// The label on everything that guard makes in an engine; its value is the run's token.
-pub const LABEL: &str = "guard.run";
-
-/// Why the engine did not answer as it should.
-#[derive(Debug, thiserror::Error)]
-pub enum DockerError {
-    /// The command failed.
-    #[error(transparent)]
-    Call(#[from] CallError),
-    /// The engine cannot be reached, with what to do about it.
-    #[error("the Docker engine does not answer: {0}")]
-    Unreachable(String),
-    /// Its answer could not be read.
-    #[error("could not read what `{call}` answered")]
-    Answer {
-        /// The call.
-        call: String,
-        /// Why.
-        source: serde_json::Error,
-    },
-    /// A thing is not there.
-    #[error("{0}")]
-    Missing(String),
-    /// The Compose that is installed cannot be used.
-    #[error("{0}")]
-    Compose(String),
-}
-
-/// A call of `docker`. `DOCKER_HOST` and `DOCKER_CONTEXT` pass through the environment.
-#[must_use]
-pub fn docker() -> Call {
-    Call::new("docker")
-}
-
-/// Tells a dead engine from a refused one by what the client printed.
-#[must_use]
-pub fn explained(error: CallError) -> DockerError {
-    let CallError::Exit { stderr, .. } = &error else {
-        return error.into();
-    };
-    let text = stderr.to_lowercase();
-    if text.contains("permission denied while trying to connect") || text.contains("connect: permission denied") {
-        DockerError::Unreachable(
-            "permission denied on its socket; add the user to the group `docker`, or run guard as root".to_owned(),
-        )
-    } else if let Some(address) = text
-        .split("docker daemon at ")
-        .nth(1)
-        .filter(|rest| !rest.starts_with("unix:"))
-    {
-        let address = address.split(". ").next().unwrap_or_default().trim();
-        DockerError::Unreachable(format!(
-            "nothing answers at {address}; check DOCKER_HOST and `docker context ls`"
-        ))
-    } else if text.contains("cannot connect to the docker daemon") || text.contains("is the docker daemon running") {
-        DockerError::Unreachable("it is not running; `systemctl start docker` starts it".to_owned())
-    } else if text.contains("connection refused") || text.contains("no such host") || text.contains("i/o timeout") {
-        DockerError::Unreachable(format!("{}; check DOCKER_HOST and `docker context ls`", stderr.trim()))
-    } else {
-        error.into()
-    }
-}
-
-/// A name of something in an engine, told apart from the same name in another engine.
-#[must_use]
-pub fn named_in_engine(cx: &Context, name: &str) -> String {
-    let told = |variable| cx.environment.text(variable);
-    let host = told("DOCKER_HOST").filter(|host| !host.ends_with("/run/docker.sock"));
-    let engine = host.or_else(|| told("DOCKER_CONTEXT").filter(|context| *context != "default"));
-    engine.map_or_else(|| name.to_owned(), |engine| format!("{name} of {engine}"))
-}

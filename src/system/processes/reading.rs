@@ -4,8 +4,10 @@ use std::io::{self, PipeReader, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::Sink;
 use crate::clock::Clock;
+
+/// Takes what a program writes, piece by piece; an error ends the program.
+pub type Sink<'a> = &'a mut (dyn FnMut(&[u8]) -> io::Result<()> + Send);
 
 /// How long guard reads on after a program ended while something that it left behind holds the pipe.
 const DRAIN: Duration = Duration::from_secs(1);

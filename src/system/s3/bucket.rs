@@ -5,32 +5,53 @@ use std::io::Write;
 use reqwest::StatusCode;
 
 use super::answers::{Complaint, Listing, xml};
-use super::http::{Ask, Bucket, LONGEST, complaint, told};
+use super::http::{Answer, Ask, Bucket, LONGEST};
+use super::setback::{Setback, complaint};
 use super::{RemoteError, Result};
 use crate::disk::Digest;
 
+fn unwritten(key: &str, answer: &Answer) -> RemoteError {
+    RemoteError::new(format!("could not write {key}"), complaint(answer.status, &answer.text))
+}
+
 impl Bucket {
-    /// Puts a small object; `false`: `only_new` was asked for and it is there already.
+    /// Puts a small object, over whatever is there.
     ///
     /// # Errors
     ///
     /// The storage is not reached within its tries, or says no.
-    pub fn put(&self, key: &str, body: &[u8], only_new: bool) -> Result<bool> {
+    pub fn put(&self, key: &str, body: &[u8]) -> Result<()> {
         let ask = Ask {
             method: "PUT",
             key,
             body,
-            only_new,
+            ..Ask::default()
+        };
+        let answer = self.answer(&format!("write {key}"), &ask)?;
+        if answer.status.is_success() {
+            return Ok(());
+        }
+        Err(unwritten(key, &answer))
+    }
+
+    /// Puts a small object where none is; `false`: there is one already.
+    ///
+    /// # Errors
+    ///
+    /// The storage is not reached within its tries, or says no.
+    pub fn put_new(&self, key: &str, body: &[u8]) -> Result<bool> {
+        let ask = Ask {
+            method: "PUT",
+            key,
+            body,
+            only_new: true,
             ..Ask::default()
         };
         let answer = self.answer(&format!("write {key}"), &ask)?;
         match answer.status {
             status if status.is_success() => Ok(true),
             StatusCode::PRECONDITION_FAILED | StatusCode::CONFLICT => Ok(false),
-            status => Err(RemoteError::new(
-                format!("could not write {key}"),
-                complaint(status, &answer.text),
-            )),
+            _ => Err(unwritten(key, &answer)),
         }
     }
 
@@ -47,7 +68,7 @@ impl Bucket {
         };
         self.tried(&format!("look at {key}"), || {
             self.runtime.block_on(async {
-                let response = self.send(&ask).await.map_err(|error| (told(&error), true))?;
+                let response = self.send(&ask).await.map_err(|error| Setback::unheard(&error))?;
                 let status = response.status();
                 let length = response
                     .headers()
@@ -56,7 +77,7 @@ impl Bucket {
                 match status {
                     StatusCode::NOT_FOUND => Ok(None),
                     status if status.is_success() => Ok(Some(length.unwrap_or_default())),
-                    status => Err((complaint(status, b""), status.is_server_error())),
+                    status => Err(Setback::of_answer(status, b"")),
                 }
             })
         })
@@ -104,33 +125,34 @@ impl Bucket {
             ..Ask::default()
         };
         self.tried(&format!("read {key}"), || {
-            let mut file = to().map_err(|error| (error.to_string(), false))?;
+            let mut file = to().map_err(|error| Setback::lasting(error.to_string()))?;
             let mut digest = Digest::default();
             self.runtime.block_on(async {
-                let mut response = self.send(&ask).await.map_err(|error| (told(&error), true))?;
+                let mut response = self.send(&ask).await.map_err(|error| Setback::unheard(&error))?;
                 let status = response.status();
                 if !status.is_success() {
-                    return Err((complaint(status, b""), status.is_server_error()));
+                    return Err(Setback::of_answer(status, b""));
                 }
-                while let Some(bytes) = response.chunk().await.map_err(|error| (told(&error), true))? {
+                while let Some(bytes) = response.chunk().await.map_err(|error| Setback::unheard(&error))? {
                     digest.update(&bytes);
                     if digest.bytes() > length {
-                        return Err(("it is longer than the manifest says".to_owned(), false));
+                        return Err(Setback::lasting("it is longer than the manifest says"));
                     }
-                    file.write_all(&bytes).map_err(|error| (error.to_string(), false))?;
+                    file.write_all(&bytes)
+                        .map_err(|error| Setback::lasting(error.to_string()))?;
                     if self.cx.stop.is_asked() {
-                        return Err(("guard was asked to stop".to_owned(), false));
+                        return Err(Setback::lasting("guard was asked to stop"));
                     }
                 }
                 Ok(())
             })?;
             if digest.bytes() < length {
-                return Err(("it is shorter than the manifest says".to_owned(), false));
+                return Err(Setback::lasting("it is shorter than the manifest says"));
             }
             if digest.hex() == sha256 {
                 Ok(())
             } else {
-                Err(("its SHA-256 is not the manifest's".to_owned(), false))
+                Err(Setback::lasting("its SHA-256 is not the manifest's"))
             }
         })
     }

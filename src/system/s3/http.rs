@@ -1,21 +1,23 @@
 //! Requests to S3-compatible storage, over HTTP/1.1, by path: signed, tried a few times, each with a deadline.
 
+use std::path::Path;
 use std::time::Duration;
 
 use reqwest::{Client, Response, StatusCode};
 use tokio::runtime::Handle;
 
-use super::answers::{Complaint, is_error, xml};
-use super::lanes::Lanes;
+use super::address::Address;
+use super::answers::is_error;
+use super::error::{RemoteError, Result};
+use super::lanes::{self, Giver, Lanes};
+use super::setback::{Setback, SetbackKind};
 use super::sign::{self, Credentials, Request};
-use super::{RemoteError, Result};
 use crate::context::Context;
 use crate::disk::sha256_hex;
+use crate::http::{self, Trust};
 
 /// What a body is taken to need at least, in bytes for a second. A guess.
 const SLOWEST: u64 = 100_000;
-/// What a storage says that is asked too much.
-const SLOW: [&str; 3] = ["503", "429", "SlowDown"];
 /// No answer that is text is longer.
 pub(super) const LONGEST: u64 = 64 * 1024 * 1024;
 
@@ -90,6 +92,60 @@ pub(super) struct Answer {
 }
 
 impl Bucket {
+    /// Makes ready; nothing is asked yet.
+    ///
+    /// # Errors
+    /// TLS cannot be made ready.
+    pub fn open(address: &Address, who: Credentials, runtime: Handle, cx: &Context) -> Result<Self> {
+        cx.redaction.learn(who.secret_key.expose());
+        let trust = Trust::of(address.endpoint.scheme(), address.ca_file.as_deref());
+        let mut builder = http::client(trust).map_err(|error| {
+            let file = address.ca_file.as_deref().unwrap_or_else(|| Path::new(""));
+            RemoteError::new(format!("could not use {}", file.display()), error.to_string())
+        })?;
+        if let Some(proxy) = &address.proxy {
+            let proxy = reqwest::Proxy::all(proxy.as_str())
+                .map_err(|error| RemoteError::new("could not use the proxy", error.to_string()))?;
+            builder = builder.proxy(proxy);
+        }
+        let client = builder
+            .build()
+            .map_err(|error| RemoteError::new("could not make ready for TLS", error.to_string()))?;
+        Ok(Self {
+            client,
+            endpoint: address.endpoint.clone(),
+            name: address.bucket.clone(),
+            region: address.region.clone(),
+            who,
+            runtime,
+            cx: cx.clone(),
+            patience: Patience::ASKED,
+            until: None,
+            lanes: lanes::Lanes::default(),
+        })
+    }
+
+    /// Lets `give` hand out work that `act` does side by side, each piece by requests of its own, in as many lanes as this
+    /// storage bears; what comes of it is taken in the order in which it was given. `lost` stands for what a bug took.
+    pub fn side_by_side<J: Send, T: Send, R>(
+        &self,
+        act: &(dyn Fn(J) -> T + Sync),
+        lost: &dyn Fn() -> T,
+        give: impl FnOnce(&Giver<'_, J, T>) -> R,
+    ) -> R {
+        lanes::side_by_side(&self.lanes, act, lost, give)
+    }
+
+    /// The same, which is waited for so long, from now on.
+    #[must_use]
+    pub fn with(mut self, patience: Patience) -> Self {
+        self.until = patience.whole.map(|whole| self.cx.clock.steady() + whole);
+        self.patience = patience;
+        self
+    }
+}
+
+impl Bucket {
     fn host(&self) -> String {
         let host = self.endpoint.host_str().unwrap_or_default();
         self.endpoint
@@ -137,11 +193,7 @@ impl Bucket {
     }
 
     /// Tries until there is an answer that says something; `None`: there is no such thing.
-    pub(super) fn tried<T>(
-        &self,
-        what: &str,
-        mut once: impl FnMut() -> std::result::Result<T, (String, bool)>,
-    ) -> Result<T> {
+    pub(super) fn tried<T>(&self, what: &str, mut once: impl FnMut() -> std::result::Result<T, Setback>) -> Result<T> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -157,8 +209,8 @@ impl Bucket {
                     self.lanes.well();
                     return Ok(value);
                 }
-                Err((why, may_pass)) => {
-                    let is_slow = may_pass && SLOW.iter().any(|word| why.contains(word));
+                Err(setback) => {
+                    let is_slow = setback.kind == SetbackKind::Slow;
                     if is_slow {
                         self.lanes.slow_down();
                     }
@@ -168,10 +220,10 @@ impl Bucket {
                     } else {
                         self.patience.tries
                     };
-                    if !may_pass || tries >= most || self.cx.stop.is_asked() {
+                    if setback.kind == SetbackKind::Lasting || tries >= most || self.cx.stop.is_asked() {
                         return Err(RemoteError::new(
                             format!("could not {what}"),
-                            self.cx.redaction.clean(&why),
+                            self.cx.redaction.clean(&setback.why),
                         ));
                     }
                     self.cx.clock.sleep(Duration::from_millis(300) * tries * tries);
@@ -183,7 +235,7 @@ impl Bucket {
     pub(super) fn answer(&self, what: &str, ask: &Ask<'_>) -> Result<Answer> {
         self.tried(what, || {
             self.runtime.block_on(async {
-                let mut response = self.send(ask).await.map_err(|error| (told(&error), true))?;
+                let mut response = self.send(ask).await.map_err(|error| Setback::unheard(&error))?;
                 let status = response.status();
                 let etag = response
                     .headers()
@@ -191,10 +243,10 @@ impl Bucket {
                     .and_then(|etag| etag.to_str().ok())
                     .map(str::to_owned);
                 let mut text = Vec::new();
-                while let Some(bytes) = response.chunk().await.map_err(|error| (told(&error), true))? {
+                while let Some(bytes) = response.chunk().await.map_err(|error| Setback::unheard(&error))? {
                     text.extend_from_slice(&bytes);
                     if text.len() as u64 > LONGEST {
-                        return Err(("the answer has no end".to_owned(), false));
+                        return Err(Setback::lasting("the answer has no end"));
                     }
                 }
                 let is_fine = status.is_success()
@@ -203,48 +255,13 @@ impl Bucket {
                         StatusCode::NOT_FOUND | StatusCode::PRECONDITION_FAILED | StatusCode::CONFLICT
                     );
                 if ask.answers_early && status.is_success() && is_error(&text) {
-                    return Err((complaint(status, &text), true));
+                    return Err(Setback::passing(status, &text));
                 }
                 if is_fine {
                     return Ok(Answer { status, etag, text });
                 }
-                Err((
-                    complaint(status, &text),
-                    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS,
-                ))
+                Err(Setback::of_answer(status, &text))
             })
         })
     }
-}
-
-pub(super) fn told(error: &reqwest::Error) -> String {
-    let mut text = if error.is_timeout() {
-        "no answer in time".to_owned()
-    } else {
-        error.to_string()
-    };
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
-}
-
-/// What an answer that is no success says, where it says it as S3 does.
-pub(super) fn complaint(status: StatusCode, text: &[u8]) -> String {
-    let said: Complaint = xml(text).unwrap_or_default();
-    let said = [said.code, said.message];
-    let said: Vec<&str> = said
-        .iter()
-        .map(String::as_str)
-        .filter(|part| !part.is_empty())
-        .collect();
-    let said = guard_model::text::sanitised(&said.join(": "));
-    let said = if said.is_empty() {
-        String::new()
-    } else {
-        format!(" ({said})")
-    };
-    format!("the storage answers {status}{said}")
 }

@@ -7,8 +7,11 @@ use std::io::{self, Read};
 use reqwest::{Response, StatusCode};
 use tokio::runtime::Handle;
 
-use super::http::{Ask, Bucket, complaint, told};
-use super::{RemoteError, Result, sign};
+use super::error::{RemoteError, Result};
+use super::http::{Ask, Bucket};
+use super::parts::Upload;
+use super::setback::{Setback, complaint, told};
+use super::sign;
 
 /// What an object is known by.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -136,7 +139,7 @@ impl Bucket {
         };
         self.tried(&format!("look at {key}"), || {
             self.runtime.block_on(async {
-                let response = self.send(&ask).await.map_err(|error| (told(&error), true))?;
+                let response = self.send(&ask).await.map_err(|error| Setback::unheard(&error))?;
                 match response.status() {
                     StatusCode::NOT_FOUND => Ok(None),
                     status if status.is_success() => Ok(Some(Object {
@@ -146,7 +149,7 @@ impl Bucket {
                             .unwrap_or_default(),
                         etag: header(&response, "etag").map(|etag| bare(&etag)).unwrap_or_default(),
                     })),
-                    status => Err((complaint(status, b""), status.is_server_error())),
+                    status => Err(Setback::of_answer(status, b"")),
                 }
             })
         })
@@ -165,13 +168,13 @@ impl Bucket {
         };
         self.tried(&format!("read {}", object.key), || {
             self.runtime.block_on(async {
-                let response = self.send(&ask).await.map_err(|error| (told(&error), true))?;
+                let response = self.send(&ask).await.map_err(|error| Setback::unheard(&error))?;
                 let status = response.status();
                 if status == StatusCode::NOT_FOUND {
                     return Ok(None);
                 }
                 if !status.is_success() {
-                    return Err((complaint(status, b""), status.is_server_error()));
+                    return Err(Setback::of_answer(status, b""));
                 }
                 if header(&response, "etag").is_some_and(|etag| bare(&etag) != object.etag) {
                     return Ok(None);
@@ -203,7 +206,13 @@ impl Bucket {
         use std::os::unix::fs::FileExt;
         if size > PART {
             let part = PART.max(size.div_ceil(PARTS));
-            return self.put_parts(key, file, size, part, None, headers, true, &mut |_| {});
+            return self.put_parts(&Upload {
+                key,
+                file,
+                length: size,
+                part,
+                headers,
+            });
         }
         let what = format!("write {key}");
         let mut body = vec![0; usize::try_from(size).unwrap_or_default()];

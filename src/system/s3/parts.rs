@@ -4,37 +4,64 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use super::answers::{Begun, Parts, Uploads, read, xml};
-use super::http::{Answer, Ask, Bucket, complaint};
-use super::{RemoteError, Result};
+use super::error::{RemoteError, Result};
+use super::http::{Answer, Ask, Bucket};
+use super::setback::complaint;
+
+/// A large file that becomes an object, part by part.
+pub struct Upload<'u> {
+    /// The key that it gets.
+    pub key: &'u str,
+    /// The file.
+    pub file: &'u File,
+    /// Its length in bytes.
+    pub length: u64,
+    /// The length of each part but the last, in bytes.
+    pub part: u64,
+    /// The headers that belong to the object.
+    pub headers: &'u [(String, String)],
+}
 
 impl Bucket {
-    /// Puts a large file in parts, with these headers; an upload that was cut off goes on where it was. `ends`: one that fails
-    /// is ended, since nobody keeps its id.
+    /// Puts a large file in parts. An upload that fails is ended, since nobody keeps its id: its parts are paid for, and no
+    /// listing of objects shows them.
     ///
     /// # Errors
     ///
     /// The storage is not reached within its tries, or says no.
-    #[expect(clippy::too_many_arguments, reason = "each is a thing of its own")]
-    pub fn put_parts(
-        &self,
-        key: &str,
-        file: &File,
-        length: u64,
-        part: u64,
-        known: Option<&str>,
-        headers: &[(String, String)],
-        ends: bool,
-        begun: &mut dyn FnMut(&str),
-    ) -> Result<()> {
+    pub fn put_parts(&self, upload: &Upload<'_>) -> Result<()> {
+        let (id, there) = self.begun(upload, None)?;
+        let done = self.parts_of(upload, &id, there);
+        if done.is_err() {
+            // What could not be ended is found by the next look for what is unended.
+            let _ended = self.end_upload(upload.key, &id);
+        }
+        done
+    }
+
+    /// Puts a large file in parts, and goes on with the upload of this id (`known`) where it is still there. The id of the one
+    /// that is under way is handed to `note` before its first part is put; one that fails can be gone on with.
+    ///
+    /// # Errors
+    ///
+    /// The storage is not reached within its tries, or says no.
+    pub fn go_on_with_parts(&self, upload: &Upload<'_>, known: Option<&str>, note: &mut dyn FnMut(&str)) -> Result<()> {
+        let (id, there) = self.begun(upload, known)?;
+        note(&id);
+        self.parts_of(upload, &id, there)
+    }
+
+    /// The id of the upload, and for one that goes on the answer that lists its parts.
+    fn begun(&self, upload: &Upload<'_>, known: Option<&str>) -> Result<(String, Option<Answer>)> {
+        let key = upload.key;
         let what = format!("write {key}");
-        let uploads = |id: &str| vec![("uploadId", id.to_owned())];
         let there = known.map(|id| {
             self.answer(
                 &what,
                 &Ask {
                     method: "GET",
                     key,
-                    query: uploads(id),
+                    query: vec![("uploadId", id.to_owned())],
                     ..Ask::default()
                 },
             )
@@ -42,44 +69,37 @@ impl Bucket {
         let there = there
             .and_then(std::result::Result::ok)
             .filter(|answer| answer.status.is_success());
-        let id = if let (Some(_), Some(id)) = (&there, known) {
-            id.to_owned()
-        } else {
-            let ask = Ask {
-                method: "POST",
-                key,
-                query: vec![("uploads", String::new())],
-                headers: headers
-                    .iter()
-                    .map(|(name, value)| (name.as_str(), value.clone()))
-                    .collect(),
-                ..Ask::default()
-            };
-            let answer = self.answer(&what, &ask)?;
-            if !answer.status.is_success() {
-                let why = complaint(answer.status, &answer.text);
-                return Err(RemoteError::new(format!("could not {what}"), why));
-            }
-            read::<Begun>(&what, &answer.text)?.upload_id
-        };
-        begun(&id);
-        let done = self.parts_of(key, file, (length, part), &id, there);
-        // One that nobody goes on with is ended: its parts are paid for, and no listing of objects shows them.
-        if done.is_err() && ends {
-            let _kept_for_the_next_try = self.end_upload(key, &id);
+        if let (Some(_), Some(id)) = (&there, known) {
+            return Ok((id.to_owned(), there));
         }
-        done
+        let ask = Ask {
+            method: "POST",
+            key,
+            query: vec![("uploads", String::new())],
+            headers: upload
+                .headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.clone()))
+                .collect(),
+            ..Ask::default()
+        };
+        let answer = self.answer(&what, &ask)?;
+        if !answer.status.is_success() {
+            let why = complaint(answer.status, &answer.text);
+            return Err(RemoteError::new(format!("could not {what}"), why));
+        }
+        Ok((read::<Begun>(&what, &answer.text)?.upload_id, None))
     }
 
     /// Puts the parts that are not there yet, some side by side, and makes the object of them.
-    fn parts_of(
-        &self,
-        key: &str,
-        file: &File,
-        (length, part): (u64, u64),
-        id: &str,
-        there: Option<Answer>,
-    ) -> Result<()> {
+    fn parts_of(&self, upload: &Upload<'_>, id: &str, there: Option<Answer>) -> Result<()> {
+        let &Upload {
+            key,
+            file,
+            length,
+            part,
+            ..
+        } = upload;
         let what = format!("write {key}");
         let failed = |why: String| RemoteError::new(format!("could not {what}"), why);
         // A list that cannot be read is none: then all parts are put again.

@@ -5,7 +5,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::Sha256;
 
-use crate::disk::sha256_hex;
+use crate::disk::{hex, sha256_hex};
 use guard_model::secret::Secret;
 
 /// Who asks.
@@ -63,12 +63,6 @@ fn mac(key: &[u8], text: &str) -> Vec<u8> {
             mac.finalize().into_bytes().to_vec()
         },
     )
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let number = |byte: &u8| [byte >> 4, byte & 15];
-    let digits = bytes.iter().flat_map(number);
-    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 /// The headers that a request needs.

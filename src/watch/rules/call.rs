@@ -1,9 +1,11 @@
 //! Reads a question to the readings inside a condition: `failures('web', 5m)`.
 
+use super::complaint::Complaint;
 use super::functions::{FUNCTIONS, Function, Takes};
 use super::lexer::Token;
-use super::parser::{Complaint, Parser, Part};
-use super::tree::{Ask, Call, Node};
+use super::parser::{Parser, Part};
+use super::question::{Ask, Call};
+use super::tree::Node;
 use guard_model::health::Numbers;
 use guard_model::name::ProbeName;
 use guard_model::setting::nearest;

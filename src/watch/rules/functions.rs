@@ -1,6 +1,6 @@
 //! The functions that a rule can ask, one table: their names, what they take, what they give.
 
-use super::tree::{Ask, Type};
+use super::question::{Ask, Type};
 
 /// What a function takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

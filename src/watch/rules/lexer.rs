@@ -1,6 +1,6 @@
 //! Cuts the text of a condition into words, each with its place.
 
-use super::parser::Complaint;
+use super::complaint::Complaint;
 use guard_model::setting::parse_duration;
 
 /// A word of a condition.

@@ -1,33 +1,14 @@
 //! Makes a typed tree of a condition's words; what is wrong is told with its place and the nearest right name.
 
+use super::complaint::Complaint;
 use super::lexer::{Token, cut};
-use super::tree::{Expr, Node, Sign, Type};
+use super::question::Type;
+use super::tree::{Expr, Node, Sign};
 use guard_model::health::Numbers;
 use guard_model::name::ProbeName;
 
 /// No condition that a person means is nested deeper.
 const DEEPEST: u32 = 50;
-
-/// What is wrong with a condition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Complaint {
-    /// Where, in bytes from its beginning.
-    pub at: usize,
-    /// What.
-    pub message: String,
-    /// What would be right.
-    pub hint: Option<String>,
-}
-
-impl Complaint {
-    pub(super) fn new(at: usize, message: impl Into<String>, hint: Option<String>) -> Self {
-        Self {
-            at,
-            message: message.into(),
-            hint,
-        }
-    }
-}
 
 /// A part with its type and its place.
 pub(super) struct Part {

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::tree::{Ask, Call};
+use super::question::{Ask, Call};
+use crate::pace::median;
 use crate::streak::Streak;
-use guard_model::health::{Class, Outcome, Reading};
+use guard_model::health::{Outcome, Reading};
 use guard_model::name::ProbeName;
 
 /// So many answers from before the deployment make a baseline. A guess.
@@ -71,9 +72,9 @@ impl Signals {
             let mine = readings
                 .iter()
                 .filter(|reading| reading.probe == name && reading.outcome == Outcome::Ok);
-            let mut spans: Vec<f64> = mine.map(|reading| reading.latency.as_secs_f64()).collect();
+            let spans: Vec<f64> = mine.map(|reading| reading.latency.as_secs_f64()).collect();
             if let Some(signal) = self.of(&name).filter(|_| spans.len() >= BASELINE) {
-                signal.usual = median(&mut spans);
+                signal.usual = median(spans);
             }
         }
     }
@@ -89,14 +90,13 @@ impl Signals {
             Outcome::Unknown => {}
         }
         // What cannot be seen now is not what was seen before.
-        signal.number = reading.number();
+        signal.number = reading.number;
         signal.figures.clone_from(&reading.figures);
         signal.seen.push_back(Seen {
             answered,
             outcome: reading.outcome,
             latency: reading.latency.as_secs_f64(),
-            is_restart: matches!(reading.class, Some(Class::Unhealthy | Class::Container))
-                && reading.note.contains("restart"),
+            is_restart: reading.is_restart,
         });
         while signal.seen.front().is_some_and(|seen| seen.answered < oldest) {
             signal.seen.pop_front();
@@ -130,7 +130,7 @@ impl Signals {
             Ask::Restarts => Some(count(&|seen| seen.is_restart)),
             Ask::Latency => {
                 let good = known().filter(|seen| seen.outcome == Outcome::Ok);
-                median(&mut good.map(|seen| seen.latency).collect::<Vec<_>>())
+                median(good.map(|seen| seen.latency).collect())
             }
             Ask::Streak => Some(signal.streak.count() as f64),
             Ask::Outage => Some(signal.streak.lasted()),
@@ -142,9 +142,4 @@ impl Signals {
             Ask::Elapsed => None,
         }
     }
-}
-
-fn median(values: &mut [f64]) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
 }

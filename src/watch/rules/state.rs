@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 
 use serde::Serialize;
 
+use super::rule::{Then, UserRule};
 use super::signals::Signals;
-use super::{Then, UserRule};
 use guard_model::health::{Finding, FindingCause, Reading};
 use guard_model::name::{ProbeName, RuleName};
 use guard_model::notice::Severity;

@@ -1,6 +1,7 @@
 //! The scenes: what can befall a release, each with what guard promises about it.
 
-use super::{Luck, Said, World};
+use super::luck::Luck;
+use super::said::{Said, World};
 use guard_model::health::Outcome;
 
 /// Something that befalls a release.

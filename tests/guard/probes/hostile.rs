@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use guard::model::health::{Answer, Class};
+use guard::model::health::Class;
 use serde_json::json;
 
 use super::build;
-use super::http::{ask, failed};
+use super::http::{ask, failed, well};
 use super::server::{Server, answer, head};
 
 #[test]
@@ -63,7 +63,7 @@ fn fault_j3_only_so_much_is_read() {
         let chunk = format!("2000\r\n{}\r\n", "x".repeat(0x2000));
         while stream.write_all(chunk.as_bytes()).is_ok() {}
     });
-    assert_eq!(ask(json!({"url": endless.url("/")})), Answer::ok("200"));
+    assert_eq!(ask(json!({"url": endless.url("/")})), well("200"));
     let cut = ask(json!({"url": endless.url("/"), "expect_body": "y"}));
     assert_eq!(
         cut,
@@ -90,7 +90,7 @@ fn fault_j3_only_so_much_is_read() {
     });
     assert_eq!(
         ask(json!({"url": packed.url("/"), "expect_body": "not gzip"})),
-        Answer::ok("200")
+        well("200")
     );
 }
 
@@ -111,7 +111,7 @@ fn fault_j4_redirects_stay_on_the_host_and_end() {
         answer("302 Found", &format!("Location: {to}\r\n"), "")
     });
     let ask = |path: &str, most: u32| ask(json!({"url": server.url(path), "follow_redirects": most}));
-    assert_eq!(ask("/2", 3), Answer::ok("200"));
+    assert_eq!(ask("/2", 3), well("200"));
     assert_eq!(ask("/2", 2), failed(Class::Redirect, "too many redirects"));
     assert_eq!(ask("/loop", 5), failed(Class::Redirect, "too many redirects"));
     assert_eq!(ask("/away", 5), failed(Class::Redirect, "a redirect to another host"));
@@ -171,7 +171,7 @@ fn fault_j3_a_bomb_is_not_unpacked() {
         );
         let _sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&bomb));
     });
-    assert_eq!(ask(json!({"url": server.url("/")})), Answer::ok("200"));
+    assert_eq!(ask(json!({"url": server.url("/")})), well("200"));
     assert_eq!(
         ask(json!({"url": server.url("/"), "expect_body": "00000000"})).class,
         Some(Class::Body)

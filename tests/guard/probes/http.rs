@@ -16,9 +16,23 @@ pub fn ask(settings: Value) -> Answer {
     read(probe.as_ref(), &Expectation::default(), &scene.cx)
 }
 
-/// A failure.
+/// A failure; one whose note begins with a status tells that as its number.
 pub fn failed(class: Class, note: &str) -> Answer {
-    Answer::failed(class, note)
+    numbered(Answer::failed(class, note))
+}
+
+/// An answer that is well, whose note begins with its number.
+pub fn well(note: &str) -> Answer {
+    numbered(Answer::ok(note))
+}
+
+/// The answer with the number that its note begins with.
+fn numbered(answer: Answer) -> Answer {
+    let number = answer.note.split([' ', ',']).next().and_then(|word| word.parse().ok());
+    match number {
+        Some(number) => answer.with_number(number),
+        None => answer,
+    }
 }
 
 #[test]
@@ -47,7 +61,7 @@ fn statuses_are_held_against_what_is_expected() {
         if statuses != json!([]) {
             settings["expect_status"] = statuses;
         }
-        let expected = expected.unwrap_or_else(|| Answer::ok(&path[1..]));
+        let expected = expected.unwrap_or_else(|| well(&path[1..]));
         assert_eq!(ask(settings), expected, "{path}");
     }
 }
@@ -94,7 +108,7 @@ fn fault_j6_bodies_are_held_against_what_is_expected() {
     for (mut settings, expected) in table {
         let shown = settings.to_string();
         settings["url"] = server.url("/").into();
-        let expected = expected.map_or_else(|note| failed(Class::Body, note), Answer::ok);
+        let expected = expected.map_or_else(|note| failed(Class::Body, note), well);
         assert_eq!(ask(settings), expected, "{shown}");
     }
     let server = Server::saying(&answer("200 OK", "", "<html>"));
@@ -177,17 +191,14 @@ fn every_reading_makes_a_connection_of_its_own() {
     let scene = Scene::new();
     let probe = build("http", &json!({"url": server.url("/")})).unwrap();
     for turn in 1..=4 {
-        assert_eq!(
-            read(probe.as_ref(), &Expectation::default(), &scene.cx),
-            Answer::ok("200")
-        );
+        assert_eq!(read(probe.as_ref(), &Expectation::default(), &scene.cx), well("200"));
         assert_eq!(server.connections(), turn);
     }
     // In one runtime as well, where a pool would live on.
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         for _ in 0..4 {
-            assert_eq!(probe.read(&Expectation::default(), &scene.cx).await, Answer::ok("200"));
+            assert_eq!(probe.read(&Expectation::default(), &scene.cx).await, well("200"));
         }
     });
     assert_eq!(server.connections(), 8);
@@ -223,10 +234,7 @@ fn secrets_go_into_headers_and_nowhere_else() {
         "expect_body": "(?i)(?s)authorization: Bearer bearer-secret-1.*x-plain: plain-value.*x-other: other-secret-2.*x-file: file-secret-9 ",
     });
     let probe = build("http", &received).unwrap();
-    assert_eq!(
-        read(probe.as_ref(), &Expectation::default(), &scene.cx),
-        Answer::ok("200")
-    );
+    assert_eq!(read(probe.as_ref(), &Expectation::default(), &scene.cx), well("200"));
     scene.cx.environment = Environment::of_pairs([("TOKEN_VAR", "")]).into();
     let blind = read(probe.as_ref(), &Expectation::default(), &scene.cx);
     assert_eq!(
@@ -244,17 +252,11 @@ fn a_proxy_is_never_asked_for_this_machine() {
     for uses_proxy in [true, false] {
         let settings = json!({"url": server.url("/"), "proxy": uses_proxy, "expect_body": "direct"});
         let probe = build("http", &settings).unwrap();
-        assert_eq!(
-            read(probe.as_ref(), &Expectation::default(), &scene.cx),
-            Answer::ok("200")
-        );
+        assert_eq!(read(probe.as_ref(), &Expectation::default(), &scene.cx), well("200"));
     }
     let settings = json!({"url": "http://nowhere.invalid/", "proxy": true, "expect_body": "by proxy"});
     let probe = build("http", &settings).unwrap();
-    assert_eq!(
-        read(probe.as_ref(), &Expectation::default(), &scene.cx),
-        Answer::ok("200")
-    );
+    assert_eq!(read(probe.as_ref(), &Expectation::default(), &scene.cx), well("200"));
     assert_eq!(proxy.connections(), 1);
 }
 

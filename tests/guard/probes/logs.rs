@@ -8,6 +8,7 @@ use guard::model::health::{Answer, Class, Outcome};
 use guard::probes::{Expectation, Probe, Site};
 use serde_json::json;
 
+use super::http::{failed, well};
 use super::project::{IMAGE, Project, until};
 use super::{build, build_for, read};
 use crate::support::Scene;
@@ -29,11 +30,11 @@ fn only_what_comes_after_the_mark_counts_and_a_rotation_loses_nothing() {
     let settings = json!({"path": "app.log", "max_per_minute": 2, "ignore": "no ERROR at all"});
     let probe = build("log", &settings).unwrap();
     let probe = probe.as_ref();
-    assert_eq!(look(probe, &scene), Answer::ok("0 errors in 0 lines within 60 s"));
+    assert_eq!(look(probe, &scene), well("0 errors in 0 lines within 60 s"));
     append(&path, "fine\nERROR one\nno ERROR at all\nERR");
     assert_eq!(
         look(probe, &scene),
-        Answer::ok("1 errors in 3 lines within 60 s"),
+        well("1 errors in 3 lines within 60 s"),
         "half a line is none"
     );
     append(&path, "OR two\n");
@@ -42,7 +43,7 @@ fn only_what_comes_after_the_mark_counts_and_a_rotation_loses_nothing() {
     append(&path.with_extension("1"), "fine\n");
     assert_eq!(
         look(probe, &scene),
-        Answer::ok("2 errors in 5 lines within 60 s"),
+        well("2 errors in 5 lines within 60 s"),
         "nothing is there for a moment"
     );
     append(&path, "ERROR three CANARY-log-5512\n");
@@ -50,7 +51,7 @@ fn only_what_comes_after_the_mark_counts_and_a_rotation_loses_nothing() {
     let answer = look(probe, &scene);
     assert_eq!(
         answer,
-        Answer::failed(Class::Log, "3 errors in 6 lines within 60 s: ERROR three [REDACTED]")
+        failed(Class::Log, "3 errors in 6 lines within 60 s: ERROR three [REDACTED]")
     );
     // Truncated in place, as `copytruncate` does.
     std::fs::write(&path, "fine\n").unwrap();

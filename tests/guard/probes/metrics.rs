@@ -35,7 +35,7 @@ fn metrics(result: &str) -> Server {
 #[test]
 fn a_query_is_a_number_within_limits() {
     let well = metrics(r#"[{"metric":{"__name__":"x"},"value":[1.5,"0.04"]}]"#);
-    assert_eq!(ask(&well, json!({})), Answer::ok("0.04"));
+    assert_eq!(ask(&well, json!({})), Answer::ok("0.04").with_number(0.04));
     let high = metrics(r#"[{"metric":{"job":"a"},"value":[1,"0.01"]},{"metric":{"job":"b"},"value":[1,"0.2"]}]"#);
     assert_eq!(
         ask(&high, json!({})),

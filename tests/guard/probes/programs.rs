@@ -6,6 +6,7 @@ use guard::model::health::{Answer, Class, Outcome};
 use guard::probes::Expectation;
 use serde_json::{Value, json};
 
+use super::http::{failed, well};
 use super::{build, read};
 use crate::support::Scene;
 
@@ -34,24 +35,24 @@ fn numbers_are_held_against_their_limits() {
             .extend(limits.as_object().unwrap().clone());
         ask(settings)
     };
-    assert_eq!(print("7", json!({"number": {"max": 7}})), Answer::ok("7"));
+    assert_eq!(print("7", json!({"number": {"max": 7}})), well("7"));
     assert_eq!(
         print("7.5", json!({"number": {"max": 7}})),
-        Answer::failed(Class::Exit, "7.5 is too high")
+        failed(Class::Exit, "7.5 is too high")
     );
     assert_eq!(
         print("1", json!({"number": {"min": 2, "max": 7}})),
-        Answer::failed(Class::Exit, "1 is too low")
+        failed(Class::Exit, "1 is too low")
     );
     assert_eq!(
         print("7", json!({"expect_number_below": 7})),
-        Answer::failed(Class::Exit, "7 is too high")
+        failed(Class::Exit, "7 is too high")
     );
     assert_eq!(
         print("7", json!({"expect_number_above": 7})),
-        Answer::failed(Class::Exit, "7 is too low")
+        failed(Class::Exit, "7 is too low")
     );
-    assert_eq!(print("8", json!({"expect_number_above": 7})), Answer::ok("8"));
+    assert_eq!(print("8", json!({"expect_number_above": 7})), well("8"));
     // No data is neither good nor bad.
     for nothing in ["", "NaN", "null"] {
         let answer = print(nothing, json!({"number": {"max": 7}}));

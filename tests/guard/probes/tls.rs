@@ -4,13 +4,14 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
-use guard::model::health::{Answer, Class};
+use guard::model::health::Class;
 use guard::probes::Expectation;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::json;
 
+use super::http::well;
 use super::server::{Server, answer, head};
 use super::{build, read};
 use crate::support::Scene;
@@ -98,7 +99,7 @@ fn fault_j5_flaws_of_certificates_are_told_apart() {
         read(probe.as_ref(), &Expectation::default(), &scene.cx)
     };
     let good = signed(&["localhost"], (2020, 2090));
-    assert_eq!(ask(&good, Some("ca.pem")), Answer::ok("200"));
+    assert_eq!(ask(&good, Some("ca.pem")), well("200"));
     let expired = signed(&["localhost"], (2020, 2021));
     assert_eq!(ask(&expired, Some("ca.pem")).class, Some(Class::TlsExpired));
     let early = signed(&["localhost"], (2089, 2090));

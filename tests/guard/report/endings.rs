@@ -9,7 +9,8 @@ use guard::report::course::Course;
 use guard::report::result::Outcome;
 
 use super::capture::{said, style};
-use super::records::{Journal, deployed, opened, walked_back, watch_failure};
+use super::records::{Journal, deployed, name, opened, walked_back, watch_failure};
+use guard::model::artifact::{Prepared, Work};
 use guard::model::plan::Action;
 use guard::report::style::Form;
 
@@ -311,4 +312,31 @@ fn the_result_holds_what_happened() {
     let open = Outcome::of(&deployed().0, None, "guard");
     assert_eq!((open.outcome.as_str(), open.exit_code), ("cut-off", ExitCode::CUT_OFF));
     assert_eq!(open.next.unwrap().command, "guard resume");
+}
+
+/// A journal of before told in words alone that the backup was not whole any more.
+#[test]
+fn a_backup_that_is_gone_is_told_alike_in_a_journal_of_before() {
+    let read = |text: &str| serde_json::from_str::<Work>(text).unwrap();
+    let old = read(r#"{"withheld":"the backup is not whole any more: db/dump.pgc is missing"}"#);
+    assert_eq!(old, Work::Gone("db/dump.pgc is missing".to_owned()));
+    let kept = read(r#"{"withheld":"rows were written"}"#);
+    assert_eq!(kept, Work::Withheld("rows were written".to_owned()));
+    let told = |work: Work| {
+        let prepared = Yield::Prepared(Prepared {
+            resource: name("db"),
+            work,
+            details: serde_json::Value::Null,
+            price: Vec::new(),
+        });
+        let journal = deployed().done(50, Action::Prepare(name("db")), prepared);
+        last_words(journal, Ending::Withheld(Turn::VerifyFailed))
+    };
+    let words = told(old);
+    assert!(
+        words.contains("not put back, since the backup is not whole any more: db/dump.pgc is missing"),
+        "{words}"
+    );
+    assert!(words.contains("to see which backups are left: guard list"), "{words}");
+    assert!(!told(kept).contains("guard list"));
 }

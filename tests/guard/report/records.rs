@@ -291,5 +291,7 @@ pub fn reading(seconds: i64, outcome: Outcome) -> Reading {
         },
         latency: Duration::from_millis(3),
         figures: std::collections::BTreeMap::new(),
+        number: None,
+        is_restart: false,
     }
 }

@@ -1,6 +1,6 @@
 //! Only what this installation made, whole and in its place, is believed.
 
-use guard::store::{Fault, Knowledge, Listed, StoreError};
+use guard::store::{Fault, Knowledge, Last, Listed, StoreError};
 
 use super::{Place, backup, moment, shown};
 use crate::support::Scene;
@@ -237,7 +237,7 @@ fn without_the_key_nothing_is_believed_and_the_reason_is_told() {
     assert!(error.contains("another machine") && error.contains("lost"), "{error}");
     assert!(matches!(&store.list().unwrap()[..], [Listed::Unreadable { .. }]));
     assert!(
-        store.delete(sealed.timestamp(), &[], true).is_err(),
+        store.delete(sealed.timestamp(), &[], Last::Goes).is_err(),
         "what cannot be read is not removed"
     );
     assert_ne!(std::fs::read(place.state().join("key")).unwrap(), key);
@@ -258,6 +258,6 @@ fn fault_l9_a_hidden_newest_backup_is_missed() {
     std::fs::rename(&newest.directory, place.root().join("hidden")).unwrap();
     assert_eq!(store.missing_newest().unwrap().as_ref(), Some(newest.timestamp()));
     std::fs::rename(place.root().join("hidden"), &newest.directory).unwrap();
-    store.delete(newest.timestamp(), &[], false).unwrap();
+    store.delete(newest.timestamp(), &[], Last::Stays).unwrap();
     assert_eq!(store.missing_newest().unwrap(), None, "guard's own removal is no gap");
 }

@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use guard::store::{Knowledge, Store, StoreError};
+use guard::store::{Knowledge, Last, Store, StoreError};
 
 use super::{Place, backup, moment, shown, stamp};
 
@@ -118,7 +118,7 @@ fn fault_m5_hostile_names_are_neither_followed_nor_removed() {
     ] {
         assert!(
             matches!(
-                store.delete(&stamp(name), &[], true),
+                store.delete(&stamp(name), &[], Last::Goes),
                 Err(StoreError::NotAuthentic { .. })
             ),
             "{name}"

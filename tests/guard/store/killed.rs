@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 
 use guard::journal::{Journal, read};
-use guard::store::{Knowledge, ManifestInput, Store};
+use guard::store::{Knowledge, Last, ManifestInput, Store};
 
 use super::{Place, artifact, backup, latest, moment};
 use crate::journal::{again, child_directory, facts, run};
@@ -122,7 +122,9 @@ fn child_backs_up() {
     };
     let sealed = store.seal(&draft, input).unwrap();
     store.mark(sealed.timestamp(), &Knowledge::KnownGood).unwrap();
-    store.delete(&super::stamp("20251022_153000"), &[], false).unwrap();
+    store
+        .delete(&super::stamp("20251022_153000"), &[], Last::Stays)
+        .unwrap();
 }
 
 fn acknowledged(root: &Path) -> usize {

@@ -1,6 +1,6 @@
 //! Removing: whole or not at all, never the last way back, and what cut-off runs left.
 
-use guard::store::{Knowledge, ManifestInput, StoreError};
+use guard::store::{Knowledge, Last, ManifestInput, StoreError};
 
 use super::{Place, backup, moment, shown};
 
@@ -13,27 +13,27 @@ fn the_last_known_good_backup_and_a_pinned_one_stay() {
     let tainted = backup(&store, moment(2), Knowledge::Tainted("bad".to_owned()));
     let pins = [other.timestamp().clone()];
     assert!(matches!(
-        store.delete(other.timestamp(), &pins, true),
+        store.delete(other.timestamp(), &pins, Last::Goes),
         Err(StoreError::Pinned { .. })
     ));
-    store.delete(one.timestamp(), &pins, false).unwrap();
+    store.delete(one.timestamp(), &pins, Last::Stays).unwrap();
     assert!(matches!(
-        store.delete(one.timestamp(), &[], false),
+        store.delete(one.timestamp(), &[], Last::Stays),
         Err(StoreError::NotFound { .. })
     ));
     assert!(matches!(
-        store.delete(other.timestamp(), &[], false),
+        store.delete(other.timestamp(), &[], Last::Stays),
         Err(StoreError::LastKnownGood { .. })
     ));
     assert!(other.directory.join("db/dump.pgc").exists());
-    store.delete(tainted.timestamp(), &[], false).unwrap();
+    store.delete(tainted.timestamp(), &[], Last::Stays).unwrap();
     let marker = place.backups().join(".latest_backup");
     assert_eq!(
         std::fs::read_to_string(&marker).unwrap(),
         "20251022_153001\n",
         "older scripts are not sent to what is gone"
     );
-    store.delete(other.timestamp(), &[], true).unwrap();
+    store.delete(other.timestamp(), &[], Last::Goes).unwrap();
     assert!(store.list().unwrap().is_empty());
     assert!(!marker.exists() && !place.backups().join(".last-deployment-backup").exists());
 }
@@ -55,11 +55,11 @@ fn the_only_backup_of_something_stays_also_where_nobody_judges() {
         ..ManifestInput::default()
     };
     let partial = store.seal(&draft, partial).unwrap();
-    match store.delete(full.timestamp(), &[], false) {
+    match store.delete(full.timestamp(), &[], Last::Stays) {
         Err(StoreError::OnlyOne { of, .. }) => assert_eq!(of, ["db"]),
         other => panic!("{other:?}"),
     }
-    store.delete(partial.timestamp(), &[], false).unwrap();
+    store.delete(partial.timestamp(), &[], Last::Stays).unwrap();
     // One that is known to be good is no less worth for being of another environment.
     let draft = store.begin(moment(2)).unwrap();
     let staging = ManifestInput {
@@ -75,8 +75,8 @@ fn the_only_backup_of_something_stays_also_where_nobody_judges() {
     };
     let staging = store.seal(&draft, staging).unwrap();
     for backup in [&full, &staging] {
-        assert!(store.delete(backup.timestamp(), &[], false).is_err());
-        store.delete(backup.timestamp(), &[], true).unwrap();
+        assert!(store.delete(backup.timestamp(), &[], Last::Stays).is_err());
+        store.delete(backup.timestamp(), &[], Last::Goes).unwrap();
     }
 }
 
@@ -100,13 +100,13 @@ fn the_markers_keep_to_their_environment() {
     assert!(told(".last-deployment-backup").unwrap().contains("20251022_153000"));
     let newest = take(2, Some("production"));
     assert_eq!(told(".latest_backup").as_deref(), Some("20251022_153002\n"));
-    store.delete(newest.timestamp(), &[], true).unwrap();
+    store.delete(newest.timestamp(), &[], Last::Goes).unwrap();
     assert_eq!(
         told(".latest_backup").as_deref(),
         Some("20251022_153000\n"),
         "not to staging's newer one"
     );
-    store.delete(staging.timestamp(), &[], true).unwrap();
+    store.delete(staging.timestamp(), &[], Last::Goes).unwrap();
     assert_eq!(told(".latest_backup-staging"), None);
     assert_eq!(told(".latest_backup").as_deref(), Some("20251022_153000\n"));
 }

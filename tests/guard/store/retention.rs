@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use guard::model::artifact::Artifact;
 use guard::model::fingerprint::Fingerprint;
 use guard::model::name::{ResourceName, Timestamp};
-use guard::store::{Backup, Keep, Knowledge, Listed, Manifest, Why, clock_doubt, plan_removals, plan_retention};
+use guard::store::{Backup, Keep, Knowledge, Last, Listed, Manifest, Why, clock_doubt, plan_removals, plan_retention};
 
 use super::{Place, backup, moment};
 
@@ -255,7 +255,7 @@ fn only_backups_are_planned_away() {
     let names: Vec<&str> = removals.iter().map(|removal| removal.timestamp.as_str()).collect();
     assert_eq!(names, ["20251022_153000", "20251022_153001"]);
     for removal in &removals {
-        store.delete(&removal.timestamp, &[], false).unwrap();
+        store.delete(&removal.timestamp, &[], Last::Stays).unwrap();
     }
     assert!(plan_retention(&store.list().unwrap(), 2, None, &[], moment(10)).is_empty());
     assert!(place.backups().join("20200101_000000/db_app.sql").exists());

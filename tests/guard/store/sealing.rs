@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use guard::model::fingerprint::Fingerprint;
-use guard::store::{Knowledge, ManifestInput, StoreError, newest};
+use guard::store::{Knowledge, Last, ManifestInput, StoreError, newest};
 
 use super::{Place, artifact, backup, latest, moment, previous, shown, stamp};
 
@@ -202,7 +202,7 @@ fn fault_c1_the_order_is_that_of_making_whatever_the_clock_says() {
     let listed = store.list().unwrap();
     assert_eq!(newest(&listed).unwrap().timestamp(), second.timestamp());
     assert_eq!(previous(&listed, None).unwrap().timestamp(), first.timestamp());
-    store.delete(second.timestamp(), &[], false).unwrap();
+    store.delete(second.timestamp(), &[], Last::Stays).unwrap();
     let third = backup(&store, moment(-2 * year), Knowledge::KnownGood);
     assert_eq!(third.manifest.generation, 3, "a generation is never given twice");
     assert_eq!(

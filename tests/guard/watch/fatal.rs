@@ -99,6 +99,8 @@ fn seconds_until_bad(scene: &Scene, port: u16, strike: impl Fn()) -> (f64, Strin
                 note: answer.note,
                 latency: begun.elapsed().saturating_sub(asked),
                 figures: std::collections::BTreeMap::new(),
+                number: None,
+                is_restart: false,
             };
             let _over = sender.send(reading);
         });
@@ -204,6 +206,8 @@ fn seconds_until_dead(what: &str, restart: &str) -> (f64, String) {
             note: answer.note,
             latency: begun.elapsed().saturating_sub(asked),
             figures: std::collections::BTreeMap::new(),
+            number: None,
+            is_restart: false,
         });
         if let Verdict::Bad(finding) = judge.verdict(begun.elapsed().as_secs_f64()) {
             // On a busy machine, one that falls over and over may be seen running twice in a row in between.

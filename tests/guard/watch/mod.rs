@@ -33,6 +33,8 @@ pub fn reading(probe: &ProbeName, t: f64, outcome: Outcome) -> Reading {
         note: String::new(),
         latency: Duration::from_millis(10),
         figures: std::collections::BTreeMap::new(),
+        number: None,
+        is_restart: false,
     }
 }
 

@@ -98,6 +98,8 @@ fn one_bad_replica_behind_nginx_is_found_by_its_share() {
             note: answer.note,
             latency: Duration::from_millis(5),
             figures: std::collections::BTreeMap::new(),
+            number: None,
+            is_restart: false,
         });
         longest = longest.max(judge.tally().consecutive);
         if let Verdict::Bad(finding) = judge.verdict(t + 0.1) {

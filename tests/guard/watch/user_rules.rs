@@ -103,8 +103,10 @@ fn each_function_sees_what_it_says() {
             note: if is_restart {
                 "app was restarted".to_owned()
             } else {
-                format!("{t} is the number")
+                "app answered".to_owned()
             },
+            number: (!is_restart && outcome != Outcome::Unknown).then_some(t),
+            is_restart,
             ..reading(&name("web"), t, outcome)
         }
     };
@@ -362,4 +364,26 @@ fn a_number_that_no_probe_tells_is_refused_and_those_of_a_host_have_names() {
     };
     assert!(matches!(after(91.0), Verdict::Bad(_)));
     assert_eq!(after(90.0), Verdict::Undecided);
+}
+
+/// Lines that were written when the number and the restart stood in the note alone.
+#[test]
+fn readings_of_before_are_read() {
+    let line = |class: &str, outcome: &str, note: &str, more: &str| {
+        let text = format!(
+            r#"{{"probe":"web","at":"2025-10-22T15:30:00Z","t":1.0,"outcome":"{outcome}","class":{class},"note":"{note}","latency":{{"secs":0,"nanos":5}}{more}}}"#
+        );
+        serde_json::from_str::<Reading>(&text).unwrap()
+    };
+    assert_eq!(line("null", "ok", "200", "").number, Some(200.0));
+    assert_eq!(line("\"log\"", "failed", "3 errors in 6 lines", "").number, Some(3.0));
+    assert_eq!(line("\"no-data\"", "unknown", "3 of them", "").number, None);
+    let restarted = line("\"container\"", "failed", "app was restarted", "");
+    assert!(restarted.is_restart && restarted.number.is_none());
+    assert!(!line("\"refused\"", "failed", "restart it", "").is_restart);
+    // A line of today says itself what it tells, and its note tells nothing beside that.
+    let today = line("\"container\"", "failed", "3 restarted", r#","number":null"#);
+    assert!(today.number.is_none() && !today.is_restart);
+    let written = serde_json::to_string(&restarted).unwrap();
+    assert_eq!(serde_json::from_str::<Reading>(&written).unwrap(), restarted);
 }

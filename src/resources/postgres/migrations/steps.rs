@@ -152,7 +152,7 @@ fn plan(of: &Postgres, wish: &Migrations, artifact: &Artifact, data: DataRestore
                 )
             })
             .collect(),
-        Work::Left(why) | Work::Withheld(why) => rows::staying(&artifact.fingerprint, &live, why),
+        Work::Left(why) | Work::Withheld(why) | Work::Gone(why) => rows::staying(&artifact.fingerprint, &live, why),
         Work::Unchanged => Vec::new(),
     };
     Ok(Prepared {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::setting::Problem;
+use super::problem::Problem;
 
 /// The most letters by which a key may be off to be taken for one of another table.
 const OFF: usize = 2;

@@ -1,0 +1,58 @@
+//! Each action goes to the one who does it.
+
+use super::members::Crew;
+use super::{hearing, limit};
+use crate::drive::Acts;
+use crate::history::History;
+use guard_model::fact::{Failure, Yield};
+use guard_model::now::Now;
+use guard_model::plan::{Action, Step};
+use guard_system::context::Context;
+
+impl Acts for Crew {
+    fn act(&self, step: &Step, history: &History) -> Result<Yield, Failure> {
+        let is_back = history.turned().is_some();
+        let cx = self.cx.for_step(&step.id);
+        // A signal stops what leads ahead. What leads back is stopped between steps, never inside one.
+        let cx = if is_back { cx.unstoppable() } else { cx };
+        if is_back {
+            let before = *self.asked_before.get_or_init(|| self.cx.stop.times());
+            if step.action == Action::Prove {
+                return hearing::proof(&self.cx.stop, before, &cx, || self.does(step, history, &cx));
+            }
+        }
+        match limit::left(step, history, &cx).filter(|_| is_back) {
+            Some(time) => limit::within(time, step, &cx, || self.does(step, history, &cx)),
+            None => self.does(step, history, &cx),
+        }
+    }
+
+    fn look_around(&self, history: &History) -> Option<Now> {
+        self.look(history, &self.cx.unstoppable())
+    }
+}
+
+impl Crew {
+    fn does(&self, step: &Step, history: &History, cx: &Context) -> Result<Yield, Failure> {
+        match &step.action {
+            Action::Baseline => self.baseline(history, cx),
+            Action::Capture(name) => self.capture(name, history, cx),
+            Action::Seal => self.seal(history, cx),
+            Action::Deploy => {
+                self.pace.end(&self.runtime);
+                self.deploy(history, cx)
+            }
+            Action::Gate => self.gate(history, cx),
+            Action::Verify => self.verify(cx),
+            Action::Watch => self.watch(history, cx),
+            Action::Evidence => self.evidence(history, cx),
+            Action::Prepare(name) => self.prepare(name, history, cx),
+            Action::Quiesce => self.quiesce(history, cx),
+            Action::Recheck(name) => self.recheck(name, history, cx),
+            Action::Restore(name) => self.restore(name, history, cx),
+            Action::Undo(name) => self.undo(name, history, cx),
+            Action::Start => self.start(history, cx),
+            Action::Prove => self.prove(history, cx),
+        }
+    }
+}
