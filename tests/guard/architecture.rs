@@ -126,129 +126,6 @@ fn no_command_knows_the_command_line() {
     }
 }
 
-/// The single paths of an import: `a::{b, c::d}` is `a::b` and `a::c::d`.
-fn paths(tree: &str) -> Vec<String> {
-    let Some((before, rest)) = tree.split_once('{') else {
-        return vec![tree.split(" as ").next().unwrap().trim().to_owned()];
-    };
-    let (mut depth, mut parts, mut part) = (0, Vec::new(), String::new());
-    for c in rest[..rest.rfind('}').unwrap()].chars() {
-        match c {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            _ => {}
-        }
-        if c == ',' && depth == 0 {
-            parts.push(std::mem::take(&mut part));
-        } else {
-            part.push(c);
-        }
-    }
-    parts.push(part);
-    let before = before.trim();
-    let all = parts.iter().filter(|part| !part.trim().is_empty());
-    all.flat_map(|part| {
-        paths(part.trim())
-            .into_iter()
-            .map(move |path| format!("{before}{path}"))
-    })
-    .collect()
-}
-
-/// Which file imports which, below these rooms of `src`, each file by its path of modules.
-fn knowing(rooms: &[&str]) -> BTreeMap<Vec<String>, BTreeSet<Vec<String>>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let import = regex::Regex::new(r"(?m)^\s*(?:pub(?:\([^)]*\))? )?use ([^;]+);").unwrap();
-    let inline = regex::Regex::new(r"\b(?:crate|guard_run|super)(?:::\w+)+").unwrap();
-    let module = |path: &Path| -> Vec<String> {
-        let below = path.strip_prefix(&root).unwrap().with_extension("");
-        let names = below.iter().map(|name| name.to_string_lossy().into_owned());
-        names.filter(|name| name != "mod" && name != "lib").collect()
-    };
-    let files: Vec<(Vec<String>, bool, String)> = rooms
-        .iter()
-        .flat_map(|room| sources(&format!("src/{room}")))
-        .map(|(path, text)| {
-            // Tests inside of a file look at that file.
-            let text = text.split("\n#[cfg(test)]").next().unwrap();
-            let code: Vec<&str> = text
-                .lines()
-                .filter(|line| !line.trim_start().starts_with("//"))
-                .collect();
-            (
-                module(&path),
-                root.join(module(&path).first().unwrap()).join("Cargo.toml").exists(),
-                code.join("\n"),
-            )
-        })
-        .collect();
-    let modules: BTreeSet<Vec<String>> = files.iter().map(|(own, _, _)| own.clone()).collect();
-    let known = |own: &[String], is_crate: bool, path: &str| -> Option<Vec<String>> {
-        let mut names: Vec<String> = path.split("::").map(|name| name.trim().to_owned()).collect();
-        let mut base = match names.first()?.as_str() {
-            "crate" if is_crate => vec![own[0].clone()],
-            "crate" => Vec::new(),
-            "guard_run" => vec!["run".to_owned()],
-            "super" => own.to_vec(),
-            _ => [own, &names[..1]].concat(),
-        };
-        while names.first().is_some_and(|name| name == "super") {
-            base.pop();
-            names.remove(0);
-        }
-        if path.starts_with("super") {
-            names.insert(0, String::new());
-        }
-        base.extend(names.into_iter().skip(1));
-        (1..=base.len())
-            .rev()
-            .map(|length| base[..length].to_vec())
-            .find(|path| modules.contains(path))
-    };
-    let mut all = BTreeMap::new();
-    for (own, is_crate, code) in &files {
-        // Who may see something is not who is imported.
-        let rest = import.replace_all(code, "").replace("pub(in crate::commands)", "pub");
-        let imported = import
-            .captures_iter(code)
-            .flat_map(|found| paths(&found[1].replace('\n', " ")));
-        let named = inline.find_iter(&rest).map(|found| found.as_str().to_owned());
-        let others = imported.chain(named).filter_map(|path| known(own, *is_crate, &path));
-        all.insert(own.clone(), others.filter(|other| other != own).collect());
-    }
-    all
-}
-
-/// Those that are in a circle, or know only of one.
-fn in_circles(mut knowing: BTreeMap<Vec<String>, BTreeSet<Vec<String>>>) -> Vec<String> {
-    loop {
-        let left: BTreeSet<Vec<String>> = knowing.keys().cloned().collect();
-        let before = knowing.len();
-        knowing.retain(|_, others| others.iter().any(|other| left.contains(other)));
-        if knowing.len() == before {
-            return left.iter().map(|names| names.join("::")).collect();
-        }
-    }
-}
-
-#[test]
-fn no_files_of_a_run_or_a_command_know_each_other_in_a_circle() {
-    let knowing = knowing(&["run", "commands"]);
-    let names = |path: &str| -> Vec<String> { path.split("::").map(str::to_owned).collect() };
-    // What is known to be there is seen, so that an empty answer means something.
-    assert!(knowing[&names("commands::deploy")].contains(&names("run::lifecycle")));
-    assert!(knowing[&names("run::watchdog_process")].contains(&names("run::takeover")));
-    assert!(knowing[&names("run::request")].contains(&names("run::request::acting")));
-    let circles = in_circles(knowing.clone());
-    assert!(circles.is_empty(), "{circles:#?}");
-    let mut circle = knowing;
-    circle
-        .get_mut(&names("run::lifecycle"))
-        .unwrap()
-        .insert(names("run::takeover"));
-    assert!(in_circles(circle).contains(&"run::lifecycle".to_owned()));
-}
-
 #[test]
 fn every_file_says_what_it_is_for() {
     for (path, text) in sources("src").into_iter().chain(sources("tests")) {
@@ -326,18 +203,6 @@ fn parameters_are_counted() {
     let counted = [("none".to_owned(), 0), ("two".to_owned(), 2), ("of".to_owned(), 1)];
     assert_eq!(parameters(text), counted);
 }
-
-/// Rooms in which files still import each other in a circle, and why. A room that has no circle any more leaves the list.
-const CIRCLES_LEFT: [(&str, &str); 2] = [
-    (
-        "resources",
-        "each kind is still one knot of files around the folder's own",
-    ),
-    (
-        "commands",
-        "the life of a run still lies among the commands, and climbs back up into them",
-    ),
-];
 
 /// The files of a crate by their modules (`["disk", "make"]`; the root has no name), each without comments and tests.
 type Modules = BTreeMap<Vec<String>, String>;
@@ -511,12 +376,7 @@ fn no_files_import_each_other_in_a_circle() {
     let mut look = |room: &str, modules: &Modules| {
         looked_at += modules.len();
         let found = circles(modules);
-        let left = CIRCLES_LEFT.iter().find(|(known, _)| *known == room);
-        match left {
-            None => wrong.extend(found.iter().map(|circle| format!("{room}: {}", circle.join(", ")))),
-            Some(_) if found.is_empty() => wrong.push(format!("{room} has no circle any more: it leaves the list")),
-            Some(_) => {}
-        }
+        wrong.extend(found.iter().map(|circle| format!("{room}: {}", circle.join(", "))));
     };
     for entry in fs::read_dir(&src).unwrap() {
         let path = entry.unwrap().path();

@@ -10,7 +10,7 @@ use guard_run::session::Session;
 ///
 /// # Errors
 /// Production was found not well, or nothing could be watched.
-pub(in crate::commands) fn watch(asked: &Watch, project: &Project, session: &Session) -> Outcome {
+pub(crate) fn watch(asked: &Watch, project: &Project, session: &Session) -> Outcome {
     if let Some(path) = &asked.replay {
         return replay::replay(path, project, session);
     }

@@ -1,6 +1,5 @@
 //! Abilities towards those who use a resource: keeping clients out, naming processes, and telling services.
 
-use crate::contract::Resource;
 use crate::error::Result;
 use guard_model::artifact::Displaced;
 use guard_system::context::Context;
@@ -9,7 +8,7 @@ use guard_system::servers::User;
 /// Clients can be kept out of what was put in.
 ///
 /// Asked by the steps that restore, undo and start; by `guard status`, `guard resume` and `guard abort`.
-pub trait Access: Resource {
+pub trait Access {
     /// Keeps clients from changing what a restore or an undo has put in, until [`Access::let_in`]: an act in surroundings that
     /// are fenced does so by itself from its exchange on, where the kind can, and this sees to it. Safe to repeat.
     ///
@@ -34,7 +33,7 @@ pub trait Access: Resource {
 /// The processes of this host that have it open are known, as far as this user may see them.
 ///
 /// Asked by the steps that stop services and start them, and for the last lines of a run.
-pub trait Users: Resource {
+pub trait Users {
     /// Those that have what is live open: who of them is not stopped may write while it goes back.
     fn holders(&self, cx: &Context) -> Vec<User> {
         let _ = cx;
@@ -48,7 +47,7 @@ pub trait Users: Resource {
 /// Services have to be told of what was put back.
 ///
 /// Asked by the step that starts services, once they run.
-pub trait Reload: Resource {
+pub trait Reload {
     /// Makes services take up what this run has put back: tests and reloads that go through them. Returns what could not be
     /// asked, each a sentence. Safe to repeat.
     ///

@@ -1,6 +1,5 @@
 //! Abilities of copies: how one is proven, tried and made from foreign material, and what it holds outside of its backup.
 
-use crate::contract::Resource;
 use crate::error::Result;
 use crate::slot::Slot;
 use crate::survey::Survey;
@@ -11,7 +10,7 @@ use guard_system::context::Context;
 /// A copy can be proven by more than the checksums in its manifest.
 ///
 /// Asked by `guard verify` (both proofs), and by the step that prepares a copy.
-pub trait CopyProof: Resource {
+pub trait CopyProof {
     /// Reads the whole copy, and says that it is sound and is what the manifest lists. Production is not touched.
     ///
     /// # Errors
@@ -38,7 +37,7 @@ pub trait CopyProof: Resource {
 /// Whether a way back would come up can be tried before one is needed.
 ///
 /// Asked by `guard check`, once [`Resource::survey`] has found nothing in the way.
-pub trait Trial: Resource {
+pub trait Trial {
     /// Tries beside what is live whether it would come up from a copy, as a restore would do it, where nothing proves that yet;
     /// `newest` is its newest copy. What it finds is added to the survey. What it makes it removes.
     fn try_back(&self, newest: Option<&Artifact>, cx: &Context, survey: &mut Survey) {
@@ -58,7 +57,7 @@ pub trait Trial: Resource {
 /// A backup that was made by hand can be taken over.
 ///
 /// Asked by `guard rollback` to such a backup, in the step that copies.
-pub trait Adoption: Resource {
+pub trait Adoption {
     /// Makes a copy in guard's own form from what somebody else made by hand; production is only read. The slot is used as by
     /// [`Resource::capture`], and what comes of it is restored in no other way.
     ///
@@ -70,7 +69,7 @@ pub trait Adoption: Resource {
 /// A copy holds something outside of its backup, as a pinned image or a git ref.
 ///
 /// Asked by the step that deploys, and by retention and `guard delete`.
-pub trait Holdings: Resource {
+pub trait Holdings {
     /// Looks whether what going back to this copy takes beside the copy itself is still there, now that the deploy command has
     /// run, and gets back what can be had again. Returns what was gone and is there again, each a sentence.
     ///

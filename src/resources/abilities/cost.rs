@@ -2,18 +2,16 @@
 
 use std::path::Path;
 
-use crate::contract::Resource;
 use crate::error::Result;
 use crate::slot::Slot;
-use crate::sql::rows;
-use guard_model::artifact::{Artifact, Displaced, Prepared, Work};
+use guard_model::artifact::{Artifact, Displaced, Prepared};
 use guard_model::policy::DataRestore;
 use guard_system::context::Context;
 
 /// Going back can cost something. Each answer is a list of sentences: `discards 3 rows in users since 14:00:07`.
 ///
 /// Asked by `guard rollback` (before it asks for a yes), by `guard rollback --undo`, and by the step that looks at data again.
-pub trait Price: Resource {
+pub trait Price {
     /// What going back to this copy would cost now. Only reads.
     ///
     /// # Errors
@@ -28,18 +26,8 @@ pub trait Price: Resource {
     /// # Errors
     /// As for [`Price::price`].
     fn outlook(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Vec<String>> {
-        let _ = slot;
-        if rows::tables(&artifact.fingerprint).is_empty() {
-            return self.price(artifact, cx);
-        }
-        let now = self.fingerprint(cx)?;
-        match rows::work(data, &artifact.fingerprint, &now) {
-            Work::Unchanged => Ok(Vec::new()),
-            Work::Changed(_) => self.price(artifact, cx),
-            Work::Left(why) | Work::Withheld(why) | Work::Gone(why) => {
-                Ok(rows::staying(&artifact.fingerprint, &now, &why))
-            }
-        }
+        let _ = (slot, data);
+        self.price(artifact, cx)
     }
 
     /// The price of what was prepared as it is now, when nobody writes any more; `None` where it has not changed, or the kind
@@ -81,7 +69,7 @@ pub trait Price: Resource {
 /// Rows that only the displaced state has can be given back.
 ///
 /// Asked by `guard salvage` and `guard kept`.
-pub trait RowSalvage: Resource {
+pub trait RowSalvage {
     /// Whether what a restore displaced has rows that can be salvaged.
     fn holds_rows(&self, displaced: &Displaced) -> bool;
 
@@ -96,7 +84,7 @@ pub trait RowSalvage: Resource {
 /// Single files that were put aside can be given back.
 ///
 /// Asked by `guard salvage`.
-pub trait FileSalvage: Resource {
+pub trait FileSalvage {
     /// Gives files back that a restore put aside and that match one of these patterns, where nothing has their names; what lies
     /// aside stays whole. Returns what was done, and what else lies there, each a sentence; `command` is how that is asked for.
     /// Without patterns it only looks. Safe to repeat.
@@ -115,7 +103,7 @@ pub trait FileSalvage: Resource {
 /// What was put aside can be weighed.
 ///
 /// Asked by `guard kept`.
-pub trait Size: Resource {
+pub trait Size {
     /// Bytes that what a restore displaced takes; `None` where it cannot be told.
     ///
     /// # Errors

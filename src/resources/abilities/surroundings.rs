@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::contract::Resource;
 use crate::error::Result;
 use crate::held::Held;
 use guard_model::artifact::Prepared;
@@ -12,7 +11,7 @@ use guard_system::context::Context;
 /// It has names that tell it from every other thing, or paths of its own. Both are cheap and only read.
 ///
 /// Asked for the locks of every run, by `guard check`, and for the manifest of a backup.
-pub trait Location: Resource {
+pub trait Location {
     /// Its names, each of which tells it from every other thing: `file /srv/app/app.db`, `volume shop_data`,
     /// `cluster 7312…, database shop`. Two resources that share one are the same thing; the first name is the one that
     /// changes least. Empty where it cannot be told now, and for what may lie anywhere, as a checkout.
@@ -32,7 +31,7 @@ pub trait Location: Resource {
 /// It needs services to run, or to be stopped. Names are those of Compose services.
 ///
 /// Asked by the steps that prepare, stop services, restore and undo; by `guard check`.
-pub trait ServiceNeeds: Resource {
+pub trait ServiceNeeds {
     /// The services that this resource needs running while it is copied and put back: a database's own.
     fn needs_running(&self) -> Vec<String> {
         Vec::new()
@@ -58,7 +57,7 @@ pub trait ServiceNeeds: Resource {
 /// Guards on other hosts can be kept away from it.
 ///
 /// Asked for the locks of every run.
-pub trait Exclusion: Resource {
+pub trait Exclusion {
     /// Keeps guards on any host from this resource while what is returned lives; they are told 63 bytes of `holder`.
     ///
     /// # Errors
@@ -69,7 +68,7 @@ pub trait Exclusion: Resource {
 /// One release can be told from another.
 ///
 /// Asked by the steps that deploy and prepare, by `guard rollback`, and for the manifest of a backup.
-pub trait Releases: Resource {
+pub trait Releases {
     /// Which release is live, part by part, in words that differ exactly when another one is: by this somebody else's
     /// deployment is noticed. A part that does not run is left out: that it has died says nothing of who deployed.
     ///

@@ -1,7 +1,6 @@
 //! Abilities of swaps: several as one, what one says of itself, how it is compared, and what acts leave behind.
 
 use crate::barrier::SwapBarrier;
-use crate::contract::Resource;
 use crate::error::Result;
 use crate::slot::Slot;
 use guard_model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
@@ -26,7 +25,7 @@ impl<'g, T> Group<'g, T> {
 /// Several of one kind can be swapped as one, as databases of one cluster in one transaction.
 ///
 /// Asked by the steps that restore and undo, of every rollback.
-pub trait Together: Resource {
+pub trait Together {
     /// As [`Resource::restore`], while the others of the group are put back by threads of their own.
     ///
     /// # Errors
@@ -59,7 +58,7 @@ pub enum Mark {
 /// A rollback has to tell what was written before the deploy command from what came after.
 ///
 /// Asked by the step that deploys.
-pub trait Moments: Resource {
+pub trait Moments {
     /// Notes in the run's directory that this moment has come. Only reads.
     ///
     /// # Errors
@@ -70,7 +69,7 @@ pub trait Moments: Resource {
 /// A restore says more of itself than what it displaced. Both are read from its record, with no look outside.
 ///
 /// Asked by the steps that restore and prove.
-pub trait Account: Resource {
+pub trait Account {
     /// What a restore took along from the state that it displaced: the live resource is then meant to differ from the copy.
     fn carried(&self, displaced: &Displaced) -> Option<CarriedOver> {
         let _ = displaced;
@@ -88,7 +87,7 @@ pub trait Account: Resource {
 /// What a description cannot tell is compared with what the copy holds.
 ///
 /// Asked by the steps that restore, prove and verify (`verify.expect_change`).
-pub trait Comparison: Resource {
+pub trait Comparison {
     /// As [`Resource::check`], with the copy itself at hand.
     ///
     /// # Errors
@@ -103,7 +102,7 @@ pub trait Comparison: Resource {
 }
 
 /// Acts leave something behind that has to be cleaned up. Each is safe to repeat, and what is gone already is fine.
-pub trait Leftovers: Resource {
+pub trait Leftovers {
     /// Removes what [`Resource::prepare`] staged and no restore swapped in. Asked at the end of every run.
     ///
     /// # Errors

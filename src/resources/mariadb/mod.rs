@@ -27,6 +27,7 @@ use crate::definition::{Built, Kind, Site};
 use crate::error::Result;
 use crate::slot::Slot;
 use crate::sql::proof::{INTERVAL, Proof};
+use crate::sql::rows;
 use crate::sql::stall::{LOCK_WAIT, STALL};
 use crate::survey::Survey;
 use crate::way::Way;
@@ -190,12 +191,12 @@ impl Price for MariaDb {
         let details = details::Details::of(artifact)?;
         let now = self.fingerprint(cx)?;
         let today = cx.clock.now();
-        Ok(crate::sql::rows::price(
-            &artifact.fingerprint,
-            &now,
-            details.taken_at,
-            today,
-        ))
+        Ok(rows::price(&artifact.fingerprint, &now, details.taken_at, today))
+    }
+
+    fn outlook(&self, artifact: &Artifact, _: &Slot, data: DataRestore, cx: &Context) -> Result<Vec<String>> {
+        let now = self.fingerprint(cx)?;
+        rows::outlook(data, &artifact.fingerprint, &now, || self.price(artifact, cx))
     }
 
     fn written_since(&self, displaced: &Displaced, put_back: &Artifact, cx: &Context) -> Result<Vec<String>> {

@@ -1,5 +1,6 @@
 //! PostgreSQL databases: dumped by the server's own tools, restored beside the live one, swapped in by two renames.
 
+mod abilities;
 mod adopt;
 mod agree;
 mod archive;

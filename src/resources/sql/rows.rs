@@ -6,6 +6,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 
 use super::migration_records::{belongs_to_migrations, is_record};
+use crate::error::Result;
 use guard_model::artifact::Work;
 use guard_model::fingerprint::Fingerprint;
 use guard_model::policy::DataRestore;
@@ -107,6 +108,20 @@ pub(crate) fn work(policy: DataRestore, before: &Fingerprint, now: &Fingerprint)
             withheld("the schema has changed, and rows were written since the backup, which going back would discard")
         }
         DataRestore::Always | DataRestore::Auto | DataRestore::IfNoWrites => Work::Changed(differences),
+    }
+}
+
+/// What going back would cost as the policy has it; `price` is asked where the rows go.
+pub(crate) fn outlook(
+    data: DataRestore,
+    before: &Fingerprint,
+    now: &Fingerprint,
+    price: impl FnOnce() -> Result<Vec<String>>,
+) -> Result<Vec<String>> {
+    match work(data, before, now) {
+        Work::Unchanged => Ok(Vec::new()),
+        Work::Changed(_) => price(),
+        Work::Left(why) | Work::Withheld(why) | Work::Gone(why) => Ok(staying(before, now, &why)),
     }
 }
 

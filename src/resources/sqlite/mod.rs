@@ -401,6 +401,11 @@ impl Price for Sqlite {
         ))
     }
 
+    fn outlook(&self, artifact: &Artifact, _: &Slot, data: DataRestore, cx: &Context) -> Result<Vec<String>> {
+        let now = self.fingerprint(cx)?;
+        rows::outlook(data, &artifact.fingerprint, &now, || self.price(artifact, cx))
+    }
+
     fn written_since(&self, displaced: &Displaced, put_back: &Artifact, _: &Context) -> Result<Vec<String>> {
         // A file that stayed and was only given another owner has its rows all the time.
         if swap::put_aside(displaced).is_empty() {
