@@ -26,7 +26,7 @@ fn with(shape: &Scenario, troubles: &[(u32, Trouble)]) -> Scenario {
     Scenario {
         troubles: troubles.to_vec(),
         // Each pair has luck of its own.
-        seed: troubles.iter().fold(0, |seed, (at, _)| seed * 1_009 + u64::from(*at)),
+        luck: troubles.iter().fold(0, |luck, (at, _)| luck * 1_009 + u64::from(*at)),
         ..shape.clone()
     }
 }

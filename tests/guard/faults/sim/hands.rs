@@ -43,7 +43,7 @@ impl Acts for Hands<'_> {
         self.once(step, history)
     }
 
-    /// One after the other in an order of luck, so that a seed gives the same run again.
+    /// One after the other in an order of luck, so that a story gives the same run again.
     fn side_by_side(&self, steps: &[Step], history: &History, tell: &mut dyn FnMut(&Step, Result<Yield>)) {
         let mut open: Vec<&Step> = steps.iter().collect();
         while !open.is_empty() {

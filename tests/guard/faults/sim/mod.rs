@@ -2,6 +2,7 @@
 
 pub mod chance;
 pub mod disk;
+pub mod drawn;
 pub mod hands;
 pub mod oracle;
 pub mod planted;
@@ -178,7 +179,7 @@ fn scene(scenario: &Scenario, bug: Option<Bug>) -> World {
         failing: scenario.failing.clone(),
         now: moment(),
         steady: Duration::ZERO,
-        chance: Chance::new(scenario.seed ^ 0x5EED),
+        chance: Chance::of_story(scenario.luck),
         bug,
         oracle: Oracle {
             kind: Some(scenario.kind),

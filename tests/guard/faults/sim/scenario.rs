@@ -1,12 +1,13 @@
-//! What happens to a simulated run: its journey, its release, its policy, and its troubles, all from one number.
+//! What happens to a simulated run: its journey, its release, its policy, and its troubles; told as the source that makes it.
+
+use std::fmt::{self, Display, Formatter};
 
 use chrono::{DateTime, Utc};
 use guard::model::name::RunKind;
 use guard::model::plan::StageName;
-use guard::model::policy::{OnFailure, OnInconclusive, Policy};
+use guard::model::policy::Policy;
 use guard::run::plan::Place;
 
-use super::chance::Chance;
 use super::world::Trouble;
 
 /// What becomes of the release.
@@ -28,23 +29,11 @@ pub enum Fate {
     Inconclusive,
 }
 
-const FATES: [Fate; 9] = [
-    Fate::Good,
-    Fate::Good,
-    Fate::Unwell,
-    Fate::CommandFails,
-    Fate::CommandFails,
-    Fate::GateFails,
-    Fate::VerifyFails,
-    Fate::WatchFails,
-    Fate::Inconclusive,
-];
-
 /// A run's whole story.
 #[derive(Debug, Clone)]
 pub struct Scenario {
-    /// The number it came from.
-    pub seed: u64,
+    /// What chance decides while the story is lived; 0: nothing comes by chance, and what was not synced is lost.
+    pub luck: u64,
     /// The journey.
     pub kind: RunKind,
     /// The release.
@@ -84,7 +73,7 @@ pub fn plain(kind: RunKind, fate: Fate, stages: &[(StageName, StageName)]) -> Sc
         restored_in: *restored_in,
     };
     Scenario {
-        seed: 0,
+        luck: 0,
         kind,
         fate,
         places: stages.iter().enumerate().map(place).collect(),
@@ -109,75 +98,6 @@ pub const KINDS: [(StageName, StageName); 4] = [
 ];
 
 impl Scenario {
-    /// The story of this number.
-    pub fn of(seed: u64) -> Self {
-        let mut chance = Chance::new(seed);
-        let kinds = [
-            RunKind::Deploy,
-            RunKind::Deploy,
-            RunKind::Deploy,
-            RunKind::Rollback,
-            RunKind::Undo,
-            RunKind::Backup,
-        ];
-        let stages: Vec<_> = (0..=chance.below(4)).map(|_| *chance.pick(&KINDS)).collect();
-        let mut scenario = plain(*chance.pick(&kinds), *chance.pick(&FATES), &stages);
-        scenario.seed = seed;
-        let is_whole = matches!(scenario.fate, Fate::Good | Fate::Inconclusive) || scenario.kind != RunKind::Deploy;
-        for (index, place) in scenario.places.iter().enumerate() {
-            let changes = is_whole || chance.one_in(2);
-            scenario.changes[index] = changes;
-            if !changes && place.restored_in == StageName::Data && chance.one_in(2) {
-                scenario.late = Some(index);
-            }
-        }
-        scenario.rotten = (scenario.kind == RunKind::Deploy && chance.one_in(25)).then(|| chance.below(stages.len()));
-        scenario.withholds = chance.one_in(20);
-        scenario.is_old_well = !chance.one_in(12);
-        for wish in [
-            &mut scenario.policy.on_failure,
-            &mut scenario.policy.on_unknown,
-            &mut scenario.policy.on_interrupt,
-        ] {
-            if chance.one_in(10) {
-                *wish = OnFailure::Hold;
-            }
-        }
-        if chance.one_in(2) {
-            scenario.policy.on_inconclusive = OnInconclusive::Rollback;
-        }
-        scenario.failing = chance.one_in(4).then(|| {
-            let name = chance.below(stages.len());
-            let steps = ["capture", "prepare", "recheck", "restore", "undo"].map(|verb| format!("{verb}/r{name}"));
-            let others = ["seal", "evidence", "quiesce", "start", "prove"].map(str::to_owned);
-            let step = if chance.one_in(2) {
-                chance.pick(&steps)
-            } else {
-                chance.pick(&others)
-            };
-            (step.clone(), *chance.pick(&[1, 2, 3, 4]), chance.one_in(5))
-        });
-        let troubles = [
-            Trouble::Kill,
-            Trouble::Kill,
-            Trouble::PowerLoss,
-            Trouble::PowerLoss,
-            Trouble::Errors(1),
-            Trouble::Errors(3),
-            Trouble::Errors(u32::MAX),
-            Trouble::Jump(-366 * 86_400),
-            Trouble::Jump(3_660 * 86_400),
-            Trouble::Stop,
-            Trouble::Stop,
-            Trouble::Contender,
-        ];
-        for _ in 0..chance.below(5) {
-            let at = 1 + u32::try_from(chance.below(60 + 30 * stages.len())).unwrap();
-            scenario.troubles.push((at, *chance.pick(&troubles)));
-        }
-        scenario
-    }
-
     /// What the deploy command writes, last first.
     pub fn release(&self) -> Vec<(String, String)> {
         let changed = (0..self.places.len()).filter(|index| self.changes[*index]);
@@ -185,6 +105,85 @@ impl Scenario {
             .map(|index| (format!("live/r{index}"), new(index)))
             .rev()
             .collect()
+    }
+}
+
+/// The expression that makes this story, to be put into a test: what is as in a plain one is left out.
+impl Display for Scenario {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let stage = |place: &Place| {
+            KINDS
+                .iter()
+                .position(|kind| *kind == (place.captured_in, place.restored_in))
+        };
+        let stages: Vec<_> = self.places.iter().filter_map(stage).collect();
+        let kinds: Vec<_> = stages.iter().map(|stage| KINDS[*stage]).collect();
+        let plain = plain(self.kind, self.fate, &kinds);
+        writeln!(f, "Scenario {{")?;
+        if self.luck != plain.luck {
+            writeln!(f, "    luck: {},", self.luck)?;
+        }
+        if self.changes != plain.changes {
+            writeln!(f, "    changes: vec!{:?},", self.changes)?;
+        }
+        if self.late.is_some() {
+            writeln!(f, "    late: {:?},", self.late)?;
+        }
+        if self.rotten.is_some() {
+            writeln!(f, "    rotten: {:?},", self.rotten)?;
+        }
+        if self.withholds {
+            writeln!(f, "    withholds: true,")?;
+        }
+        if !self.is_old_well {
+            writeln!(f, "    is_old_well: false,")?;
+        }
+        if self.policy != plain.policy {
+            self.tell_policy(f)?;
+        }
+        if let Some((step, times, is_permanent)) = &self.failing {
+            writeln!(f, "    failing: Some(({step:?}.to_owned(), {times}, {is_permanent})),")?;
+        }
+        if let Some(step) = &self.twice {
+            writeln!(f, "    twice: Some({step:?}.to_owned()),")?;
+        }
+        if !self.troubles.is_empty() {
+            let told = |(at, trouble): &(u32, Trouble)| format!("({at}, Trouble::{trouble:?})");
+            let told: Vec<_> = self.troubles.iter().map(told).collect();
+            writeln!(f, "    troubles: vec![{}],", told.join(", "))?;
+        }
+        let told: Vec<_> = stages.iter().map(|stage| format!("KINDS[{stage}]")).collect();
+        writeln!(
+            f,
+            "    ..plain(RunKind::{:?}, Fate::{:?}, &[{}])\n}}",
+            self.kind,
+            self.fate,
+            told.join(", ")
+        )
+    }
+}
+
+impl Scenario {
+    fn tell_policy(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (plain, policy) = (Policy::default(), &self.policy);
+        writeln!(f, "    policy: Policy {{")?;
+        for (name, wish, default) in [
+            ("on_failure", policy.on_failure, plain.on_failure),
+            ("on_unknown", policy.on_unknown, plain.on_unknown),
+            ("on_interrupt", policy.on_interrupt, plain.on_interrupt),
+        ] {
+            if wish != default {
+                writeln!(f, "        {name}: OnFailure::{wish:?},")?;
+            }
+        }
+        if policy.on_inconclusive != plain.on_inconclusive {
+            writeln!(
+                f,
+                "        on_inconclusive: OnInconclusive::{:?},",
+                policy.on_inconclusive
+            )?;
+        }
+        writeln!(f, "        ..Policy::default()\n    }},")
     }
 }
 
