@@ -3,6 +3,8 @@
 mod answers;
 mod beside;
 mod bucket;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
 mod lanes;
 mod objects;
