@@ -559,12 +559,12 @@ APPLICATIONS = {
     "celerybeat": {"packages": ["django-celery-beat==2.9.0", "django-celery-results==2.6.0"], "script": django("django_celery_beat django_celery_results")},
     "oauth": {"packages": ["django-oauth-toolkit==3.4.1", "djangorestframework==3.18.3"], "script": django("oauth2_provider rest_framework rest_framework.authtoken")},
     "synapse": {"packages": ["matrix-synapse==1.163.2"], "script": SYNAPSE, "mariadb": False},
-    "mlflow": {"packages": ["mlflow==3.18.0"], "script": 'mlflow db upgrade "$ZOO_URL"'},
+    "mlflow": {"packages": ["mlflow==3.5.1"], "script": 'mlflow db upgrade "$ZOO_URL"'},
     "keystone": {"packages": ["keystone==30.0.0", "setuptools<81"], "script": KEYSTONE, "postgres": False},
     "glance": {"packages": ["glance==33.0.0", "setuptools<81"], "script": GLANCE, "postgres": False},
     "buildbot": {"packages": ["buildbot==4.3.0", "setuptools<81"], "script": BUILDBOT},
     "optuna": {"packages": ["optuna==5.0.0"], "script": OPTUNA},
-    "airflow": {"packages": ["apache-airflow==3.3.2"], "script": AIRFLOW},
+    "airflow": {"packages": ["apache-airflow==3.3.2", "asyncpg"], "script": AIRFLOW},
 }
 
 

@@ -5,6 +5,8 @@ mod answers;
 mod beside;
 mod bucket;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
 mod lanes;
 mod objects;
