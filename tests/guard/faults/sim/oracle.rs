@@ -247,10 +247,13 @@ impl Oracle {
                 .is_none_or(|displaced| text(disk.read(&aside)) == *displaced)
         });
         let is_swapped = self.truths.iter().any(|truth| truth.displaced.is_some());
+        let has_begun = text(disk.read(&journal(&self.run))).contains("{\"begun\":{\"step\":\"deploy\"}");
         let is_true = match code {
             0 if is_deploy => self.is_good && is_up && self.deploys == 1 && all(|truth| &truth.after),
             0 if self.kind == Some(RunKind::Backup) => all(|truth| &truth.before),
             10 | 11 | 13 | 14 | 40 => self.deploys == 0 && all(|truth| &truth.before),
+            // Nothing was deployed, and nobody turned back from it.
+            20..=24 if is_deploy && !has_begun => false,
             0 | 20..=24 => is_back && is_kept && is_up && self.is_old_well,
             // What stopped half-way must be resumable, which the next call shows.
             30 | 33 => true,
