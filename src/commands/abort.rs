@@ -1,13 +1,13 @@
 //! `guard abort`: ends an unfinished run as things are, says how each thing is, and keeps everything.
 
-use guard_engine::crew::has_gone_in;
 use guard_engine::history::{History, Progress};
 use guard_engine::ledger::Ledger;
+use guard_engine::steps::has_gone_in;
 use guard_journal::{Journal, Run, State};
 use guard_model::artifact::Work;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
-use guard_model::fact::{Ending, Fact, Yield};
+use guard_model::fact::{Ending, Fact, StepOutput};
 use guard_model::name::{ResourceName, RunKind};
 use guard_model::now::Now;
 use guard_model::plan::{Action, Step};
@@ -217,7 +217,7 @@ fn stopped(history: &History) -> Option<String> {
         return None;
     }
     let names = match quiesced {
-        Progress::Done(Yield::Quiesced(names)) if !names.is_empty() => names.join(", "),
+        Progress::Done(StepOutput::Quiesced(names)) if !names.is_empty() => names.join(", "),
         _ => "the services".to_owned(),
     };
     Some(format!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use guard_config::Effective;
-use guard_engine::crew::ask_once;
+use guard_engine::steps::ask_once;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::health::Outcome as Answered;

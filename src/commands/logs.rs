@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use guard_engine::crew::{DEPLOY_LOG, check_log};
+use guard_engine::steps::{DEPLOY_LOG, check_log};
 use guard_journal::{Run, Runs};
 use guard_model::exit::ExitCode;
 use guard_model::text;

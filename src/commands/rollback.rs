@@ -1,8 +1,8 @@
 //! `guard rollback`: by hand, to a backup; and `--undo`, back to the state before the last rollback.
 
 use guard_config::{Document, Settings};
-use guard_engine::crew::SETTINGS;
 use guard_engine::history::History;
+use guard_engine::steps::SETTINGS;
 use guard_journal::Run;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;

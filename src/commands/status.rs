@@ -3,15 +3,15 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use guard_engine::crew::has_gone_in;
 use guard_engine::history::History;
+use guard_engine::steps::has_gone_in;
 use guard_journal::{Run, State};
 use guard_model::exit::ExitCode;
 use guard_model::name::Timestamp;
 use guard_model::text;
 use guard_report::closing::Closing;
-use guard_report::course::Course;
 use guard_report::result::{finisher, word};
+use guard_report::run_view::RunView;
 use guard_report::tables::Table;
 use guard_run::assembly::Owned;
 use guard_run::audit::{self, Entry};
@@ -215,7 +215,7 @@ fn outcome(run: &Run) -> Option<String> {
         by_watcher(&history),
         ending.exit_code().number(),
         // In the words of the run's own last line.
-        Closing::of(&Course::of(&records), ending, "").production
+        Closing::of(&RunView::of(&records), ending, "").production
     ))
 }
 

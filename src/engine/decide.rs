@@ -3,7 +3,7 @@
 
 use crate::history::{History, Progress};
 use guard_model::artifact::Work;
-use guard_model::fact::{Ending, Failure, Turn, Yield};
+use guard_model::fact::{Ending, Failure, RollbackCause, StepOutput};
 use guard_model::health::FindingCause;
 use guard_model::name::{ResourceName, RunKind};
 use guard_model::plan::{Action, Replay, Stage, StageName, Step};
@@ -19,7 +19,7 @@ pub enum Next<'p> {
     /// Begin these steps of this stage, side by side.
     Begin(&'p Stage, Vec<&'p Step>),
     /// Go back from here.
-    Turn(Turn),
+    RollbackCause(RollbackCause),
     /// These are put back as well, which were left alone: what is back does not come up with them.
     Widen(Vec<ResourceName>),
     /// The run is over, like this.
@@ -54,11 +54,11 @@ pub fn decide(history: &History) -> Next<'_> {
 fn ahead(history: &History) -> Next<'_> {
     let plan = history.plan();
     if matches!(plan.kind, RunKind::Rollback | RunKind::Undo) {
-        return Next::Turn(Turn::Asked);
+        return Next::RollbackCause(RollbackCause::Asked);
     }
     // Whoever was cut off before the deploy command is not there any more to want it.
     if history.was_reopened() && !history.has_deploy_begun() {
-        return Next::Turn(Turn::Interrupted);
+        return Next::RollbackCause(RollbackCause::Interrupted);
     }
     for stage in &plan.ahead {
         let mut open = Vec::new();
@@ -66,24 +66,28 @@ fn ahead(history: &History) -> Next<'_> {
             match history.step(&step.id).map(|step| &step.progress) {
                 None => open.push(step),
                 Some(Progress::Begun) if step.action.replay() == Replay::Never => {
-                    return Next::Turn(Turn::DeployUnknown);
+                    return Next::RollbackCause(RollbackCause::DeployUnknown);
                 }
                 Some(Progress::Begun) => open.push(step),
-                Some(Progress::Failed(failure)) if failure.person.is_some() => return Next::Turn(Turn::Decided),
-                Some(Progress::Failed(failure)) if failure.interrupted => return Next::Turn(Turn::Interrupted),
+                Some(Progress::Failed(failure)) if failure.person.is_some() => {
+                    return Next::RollbackCause(RollbackCause::Decided);
+                }
+                Some(Progress::Failed(failure)) if failure.interrupted => {
+                    return Next::RollbackCause(RollbackCause::Interrupted);
+                }
                 // What a person left is left, whatever the policy makes of too little evidence.
-                Some(Progress::Done(Yield::Watched {
+                Some(Progress::Done(StepOutput::Watched {
                     inconclusive: Some(_),
                     person: Some(_),
                     ..
                 })) => return Next::Close(Ending::Inconclusive),
-                Some(Progress::Failed(_)) => return Next::Turn(turn_for(&step.action)),
-                Some(Progress::Done(Yield::Watched {
+                Some(Progress::Failed(_)) => return Next::RollbackCause(turn_for(&step.action)),
+                Some(Progress::Done(StepOutput::Watched {
                     inconclusive: Some(_), ..
                 })) => {
                     return match plan.policy.on_inconclusive {
                         OnInconclusive::Leave => Next::Close(Ending::Inconclusive),
-                        OnInconclusive::Rollback => Next::Turn(Turn::Inconclusive),
+                        OnInconclusive::Rollback => Next::RollbackCause(RollbackCause::Inconclusive),
                     };
                 }
                 Some(Progress::Done(_)) => {}
@@ -100,17 +104,17 @@ fn ahead(history: &History) -> Next<'_> {
     })
 }
 
-fn turn_for(action: &Action) -> Turn {
+fn turn_for(action: &Action) -> RollbackCause {
     match action {
-        Action::Baseline => Turn::Refused,
-        Action::Deploy => Turn::DeployFailed,
-        Action::Gate | Action::Verify => Turn::VerifyFailed,
-        Action::Watch => Turn::WatchFailed,
-        _ => Turn::BackupFailed,
+        Action::Baseline => RollbackCause::Refused,
+        Action::Deploy => RollbackCause::DeployFailed,
+        Action::Gate | Action::Verify => RollbackCause::VerifyFailed,
+        Action::Watch => RollbackCause::WatchFailed,
+        _ => RollbackCause::BackupFailed,
     }
 }
 
-fn back(history: &History, turn: Turn) -> Next<'_> {
+fn back(history: &History, turn: RollbackCause) -> Next<'_> {
     let plan = history.plan();
     if plan.kind == RunKind::Backup || (plan.kind == RunKind::Deploy && !history.has_deploy_begun()) {
         return Next::Close(Ending::Untouched(turn));
@@ -154,7 +158,7 @@ fn back(history: &History, turn: Turn) -> Next<'_> {
         }
     } else if matches!(proof, Some(Progress::Failed(_))) {
         Ending::RestoredUnhealthy(turn)
-    } else if nothing_changed(history) && turn == Turn::DeployFailed {
+    } else if nothing_changed(history) && turn == RollbackCause::DeployFailed {
         Ending::NothingToUndo(turn)
     } else {
         Ending::RolledBack(turn)
@@ -190,7 +194,7 @@ fn restorable(history: &History) -> Vec<ResourceName> {
 /// What follows a turn, decided once: the loop writes it down beside the turn, and everybody who speaks of it repeats that.
 /// `None` where nothing was deployed, so that there is nothing to go back from.
 #[must_use]
-pub fn response(history: &History, turn: Turn) -> Option<OnFailure> {
+pub fn response(history: &History, turn: RollbackCause) -> Option<OnFailure> {
     if history.plan().kind == RunKind::Deploy && !history.has_deploy_begun() {
         return None;
     }
@@ -281,7 +285,7 @@ fn has_put_back(history: &History) -> bool {
 }
 
 /// Where everything that can be made ready is, and the run ends all the same: nothing is down yet.
-fn unready(history: &History, stage: &Stage, turn: Turn) -> Option<Ending> {
+fn unready(history: &History, stage: &Stage, turn: RollbackCause) -> Option<Ending> {
     let is_withheld = |work: &Work| matches!(work, Work::Withheld(_) | Work::Gone(_));
     // By then the rest is back, and a release that is gone is not left.
     if history.widened().next().is_none() && history.prepared().any(|prepared| is_withheld(&prepared.work)) {
@@ -304,12 +308,12 @@ fn unready(history: &History, stage: &Stage, turn: Turn) -> Option<Ending> {
 }
 
 /// Whether the policy leaves the failed state for a person.
-fn is_held(history: &History, turn: Turn) -> bool {
+fn is_held(history: &History, turn: RollbackCause) -> bool {
     let policy = &history.plan().policy;
     let wish = match turn {
-        Turn::Asked | Turn::Decided => OnFailure::Rollback,
-        Turn::DeployUnknown => policy.on_unknown,
-        Turn::Interrupted => policy.on_interrupt,
+        RollbackCause::Asked | RollbackCause::Decided => OnFailure::Rollback,
+        RollbackCause::DeployUnknown => policy.on_unknown,
+        RollbackCause::Interrupted => policy.on_interrupt,
         _ => OnFailure::Rollback,
     };
     // A rule of the user's that leaves a release for a person has been asked for as much as `--no-rollback`.
@@ -319,11 +323,12 @@ fn is_held(history: &History, turn: Turn) -> bool {
             .as_ref()
             .is_some_and(|finding| finding.cause == FindingCause::Hold)
     };
-    if turn == Turn::WatchFailed && history.failures().any(|(_, failure)| asks(failure)) {
+    if turn == RollbackCause::WatchFailed && history.failures().any(|(_, failure)| asks(failure)) {
         return true;
     }
     // `--no-rollback` is about every reason but a person's own.
-    wish == OnFailure::Hold || (policy.on_failure == OnFailure::Hold && !matches!(turn, Turn::Asked | Turn::Decided))
+    wish == OnFailure::Hold
+        || (policy.on_failure == OnFailure::Hold && !matches!(turn, RollbackCause::Asked | RollbackCause::Decided))
 }
 
 /// Whether a stage has no work: nothing is stopped for a deployment that changed nothing, nor again, once what ran was

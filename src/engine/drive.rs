@@ -7,7 +7,7 @@ use crate::decide::{Next, decide, response};
 use crate::history::History;
 use crate::ledger::{Ledger, LedgerError};
 use guard_model::event::{Level, Voice};
-use guard_model::fact::{Ending, Fact, Failure, Turn, Yield};
+use guard_model::fact::{Ending, Fact, Failure, RollbackCause, StepOutput};
 use guard_model::now::Now;
 use guard_model::plan::{Action, StageName, Step};
 use guard_model::text;
@@ -23,11 +23,16 @@ pub trait Acts: Sync {
     ///
     /// # Errors
     /// How it failed.
-    fn act(&self, step: &Step, history: &History) -> Result<Yield, Failure>;
+    fn act(&self, step: &Step, history: &History) -> Result<StepOutput, Failure>;
 
     /// Does the steps of a stage, each in a thread of its own, and tells each result as it comes. A test overrides this to
     /// let the steps meet in an order of its own choice, the same every time.
-    fn side_by_side(&self, steps: &[Step], history: &History, tell: &mut dyn FnMut(&Step, Result<Yield, Failure>)) {
+    fn side_by_side(
+        &self,
+        steps: &[Step],
+        history: &History,
+        tell: &mut dyn FnMut(&Step, Result<StepOutput, Failure>),
+    ) {
         std::thread::scope(|scope| {
             let (results, arriving) = mpsc::channel();
             for step in steps {
@@ -86,10 +91,10 @@ pub fn drive(ledger: &mut Ledger, acts: &dyn Acts, stop: &Stop, voice: &Voice) -
                 let now = acts.look_around(ledger.history()).map(Box::new);
                 ledger.append(&Fact::Closed { ending, now })?;
             }
-            Next::Turn(why) => ledger.append(&turned(ledger.history(), why))?,
+            Next::RollbackCause(why) => ledger.append(&turned(ledger.history(), why))?,
             Next::Widen(resources) => ledger.append(&Fact::Widened { resources })?,
             Next::Begin(..) if is_ahead && stop.is_asked() => {
-                ledger.append(&turned(ledger.history(), Turn::Interrupted))?;
+                ledger.append(&turned(ledger.history(), RollbackCause::Interrupted))?;
             }
             Next::Begin(stage, _) if wants_pause(stop, at_turn, stage.name) => return Ok(Arrival::Paused),
             Next::Begin(stage, steps) => {
@@ -122,8 +127,8 @@ pub fn drive(ledger: &mut Ledger, acts: &dyn Acts, stop: &Stop, voice: &Voice) -
 }
 
 /// The turn, with what is decided to follow.
-fn turned(history: &History, why: Turn) -> Fact {
-    Fact::Turned {
+fn turned(history: &History, why: RollbackCause) -> Fact {
+    Fact::RollbackBegan {
         why,
         then: response(history, why),
     }

@@ -1,7 +1,7 @@
 //! Decide, write it down, do it, write it down. Read `decide` first: it is the whole safety policy.
 
-pub mod crew;
 pub mod decide;
 pub mod drive;
 pub mod history;
 pub mod ledger;
+pub mod steps;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::fact::{Ending, Turn};
+use super::fact::{Ending, RollbackCause};
 use super::name::RunKind;
 
 /// The code that guard ends with. 124–127 and 128+n are never used: a wrapped command's own code must not look like ours.
@@ -198,21 +198,25 @@ impl Ending {
     pub fn exit_code(self) -> ExitCode {
         match self {
             // A rollback that was asked for and found everything as it should be has reached its goal.
-            Self::Captured | Self::Deployed | Self::RolledBack(Turn::Asked) | Self::NothingToUndo(Turn::Asked) => {
-                ExitCode::DONE
-            }
+            Self::Captured
+            | Self::Deployed
+            | Self::RolledBack(RollbackCause::Asked)
+            | Self::NothingToUndo(RollbackCause::Asked) => ExitCode::DONE,
             Self::Inconclusive => ExitCode::INCONCLUSIVE,
-            Self::Untouched(Turn::BackupFailed) => ExitCode::BACKUP_FAILED,
+            Self::Untouched(RollbackCause::BackupFailed) => ExitCode::BACKUP_FAILED,
             // A person asked for a rollback, and the copy is not there or not sound.
-            Self::Untouched(Turn::Asked) => ExitCode::NO_BACKUP,
-            Self::Untouched(Turn::Interrupted) => ExitCode::INTERRUPTED_EARLY,
+            Self::Untouched(RollbackCause::Asked) => ExitCode::NO_BACKUP,
+            Self::Untouched(RollbackCause::Interrupted) => ExitCode::INTERRUPTED_EARLY,
             Self::Untouched(_) | Self::Unprepared(_) => ExitCode::REFUSED,
-            Self::RolledBack(Turn::DeployFailed | Turn::DeployUnknown | Turn::BackupFailed | Turn::Refused) => {
-                ExitCode::DEPLOY_FAILED
-            }
-            Self::RolledBack(Turn::VerifyFailed) => ExitCode::VERIFY_FAILED,
-            Self::RolledBack(Turn::WatchFailed | Turn::Inconclusive) => ExitCode::WATCH_FAILED,
-            Self::RolledBack(Turn::Interrupted | Turn::Decided) => ExitCode::INTERRUPTED,
+            Self::RolledBack(
+                RollbackCause::DeployFailed
+                | RollbackCause::DeployUnknown
+                | RollbackCause::BackupFailed
+                | RollbackCause::Refused,
+            ) => ExitCode::DEPLOY_FAILED,
+            Self::RolledBack(RollbackCause::VerifyFailed) => ExitCode::VERIFY_FAILED,
+            Self::RolledBack(RollbackCause::WatchFailed | RollbackCause::Inconclusive) => ExitCode::WATCH_FAILED,
+            Self::RolledBack(RollbackCause::Interrupted | RollbackCause::Decided) => ExitCode::INTERRUPTED,
             Self::NothingToUndo(_) => ExitCode::NOTHING_TO_UNDO,
             Self::Withheld(_) => ExitCode::WITHHELD,
             Self::RestoredUnhealthy(_) => ExitCode::RESTORED_UNHEALTHY,
@@ -250,7 +254,7 @@ impl Ending {
 
     /// Why the run went back, where it did.
     #[must_use]
-    pub fn turn(self) -> Option<Turn> {
+    pub fn turn(self) -> Option<RollbackCause> {
         match self {
             Self::Captured | Self::Deployed | Self::Inconclusive | Self::Abandoned => None,
             Self::Untouched(turn)

@@ -49,7 +49,7 @@ pub enum Fact {
         /// The step.
         step: StepId,
         /// What it brought.
-        yields: Box<Yield>,
+        yields: Box<StepOutput>,
     },
     /// A step failed.
     Failed {
@@ -58,10 +58,11 @@ pub enum Fact {
         /// How.
         failure: Failure,
     },
-    /// The run goes back from here.
-    Turned {
+    /// The run goes back from here; `turned` on disk.
+    #[serde(rename = "turned")]
+    RollbackBegan {
         /// Why.
-        why: Turn,
+        why: RollbackCause,
         /// What was decided to follow; `None` in journals of before it was written down, and where nothing was deployed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         then: Option<OnFailure>,
@@ -120,7 +121,7 @@ pub struct Actor {
 /// What a step brought.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Yield {
+pub enum StepOutput {
     /// It brought nothing but its being done.
     Nothing,
     /// `Baseline`: how production was before anything happened.
@@ -250,7 +251,7 @@ impl Failure {
 /// Why a run went back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Turn {
+pub enum RollbackCause {
     /// Production was not well before anything happened.
     Refused,
     /// A copy could not be made or proven.
@@ -284,21 +285,21 @@ pub enum Ending {
     /// New, and nothing can be said about it.
     Inconclusive,
     /// The deploy command never began; production is untouched.
-    Untouched(Turn),
+    Untouched(RollbackCause),
     /// A rollback that was asked for could not be made ready; production is untouched, and the copies are not at fault.
-    Unprepared(Turn),
+    Unprepared(RollbackCause),
     /// Old and verified.
-    RolledBack(Turn),
+    RolledBack(RollbackCause),
     /// The deploy command failed and had changed nothing.
-    NothingToUndo(Turn),
+    NothingToUndo(RollbackCause),
     /// New and failed; the rollback was withheld.
-    Withheld(Turn),
+    Withheld(RollbackCause),
     /// Old, and its probes do not pass.
-    RestoredUnhealthy(Turn),
+    RestoredUnhealthy(RollbackCause),
     /// New and failed: the way back could not be made ready, and nothing was put back; it can be tried again.
-    Unready(Turn),
+    Unready(RollbackCause),
     /// Mixed: the rollback stopped half-way, and can be continued.
-    Stuck(Turn),
+    Stuck(RollbackCause),
     /// As it was left: a person has ended an unfinished run as things were.
     Abandoned,
 }

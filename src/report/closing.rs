@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::course::{Course, Mishap, State};
 use super::failure::{Account, Next};
 use super::line::{Line, Tone};
+use super::run_view::{RunView, StageFailure, State};
 pub use super::sentences::reason;
 use super::sentences::{asked, decided, of_deploy, unchanged, unseen};
 use guard_model::artifact::Work;
 use guard_model::exit::ExitCode;
-use guard_model::fact::{Ending, Turn, UNSEEN};
+use guard_model::fact::{Ending, RollbackCause, UNSEEN};
 use guard_model::name::RunKind;
 use guard_model::now::Now;
 use guard_model::plan::StageName;
@@ -32,7 +32,7 @@ pub struct Closing {
 impl Closing {
     /// The last words of a course that has ended. `program` is how guard is called, for the next command: `guard -C /srv`.
     #[must_use]
-    pub fn of(course: &Course, ending: Ending, program: &str) -> Self {
+    pub fn of(course: &RunView, ending: Ending, program: &str) -> Self {
         let plan = course.opened.as_ref().map(|opened| &opened.plan);
         let backup = plan.map(|plan| plan.backup.to_string()).unwrap_or_default();
         let kind = plan.map_or(RunKind::Deploy, |plan| plan.kind);
@@ -41,7 +41,7 @@ impl Closing {
             Some(format!("deploy -- {words}"))
         });
         let again = again.unwrap_or_else(|| command_of(kind).to_owned());
-        let (mut sentence, mut purpose, mut command) = if ending.turn() == Some(Turn::Asked) {
+        let (mut sentence, mut purpose, mut command) = if ending.turn() == Some(RollbackCause::Asked) {
             // Where nothing had to be put back there is nothing to undo either.
             let ending = match ending {
                 Ending::RolledBack(turn) if kind == RunKind::Rollback && has_put_back_nothing(course) => {
@@ -95,7 +95,7 @@ impl Closing {
 
     /// The four parts for an ending that is not a good one: the cause, and for a stuck run what is in the way.
     #[must_use]
-    pub fn account(&self, course: &Course, ending: Ending) -> Account {
+    pub fn account(&self, course: &RunView, ending: Ending) -> Account {
         let mut why = Vec::new();
         let mut did: Vec<String> = std::iter::once(self.sentence.clone())
             .chain(self.aside.clone())
@@ -106,7 +106,7 @@ impl Closing {
                 why.extend(reasons(obstacle));
                 let reason = obstacle.failure.sentence();
                 let others = not.iter().filter(|mishap| mishap.step != obstacle.step);
-                let (same, others): (Vec<&&Mishap>, Vec<_>) =
+                let (same, others): (Vec<&&StageFailure>, Vec<_>) =
                     others.partition(|mishap| mishap.failure.sentence() == reason);
                 if !same.is_empty() {
                     let steps: Vec<&str> = same.iter().map(|mishap| mishap.step.as_str()).collect();
@@ -156,7 +156,7 @@ impl Closing {
 
     /// The last lines of a run; the very last one is the verdict.
     #[must_use]
-    pub fn lines(&self, course: &Course, ending: Ending) -> Vec<Line> {
+    pub fn lines(&self, course: &RunView, ending: Ending) -> Vec<Line> {
         let now = course.now.as_ref().map(Now::sentences).unwrap_or_default();
         if ending.is_good() {
             let info = |text| Line {
@@ -189,28 +189,28 @@ impl Closing {
     }
 }
 
-fn has_put_back_nothing(course: &Course) -> bool {
+fn has_put_back_nothing(course: &RunView) -> bool {
     !course.prepared.is_empty() && course.prepared.iter().all(|prepared| !prepared.work.is_needed())
 }
 
 /// Why what must not be put back must not be.
-fn withheld(course: &Course) -> impl Iterator<Item = String> {
+fn withheld(course: &RunView) -> impl Iterator<Item = String> {
     course.prepared.iter().filter_map(|prepared| prepared.work.forbids())
 }
 
 /// Whether there is nothing whole to go back to.
-fn is_backup_gone(course: &Course) -> bool {
+fn is_backup_gone(course: &RunView) -> bool {
     let mut prepared = course.prepared.iter();
     prepared.any(|prepared| matches!(prepared.work, Work::Gone(_)))
 }
 
 /// Whether no probe is set, so that nobody has seen the release, or the old state, well or unwell.
-fn is_unseen(course: &Course) -> bool {
+fn is_unseen(course: &RunView) -> bool {
     let is_unwatched = has_done(course, StageName::Watch) && course.tally.is_none();
     is_unwatched || course.proven.iter().any(|finding| finding == UNSEEN)
 }
 
-fn has_done(course: &Course, stage: StageName) -> bool {
+fn has_done(course: &RunView, stage: StageName) -> bool {
     let mut legs = course.legs.iter();
     legs.any(|leg| leg.name == stage && leg.state() == State::Done)
 }
@@ -222,7 +222,7 @@ fn command_of(kind: RunKind) -> &'static str {
     }
 }
 
-fn reasons(mishap: &Mishap) -> Vec<String> {
+fn reasons(mishap: &StageFailure) -> Vec<String> {
     let failure = &mishap.failure;
     let mut why: Vec<String> = failure
         .chain

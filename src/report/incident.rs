@@ -3,15 +3,15 @@
 use std::fmt::Write as _;
 
 use super::closing::{Closing, reason};
-use super::course::Course;
 use super::failure::{Account, Next};
 use super::line::Tone;
 use super::moment::{moment, span};
 use super::readings;
+use super::run_view::RunView;
 use super::sink::safe_lines;
 use super::words::Narrator;
 use guard_model::artifact::Work;
-use guard_model::fact::{Record, Turn};
+use guard_model::fact::{Record, RollbackCause};
 use guard_model::health::Reading;
 use guard_model::name::ResourceName;
 use guard_model::now::Now;
@@ -22,7 +22,7 @@ use guard_model::text;
 /// called, for the next command.
 #[must_use]
 pub fn incident(records: &[Record], readings: &[Reading], redaction: &Redaction, program: &str) -> String {
-    let course = Course::of(records);
+    let course = RunView::of(records);
     let mut text = String::new();
     head(&mut text, &course, program);
     found(&mut text, &course, readings);
@@ -56,7 +56,7 @@ pub fn incident(records: &[Record], readings: &[Reading], redaction: &Redaction,
     safe_lines(&text, redaction).join("\n") + "\n"
 }
 
-fn head(text: &mut String, course: &Course, program: &str) {
+fn head(text: &mut String, course: &RunView, program: &str) {
     let run = course
         .opened
         .as_ref()
@@ -83,7 +83,7 @@ fn head(text: &mut String, course: &Course, program: &str) {
     text.push_str(&account.markdown());
 }
 
-fn found(text: &mut String, course: &Course, readings: &[Reading]) {
+fn found(text: &mut String, course: &RunView, readings: &[Reading]) {
     let mut lines = Vec::new();
     if let Some(opened) = &course.opened {
         lines.push(format!(
@@ -103,7 +103,7 @@ fn found(text: &mut String, course: &Course, readings: &[Reading]) {
             format!("finished: by {} on {}, with `guard resume`", actor.user, actor.host)
         });
     }
-    if let Some((turn, at)) = course.turned.filter(|(turn, _)| *turn != Turn::Asked) {
+    if let Some((turn, at)) = course.turned.filter(|(turn, _)| *turn != RollbackCause::Asked) {
         lines.push(format!("found: {} ({})", moment(at), reason(turn)));
         if let Some(first) = readings::first_failure(readings, at) {
             let late = text::duration(span(first.at, at));
@@ -126,7 +126,7 @@ fn found(text: &mut String, course: &Course, readings: &[Reading]) {
     section(text, "When", &lines, "The records say no times.");
 }
 
-fn put_back(course: &Course) -> Vec<String> {
+fn put_back(course: &RunView) -> Vec<String> {
     let done: Vec<&str> = course
         .displaced
         .iter()
@@ -149,7 +149,7 @@ fn put_back(course: &Course) -> Vec<String> {
 }
 
 /// What going back cost, and the command that brings rows back.
-fn lost(course: &Course, program: &str) -> Vec<String> {
+fn lost(course: &RunView, program: &str) -> Vec<String> {
     let mut lines = course.price();
     let names: Vec<&str> = course.salvageable().into_iter().map(ResourceName::as_str).collect();
     if let (false, Some(opened)) = (names.is_empty(), &course.opened) {
@@ -162,7 +162,7 @@ fn lost(course: &Course, program: &str) -> Vec<String> {
     lines
 }
 
-fn kept(course: &Course) -> Vec<String> {
+fn kept(course: &RunView) -> Vec<String> {
     let places = |displaced: &guard_model::artifact::Displaced| {
         let name = displaced.resource.clone();
         displaced

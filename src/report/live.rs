@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::brush::{Brush, Shade};
 use super::canvas::Canvas;
-use super::course::State;
 use super::display::{Display, Told, What};
 use super::line::{Line, Tone, is_heard, safe_text};
 use super::pace::Work;
 use super::panel::{Panel, Strip};
+use super::run_view::State;
 use super::sink::{Sink, safe, safe_lines};
 use super::style::{Style, Volume};
 use super::words::Narrator;
@@ -95,7 +95,7 @@ impl Live {
             .collect();
         match &record.fact {
             Fact::Begun { step } => {
-                let title = self.narrator.course.leg_of(step).map(super::course::Leg::title);
+                let title = self.narrator.course.leg_of(step).map(super::run_view::StageView::title);
                 if let Some(title) =
                     title.filter(|title| self.panel.stage.as_ref().is_none_or(|(known, _)| known != title))
                 {

@@ -7,10 +7,10 @@ use console::measure_text_width;
 
 pub use super::brush::Brush;
 use super::brush::Shade;
+use super::outputs::counts;
 use super::pace::{Work, speed, whole};
 pub use super::strip::Strip;
 use super::strip::{has_columns, head, rows_of};
-use super::yields::counts;
 use guard_model::health::Tally;
 use guard_model::text;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use super::moment::moment;
-use super::yields::counts;
+use super::outputs::counts;
 use guard_model::health::{Outcome, Reading, Tally};
 use guard_model::name::ProbeName;
 

@@ -7,12 +7,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::closing::Closing;
-use super::course::{Course, State};
 use super::failure::Next;
 use super::json::{SCHEMA_VERSION, clean};
 use super::moment::span;
+use super::run_view::{RunView, State};
 use guard_model::exit::ExitCode;
-use guard_model::fact::{Actor, Ending, Failure, Record, Turn};
+use guard_model::fact::{Actor, Ending, Failure, Record, RollbackCause};
 use guard_model::intervention::Intervention;
 use guard_model::name::{ResourceName, RunId, RunKind};
 use guard_model::now::Now;
@@ -36,7 +36,7 @@ pub struct Outcome {
     /// The state of production: `old, verified`.
     pub production: String,
     /// Why the run turned back.
-    pub turned: Option<Turn>,
+    pub turned: Option<RollbackCause>,
     /// Who ended the watch before its time, and how, where a person did.
     pub person: Option<Intervention>,
     /// Whether the deploy command changed anything that was copied; `None` where that is not known, or none ran.
@@ -99,13 +99,13 @@ impl Outcome {
     /// The outcome that these records tell. `report` is the path of the incident report, `program` how guard is called.
     #[must_use]
     pub fn of(records: &[Record], report: Option<&Path>, program: &str) -> Self {
-        let course = Course::of(records);
+        let course = RunView::of(records);
         let opened = course.opened.as_ref();
         let ending = course.ended.map(|(ending, _)| ending);
         let closing = ending.map(|ending| Closing::of(&course, ending, program));
         let resume = || Some(Next::new("to continue", format!("{program} resume")));
         let next = closing.as_ref().map_or_else(resume, |closing| closing.next.clone());
-        let failure = |mishap: Option<&super::course::Mishap>| mishap.map(|mishap| mishap.failure.clone());
+        let failure = |mishap: Option<&super::run_view::StageFailure>| mishap.map(|mishap| mishap.failure.clone());
         let cut_off = || ExitCode::CUT_OFF.meaning().map_or("mixed", |row| row.production);
         let production = closing.as_ref().map_or_else(cut_off, |closing| closing.production);
         Self {
@@ -182,8 +182,8 @@ pub fn finisher(actor: &Actor) -> &'static str {
     if actor.watcher { "watcher" } else { "resume" }
 }
 
-fn stages(course: &Course) -> Vec<StageOutcome> {
-    let outcome = |leg: &super::course::Leg| StageOutcome {
+fn stages(course: &RunView) -> Vec<StageOutcome> {
+    let outcome = |leg: &super::run_view::StageView| StageOutcome {
         title: leg.title(),
         direction: if leg.is_back { "back" } else { "ahead" },
         state: leg.state(),

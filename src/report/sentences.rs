@@ -1,6 +1,6 @@
 //! What is said of each ending: one sentence, and the next command with its purpose.
 
-use guard_model::fact::{Ending, Turn};
+use guard_model::fact::{Ending, RollbackCause};
 use guard_model::intervention::{Choice, Intervention};
 use guard_model::name::RunKind;
 
@@ -9,18 +9,18 @@ const UNSEEN: &str = ". What was put back is as it was; no probe is set, so whet
 
 /// Why a run turned back, as a sentence without its full stop.
 #[must_use]
-pub fn reason(turn: Turn) -> &'static str {
+pub fn reason(turn: RollbackCause) -> &'static str {
     match turn {
-        Turn::Refused => "Production was not well before the deployment",
-        Turn::BackupFailed => "The backup could not be made or proven",
-        Turn::DeployFailed => "The deploy command failed",
-        Turn::DeployUnknown => "guard was cut off while the deploy command ran, so its outcome is unknown",
-        Turn::VerifyFailed => "The verification failed",
-        Turn::WatchFailed => "The watch found the release bad",
-        Turn::Inconclusive => "The watch saw too little to judge the release",
-        Turn::Interrupted => "The run was interrupted",
-        Turn::Asked => "Going back was asked for",
-        Turn::Decided => "A person decided to roll back",
+        RollbackCause::Refused => "Production was not well before the deployment",
+        RollbackCause::BackupFailed => "The backup could not be made or proven",
+        RollbackCause::DeployFailed => "The deploy command failed",
+        RollbackCause::DeployUnknown => "guard was cut off while the deploy command ran, so its outcome is unknown",
+        RollbackCause::VerifyFailed => "The verification failed",
+        RollbackCause::WatchFailed => "The watch found the release bad",
+        RollbackCause::Inconclusive => "The watch saw too little to judge the release",
+        RollbackCause::Interrupted => "The run was interrupted",
+        RollbackCause::Asked => "Going back was asked for",
+        RollbackCause::Decided => "A person decided to roll back",
     }
 }
 
@@ -44,17 +44,17 @@ pub(super) fn of_deploy(ending: Ending, kind: RunKind, backup: &str, again: Stri
             "to go back",
             back,
         ),
-        Ending::Untouched(Turn::BackupFailed) if kind == RunKind::Deploy => (
+        Ending::Untouched(RollbackCause::BackupFailed) if kind == RunKind::Deploy => (
             "There is no sound backup, so the deploy command was not run.".to_owned(),
             "to see what is in the way",
             check,
         ),
-        Ending::Untouched(Turn::BackupFailed) => (
+        Ending::Untouched(RollbackCause::BackupFailed) => (
             "There is no sound backup.".to_owned(),
             "to see what is in the way",
             check,
         ),
-        Ending::Untouched(Turn::Asked) => (
+        Ending::Untouched(RollbackCause::Asked) => (
             format!("Backup {backup} could not be made ready, so nothing was put back."),
             "to see the other backups",
             "list".to_owned(),

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::closing::{Closing, reason};
-use super::course::{Course, Mishap};
 use super::line::{Line, Tone};
 use super::moment::span;
-use super::yields;
-use guard_model::fact::{Fact, Failure, Record, Turn};
+use super::outputs;
+use super::run_view::{RunView, StageFailure};
+use guard_model::fact::{Fact, Failure, Record, RollbackCause};
 use guard_model::name::RunKind;
 use guard_model::plan::{Action, StepId};
 use guard_model::policy::OnFailure;
@@ -17,7 +17,7 @@ use guard_model::text;
 #[derive(Debug, Clone)]
 pub struct Narrator {
     /// What has been told so far.
-    pub course: Course,
+    pub course: RunView,
     program: String,
     announced: BTreeSet<(bool, usize)>,
 }
@@ -27,7 +27,7 @@ impl Narrator {
     #[must_use]
     pub fn new(program: &str) -> Self {
         Self {
-            course: Course::default(),
+            course: RunView::default(),
             program: program.to_owned(),
             announced: BTreeSet::new(),
         }
@@ -41,10 +41,10 @@ impl Narrator {
             Fact::Begun { step } => self.begun(step),
             Fact::Done { step, yields } => {
                 let took = self.course.began(step).map(|began| span(began, record.at));
-                yields::lines(step, self.action(step), yields, took)
+                outputs::lines(step, self.action(step), yields, took)
             }
             Fact::Failed { step, failure } => self.failed(step, failure),
-            Fact::Turned { why, then } => vec![Self::turned(*why, *then)],
+            Fact::RollbackBegan { why, then } => vec![Self::turned(*why, *then)],
             Fact::Reopened { actor } => {
                 self.announced.clear();
                 let process = format!("pid {} on {}", actor.pid, actor.host);
@@ -164,7 +164,7 @@ impl Narrator {
         }
         // A step back is tried again: what it fails of is said once.
         let mut before = self.course.mishaps.iter().rev().filter(|mishap| &mishap.step == step);
-        let is_this = |mishap: &Mishap| mishap.failure.sentence() == failure.sentence();
+        let is_this = |mishap: &StageFailure| mishap.failure.sentence() == failure.sentence();
         let times = before.by_ref().take_while(|mishap| is_this(mishap)).count();
         if times > 1 {
             return vec![Line::new(
@@ -186,7 +186,7 @@ impl Narrator {
                 .deployed
                 .iter()
                 .flat_map(|deployed| &deployed.irreversible)
-                .map(|what| yields::irreversible(what)),
+                .map(|what| outputs::irreversible(what)),
         );
         // After a proof comes the end of the run, which says the hint.
         let hint = failure
@@ -197,11 +197,11 @@ impl Narrator {
         lines
     }
 
-    fn turned(why: Turn, then: Option<OnFailure>) -> Line {
+    fn turned(why: RollbackCause, then: Option<OnFailure>) -> Line {
         match why {
-            Turn::Asked => Line::new(Tone::Info, "Going back, as asked"),
-            Turn::Decided => Line::new(Tone::Warn, format!("{}: turning back", reason(why))),
-            Turn::BackupFailed => Line::new(Tone::Warn, format!("{}: nothing will be deployed", reason(why))),
+            RollbackCause::Asked => Line::new(Tone::Info, "Going back, as asked"),
+            RollbackCause::Decided => Line::new(Tone::Warn, format!("{}: turning back", reason(why))),
+            RollbackCause::BackupFailed => Line::new(Tone::Warn, format!("{}: nothing will be deployed", reason(why))),
             _ if then == Some(OnFailure::Hold) => Line::new(
                 Tone::Warn,
                 format!("{}: the rollback is withheld, as was decided before", reason(why)),

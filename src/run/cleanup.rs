@@ -9,8 +9,8 @@ use crate::audit::{self, Deed};
 use crate::kept::{self, ANNOUNCED, FORGOTTEN, Kept, NOTICE, ends};
 use crate::project::Project;
 use crate::{encryption, offsite, unfinished};
-use guard_engine::crew::Crew;
 use guard_engine::history::History;
+use guard_engine::steps::StepRunner;
 use guard_journal::{Run, State};
 use guard_model::artifact::Artifact;
 use guard_model::event::Level;
@@ -21,11 +21,11 @@ use guard_system::context::Context;
 use guard_system::disk;
 
 /// Cleans up behind a run that is over.
-pub fn after(history: &History, ending: Ending, crew: &Crew, project: &Project) {
+pub fn after(history: &History, ending: Ending, runner: &StepRunner, project: &Project) {
     if is_left(ending) {
         for prepared in history.prepared().filter(|prepared| prepared.work.is_needed()) {
-            let owner = crew.resources.get(&prepared.resource);
-            if let Some((resource, cx)) = owner.map(|member| member.at(&crew.cx.unstoppable()))
+            let owner = runner.resources.get(&prepared.resource);
+            if let Some((resource, cx)) = owner.map(|member| member.at(&runner.cx.unstoppable()))
                 && let Err(error) = resource.discard(prepared, &cx)
             {
                 project.cx.note(
@@ -36,8 +36,8 @@ pub fn after(history: &History, ending: Ending, crew: &Crew, project: &Project) 
         }
     }
     if !matches!(ending, Ending::Stuck(_) | Ending::Unready(_)) && history.plan().kind == RunKind::Deploy {
-        for (name, member) in &crew.resources {
-            let (resource, cx) = member.at(&crew.cx.unstoppable());
+        for (name, member) in &runner.resources {
+            let (resource, cx) = member.at(&runner.cx.unstoppable());
             if let Err(error) = resource.stand_down(&cx) {
                 let note = format!("what stood by for {name} is still there: {error}");
                 project.cx.note(Level::Warn, note);
@@ -63,8 +63,8 @@ pub fn after(history: &History, ending: Ending, crew: &Crew, project: &Project) 
 }
 
 /// Lets go of the run's own key, when it is over: not between the two halves of a rollback to an adopted backup.
-pub fn shut(crew: &Crew, project: &Project) {
-    if crew.adopting.is_empty() {
+pub fn shut(runner: &StepRunner, project: &Project) {
+    if runner.adopting.is_empty() {
         encryption::forget(project);
     }
 }

@@ -6,12 +6,12 @@ use crate::keys::person;
 use crate::outcome::{Outcome, Refusal};
 use crate::project::Project;
 use crate::unfinished::open_run;
-use guard_engine::crew::{INTERVENTION, leave};
 use guard_engine::history::{History, Progress};
+use guard_engine::steps::{INTERVENTION, leave};
 use guard_journal::Run;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
-use guard_model::fact::{Ending, Yield};
+use guard_model::fact::{Ending, StepOutput};
 use guard_model::intervention::{Choice, Intervention, Via};
 use guard_model::plan::{Action, Step};
 use guard_system::disk;
@@ -140,7 +140,7 @@ pub fn ended(run: &Run, project: &Project) -> Result<Option<Ending>, Refusal> {
 fn taken_up(history: &History) -> bool {
     [Action::Gate, Action::Watch].into_iter().any(|action| {
         match history.step(&Step::of(action).id).map(|step| &step.progress) {
-            Some(Progress::Done(Yield::Watched { person, .. })) => person.is_some(),
+            Some(Progress::Done(StepOutput::Watched { person, .. })) => person.is_some(),
             Some(Progress::Failed(failure)) => failure.person.is_some(),
             _ => false,
         }

@@ -3,8 +3,8 @@
 use crate::assembly::Owned;
 use crate::outcome::Refusal;
 use crate::project::Project;
-use guard_engine::crew::{drift, left_by, not_known};
 use guard_engine::history::History;
+use guard_engine::steps::{drift, left_by, not_known};
 use guard_journal::{Run, State};
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;

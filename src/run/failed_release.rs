@@ -11,12 +11,12 @@ use crate::outcome::Refusal;
 use crate::project::Project;
 use crate::request::Deploy;
 use crate::session::Session;
-use guard_engine::crew::{RELEASED, Released};
 use guard_engine::history::History;
+use guard_engine::steps::{RELEASED, Released};
 use guard_journal::{Run, State};
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
-use guard_model::fact::{Ending, Turn};
+use guard_model::fact::{Ending, RollbackCause};
 use guard_model::name::RunKind;
 use guard_resources::abilities::ServiceNeeds;
 use guard_system::call::Call;
@@ -142,10 +142,13 @@ fn refusal(
 }
 
 fn is_failure(ending: Ending) -> bool {
-    let is_its_own = |turn: Turn| {
+    let is_its_own = |turn: RollbackCause| {
         matches!(
             turn,
-            Turn::DeployFailed | Turn::VerifyFailed | Turn::WatchFailed | Turn::Inconclusive
+            RollbackCause::DeployFailed
+                | RollbackCause::VerifyFailed
+                | RollbackCause::WatchFailed
+                | RollbackCause::Inconclusive
         )
     };
     match ending {

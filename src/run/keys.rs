@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::project::Project;
 use crate::session::Session;
-use guard_engine::crew::leave;
+use guard_engine::steps::leave;
 use guard_journal::Run;
 use guard_model::event::Level;
 use guard_model::fact::Actor;

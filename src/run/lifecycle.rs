@@ -11,11 +11,11 @@ use crate::results::write_reports;
 use crate::run_settings::RunSettings;
 use crate::session::Session;
 use crate::watchdog::{self, Supervised};
-use crate::{cleanup, crew, failed_release, locks, registry, vouched};
-use guard_engine::crew::SealInput;
+use crate::{cleanup, failed_release, locks, registry, step_runner, vouched};
 use guard_engine::drive::{Acts, Arrival, drive};
 use guard_engine::history::Progress;
 use guard_engine::ledger::{Ledger, LedgerError};
+use guard_engine::steps::SealInput;
 use guard_journal::{Journal, JournalError, Run};
 use guard_model::artifact::Displaced;
 use guard_model::event::Level;
@@ -64,9 +64,9 @@ pub fn start(mut new: NewRun, run: &Run, project: &Project, session: &Session) -
     let mut cx = project.context_of(run, &backup);
     let sender = NoticeSender::new(run, &cx, &[], project, &session.style.program)?;
     cx.voice = sender.voice();
-    let mut crew = crew::of(project, cx, new.resources, new.undoing, seal)?;
-    crew.adopting = new.adopting;
-    crew.command.clone_from(&new.plan.command);
+    let mut runner = step_runner::of(project, cx, new.resources, new.undoing, seal)?;
+    runner.adopting = new.adopting;
+    runner.command.clone_from(&new.plan.command);
     new.plan.command.iter_mut().for_each(|word| *word = clean(word));
     let journal = Journal::create(&run.directory).map_err(|error| refused(&error))?;
     let opened = Fact::Opened {
@@ -77,7 +77,7 @@ pub fn start(mut new: NewRun, run: &Run, project: &Project, session: &Session) -
     };
     let ledger = Ledger::open(Box::new(journal), &opened, sender.voice(), project.cx.clock.clone());
     let mut ledger = ledger.map_err(|error| refused(&error))?;
-    finish(&mut ledger, &crew, run, &sender, project, session)
+    finish(&mut ledger, &runner, run, &sender, project, session)
 }
 
 /// Drives a run from where it is, and writes, says and tells what there is at its end.
@@ -86,31 +86,31 @@ pub fn start(mut new: NewRun, run: &Run, project: &Project, session: &Session) -
 /// The journal could not be written.
 pub fn finish(
     ledger: &mut Ledger,
-    crew: &guard_engine::crew::Crew,
+    runner: &guard_engine::steps::StepRunner,
     run: &Run,
     sender: &NoticeSender,
     project: &Project,
     session: &Session,
 ) -> Outcome {
-    let outcome = drive_to_end(ledger, crew, run, project, session);
+    let outcome = drive_to_end(ledger, runner, run, project, session);
     if let Err(refusal) = &outcome {
         sender.needs_person(refusal);
     }
     // What has come of the run stands; this waits only for what rules have set going, and for those who are being told.
-    crew.errands.settle();
+    runner.errands.settle();
     sender.drain();
     outcome
 }
 
 fn drive_to_end(
     ledger: &mut Ledger,
-    crew: &guard_engine::crew::Crew,
+    runner: &guard_engine::steps::StepRunner,
     run: &Run,
     project: &Project,
     session: &Session,
 ) -> Outcome {
     bug::keep_in(&run.directory);
-    let supervised = Supervised::new(crew, run, project, session);
+    let supervised = Supervised::new(runner, run, project, session);
     let arrival = drive(ledger, &supervised, &session.stop, &project.cx.voice);
     let exit = match &arrival {
         Ok(Arrival::Closed(ending)) => ending.exit_code(),
@@ -128,23 +128,23 @@ fn drive_to_end(
                 Ending::RolledBack(_) | Ending::RestoredUnhealthy(_) | Ending::Stuck(_)
             );
             if is_back {
-                crew.keep_left_anew(&crew.cx);
+                runner.keep_left_anew(&runner.cx);
             } else {
-                crew.keep_left(&crew.cx);
+                runner.keep_left(&runner.cx);
             }
         }
         if matches!(ending, Ending::Withheld(_)) {
             // The failed release stays, for people to look at.
-            crew.take_page_down(&crew.cx);
+            runner.take_page_down(&runner.cx);
         }
-        let command = Some(&crew.command).filter(|command| !command.is_empty());
+        let command = Some(&runner.command).filter(|command| !command.is_empty());
         let command = command.unwrap_or(&ledger.history().plan().command);
         failed_release::remember(run, ledger.history(), ending, command, project);
-        cleanup::after(ledger.history(), ending, crew, project);
-        cleanup::shut(crew, project);
+        cleanup::after(ledger.history(), ending, runner, project);
+        cleanup::shut(runner, project);
     }
     // A backup that was adopted is the first half of a rollback.
-    let is_last = crew.adopting.is_empty() || exit != ExitCode::DONE;
+    let is_last = runner.adopting.is_empty() || exit != ExitCode::DONE;
     if let Err(error) = write_reports(run, exit, is_last, &project.cx, session) {
         project
             .cx
@@ -157,7 +157,7 @@ fn drive_to_end(
             _ => "stopped between two steps, as was asked twice",
         };
         let mut refusal = Refusal::new(ExitCode::CUT_OFF, what);
-        let now = crew.look_around(ledger.history());
+        let now = runner.look_around(ledger.history());
         for sentence in now.iter().flat_map(Now::sentences) {
             refusal = refusal.because(sentence);
         }

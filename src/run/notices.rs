@@ -6,13 +6,13 @@ use crate::outcome::Refusal;
 use crate::project::Project;
 use guard_journal::Run;
 use guard_model::event::{Audience, Event, Voice};
-use guard_model::fact::{Ending, Fact, Record, Turn};
+use guard_model::fact::{Ending, Fact, Record, RollbackCause};
 use guard_model::name::{RunId, RunKind};
 use guard_model::notice::{Notice, Occasion, Severity};
 use guard_model::policy::OnFailure;
 use guard_notify::Notifier;
 use guard_report::closing::{Closing, reason};
-use guard_report::course::Course;
+use guard_report::run_view::RunView;
 use guard_system::context::Context;
 use guard_system::privilege;
 
@@ -23,7 +23,7 @@ pub struct NoticeSender(Arc<Inner>);
 struct Inner {
     notifier: Notifier,
     next: Voice,
-    course: Mutex<Course>,
+    course: Mutex<RunView>,
     header: NoticeHeader,
     program: String,
 }
@@ -85,7 +85,7 @@ impl NoticeSender {
         Ok(Self(Arc::new(Inner {
             notifier: Notifier::new(project.targets()?, cx.clone(), project.runtime.clone()),
             next: project.cx.voice.clone(),
-            course: Mutex::new(Course::of(before)),
+            course: Mutex::new(RunView::of(before)),
             header: NoticeHeader::of(project, Some(run)),
             program: program.to_owned(),
         })))
@@ -155,8 +155,8 @@ impl Inner {
                 );
             }
             // A release that is left where it is turns nowhere; the run's last words say so at once.
-            Fact::Turned { why, then }
-                if *why != Turn::Asked && *then != Some(OnFailure::Hold) && plan.kind != RunKind::Backup =>
+            Fact::RollbackBegan { why, then }
+                if *why != RollbackCause::Asked && *then != Some(OnFailure::Hold) && plan.kind != RunKind::Backup =>
             {
                 let cause = course.cause().map(|mishap| mishap.failure.sentence());
                 let title = format!("{}: turning back", reason(*why));
@@ -214,9 +214,11 @@ fn weight(ending: Ending, kind: RunKind) -> Option<(Occasion, Severity)> {
     Some(match ending {
         Ending::Captured => return None,
         Ending::Deployed => (Occasion::Kept, Severity::Info),
-        Ending::RolledBack(Turn::Asked) | Ending::NothingToUndo(Turn::Asked) => (Occasion::RolledBack, Severity::Info),
+        Ending::RolledBack(RollbackCause::Asked) | Ending::NothingToUndo(RollbackCause::Asked) => {
+            (Occasion::RolledBack, Severity::Info)
+        }
         Ending::RolledBack(_) | Ending::NothingToUndo(_) => (Occasion::RolledBack, Severity::Warning),
-        Ending::Untouched(Turn::Interrupted) if kind == RunKind::Backup => return None,
+        Ending::Untouched(RollbackCause::Interrupted) if kind == RunKind::Backup => return None,
         Ending::Untouched(_) | Ending::Unprepared(_) => (Occasion::Untouched, Severity::Warning),
         Ending::Inconclusive | Ending::Abandoned => (Occasion::NeedsPerson, Severity::Warning),
         Ending::Withheld(_) | Ending::Unready(_) | Ending::RestoredUnhealthy(_) | Ending::Stuck(_) => {

@@ -9,7 +9,7 @@ use guard_engine::ledger::Ledger;
 use guard_journal::{Journal, Run, State};
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
-use guard_model::fact::{Ending, Fact, Turn};
+use guard_model::fact::{Ending, Fact, RollbackCause};
 use guard_model::name::RunKind;
 
 /// Closes runs that were cut off before they could touch anything, and refuses for one that has to be finished.
@@ -93,11 +93,11 @@ pub fn close_harmless(run: &Run, project: &Project) -> Result<(), Refusal> {
     );
     let mut ledger = ledger.map_err(|error| refused(&error))?;
     let turned = ledger.history().turned();
-    let why = turned.unwrap_or(Turn::Interrupted);
+    let why = turned.unwrap_or(RollbackCause::Interrupted);
     let mut facts = vec![Fact::Reopened {
         actor: project.actor.clone(),
     }];
-    facts.extend(turned.is_none().then_some(Fact::Turned { why, then: None }));
+    facts.extend(turned.is_none().then_some(Fact::RollbackBegan { why, then: None }));
     facts.push(Fact::Closed {
         ending: Ending::Untouched(why),
         now: None,

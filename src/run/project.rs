@@ -1,4 +1,4 @@
-//! The one place where the parts meet: settings become resources, probes and services, and a run gets its crew.
+//! The one place where the parts meet: settings become resources, probes and services, and a run gets its runner.
 
 use std::path::PathBuf;
 use std::sync::Arc;

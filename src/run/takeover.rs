@@ -14,11 +14,11 @@ use crate::results::is_told;
 use crate::run_settings::{Place, RunSettings};
 use crate::session::Session;
 use crate::unfinished::open_run;
-use crate::{crew, kept, keys, locks, preconditions, watchdog};
+use crate::{kept, keys, locks, preconditions, step_runner, watchdog};
 use guard_config::state_root;
-use guard_engine::crew::SealInput;
 use guard_engine::history::History;
 use guard_engine::ledger::Ledger;
+use guard_engine::steps::SealInput;
 use guard_journal::{Journal, Run, Runs, State, strangeness};
 use guard_model::artifact::Displaced;
 use guard_model::event::Level;
@@ -94,7 +94,7 @@ pub fn take_over(run: &Run, remaining: Remaining<'_>, project: &Project, session
     let resources: Vec<Owned> = project.resources()?;
     // The session of the guard that was killed may take a moment to end.
     let _held = locks::resources(project, &resources, MOMENT)?;
-    let crew = crew::of(project, cx, resources, undoing, seal)?;
+    let runner = step_runner::of(project, cx, resources, undoing, seal)?;
     let ledger = Ledger::reopen(Box::new(journal), &records, sender.voice(), project.cx.clock.clone());
     let mut ledger = ledger.map_err(|error| refused(&error))?;
     if let Remaining::Steps(skip) = remaining {
@@ -108,7 +108,7 @@ pub fn take_over(run: &Run, remaining: Remaining<'_>, project: &Project, session
             ledger.append(&fact).map_err(|error| refused(&error))?;
         }
     }
-    finish(&mut ledger, &crew, run, &sender, project, session)
+    finish(&mut ledger, &runner, run, &sender, project, session)
 }
 
 /// Ends what a killed guard has left running: two actors on one target would be the end of every promise.

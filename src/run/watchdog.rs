@@ -9,12 +9,12 @@ use crate::job_time;
 use crate::keys::Console;
 use crate::project::Project;
 use crate::session::Session;
-use guard_engine::crew::Crew;
 use guard_engine::drive::Acts;
 use guard_engine::history::History;
+use guard_engine::steps::StepRunner;
 use guard_journal::Run;
 use guard_model::event::Level;
-use guard_model::fact::{Failure, Yield};
+use guard_model::fact::{Failure, StepOutput};
 use guard_model::name::RunKind;
 use guard_model::now::Now;
 use guard_model::plan::{Action, Step};
@@ -40,9 +40,9 @@ const PAUSED: &str = "paused";
 /// How long the watcher has to come.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The crew of a run, with a watcher standing by as soon as there is something that must not be left half done.
+/// The runner of a run, with a watcher standing by as soon as there is something that must not be left half done.
 pub struct Supervised<'a> {
-    crew: &'a Crew,
+    runner: &'a StepRunner,
     run: &'a Run,
     project: &'a Project,
     is_wanted: bool,
@@ -51,11 +51,11 @@ pub struct Supervised<'a> {
 }
 
 impl<'a> Supervised<'a> {
-    /// The crew, and a watcher for it unless the settings want none.
+    /// The runner, and a watcher for it unless the settings want none.
     #[must_use]
-    pub fn new(crew: &'a Crew, run: &'a Run, project: &'a Project, session: &Session) -> Self {
+    pub fn new(runner: &'a StepRunner, run: &'a Run, project: &'a Project, session: &Session) -> Self {
         Self {
-            crew,
+            runner,
             run,
             project,
             // A watcher that was killed as well leaves the run to people: two of them could go on like that for ever.
@@ -80,15 +80,15 @@ impl<'a> Supervised<'a> {
 }
 
 impl Acts for Supervised<'_> {
-    fn act(&self, step: &Step, history: &History) -> Result<Yield, Failure> {
+    fn act(&self, step: &Step, history: &History) -> Result<StepOutput, Failure> {
         let on_the_way_ahead = history.turned().is_none();
         let console = self.console.as_ref().filter(|_| on_the_way_ahead);
         let _keys = console.and_then(|console| console.listen(&step.action));
-        self.crew.act(step, history)
+        self.runner.act(step, history)
     }
 
     fn look_around(&self, history: &History) -> Option<Now> {
-        self.crew.look_around(history)
+        self.runner.look_around(history)
     }
 
     fn expect(&self, steps: &[Step], history: &History) {

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::commands::watch::serve;
 use crate::commands::watch::shared::{Shared, locked};
-use guard_engine::crew::{Errands, Lookout, READINGS, WATCHES};
+use guard_engine::steps::{Errands, Monitor, READINGS, WATCHES};
 use guard_model::event::{Audience, Event, Level, Voice};
 use guard_model::exit::ExitCode;
 use guard_model::health::{Started, Verdict};
@@ -78,7 +78,7 @@ impl Scribe {
 /// # Errors
 /// Production was found not well within the time that was asked for, or nothing could be watched.
 pub(super) fn live(asked: &Watch, project: &Project, session: &Session) -> Outcome {
-    let lookout = Lookout {
+    let monitor = Monitor {
         probes: project.probes()?,
         rule: project.rule(),
         rules: project.rules()?,
@@ -89,7 +89,7 @@ pub(super) fn live(asked: &Watch, project: &Project, session: &Session) -> Outco
         started: Started::default(),
         hears: false,
     };
-    if lookout.probes.is_empty() {
+    if monitor.probes.is_empty() {
         let refusal = Refusal::new(ExitCode::USAGE, "there is nothing to watch: the settings have no probe");
         return Err(refusal.because("add `[probes.NAME]`, or `--health-url URL`"));
     }
@@ -128,12 +128,12 @@ pub(super) fn live(asked: &Watch, project: &Project, session: &Session) -> Outco
     );
     cx.note(
         Level::Info,
-        guard_watch::words(&lookout.rule).replacen("rolls back", "finds production not well", 1),
+        guard_watch::words(&monitor.rule).replacen("rolls back", "finds production not well", 1),
     );
     supervisor.ready();
     let outcome = rounds(
         asked.duration.is_some(),
-        &lookout,
+        &monitor,
         &scribe,
         &supervisor,
         &project.state,
@@ -143,7 +143,7 @@ pub(super) fn live(asked: &Watch, project: &Project, session: &Session) -> Outco
     if let Some(path) = &asked.metrics_file {
         write_metrics(&cx.resolve(path), &board, &cx);
     }
-    lookout.errands.settle();
+    monitor.errands.settle();
     scribe.notifier.settle();
     match outcome {
         Ok(()) if session.style.json => Ok(session.answer(json!({ "outcome": "well" }))),
@@ -155,7 +155,7 @@ pub(super) fn live(asked: &Watch, project: &Project, session: &Session) -> Outco
 /// Watches window after window, until something ends it.
 fn rounds(
     is_limited: bool,
-    lookout: &Lookout,
+    monitor: &Monitor,
     scribe: &Scribe,
     supervisor: &Supervisor,
     state: &Path,
@@ -163,7 +163,7 @@ fn rounds(
 ) -> Result<(), Refusal> {
     loop {
         supervisor.status("production is well");
-        let watched = lookout.watch(cx);
+        let watched = monitor.watch(cx);
         let sentence = match watched {
             Err(failure) if failure.interrupted && !is_limited => return Ok(()),
             Err(failure) if failure.interrupted => {
@@ -187,7 +187,7 @@ fn rounds(
             Ok(_) if is_limited => {
                 cx.note(
                     Level::Info,
-                    format!("production was well for {}", duration(lookout.rule.window)),
+                    format!("production was well for {}", duration(monitor.rule.window)),
                 );
                 return Ok(());
             }
@@ -216,7 +216,7 @@ fn rounds(
             return Err(Refusal::new(ExitCode::REFUSED, "production is not well").because(sentence));
         }
         cx.note(Level::Error, format!("production is not well: {sentence}"));
-        if !await_well(lookout, cx)? {
+        if !await_well(monitor, cx)? {
             return Ok(());
         }
         locked(&scribe.board).trouble = None;
@@ -233,9 +233,9 @@ fn rounds(
 }
 
 /// Waits until production is well again; says whether it is, or somebody stopped the watch.
-fn await_well(lookout: &Lookout, cx: &Context) -> Result<bool, Refusal> {
+fn await_well(monitor: &Monitor, cx: &Context) -> Result<bool, Refusal> {
     loop {
-        match lookout.await_well(Duration::from_hours(1), cx) {
+        match monitor.await_well(Duration::from_hours(1), cx) {
             Ok(true) => return Ok(true),
             Ok(false) => tidy(cx),
             Err(failure) if failure.interrupted => return Ok(false),

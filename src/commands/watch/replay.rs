@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use guard_engine::crew;
+use guard_engine::steps;
 use guard_model::exit::ExitCode;
 use guard_model::health::{Rule, Verdict, Watched};
 use guard_report::tables::Table;
@@ -24,10 +24,13 @@ pub(super) fn replay(path: &Path, project: &Project, session: &Session) -> Outco
         path.parent().unwrap_or(&path)
     };
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::USAGE, error);
-    let watches = crew::watches(directory).map_err(|error| refused(&error))?;
+    let watches = steps::watches(directory).map_err(|error| refused(&error))?;
     if watches.is_empty() {
         let refusal = Refusal::new(ExitCode::USAGE, format!("no watch is kept in {}", directory.display()));
-        return Err(refusal.because(format!("a run that was watched to its end has {} there", crew::WATCHES)));
+        return Err(refusal.because(format!(
+            "a run that was watched to its end has {} there",
+            steps::WATCHES
+        )));
     }
     let rules = project.rules()?;
     let mut table = Table::new([
@@ -42,7 +45,7 @@ pub(super) fn replay(path: &Path, project: &Project, session: &Session) -> Outco
     let (mut rows, mut different) = (Vec::new(), 0);
     for watched in &watches {
         let again =
-            |rule: Option<&Rule>| crew::replay(directory, watched, rule, &rules).map_err(|error| refused(&error));
+            |rule: Option<&Rule>| steps::replay(directory, watched, rule, &rules).map_err(|error| refused(&error));
         let (same, tally) = again(None)?;
         let (now, _) = again(Some(&as_of_now(watched, project)))?;
         let is_same = same == watched.verdict;

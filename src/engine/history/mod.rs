@@ -1,12 +1,12 @@
 //! What has happened in a run, folded from its records; a record that cannot follow is refused.
 
-mod yields;
+mod outputs;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use guard_model::fact::{Actor, Ending, Fact, Failure, Record, Turn, Yield};
+use guard_model::fact::{Actor, Ending, Fact, Failure, Record, RollbackCause, StepOutput};
 use guard_model::name::{ResourceName, RunId};
 use guard_model::plan::{Action, Plan, StageName, Step, StepId};
 use guard_model::policy::OnFailure;
@@ -27,7 +27,7 @@ pub enum Progress {
     /// Announced, and nothing is known since. Whoever did it is gone when this is read.
     Begun,
     /// Done.
-    Done(Yield),
+    Done(StepOutput),
     /// Failed.
     Failed(Failure),
 }
@@ -53,7 +53,7 @@ pub struct History {
     opened: DateTime<Utc>,
     reopened: bool,
     steps: BTreeMap<StepId, StepHistory>,
-    turned: Option<(Turn, DateTime<Utc>)>,
+    turned: Option<(RollbackCause, DateTime<Utc>)>,
     response: Option<OnFailure>,
     /// When the way back was last taken up: where it turned, or where somebody went on with it.
     taken_up: Option<DateTime<Utc>>,
@@ -149,8 +149,10 @@ impl History {
                 }
                 _ => return impossible(format!("`{step}` was not begun")),
             },
-            Fact::Turned { .. } if self.turned.is_some() => return impossible("the run has turned already".to_owned()),
-            Fact::Turned { why, then } => {
+            Fact::RollbackBegan { .. } if self.turned.is_some() => {
+                return impossible("the run has turned already".to_owned());
+            }
+            Fact::RollbackBegan { why, then } => {
                 self.turned = Some((*why, record.at));
                 self.taken_up = Some(record.at);
                 self.response = *then;
@@ -203,7 +205,7 @@ impl History {
                 continue;
             };
             let found_work =
-                matches!(&entry.progress, Progress::Done(Yield::Prepared(prepared)) if prepared.work.is_needed());
+                matches!(&entry.progress, Progress::Done(StepOutput::Prepared(prepared)) if prepared.work.is_needed());
             let is_forgotten = match step.action {
                 Action::Recheck(_) => !has_started && !found_work,
                 Action::Restore(_) => !has_started && stage == StageName::Data,
@@ -260,7 +262,7 @@ impl History {
 
     /// Why it went back, where it did.
     #[must_use]
-    pub fn turned(&self) -> Option<Turn> {
+    pub fn turned(&self) -> Option<RollbackCause> {
         self.turned.map(|(turn, _)| turn)
     }
 
@@ -290,7 +292,7 @@ impl History {
 
     /// What a step brought, where it is done.
     #[must_use]
-    pub fn yielded(&self, action: &Action) -> Option<&Yield> {
+    pub fn yielded(&self, action: &Action) -> Option<&StepOutput> {
         match &self.steps.get(&Step::of(action.clone()).id)?.progress {
             Progress::Done(yields) => Some(yields),
             _ => None,

@@ -8,9 +8,9 @@ use std::path::Path;
 
 use super::markup::Markup;
 use super::pairs::pairs;
-use crate::course::Course;
 use crate::line::{Line, Tone};
 use crate::result::Outcome;
+use crate::run_view::RunView;
 use guard_model::fact::{Fact, Record};
 use guard_model::text;
 use guard_system::disk::{At, DiskError, open_append};
@@ -56,7 +56,7 @@ impl Markup for GitHub {
         }
     }
 
-    fn fact(&mut self, record: &Record, course: &Course) -> String {
+    fn fact(&mut self, record: &Record, course: &RunView) -> String {
         match &record.fact {
             Fact::Begun { step } => {
                 let title = course.leg_of(step).map(|leg| (leg.title(), leg.is_back));
@@ -69,7 +69,7 @@ impl Markup for GitHub {
                 let title = escaped(self.group.as_deref().unwrap_or_default());
                 format!("{ended}::group::{title}\n")
             }
-            Fact::Turned { .. } | Fact::Closed { .. } => self.end(),
+            Fact::RollbackBegan { .. } | Fact::Closed { .. } => self.end(),
             _ => String::new(),
         }
     }

@@ -8,9 +8,9 @@ use quick_xml::escape::escape;
 
 use super::markup::Markup;
 use super::pairs::pairs;
-use crate::course::{Course, State};
 use crate::line::Line;
 use crate::result::{Outcome, StageOutcome};
+use crate::run_view::{RunView, State};
 use guard_model::fact::{Fact, Record};
 use guard_model::text;
 use guard_system::disk::{DiskError, write_whole};
@@ -36,7 +36,7 @@ impl Markup for GitLab {
         format!("{plain}\n")
     }
 
-    fn fact(&mut self, record: &Record, course: &Course) -> String {
+    fn fact(&mut self, record: &Record, course: &RunView) -> String {
         self.last = Some(record.at);
         match &record.fact {
             Fact::Begun { step } => {
@@ -56,7 +56,7 @@ impl Markup for GitLab {
                 self.section = Some(name);
                 ended + &began
             }
-            Fact::Turned { .. } | Fact::Closed { .. } => self.end(),
+            Fact::RollbackBegan { .. } | Fact::Closed { .. } => self.end(),
             _ => String::new(),
         }
     }

@@ -14,7 +14,7 @@ use guard::system::call::Call;
 use guard::system::clock::{Clock, MachineClock};
 use guard::system::context::Context;
 
-use super::lookout;
+use super::monitor;
 use crate::support::Scene;
 
 /// Breaks off from its third reading on.
@@ -48,8 +48,8 @@ fn fault_a12_a_probe_that_panics_has_said_nothing_and_is_asked_again() {
         asked: AtomicU32::new(0),
     });
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let lookout = lookout(probe.clone(), &runtime);
-    let (verdict, tally) = lookout.watch(&scene.cx).unwrap();
+    let monitor = monitor(probe.clone(), &runtime);
+    let (verdict, tally) = monitor.watch(&scene.cx).unwrap();
     let asked = probe.asked.load(Ordering::SeqCst);
     assert!(asked > 10, "{asked}: it was not asked any more");
     assert_ne!(verdict, Verdict::Healthy, "{tally:?}");

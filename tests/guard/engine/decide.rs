@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use guard::engine::decide::{Next, decide};
 use guard::engine::history::History;
 use guard::model::artifact::{Displaced, Prepared, Work};
-use guard::model::fact::{Actor, Deployed, Ending, Fact, Failure, Record, Turn, Yield};
+use guard::model::fact::{Actor, Deployed, Ending, Fact, Failure, Record, RollbackCause, StepOutput};
 use guard::model::health::{Finding, FindingCause, Tally};
 use guard::model::intervention::{Choice, Intervention, Via};
 use guard::model::name::{ResourceName, RunId, RunKind, Timestamp};
@@ -90,7 +90,7 @@ impl Journal {
         })
     }
 
-    fn done(&mut self, action: Action, yields: Yield) -> &mut Self {
+    fn done(&mut self, action: Action, yields: StepOutput) -> &mut Self {
         self.begun(action.clone()).add(Fact::Done {
             step: Step::of(action).id,
             yields: Box::new(yields),
@@ -105,20 +105,20 @@ impl Journal {
     }
 
     fn deployed(&mut self) -> &mut Self {
-        self.done(Action::Baseline, Yield::Nothing)
-            .done(Action::Capture(resource()), Yield::Nothing)
-            .done(Action::Seal, Yield::Nothing)
-            .done(Action::Deploy, Yield::Deployed(Deployed::default()))
+        self.done(Action::Baseline, StepOutput::Nothing)
+            .done(Action::Capture(resource()), StepOutput::Nothing)
+            .done(Action::Seal, StepOutput::Nothing)
+            .done(Action::Deploy, StepOutput::Deployed(Deployed::default()))
     }
 
     fn prepared(&mut self, work: Work) -> &mut Self {
-        self.done(Action::Evidence, Yield::Nothing)
+        self.done(Action::Evidence, StepOutput::Nothing)
             .done(Action::Prepare(resource()), found(work))
     }
 
     fn quiesced(&mut self) -> &mut Self {
-        self.done(Action::Quiesce, Yield::Nothing)
-            .done(Action::Recheck(resource()), Yield::Nothing)
+        self.done(Action::Quiesce, StepOutput::Nothing)
+            .done(Action::Recheck(resource()), StepOutput::Nothing)
     }
 
     fn history(&self) -> History {
@@ -126,8 +126,8 @@ impl Journal {
     }
 }
 
-fn found(work: Work) -> Yield {
-    Yield::Prepared(Prepared {
+fn found(work: Work) -> StepOutput {
+    StepOutput::Prepared(Prepared {
         resource: resource(),
         work,
         details: Value::Null,
@@ -147,8 +147,8 @@ fn actor() -> Actor {
     }
 }
 
-fn displaced() -> Yield {
-    Yield::Displaced(Displaced {
+fn displaced() -> StepOutput {
+    StepOutput::Displaced(Displaced {
         resource: resource(),
         details: Value::Null,
         kept_as: Vec::new(),
@@ -159,7 +159,7 @@ fn displaced() -> Yield {
 fn next(journal: &Journal) -> String {
     match decide(&journal.history()) {
         Next::Begin(_, steps) => steps.iter().map(|step| step.id.as_str()).collect::<Vec<_>>().join("+"),
-        Next::Turn(turn) => format!("turn {turn:?}"),
+        Next::RollbackCause(turn) => format!("turn {turn:?}"),
         Next::Widen(resources) => format!(
             "widen {}",
             resources.iter().map(ResourceName::as_str).collect::<Vec<_>>().join("+")
@@ -180,12 +180,12 @@ fn the_way_ahead_is_walked_in_order_and_ends_deployed() {
     journal.deployed();
     assert_eq!(next(&journal), "gate");
     journal
-        .done(Action::Gate, Yield::Nothing)
-        .done(Action::Verify, Yield::Nothing);
+        .done(Action::Gate, StepOutput::Nothing)
+        .done(Action::Verify, StepOutput::Nothing);
     assert_eq!(next(&journal), "watch");
     journal.done(
         Action::Watch,
-        Yield::Watched {
+        StepOutput::Watched {
             tally: Tally::default(),
             inconclusive: None,
             person: None,
@@ -198,11 +198,11 @@ fn the_way_ahead_is_walked_in_order_and_ends_deployed() {
 fn a_failure_before_the_deploy_command_leaves_production_untouched() {
     let mut journal = deploy();
     journal
-        .done(Action::Baseline, Yield::Nothing)
+        .done(Action::Baseline, StepOutput::Nothing)
         .failed(Action::Capture(resource()));
     assert_eq!(next(&journal), "turn BackupFailed");
-    journal.add(Fact::Turned {
-        why: Turn::BackupFailed,
+    journal.add(Fact::RollbackBegan {
+        why: RollbackCause::BackupFailed,
         then: None,
     });
     assert_eq!(next(&journal), "close Untouched(BackupFailed)");
@@ -212,9 +212,9 @@ fn a_failure_before_the_deploy_command_leaves_production_untouched() {
 fn a_deploy_command_that_was_cut_off_is_unknown_and_never_begun_again() {
     let mut journal = deploy();
     journal
-        .done(Action::Baseline, Yield::Nothing)
-        .done(Action::Capture(resource()), Yield::Nothing)
-        .done(Action::Seal, Yield::Nothing)
+        .done(Action::Baseline, StepOutput::Nothing)
+        .done(Action::Capture(resource()), StepOutput::Nothing)
+        .done(Action::Seal, StepOutput::Nothing)
         .begun(Action::Deploy);
     assert_eq!(next(&journal), "turn DeployUnknown");
     journal.add(Fact::Reopened { actor: actor() });
@@ -239,8 +239,8 @@ fn a_run_that_was_cut_off_before_the_deploy_command_is_closed_untouched() {
     let mut journal = deploy();
     journal.begun(Action::Baseline).add(Fact::Reopened { actor: actor() });
     assert_eq!(next(&journal), "turn Interrupted");
-    journal.add(Fact::Turned {
-        why: Turn::Interrupted,
+    journal.add(Fact::RollbackBegan {
+        why: RollbackCause::Interrupted,
         then: None,
     });
     assert_eq!(next(&journal), "close Untouched(Interrupted)");
@@ -249,9 +249,9 @@ fn a_run_that_was_cut_off_before_the_deploy_command_is_closed_untouched() {
 #[test]
 fn the_way_back_is_walked_in_order_and_names_its_cause() {
     for (action, turn) in [
-        (Action::Gate, Turn::VerifyFailed),
-        (Action::Verify, Turn::VerifyFailed),
-        (Action::Watch, Turn::WatchFailed),
+        (Action::Gate, RollbackCause::VerifyFailed),
+        (Action::Verify, RollbackCause::VerifyFailed),
+        (Action::Watch, RollbackCause::WatchFailed),
     ] {
         let mut journal = deploy();
         journal.deployed();
@@ -259,19 +259,19 @@ fn the_way_back_is_walked_in_order_and_names_its_cause() {
             .into_iter()
             .take_while(|before| *before != action)
         {
-            journal.done(before, Yield::Nothing);
+            journal.done(before, StepOutput::Nothing);
         }
         journal.failed(action);
         assert_eq!(next(&journal), format!("turn {turn:?}"));
-        journal.add(Fact::Turned { why: turn, then: None });
+        journal.add(Fact::RollbackBegan { why: turn, then: None });
         assert_eq!(next(&journal), "evidence");
         journal.prepared(Work::Changed(vec!["schema".into()]));
         assert_eq!(next(&journal), "quiesce");
         journal.quiesced().done(Action::Restore(resource()), displaced());
         assert_eq!(next(&journal), "start");
         journal
-            .done(Action::Start, Yield::Nothing)
-            .done(Action::Prove, Yield::Nothing);
+            .done(Action::Start, StepOutput::Nothing)
+            .done(Action::Prove, StepOutput::Nothing);
         assert_eq!(next(&journal), format!("close RolledBack({turn:?})"));
     }
 }
@@ -280,31 +280,31 @@ fn the_way_back_is_walked_in_order_and_names_its_cause() {
 fn a_deployment_that_changed_nothing_stops_nothing() {
     let mut journal = deploy();
     journal
-        .done(Action::Baseline, Yield::Nothing)
-        .done(Action::Capture(resource()), Yield::Nothing)
-        .done(Action::Seal, Yield::Nothing)
+        .done(Action::Baseline, StepOutput::Nothing)
+        .done(Action::Capture(resource()), StepOutput::Nothing)
+        .done(Action::Seal, StepOutput::Nothing)
         .failed(Action::Deploy)
-        .add(Fact::Turned {
-            why: Turn::DeployFailed,
+        .add(Fact::RollbackBegan {
+            why: RollbackCause::DeployFailed,
             then: None,
         })
         .prepared(Work::Unchanged);
     // What ran is started in any case: the command may have stopped it.
     assert_eq!(next(&journal), "start");
-    journal.done(Action::Start, Yield::Nothing);
+    journal.done(Action::Start, StepOutput::Nothing);
     assert_eq!(next(&journal), "prove");
-    journal.done(Action::Prove, Yield::Nothing);
+    journal.done(Action::Prove, StepOutput::Nothing);
     assert_eq!(next(&journal), "close NothingToUndo(DeployFailed)");
 }
 
 #[test]
 fn a_rollback_by_hand_that_cannot_be_made_ready_has_touched_nothing() {
     let mut journal = Journal::of(plan(RunKind::Rollback, Policy::default()));
-    journal.add(Fact::Turned {
-        why: Turn::Asked,
+    journal.add(Fact::RollbackBegan {
+        why: RollbackCause::Asked,
         then: None,
     });
-    journal.done(Action::Evidence, Yield::Nothing);
+    journal.done(Action::Evidence, StepOutput::Nothing);
     for _ in 0..3 {
         assert_eq!(next(&journal), "prepare/db");
         journal.failed(Action::Prepare(resource()));
@@ -312,11 +312,11 @@ fn a_rollback_by_hand_that_cannot_be_made_ready_has_touched_nothing() {
     assert_eq!(next(&journal), "close Unprepared(Asked)");
 
     let mut journal = Journal::of(plan(RunKind::Rollback, Policy::default()));
-    journal.add(Fact::Turned {
-        why: Turn::Asked,
+    journal.add(Fact::RollbackBegan {
+        why: RollbackCause::Asked,
         then: None,
     });
-    journal.done(Action::Evidence, Yield::Nothing);
+    journal.done(Action::Evidence, StepOutput::Nothing);
     journal.begun(Action::Prepare(resource())).add(Fact::Failed {
         step: Step::of(Action::Prepare(resource())).id,
         failure: Failure {
@@ -330,8 +330,8 @@ fn a_rollback_by_hand_that_cannot_be_made_ready_has_touched_nothing() {
 #[test]
 fn a_step_back_is_tried_three_times_and_then_a_person_is_needed() {
     let mut journal = deploy();
-    journal.deployed().failed(Action::Gate).add(Fact::Turned {
-        why: Turn::VerifyFailed,
+    journal.deployed().failed(Action::Gate).add(Fact::RollbackBegan {
+        why: RollbackCause::VerifyFailed,
         then: None,
     });
     journal.prepared(Work::Changed(Vec::new())).quiesced();
@@ -342,12 +342,12 @@ fn a_step_back_is_tried_three_times_and_then_a_person_is_needed() {
     journal.failed(Action::Restore(resource()));
     assert_eq!(next(&journal), "start", "what failed does not keep the rest down");
     journal
-        .done(Action::Start, Yield::Nothing)
-        .done(Action::Prove, Yield::Nothing);
+        .done(Action::Start, StepOutput::Nothing)
+        .done(Action::Prove, StepOutput::Nothing);
     assert_eq!(next(&journal), "close Stuck(VerifyFailed)");
     journal
         .add(Fact::Closed {
-            ending: Ending::Stuck(Turn::VerifyFailed),
+            ending: Ending::Stuck(RollbackCause::VerifyFailed),
             now: None,
         })
         .add(Fact::Reopened { actor: actor() });
@@ -357,30 +357,30 @@ fn a_step_back_is_tried_three_times_and_then_a_person_is_needed() {
         "what runs again is stopped before data goes back"
     );
     journal
-        .done(Action::Quiesce, Yield::Nothing)
-        .done(Action::Recheck(resource()), Yield::Nothing);
+        .done(Action::Quiesce, StepOutput::Nothing)
+        .done(Action::Recheck(resource()), StepOutput::Nothing);
     assert_eq!(next(&journal), "restore/db", "a resume tries again");
 }
 
 #[test]
 fn a_way_back_that_cannot_be_made_ready_leaves_the_release_and_is_not_called_half_way() {
     let mut journal = deploy();
-    journal.deployed().failed(Action::Gate).add(Fact::Turned {
-        why: Turn::VerifyFailed,
+    journal.deployed().failed(Action::Gate).add(Fact::RollbackBegan {
+        why: RollbackCause::VerifyFailed,
         then: Some(OnFailure::Rollback),
     });
-    journal.done(Action::Evidence, Yield::Nothing);
+    journal.done(Action::Evidence, StepOutput::Nothing);
     for _ in 0..3 {
         assert_eq!(next(&journal), "prepare/db");
         journal.failed(Action::Prepare(resource()));
     }
     // The deploy command may have stopped what ran.
     assert_eq!(next(&journal), "start");
-    journal.done(Action::Start, Yield::Nothing);
+    journal.done(Action::Start, StepOutput::Nothing);
     assert_eq!(next(&journal), "close Unready(VerifyFailed)");
     journal
         .add(Fact::Closed {
-            ending: Ending::Unready(Turn::VerifyFailed),
+            ending: Ending::Unready(RollbackCause::VerifyFailed),
             now: None,
         })
         .add(Fact::Reopened { actor: actor() });
@@ -390,8 +390,8 @@ fn a_way_back_that_cannot_be_made_ready_leaves_the_release_and_is_not_called_hal
 #[test]
 fn what_was_decided_at_the_turn_is_what_is_done() {
     let mut journal = deploy();
-    journal.deployed().failed(Action::Gate).add(Fact::Turned {
-        why: Turn::VerifyFailed,
+    journal.deployed().failed(Action::Gate).add(Fact::RollbackBegan {
+        why: RollbackCause::VerifyFailed,
         then: Some(OnFailure::Hold),
     });
     assert_eq!(
@@ -407,8 +407,8 @@ fn the_lack_of_evidence_does_not_keep_production_down() {
     journal
         .deployed()
         .failed(Action::Gate)
-        .add(Fact::Turned {
-            why: Turn::VerifyFailed,
+        .add(Fact::RollbackBegan {
+            why: RollbackCause::VerifyFailed,
             then: None,
         })
         .failed(Action::Evidence);
@@ -421,15 +421,15 @@ fn an_old_state_that_is_not_well_is_said_to_be_unhealthy() {
     journal
         .deployed()
         .failed(Action::Gate)
-        .add(Fact::Turned {
-            why: Turn::VerifyFailed,
+        .add(Fact::RollbackBegan {
+            why: RollbackCause::VerifyFailed,
             then: None,
         })
         .prepared(Work::Changed(Vec::new()));
     journal
         .quiesced()
         .done(Action::Restore(resource()), displaced())
-        .done(Action::Start, Yield::Nothing)
+        .done(Action::Start, StepOutput::Nothing)
         .failed(Action::Prove);
     assert_eq!(next(&journal), "close RestoredUnhealthy(VerifyFailed)");
 }
@@ -441,15 +441,15 @@ fn no_rollback_withholds_and_so_does_the_data_policy() {
         ..Policy::default()
     };
     let mut journal = Journal::of(plan(RunKind::Deploy, hold.clone()));
-    journal.deployed().failed(Action::Gate).add(Fact::Turned {
-        why: Turn::VerifyFailed,
+    journal.deployed().failed(Action::Gate).add(Fact::RollbackBegan {
+        why: RollbackCause::VerifyFailed,
         then: None,
     });
     assert_eq!(next(&journal), "close Withheld(VerifyFailed)");
 
     let mut journal = deploy();
-    journal.deployed().failed(Action::Gate).add(Fact::Turned {
-        why: Turn::VerifyFailed,
+    journal.deployed().failed(Action::Gate).add(Fact::RollbackBegan {
+        why: RollbackCause::VerifyFailed,
         then: None,
     });
     journal.prepared(Work::Withheld("rows were written".into()));
@@ -461,7 +461,7 @@ fn no_rollback_withholds_and_so_does_the_data_policy() {
 
 #[test]
 fn a_watch_without_evidence_leaves_the_release_unless_told_otherwise() {
-    let inconclusive = Yield::Watched {
+    let inconclusive = StepOutput::Watched {
         tally: Tally::default(),
         inconclusive: Some("too few".into()),
         person: None,
@@ -469,8 +469,8 @@ fn a_watch_without_evidence_leaves_the_release_unless_told_otherwise() {
     let mut journal = deploy();
     journal
         .deployed()
-        .done(Action::Gate, Yield::Nothing)
-        .done(Action::Verify, Yield::Nothing);
+        .done(Action::Gate, StepOutput::Nothing)
+        .done(Action::Verify, StepOutput::Nothing);
     journal.done(Action::Watch, inconclusive);
     assert_eq!(next(&journal), "close Inconclusive");
 }
@@ -494,8 +494,8 @@ fn what_a_person_decides_during_the_watch_is_done_whatever_the_policy_says() {
         let mut journal = Journal::of(plan(RunKind::Deploy, policy.clone()));
         journal
             .deployed()
-            .done(Action::Gate, Yield::Nothing)
-            .done(Action::Verify, Yield::Nothing);
+            .done(Action::Gate, StepOutput::Nothing)
+            .done(Action::Verify, StepOutput::Nothing);
         journal
     };
     for action in [Action::Gate, Action::Watch] {
@@ -513,8 +513,8 @@ fn what_a_person_decides_during_the_watch_is_done_whatever_the_policy_says() {
             },
         });
         assert_eq!(next(&journal), "turn Decided");
-        journal.add(Fact::Turned {
-            why: Turn::Decided,
+        journal.add(Fact::RollbackBegan {
+            why: RollbackCause::Decided,
             then: None,
         });
         assert_eq!(
@@ -523,7 +523,7 @@ fn what_a_person_decides_during_the_watch_is_done_whatever_the_policy_says() {
             "`--no-rollback` is about every reason but a person's own"
         );
     }
-    let left = |inconclusive: Option<&str>, choice| Yield::Watched {
+    let left = |inconclusive: Option<&str>, choice| StepOutput::Watched {
         tally: Tally::default(),
         inconclusive: inconclusive.map(str::to_owned),
         person: Some(Box::new(by(choice))),
@@ -542,26 +542,26 @@ fn what_a_person_decides_during_the_watch_is_done_whatever_the_policy_says() {
 #[test]
 fn fault_a11_what_was_stopped_is_stopped_again_after_a_resume() {
     let mut journal = deploy();
-    journal.deployed().failed(Action::Gate).add(Fact::Turned {
-        why: Turn::VerifyFailed,
+    journal.deployed().failed(Action::Gate).add(Fact::RollbackBegan {
+        why: RollbackCause::VerifyFailed,
         then: None,
     });
     journal
         .prepared(Work::Changed(vec!["schema".into()]))
-        .done(Action::Quiesce, Yield::Nothing)
-        .done(Action::Recheck(resource()), Yield::Nothing)
+        .done(Action::Quiesce, StepOutput::Nothing)
+        .done(Action::Recheck(resource()), StepOutput::Nothing)
         .done(Action::Restore(resource()), displaced());
     assert_eq!(next(&journal), "start");
     // The host may have come up again in between, and with it what is set to restart.
     journal.add(Fact::Reopened { actor: actor() });
     assert_eq!(next(&journal), "quiesce");
-    journal.done(Action::Quiesce, Yield::Nothing);
+    journal.done(Action::Quiesce, StepOutput::Nothing);
     assert_eq!(next(&journal), "recheck/db");
-    journal.done(Action::Recheck(resource()), Yield::Nothing);
+    journal.done(Action::Recheck(resource()), StepOutput::Nothing);
     assert_eq!(next(&journal), "restore/db", "it is compared with its copy again");
     journal
         .done(Action::Restore(resource()), displaced())
-        .done(Action::Start, Yield::Nothing)
+        .done(Action::Start, StepOutput::Nothing)
         .add(Fact::Reopened { actor: actor() });
     assert_eq!(next(&journal), "start", "once started, nothing is stopped any more");
 }
@@ -571,11 +571,11 @@ fn fault_a11_a_release_that_had_passed_is_asked_again_after_a_resume() {
     let mut journal = deploy();
     journal
         .deployed()
-        .done(Action::Gate, Yield::Nothing)
-        .done(Action::Verify, Yield::Nothing)
+        .done(Action::Gate, StepOutput::Nothing)
+        .done(Action::Verify, StepOutput::Nothing)
         .done(
             Action::Watch,
-            Yield::Watched {
+            StepOutput::Watched {
                 tally: Tally::default(),
                 inconclusive: None,
                 person: None,
@@ -589,7 +589,7 @@ fn fault_a11_a_release_that_had_passed_is_asked_again_after_a_resume() {
 #[test]
 fn fault_a11_work_that_was_found_late_is_not_looked_for_again() {
     let changed = |work| {
-        Yield::Prepared(Prepared {
+        StepOutput::Prepared(Prepared {
             resource: resource(),
             work,
             details: Value::Null,
@@ -597,18 +597,18 @@ fn fault_a11_work_that_was_found_late_is_not_looked_for_again() {
         })
     };
     let mut journal = deploy();
-    journal.deployed().failed(Action::Gate).add(Fact::Turned {
-        why: Turn::VerifyFailed,
+    journal.deployed().failed(Action::Gate).add(Fact::RollbackBegan {
+        why: RollbackCause::VerifyFailed,
         then: None,
     });
     // It may be swapped in already, and would be found unchanged then.
     journal
         .prepared(Work::Changed(vec!["schema".into()]))
-        .done(Action::Quiesce, Yield::Nothing)
+        .done(Action::Quiesce, StepOutput::Nothing)
         .done(Action::Recheck(resource()), changed(Work::Changed(vec!["rows".into()])))
         .begun(Action::Restore(resource()))
         .add(Fact::Reopened { actor: actor() })
-        .done(Action::Quiesce, Yield::Nothing);
+        .done(Action::Quiesce, StepOutput::Nothing);
     assert_eq!(next(&journal), "restore/db");
 }
 
@@ -619,11 +619,11 @@ fn two() -> Journal {
     plan.back[1].steps.push(Step::of(Action::Prepare(code.clone())));
     plan.back.insert(5, stage(StageName::Code, vec![Action::Restore(code)]));
     let mut journal = Journal::of(plan);
-    journal.deployed().failed(Action::Gate).add(Fact::Turned {
-        why: Turn::VerifyFailed,
+    journal.deployed().failed(Action::Gate).add(Fact::RollbackBegan {
+        why: RollbackCause::VerifyFailed,
         then: None,
     });
-    journal.done(Action::Evidence, Yield::Nothing);
+    journal.done(Action::Evidence, StepOutput::Nothing);
     journal
 }
 
@@ -631,8 +631,8 @@ fn code() -> ResourceName {
     "code".parse().unwrap()
 }
 
-fn code_changed() -> Yield {
-    Yield::Prepared(Prepared {
+fn code_changed() -> StepOutput {
+    StepOutput::Prepared(Prepared {
         resource: code(),
         work: Work::Changed(vec!["commit".into()]),
         details: Value::Null,
@@ -658,7 +658,7 @@ fn what_cannot_be_made_ready_keeps_only_itself_from_going_back() {
     assert_eq!(next(&journal), "prepare/code");
     journal.done(Action::Prepare(code()), code_changed());
     assert_eq!(next(&journal), "quiesce");
-    journal.done(Action::Quiesce, Yield::Nothing);
+    journal.done(Action::Quiesce, StepOutput::Nothing);
     assert_eq!(
         next(&journal),
         "restore/code",
@@ -666,8 +666,8 @@ fn what_cannot_be_made_ready_keeps_only_itself_from_going_back() {
     );
     journal
         .done(Action::Restore(code()), displaced())
-        .done(Action::Start, Yield::Nothing)
-        .done(Action::Prove, Yield::Nothing);
+        .done(Action::Start, StepOutput::Nothing)
+        .done(Action::Prove, StepOutput::Nothing);
     assert_eq!(
         next(&journal),
         "close Stuck(VerifyFailed)",
@@ -675,7 +675,7 @@ fn what_cannot_be_made_ready_keeps_only_itself_from_going_back() {
     );
     journal
         .add(Fact::Closed {
-            ending: Ending::Stuck(Turn::VerifyFailed),
+            ending: Ending::Stuck(RollbackCause::VerifyFailed),
             now: None,
         })
         .add(Fact::Reopened { actor: actor() });
@@ -690,14 +690,14 @@ fn what_cannot_be_made_ready_keeps_only_itself_from_going_back() {
         "left as it is, nothing has to be stopped for it"
     );
     skipped
-        .done(Action::Start, Yield::Nothing)
-        .done(Action::Prove, Yield::Nothing);
+        .done(Action::Start, StepOutput::Nothing)
+        .done(Action::Prove, StepOutput::Nothing);
     assert_eq!(next(&skipped), "close RolledBack(VerifyFailed)");
     journal.done(Action::Prepare(resource()), found(Work::Changed(vec!["schema".into()])));
     assert_eq!(next(&journal), "quiesce", "what runs again is stopped once more");
-    journal.done(Action::Quiesce, Yield::Nothing);
+    journal.done(Action::Quiesce, StepOutput::Nothing);
     assert_eq!(next(&journal), "recheck/db");
-    journal.done(Action::Recheck(resource()), Yield::Nothing);
+    journal.done(Action::Recheck(resource()), StepOutput::Nothing);
     assert_eq!(next(&journal), "restore/db");
     journal.done(Action::Restore(resource()), displaced());
     assert_eq!(next(&journal), "start", "what is back is not put back again");
@@ -725,11 +725,11 @@ fn left_alone() -> Journal {
     journal
         .done(Action::Prepare(resource()), found(left.clone()))
         .done(Action::Prepare(code()), code_changed())
-        .done(Action::Quiesce, Yield::Nothing)
+        .done(Action::Quiesce, StepOutput::Nothing)
         .done(Action::Recheck(resource()), found(left))
         .done(Action::Restore(resource()), displaced())
         .done(Action::Restore(code()), displaced())
-        .done(Action::Start, Yield::Nothing);
+        .done(Action::Start, StepOutput::Nothing);
     journal
 }
 
@@ -752,17 +752,17 @@ fn data_that_was_left_alone_goes_back_where_what_is_back_does_not_come_up() {
     let mut cut_off = Journal(journal.0.clone());
     cut_off.begun(Action::Quiesce).add(Fact::Reopened { actor: actor() });
     assert_eq!(next(&cut_off), "quiesce");
-    cut_off.done(Action::Quiesce, Yield::Nothing);
+    cut_off.done(Action::Quiesce, StepOutput::Nothing);
     assert_eq!(next(&cut_off), "recheck/db");
-    journal.done(Action::Quiesce, Yield::Nothing);
-    journal.done(Action::Recheck(resource()), Yield::Nothing);
+    journal.done(Action::Quiesce, StepOutput::Nothing);
+    journal.done(Action::Recheck(resource()), StepOutput::Nothing);
     assert_eq!(next(&journal), "restore/db");
     journal.done(Action::Restore(resource()), displaced());
     assert_eq!(next(&journal), "start");
-    journal.done(Action::Start, Yield::Nothing);
+    journal.done(Action::Start, StepOutput::Nothing);
     assert_eq!(next(&journal), "prove");
     let mut well = Journal(journal.0.clone());
-    well.done(Action::Prove, Yield::Nothing);
+    well.done(Action::Prove, StepOutput::Nothing);
     assert_eq!(next(&well), "close RolledBack(VerifyFailed)");
     unwell(&mut journal);
     assert_eq!(
@@ -807,8 +807,8 @@ fn data_is_not_swapped_under_what_could_not_be_stopped() {
     assert_eq!(next(&journal), "restore/code");
     journal
         .done(Action::Restore(code()), displaced())
-        .done(Action::Start, Yield::Nothing)
-        .done(Action::Prove, Yield::Nothing);
+        .done(Action::Start, StepOutput::Nothing)
+        .done(Action::Prove, StepOutput::Nothing);
     assert_eq!(next(&journal), "close Stuck(VerifyFailed)");
 }
 
@@ -819,8 +819,8 @@ fn a_way_back_that_could_put_nothing_back_says_so_and_starts_what_ran() {
     for_good(&mut journal, Action::Prepare(code()));
     assert_eq!(next(&journal), "start");
     journal
-        .done(Action::Start, Yield::Nothing)
-        .done(Action::Prove, Yield::Nothing);
+        .done(Action::Start, StepOutput::Nothing)
+        .done(Action::Prove, StepOutput::Nothing);
     assert_eq!(next(&journal), "close Unready(VerifyFailed)");
     let mut down = two();
     for_good(&mut down, Action::Prepare(resource()));
@@ -872,7 +872,7 @@ fn whatever_fails_on_the_way_back_what_ran_is_started_and_nothing_else_is_called
                             Action::Prepare(name) if name == &resource() => found(Work::Changed(vec!["schema".into()])),
                             Action::Prepare(_) => code_changed(),
                             Action::Restore(_) => displaced(),
-                            _ => Yield::Nothing,
+                            _ => StepOutput::Nothing,
                         };
                         journal.done(action, yields);
                     }
@@ -914,13 +914,13 @@ fn a_state_that_was_never_restored_is_not_proven_and_a_proof_that_a_person_stopp
     for_good(&mut journal, Action::Quiesce);
     journal.done(Action::Restore(code()), displaced());
     assert_eq!(next(&journal), "start");
-    journal.done(Action::Start, Yield::Nothing);
+    journal.done(Action::Start, StepOutput::Nothing);
     assert_eq!(next(&journal), "close Unready(VerifyFailed)");
     let mut stopped = two();
     stopped
         .done(Action::Prepare(resource()), found(Work::Unchanged))
         .done(Action::Prepare(code()), found(Work::Unchanged))
-        .done(Action::Start, Yield::Nothing);
+        .done(Action::Start, StepOutput::Nothing);
     assert_eq!(next(&stopped), "prove");
     let step = Step::of(Action::Prove).id;
     stopped.add(Fact::Begun { step: step.clone() }).add(Fact::Failed {

@@ -8,13 +8,13 @@ mod unknown;
 use std::sync::Arc;
 use std::time::Duration;
 
-use guard::engine::crew::{Errands, Lookout};
+use guard::engine::steps::{Errands, Monitor};
 use guard::model::health::{Rule, Started};
 use guard::probes::Probe;
 
 /// Two seconds of a watch by one probe, ten times a second.
-fn lookout(probe: Arc<dyn Probe>, runtime: &tokio::runtime::Runtime) -> Lookout {
-    Lookout {
+fn monitor(probe: Arc<dyn Probe>, runtime: &tokio::runtime::Runtime) -> Monitor {
+    Monitor {
         probes: vec![probe],
         rule: Rule {
             window: Duration::from_secs(2),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use guard::engine::crew::{WATCHES, replay, watches};
+use guard::engine::steps::{WATCHES, replay, watches};
 use guard::model::event::{Audience, Event, Voice};
 use guard::model::health::{Answer, Verdict};
 use guard::model::name::ProbeName;
@@ -14,7 +14,7 @@ use guard::probes::{Expectation, Probe};
 use guard::system::clock::{Clock, MachineClock};
 use guard::system::context::Context;
 
-use super::lookout;
+use super::monitor;
 use crate::support::Scene;
 
 /// The machine's clock, with what a machine's clock can do: sleep, and be set.
@@ -98,8 +98,8 @@ fn watch(happens: impl Fn(&Odd) + Send + Sync + 'static) -> (u32, Vec<String>, u
         then: Box::new(move || happens(&clock)),
     });
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let lookout = lookout(probe.clone(), &runtime);
-    let (verdict, tally) = lookout.watch(&scene.cx).unwrap();
+    let monitor = monitor(probe.clone(), &runtime);
+    let (verdict, tally) = monitor.watch(&scene.cx).unwrap();
     assert_eq!(verdict, Verdict::Healthy, "{tally:?}");
     // The same verdict from what was kept, with what was seen before the pause left out.
     assert!(scene.cx.scratch.join(WATCHES).exists());

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use guard::engine::crew::{Crew, Errands, Pacer, SealInput};
 use guard::engine::drive::{Arrival, drive};
 use guard::engine::ledger::Ledger;
+use guard::engine::steps::{Errands, Pacer, SealInput, StepRunner};
 use guard::journal::{Journal, read};
 use guard::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use guard::model::event::Voice;
-use guard::model::fact::{Actor, Ending, Fact, Turn};
+use guard::model::fact::{Actor, Ending, Fact, RollbackCause};
 use guard::model::fingerprint::Fingerprint;
 use guard::model::health::Rule;
 use guard::model::name::{ResourceName, RunId, RunKind, Timestamp};
@@ -121,7 +121,7 @@ impl Clock for Hasty {
     fn sleep(&self, _: Duration) {}
 }
 
-/// A rollback of the resource over a real store and a real journal, by the real crew; how it ended, how often the resource
+/// A rollback of the resource over a real store and a real journal, by the real runner; how it ended, how often the resource
 /// was put back, and the journal.
 fn rollback(comparisons: u32) -> (Ending, u32, String) {
     let scene = Scene::new();
@@ -156,7 +156,7 @@ fn rollback(comparisons: u32) -> (Ending, u32, String) {
         restored: restored.clone(),
         comparisons: AtomicU32::new(comparisons),
     };
-    let crew = Crew {
+    let runner = StepRunner {
         cx,
         resources: BTreeMap::from([(name.clone(), Member::own(Box::new(resource)))]),
         data: BTreeSet::from([name.clone()]),
@@ -203,26 +203,38 @@ fn rollback(comparisons: u32) -> (Ending, u32, String) {
         },
         reason: None,
     };
-    let journal = Journal::create(&crew.cx.scratch).unwrap();
+    let journal = Journal::create(&runner.cx.scratch).unwrap();
     let mut ledger = Ledger::open(Box::new(journal), &opened, Voice::silent(), clock).unwrap();
-    let arrival = drive(&mut ledger, &crew, &Stop::default(), &Voice::silent()).unwrap();
+    let arrival = drive(&mut ledger, &runner, &Stop::default(), &Voice::silent()).unwrap();
     let Arrival::Closed(ending) = arrival else {
         panic!("{arrival:?}")
     };
-    let records = read(&crew.cx.scratch).unwrap();
+    let records = read(&runner.cx.scratch).unwrap();
     (ending, restored.load(Ordering::SeqCst), format!("{records:#?}"))
 }
 
 #[test]
 fn fault_l17_what_cannot_be_compared_is_put_back_again_and_never_called_done() {
     let (ending, restored, journal) = rollback(0);
-    assert_eq!((ending, restored), (Ending::RolledBack(Turn::Asked), 1), "{journal}");
+    assert_eq!(
+        (ending, restored),
+        (Ending::RolledBack(RollbackCause::Asked), 1),
+        "{journal}"
+    );
     // It can be told at the third try: each try put it back, and none before was believed.
     let (ending, restored, journal) = rollback(2);
-    assert_eq!((ending, restored), (Ending::RolledBack(Turn::Asked), 3), "{journal}");
+    assert_eq!(
+        (ending, restored),
+        (Ending::RolledBack(RollbackCause::Asked), 3),
+        "{journal}"
+    );
     // It can never be told: a person is needed.
     let (ending, restored, journal) = rollback(u32::MAX);
-    assert_eq!((ending, restored), (Ending::Stuck(Turn::Asked), 3), "{journal}");
+    assert_eq!(
+        (ending, restored),
+        (Ending::Stuck(RollbackCause::Asked), 3),
+        "{journal}"
+    );
     assert_eq!(ending.exit_code().number(), 30);
     assert!(journal.contains("cannot be compared: the lamp is out"), "{journal}");
 }

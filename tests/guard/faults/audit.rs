@@ -89,7 +89,7 @@ impl Auditor {
 fn is_quiet(fact: &Fact) -> bool {
     match fact {
         Fact::Begun { step } => ["seal", "deploy", "quiesce", "start", "prove"].contains(&step.as_str()),
-        Fact::Turned { .. } | Fact::Closed { .. } => true,
+        Fact::RollbackBegan { .. } | Fact::Closed { .. } => true,
         _ => false,
     }
 }
@@ -129,7 +129,7 @@ fn audit(project: &Embedded, calls: &[Call]) -> Vec<String> {
             if is_quiet(fact) {
                 auditor.wants_all_durable(&format!("record {written} says {fact:.60?}"), &journal);
             }
-            turned |= matches!(fact, Fact::Turned { .. });
+            turned |= matches!(fact, Fact::RollbackBegan { .. });
         } else if call.path.starts_with(project.directory()) && !turned && !is_trial(call) {
             let what = format!("{} {} before the run had turned back", call.name, call.path.display());
             auditor.wrong.push(what);

@@ -30,7 +30,7 @@ fn next(path: &Path) -> String {
     let history = History::of(&reading.records).unwrap();
     match decide(&history) {
         Next::Begin(_, steps) => format!("{}{tail}", steps[0].id),
-        Next::Turn(turn) => format!("turn {turn:?}{tail}"),
+        Next::RollbackCause(turn) => format!("turn {turn:?}{tail}"),
         Next::Widen(resources) => format!("widen {}{tail}", resources[0]),
         Next::Close(ending) => format!("close {ending:?}{tail}"),
         Next::Over(ending) => format!("over {ending:?}{tail}"),

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use chrono::{DateTime, TimeZone, Utc};
 use guard::journal::Journal;
-use guard::model::fact::{Actor, Ending, Fact, Failure, Record, Turn, Yield};
+use guard::model::fact::{Actor, Ending, Fact, Failure, Record, RollbackCause, StepOutput};
 use guard::model::name::RunId;
 use guard::model::plan::{Action, Plan, Stage, StageName, Step};
 use guard::model::policy::Policy;
@@ -68,7 +68,7 @@ pub fn facts(run: &RunId, host: &str) -> Vec<Fact> {
         },
         Fact::Done {
             step: capture.id,
-            yields: Box::new(Yield::Nothing),
+            yields: Box::new(StepOutput::Nothing),
         },
         Fact::Begun {
             step: deploy.id.clone(),
@@ -77,12 +77,12 @@ pub fn facts(run: &RunId, host: &str) -> Vec<Fact> {
             step: deploy.id,
             failure: Failure::new("exit code 3"),
         },
-        Fact::Turned {
-            why: Turn::DeployFailed,
+        Fact::RollbackBegan {
+            why: RollbackCause::DeployFailed,
             then: None,
         },
         Fact::Closed {
-            ending: Ending::RolledBack(Turn::DeployFailed),
+            ending: Ending::RolledBack(RollbackCause::DeployFailed),
             now: None,
         },
     ]

@@ -1,12 +1,12 @@
 //! Every ending has its code, its state of production, its last words and its next command.
 
 use guard::model::exit::{ExitCode, TABLE};
-use guard::model::fact::{Ending, Turn, UNSEEN, Yield};
+use guard::model::fact::{Ending, RollbackCause, StepOutput, UNSEEN};
 use guard::model::name::RunKind;
 use guard::model::secret::Redaction;
 use guard::report::closing::Closing;
-use guard::report::course::Course;
 use guard::report::result::Outcome;
+use guard::report::run_view::RunView;
 use insta::assert_snapshot;
 
 use super::capture::{said, style};
@@ -15,20 +15,20 @@ use guard::model::artifact::{Prepared, Work};
 use guard::model::plan::Action;
 use guard::report::style::Form;
 
-const TURNS: [Turn; 9] = [
-    Turn::BackupFailed,
-    Turn::DeployFailed,
-    Turn::DeployUnknown,
-    Turn::VerifyFailed,
-    Turn::WatchFailed,
-    Turn::Inconclusive,
-    Turn::Interrupted,
-    Turn::Asked,
-    Turn::Decided,
+const TURNS: [RollbackCause; 9] = [
+    RollbackCause::BackupFailed,
+    RollbackCause::DeployFailed,
+    RollbackCause::DeployUnknown,
+    RollbackCause::VerifyFailed,
+    RollbackCause::WatchFailed,
+    RollbackCause::Inconclusive,
+    RollbackCause::Interrupted,
+    RollbackCause::Asked,
+    RollbackCause::Decided,
 ];
 
 fn every_ending() -> Vec<Ending> {
-    let forms: [fn(Turn) -> Ending; 8] = [
+    let forms: [fn(RollbackCause) -> Ending; 8] = [
         Ending::Untouched,
         Ending::Unprepared,
         Ending::RolledBack,
@@ -55,25 +55,29 @@ fn the_codes_are_those_that_are_promised() {
     let promised = [
         (Ending::Captured, 0, "untouched"),
         (Ending::Deployed, 0, "new, verified"),
-        (Ending::RolledBack(Turn::Asked), 0, "old, verified"),
-        (Ending::Untouched(Turn::BackupFailed), 11, "untouched"),
-        (Ending::Untouched(Turn::Interrupted), 14, "untouched"),
-        (Ending::Untouched(Turn::Asked), 40, "untouched"),
-        (Ending::Unprepared(Turn::Asked), 10, "untouched"),
-        (Ending::RolledBack(Turn::DeployFailed), 20, "old, verified"),
-        (Ending::RolledBack(Turn::DeployUnknown), 20, "old, verified"),
-        (Ending::RolledBack(Turn::VerifyFailed), 21, "old, verified"),
-        (Ending::RolledBack(Turn::WatchFailed), 22, "old, verified"),
-        (Ending::RolledBack(Turn::Inconclusive), 22, "old, verified"),
-        (Ending::RolledBack(Turn::Interrupted), 23, "old, verified"),
-        (Ending::RolledBack(Turn::Decided), 23, "old, verified"),
-        (Ending::NothingToUndo(Turn::DeployFailed), 24, "old, verified"),
-        (Ending::Stuck(Turn::WatchFailed), 30, "mixed"),
-        (Ending::Withheld(Turn::VerifyFailed), 31, "new, failed"),
-        (Ending::RestoredUnhealthy(Turn::DeployFailed), 32, "old, unhealthy"),
+        (Ending::RolledBack(RollbackCause::Asked), 0, "old, verified"),
+        (Ending::Untouched(RollbackCause::BackupFailed), 11, "untouched"),
+        (Ending::Untouched(RollbackCause::Interrupted), 14, "untouched"),
+        (Ending::Untouched(RollbackCause::Asked), 40, "untouched"),
+        (Ending::Unprepared(RollbackCause::Asked), 10, "untouched"),
+        (Ending::RolledBack(RollbackCause::DeployFailed), 20, "old, verified"),
+        (Ending::RolledBack(RollbackCause::DeployUnknown), 20, "old, verified"),
+        (Ending::RolledBack(RollbackCause::VerifyFailed), 21, "old, verified"),
+        (Ending::RolledBack(RollbackCause::WatchFailed), 22, "old, verified"),
+        (Ending::RolledBack(RollbackCause::Inconclusive), 22, "old, verified"),
+        (Ending::RolledBack(RollbackCause::Interrupted), 23, "old, verified"),
+        (Ending::RolledBack(RollbackCause::Decided), 23, "old, verified"),
+        (Ending::NothingToUndo(RollbackCause::DeployFailed), 24, "old, verified"),
+        (Ending::Stuck(RollbackCause::WatchFailed), 30, "mixed"),
+        (Ending::Withheld(RollbackCause::VerifyFailed), 31, "new, failed"),
+        (
+            Ending::RestoredUnhealthy(RollbackCause::DeployFailed),
+            32,
+            "old, unhealthy",
+        ),
         (Ending::Inconclusive, 34, "new, unproven"),
         (Ending::Abandoned, 35, "as it was left"),
-        (Ending::Unready(Turn::WatchFailed), 36, "new, failed"),
+        (Ending::Unready(RollbackCause::WatchFailed), 36, "new, failed"),
     ];
     for (ending, code, production) in promised {
         assert_eq!(ending.exit_code().number(), code, "{ending:?}");
@@ -97,7 +101,10 @@ fn code_and_state_of_every_ending_agree_with_the_table() {
         }
         let good = matches!(
             ending,
-            Ending::Captured | Ending::Deployed | Ending::RolledBack(Turn::Asked) | Ending::NothingToUndo(Turn::Asked)
+            Ending::Captured
+                | Ending::Deployed
+                | Ending::RolledBack(RollbackCause::Asked)
+                | Ending::NothingToUndo(RollbackCause::Asked)
         );
         assert_eq!(ending.is_good(), good, "{ending:?}");
     }
@@ -155,9 +162,9 @@ fn a_good_deployment_says_how_to_go_back() {
 fn a_failure_is_told_in_four_parts() {
     let journal = deployed()
         .failed(50, Action::Watch, watch_failure())
-        .turned(50, Turn::WatchFailed);
+        .turned(50, RollbackCause::WatchFailed);
     assert_eq!(
-        last_words(journal, Ending::RolledBack(Turn::WatchFailed)),
+        last_words(journal, Ending::RolledBack(RollbackCause::WatchFailed)),
         "[ERROR] The watch found the release bad\n\
          [ERROR]   why: backend failed 12 times in a row over 11 s (connection refused)\n\
          [ERROR]   guard: The watch found the release bad; rolled back to 20251022_153000, and proven.\n\
@@ -169,7 +176,10 @@ fn a_failure_is_told_in_four_parts() {
 #[test]
 fn a_run_that_changed_nothing_offers_the_same_command_again() {
     assert_eq!(
-        last_words(opened(RunKind::Deploy), Ending::NothingToUndo(Turn::DeployFailed)),
+        last_words(
+            opened(RunKind::Deploy),
+            Ending::NothingToUndo(RollbackCause::DeployFailed)
+        ),
         "[ERROR] The deploy command failed\n\
          [ERROR]   guard: The deploy command failed; there was nothing to put back.\n\
          [ERROR]   now, to try again: guard deploy -- ./deploy.sh --to 'new version'\n\
@@ -188,10 +198,10 @@ fn a_stuck_run_tells_what_is_in_the_way_and_why_it_went_back() {
     };
     let journal = deployed()
         .failed(50, Action::Watch, watch_failure())
-        .turned(50, Turn::WatchFailed)
+        .turned(50, RollbackCause::WatchFailed)
         .begun(51, Action::Restore(super::records::name("db")))
         .failed(52, Action::Restore(super::records::name("db")), obstacle);
-    let words = last_words(journal, Ending::Stuck(Turn::WatchFailed));
+    let words = last_words(journal, Ending::Stuck(RollbackCause::WatchFailed));
     assert_eq!(
         words,
         "[ERROR] Step 3: put databases and volumes back: restore/db failed: could not rename the database app: \
@@ -209,7 +219,7 @@ fn a_stuck_run_tells_what_is_in_the_way_and_why_it_went_back() {
 
 #[test]
 fn what_nobody_looked_at_is_not_called_verified_or_proven() {
-    let unwatched = deployed().done(50, Action::Watch, Yield::Nothing);
+    let unwatched = deployed().done(50, Action::Watch, StepOutput::Nothing);
     let words = last_words(unwatched, Ending::Deployed);
     assert_eq!(
         words,
@@ -218,8 +228,8 @@ fn what_nobody_looked_at_is_not_called_verified_or_proven() {
          [INFO] Production is new, unverified."
     );
     for (kind, production) in [(RunKind::Rollback, "old"), (RunKind::Undo, "restored")] {
-        let journal = opened(kind).done(50, Action::Prove, Yield::Proven(vec![UNSEEN.to_owned()]));
-        let words = last_words(journal, Ending::RolledBack(Turn::Asked));
+        let journal = opened(kind).done(50, Action::Prove, StepOutput::Proven(vec![UNSEEN.to_owned()]));
+        let words = last_words(journal, Ending::RolledBack(RollbackCause::Asked));
         assert!(words.contains("whether it is well is not known"), "{words}");
         assert!(!words.contains("proven"), "{words}");
         assert!(
@@ -232,23 +242,23 @@ fn what_nobody_looked_at_is_not_called_verified_or_proven() {
 #[test]
 fn the_sentences_of_the_other_endings() {
     let of = |kind, ending| {
-        let course = Course::of(&opened(kind).0);
+        let course = RunView::of(&opened(kind).0);
         let closing = Closing::of(&course, ending, "guard -C /srv/shop");
         format!("{} > {}", closing.sentence, closing.next.unwrap().command)
     };
     let told = [
         of(RunKind::Backup, Ending::Captured),
         of(RunKind::Deploy, Ending::Inconclusive),
-        of(RunKind::Deploy, Ending::Untouched(Turn::BackupFailed)),
-        of(RunKind::Backup, Ending::Untouched(Turn::Interrupted)),
-        of(RunKind::Rollback, Ending::RolledBack(Turn::Asked)),
-        of(RunKind::Undo, Ending::RolledBack(Turn::Asked)),
-        of(RunKind::Undo, Ending::RestoredUnhealthy(Turn::Asked)),
-        of(RunKind::Rollback, Ending::Unprepared(Turn::Asked)),
-        of(RunKind::Rollback, Ending::NothingToUndo(Turn::Asked)),
-        of(RunKind::Rollback, Ending::Withheld(Turn::Asked)),
-        of(RunKind::Deploy, Ending::Withheld(Turn::VerifyFailed)),
-        of(RunKind::Deploy, Ending::RestoredUnhealthy(Turn::DeployFailed)),
+        of(RunKind::Deploy, Ending::Untouched(RollbackCause::BackupFailed)),
+        of(RunKind::Backup, Ending::Untouched(RollbackCause::Interrupted)),
+        of(RunKind::Rollback, Ending::RolledBack(RollbackCause::Asked)),
+        of(RunKind::Undo, Ending::RolledBack(RollbackCause::Asked)),
+        of(RunKind::Undo, Ending::RestoredUnhealthy(RollbackCause::Asked)),
+        of(RunKind::Rollback, Ending::Unprepared(RollbackCause::Asked)),
+        of(RunKind::Rollback, Ending::NothingToUndo(RollbackCause::Asked)),
+        of(RunKind::Rollback, Ending::Withheld(RollbackCause::Asked)),
+        of(RunKind::Deploy, Ending::Withheld(RollbackCause::VerifyFailed)),
+        of(RunKind::Deploy, Ending::RestoredUnhealthy(RollbackCause::DeployFailed)),
     ];
     let expected = [
         "Backup 20251022_153000 is complete and proven. > guard -C /srv/shop show 20251022_153000",
@@ -280,7 +290,7 @@ fn the_result_holds_what_happened() {
     assert_snapshot!("result", format!("{value:#}"));
     let again = Outcome::of(
         &opened(RunKind::Deploy)
-            .closed(9, Ending::NothingToUndo(Turn::DeployFailed))
+            .closed(9, Ending::NothingToUndo(RollbackCause::DeployFailed))
             .0,
         None,
         "guard",
@@ -304,14 +314,14 @@ fn a_backup_that_is_gone_is_told_alike_in_a_journal_of_before() {
     let kept = read(r#"{"withheld":"rows were written"}"#);
     assert_eq!(kept, Work::Withheld("rows were written".to_owned()));
     let told = |work: Work| {
-        let prepared = Yield::Prepared(Prepared {
+        let prepared = StepOutput::Prepared(Prepared {
             resource: name("db"),
             work,
             details: serde_json::Value::Null,
             price: Vec::new(),
         });
         let journal = deployed().done(50, Action::Prepare(name("db")), prepared);
-        last_words(journal, Ending::Withheld(Turn::VerifyFailed))
+        last_words(journal, Ending::Withheld(RollbackCause::VerifyFailed))
     };
     let words = told(old);
     assert!(

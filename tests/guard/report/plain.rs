@@ -1,7 +1,7 @@
 //! Plain lines: exact, few, and nothing in them that a terminal would obey.
 
 use guard::model::event::{Event, Level};
-use guard::model::fact::{Ending, Fact, Turn, Yield};
+use guard::model::fact::{Ending, Fact, RollbackCause, StepOutput};
 use guard::model::health::Tally;
 use guard::model::plan::Action;
 use guard::model::policy::OnFailure;
@@ -56,7 +56,7 @@ fn quiet_says_what_is_wrong_and_how_it_ended() {
         .done(
             630,
             Action::Watch,
-            Yield::Watched {
+            StepOutput::Watched {
                 tally: tally(),
                 inconclusive: None,
                 person: None,
@@ -127,7 +127,7 @@ fn the_progress_line_comes_every_thirty_seconds_and_at_the_end() {
     let done = deployed().done(
         630,
         Action::Watch,
-        Yield::Watched {
+        StepOutput::Watched {
             tally: tally(),
             inconclusive: None,
             person: None,
@@ -210,8 +210,8 @@ fn long_work_is_told_every_five_seconds() {
 
 #[test]
 fn a_withheld_rollback_is_not_called_a_way_back() {
-    let held = Fact::Turned {
-        why: Turn::VerifyFailed,
+    let held = Fact::RollbackBegan {
+        why: RollbackCause::VerifyFailed,
         then: Some(OnFailure::Hold),
     };
     let text = said(style(Form::Plain), deployed().and(40, held).events());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use guard::model::artifact::{Artifact, Displaced, FileEntry, Prepared, Work};
 use guard::model::event::Event;
-use guard::model::fact::{Actor, Deployed, Ending, Fact, Failure, Record, Turn, Yield};
+use guard::model::fact::{Actor, Deployed, Ending, Fact, Failure, Record, RollbackCause, StepOutput};
 use guard::model::fingerprint::Fingerprint;
 use guard::model::health::{Class, Finding, FindingCause, Outcome, Reading, Tally};
 use guard::model::name::{ResourceName, RunId, RunKind, Timestamp};
@@ -54,7 +54,7 @@ impl Journal {
         )
     }
 
-    pub fn done(self, seconds: i64, action: Action, yields: Yield) -> Self {
+    pub fn done(self, seconds: i64, action: Action, yields: StepOutput) -> Self {
         let step = Step::of(action).id;
         self.and(
             seconds,
@@ -75,8 +75,8 @@ impl Journal {
         )
     }
 
-    pub fn turned(self, seconds: i64, why: Turn) -> Self {
-        self.and(seconds, Fact::Turned { why, then: None })
+    pub fn turned(self, seconds: i64, why: RollbackCause) -> Self {
+        self.and(seconds, Fact::RollbackBegan { why, then: None })
     }
 
     pub fn closed(self, seconds: i64, ending: Ending) -> Self {
@@ -177,15 +177,15 @@ pub fn deployed() -> Journal {
         .done(
             5,
             db,
-            Yield::Captured(artifact("db", 412_000_000, "app: 12 tables, 48,210 rows")),
+            StepOutput::Captured(artifact("db", 412_000_000, "app: 12 tables, 48,210 rows")),
         )
         .begun(5, objects.clone())
-        .done(7, objects, Yield::Captured(artifact("objects", 9_000, "3 files")))
+        .done(7, objects, StepOutput::Captured(artifact("objects", 9_000, "3 files")))
         .begun(7, Action::Deploy)
         .done(
             30,
             Action::Deploy,
-            Yield::Deployed(Deployed {
+            StepOutput::Deployed(Deployed {
                 expect_version: Some("1.4.2".into()),
                 irreversible: vec!["3 mails sent".into()],
                 phase: None,
@@ -222,7 +222,7 @@ pub fn watch_failure() -> Failure {
 pub fn walked_back() -> Journal {
     let (db, objects) = (name("db"), name("objects"));
     let prepared = |resource: &ResourceName, work: Work, price: Vec<String>| {
-        Yield::Prepared(Prepared {
+        StepOutput::Prepared(Prepared {
             resource: resource.clone(),
             work,
             details: json!({}),
@@ -231,7 +231,7 @@ pub fn walked_back() -> Journal {
     };
     let displaced = |resource: &ResourceName, kept_as: Vec<String>| {
         let details = if kept_as.is_empty() { json!(null) } else { json!({}) };
-        Yield::Displaced(Displaced {
+        StepOutput::Displaced(Displaced {
             resource: resource.clone(),
             details,
             kept_as,
@@ -240,7 +240,7 @@ pub fn walked_back() -> Journal {
     let changed = Work::Changed(vec!["schema".into(), "table users".into()]);
     deployed()
         .failed(90, Action::Watch, watch_failure())
-        .turned(90, Turn::WatchFailed)
+        .turned(90, RollbackCause::WatchFailed)
         .begun(90, Action::Prepare(db.clone()))
         .begun(90, Action::Prepare(objects.clone()))
         .done(
@@ -257,7 +257,7 @@ pub fn walked_back() -> Journal {
         .done(
             94,
             Action::Quiesce,
-            Yield::Quiesced(vec!["web".into(), "worker".into()]),
+            StepOutput::Quiesced(vec!["web".into(), "worker".into()]),
         )
         .begun(94, Action::Restore(db.clone()))
         .begun(94, Action::Restore(objects.clone()))
@@ -271,9 +271,9 @@ pub fn walked_back() -> Journal {
         .done(
             97,
             Action::Prove,
-            Yield::Proven(vec!["db: 12 tables, as in the backup".into()]),
+            StepOutput::Proven(vec!["db: 12 tables, as in the backup".into()]),
         )
-        .closed(97, Ending::RolledBack(Turn::WatchFailed))
+        .closed(97, Ending::RolledBack(RollbackCause::WatchFailed))
 }
 
 pub fn reading(seconds: i64, outcome: Outcome) -> Reading {

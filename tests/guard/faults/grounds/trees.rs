@@ -85,7 +85,7 @@ pub enum Change {
     /// Makes something where nothing is.
     Make(Entry),
     /// Makes something else of what is there.
-    Turn(Pick, Kind, Look),
+    RollbackCause(Pick, Kind, Look),
     /// Writes into a file through this name; unseen: length and time stay.
     Write(Pick, u8, bool),
     /// Puts another file in a file's place; unseen: of the same length and time.
@@ -210,7 +210,7 @@ fn entry() -> impl Strategy<Value = Entry> {
 fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
         4 => entry().prop_map(Change::Make),
-        3 => (pick(), kind(), look()).prop_map(|(pick, kind, look)| Change::Turn(pick, kind, look)),
+        3 => (pick(), kind(), look()).prop_map(|(pick, kind, look)| Change::RollbackCause(pick, kind, look)),
         3 => (pick(), any::<u8>(), any::<bool>()).prop_map(|(pick, seed, unseen)| Change::Write(pick, seed, unseen)),
         3 => (pick(), any::<u8>(), any::<bool>()).prop_map(|(pick, seed, unseen)| Change::Replace(pick, seed, unseen)),
         1 => (pick(), 0_u64..100_000).prop_map(|(pick, length)| Change::Cut(pick, length)),
@@ -463,7 +463,7 @@ fn apply(root: &Path, change: &Change) {
     let one = |pick: &Pick| picked(root, *pick);
     match change {
         Change::Make(Entry(place, kind, look)) => make(root, &path_of(root, place), kind, look),
-        Change::Turn(pick, kind, look) => {
+        Change::RollbackCause(pick, kind, look) => {
             let path = one(pick);
             if path != root {
                 remove(&path);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use guard::engine::drive::Acts;
 use guard::engine::history::History;
 use guard::model::artifact::{Artifact, Displaced, Prepared, Work};
-use guard::model::fact::{Deployed, Failure, Yield};
+use guard::model::fact::{Deployed, Failure, StepOutput};
 use guard::model::fingerprint::Fingerprint;
 use guard::model::health::Tally;
 use guard::model::name::{ResourceName, RunKind};
@@ -36,7 +36,7 @@ fn failed(why: &str) -> Failure {
 }
 
 impl Acts for Hands<'_> {
-    fn act(&self, step: &Step, history: &History) -> Result<Yield> {
+    fn act(&self, step: &Step, history: &History) -> Result<StepOutput> {
         if self.scenario.twice.as_deref() == Some(step.id.as_str()) {
             self.once(step, history)?;
         }
@@ -44,7 +44,7 @@ impl Acts for Hands<'_> {
     }
 
     /// One after the other in an order of luck, so that a story gives the same run again.
-    fn side_by_side(&self, steps: &[Step], history: &History, tell: &mut dyn FnMut(&Step, Result<Yield>)) {
+    fn side_by_side(&self, steps: &[Step], history: &History, tell: &mut dyn FnMut(&Step, Result<StepOutput>)) {
         let mut open: Vec<&Step> = steps.iter().collect();
         while !open.is_empty() {
             let next = self.world.lock().chance.below(open.len());
@@ -55,7 +55,7 @@ impl Acts for Hands<'_> {
 }
 
 impl Hands<'_> {
-    fn once(&self, step: &Step, history: &History) -> Result<Yield> {
+    fn once(&self, step: &Step, history: &History) -> Result<StepOutput> {
         self.touch(Touch::Other)?;
         if let Some(permanent) = self.world.lock().failing_now(step.id.as_str()) {
             return Err(Failure {
@@ -68,7 +68,7 @@ impl Hands<'_> {
                 permanent: true,
                 ..failed("production is not well")
             }),
-            Action::Baseline | Action::Evidence => Ok(Yield::Nothing),
+            Action::Baseline | Action::Evidence => Ok(StepOutput::Nothing),
             Action::Capture(name) => self.capture(name, history),
             Action::Seal => self.seal(history),
             Action::Deploy => self.deploy(),
@@ -82,7 +82,7 @@ impl Hands<'_> {
             Action::Undo(name) => self.undo(name, history),
             Action::Start => {
                 self.world.lock().is_up = true;
-                Ok(Yield::Nothing)
+                Ok(StepOutput::Nothing)
             }
             Action::Prove => self.prove(history),
         }
@@ -132,7 +132,7 @@ impl Hands<'_> {
         self.touch(Touch::Rename(&beside, name))
     }
 
-    fn capture(&self, name: &ResourceName, history: &History) -> Result<Yield> {
+    fn capture(&self, name: &ResourceName, history: &History) -> Result<StepOutput> {
         let stamp = self.stamp(history);
         let live = self
             .read(&format!("live/{name}"))
@@ -145,7 +145,7 @@ impl Hands<'_> {
         if self.read(&place).as_ref() != Some(&live) {
             return Err(failed("the copy is not what was read"));
         }
-        Ok(Yield::Captured(Artifact {
+        Ok(StepOutput::Captured(Artifact {
             resource: name.clone(),
             project: None,
             kind: "simulated".to_owned(),
@@ -158,7 +158,7 @@ impl Hands<'_> {
         }))
     }
 
-    fn seal(&self, history: &History) -> Result<Yield> {
+    fn seal(&self, history: &History) -> Result<StepOutput> {
         let stamp = self.stamp(history);
         let copies = history
             .artifacts()
@@ -170,10 +170,10 @@ impl Hands<'_> {
             self.put(&place, &manifest, !self.has(Bug::ManifestUnsynced))?;
         }
         self.touch(Touch::SyncDirectory(&format!("backup/{stamp}")))?;
-        Ok(Yield::Nothing)
+        Ok(StepOutput::Nothing)
     }
 
-    fn deploy(&self) -> Result<Yield> {
+    fn deploy(&self) -> Result<StepOutput> {
         {
             let mut world = self.world.lock();
             let world = &mut *world;
@@ -207,11 +207,11 @@ impl Hands<'_> {
         }
         match self.scenario.fate {
             Fate::CommandFails => Err(failed("exit code 3")),
-            _ => Ok(Yield::Deployed(Deployed::default())),
+            _ => Ok(StepOutput::Deployed(Deployed::default())),
         }
     }
 
-    fn look(&self, bad: Fate) -> Result<Yield> {
+    fn look(&self, bad: Fate) -> Result<StepOutput> {
         self.touch(Touch::Other)?;
         let world = self.world.lock();
         if world.stop.is_asked() {
@@ -224,14 +224,14 @@ impl Hands<'_> {
         if self.scenario.fate == bad || !world.is_up {
             Err(failed("it is not well"))
         } else {
-            Ok(Yield::Nothing)
+            Ok(StepOutput::Nothing)
         }
     }
 
-    fn watch(&self) -> Result<Yield> {
+    fn watch(&self) -> Result<StepOutput> {
         self.world.lock().steady += Duration::from_mins(10);
         self.look(Fate::WatchFails)?;
-        Ok(Yield::Watched {
+        Ok(StepOutput::Watched {
             tally: Tally::default(),
             inconclusive: (self.scenario.fate == Fate::Inconclusive).then(|| "too few".to_owned()),
             person: None,
@@ -257,10 +257,10 @@ impl Hands<'_> {
         })
     }
 
-    fn prepare(&self, name: &ResourceName, history: &History) -> Result<Yield> {
+    fn prepare(&self, name: &ResourceName, history: &History) -> Result<StepOutput> {
         let wanted = self.wanted(name, history)?;
         let prepared = |work| {
-            Yield::Prepared(Prepared {
+            StepOutput::Prepared(Prepared {
                 resource: name.clone(),
                 work,
                 details: Value::Null,
@@ -294,7 +294,7 @@ impl Hands<'_> {
         Ok(prepared(Work::Changed(vec!["content".to_owned()])))
     }
 
-    fn quiesce(&self, history: &History) -> Yield {
+    fn quiesce(&self, history: &History) -> StepOutput {
         let mut world = self.world.lock();
         if let Some(late) = self.scenario.late.filter(|_| world.is_up && !history.has_start_begun()) {
             // The failed release writes until it is stopped.
@@ -304,20 +304,20 @@ impl Hands<'_> {
         if world.bug != Some(Bug::NotQuiesced) {
             world.is_up = false;
         }
-        Yield::Quiesced(Vec::new())
+        StepOutput::Quiesced(Vec::new())
     }
 
-    fn recheck(&self, name: &ResourceName, history: &History) -> Result<Yield> {
+    fn recheck(&self, name: &ResourceName, history: &History) -> Result<StepOutput> {
         let is_staged = history
             .prepared_of(name)
             .is_some_and(|prepared| prepared.work.is_needed());
         if is_staged || self.has(Bug::NotRechecked) {
-            return Ok(Yield::Nothing);
+            return Ok(StepOutput::Nothing);
         }
         self.prepare(name, history)
     }
 
-    fn restore(&self, name: &ResourceName, history: &History) -> Result<Yield> {
+    fn restore(&self, name: &ResourceName, history: &History) -> Result<StepOutput> {
         let nothing = Displaced {
             resource: name.clone(),
             details: Value::Null,
@@ -327,13 +327,13 @@ impl Hands<'_> {
             .prepared_of(name)
             .is_some_and(|prepared| prepared.work.is_needed())
         {
-            return Ok(Yield::Displaced(nothing));
+            return Ok(StepOutput::Displaced(nothing));
         }
         let wanted = self.wanted(name, history)?;
         self.swap(name, &format!("stage/{name}.{}", history.run()), &wanted, history)
     }
 
-    fn undo(&self, name: &ResourceName, history: &History) -> Result<Yield> {
+    fn undo(&self, name: &ResourceName, history: &History) -> Result<StepOutput> {
         let displaced = self.undoing.iter().find(|displaced| &displaced.resource == name);
         let displaced = displaced.ok_or_else(|| failed("nothing was displaced"))?;
         let text = |key: &str| displaced.details[key].as_str().unwrap_or_default().to_owned();
@@ -341,7 +341,7 @@ impl Hands<'_> {
     }
 
     /// Exchanges what is live with what lies beside it, and keeps that; finds what an earlier try did.
-    fn swap(&self, name: &ResourceName, beside: &str, wanted: &str, history: &History) -> Result<Yield> {
+    fn swap(&self, name: &ResourceName, beside: &str, wanted: &str, history: &History) -> Result<StepOutput> {
         let live = format!("live/{name}");
         let run = if self.has(Bug::DisplacedNameShared) {
             "earlier".to_owned()
@@ -370,16 +370,16 @@ impl Hands<'_> {
         if self.read(&live).as_deref() != Some(wanted) {
             return Err(failed("it was put back and differs"));
         }
-        Ok(Yield::Displaced(Displaced {
+        Ok(StepOutput::Displaced(Displaced {
             resource: name.clone(),
             details: json!({ "aside": aside }),
             kept_as: Vec::new(),
         }))
     }
 
-    fn prove(&self, history: &History) -> Result<Yield> {
+    fn prove(&self, history: &History) -> Result<StepOutput> {
         if self.has(Bug::ProofSkipped) {
-            return Ok(Yield::Proven(Vec::new()));
+            return Ok(StepOutput::Proven(Vec::new()));
         }
         for prepared in history.prepared().filter(|prepared| prepared.work.is_needed()) {
             let name = &prepared.resource;
@@ -389,7 +389,7 @@ impl Hands<'_> {
         }
         let is_well = self.world.lock().is_up && (self.scenario.is_old_well || history.plan().kind == RunKind::Undo);
         if is_well {
-            Ok(Yield::Proven(Vec::new()))
+            Ok(StepOutput::Proven(Vec::new()))
         } else {
             Err(failed("the old state is not well"))
         }

@@ -10,7 +10,7 @@ use guard::journal::{Journal, State, parse, state};
 use guard::model::artifact::Displaced;
 use guard::model::event::Voice;
 use guard::model::exit::ExitCode;
-use guard::model::fact::{Actor, Ending, Fact, Record, Turn};
+use guard::model::fact::{Actor, Ending, Fact, Record, RollbackCause};
 use guard::model::name::{RunId, RunKind, Timestamp};
 use guard::model::plan::Plan;
 use guard::run::plan;
@@ -194,10 +194,10 @@ fn close(world: &Shared, guard: u32, run: &RunId, bytes: &[u8]) {
     };
     let ledger = Ledger::reopen(Box::new(journal), &records, Voice::silent(), Arc::new(world.clone()));
     let mut ledger = ledger.unwrap();
-    let why = Turn::Interrupted;
+    let why = RollbackCause::Interrupted;
     for fact in [
         Fact::Reopened { actor: actor(guard) },
-        Fact::Turned { why, then: None },
+        Fact::RollbackBegan { why, then: None },
         Fact::Closed {
             ending: Ending::Untouched(why),
             now: None,

@@ -1,4 +1,4 @@
-//! The crew of a run, out of the settings: its resources, probes and services, and the keys that it writes with.
+//! The runner of a run, out of the settings: its resources, probes and services, and the keys that it writes with.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock};
@@ -8,7 +8,7 @@ use crate::assembly::Owned;
 use crate::outcome::Refusal;
 use crate::project::Project;
 use crate::{encryption, secrets};
-use guard_engine::crew::{Crew, Errands, Pacer, SealInput};
+use guard_engine::steps::{Errands, Pacer, SealInput, StepRunner};
 use guard_model::artifact::Displaced;
 use guard_model::exit::ExitCode;
 use guard_model::name::ResourceName;
@@ -16,7 +16,7 @@ use guard_resources::{Member, SwapBarrier};
 use guard_store::Store;
 use guard_system::context::Context;
 
-/// The crew of a run over these resources.
+/// The runner of a run over these resources.
 ///
 /// # Errors
 /// The probes' tables have problems, or the store cannot be opened again.
@@ -26,7 +26,7 @@ pub fn of(
     resources: Vec<Owned>,
     undoing: Vec<Displaced>,
     seal: SealInput,
-) -> Result<Crew, Refusal> {
+) -> Result<StepRunner, Refusal> {
     let data = resources
         .iter()
         .filter(|owned| owned.kind.restored_in == guard_model::plan::StageName::Data)
@@ -38,7 +38,7 @@ pub fn of(
         .collect();
     let store = Store::open(&project.settings.backup_dir, &project.settings.state_dir)
         .map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
-    Ok(Crew {
+    Ok(StepRunner {
         cipher: encryption::cipher(project, Some(&cx.scratch))?,
         cx,
         resources,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::drive::is_limited;
 use crate::history::History;
 use guard_model::event::Level;
-use guard_model::fact::{Failure, Yield};
+use guard_model::fact::{Failure, StepOutput};
 use guard_model::plan::{Action, Step};
 use guard_model::text;
 use guard_system::context::Context;
@@ -31,8 +31,8 @@ pub(super) fn within(
     (left, limit): (Duration, Duration),
     step: &Step,
     cx: &Context,
-    act: impl FnOnce() -> Result<Yield, Failure>,
-) -> Result<Yield, Failure> {
+    act: impl FnOnce() -> Result<StepOutput, Failure>,
+) -> Result<StepOutput, Failure> {
     let (done, waiting) = channel::<()>();
     std::thread::scope(|scope| {
         scope.spawn(move || {

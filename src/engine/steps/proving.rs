@@ -1,13 +1,13 @@
 //! The proof at the end of the way back: resources and services side by side, then the probes.
 
 use super::failure::failed;
-use super::members::Crew;
 use super::putting_back::ByProject;
+use super::step_runner::StepRunner;
 use crate::decide::nothing_changed;
 use crate::history::History;
 use guard_model::artifact::{Artifact, Live, Prepared};
 use guard_model::event::Level;
-use guard_model::fact::{Failure, Yield};
+use guard_model::fact::{Failure, StepOutput};
 use guard_model::name::{ResourceName, RunKind};
 use guard_model::plan::{Action, Step};
 use guard_resources::compose;
@@ -20,9 +20,9 @@ fn is_back(name: &ResourceName, history: &History) -> bool {
     history.yielded(&Action::Restore(name.clone())).is_some()
 }
 
-impl Crew {
+impl StepRunner {
     /// Asks everything that can be asked: each resource that nobody writes to, and the probes.
-    pub(super) fn prove(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+    pub(super) fn prove(&self, history: &History, cx: &Context) -> Result<StepOutput, Failure> {
         if nothing_changed(history) && history.step(&Step::of(Action::Start).id).is_none() {
             // Nothing was started, and the probes have to see what is there.
             self.take_page_down(cx);
@@ -50,7 +50,7 @@ impl Crew {
         });
         let mut proven = found?.concat();
         proven.extend(self.prove_beside_others(history, cx)?);
-        Ok(Yield::Proven(proven))
+        Ok(StepOutput::Proven(proven))
     }
 
     /// Compares data once more where something of the failed release goes on: it may have changed what was put back.

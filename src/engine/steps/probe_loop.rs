@@ -32,7 +32,7 @@ const GLANCE: Duration = Duration::from_millis(200);
 
 /// What an observation is waiting for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Until {
+pub(super) enum StopWhen {
     /// So many readings of each probe.
     Rounds(u32),
     /// The release has passed the gate, or is dead on arrival.
@@ -58,8 +58,8 @@ pub(super) struct Observed {
 }
 
 /// An observation that is about to begin, or under way.
-pub(super) struct Observation {
-    pub(super) until: Until,
+pub(super) struct ProbeLoop {
+    pub(super) until: StopWhen,
     pub(super) rule: Rule,
     pub(super) judge: Judge,
     pub(super) readings: Vec<Reading>,
@@ -75,7 +75,7 @@ pub(super) struct Observation {
 }
 
 /// One probe's place in the schedule.
-struct Lane {
+struct Schedule {
     probe: Arc<dyn Probe>,
     next: Duration,
     in_flight: usize,
@@ -92,16 +92,16 @@ struct Asking {
     sender: mpsc::UnboundedSender<(usize, Reading)>,
 }
 
-impl Observation {
+impl ProbeLoop {
     /// Runs the schedule until what was waited for has come.
     pub(super) async fn run(mut self, probes: &[Arc<dyn Probe>], cx: &Context) -> Result<Observed, Failure> {
         let mut begun = cx.clock.steady();
         let fresh = self.judge.clone();
         let mut pauses = Pauses::new(self.rule.interval, cx);
         let (mut sender, mut arriving) = mpsc::unbounded_channel::<(usize, Reading)>();
-        let mut lanes: Vec<Lane> = probes
+        let mut lanes: Vec<Schedule> = probes
             .iter()
-            .map(|probe| Lane {
+            .map(|probe| Schedule {
                 probe: probe.clone(),
                 next: Duration::ZERO,
                 in_flight: 0,
@@ -110,7 +110,10 @@ impl Observation {
             .collect();
         let mut glanced = None;
         loop {
-            if let Some(pause) = pauses.noticed(cx).filter(|_| !matches!(self.until, Until::Rounds(_))) {
+            if let Some(pause) = pauses
+                .noticed(cx)
+                .filter(|_| !matches!(self.until, StopWhen::Rounds(_)))
+            {
                 self.begin_again(&fresh, pause, cx);
                 (begun, glanced) = (cx.clock.steady(), None);
                 // What was asked before the pause is not heard any more: its answer tells of the pause.
@@ -169,15 +172,15 @@ impl Observation {
             cx.note(Level::Warn, note);
         });
         let intervention = heard.ok().flatten()?;
-        (self.until == Until::Verdict || intervention.choice != Choice::Accept).then_some(intervention)
+        (self.until == StopWhen::Verdict || intervention.choice != Choice::Accept).then_some(intervention)
     }
 
     /// Tells where the probes stand.
     fn tell_standing(&self, now: Duration, cx: &Context) {
         let (phase, of) = match self.until {
-            Until::Rounds(_) => return,
-            Until::Gate => (Phase::Gate, self.judge.gate_limit(now.as_secs_f64())),
-            Until::Verdict => (Phase::Window, self.rule.window.as_secs_f64()),
+            StopWhen::Rounds(_) => return,
+            StopWhen::Gate => (Phase::Gate, self.judge.gate_limit(now.as_secs_f64())),
+            StopWhen::Verdict => (Phase::Window, self.rule.window.as_secs_f64()),
         };
         cx.voice.tell(&Event::Standing {
             phase,
@@ -190,7 +193,7 @@ impl Observation {
 
     /// Forgets what was seen before a pause: a window with a hole in it proves nothing.
     fn begin_again(&mut self, fresh: &Judge, pause: Duration, cx: &Context) {
-        let what = if self.until == Until::Gate {
+        let what = if self.until == StopWhen::Gate {
             "the wait"
         } else {
             "the watch"
@@ -208,23 +211,23 @@ impl Observation {
     }
 
     /// The verdict, when what was waited for has come.
-    fn ended(&self, lanes: &[Lane], now: Duration) -> Option<Verdict> {
+    fn ended(&self, lanes: &[Schedule], now: Duration) -> Option<Verdict> {
         let verdict = self.judge.verdict(now.as_secs_f64());
         match self.until {
-            Until::Rounds(rounds) => {
+            StopWhen::Rounds(rounds) => {
                 let done = lanes.iter().all(|lane| lane.asked >= rounds && lane.in_flight == 0);
                 done.then_some(Verdict::Undecided)
             }
-            Until::Gate if self.judge.gate_passed() => Some(verdict),
+            StopWhen::Gate if self.judge.gate_passed() => Some(verdict),
             // A gate at which nobody can see anything ends as well: with the verdict that there is none.
-            Until::Gate | Until::Verdict => (verdict != Verdict::Undecided).then_some(verdict),
+            StopWhen::Gate | StopWhen::Verdict => (verdict != Verdict::Undecided).then_some(verdict),
         }
     }
 
     /// Asks a probe when its time has come.
-    fn ask(&self, lane: &mut Lane, now: Duration, asking: &Asking, cx: &Context) {
+    fn ask(&self, lane: &mut Schedule, now: Duration, asking: &Asking, cx: &Context) {
         let wanted = match self.until {
-            Until::Rounds(rounds) => lane.asked < rounds,
+            StopWhen::Rounds(rounds) => lane.asked < rounds,
             _ => true,
         };
         if now < lane.next || lane.in_flight >= IN_FLIGHT || !wanted {
@@ -266,10 +269,10 @@ impl Observation {
         });
     }
 
-    fn take(&mut self, reading: Reading, lane: Option<&mut Lane>, now: Duration, cx: &Context) {
+    fn take(&mut self, reading: Reading, lane: Option<&mut Schedule>, now: Duration, cx: &Context) {
         if let Some(lane) = lane {
             lane.in_flight = lane.in_flight.saturating_sub(1);
-            if reading.outcome == Outcome::Failed && self.until == Until::Verdict {
+            if reading.outcome == Outcome::Failed && self.until == StopWhen::Verdict {
                 lane.next = lane.next.min(now + CONFIRMATION.min(self.rule.interval));
             }
         }
@@ -292,7 +295,7 @@ impl Observation {
         if !self.unshown.contains(&reading.probe) {
             cx.voice.tell(&Event::Reading(reading.clone()));
         }
-        if self.until == Until::Verdict {
+        if self.until == StopWhen::Verdict {
             let (elapsed, window) = (now.as_secs_f64(), self.rule.window.as_secs_f64());
             cx.voice.tell(&Event::Watching {
                 elapsed,
@@ -302,7 +305,7 @@ impl Observation {
         }
         self.count += 1;
         // A watch may go on for days; what it saw is on disk.
-        if matches!(self.until, Until::Rounds(_)) {
+        if matches!(self.until, StopWhen::Rounds(_)) {
             self.readings.push(reading);
         }
     }

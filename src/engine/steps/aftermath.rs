@@ -2,7 +2,7 @@
 //! is still there.
 
 use super::failure::failed;
-use super::members::Crew;
+use super::step_runner::StepRunner;
 use crate::history::History;
 use guard_model::artifact::Live;
 use guard_model::event::Level;
@@ -15,7 +15,7 @@ use guard_system::leftovers;
 /// The most processes that are named.
 const NAMED: usize = 8;
 
-impl Crew {
+impl StepRunner {
     /// Names what the command of a stage has left running: allowed where it ended well, since it may be the release, and worth
     /// a warning where it had to be ended.
     pub(super) fn tell_left_running(stage: &str, ended_well: bool, cx: &Context) {

@@ -1,6 +1,6 @@
 //! Nobody else on the road: what could bring the failed release back during the way back is found, held, and named.
 
-use super::members::Crew;
+use super::step_runner::StepRunner;
 use super::watching::ask_once;
 use crate::history::History;
 use guard_model::event::Level;
@@ -11,7 +11,7 @@ use guard_system::context::Context;
 use guard_system::leftovers::Left;
 use guard_system::servers::User;
 
-impl Crew {
+impl StepRunner {
     /// Holds what the deploy command has left running, and what updates images by itself.
     pub(super) fn hold_others(&self, history: &History, cx: &Context) {
         let mut told = hold_leftovers(cx);

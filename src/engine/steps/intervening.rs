@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use guard_model::fact::{Failure, Yield};
+use guard_model::fact::{Failure, StepOutput};
 use guard_model::health::Tally;
 use guard_model::intervention::{Choice, Intervention};
 use guard_system::disk::{self, DiskError};
@@ -33,7 +33,7 @@ pub fn left(directory: &Path) -> Result<Option<Intervention>, String> {
 ///
 /// # Errors
 /// Going back was decided: the step has failed, though the release may not have.
-pub(super) fn outcome(intervention: Intervention, tally: Tally) -> Result<Yield, Failure> {
+pub(super) fn outcome(intervention: Intervention, tally: Tally) -> Result<StepOutput, Failure> {
     let inconclusive = match intervention.choice {
         Choice::Rollback => {
             return Err(Failure {
@@ -46,7 +46,7 @@ pub(super) fn outcome(intervention: Intervention, tally: Tally) -> Result<Yield,
         Choice::Accept => None,
         Choice::Hold => Some(intervention.sentence()),
     };
-    Ok(Yield::Watched {
+    Ok(StepOutput::Watched {
         tally,
         inconclusive,
         person: Some(Box::new(intervention)),

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::failure::failed;
-use super::members::Crew;
+use super::step_runner::StepRunner;
 use super::watching::ask_once;
 use crate::decide::nothing_changed;
 use crate::history::History;
 use guard_model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use guard_model::event::Level;
-use guard_model::fact::{Failure, Yield};
+use guard_model::fact::{Failure, StepOutput};
 use guard_model::health::Outcome;
 use guard_model::name::{ResourceName, RunId, RunKind, Timestamp};
 use guard_model::plan::{Action, Step};
@@ -72,9 +72,9 @@ pub(super) struct Ran {
     pub(super) is_from_before: bool,
 }
 
-impl Crew {
+impl StepRunner {
     /// Keeps what explains the failure, before anything is put back.
-    pub(super) fn evidence(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+    pub(super) fn evidence(&self, history: &History, cx: &Context) -> Result<StepOutput, Failure> {
         self.learn_secrets(cx);
         let directory = cx.scratch.join("evidence");
         disk::create_private_dir(&directory).map_err(|error| Failure::from_error(&error))?;
@@ -87,7 +87,7 @@ impl Crew {
                 cx.note(Level::Warn, format!("evidence: {note}"));
             }
         }
-        Ok(Yield::Nothing)
+        Ok(StepOutput::Nothing)
     }
 
     /// The backup that this run goes back to.
@@ -112,19 +112,19 @@ impl Crew {
     }
 
     /// Proves the copy once more, and stages it beside what is live.
-    pub(super) fn prepare(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Yield, Failure> {
+    pub(super) fn prepare(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<StepOutput, Failure> {
         if let Some(withheld) = self.withheld_for_drift(name, history, cx) {
-            return Ok(Yield::Prepared(withheld));
+            return Ok(StepOutput::Prepared(withheld));
         }
         if let Some(why) = self.way_back_is_gone(history) {
-            return Ok(Yield::Prepared(Prepared {
+            return Ok(StepOutput::Prepared(Prepared {
                 resource: name.clone(),
                 work: Work::Gone(why),
                 details: serde_json::Value::Null,
                 price: Vec::new(),
             }));
         }
-        self.stage(name, history, cx).map(Yield::Prepared)
+        self.stage(name, history, cx).map(StepOutput::Prepared)
     }
 
     /// Sees to it that the services run through which a resource is put back.
@@ -158,7 +158,7 @@ impl Crew {
     }
 
     /// Compares data again that needed nothing while the failed release still ran: a migration may have come after that.
-    pub(super) fn recheck(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Yield, Failure> {
+    pub(super) fn recheck(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<StepOutput, Failure> {
         if let Some(prepared) = history.prepared_of(name).filter(|prepared| prepared.work.is_needed()) {
             return self.reprice(prepared, history, cx);
         }
@@ -186,27 +186,27 @@ impl Crew {
                 return Err(failure.with_hint("`guard rollback --data-restore always` puts it back all the same"));
             }
         }
-        Ok(Yield::Prepared(prepared))
+        Ok(StepOutput::Prepared(prepared))
     }
 
     /// Tells the price anew, now that nobody writes any more: it may have risen since the copy was staged.
-    fn reprice(&self, prepared: &Prepared, history: &History, cx: &Context) -> Result<Yield, Failure> {
+    fn reprice(&self, prepared: &Prepared, history: &History, cx: &Context) -> Result<StepOutput, Failure> {
         let name = &prepared.resource;
         let artifact = self.artifact(name, history)?;
         let (resource, there) = self.resource(name)?.at(cx);
         match resource.reprice(prepared, &artifact, &self.slot(history, name), &there) {
-            Ok(Some(price)) if price != prepared.price => Ok(Yield::Prepared(Prepared {
+            Ok(Some(price)) if price != prepared.price => Ok(StepOutput::Prepared(Prepared {
                 price,
                 ..prepared.clone()
             })),
-            Ok(_) => Ok(Yield::Nothing),
+            Ok(_) => Ok(StepOutput::Nothing),
             Err(error) => {
                 let why = failed(&error, cx).sentence();
                 cx.note(
                     Level::Warn,
                     format!("{name}: what going back costs may have risen: {why}"),
                 );
-                Ok(Yield::Nothing)
+                Ok(StepOutput::Nothing)
             }
         }
     }
@@ -228,7 +228,7 @@ impl Crew {
 
     /// Stops what uses the data that is about to be swapped, and the failed release, which may still change data that is as
     /// it was.
-    pub(super) fn quiesce(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+    pub(super) fn quiesce(&self, history: &History, cx: &Context) -> Result<StepOutput, Failure> {
         let mut all = self.affected(Self::concerned(history))?;
         for prepared in history.prepared().filter(|_| !self.data.is_empty()) {
             let member = self.resource(&prepared.resource)?;
@@ -255,7 +255,7 @@ impl Crew {
         }
         self.hold_others(history, cx);
         let by_command = self.services.stop.iter().map(|words| format!("`{}`", words.join(" ")));
-        Ok(Yield::Quiesced(by_command.chain(stopped).collect()))
+        Ok(StepOutput::Quiesced(by_command.chain(stopped).collect()))
     }
 
     /// The resources that this run puts back or swaps back.
@@ -277,14 +277,14 @@ impl Crew {
     }
 
     /// Swaps a prepared copy in, and looks whether the resource is as the copy then.
-    pub(super) fn restore(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Yield, Failure> {
+    pub(super) fn restore(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<StepOutput, Failure> {
         let nothing = Displaced {
             resource: name.clone(),
             details: serde_json::Value::Null,
             kept_as: Vec::new(),
         };
         let Some(prepared) = history.prepared_of(name).filter(|prepared| prepared.work.is_needed()) else {
-            return Ok(Yield::Displaced(nothing));
+            return Ok(StepOutput::Displaced(nothing));
         };
         let member = self.resource(name)?;
         let artifact = self.artifact(name, history)?;
@@ -307,7 +307,7 @@ impl Crew {
             .map_err(|error| failed(&error, cx))?;
         if !self.data.contains(name) {
             // What runs comes up later: the rest is compared when everything is started.
-            return Ok(Yield::Displaced(displaced));
+            return Ok(StepOutput::Displaced(displaced));
         }
         let carried = resource.carried(&displaced);
         for sentence in carried.iter().flat_map(|carried| &carried.sentences) {
@@ -315,7 +315,7 @@ impl Crew {
         }
         if resource.is_compared(&displaced) {
             Self::shut_out(resource, cx);
-            return Ok(Yield::Displaced(displaced));
+            return Ok(StepOutput::Displaced(displaced));
         }
         let meant = Artifact {
             fingerprint: carried.map_or(artifact.fingerprint.clone(), |carried| carried.becomes),
@@ -325,7 +325,7 @@ impl Crew {
             .compare(&meant, &slot, cx)
             .map_err(|error| failed(&error, cx))?
         {
-            Live::Matches => Ok(Yield::Displaced(displaced)),
+            Live::Matches => Ok(StepOutput::Displaced(displaced)),
             Live::Differs(parts) => Self::exchange_again(resource, &artifact, &slot, (displaced, parts), cx),
             Live::Unknown(why) => Err(Failure::new(format!(
                 "{name} was put back and cannot be compared: {why}"
@@ -345,7 +345,7 @@ impl Crew {
         slot: &Slot,
         (first, mut parts): (Displaced, Vec<String>),
         cx: &Context,
-    ) -> Result<Yield, Failure> {
+    ) -> Result<StepOutput, Failure> {
         let name = resource.name();
         let record = cx.scratch.join(format!("again-{name}.json"));
         let bytes = disk::read_optional(&record).map_err(|error| Failure::from_error(&error))?;
@@ -362,7 +362,7 @@ impl Crew {
         for round in 0..=EXCHANGES {
             if !staged.is_empty() && all.last().is_some_and(|last| resource.is_compared(last)) {
                 // What was swapped in was compared before, and nobody was let in since.
-                return Ok(Yield::DisplacedAgain(all));
+                return Ok(StepOutput::DisplacedAgain(all));
             }
             if !std::mem::take(&mut is_fresh) {
                 let carried = all.last().and_then(|last| resource.carried(last));
@@ -372,7 +372,7 @@ impl Crew {
                 };
                 match resource.compare(&meant, slot, cx).map_err(|error| failed(&error, cx))? {
                     Live::Matches if Self::is_still(resource, &meant, slot, cx)? => {
-                        return Ok(Yield::DisplacedAgain(all));
+                        return Ok(StepOutput::DisplacedAgain(all));
                     }
                     Live::Matches => {}
                     Live::Differs(differs) => parts = differs,
@@ -421,7 +421,7 @@ impl Crew {
     }
 
     /// Swaps back what the rollback before this run displaced.
-    pub(super) fn undo(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Yield, Failure> {
+    pub(super) fn undo(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<StepOutput, Failure> {
         let member = self.resource(name)?;
         self.reach(member, cx)?;
         let (resource, there) = member.at(cx);
@@ -445,7 +445,7 @@ impl Crew {
         if is_data && undone.is_ok() {
             Self::shut_out(resource, cx);
         }
-        undone.map(Yield::Displaced).map_err(|error| failed(&error, cx))
+        undone.map(StepOutput::Displaced).map_err(|error| failed(&error, cx))
     }
 
     /// Keeps clients out of what was put in. Where that cannot be done the way back goes on, as it does for kinds that
@@ -498,7 +498,7 @@ impl Crew {
 
     /// Starts what ran when the backup was taken, or before the deploy command began; then what was put back is taken up by
     /// the services, and what the release has added beside them is stopped. In this order blue answers again before green goes.
-    pub(super) fn start(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+    pub(super) fn start(&self, history: &History, cx: &Context) -> Result<StepOutput, Failure> {
         let mut all = self.ran(history, cx)?;
         let (wanted, limit) = Self::wanted(history);
         let answers = nothing_changed(history) && self.answer(cx);
@@ -547,7 +547,7 @@ impl Crew {
             let down = self.strategy.admit_traffic(&self.services, cx);
             down.map_err(|error| Failure::from_error(&error))?;
         }
-        Ok(Yield::Nothing)
+        Ok(StepOutput::Nothing)
     }
 
     /// Makes the services take up what was put back: containers that still see a file which was replaced are restarted, then

@@ -1,4 +1,4 @@
-//! A lookout: probes, a rule, and what is kept of a watch so that it can be judged again.
+//! A monitor: probes, a rule, and what is kept of a watch so that it can be judged again.
 
 use std::io::Write;
 use std::path::Path;
@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::acting::{Acting, Errands};
-use super::observation::{Observation, Observed, Until};
 use super::pace::{PACES, paces};
+use super::probe_loop::{Observed, ProbeLoop, StopWhen};
 use guard_model::event::Level;
 use guard_model::fact::Failure;
 use guard_model::health::{Reading, Rule, Started, Tally, Verdict, Watched};
@@ -25,7 +25,7 @@ pub const READINGS: &str = "probes.jsonl";
 pub const WATCHES: &str = "watches.jsonl";
 
 /// Who looks, and how what is seen is judged.
-pub struct Lookout {
+pub struct Monitor {
     /// The probes.
     pub probes: Vec<Arc<dyn Probe>>,
     /// The rule.
@@ -46,14 +46,14 @@ pub struct Lookout {
     pub hears: bool,
 }
 
-impl Lookout {
+impl Monitor {
     /// Watches what runs for the rule's window, as a release that has come up already. Readings are kept in the scratch
     /// directory of the context.
     ///
     /// # Errors
     /// A wish to stop, or nothing can be kept.
     pub fn watch(&self, cx: &Context) -> Result<(Verdict, Tally), Failure> {
-        let observed = self.observe(Until::Verdict, Expectation::default(), &[], cx)?;
+        let observed = self.observe(StopWhen::Verdict, Expectation::default(), &[], cx)?;
         Ok((observed.verdict, observed.judge.tally()))
     }
 
@@ -76,7 +76,7 @@ impl Lookout {
             started: self.started,
             hears: false,
         };
-        let observed = patient.observe(Until::Gate, Expectation::default(), &[], cx)?;
+        let observed = patient.observe(StopWhen::Gate, Expectation::default(), &[], cx)?;
         Ok(observed.judge.gate_passed())
     }
 
@@ -88,7 +88,7 @@ impl Lookout {
     /// Runs the schedule until what was waited for has come.
     pub(super) fn observe(
         &self,
-        until: Until,
+        until: StopWhen,
         expectation: Expectation,
         before: &[Reading],
         cx: &Context,
@@ -96,11 +96,11 @@ impl Lookout {
         let log = disk::open_append(&cx.scratch.join(READINGS)).map_err(|error| Failure::from_error(&error))?;
         let from = log.metadata().map_or(0, |metadata| metadata.len());
         let at = cx.clock.now();
-        let behind_the_gate = until == Until::Verdict;
+        let behind_the_gate = until == StopWhen::Verdict;
         let pace = paces(cx).map_err(|error| Failure::from_error(&error))?;
         let judge = seated(&self.rule, self.deciding(), behind_the_gate, before, &pace, &self.rules);
         let judge = judge.of_started(self.started);
-        let observation = Observation {
+        let observation = ProbeLoop {
             until,
             rule: self.rule.clone(),
             judge,
@@ -120,7 +120,7 @@ impl Lookout {
         let probes: Vec<Arc<dyn Probe>> = self.probes.iter().chain(&self.starts).cloned().collect();
         let observed = self.runtime.block_on(observation.run(&probes, cx))?;
         // A round of readings is no watch: nothing is judged in it.
-        if !matches!(until, Until::Rounds(_)) {
+        if !matches!(until, StopWhen::Rounds(_)) {
             let watched = Watched {
                 at,
                 rule: self.rule.clone(),

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::drift::{RELEASED, Released};
 use super::failure::failed;
-use super::members::Crew;
 use super::relay::Relay;
+use super::step_runner::StepRunner;
 use crate::history::History;
 use guard_model::event::Level;
-use guard_model::fact::{Deployed, Failure, Yield};
+use guard_model::fact::{Deployed, Failure, StepOutput};
 use guard_resources::Mark;
 use guard_system::call::Call;
 use guard_system::context::Context;
@@ -29,7 +29,7 @@ pub fn check_log(stage: &str, number: usize) -> String {
 }
 
 /// Runs the deploy command.
-fn deploy(words: &[String], history: &History, cx: &Context) -> Result<Yield, Failure> {
+fn deploy(words: &[String], history: &History, cx: &Context) -> Result<StepOutput, Failure> {
     let events = cx.scratch.join(ANNOUNCEMENTS);
     let failed = |error: &(dyn std::error::Error + 'static)| Failure::from_error(error);
     drop(disk::open_append(&events).map_err(|error| failed(&error))?);
@@ -37,7 +37,7 @@ fn deploy(words: &[String], history: &History, cx: &Context) -> Result<Yield, Fa
     let result = run(words, "deploy", Some(cx.scratch.join(DEPLOY_LOG)), timeout, &events, cx);
     let deployed = announced(&events, cx).map_err(|error| failed(&error))?;
     match result {
-        Ok(()) => Ok(Yield::Deployed(deployed)),
+        Ok(()) => Ok(StepOutput::Deployed(deployed)),
         Err(failure) => Err(Failure {
             deployed: Some(deployed),
             ..failure
@@ -45,10 +45,10 @@ fn deploy(words: &[String], history: &History, cx: &Context) -> Result<Yield, Fa
     }
 }
 
-impl Crew {
+impl StepRunner {
     /// Runs the deploy command behind the maintenance page. The page comes down when the command ended well, since the probes
     /// have to see the release. Otherwise it stays up across the way back, which takes it down at its end.
-    pub(super) fn deploy(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+    pub(super) fn deploy(&self, history: &History, cx: &Context) -> Result<StepOutput, Failure> {
         let further = self.services.further.iter().map(|further| Some(further.name.as_str()));
         for name in std::iter::once(None).chain(further) {
             let (services, there) = self.services.of_project(name, cx);
@@ -78,7 +78,7 @@ impl Crew {
             self.secure(history, cx);
         }
         result.map(|yields| match yields {
-            Yield::Deployed(deployed) => Yield::Deployed(Deployed {
+            StepOutput::Deployed(deployed) => StepOutput::Deployed(Deployed {
                 changed: self.has_changed(history, cx),
                 ..deployed
             }),
@@ -160,8 +160,8 @@ impl Crew {
     }
 
     /// Runs the user's checks, one after the other; the first failure ends them.
-    pub(super) fn verify(&self, cx: &Context) -> Result<Yield, Failure> {
-        self.run_checks("verify", cx).map(|_| Yield::Nothing)
+    pub(super) fn verify(&self, cx: &Context) -> Result<StepOutput, Failure> {
+        self.run_checks("verify", cx).map(|_| StepOutput::Nothing)
     }
 
     /// Runs them again over what was put back, with `GUARD_STAGE=prove`. One that the release brought along, and that is gone

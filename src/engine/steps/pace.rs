@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use super::observation::{CONFIRMATION, Observation, Until};
+use super::probe_loop::{CONFIRMATION, ProbeLoop, StopWhen};
 use guard_model::event::Voice;
 use guard_model::health::{Reading, Rule};
 use guard_probes::{Expectation, Probe};
@@ -37,8 +37,8 @@ impl Pacer {
             interval: rule.interval.min(CONFIRMATION),
             ..rule.clone()
         };
-        let observation = Observation {
-            until: Until::Rounds(ROUNDS),
+        let observation = ProbeLoop {
+            until: StopWhen::Rounds(ROUNDS),
             judge: Judge::new(rule.clone(), Vec::new()),
             rule,
             readings: Vec::new(),

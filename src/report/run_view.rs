@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::moment::span;
 use guard_model::artifact::{Artifact, Displaced, Prepared};
-use guard_model::fact::{Actor, Deployed, Ending, Fact, Failure, Record, Turn, Yield};
+use guard_model::fact::{Actor, Deployed, Ending, Fact, Failure, Record, RollbackCause, StepOutput};
 use guard_model::health::Tally;
 use guard_model::intervention::Intervention;
 use guard_model::name::{ResourceName, RunId};
@@ -17,15 +17,15 @@ use guard_model::plan::{Action, Plan, StageName, Step, StepId};
 
 /// What the records of one run say, up to the last of them.
 #[derive(Debug, Clone, Default)]
-pub struct Course {
+pub struct RunView {
     /// The run and its plan; `None` before `Opened`.
     pub opened: Option<Opened>,
     /// The stages in order, those ahead first.
-    pub legs: Vec<Leg>,
+    pub legs: Vec<StageView>,
     /// Every failure, in order.
-    pub mishaps: Vec<Mishap>,
+    pub mishaps: Vec<StageFailure>,
     /// Why and when the run turned back.
-    pub turned: Option<(Turn, DateTime<Utc>)>,
+    pub turned: Option<(RollbackCause, DateTime<Utc>)>,
     /// How and when it ended; `None` where it is open or was cut off.
     pub ended: Option<(Ending, DateTime<Utc>)>,
     /// What ran and what the probes saw at the end; `None` where nobody looked.
@@ -72,7 +72,7 @@ pub struct Opened {
 
 /// One stage of the plan on its way.
 #[derive(Debug, Clone)]
-pub struct Leg {
+pub struct StageView {
     /// Its place in its direction, from 1.
     pub number: usize,
     /// Which stage.
@@ -116,7 +116,7 @@ impl State {
 
 /// A failure with its place and time.
 #[derive(Debug, Clone)]
-pub struct Mishap {
+pub struct StageFailure {
     /// The step.
     pub step: StepId,
     /// Whether the step belongs to the way back.
@@ -127,7 +127,7 @@ pub struct Mishap {
     pub failure: Failure,
 }
 
-impl Leg {
+impl StageView {
     /// `Step 3: put databases and volumes back`.
     #[must_use]
     pub fn title(&self) -> String {
@@ -156,7 +156,7 @@ impl Leg {
     }
 }
 
-impl Course {
+impl RunView {
     /// The course that these records tell.
     #[must_use]
     pub fn of(records: &[Record]) -> Self {
@@ -191,14 +191,14 @@ impl Course {
                     self.deployed = deployed.clone();
                 }
                 self.person = failure.person.as_deref().cloned().or(self.person.take());
-                self.mishaps.push(Mishap {
+                self.mishaps.push(StageFailure {
                     step: step.clone(),
                     is_back: self.leg_of(step).is_some_and(|leg| leg.is_back),
                     at: record.at,
                     failure: failure.clone(),
                 });
             }
-            Fact::Turned { why, .. } => self.turned = Some((*why, record.at)),
+            Fact::RollbackBegan { why, .. } => self.turned = Some((*why, record.at)),
             Fact::Reopened { actor } => {
                 self.ended = None;
                 self.finisher = Some(actor.clone());
@@ -219,14 +219,15 @@ impl Course {
 
     fn open(&mut self, run: &RunId, plan: &Plan, actor: &Actor, reason: Option<&String>, at: DateTime<Utc>) {
         for (stages, is_back) in [(&plan.ahead, false), (&plan.back, true)] {
-            self.legs.extend(stages.iter().enumerate().map(|(index, stage)| Leg {
-                number: index + 1,
-                name: stage.name,
-                is_back,
-                steps: stage.steps.iter().map(|step| (step.clone(), State::Waiting)).collect(),
-                began: None,
-                ended: None,
-            }));
+            self.legs
+                .extend(stages.iter().enumerate().map(|(index, stage)| StageView {
+                    number: index + 1,
+                    name: stage.name,
+                    is_back,
+                    steps: stage.steps.iter().map(|step| (step.clone(), State::Waiting)).collect(),
+                    began: None,
+                    ended: None,
+                }));
         }
         self.opened = Some(Opened {
             run: run.clone(),
@@ -257,35 +258,35 @@ impl Course {
         }
     }
 
-    fn keep(&mut self, yields: &Yield) {
+    fn keep(&mut self, yields: &StepOutput) {
         match yields {
-            Yield::Nothing | Yield::Quiesced(_) | Yield::Baseline { .. } => {}
-            Yield::Captured(artifact) => self.artifacts.push(artifact.clone()),
-            Yield::Deployed(deployed) => self.deployed = deployed.clone(),
-            Yield::Watched { tally, person, .. } => {
+            StepOutput::Nothing | StepOutput::Quiesced(_) | StepOutput::Baseline { .. } => {}
+            StepOutput::Captured(artifact) => self.artifacts.push(artifact.clone()),
+            StepOutput::Deployed(deployed) => self.deployed = deployed.clone(),
+            StepOutput::Watched { tally, person, .. } => {
                 (self.tally, self.person) = (Some(*tally), person.as_deref().cloned());
             }
             // A resumed run repeats steps: the last word on a resource stands.
-            Yield::Prepared(prepared) => {
+            StepOutput::Prepared(prepared) => {
                 self.prepared.retain(|known| known.resource != prepared.resource);
                 self.prepared.push(prepared.clone());
             }
-            Yield::Displaced(displaced) => {
+            StepOutput::Displaced(displaced) => {
                 self.displaced.retain(|known| known.resource != displaced.resource);
                 self.displaced.push(displaced.clone());
             }
-            Yield::DisplacedAgain(all) => {
+            StepOutput::DisplacedAgain(all) => {
                 self.displaced
                     .retain(|known| all.iter().all(|one| one.resource != known.resource));
                 self.displaced.extend(all.iter().cloned());
             }
-            Yield::Proven(findings) => self.proven.clone_from(findings),
+            StepOutput::Proven(findings) => self.proven.clone_from(findings),
         }
     }
 
     /// The stage that a step belongs to.
     #[must_use]
-    pub fn leg_of(&self, step: &StepId) -> Option<&Leg> {
+    pub fn leg_of(&self, step: &StepId) -> Option<&StageView> {
         let mut legs = self.legs.iter();
         legs.find(|leg| leg.steps.iter().any(|(known, _)| known.id == *step))
     }
@@ -298,13 +299,13 @@ impl Course {
 
     /// What turned the run back: the last failure on the way ahead.
     #[must_use]
-    pub fn cause(&self) -> Option<&Mishap> {
+    pub fn cause(&self) -> Option<&StageFailure> {
         self.mishaps.iter().rev().find(|mishap| !mishap.is_back)
     }
 
     /// What stands in the way of going back: the last failure of a step back that has not been done since.
     #[must_use]
-    pub fn obstacle(&self) -> Option<&Mishap> {
+    pub fn obstacle(&self) -> Option<&StageFailure> {
         // What keeps something from going back comes before a proof that fails for it.
         let (_, not) = self.back_and_not();
         not.first().copied().or_else(|| {
@@ -347,7 +348,7 @@ impl Course {
 
     /// What is back, by resource, and the failures that keep the rest from it, evidence and the proof aside.
     #[must_use]
-    pub fn back_and_not(&self) -> (Vec<String>, Vec<&Mishap>) {
+    pub fn back_and_not(&self) -> (Vec<String>, Vec<&StageFailure>) {
         let steps = || self.legs.iter().filter(|leg| leg.is_back).flat_map(|leg| &leg.steps);
         let is_needed = |name: &ResourceName| {
             let mut prepared = self.prepared.iter();

@@ -1,16 +1,16 @@
 //! Each action goes to the one who does it.
 
-use super::members::Crew;
+use super::step_runner::StepRunner;
 use super::{hearing, limit};
 use crate::drive::Acts;
 use crate::history::History;
-use guard_model::fact::{Failure, Yield};
+use guard_model::fact::{Failure, StepOutput};
 use guard_model::now::Now;
 use guard_model::plan::{Action, Step};
 use guard_system::context::Context;
 
-impl Acts for Crew {
-    fn act(&self, step: &Step, history: &History) -> Result<Yield, Failure> {
+impl Acts for StepRunner {
+    fn act(&self, step: &Step, history: &History) -> Result<StepOutput, Failure> {
         let is_back = history.turned().is_some();
         let cx = self.cx.for_step(&step.id);
         // A signal stops what leads ahead. What leads back is stopped between steps, never inside one.
@@ -32,8 +32,8 @@ impl Acts for Crew {
     }
 }
 
-impl Crew {
-    fn does(&self, step: &Step, history: &History, cx: &Context) -> Result<Yield, Failure> {
+impl StepRunner {
+    fn does(&self, step: &Step, history: &History, cx: &Context) -> Result<StepOutput, Failure> {
         match &step.action {
             Action::Baseline => self.baseline(history, cx),
             Action::Capture(name) => self.capture(name, history, cx),

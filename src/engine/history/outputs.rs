@@ -2,7 +2,7 @@
 
 use super::{History, Progress};
 use guard_model::artifact::{Artifact, Displaced, Prepared};
-use guard_model::fact::{Deployed, Failure, Yield};
+use guard_model::fact::{Deployed, Failure, StepOutput};
 use guard_model::name::ResourceName;
 use guard_model::plan::{Action, Step};
 
@@ -10,7 +10,7 @@ impl History {
     /// The copies that were made.
     pub fn artifacts(&self) -> impl Iterator<Item = &Artifact> {
         self.yields().filter_map(|yields| {
-            if let Yield::Captured(artifact) = yields {
+            if let StepOutput::Captured(artifact) = yields {
                 Some(artifact)
             } else {
                 None
@@ -21,7 +21,7 @@ impl History {
     /// What was staged, or found to need nothing: for each resource what was found last.
     pub fn prepared(&self) -> impl Iterator<Item = &Prepared> {
         let found = |action: &Action| match self.yielded(action) {
-            Some(Yield::Prepared(prepared)) => Some(prepared),
+            Some(StepOutput::Prepared(prepared)) => Some(prepared),
             _ => None,
         };
         self.plan.steps().filter_map(move |step| match &step.action {
@@ -33,8 +33,8 @@ impl History {
     /// What was put aside; of a resource that was exchanged more than once, the failed release's state comes first.
     pub fn displaced(&self) -> impl Iterator<Item = &Displaced> {
         self.yields().flat_map(|yields| match yields {
-            Yield::Displaced(displaced) => std::slice::from_ref(displaced),
-            Yield::DisplacedAgain(all) => all.as_slice(),
+            StepOutput::Displaced(displaced) => std::slice::from_ref(displaced),
+            StepOutput::DisplacedAgain(all) => all.as_slice(),
             _ => &[],
         })
     }
@@ -49,7 +49,7 @@ impl History {
     #[must_use]
     pub fn deployed(&self) -> Deployed {
         match self.steps.get(&Step::of(Action::Deploy).id).map(|step| &step.progress) {
-            Some(Progress::Done(Yield::Deployed(deployed))) => deployed.clone(),
+            Some(Progress::Done(StepOutput::Deployed(deployed))) => deployed.clone(),
             Some(Progress::Failed(failure)) => failure.deployed.clone().unwrap_or_default(),
             _ => Deployed::default(),
         }
@@ -65,7 +65,7 @@ impl History {
             })
     }
 
-    fn yields(&self) -> impl Iterator<Item = &Yield> {
+    fn yields(&self) -> impl Iterator<Item = &StepOutput> {
         self.plan
             .steps()
             .filter_map(|step| match &self.steps.get(&step.id)?.progress {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::members::Crew;
+use super::step_runner::StepRunner;
 use crate::history::History;
 use guard_model::artifact::{Prepared, Work};
 use guard_model::event::Level;
@@ -65,7 +65,7 @@ pub fn drift(resource: &Member, left: &Left, cx: &Context) -> Option<String> {
     (!others.is_empty()).then(|| format!("{name}: {}", others.join("; ")))
 }
 
-impl Crew {
+impl StepRunner {
     /// Which release is live now, of what can tell; what cannot be told is left out.
     pub(super) fn live_now(&self, cx: &Context) -> Left {
         let told = |member: &Member| {

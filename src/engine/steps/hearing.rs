@@ -4,7 +4,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use guard_model::event::Level;
-use guard_model::fact::{Failure, Yield};
+use guard_model::fact::{Failure, StepOutput};
 use guard_system::context::Context;
 use guard_system::stop::Stop;
 
@@ -17,8 +17,8 @@ pub(super) fn proof(
     asked: &Stop,
     before: u32,
     cx: &Context,
-    prove: impl FnOnce() -> Result<Yield, Failure>,
-) -> Result<Yield, Failure> {
+    prove: impl FnOnce() -> Result<StepOutput, Failure>,
+) -> Result<StepOutput, Failure> {
     let (done, waiting) = channel::<()>();
     std::thread::scope(|scope| {
         scope.spawn(move || {

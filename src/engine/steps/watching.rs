@@ -5,12 +5,12 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::intervening::outcome;
-use super::lookout::{Lookout, READINGS};
-use super::members::Crew;
-use super::observation::{CONFIRMATION, Until};
+use super::monitor::{Monitor, READINGS};
+use super::probe_loop::{CONFIRMATION, StopWhen};
+use super::step_runner::StepRunner;
 use crate::history::History;
 use guard_model::event::Level;
-use guard_model::fact::{Failure, UNSEEN, Yield};
+use guard_model::fact::{Failure, StepOutput, UNSEEN};
 use guard_model::health::{Answer, Outcome, Reading, Rule, Started, Tally, Verdict};
 use guard_model::name::{ProbeName, RunKind};
 use guard_model::plan::{Action, Step};
@@ -21,15 +21,15 @@ use guard_system::disk;
 /// How many rounds of readings the baseline takes. As many as failures in a row make an outage by default; a guess.
 const BASELINE_ROUNDS: u32 = 3;
 
-impl Crew {
+impl StepRunner {
     /// Asks each probe a few times, while production is still as it was.
-    pub(super) fn baseline(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+    pub(super) fn baseline(&self, history: &History, cx: &Context) -> Result<StepOutput, Failure> {
         if self.probes.is_empty() {
             cx.note(
                 Level::Warn,
                 "no probe is set: whether production is well before, during and after is not known",
             );
-            return Ok(Yield::Nothing);
+            return Ok(StepOutput::Nothing);
         }
         // A deployment right behind another finds containers whose checks have not been made yet.
         if !self.allow_unhealthy_baseline {
@@ -45,15 +45,15 @@ impl Crew {
             interval: self.rule.interval.min(CONFIRMATION),
             ..self.rule.clone()
         };
-        let lookout = self.lookout(&rule, false);
-        let observed = lookout.observe(Until::Rounds(BASELINE_ROUNDS), Expectation::default(), &[], cx)?;
+        let monitor = self.monitor(&rule, false);
+        let observed = monitor.observe(StopWhen::Rounds(BASELINE_ROUNDS), Expectation::default(), &[], cx)?;
         let complaints = complaints(&self.deciding(), &observed.readings);
         // A backup alone changes nothing: it is taken of an unwell system too, and marked as tainted.
         if complaints.is_empty() || self.allow_unhealthy_baseline || history.plan().kind == RunKind::Backup {
             if history.plan().kind == RunKind::Deploy {
                 self.pace.begin(&self.probes, &self.rule, &self.runtime, cx);
             }
-            return Ok(Yield::Baseline {
+            return Ok(StepOutput::Baseline {
                 tally: tally_of(&observed.readings),
                 complaints,
             });
@@ -67,14 +67,14 @@ impl Crew {
     }
 
     /// Waits until the new release answers.
-    pub(super) fn gate(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+    pub(super) fn gate(&self, history: &History, cx: &Context) -> Result<StepOutput, Failure> {
         self.expect_change(history, cx)?;
         if self.probes.is_empty() {
             self.keep_left(cx);
-            return Ok(Yield::Nothing);
+            return Ok(StepOutput::Nothing);
         }
-        let lookout = self.lookout_of_start(Started::Deployed, cx);
-        let observed = lookout.observe(Until::Gate, expectation(history), &before(history, cx)?, cx)?;
+        let monitor = self.monitor_of_start(Started::Deployed, cx);
+        let observed = monitor.observe(StopWhen::Gate, expectation(history), &before(history, cx)?, cx)?;
         if let Some(person) = observed.person {
             return outcome(person, observed.judge.tally());
         }
@@ -85,16 +85,16 @@ impl Crew {
             });
         }
         self.keep_left(cx);
-        Ok(Yield::Nothing)
+        Ok(StepOutput::Nothing)
     }
 
-    /// A lookout with time enough for a start. A container that is still starting has settings of its own for that: the gate's
+    /// A monitor with time enough for a start. A container that is still starting has settings of its own for that: the gate's
     /// time counts from the moment at which its health check has spoken, unless a person has said how long a start may take.
-    fn lookout_of_start(&self, started: Started, cx: &Context) -> Lookout {
-        let mut lookout = self.lookout(&self.rule, started == Started::Deployed);
-        lookout.started = started;
+    fn monitor_of_start(&self, started: Started, cx: &Context) -> Monitor {
+        let mut monitor = self.monitor(&self.rule, started == Started::Deployed);
+        monitor.started = started;
         if self.is_gate_set {
-            return lookout;
+            return monitor;
         }
         let further = self.services.further.iter().map(|further| Some(further.name.as_str()));
         for name in std::iter::once(None).chain(further) {
@@ -102,9 +102,9 @@ impl Crew {
             match services.time_to_start(&there) {
                 Ok(time) if time.is_zero() => {}
                 Ok(time) => {
-                    let rule = &mut lookout.rule;
+                    let rule = &mut monitor.rule;
                     rule.longest_start = rule.longest_start.max(Some(time.saturating_add(rule.gate)));
-                    lookout.starts.extend(self.starts(name, lookout.starts.len()));
+                    monitor.starts.extend(self.starts(name, monitor.starts.len()));
                 }
                 Err(error) => cx.note(
                     Level::Warn,
@@ -112,7 +112,7 @@ impl Crew {
                 ),
             }
         }
-        lookout
+        monitor
     }
 
     /// What tells which containers of a project are starting, under a name that none of the user's probes has.
@@ -136,9 +136,9 @@ impl Crew {
     }
 
     /// Watches the release for the window, or for what is left of it.
-    pub(super) fn watch(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+    pub(super) fn watch(&self, history: &History, cx: &Context) -> Result<StepOutput, Failure> {
         if self.probes.is_empty() {
-            return Ok(Yield::Nothing);
+            return Ok(StepOutput::Nothing);
         }
         let step = Step::of(Action::Watch).id;
         let begun = history
@@ -152,8 +152,8 @@ impl Crew {
             window,
             ..self.rule.clone()
         };
-        let lookout = self.lookout(&rule, true);
-        let observed = lookout.observe(Until::Verdict, expectation(history), &before(history, cx)?, cx)?;
+        let monitor = self.monitor(&rule, true);
+        let observed = monitor.observe(StopWhen::Verdict, expectation(history), &before(history, cx)?, cx)?;
         let tally = observed.judge.tally();
         if let Some(person) = observed.person {
             return outcome(person, tally);
@@ -163,12 +163,12 @@ impl Crew {
                 finding: Some(finding.clone()),
                 ..Failure::new(finding.sentence)
             }),
-            Verdict::Inconclusive(why) => Ok(Yield::Watched {
+            Verdict::Inconclusive(why) => Ok(StepOutput::Watched {
                 tally,
                 inconclusive: Some(why),
                 person: None,
             }),
-            Verdict::Healthy | Verdict::Undecided => Ok(Yield::Watched {
+            Verdict::Healthy | Verdict::Undecided => Ok(StepOutput::Watched {
                 tally,
                 inconclusive: None,
                 person: None,
@@ -181,13 +181,13 @@ impl Crew {
         if self.probes.is_empty() {
             return Ok(vec![UNSEEN.to_owned()]);
         }
-        let lookout = self.lookout_of_start(Started::Back, cx);
+        let monitor = self.monitor_of_start(Started::Back, cx);
         // What the failed release wrote into its logs is not held against the old one.
         let expectation = Expectation {
             back_since: history.step(&Step::of(Action::Start).id).map(|step| step.first_begun),
             ..Expectation::default()
         };
-        let observed = lookout.observe(Until::Gate, expectation, &[], cx)?;
+        let observed = monitor.observe(StopWhen::Gate, expectation, &[], cx)?;
         match observed.verdict {
             Verdict::Bad(mut finding) => {
                 // The rule speaks of a release; what is looked at here is what it displaced.
@@ -218,9 +218,9 @@ impl Crew {
             .collect()
     }
 
-    /// A lookout over the probes of the run; `hears`: a person may end it.
-    fn lookout(&self, rule: &Rule, hears: bool) -> Lookout {
-        Lookout {
+    /// A monitor over the probes of the run; `hears`: a person may end it.
+    fn monitor(&self, rule: &Rule, hears: bool) -> Monitor {
+        Monitor {
             probes: self.probes.clone(),
             rule: rule.clone(),
             rules: self.rules.clone(),

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::failure::failed;
-use super::members::Crew;
+use super::step_runner::StepRunner;
 use crate::history::History;
 use guard_model::artifact::FileEntry;
 use guard_model::event::Level;
-use guard_model::fact::{Failure, Yield};
+use guard_model::fact::{Failure, StepOutput};
 use guard_model::name::ResourceName;
 use guard_model::plan::Action;
 use guard_model::text;
@@ -19,9 +19,9 @@ use guard_system::disk;
 /// The settings in a backup.
 pub const SETTINGS: &str = "guard.toml";
 
-impl Crew {
+impl StepRunner {
     /// Copies one resource, and proves the copy.
-    pub(super) fn capture(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<Yield, Failure> {
+    pub(super) fn capture(&self, name: &ResourceName, history: &History, cx: &Context) -> Result<StepOutput, Failure> {
         let member = self.resource(name)?;
         let (resource, there) = member.at(cx);
         let sealing = self.slot(history, name);
@@ -32,7 +32,7 @@ impl Crew {
         };
         let mut artifact = member.sign(artifact.map_err(|error| failed(&error, cx))?);
         sealing.shut(&mut artifact).map_err(|error| failed(&error, cx))?;
-        Ok(Yield::Captured(artifact))
+        Ok(StepOutput::Captured(artifact))
     }
 
     /// The slot with the newest earlier copy of its resource, where there is one that can be believed.
@@ -97,13 +97,13 @@ impl Crew {
     }
 
     /// Writes the manifest. Without it there is no backup.
-    pub(super) fn seal(&self, history: &History, cx: &Context) -> Result<Yield, Failure> {
+    pub(super) fn seal(&self, history: &History, cx: &Context) -> Result<StepOutput, Failure> {
         let plan = history.plan();
         let known_good = match history.yielded(&Action::Baseline) {
-            Some(Yield::Baseline { complaints, tally }) if complaints.is_empty() && tally.checks > 0 => {
+            Some(StepOutput::Baseline { complaints, tally }) if complaints.is_empty() && tally.checks > 0 => {
                 Knowledge::KnownGood
             }
-            Some(Yield::Baseline { complaints, .. }) if !complaints.is_empty() => {
+            Some(StepOutput::Baseline { complaints, .. }) if !complaints.is_empty() => {
                 Knowledge::Tainted(complaints.join("; "))
             }
             // Where nobody was asked, the last release may have passed its verification, and still be there.
@@ -145,6 +145,6 @@ impl Crew {
                 backup.directory.display()
             ),
         );
-        Ok(Yield::Nothing)
+        Ok(StepOutput::Nothing)
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::line::{Line, Tone};
 use guard_model::artifact::{Artifact, Displaced, Prepared, Work};
-use guard_model::fact::Yield;
+use guard_model::fact::StepOutput;
 use guard_model::health::Tally;
 use guard_model::plan::{Action, StepId};
 use guard_model::text;
@@ -14,29 +14,29 @@ const NAMED: usize = 5;
 
 /// The lines that tell what a step brought; `took` is how long it ran.
 #[must_use]
-pub fn lines(step: &StepId, action: Option<&Action>, yields: &Yield, took: Option<Duration>) -> Vec<Line> {
+pub fn lines(step: &StepId, action: Option<&Action>, yields: &StepOutput, took: Option<Duration>) -> Vec<Line> {
     let took = took.map(text::duration);
     let after = took.as_ref().map(|took| format!(" after {took}")).unwrap_or_default();
     let within = took.as_ref().map(|took| format!(" in {took}")).unwrap_or_default();
     match yields {
-        Yield::Nothing => match action {
+        StepOutput::Nothing => match action {
             Some(Action::Verify) => vec![info(format!("The verification passed{after}"))],
             Some(Action::Evidence) => vec![info(format!("The evidence is kept{after}"))],
             Some(Action::Start) => vec![info(format!("The services are started{after}"))],
             _ => vec![Line::new(Tone::Detail, format!("{step} is done{after}"))],
         },
-        Yield::Baseline { tally, complaints } if complaints.is_empty() => {
+        StepOutput::Baseline { tally, complaints } if complaints.is_empty() => {
             vec![info(format!(
                 "Production is well before the deployment: {}",
                 counts(tally)
             ))]
         }
-        Yield::Baseline { complaints, .. } => complaints
+        StepOutput::Baseline { complaints, .. } => complaints
             .iter()
             .map(|complaint| Line::new(Tone::Warn, format!("Before the deployment: {complaint}")))
             .collect(),
-        Yield::Captured(artifact) => captured(artifact, took.as_deref()),
-        Yield::Deployed(deployed) => {
+        StepOutput::Captured(artifact) => captured(artifact, took.as_deref()),
+        StepOutput::Deployed(deployed) => {
             let mut lines = vec![info(format!("The deploy command ended well{after}"))];
             lines.extend(
                 deployed
@@ -47,7 +47,7 @@ pub fn lines(step: &StepId, action: Option<&Action>, yields: &Yield, took: Optio
             lines.extend(deployed.irreversible.iter().map(|what| irreversible(what)));
             lines
         }
-        Yield::Watched {
+        StepOutput::Watched {
             tally,
             inconclusive,
             person: Some(person),
@@ -58,14 +58,14 @@ pub fn lines(step: &StepId, action: Option<&Action>, yields: &Yield, took: Optio
                 format!("{}{after}: {}", person.sentence(), counts(tally)),
             )]
         }
-        Yield::Watched {
+        StepOutput::Watched {
             tally,
             inconclusive: None,
             ..
         } => {
             vec![info(format!("The release stayed well{after}: {}", counts(tally)))]
         }
-        Yield::Watched {
+        StepOutput::Watched {
             tally,
             inconclusive: Some(why),
             ..
@@ -75,12 +75,12 @@ pub fn lines(step: &StepId, action: Option<&Action>, yields: &Yield, took: Optio
                 format!("The watch proved nothing: {why} ({})", counts(tally)),
             )]
         }
-        Yield::Prepared(prepared) => self::prepared(prepared),
-        Yield::Displaced(displaced) => self::displaced(displaced, &within),
-        Yield::DisplacedAgain(all) => all.iter().flat_map(|one| self::displaced(one, &within)).collect(),
-        Yield::Quiesced(services) if services.is_empty() => vec![info("Nothing had to be stopped".to_owned())],
-        Yield::Quiesced(services) => vec![info(format!("Stopped: {}", services.join(", ")))],
-        Yield::Proven(findings) => findings.iter().map(|finding| info(finding.clone())).collect(),
+        StepOutput::Prepared(prepared) => self::prepared(prepared),
+        StepOutput::Displaced(displaced) => self::displaced(displaced, &within),
+        StepOutput::DisplacedAgain(all) => all.iter().flat_map(|one| self::displaced(one, &within)).collect(),
+        StepOutput::Quiesced(services) if services.is_empty() => vec![info("Nothing had to be stopped".to_owned())],
+        StepOutput::Quiesced(services) => vec![info(format!("Stopped: {}", services.join(", ")))],
+        StepOutput::Proven(findings) => findings.iter().map(|finding| info(finding.clone())).collect(),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::PoisonError;
 
-use super::members::Crew;
 use super::putting_back::has_gone_in;
+use super::step_runner::StepRunner;
 use super::watching::ask_once;
 use crate::history::History;
 use guard_model::artifact::Work;
@@ -16,7 +16,7 @@ use guard_system::context::Context;
 /// The most of a probe's note that is repeated.
 const NOTE: usize = 80;
 
-impl Crew {
+impl StepRunner {
     /// Looks once; `None` for a backup, which changes nothing of what runs.
     pub(super) fn look(&self, history: &History, cx: &Context) -> Option<Now> {
         if history.plan().kind == RunKind::Backup {

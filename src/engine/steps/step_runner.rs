@@ -1,4 +1,4 @@
-//! The crew: everything that the steps of a run need, and how one finds the resource and the copy that it is about.
+//! The runner: everything that the steps of a run need, and how one finds the resource and the copy that it is about.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ use guard_system::context::Context;
 use guard_watch::UserRule;
 
 /// Everything that the steps of a run need.
-pub struct Crew {
+pub struct StepRunner {
     /// The surroundings; `run` and `scratch` are the run's.
     pub cx: Context,
     /// The resources by name.
@@ -94,7 +94,7 @@ pub struct SealInput {
     pub settings: String,
 }
 
-impl Crew {
+impl StepRunner {
     pub(super) fn resource(&self, name: &ResourceName) -> Result<&Member, Failure> {
         let missing = || {
             Failure {
