@@ -118,8 +118,8 @@ impl Probe for Containers {
     fn describe(&self) -> String {
         let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         match &memory.services {
-            Some(services) => format!("the containers of {}", services.join(", ")),
-            None => format!("the containers of the project {}", self.compose.project),
+            Some(services) if !services.is_empty() => format!("the containers of {}", services.join(", ")),
+            _ => format!("the containers of the project {}", self.compose.project),
         }
     }
 
@@ -196,7 +196,10 @@ impl Memory {
                 );
             }
         }
-        mild.unwrap_or_else(|| Answer::ok(format!("{} well", plural(services.len() as u64, "service"))))
+        mild.unwrap_or_else(|| match services.len() {
+            0 => Answer::ok("nothing is running yet"),
+            many => Answer::ok(format!("{} well", plural(many as u64, "service"))),
+        })
     }
 
     /// The services that a release has added: they had no container before, and have one now that did not end well. What ran

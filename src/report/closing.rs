@@ -32,8 +32,8 @@ pub struct Closing {
 impl Closing {
     /// The last words of a course that has ended. `program` is how guard is called, for the next command: `guard -C /srv`.
     #[must_use]
-    pub fn of(course: &RunView, ending: Ending, program: &str) -> Self {
-        let plan = course.opened.as_ref().map(|opened| &opened.plan);
+    pub fn of(view: &RunView, ending: Ending, program: &str) -> Self {
+        let plan = view.opened.as_ref().map(|opened| &opened.plan);
         let backup = plan.map(|plan| plan.backup.to_string()).unwrap_or_default();
         let kind = plan.map_or(RunKind::Deploy, |plan| plan.kind);
         let again = plan.filter(|plan| !plan.command.is_empty()).and_then(|plan| {
@@ -44,7 +44,7 @@ impl Closing {
         let (mut sentence, mut purpose, mut command) = if ending.turn() == Some(RollbackCause::Asked) {
             // Where nothing had to be put back there is nothing to undo either.
             let ending = match ending {
-                Ending::RolledBack(turn) if kind == RunKind::Rollback && has_put_back_nothing(course) => {
+                Ending::RolledBack(turn) if kind == RunKind::Rollback && has_put_back_nothing(view) => {
                     Ending::NothingToUndo(turn)
                 }
                 other => other,
@@ -53,35 +53,35 @@ impl Closing {
         } else {
             of_deploy(ending, kind, &backup, again)
         };
-        if matches!(ending, Ending::Withheld(_)) && is_backup_gone(course) {
+        if matches!(ending, Ending::Withheld(_)) && is_backup_gone(view) {
             (purpose, command) = ("to see which backups are left", "list".to_owned());
         }
         let mut aside = None;
-        if let (Ending::RolledBack(_), Some(opened), true) = (ending, &course.opened, kind != RunKind::Undo) {
-            if !course.salvageable().is_empty() {
+        if let (Ending::RolledBack(_), Some(opened), true) = (ending, &view.opened, kind != RunKind::Undo) {
+            if !view.salvageable().is_empty() {
                 purpose = "to bring rows back that were discarded";
                 command = format!("salvage {}", opened.run);
             }
-            let files = course.files_aside();
+            let files = view.files_aside();
             let salvage = format!("{program} salvage {}", opened.run);
             aside =
                 (!files.is_empty()).then(|| format!("Put aside: {}; `{salvage}` gives them back", files.join(", ")));
         }
         let mut production = ending.production_after(kind);
-        if is_unseen(course) {
-            (sentence, production) = unseen(ending, has_done(course, StageName::Verify), sentence, production);
+        if is_unseen(view) {
+            (sentence, production) = unseen(ending, has_done(view, StageName::Verify), sentence, production);
         }
-        if course.deployed.changed == Some(false) {
+        if view.deployed.changed == Some(false) {
             (sentence, production) = unchanged(ending, sentence, production);
         }
-        if let (Ending::RolledBack(_), false) = (ending, course.widened.is_empty()) {
-            let names: Vec<String> = course.widened.iter().map(ToString::to_string).collect();
+        if let (Ending::RolledBack(_), false) = (ending, view.widened.is_empty()) {
+            let names: Vec<String> = view.widened.iter().map(ToString::to_string).collect();
             let names = names.join(", ");
             sentence = format!(
                 "{sentence} With it went {names}, since what ran before did not come up with the rows that the release left."
             );
         }
-        if let Some(person) = &course.person {
+        if let Some(person) = &view.person {
             (sentence, production) = decided(ending, person, sentence, production);
         }
         Self {
@@ -95,25 +95,29 @@ impl Closing {
 
     /// The four parts for an ending that is not a good one: the cause, and for a stuck run what is in the way.
     #[must_use]
-    pub fn account(&self, course: &RunView, ending: Ending) -> Account {
+    pub fn account(&self, view: &RunView, ending: Ending) -> Account {
         let mut why = Vec::new();
         let mut did: Vec<String> = std::iter::once(self.sentence.clone())
             .chain(self.aside.clone())
             .collect();
-        let failed = match (ending.turn(), course.cause(), course.obstacle()) {
+        let failed = match (ending.turn(), view.cause(), view.obstacle()) {
             (_, cause, Some(obstacle)) if matches!(ending, Ending::Stuck(_) | Ending::Unready(_)) => {
-                let (back, not) = course.back_and_not();
+                let (back, not) = view.back_and_not();
                 why.extend(reasons(obstacle));
                 let reason = obstacle.failure.sentence();
-                let others = not.iter().filter(|mishap| mishap.step != obstacle.step);
+                let others = not.iter().filter(|stage_failure| stage_failure.step != obstacle.step);
                 let (same, others): (Vec<&&StageFailure>, Vec<_>) =
-                    others.partition(|mishap| mishap.failure.sentence() == reason);
+                    others.partition(|stage_failure| stage_failure.failure.sentence() == reason);
                 if !same.is_empty() {
-                    let steps: Vec<&str> = same.iter().map(|mishap| mishap.step.as_str()).collect();
+                    let steps: Vec<&str> = same.iter().map(|stage_failure| stage_failure.step.as_str()).collect();
                     why.push(format!("failed for the same reason: {}", steps.join(", ")));
                 }
-                for mishap in others {
-                    why.push(format!("{} failed: {}", mishap.step, mishap.failure.sentence()));
+                for stage_failure in others {
+                    why.push(format!(
+                        "{} failed: {}",
+                        stage_failure.step,
+                        stage_failure.failure.sentence()
+                    ));
                 }
                 if let Some(cause) = cause {
                     why.push(format!(
@@ -126,7 +130,7 @@ impl Closing {
                 }
                 let missing: BTreeSet<&str> = not
                     .iter()
-                    .filter_map(|mishap| mishap.step.as_str().split_once('/').map(|(_, name)| name))
+                    .filter_map(|stage_failure| stage_failure.step.as_str().split_once('/').map(|(_, name)| name))
                     .collect();
                 if !missing.is_empty() {
                     let missing: Vec<&str> = missing.into_iter().collect();
@@ -137,7 +141,7 @@ impl Closing {
             (turn, cause, obstacle) => {
                 why.extend(cause.into_iter().chain(obstacle).flat_map(reasons));
                 if matches!(ending, Ending::Withheld(_)) {
-                    let held = withheld(course).map(|reason| format!("not put back, since {reason}"));
+                    let held = withheld(view).map(|reason| format!("not put back, since {reason}"));
                     why.extend(held);
                 }
                 turn.map_or_else(
@@ -156,8 +160,8 @@ impl Closing {
 
     /// The last lines of a run; the very last one is the verdict.
     #[must_use]
-    pub fn lines(&self, course: &RunView, ending: Ending) -> Vec<Line> {
-        let now = course.now.as_ref().map(Now::sentences).unwrap_or_default();
+    pub fn lines(&self, view: &RunView, ending: Ending) -> Vec<Line> {
+        let now = view.now.as_ref().map(Now::sentences).unwrap_or_default();
         if ending.is_good() {
             let info = |text| Line {
                 tone: Tone::Final,
@@ -175,7 +179,7 @@ impl Closing {
                 .map(info)
                 .collect();
         }
-        let mut lines = self.account(course, ending).lines();
+        let mut lines = self.account(view, ending).lines();
         lines.extend(now.into_iter().map(|text| Line {
             tone: Tone::Error,
             text,
@@ -189,30 +193,30 @@ impl Closing {
     }
 }
 
-fn has_put_back_nothing(course: &RunView) -> bool {
-    !course.prepared.is_empty() && course.prepared.iter().all(|prepared| !prepared.work.is_needed())
+fn has_put_back_nothing(view: &RunView) -> bool {
+    !view.prepared.is_empty() && view.prepared.iter().all(|prepared| !prepared.work.is_needed())
 }
 
 /// Why what must not be put back must not be.
-fn withheld(course: &RunView) -> impl Iterator<Item = String> {
-    course.prepared.iter().filter_map(|prepared| prepared.work.forbids())
+fn withheld(view: &RunView) -> impl Iterator<Item = String> {
+    view.prepared.iter().filter_map(|prepared| prepared.work.forbids())
 }
 
 /// Whether there is nothing whole to go back to.
-fn is_backup_gone(course: &RunView) -> bool {
-    let mut prepared = course.prepared.iter();
+fn is_backup_gone(view: &RunView) -> bool {
+    let mut prepared = view.prepared.iter();
     prepared.any(|prepared| matches!(prepared.work, Work::Gone(_)))
 }
 
 /// Whether no probe is set, so that nobody has seen the release, or the old state, well or unwell.
-fn is_unseen(course: &RunView) -> bool {
-    let is_unwatched = has_done(course, StageName::Watch) && course.tally.is_none();
-    is_unwatched || course.proven.iter().any(|finding| finding == UNSEEN)
+fn is_unseen(view: &RunView) -> bool {
+    let is_unwatched = has_done(view, StageName::Watch) && view.tally.is_none();
+    is_unwatched || view.proven.iter().any(|finding| finding == UNSEEN)
 }
 
-fn has_done(course: &RunView, stage: StageName) -> bool {
-    let mut legs = course.legs.iter();
-    legs.any(|leg| leg.name == stage && leg.state() == State::Done)
+fn has_done(view: &RunView, stage: StageName) -> bool {
+    let mut stages = view.stages.iter();
+    stages.any(|known| known.name == stage && known.state() == State::Done)
 }
 
 fn command_of(kind: RunKind) -> &'static str {
@@ -222,8 +226,8 @@ fn command_of(kind: RunKind) -> &'static str {
     }
 }
 
-fn reasons(mishap: &StageFailure) -> Vec<String> {
-    let failure = &mishap.failure;
+fn reasons(stage_failure: &StageFailure) -> Vec<String> {
+    let failure = &stage_failure.failure;
     let mut why: Vec<String> = failure
         .chain
         .iter()

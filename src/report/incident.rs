@@ -22,32 +22,32 @@ use guard_model::text;
 /// called, for the next command.
 #[must_use]
 pub fn incident(records: &[Record], readings: &[Reading], redaction: &Redaction, program: &str) -> String {
-    let course = RunView::of(records);
+    let view = RunView::of(records);
     let mut text = String::new();
-    head(&mut text, &course, program);
-    found(&mut text, &course, readings);
+    head(&mut text, &view, program);
+    found(&mut text, &view, readings);
     section(
         &mut text,
         "What was put back",
-        &put_back(&course),
+        &put_back(&view),
         "Nothing was put back.",
     );
     section(
         &mut text,
         "What was lost",
-        &lost(&course, program),
+        &lost(&view, program),
         "Nothing that guard knows of.",
     );
     section(
         &mut text,
         "What cannot be undone",
-        &course.deployed.irreversible,
+        &view.deployed.irreversible,
         "The deploy command announced nothing of that kind.",
     );
     section(
         &mut text,
         "What was kept, and where",
-        &kept(&course),
+        &kept(&view),
         "No failed state was put aside.",
     );
     let probes = readings::summary(readings);
@@ -56,13 +56,13 @@ pub fn incident(records: &[Record], readings: &[Reading], redaction: &Redaction,
     safe_lines(&text, redaction).join("\n") + "\n"
 }
 
-fn head(text: &mut String, course: &RunView, program: &str) {
-    let run = course
+fn head(text: &mut String, view: &RunView, program: &str) {
+    let run = view
         .opened
         .as_ref()
         .map_or_else(|| "without a name".to_owned(), |opened| opened.run.to_string());
     let _infallible = writeln!(text, "# Run {run}\n");
-    let Some((ending, _)) = course.ended else {
+    let Some((ending, _)) = view.ended else {
         let account = Account {
             failed: "The run has no end: it was cut off, or is still at work".to_owned(),
             why: Vec::new(),
@@ -72,9 +72,9 @@ fn head(text: &mut String, course: &RunView, program: &str) {
         text.push_str(&account.markdown());
         return;
     };
-    let closing = Closing::of(course, ending, program);
-    let mut account = closing.account(course, ending);
-    account.did.extend(course.now.iter().flat_map(Now::sentences));
+    let closing = Closing::of(view, ending, program);
+    let mut account = closing.account(view, ending);
+    account.did.extend(view.now.iter().flat_map(Now::sentences));
     account.did.push(format!(
         "Production is {} (exit code {}).",
         closing.production,
@@ -83,9 +83,9 @@ fn head(text: &mut String, course: &RunView, program: &str) {
     text.push_str(&account.markdown());
 }
 
-fn found(text: &mut String, course: &RunView, readings: &[Reading]) {
+fn found(text: &mut String, view: &RunView, readings: &[Reading]) {
     let mut lines = Vec::new();
-    if let Some(opened) = &course.opened {
+    if let Some(opened) = &view.opened {
         lines.push(format!(
             "begun: {} by {} on {}",
             moment(opened.at),
@@ -93,7 +93,7 @@ fn found(text: &mut String, course: &RunView, readings: &[Reading]) {
             opened.actor.host
         ));
     }
-    if let Some(actor) = &course.finisher {
+    if let Some(actor) = &view.finisher {
         lines.push(if actor.watcher {
             format!(
                 "finished: by its watcher (pid {} on {}), since guard was gone",
@@ -103,7 +103,7 @@ fn found(text: &mut String, course: &RunView, readings: &[Reading]) {
             format!("finished: by {} on {}, with `guard resume`", actor.user, actor.host)
         });
     }
-    if let Some((turn, at)) = course.turned.filter(|(turn, _)| *turn != RollbackCause::Asked) {
+    if let Some((turn, at)) = view.turned.filter(|(turn, _)| *turn != RollbackCause::Asked) {
         lines.push(format!("found: {} ({})", moment(at), reason(turn)));
         if let Some(first) = readings::first_failure(readings, at) {
             let late = text::duration(span(first.at, at));
@@ -115,7 +115,7 @@ fn found(text: &mut String, course: &RunView, readings: &[Reading]) {
             ));
         }
     }
-    if let (Some((_, turned)), Some((ending, at))) = (course.turned, course.ended) {
+    if let (Some((_, turned)), Some((ending, at))) = (view.turned, view.ended) {
         let verb = if ending.turn().is_some() { "over" } else { "closed" };
         lines.push(format!(
             "{verb}: {}, {} after it was found",
@@ -126,8 +126,8 @@ fn found(text: &mut String, course: &RunView, readings: &[Reading]) {
     section(text, "When", &lines, "The records say no times.");
 }
 
-fn put_back(course: &RunView) -> Vec<String> {
-    let done: Vec<&str> = course
+fn put_back(view: &RunView) -> Vec<String> {
+    let done: Vec<&str> = view
         .displaced
         .iter()
         .map(|displaced| displaced.resource.as_str())
@@ -145,14 +145,14 @@ fn put_back(course: &RunView) -> Vec<String> {
             Work::Changed(parts) => format!("{name}: was NOT put back, though it had changed ({})", parts.join(", ")),
         }
     };
-    course.prepared.iter().map(sentence).collect()
+    view.prepared.iter().map(sentence).collect()
 }
 
 /// What going back cost, and the command that brings rows back.
-fn lost(course: &RunView, program: &str) -> Vec<String> {
-    let mut lines = course.price();
-    let names: Vec<&str> = course.salvageable().into_iter().map(ResourceName::as_str).collect();
-    if let (false, Some(opened)) = (names.is_empty(), &course.opened) {
+fn lost(view: &RunView, program: &str) -> Vec<String> {
+    let mut lines = view.price();
+    let names: Vec<&str> = view.salvageable().into_iter().map(ResourceName::as_str).collect();
+    if let (false, Some(opened)) = (names.is_empty(), &view.opened) {
         lines.push(format!(
             "rows of {} can be had again: `{program} salvage {}` writes them to files, `--tables NAME,…` puts them back",
             names.join(", "),
@@ -162,7 +162,7 @@ fn lost(course: &RunView, program: &str) -> Vec<String> {
     lines
 }
 
-fn kept(course: &RunView) -> Vec<String> {
+fn kept(view: &RunView) -> Vec<String> {
     let places = |displaced: &guard_model::artifact::Displaced| {
         let name = displaced.resource.clone();
         displaced
@@ -171,9 +171,9 @@ fn kept(course: &RunView) -> Vec<String> {
             .map(move |place| format!("{name}: {place}"))
             .collect::<Vec<_>>()
     };
-    let backup = course.opened.as_ref().filter(|_| !course.artifacts.is_empty());
+    let backup = view.opened.as_ref().filter(|_| !view.artifacts.is_empty());
     let backup = backup.map(|opened| format!("the state before: backup {}", opened.plan.backup));
-    course.displaced.iter().flat_map(places).chain(backup).collect()
+    view.displaced.iter().flat_map(places).chain(backup).collect()
 }
 
 fn section(text: &mut String, title: &str, lines: &[String], otherwise: &str) {

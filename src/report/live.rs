@@ -95,7 +95,7 @@ impl Live {
             .collect();
         match &record.fact {
             Fact::Begun { step } => {
-                let title = self.narrator.course.leg_of(step).map(super::run_view::StageView::title);
+                let title = self.narrator.view.stage_of(step).map(super::run_view::StageView::title);
                 if let Some(title) =
                     title.filter(|title| self.panel.stage.as_ref().is_none_or(|(known, _)| known != title))
                 {
@@ -110,8 +110,8 @@ impl Live {
             }
             Fact::Done { step, .. } | Fact::Failed { step, .. } => {
                 self.held.extend(lines);
-                let leg = self.narrator.course.leg_of(step);
-                let ended = leg.and_then(|leg| Some((leg.title(), leg.took()?, leg.state() == State::Done)));
+                let stage = self.narrator.view.stage_of(step);
+                let ended = stage.and_then(|stage| Some((stage.title(), stage.took()?, stage.state() == State::Done)));
                 if let Some((title, took, good)) = ended {
                     let line = format!(
                         "{} {} ({})",
@@ -216,7 +216,7 @@ impl Display for Live {
     fn show(&mut self, told: &Told) {
         match &told.what {
             What::Event(event) => self.event(told.at, event),
-            What::Recall(records) => records.iter().for_each(|record| self.narrator.course.take(record)),
+            What::Recall(records) => records.iter().for_each(|record| self.narrator.view.take(record)),
             What::Account(account) => self.say(account.lines()),
             // The terminal may be the same one: the panel must not stand between the lines of a table.
             What::Data(_) => self.close(),

@@ -107,7 +107,7 @@ impl Plain {
         if let Some(markup) = &mut self.markup
             && self.volume > Volume::Quiet
         {
-            let text = markup.fact(record, &self.narrator.course);
+            let text = markup.fact(record, &self.narrator.view);
             self.sink.write(&text);
         }
         self.say(lines);
@@ -189,7 +189,7 @@ impl Display for Plain {
     fn show(&mut self, told: &Told) {
         match &told.what {
             What::Event(event) => self.event(told.at, event),
-            What::Recall(records) => records.iter().for_each(|record| self.narrator.course.take(record)),
+            What::Recall(records) => records.iter().for_each(|record| self.narrator.view.take(record)),
             What::Account(account) => self.say(account.lines()),
             What::Question(question, written) => {
                 self.sink.ask(question, &self.redaction);

@@ -99,13 +99,15 @@ impl Outcome {
     /// The outcome that these records tell. `report` is the path of the incident report, `program` how guard is called.
     #[must_use]
     pub fn of(records: &[Record], report: Option<&Path>, program: &str) -> Self {
-        let course = RunView::of(records);
-        let opened = course.opened.as_ref();
-        let ending = course.ended.map(|(ending, _)| ending);
-        let closing = ending.map(|ending| Closing::of(&course, ending, program));
+        let view = RunView::of(records);
+        let opened = view.opened.as_ref();
+        let ending = view.ended.map(|(ending, _)| ending);
+        let closing = ending.map(|ending| Closing::of(&view, ending, program));
         let resume = || Some(Next::new("to continue", format!("{program} resume")));
         let next = closing.as_ref().map_or_else(resume, |closing| closing.next.clone());
-        let failure = |mishap: Option<&super::run_view::StageFailure>| mishap.map(|mishap| mishap.failure.clone());
+        let failure = |stage_failure: Option<&super::run_view::StageFailure>| {
+            stage_failure.map(|stage_failure| stage_failure.failure.clone())
+        };
         let cut_off = || ExitCode::CUT_OFF.meaning().map_or("mixed", |row| row.production);
         let production = closing.as_ref().map_or_else(cut_off, |closing| closing.production);
         Self {
@@ -116,21 +118,21 @@ impl Outcome {
             ending,
             exit_code: ending.map_or(ExitCode::CUT_OFF, Ending::exit_code),
             production: production.to_owned(),
-            turned: course.turned.map(|(turn, _)| turn),
-            person: course.person.clone(),
-            changed: course.deployed.changed,
+            turned: view.turned.map(|(turn, _)| turn),
+            person: view.person.clone(),
+            changed: view.deployed.changed,
             rolled_back: matches!(ending, Some(Ending::RolledBack(_) | Ending::RestoredUnhealthy(_))),
             began: opened.map(|opened| opened.at),
-            ended: course.last,
+            ended: view.last,
             seconds: opened
-                .zip(course.last)
+                .zip(view.last)
                 .map(|(opened, last)| span(opened.at, last).as_secs_f64()),
-            stages: stages(&course),
+            stages: stages(&view),
             backup_timestamp: opened.map(|opened| opened.plan.backup.to_string()),
-            failure: failure(course.cause()),
-            obstacle: failure(course.obstacle()),
-            price: course.price(),
-            displaced: course
+            failure: failure(view.cause()),
+            obstacle: failure(view.obstacle()),
+            price: view.price(),
+            displaced: view
                 .displaced
                 .iter()
                 .filter(|displaced| !displaced.kept_as.is_empty())
@@ -139,9 +141,9 @@ impl Outcome {
                     kept_as: displaced.kept_as.clone(),
                 })
                 .collect(),
-            irreversible: course.deployed.irreversible.clone(),
-            finished_by: course.finisher.as_ref().map(finisher),
-            now: course.now.clone(),
+            irreversible: view.deployed.irreversible.clone(),
+            finished_by: view.finisher.as_ref().map(finisher),
+            now: view.now.clone(),
             next,
             report: report.map(|path| path.display().to_string()),
         }
@@ -182,12 +184,12 @@ pub fn finisher(actor: &Actor) -> &'static str {
     if actor.watcher { "watcher" } else { "resume" }
 }
 
-fn stages(course: &RunView) -> Vec<StageOutcome> {
-    let outcome = |leg: &super::run_view::StageView| StageOutcome {
-        title: leg.title(),
-        direction: if leg.is_back { "back" } else { "ahead" },
-        state: leg.state(),
-        seconds: leg.took().map(|took| took.as_secs_f64()),
+fn stages(view: &RunView) -> Vec<StageOutcome> {
+    let outcome = |stage: &super::run_view::StageView| StageOutcome {
+        title: stage.title(),
+        direction: if stage.is_back { "back" } else { "ahead" },
+        state: stage.state(),
+        seconds: stage.took().map(|took| took.as_secs_f64()),
     };
-    course.legs.iter().map(outcome).collect()
+    view.stages.iter().map(outcome).collect()
 }

@@ -1,4 +1,4 @@
-//! The course of a run: its records folded into what a report tells, stage by stage.
+//! A run as it is told: its records folded into what a report tells, stage by stage.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,9 +21,9 @@ pub struct RunView {
     /// The run and its plan; `None` before `Opened`.
     pub opened: Option<Opened>,
     /// The stages in order, those ahead first.
-    pub legs: Vec<StageView>,
+    pub stages: Vec<StageView>,
     /// Every failure, in order.
-    pub mishaps: Vec<StageFailure>,
+    pub stage_failures: Vec<StageFailure>,
     /// Why and when the run turned back.
     pub turned: Option<(RollbackCause, DateTime<Utc>)>,
     /// How and when it ended; `None` where it is open or was cut off.
@@ -160,11 +160,11 @@ impl RunView {
     /// The course that these records tell.
     #[must_use]
     pub fn of(records: &[Record]) -> Self {
-        let mut course = Self::default();
+        let mut view = Self::default();
         for record in records {
-            course.take(record);
+            view.take(record);
         }
-        course
+        view
     }
 
     /// Takes the next record.
@@ -191,9 +191,9 @@ impl RunView {
                     self.deployed = deployed.clone();
                 }
                 self.person = failure.person.as_deref().cloned().or(self.person.take());
-                self.mishaps.push(StageFailure {
+                self.stage_failures.push(StageFailure {
                     step: step.clone(),
-                    is_back: self.leg_of(step).is_some_and(|leg| leg.is_back),
+                    is_back: self.stage_of(step).is_some_and(|stage| stage.is_back),
                     at: record.at,
                     failure: failure.clone(),
                 });
@@ -219,7 +219,7 @@ impl RunView {
 
     fn open(&mut self, run: &RunId, plan: &Plan, actor: &Actor, reason: Option<&String>, at: DateTime<Utc>) {
         for (stages, is_back) in [(&plan.ahead, false), (&plan.back, true)] {
-            self.legs
+            self.stages
                 .extend(stages.iter().enumerate().map(|(index, stage)| StageView {
                     number: index + 1,
                     name: stage.name,
@@ -239,20 +239,20 @@ impl RunView {
     }
 
     fn mark(&mut self, id: &StepId, state: State, at: DateTime<Utc>) {
-        for leg in &mut self.legs {
-            let Some(entry) = leg.steps.iter_mut().find(|(step, _)| step.id == *id) else {
+        for stage in &mut self.stages {
+            let Some(entry) = stage.steps.iter_mut().find(|(step, _)| step.id == *id) else {
                 continue;
             };
             entry.1 = state;
             if state == State::Running {
-                leg.began.get_or_insert(at);
-                leg.ended = None;
-            } else if leg
+                stage.began.get_or_insert(at);
+                stage.ended = None;
+            } else if stage
                 .steps
                 .iter()
                 .all(|(_, state)| matches!(state, State::Done | State::Failed))
             {
-                leg.ended = Some(at);
+                stage.ended = Some(at);
             }
             return;
         }
@@ -286,9 +286,9 @@ impl RunView {
 
     /// The stage that a step belongs to.
     #[must_use]
-    pub fn leg_of(&self, step: &StepId) -> Option<&StageView> {
-        let mut legs = self.legs.iter();
-        legs.find(|leg| leg.steps.iter().any(|(known, _)| known.id == *step))
+    pub fn stage_of(&self, step: &StepId) -> Option<&StageView> {
+        let mut stages = self.stages.iter();
+        stages.find(|stage| stage.steps.iter().any(|(known, _)| known.id == *step))
     }
 
     /// When a step began, last.
@@ -300,7 +300,10 @@ impl RunView {
     /// What turned the run back: the last failure on the way ahead.
     #[must_use]
     pub fn cause(&self) -> Option<&StageFailure> {
-        self.mishaps.iter().rev().find(|mishap| !mishap.is_back)
+        self.stage_failures
+            .iter()
+            .rev()
+            .find(|stage_failure| !stage_failure.is_back)
     }
 
     /// What stands in the way of going back: the last failure of a step back that has not been done since.
@@ -309,13 +312,13 @@ impl RunView {
         // What keeps something from going back comes before a proof that fails for it.
         let (_, not) = self.back_and_not();
         not.first().copied().or_else(|| {
-            self.mishaps.iter().rev().find(|mishap| {
-                mishap.is_back
+            self.stage_failures.iter().rev().find(|stage_failure| {
+                stage_failure.is_back
                     && self
-                        .legs
+                        .stages
                         .iter()
-                        .flat_map(|leg| &leg.steps)
-                        .any(|(step, state)| step.id == mishap.step && *state == State::Failed)
+                        .flat_map(|stage| &stage.steps)
+                        .any(|(step, state)| step.id == stage_failure.step && *state == State::Failed)
             })
         })
     }
@@ -349,7 +352,12 @@ impl RunView {
     /// What is back, by resource, and the failures that keep the rest from it, evidence and the proof aside.
     #[must_use]
     pub fn back_and_not(&self) -> (Vec<String>, Vec<&StageFailure>) {
-        let steps = || self.legs.iter().filter(|leg| leg.is_back).flat_map(|leg| &leg.steps);
+        let steps = || {
+            self.stages
+                .iter()
+                .filter(|stage| stage.is_back)
+                .flat_map(|stage| &stage.steps)
+        };
         let is_needed = |name: &ResourceName| {
             let mut prepared = self.prepared.iter();
             prepared.any(|one| &one.resource == name && one.work.is_needed())
@@ -362,7 +370,12 @@ impl RunView {
         let failed = steps().filter(|(step, state)| {
             *state == State::Failed && !matches!(step.action, Action::Evidence | Action::Prove)
         });
-        let last = |step: &Step| self.mishaps.iter().rev().find(|mishap| mishap.step == step.id);
+        let last = |step: &Step| {
+            self.stage_failures
+                .iter()
+                .rev()
+                .find(|stage_failure| stage_failure.step == step.id)
+        };
         (back.collect(), failed.filter_map(|(step, _)| last(step)).collect())
     }
 

@@ -17,7 +17,7 @@ use guard_model::text;
 #[derive(Debug, Clone)]
 pub struct Narrator {
     /// What has been told so far.
-    pub course: RunView,
+    pub view: RunView,
     program: String,
     announced: BTreeSet<(bool, usize)>,
 }
@@ -27,7 +27,7 @@ impl Narrator {
     #[must_use]
     pub fn new(program: &str) -> Self {
         Self {
-            course: RunView::default(),
+            view: RunView::default(),
             program: program.to_owned(),
             announced: BTreeSet::new(),
         }
@@ -35,12 +35,12 @@ impl Narrator {
 
     /// What a record says.
     pub fn tell(&mut self, record: &Record) -> Vec<Line> {
-        self.course.take(record);
+        self.view.take(record);
         match &record.fact {
             Fact::Opened { .. } => self.opened(),
             Fact::Begun { step } => self.begun(step),
             Fact::Done { step, yields } => {
-                let took = self.course.began(step).map(|began| span(began, record.at));
+                let took = self.view.began(step).map(|began| span(began, record.at));
                 outputs::lines(step, self.action(step), yields, took)
             }
             Fact::Failed { step, failure } => self.failed(step, failure),
@@ -82,19 +82,17 @@ impl Narrator {
                 self.announced.clear();
                 vec![Line::new(Tone::Warn, text)]
             }
-            Fact::Closed { ending, .. } => {
-                Closing::of(&self.course, *ending, &self.program).lines(&self.course, *ending)
-            }
+            Fact::Closed { ending, .. } => Closing::of(&self.view, *ending, &self.program).lines(&self.view, *ending),
         }
     }
 
     fn action(&self, step: &StepId) -> Option<&Action> {
-        let opened = self.course.opened.as_ref()?;
+        let opened = self.view.opened.as_ref()?;
         opened.plan.step(step).map(|step| &step.action)
     }
 
     fn opened(&self) -> Vec<Line> {
-        let Some(opened) = &self.course.opened else {
+        let Some(opened) = &self.view.opened else {
             return Vec::new();
         };
         let (run, plan) = (&opened.run, &opened.plan);
@@ -130,13 +128,13 @@ impl Narrator {
 
     fn begun(&mut self, step: &StepId) -> Vec<Line> {
         let mut lines = Vec::new();
-        if let Some(leg) = self.course.leg_of(step)
-            && self.announced.insert((leg.is_back, leg.number))
+        if let Some(stage) = self.view.stage_of(step)
+            && self.announced.insert((stage.is_back, stage.number))
         {
-            lines.push(Line::new(Tone::Step, leg.title()));
+            lines.push(Line::new(Tone::Step, stage.title()));
         }
         let command = self
-            .course
+            .view
             .opened
             .as_ref()
             .map(|opened| opened.plan.command.as_slice())
@@ -150,9 +148,9 @@ impl Narrator {
 
     fn failed(&self, step: &StepId, failure: &Failure) -> Vec<Line> {
         let place = self
-            .course
-            .leg_of(step)
-            .map_or_else(|| step.to_string(), |leg| format!("{}: {step}", leg.title()));
+            .view
+            .stage_of(step)
+            .map_or_else(|| step.to_string(), |stage| format!("{}: {step}", stage.title()));
         if failure.interrupted {
             return vec![Line::new(
                 Tone::Warn,
@@ -163,9 +161,17 @@ impl Narrator {
             return vec![Line::new(Tone::Warn, format!("{place}: {}", failure.sentence()))];
         }
         // A step back is tried again: what it fails of is said once.
-        let mut before = self.course.mishaps.iter().rev().filter(|mishap| &mishap.step == step);
-        let is_this = |mishap: &StageFailure| mishap.failure.sentence() == failure.sentence();
-        let times = before.by_ref().take_while(|mishap| is_this(mishap)).count();
+        let mut before = self
+            .view
+            .stage_failures
+            .iter()
+            .rev()
+            .filter(|stage_failure| &stage_failure.step == step);
+        let is_this = |stage_failure: &StageFailure| stage_failure.failure.sentence() == failure.sentence();
+        let times = before
+            .by_ref()
+            .take_while(|stage_failure| is_this(stage_failure))
+            .count();
         if times > 1 {
             return vec![Line::new(
                 Tone::Error,

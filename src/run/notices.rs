@@ -23,7 +23,7 @@ pub struct NoticeSender(Arc<Inner>);
 struct Inner {
     notifier: Notifier,
     next: Voice,
-    course: Mutex<RunView>,
+    view: Mutex<RunView>,
     header: NoticeHeader,
     program: String,
 }
@@ -85,7 +85,7 @@ impl NoticeSender {
         Ok(Self(Arc::new(Inner {
             notifier: Notifier::new(project.targets()?, cx.clone(), project.runtime.clone()),
             next: project.cx.voice.clone(),
-            course: Mutex::new(RunView::of(before)),
+            view: Mutex::new(RunView::of(before)),
             header: NoticeHeader::of(project, Some(run)),
             program: program.to_owned(),
         })))
@@ -135,9 +135,9 @@ impl Inner {
     }
 
     fn hear(&self, record: &Record) {
-        let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
-        course.take(record);
-        let Some(plan) = course.opened.as_ref().map(|opened| &opened.plan) else {
+        let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        view.take(record);
+        let Some(plan) = view.opened.as_ref().map(|opened| &opened.plan) else {
             return;
         };
         match &record.fact {
@@ -158,7 +158,7 @@ impl Inner {
             Fact::RollbackBegan { why, then }
                 if *why != RollbackCause::Asked && *then != Some(OnFailure::Hold) && plan.kind != RunKind::Backup =>
             {
-                let cause = course.cause().map(|mishap| mishap.failure.sentence());
+                let cause = view.cause().map(|stage_failure| stage_failure.failure.sentence());
                 let title = format!("{}: turning back", reason(*why));
                 self.tell(
                     Occasion::TurnedBack,
@@ -169,8 +169,8 @@ impl Inner {
             }
             Fact::Closed { ending, .. } => {
                 if let Some((occasion, severity)) = weight(*ending, plan.kind) {
-                    let closing = Closing::of(&course, *ending, &self.program);
-                    let account = closing.account(&course, *ending);
+                    let closing = Closing::of(&view, *ending, &self.program);
+                    let account = closing.account(&view, *ending);
                     let mut lines = if ending.is_good() { Vec::new() } else { account.why };
                     lines.push(format!(
                         "Production is {} (exit code {}).",

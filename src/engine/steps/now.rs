@@ -2,8 +2,8 @@
 
 use std::sync::PoisonError;
 
-use super::putting_back::has_gone_in;
 use super::step_runner::StepRunner;
+use super::swapping::has_gone_in;
 use super::watching::ask_once;
 use crate::history::History;
 use guard_model::artifact::Work;

@@ -1,7 +1,7 @@
 //! The proof at the end of the way back: resources and services side by side, then the probes.
 
 use super::failure::failed;
-use super::putting_back::ByProject;
+use super::services::ByProject;
 use super::step_runner::StepRunner;
 use crate::decide::nothing_changed;
 use crate::history::History;

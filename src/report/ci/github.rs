@@ -56,10 +56,10 @@ impl Markup for GitHub {
         }
     }
 
-    fn fact(&mut self, record: &Record, course: &RunView) -> String {
+    fn fact(&mut self, record: &Record, view: &RunView) -> String {
         match &record.fact {
             Fact::Begun { step } => {
-                let title = course.leg_of(step).map(|leg| (leg.title(), leg.is_back));
+                let title = view.stage_of(step).map(|stage| (stage.title(), stage.is_back));
                 let title = title.map(|(title, is_back)| if is_back { format!("Back, {title}") } else { title });
                 if title.is_none() || title == self.group {
                     return String::new();

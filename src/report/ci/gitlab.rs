@@ -36,14 +36,18 @@ impl Markup for GitLab {
         format!("{plain}\n")
     }
 
-    fn fact(&mut self, record: &Record, course: &RunView) -> String {
+    fn fact(&mut self, record: &Record, view: &RunView) -> String {
         self.last = Some(record.at);
         match &record.fact {
             Fact::Begun { step } => {
-                let Some(leg) = course.leg_of(step) else {
+                let Some(stage) = view.stage_of(step) else {
                     return String::new();
                 };
-                let name = format!("guard_{}_{}", if leg.is_back { "back" } else { "ahead" }, leg.number);
+                let name = format!(
+                    "guard_{}_{}",
+                    if stage.is_back { "back" } else { "ahead" },
+                    stage.number
+                );
                 if self.section.as_ref() == Some(&name) {
                     return String::new();
                 }
@@ -51,7 +55,7 @@ impl Markup for GitLab {
                 let began = format!(
                     "\u{1b}[0Ksection_start:{}:{name}\r\u{1b}[0K{}\n",
                     record.at.timestamp(),
-                    leg.title()
+                    stage.title()
                 );
                 self.section = Some(name);
                 ended + &began

@@ -242,8 +242,8 @@ fn what_nobody_looked_at_is_not_called_verified_or_proven() {
 #[test]
 fn the_sentences_of_the_other_endings() {
     let of = |kind, ending| {
-        let course = RunView::of(&opened(kind).0);
-        let closing = Closing::of(&course, ending, "guard -C /srv/shop");
+        let view = RunView::of(&opened(kind).0);
+        let closing = Closing::of(&view, ending, "guard -C /srv/shop");
         format!("{} > {}", closing.sentence, closing.next.unwrap().command)
     };
     let told = [
