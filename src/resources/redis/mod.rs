@@ -21,7 +21,6 @@ use crate::contract::Resource;
 use crate::definition::{Built, Kind, Site};
 use crate::error::{ResourceError, Result};
 use crate::slot::Slot;
-use crate::sql::rows;
 use crate::survey::Survey;
 use crate::way::Way;
 use guard_model::artifact::{Artifact, Displaced, Live, Prepared, Work};
@@ -317,11 +316,6 @@ impl Price for Redis {
         let details = Details::of(artifact)?;
         let reach = Reach::open(self, cx)?;
         Ok(reading::observe(&reach, None, details.seen.since, cx)?.price(&details.seen))
-    }
-
-    fn outlook(&self, artifact: &Artifact, _: &Slot, data: DataRestore, cx: &Context) -> Result<Vec<String>> {
-        let now = self.fingerprint(cx)?;
-        rows::outlook(data, &artifact.fingerprint, &now, || self.price(artifact, cx))
     }
 
     fn written_since(&self, done: &Displaced, put_back: &Artifact, cx: &Context) -> Result<Vec<String>> {

@@ -72,7 +72,7 @@ fn a_run_that_ends_unhealthy_says_each_reason_once() {
     assert_eq!(hints, 1, "{}", ran.stderr);
     // The old state was not deployed.
     assert_eq!(
-        ran.stderr.matches("after what ran was started").count(),
+        ran.stderr.matches("after the old release was started").count(),
         2,
         "in its step and at the end: {}",
         ran.stderr

@@ -371,6 +371,21 @@ fn a_copy_taken_while_people_write_is_what_its_manifest_says() {
 }
 
 #[test]
+fn keys_that_expire_by_themselves_have_a_price_as_well() {
+    let scene = Scene::new();
+    let server = Server::start(&scene, "server", &[]);
+    fill(&server);
+    let resource = of(&scene, &server, &[]);
+    let slot = Slot::new(&scene.backup(), resource.name());
+    let artifact = resource.capture(&slot, &scene.cx).unwrap();
+    server.ask(0, &["SET", "cart", "full", "EX", "3600"]);
+    for policy in [DataRestore::Auto, DataRestore::Always] {
+        let told = resource.outlook(&artifact, &slot, policy, &scene.cx).unwrap();
+        assert!(told.join("\n").contains("of database 0"), "{policy:?}: {told:?}");
+    }
+}
+
+#[test]
 fn what_could_not_be_put_back_is_refused_with_its_remedy() {
     let scene = Scene::new();
     let primary = Server::start(&scene, "primary", &["--requirepass", "canary-word"]);
