@@ -78,7 +78,11 @@ impl From<WrittenReading> for Reading {
             (!number.is_nan() && written.outcome != Outcome::Unknown).then_some(number)
         };
         let (number, is_restart) = match written.number {
-            Told::ByField(number) => (number, written.is_restart),
+            // JSON has no infinity: such a number is written as none, and stands in the note.
+            Told::ByField(number) => (
+                number.or_else(|| by_note().filter(|number| number.is_infinite())),
+                written.is_restart,
+            ),
             Told::ByNote => {
                 let is_of_container = matches!(written.class, Some(Class::Unhealthy | Class::Container));
                 (by_note(), is_of_container && written.note.contains("restart"))

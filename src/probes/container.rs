@@ -132,11 +132,17 @@ impl Probe for Containers {
             .blocking(cx, move |cx| match containers_of(cx, &compose.project) {
                 Ok(mut found) => {
                     found.retain(|container| container.labels.get(ONE_OFF).is_none_or(|mark| mark != "True"));
-                    // Files that cannot be read take no service away.
+                    let lacks_one = |memory: &Memory| {
+                        let mut services = memory.services.iter().flatten();
+                        services.any(|service| !found.iter().any(|one| &one.service == service))
+                    };
+                    let has_deployed = expectation.since.is_some();
+                    let asks = has_deployed && lacks_one(&memory.lock().unwrap_or_else(PoisonError::into_inner));
+                    // Asked once, and while nobody waits for the memory. Files that cannot be read take no service away.
+                    let named = asks.then(|| compose.services(cx).ok()).flatten();
                     let is_gone = |service: &str| {
-                        compose
-                            .services(cx)
-                            .is_ok_and(|named| !named.iter().any(|one| one == service))
+                        let named = named.as_ref();
+                        named.is_some_and(|named| !named.iter().any(|one| one == service))
                     };
                     let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
                     memory.judge(&found, &expectation, &fresh, cx.clock.steady(), &is_gone)

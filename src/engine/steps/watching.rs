@@ -189,10 +189,7 @@ impl StepRunner {
         };
         let observed = monitor.observe(StopWhen::Gate, expectation, &[], cx)?;
         match observed.verdict {
-            Verdict::Bad(mut finding) => {
-                // The rule speaks of a release; what is looked at here is what it displaced.
-                let start = " after the deployment (";
-                finding.sentence = finding.sentence.replacen(start, " after what ran was started (", 1);
+            Verdict::Bad(finding) => {
                 let failure = Failure {
                     finding: Some(finding.clone()),
                     ..Failure::new(finding.sentence)

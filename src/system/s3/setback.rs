@@ -57,7 +57,7 @@ impl Setback {
     /// An answer that is no success, and may be one the next time.
     pub(super) fn passing(status: StatusCode, text: &[u8]) -> Self {
         let is_slow = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
-            || xml(text).is_ok_and(|said: Complaint| said.code == SLOW_DOWN);
+            || xml(text).is_ok_and(|said: Complaint| said.code.starts_with(SLOW_DOWN));
         Self {
             why: complaint(status, text),
             kind: if is_slow {
