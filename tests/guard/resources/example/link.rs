@@ -30,7 +30,7 @@ struct Link {
 
 /// Where a swap leads the link, and where it led before.
 #[derive(Serialize, Deserialize)]
-struct RollbackCause {
+struct Turn {
     to: PathBuf,
     from: PathBuf,
 }
@@ -67,14 +67,14 @@ impl Link {
     }
 
     /// Makes the swap, and says what it displaced. A second call finds the link where it should be, and says the same.
-    fn turn(&self, turn: &RollbackCause, cx: &Context) -> Result<Displaced> {
+    fn turn(&self, turn: &Turn, cx: &Context) -> Result<Displaced> {
         let now = self.target()?;
         let from = if now == turn.to { turn.from.clone() } else { now };
         self.lead(&turn.to, cx)?;
         Ok(Displaced {
             resource: self.name.clone(),
             kept_as: vec![format!("{}, to which {} led", from.display(), self.path.display())],
-            details: value(&RollbackCause {
+            details: value(&Turn {
                 to: from,
                 from: turn.to.clone(),
             })?,
@@ -118,7 +118,7 @@ impl Resource for Link {
 
     fn prepare(&self, artifact: &Artifact, _: &Slot, _: DataRestore, cx: &Context) -> Result<Prepared> {
         let differences = self.fingerprint(cx)?.differences(&artifact.fingerprint);
-        let turn = RollbackCause {
+        let turn = Turn {
             to: read(&artifact.details)?,
             from: self.target()?,
         };
