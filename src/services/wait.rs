@@ -228,7 +228,8 @@ fn explained(
             continue;
         }
         let mut text = format!("{} is {}", one.name, one.state);
-        if !one.is_running() || restarts > 0 {
+        // Of one that runs at this moment the engine tells 0, whatever it has ended with before.
+        if !one.is_running() {
             text = format!("{text}, its last exit code {}", one.exit_code);
         }
         if restarts > 0 {
