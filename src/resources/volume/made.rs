@@ -176,19 +176,12 @@ impl Volume {
                 return refused(why, copy);
             }
         }
-        let content = match found.options.get("type").map(String::as_str) {
-            _ if found.driver != "local" => {
-                let why = format!("only its driver {:?} knows what is in it", found.driver);
-                return refused(why, copy);
-            }
-            Some("tmpfs" | "ramfs") => Content::Passing,
-            _ if !found.options.is_empty() => {
-                Content::Elsewhere(found.options.get("device").cloned().unwrap_or_default())
-            }
-            _ => match content(self, found, cx) {
-                Some(content) => content,
-                None => return refused("what is in it can be put aside nowhere".to_owned(), copy),
-            },
+        if found.driver != "local" {
+            let why = format!("only its driver {:?} knows what is in it", found.driver);
+            return refused(why, copy);
+        }
+        let Some(content) = mounted(&found.options).or_else(|| content(self, found, cx)) else {
+            return refused("what is in it can be put aside nowhere".to_owned(), copy);
         };
         Ok((content, users))
     }
@@ -401,6 +394,17 @@ fn look(name: &str, cx: &Context) -> Result<Option<docker::Volume>> {
     })
 }
 
+/// What a volume by the engine's own driver shows of another place, by its options; `None`: what is in it lies in its own
+/// directory, as where they only set a `size`.
+fn mounted(options: &BTreeMap<String, String>) -> Option<Content> {
+    let named = |option: &str| options.get(option).filter(|value| !value.is_empty());
+    match (named("type").map(String::as_str), named("device")) {
+        (Some("tmpfs" | "ramfs"), _) => Some(Content::Passing),
+        (_, Some(device)) => Some(Content::Elsewhere(device.clone())),
+        (_, None) => None,
+    }
+}
+
 /// What is in the volume's own directory; `None` where that cannot be seen, or moved anywhere.
 fn content(of: &Volume, found: &docker::Volume, cx: &Context) -> Option<Content> {
     let live = PathBuf::from(&found.mountpoint);
@@ -416,4 +420,24 @@ fn content(of: &Volume, found: &docker::Volume, cx: &Context) -> Option<Content>
     let state = home::state(cx);
     let mut places = state.into_iter().chain(engines);
     places.find(|around| home::may_hold(&dir, around)).map(Content::Here)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_limits_a_volume_leaves_its_content_in_it() {
+        let shown = |options: &[(&str, &str)]| {
+            let owned = options
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            mounted(&owned.collect())
+        };
+        assert_eq!(shown(&[]), None);
+        assert_eq!(shown(&[("size", "10G")]), None);
+        assert_eq!(shown(&[("type", "tmpfs"), ("device", "tmpfs")]), Some(Content::Passing));
+        let bind = shown(&[("type", "none"), ("o", "bind"), ("device", "/srv/shop")]);
+        assert_eq!(bind, Some(Content::Elsewhere("/srv/shop".to_owned())));
+    }
 }
