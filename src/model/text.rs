@@ -15,11 +15,12 @@ pub fn bytes(count: u64) -> String {
     }
 }
 
-/// `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`.
+/// `8 ms`, `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`.
 #[must_use]
 pub fn duration(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
+        0 if (1..100).contains(&span.as_millis()) => format!("{} ms", span.as_millis()),
         0..10 => format!("{:.1} s", span.as_secs_f64()),
         10..60 => format!("{seconds} s"),
         60..3600 if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),

@@ -10,7 +10,7 @@ use super::brush::Shade;
 use super::outputs::counts;
 use super::pace::{Work, speed, whole};
 pub use super::strip::Strip;
-use super::strip::{has_columns, head, rows_of};
+use super::strip::{NAME_HEAD, has_columns, head, rows_of};
 use guard_model::health::Tally;
 use guard_model::text;
 
@@ -75,9 +75,11 @@ impl Panel {
             .map(|strip| measure_text_width(&strip.name))
             .max()
             .unwrap_or_default();
-        let names = names.min(width / 4).max(1);
-        lines.extend(head(&self.strips, names, width, brush));
         let columns = has_columns(&self.strips, width);
+        // Below a head, no name is so short that the head has no room.
+        let least = if columns { NAME_HEAD.len() } else { 1 };
+        let names = names.max(least).min(width / 4).max(1);
+        lines.extend(head(&self.strips, names, width, brush));
         let rows_of = |strip| rows_of(strip, names, width, columns, brush);
         lines.extend(self.strips.iter().flat_map(rows_of));
         // The keys are seen as long as anything is.

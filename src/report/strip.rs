@@ -10,6 +10,8 @@ use guard_model::health::{Outcome, Reading, Tally};
 use guard_model::standing::Standing;
 use guard_model::text;
 
+/// What stands above the names of the probes.
+pub(super) const NAME_HEAD: &str = "probe";
 /// The widest strip that is remembered, in cells.
 const CELLS: usize = 400;
 /// From so many columns on there is room for the limit and the latency beside the cells.
@@ -169,7 +171,7 @@ pub(super) fn head(strips: &[Strip], names: usize, width: usize, brush: Brush) -
     has_columns(strips, width).then(|| {
         let text = format!(
             "  {} {} {tail}",
-            pad_str("probe", names, Alignment::Left, Some("")),
+            pad_str(NAME_HEAD, names, Alignment::Left, Some("")),
             pad_str("answers", room, Alignment::Left, Some(""))
         );
         brush.paint(Shade::Dim, &text)
