@@ -83,7 +83,7 @@ impl Assembly<'_> {
     /// All problems of their tables.
     pub fn resources(&self) -> Result<Vec<Owned>, Vec<Problem>> {
         let settings = self.settings;
-        let checkouts = checkouts(settings);
+        let checkouts = checkouts(settings, self.further);
         let site = |directory: &PathBuf, compose: Option<&Compose>| guard_resources::Site {
             directory: directory.clone(),
             compose: compose.cloned(),
@@ -180,15 +180,20 @@ impl Assembly<'_> {
     }
 }
 
-/// The directories of all resources of the kind `git`.
-fn checkouts(settings: &Settings) -> Vec<PathBuf> {
+/// The directories of all resources of the kind `git`, each from the directory of its project on.
+fn checkouts(settings: &Settings, further: &[Further]) -> Vec<PathBuf> {
     let git = settings.resources.iter().filter(|declared| declared.kind == "git");
-    let paths = git.map(|declared| match &declared.item.value {
-        Value::Table(keys) => match keys.get("path").map(|(_, item)| &item.value) {
-            Some(Value::Text(path)) => settings.directory.join(path),
-            _ => settings.directory.clone(),
-        },
-        _ => settings.directory.clone(),
+    let paths = git.map(|declared| {
+        let word = |key: &str| match &declared.item.value {
+            Value::Table(keys) => match keys.get(key).map(|(_, item)| &item.value) {
+                Some(Value::Text(text)) => Some(text.as_str()),
+                _ => None,
+            },
+            _ => None,
+        };
+        let project = word("project").and_then(|name| further.iter().find(|one| one.name == name));
+        let directory = project.map_or(&settings.directory, |project| &project.compose.directory);
+        word("path").map_or_else(|| directory.clone(), |path| directory.join(path))
     });
     paths.collect()
 }
