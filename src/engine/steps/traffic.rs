@@ -8,7 +8,7 @@ use crate::history::History;
 use guard_model::event::Level;
 use guard_model::fact::{Failure, StepOutput};
 use guard_model::health::{Outcome, Started, Verdict};
-use guard_model::name::RunKind;
+use guard_model::name::{ResourceName, RunKind};
 use guard_model::plan::{Action, Step};
 use guard_model::policy::DataRestore;
 use guard_model::text::chain;
@@ -200,6 +200,21 @@ impl StepRunner {
                 side.name, side.address
             ));
         }
+    }
+
+    /// Whether a difference of a Compose project is that the failed side goes on running there.
+    pub(super) fn is_of_kept_side(&self, name: &ResourceName, part: &str, cx: &Context) -> bool {
+        let found = || {
+            let sides = self.services.sides.as_deref().filter(|sides| sides.keeps_failed)?;
+            let roles = self.roles(cx).ok()??;
+            let (_, side) = sides.named(&roles.idle)?;
+            let service = part.strip_prefix("service ")?;
+            Some(match self.resources.get(name)?.project() {
+                Some(project) => side.project.as_deref() == Some(project),
+                None => side.services.iter().any(|one| one == service),
+            })
+        };
+        found().unwrap_or(false)
     }
 
     /// Why a side does not answer by itself, where it does not.

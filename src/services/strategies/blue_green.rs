@@ -9,7 +9,7 @@ use guard_system::context::Context;
 use guard_system::disk;
 use guard_system::docker::Recorded;
 
-use super::InPlace;
+use super::in_place::InPlace;
 use crate::front::FrontError;
 use crate::quiesce::Affected;
 use crate::services::run_all;

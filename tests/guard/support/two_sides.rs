@@ -14,60 +14,12 @@ use super::program::Program;
 
 /// A side: HTTP/1.1 with kept connections on a port and on a socket. What it answers is in its file. `late` is a release that
 /// is well on its own address, and fails for whoever comes through the front.
-const APP: &str = r#"
-import asyncio, os, sys
-side, port, root = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-def answer(head):
-    words = open(os.path.join(root, side + ".release")).read().split()
-    version, mode = words[0], words[1]
-    if mode == "bad" or (mode == "late" and b"x-through:" in head.lower()):
-        status = "500 Broken"
-    else:
-        status = "200 OK"
-    body = f"{side} {version}\n".encode()
-    return f"HTTP/1.1 {status}\r\nX-Side: {side}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
-async def serve(reader, writer):
-    try:
-        while True:
-            head = await reader.readuntil(b"\r\n\r\n")
-            writer.write(answer(head))
-            await writer.drain()
-    except Exception:
-        pass
-    finally:
-        writer.close()
-async def main():
-    path = os.path.join(root, side + ".sock")
-    if os.path.exists(path):
-        os.unlink(path)
-    await asyncio.start_server(serve, "127.0.0.1", port, backlog=1024)
-    await asyncio.start_unix_server(serve, path, backlog=1024)
-    os.chmod(path, 0o666)
-    await asyncio.Event().wait()
-asyncio.run(main())
-"#;
+const APP: &str = include_str!("../../../fixtures/sides/app.py");
 
 /// Starts and stops a side; a deployment writes its release and starts it.
-const SIDE: &str = r#"#!/bin/sh
-# side.sh start|stop: the side GUARD_SIDE.
-pid=../$GUARD_SIDE.pid
-case $1 in
-    stop) if [ -e "$pid" ]; then kill "$(cat "$pid")" 2>/dev/null; rm -f "$pid"; fi ;;
-    start)
-        if [ -e "$pid" ] && kill -0 "$(cat "$pid")" 2>/dev/null; then exit 0; fi
-        setsid python3 ../app.py "$GUARD_SIDE" "${GUARD_SIDE_ADDRESS##*:}" "$(dirname "$PWD")" </dev/null >/dev/null 2>&1 &
-        echo $! >"$pid" ;;
-esac
-"#;
+const SIDE: &str = include_str!("../../../fixtures/sides/side.sh");
 
-const DEPLOY: &str = r#"#!/bin/sh
-# deploy.sh VERSION MODE [LINE]: brings a release up on the idle side.
-echo "$GUARD_SIDE $*" >> ../deploys.log
-echo "$1 $2" > "../$GUARD_SIDE.release"
-echo "$1" > release.txt
-[ -z "$3" ] || eval "$3" || exit $?
-./side.sh start
-"#;
+const DEPLOY: &str = include_str!("../../../fixtures/sides/deploy.sh");
 
 /// Which front.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,10 +40,22 @@ pub enum Kind {
     Command,
 }
 
+/// What a side is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Made {
+    /// A process behind commands.
+    Process,
+    /// A service of the Compose project.
+    Service,
+    /// A Compose project of its own.
+    Project,
+}
+
 /// The project; its servers end when it is dropped.
 pub struct TwoSides {
     root: tempfile::TempDir,
     kind: Kind,
+    made: Made,
     /// The port of the front.
     pub port: u16,
     sides: [u16; 2],
@@ -113,11 +77,17 @@ impl TwoSides {
 
     /// The same with further settings behind the usual ones.
     pub fn and(kind: Kind, more: &str) -> Self {
+        Self::of(kind, Made::Process, more)
+    }
+
+    /// The same with sides that are made so.
+    pub fn of(kind: Kind, made: Made, more: &str) -> Self {
         let [port, blue, green, admin] = free_ports();
         let root = tempfile::Builder::new().prefix("guard-sides-").tempdir().unwrap();
         let mut project = Self {
             root,
             kind,
+            made,
             port,
             sides: [blue, green],
             admin,
@@ -128,6 +98,7 @@ impl TwoSides {
         project.sh("chmod 755 ..");
         std::fs::write(project.place("app.py"), APP).unwrap();
         project.write("side.sh", SIDE);
+        project.compose();
         project.write("deploy.sh", DEPLOY);
         project.write("release.txt", "1\n");
         std::fs::write(project.place("blue.release"), "1 good\n").unwrap();
@@ -145,12 +116,57 @@ impl TwoSides {
         project
     }
 
+    /// The compose files, where the sides are made by Compose; then `side.sh start` asks Compose.
+    fn compose(&self) {
+        let root = self.root.path();
+        let unique = root.file_name().unwrap().to_string_lossy().to_lowercase();
+        let service = |side: &str, port: u16| {
+            format!(
+                "    image: guard-test/app-base\n    pull_policy: never\n    init: true\n    network_mode: host\n    stop_grace_period: 1s\n    \
+                 command: [python3, /root/app.py, {side}, \"{port}\", /root]\n    volumes: [\"{}:/root\"]\n",
+                root.display()
+            )
+        };
+        let [blue, green] = self.sides;
+        let up = match self.made {
+            Made::Process => return,
+            Made::Service => {
+                let (blue, green) = (service("blue", blue), service("green", green));
+                let file = format!("name: {unique}\nservices:\n  blue:\n{blue}  green:\n{green}");
+                self.write("compose.yml", &file);
+                "docker compose up --detach $GUARD_SIDE"
+            }
+            Made::Project => {
+                for (side, port) in [("blue", blue), ("green", green)] {
+                    std::fs::create_dir(self.directory().join(side)).unwrap();
+                    let file = format!("name: {unique}-{side}\nservices:\n  app:\n{}", service(side, port));
+                    self.write(&format!("{side}/compose.yml"), &file);
+                }
+                "cd $GUARD_SIDE && docker compose up --detach"
+            }
+        };
+        self.write("side.sh", &format!("#!/bin/sh\n{up}\n"));
+    }
+
     fn settings(&self) -> String {
         let side = |name: &str, port: u16| {
+            let how = match self.made {
+                Made::Process => "start = [\"./side.sh start\"]\nstop = [\"./side.sh stop\"]".to_owned(),
+                Made::Service => format!("services = [\"{name}\"]"),
+                Made::Project => format!("project = \"{name}\""),
+            };
             format!(
-                "[blue_green.sides.{name}]\naddress = \"127.0.0.1:{port}\"\nhealth = \"http://127.0.0.1:{port}/\"\n\
-                 start = [\"./side.sh start\"]\nstop = [\"./side.sh stop\"]\n"
+                "[blue_green.sides.{name}]\naddress = \"127.0.0.1:{port}\"\nhealth = \"http://127.0.0.1:{port}/\"\n{how}\n"
             )
+        };
+        let compose = match self.made {
+            Made::Process => "",
+            Made::Service => "[compose]\nfiles = [\"compose.yml\"]\n[resources.compose]\nkind = \"compose\"\n",
+            Made::Project => {
+                "[projects.blue]\ndirectory = \"blue\"\n[projects.green]\ndirectory = \"green\"\n\
+                 [resources.compose-blue]\nkind = \"compose\"\nproject = \"blue\"\n\
+                 [resources.compose-green]\nkind = \"compose\"\nproject = \"green\"\n"
+            }
         };
         let [blue, green] = self.sides;
         format!(
@@ -159,7 +175,7 @@ impl TwoSides {
              [probes.site]\nkind = \"http\"\nurl = \"http://127.0.0.1:{}/\"\n\
              [maintenance]\non = [[\"sh\", \"-c\", \"echo on >> ../page\"]]\noff = [[\"sh\", \"-c\", \"echo off >> ../page\"]]\n\
              [monitor]\nduration = \"1s\"\ninterval = \"50ms\"\nconsecutive_failures = 2\npersist = \"50ms\"\ngate = \"20s\"\nmin_samples = 3\n\
-             {}{}",
+             {compose}{}{}",
             self.port,
             side("blue", blue),
             side("green", green),
@@ -376,6 +392,11 @@ impl TwoSides {
             .replace('\n', " ")
     }
 
+    /// How many runs there were.
+    pub fn runs(&self) -> usize {
+        std::fs::read_dir(self.place("state/runs")).map_or(0, Iterator::count)
+    }
+
     /// The journal of the newest run.
     pub fn journal(&self) -> String {
         let Ok(entries) = std::fs::read_dir(self.place("state/runs")) else {
@@ -393,6 +414,18 @@ impl TwoSides {
 impl Drop for TwoSides {
     fn drop(&mut self) {
         self.stop_front();
+        let down = match self.made {
+            Made::Process => "true",
+            Made::Service => "docker compose down --timeout 1",
+            Made::Project => "for side in blue green; do (cd $side && docker compose down --timeout 1); done",
+        };
+        let _ended = Command::new("sh")
+            .args(["-c", down])
+            .current_dir(self.directory())
+            .output();
+        if self.made != Made::Process {
+            return;
+        }
         for side in ["blue", "green"] {
             let stop = format!("GUARD_SIDE={side} ./side.sh stop");
             let _ended = Command::new("sh")
