@@ -24,6 +24,9 @@ needed_packages() {
   have getfacl || echo acl
   have getfattr || echo attr
   have rsync || echo rsync
+  [ -x /usr/sbin/nginx ] || echo nginx-light
+  [ -x /usr/sbin/haproxy ] || echo haproxy
+  have caddy || echo caddy
   have mkfs.btrfs || echo btrfs-progs
   have mkfs.xfs || echo xfsprogs
   have docker-registry || echo docker-registry
@@ -56,8 +59,9 @@ install_packages() {
   quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${found[@]}"
   # The tests start servers of their own; the packages' would only hold the usual ports.
   if [ -d /run/systemd/system ]; then
-    for name in redis-server docker-registry mariadb-server pgbouncer; do
-      if [[ " ${found[*]} " == *" $name "* ]]; then quietly as_root systemctl disable --now "${name/mariadb-server/mariadb}"; fi
+    for name in redis-server docker-registry mariadb-server pgbouncer nginx-light haproxy caddy; do
+      local unit=${name/mariadb-server/mariadb}
+      if [[ " ${found[*]} " == *" $name "* ]]; then quietly as_root systemctl disable --now "${unit/nginx-light/nginx}"; fi
     done
   fi
 }

@@ -60,6 +60,7 @@ pub(super) fn deploy(asked: &Deploy, project: &Project, session: &Session) -> Ou
         timestamp,
         &places(&resources),
         !project.settings.verify.commands.is_empty(),
+        project.strategy()?.moves_traffic(),
         project.settings.policy.clone(),
         asked.command.clone(),
     );

@@ -97,6 +97,19 @@ pub(super) fn read_tables<N: std::str::FromStr<Err = BadName>>(
     read_some(section, room, keys, kinds, source, layers)
 }
 
+/// Reads these tables of a section that has other keys as well.
+pub(super) fn read_named<N: std::str::FromStr<Err = BadName>>(
+    section: &mut Section<'_>,
+    room: &str,
+    keys: &[&str],
+    kinds: &[&str],
+    source: &Arc<Source>,
+    layers: &mut Layers<'_>,
+) -> Vec<Declared<N>> {
+    let keys = keys.iter().map(|&key| key.to_owned()).collect();
+    read_some(section, room, keys, kinds, source, layers)
+}
+
 fn read_some<N: std::str::FromStr<Err = BadName>>(
     section: &mut Section<'_>,
     room: &str,
@@ -207,6 +220,35 @@ pub(super) fn of_health_urls(urls: &[String], source: &Arc<Source>, probes: &mut
             source: Arc::clone(source),
         });
     }
+}
+
+/// The health address of a side as a probe of kind `http`, `side-NAME`; its name. `None`: the name is taken by another probe,
+/// or no probe can be called so.
+pub(super) fn of_side(
+    side: &str,
+    url: &str,
+    source: &Arc<Source>,
+    probes: &mut Vec<Declared<ProbeName>>,
+) -> Option<ProbeName> {
+    let name: ProbeName = format!("side-{side}").parse().ok()?;
+    if probes.iter().any(|probe| probe.name == name) {
+        return Some(name);
+    }
+    let url = Item {
+        value: Value::Text(url.to_owned()),
+        at: 0..0,
+    };
+    probes.push(Declared {
+        path: format!("blue_green.sides.{side}"),
+        name: name.clone(),
+        kind: "http".to_owned(),
+        item: Item {
+            value: Value::Table([("url".to_owned(), (0..0, url))].into()),
+            at: 0..0,
+        },
+        source: Arc::clone(source),
+    });
+    Some(name)
 }
 
 /// Slack's webhook by itself as a target of kind `slack`, named so where that name is free.

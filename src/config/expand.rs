@@ -9,8 +9,8 @@ use guard_system::environment::Environment;
 /// The keys that hold commands, everywhere in the file: nothing under them is expanded, so that a value can never become
 /// part of a script. `tests/guard/config/expansion.rs` holds this list to the keys that are read as commands.
 pub const COMMAND_KEYS: &[&str] = &[
-    "after", "before", "check", "command", "commands", "down", "off", "on", "post", "pre", "reload", "run", "start",
-    "stop", "then", "up",
+    "after", "ask", "before", "check", "command", "commands", "down", "off", "on", "post", "pre", "reload", "run",
+    "start", "stop", "switch", "then", "up",
 ];
 
 /// Expands a tree in place, and collects what must not be shown.

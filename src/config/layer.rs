@@ -30,6 +30,8 @@ pub struct Request {
     pub probe_kinds: Vec<&'static str>,
     /// The strategies there are.
     pub strategies: Vec<&'static str>,
+    /// The kinds of fronts there are.
+    pub fronts: Vec<&'static str>,
     /// Whether a release is to be judged, so that settings that cannot judge one are wrong.
     pub judges: bool,
 }
@@ -51,6 +53,7 @@ impl Request {
             resource_kinds,
             probe_kinds,
             strategies: Vec::new(),
+            fronts: Vec::new(),
             judges: true,
         }
     }

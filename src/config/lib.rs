@@ -1,5 +1,6 @@
 //! Settings: what a person has typed, in all its layers, becomes what guard obeys, once.
 
+mod blue_green;
 mod checks;
 mod copying;
 mod declared;
@@ -21,6 +22,7 @@ mod settings;
 mod tree;
 mod value;
 
+pub use blue_green::{BlueGreenSettings, SideSettings};
 pub use copying::CopySettings;
 pub use declared::Declared;
 pub use encryption::EncryptionSettings;

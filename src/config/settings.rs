@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::blue_green::{self, BlueGreenSettings};
 use super::checks;
 use super::copying::{self, CopySettings};
 use super::declared::{self, Declared};
@@ -59,6 +60,8 @@ pub struct Settings {
     pub services: Services,
     /// What forward and back mean for services and traffic; `None`: what it is where nobody says.
     pub strategy: Option<String>,
+    /// The two sides of `strategy = "blue-green"`, and their front.
+    pub blue_green: Option<BlueGreenSettings>,
     /// The maintenance page.
     pub maintenance: Maintenance,
     /// The scripts that verify a release.
@@ -236,6 +239,8 @@ fn read(
         declared::read_all(section, "probes", &request.probe_kinds, source, layers)
     });
     checks::health_urls(&mut top, layers, source, &mut probes);
+    let further: Vec<&str> = projects.iter().map(|project| project.name.as_str()).collect();
+    let blue_green = blue_green::read(&mut top, strategy.as_deref(), &further, source, layers, &mut probes);
     let verify = checks::verify(&mut top, layers, &resources);
     let maintenance = top.section("maintenance", parts::maintenance);
     let (monitor, gate) = top.section("monitor", |section| judging::rule(section, layers));
@@ -287,6 +292,7 @@ fn read(
         probes,
         services,
         strategy,
+        blue_green,
         maintenance,
         verify,
         monitor,

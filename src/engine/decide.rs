@@ -109,7 +109,8 @@ fn turn_for(action: &Action) -> RollbackCause {
         Action::Baseline => RollbackCause::Refused,
         Action::Deploy => RollbackCause::DeployFailed,
         Action::Gate | Action::Verify => RollbackCause::VerifyFailed,
-        Action::Watch => RollbackCause::WatchFailed,
+        Action::SwitchTraffic => RollbackCause::SwitchFailed,
+        Action::Watch | Action::Settle => RollbackCause::WatchFailed,
         _ => RollbackCause::BackupFailed,
     }
 }

@@ -25,7 +25,8 @@ impl ExitCode {
     pub const UNFINISHED: Self = Self(13);
     /// Production is untouched: interrupted before the deploy command began.
     pub const INTERRUPTED_EARLY: Self = Self(14);
-    /// Production is old and verified: the deploy command failed, or its outcome is unknown; rolled back.
+    /// Production is old and verified: the deploy command failed, its outcome is unknown, or traffic could not be
+    /// switched to its release; rolled back.
     pub const DEPLOY_FAILED: Self = Self(20);
     /// Production is old and verified: verification failed; rolled back.
     pub const VERIFY_FAILED: Self = Self(21);
@@ -126,7 +127,7 @@ pub const TABLE: &[Meaning] = &[
     row(
         ExitCode::DEPLOY_FAILED,
         "old, verified",
-        "the deploy command failed; rolled back",
+        "the deploy command failed, or traffic could not be switched to its release; rolled back",
     ),
     row(
         ExitCode::VERIFY_FAILED,
@@ -210,6 +211,7 @@ impl Ending {
             Self::Untouched(_) | Self::Unprepared(_) => ExitCode::REFUSED,
             Self::RolledBack(
                 RollbackCause::DeployFailed
+                | RollbackCause::SwitchFailed
                 | RollbackCause::DeployUnknown
                 | RollbackCause::BackupFailed
                 | RollbackCause::Refused,

@@ -152,7 +152,16 @@ pub enum StepOutput {
     /// `Restore`: what was put aside, where somebody wrote to what was swapped in, so that it was exchanged again: the state
     /// of the failed release first, then what was displaced of the copy itself.
     DisplacedAgain(Vec<Displaced>),
-    /// `Quiesce`: the services that were stopped, in the order in which they were.
+    /// `SwitchTraffic`, `SwitchBack`: visitors are at this side.
+    Switched {
+        /// The side that they are at.
+        to: String,
+        /// The other side.
+        from: String,
+        /// Whether the front had to be switched for it.
+        moved: bool,
+    },
+    /// `Quiesce`, `Settle`: the services that were stopped, in the order in which they were.
     Quiesced(Vec<String>),
     /// `Prove`: what was found, each a sentence.
     Proven(Vec<String>),
@@ -262,6 +271,8 @@ pub enum RollbackCause {
     DeployUnknown,
     /// The user's checks failed.
     VerifyFailed,
+    /// Visitors could not be led to the release.
+    SwitchFailed,
     /// The watch found the release bad.
     WatchFailed,
     /// The watch found too little, and the policy is to go back then.

@@ -75,8 +75,14 @@ pub enum StageName {
     Gate,
     /// Ahead: the user's own checks.
     Verify,
+    /// Ahead: visitors are led to the release, which has come up beside what is live.
+    SwitchTraffic,
     /// Ahead: the window in which the release must stay well.
     Watch,
+    /// Ahead: what was live before is stopped, now that the release is kept.
+    Settle,
+    /// Back: visitors are led to what was live before, which is still up.
+    SwitchBack,
     /// Back: logs and states are kept before anything is put back.
     Evidence,
     /// Back: the evidence is kept and everything is staged beside what is live; nothing is down yet.
@@ -110,7 +116,10 @@ impl StageName {
             Self::Deploy => "deploy",
             Self::Gate => "wait for the new release",
             Self::Verify => "verify",
+            Self::SwitchTraffic => "switch traffic",
             Self::Watch => "watch",
+            Self::Settle => "stop the old side",
+            Self::SwitchBack => "switch traffic back",
             Self::Evidence => "keep the evidence",
             Self::Prepare => "keep the evidence, and prepare beside what is live",
             Self::Quiesce => "stop services",
@@ -148,7 +157,10 @@ impl Step {
             Action::Deploy => ("deploy", None),
             Action::Gate => ("gate", None),
             Action::Verify => ("verify", None),
+            Action::SwitchTraffic => ("switch-traffic", None),
             Action::Watch => ("watch", None),
+            Action::Settle => ("settle", None),
+            Action::SwitchBack => ("switch-back", None),
             Action::Evidence => ("evidence", None),
             Action::Quiesce => ("quiesce", None),
             Action::Start => ("start", None),
@@ -194,8 +206,14 @@ pub enum Action {
     Gate,
     /// Run the user's checks.
     Verify,
+    /// Lead visitors to the release.
+    SwitchTraffic,
     /// Watch the release.
     Watch,
+    /// Stop what was live before the release.
+    Settle,
+    /// Lead visitors to what was live before.
+    SwitchBack,
     /// Keep what explains the failure.
     Evidence,
     /// Stage a resource's copy beside the live one.

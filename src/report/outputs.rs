@@ -78,6 +78,13 @@ pub fn lines(step: &StepId, action: Option<&Action>, yields: &StepOutput, took: 
         StepOutput::Prepared(prepared) => self::prepared(prepared),
         StepOutput::Displaced(displaced) => self::displaced(displaced, &within),
         StepOutput::DisplacedAgain(all) => all.iter().flat_map(|one| self::displaced(one, &within)).collect(),
+        StepOutput::Switched { to, from, moved: true } => {
+            vec![info(format!("Visitors are at {to}{within}; {from} stays up"))]
+        }
+        StepOutput::Switched { to, moved: false, .. } => vec![info(format!("Visitors are at {to} already"))],
+        StepOutput::Quiesced(services) if services.is_empty() && action == Some(&Action::Settle) => {
+            vec![info("Nothing of the old side was stopped".to_owned())]
+        }
         StepOutput::Quiesced(services) if services.is_empty() => vec![info("Nothing had to be stopped".to_owned())],
         StepOutput::Quiesced(services) => vec![info(format!("Stopped: {}", services.join(", ")))],
         StepOutput::Proven(findings) => findings.iter().map(|finding| info(finding.clone())).collect(),

@@ -260,7 +260,10 @@ impl RunView {
 
     fn keep(&mut self, yields: &StepOutput) {
         match yields {
-            StepOutput::Nothing | StepOutput::Quiesced(_) | StepOutput::Baseline { .. } => {}
+            StepOutput::Nothing
+            | StepOutput::Quiesced(_)
+            | StepOutput::Switched { .. }
+            | StepOutput::Baseline { .. } => {}
             StepOutput::Captured(artifact) => self.artifacts.push(artifact.clone()),
             StepOutput::Deployed(deployed) => self.deployed = deployed.clone(),
             StepOutput::Watched { tally, person, .. } => {

@@ -16,6 +16,7 @@ pub fn reason(turn: RollbackCause) -> &'static str {
         RollbackCause::DeployFailed => "The deploy command failed",
         RollbackCause::DeployUnknown => "guard was cut off while the deploy command ran, so its outcome is unknown",
         RollbackCause::VerifyFailed => "The verification failed",
+        RollbackCause::SwitchFailed => "Traffic could not be switched to the release",
         RollbackCause::WatchFailed => "The watch found the release bad",
         RollbackCause::Inconclusive => "The watch saw too little to judge the release",
         RollbackCause::Interrupted => "The run was interrupted",

@@ -41,4 +41,5 @@ pub use crate::held::{Held, Hold};
 pub use crate::kind::{KINDS, copied_keys, kind};
 pub use crate::member::Member;
 pub use crate::slot::{OPENED, Slot};
+pub use crate::sql::rows::is_other_schema;
 pub use crate::survey::{Obstacle, Survey};

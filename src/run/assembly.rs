@@ -15,7 +15,7 @@ use guard_model::text::typed;
 use guard_notify::Target;
 use guard_probes::{self, Probe};
 use guard_resources::{Kind, Member};
-use guard_services::Further;
+use guard_services::{Eyes, Front, Further, Side, Sides, share_an_address};
 use guard_system::context::Context;
 use guard_system::docker::Compose;
 use guard_watch::UserRule;
@@ -66,6 +66,7 @@ impl Assembly<'_> {
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = self.resources().err().unwrap_or_default();
         problems.extend(self.probes().err().unwrap_or_default());
+        problems.extend(self.sides().err().unwrap_or_default());
         problems.extend(self.problems_anywhere());
         problems
     }
@@ -103,6 +104,56 @@ impl Assembly<'_> {
             let resource = Member::of(there.name.clone(), there.engine.clone(), built);
             Some(Owned { kind, resource })
         })
+    }
+
+    /// The two sides of a blue-green deployment and their front; `None` where there are none.
+    ///
+    /// # Errors
+    /// All problems of the front's table.
+    pub fn sides(&self) -> Result<Option<Sides>, Vec<Problem>> {
+        let Some(found) = &self.settings.blue_green else {
+            return Ok(None);
+        };
+        let both = found.sides.clone().map(|side| Side {
+            name: side.name,
+            address: side.address,
+            services: side.services,
+            project: side.project,
+            stop: side.stop,
+            start: side.start,
+        });
+        let mut problems = Vec::new();
+        let read = found.front.read(&mut problems, |section| {
+            if share_an_address(&both) {
+                let [one, two] = &both;
+                let what = format!(
+                    "{} and {} answer at one address, {}: no front could tell them apart",
+                    one.name, two.name, one.address
+                );
+                section.problem("kind", what, Some("give each side a port of its own".to_owned()));
+            }
+            let eyes = Eyes::read(section);
+            let front = Front::read(&found.front.kind, section, &both)?;
+            if eyes.is_none() && !section.has("url") && !front.driver().is_its_word_enough() {
+                let hint = "url = \"http://127.0.0.1/\" and header = \"X-Side\", whose value is the side's name";
+                section.problem(
+                    "url",
+                    "is missing: a file does not tell which side this front has taken up, so it has to be asked",
+                    Some(hint.to_owned()),
+                );
+            }
+            Some((front, eyes))
+        });
+        match read {
+            Some((front, eyes)) if problems.is_empty() => Ok(Some(Sides {
+                both,
+                front,
+                eyes,
+                grace: found.grace,
+                keeps_failed: found.keeps_failed,
+            })),
+            _ => Err(problems),
+        }
     }
 
     /// The probes, each with its witness.

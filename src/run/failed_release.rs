@@ -147,6 +147,7 @@ fn is_failure(ending: Ending) -> bool {
             turn,
             RollbackCause::DeployFailed
                 | RollbackCause::VerifyFailed
+                | RollbackCause::SwitchFailed
                 | RollbackCause::WatchFailed
                 | RollbackCause::Inconclusive
         )

@@ -6,7 +6,7 @@ use crate::assembly::Owned;
 use crate::findings::Report;
 use crate::outcome::Refusal;
 use crate::project::Project;
-use crate::{backup_words, coverage, encryption};
+use crate::{backup_words, coverage, encryption, front};
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::text;
@@ -53,6 +53,7 @@ pub fn look(project: &Project, resources: &[Owned], command: Option<&[String]>, 
     for further in &project.further {
         compose_check(&project.cx.at(further.engine.as_ref()), &further.compose, &mut report);
     }
+    front::look(project, &mut report);
     let scope = project.scope(resources, false);
     std::thread::scope(|threads| {
         let surveys: Vec<_> = resources

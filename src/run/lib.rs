@@ -17,6 +17,7 @@ pub mod encryption;
 pub mod failed_release;
 pub mod findings;
 pub mod freeze;
+mod front;
 pub mod inspection;
 pub mod job_time;
 pub mod kept;

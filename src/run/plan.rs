@@ -65,15 +65,31 @@ fn putting_back(places: &[Place], stages_beside: bool, swap: fn(ResourceName) ->
     ]
 }
 
-/// The plan of `guard deploy`.
+/// The plan of `guard deploy`. Where a release comes up beside what is live, `moves_traffic`, visitors are led to it when it has
+/// passed, and led back before anything else.
 #[must_use]
-pub fn deploy(backup: Timestamp, places: &[Place], has_checks: bool, policy: Policy, command: Vec<String>) -> Plan {
+pub fn deploy(
+    backup: Timestamp,
+    places: &[Place],
+    has_checks: bool,
+    moves_traffic: bool,
+    policy: Policy,
+    command: Vec<String>,
+) -> Plan {
     let mut ahead = copying(places);
     ahead.push(stage(StageName::Deploy, [Action::Deploy]));
     ahead.push(stage(StageName::Gate, [Action::Gate]));
     ahead.push(stage(StageName::Verify, has_checks.then_some(Action::Verify)));
+    ahead.push(stage(
+        StageName::SwitchTraffic,
+        moves_traffic.then_some(Action::SwitchTraffic),
+    ));
     ahead.push(stage(StageName::Watch, [Action::Watch]));
-    let back = putting_back(places, true, Action::Restore);
+    ahead.push(stage(StageName::Settle, moves_traffic.then_some(Action::Settle)));
+    let first = stage(StageName::SwitchBack, moves_traffic.then_some(Action::SwitchBack));
+    let back = std::iter::once(first)
+        .chain(putting_back(places, true, Action::Restore))
+        .collect();
     plan(RunKind::Deploy, backup, ahead, back, policy, command)
 }
 

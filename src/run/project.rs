@@ -1,5 +1,6 @@
 //! The one place where the parts meet: settings become resources, probes and services, and a run gets its runner.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,12 +9,12 @@ use tokio::runtime::Handle;
 use crate::assembly::{Assembly, Owned, compose_of, further_of, refused};
 use crate::outcome::Refusal;
 use crate::{secrets, start_time};
-use guard_config::{Request as Wish, Settings};
+use guard_config::{Request as Wish, Settings, SideSettings};
 use guard_journal::{Run, Runs};
 use guard_model::exit::ExitCode;
 use guard_model::fact::Actor;
 use guard_model::health::Rule;
-use guard_model::name::Timestamp;
+use guard_model::name::{ProbeName, Timestamp};
 use guard_model::text::typed;
 use guard_notify::Target;
 use guard_probes::Probe;
@@ -106,6 +107,9 @@ impl Project {
             start: self.settings.services.start.clone(),
             maintenance_on: self.settings.maintenance.on.clone(),
             maintenance_off: self.settings.maintenance.off.clone(),
+            // What is wrong with them was told before anything began.
+            sides: self.reading().sides().ok().flatten().map(Arc::new),
+            project: None,
         }
     }
 
@@ -185,13 +189,37 @@ impl Project {
         self.resources_of(&self.settings, self.compose.as_ref())
     }
 
-    /// The probes in force, each with its witness.
+    /// The probes in force, each with its witness, without those that ask one side of a blue-green deployment by itself.
     ///
     /// # Errors
     /// All problems of their tables at once.
     pub fn probes(&self) -> Result<Vec<Arc<dyn Probe>>, Refusal> {
+        let sides = self.settings.blue_green.iter().flat_map(|found| &found.sides);
+        let of_sides: Vec<&ProbeName> = sides.flat_map(|side| &side.probes).collect();
+        let mut probes = self.all_probes()?;
+        probes.retain(|probe| !of_sides.contains(&probe.name()));
+        Ok(probes)
+    }
+
+    fn all_probes(&self) -> Result<Vec<Arc<dyn Probe>>, Refusal> {
         let probes = self.reading().probes();
         probes.map_err(|problems| refused(&self.settings, problems))
+    }
+
+    /// The probes that ask a side by itself, by its name.
+    ///
+    /// # Errors
+    /// All problems of their tables at once.
+    pub fn side_probes(&self) -> Result<BTreeMap<String, Vec<Arc<dyn Probe>>>, Refusal> {
+        let Some(found) = &self.settings.blue_green else {
+            return Ok(BTreeMap::new());
+        };
+        let all = self.all_probes()?;
+        let of = |side: &SideSettings| {
+            let asked = all.iter().filter(|probe| side.probes.contains(probe.name()));
+            asked.cloned().collect()
+        };
+        Ok(found.sides.iter().map(|side| (side.name.clone(), of(side))).collect())
     }
 
     /// The user's own rules over these probes.

@@ -173,6 +173,7 @@ impl Session {
         let resource_kinds = guard_resources::KINDS.iter().map(|kind| kind.key).collect();
         let probe_kinds = guard_probes::KINDS.iter().map(|kind| kind.key).collect();
         let mut wish = Wish::new(start, self.environment.clone(), resource_kinds, probe_kinds);
+        wish.fronts = guard_services::FRONTS.to_vec();
         wish.strategies = guard_services::STRATEGIES.iter().map(|one| one.name()).collect();
         wish
     }

@@ -1,13 +1,14 @@
 //! The runner of a run, out of the settings: its resources, probes and services, and the keys that it writes with.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use crate::assembly::Owned;
 use crate::outcome::Refusal;
 use crate::project::Project;
-use crate::{encryption, secrets};
+use crate::{encryption, kept, secrets};
 use guard_engine::steps::{Errands, Pacer, SealInput, StepRunner};
 use guard_model::artifact::Displaced;
 use guard_model::exit::ExitCode;
@@ -40,10 +41,8 @@ pub fn of(
         .map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
     Ok(StepRunner {
         cipher: encryption::cipher(project, Some(&cx.scratch))?,
-        cx,
         resources,
         data,
-        undoing,
         adopting: BTreeMap::new(),
         command: Vec::new(),
         probes: project.probes()?,
@@ -52,6 +51,8 @@ pub fn of(
         rules: project.rules()?,
         services: project.services(),
         strategy: project.strategy()?,
+        side_probes: project.side_probes()?,
+        undone: undone_run(&cx, &undoing, project),
         env_files: secrets::files(&project.settings),
         store: store.beside_project(&project.settings.directory),
         seal,
@@ -65,7 +66,16 @@ pub fn of(
         barrier: SwapBarrier::default(),
         told: Mutex::default(),
         asked_before: OnceLock::new(),
+        undoing,
+        cx,
     })
+}
+
+/// The directory of the run that this one undoes; `None` where it undoes none.
+fn undone_run(cx: &Context, undoing: &[Displaced], project: &Project) -> Option<PathBuf> {
+    let run = cx.run.as_ref().filter(|_| !undoing.is_empty())?;
+    let (before, _) = kept::displaced_before(Some(run), &project.runs).ok()?;
+    Some(project.runs.directory().join(before.run().to_string()))
 }
 
 /// How long one of the user's checks may take.

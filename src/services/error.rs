@@ -28,6 +28,9 @@ pub enum ServiceError {
     /// Something else holds what a service needs.
     #[error("could not start the services: {0}")]
     Conflict(String),
+    /// The front could not be asked, or switched.
+    #[error(transparent)]
+    Front(super::front::FrontError),
     /// Services do not run as they should.
     #[error("could not see the services running: {}", .0.join("; "))]
     NotRunning(Vec<String>),

@@ -21,6 +21,10 @@ pub struct Affected {
     pub replaced: Vec<String>,
     /// Services that must go on running, since the restore goes through them.
     pub keep_running: Vec<String>,
+    /// Whether any of it holds data, and not only code, images or settings.
+    pub data: bool,
+    /// Whether every service of the project is stopped, but those that must go on.
+    pub all: bool,
 }
 
 /// How long the engine may take to stop one level of services; each has its own grace period within. A guess, on the long side.
@@ -83,16 +87,50 @@ impl Services {
     /// # Errors
     /// The engine does not answer, or one cannot be stopped.
     pub fn stop_added(&self, recorded: &Recorded, cx: &Context) -> Result<Vec<String>> {
+        self.stop_added_but(recorded, &[], cx)
+    }
+
+    /// The same without these services, which go on.
+    ///
+    /// # Errors
+    /// As [`Services::stop_added`].
+    pub fn stop_added_but(&self, recorded: &Recorded, kept: &[String], cx: &Context) -> Result<Vec<String>> {
         let compose = &recorded.compose;
         let (containers, needs) = containers_and_needs(compose, cx)?;
         let ran = recorded.running();
-        let is_added = |one: &&Container| one.is_up() && !one.is_one_off() && !ran.contains_key(&one.service);
+        let is_added = |one: &&Container| {
+            one.is_up() && !one.is_one_off() && !ran.contains_key(&one.service) && !kept.contains(&one.service)
+        };
         let added = containers
             .iter()
             .filter(is_added)
             .map(|one| one.service.clone())
             .collect();
         let levels = levels(&added, &needs);
+        for level in &levels {
+            stop(&containers, level, cx)?;
+        }
+        Ok(levels.into_iter().flatten().collect())
+    }
+}
+
+impl Services {
+    /// Stops these services, `None`: all of the project, dependents first. Returns those that there are.
+    ///
+    /// # Errors
+    /// The engine does not answer, or one cannot be stopped.
+    pub fn stop_named(&self, names: Option<&[String]>, cx: &Context) -> Result<Vec<String>> {
+        let Some(compose) = &self.compose else {
+            return Ok(Vec::new());
+        };
+        let (containers, needs) = containers_and_needs(compose, cx)?;
+        let is_meant = |one: &&Container| names.is_none_or(|names| names.contains(&one.service)) && !one.is_one_off();
+        let meant = containers
+            .iter()
+            .filter(is_meant)
+            .map(|one| one.service.clone())
+            .collect();
+        let levels = levels(&meant, &needs);
         for level in &levels {
             stop(&containers, level, cx)?;
         }
@@ -180,7 +218,7 @@ fn choose(
         }
         chosen.extend(more);
     }
-    let is_replaced = |container: &&Container| affected.replaced.contains(&container.service);
+    let is_replaced = |container: &&Container| affected.all || affected.replaced.contains(&container.service);
     let replaced = containers.iter().filter(is_replaced);
     chosen.extend(replaced.map(|container| container.service.clone()));
     chosen.retain(|service| !affected.keep_running.contains(service));

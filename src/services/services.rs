@@ -1,8 +1,10 @@
 //! The services of a deployment: a Compose project, further ones, and the user's own commands.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::{Result, ServiceError};
+use super::sides::Sides;
 use super::wait;
 use guard_model::event::Level;
 use guard_model::text::chain;
@@ -25,6 +27,10 @@ pub struct Services {
     pub maintenance_on: Vec<Vec<String>>,
     /// Commands that take it down.
     pub maintenance_off: Vec<Vec<String>>,
+    /// The two sides of a blue-green deployment, where there are any.
+    pub sides: Option<Arc<Sides>>,
+    /// The further project whose services these are; `None`: they are the settings' own.
+    pub project: Option<String>,
 }
 
 /// A further Compose project.
@@ -52,6 +58,8 @@ impl Services {
         let found = self.further.iter().find(|further| further.name == name);
         let services = Self {
             compose: found.map(|further| further.compose.clone()),
+            sides: self.sides.clone(),
+            project: Some(name.to_owned()),
             ..Self::default()
         };
         (services, cx.at(found.and_then(|further| further.engine.as_ref())))

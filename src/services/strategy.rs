@@ -67,4 +67,54 @@ pub trait Strategy: Send + Sync {
     /// # Errors
     /// Something of the release still runs.
     fn retire(&self, services: &Services, recorded: &Recorded, cx: &Context) -> Result<Vec<String>>;
+
+    /// Whether a release comes up beside what is live, so that visitors are led to it in a stage of its own, and what was live
+    /// is stopped in another once the release is kept. The acts below are asked only then.
+    fn moves_traffic(&self) -> bool {
+        false
+    }
+
+    /// The name of the side that visitors are at; `None` where there are no sides.
+    ///
+    /// # Errors
+    /// The front cannot be asked, or serves neither side or both.
+    fn serving(&self, _services: &Services, _cx: &Context) -> Result<Option<String>> {
+        Ok(None)
+    }
+
+    /// Back: starts a side that does not answer, before visitors are led to it.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    fn start_side(&self, _services: &Services, _name: &str, _cx: &Context) -> Result<()> {
+        Ok(())
+    }
+
+    /// Leads visitors to this side, and sees them arrive; the front is asked before and after.
+    ///
+    /// # Errors
+    /// The front refuses, or visitors are not seen there.
+    fn move_traffic(&self, _services: &Services, _to: &str, _cx: &Context) -> Result<Option<Moved>> {
+        Ok(None)
+    }
+
+    /// Forward, when the release is kept: stops what was live before, after its grace, of which `gone` is over. Returns the
+    /// names of what it stopped.
+    ///
+    /// # Errors
+    /// It goes on running.
+    fn settle(&self, _services: &Services, _gone: Duration, _cx: &Context) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+}
+
+/// Visitors were led to a side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// To this.
+    pub to: String,
+    /// From this.
+    pub from: String,
+    /// Whether the front had to be switched: it may have served that side already.
+    pub moved: bool,
 }

@@ -23,6 +23,8 @@ pub struct Draft {
 /// What the store does not know by itself about a backup.
 #[derive(Debug, Clone, Default)]
 pub struct ManifestInput {
+    /// The side of a blue-green deployment that visitors are at.
+    pub side: Option<String>,
     /// The copies, as their captures returned them.
     pub artifacts: Vec<Artifact>,
     /// Whether the system was well when they were taken.
@@ -117,6 +119,7 @@ impl Store {
             run: input.run,
             environment: input.environment,
             target: input.target,
+            side: input.side,
             known_good: input.known_good,
             description: input.description,
             command: input.command,

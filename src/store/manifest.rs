@@ -61,6 +61,9 @@ pub struct Manifest {
     /// The settings that were in force, as a file of the backup; a rollback reads these.
     #[serde(default)]
     pub settings: Option<FileEntry>,
+    /// The side of a blue-green deployment that visitors were at; `None`: there were no sides, or nobody could tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub side: Option<String>,
     /// The recipients for whom the copies are encrypted, sorted; empty: they are not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recipients: Vec<String>,

@@ -66,6 +66,7 @@ fn only_what_uses_the_data_stops_dependents_first_and_what_was_stopped_stays_sto
         // What the failed release replaced stops without those that wait for it, unless the restore goes through it.
         replaced: vec!["side".to_owned(), "db".to_owned()],
         keep_running: vec!["db".to_owned()],
+        ..Affected::default()
     };
     let stopped = services.quiesce(&affected, cx).unwrap();
     assert_eq!(stopped, ["idle", "side", "web", "app", "store"]);

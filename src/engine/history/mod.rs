@@ -209,7 +209,7 @@ impl History {
             let is_forgotten = match step.action {
                 Action::Recheck(_) => !has_started && !found_work,
                 Action::Restore(_) => !has_started && stage == StageName::Data,
-                Action::Quiesce | Action::Gate | Action::Start | Action::Prove => true,
+                Action::Quiesce | Action::Gate | Action::SwitchBack | Action::Start | Action::Prove => true,
                 _ => false,
             };
             if is_forgotten && matches!(entry.progress, Progress::Done(_)) {

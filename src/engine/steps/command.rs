@@ -10,6 +10,7 @@ use crate::history::History;
 use guard_model::event::Level;
 use guard_model::fact::{Deployed, Failure, StepOutput};
 use guard_resources::Mark;
+use guard_services::Roles;
 use guard_system::call::Call;
 use guard_system::context::Context;
 use guard_system::disk;
@@ -57,6 +58,7 @@ impl StepRunner {
                 .before_release(&services, &there)
                 .map_err(|error| Failure::from_error(&error))?;
         }
+        let cx = &self.beside(cx, Roles::idle)?;
         let before = self.live_now(cx);
         self.strategy.hold_traffic(&self.services, cx);
         self.mark(Mark::DeployBegins, cx);
@@ -161,12 +163,14 @@ impl StepRunner {
 
     /// Runs the user's checks, one after the other; the first failure ends them.
     pub(super) fn verify(&self, cx: &Context) -> Result<StepOutput, Failure> {
+        let cx = &self.beside(cx, Roles::idle)?;
         self.run_checks("verify", cx).map(|_| StepOutput::Nothing)
     }
 
     /// Runs them again over what was put back, with `GUARD_STAGE=prove`. One that the release brought along, and that is gone
     /// with it, has nothing to say. Returns what they found, each a sentence.
     pub(super) fn prove_by_checks(&self, cx: &Context) -> Result<Vec<String>, Failure> {
+        let cx = &self.beside(cx, Roles::live)?;
         self.run_checks("prove", cx)
     }
 

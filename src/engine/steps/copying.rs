@@ -123,6 +123,7 @@ impl StepRunner {
             target: Some(self.seal.target.clone()),
             identities: self.told_of(history, |resource, there| resource.identity(there), cx),
             live: self.told_of(history, |resource, there| resource.shown_release(there), cx),
+            side: self.side_now(cx),
             description: self.seal.description.clone(),
             command: plan.command.iter().map(|word| cx.redaction.clean(word)).collect(),
             git: None,

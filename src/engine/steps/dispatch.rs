@@ -44,7 +44,10 @@ impl StepRunner {
             }
             Action::Gate => self.gate(history, cx),
             Action::Verify => self.verify(cx),
+            Action::SwitchTraffic => self.switch_traffic(history, cx),
             Action::Watch => self.watch(history, cx),
+            Action::Settle => self.settle(history, cx),
+            Action::SwitchBack => self.switch_back(history, cx),
             Action::Evidence => self.evidence(history, cx),
             Action::Prepare(name) => self.prepare(name, history, cx),
             Action::Quiesce => self.quiesce(history, cx),

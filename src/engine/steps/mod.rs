@@ -22,6 +22,7 @@ mod relay;
 mod services;
 mod step_runner;
 mod swapping;
+mod traffic;
 mod watching;
 
 pub use acting::Errands;

@@ -98,7 +98,18 @@ impl StepRunner {
             .map_err(|error| failed(&error, cx))?
         {
             Live::Matches => Ok(vec![format!("{name} is as in backup {backup}")]),
-            Live::Differs(parts) => Err(Failure::new(format!("{name} differs in: {}", parts.join(", ")))),
+            Live::Differs(parts) => {
+                // What the failed side makes different is there on purpose.
+                let (kept, other): (Vec<String>, Vec<String>) =
+                    parts.into_iter().partition(|part| self.is_of_kept_side(name, part, cx));
+                if other.is_empty() {
+                    let kept = kept.join(", ");
+                    return Ok(vec![format!(
+                        "{name} is as in backup {backup} but for the failed side, which is kept: {kept}"
+                    )]);
+                }
+                Err(Failure::new(format!("{name} differs in: {}", other.join(", "))))
+            }
             Live::Unknown(why) => Err(Failure::new(format!("{name} cannot be compared: {why}"))),
         }
     }

@@ -47,6 +47,7 @@ impl StepRunner {
         for name in names {
             let member = self.resource(&name)?;
             let affected: &mut Affected = all.entry(member.project().map(str::to_owned)).or_default();
+            affected.data |= self.data.contains(&name);
             let Some(needs) = member.services() else { continue };
             affected.occupied.extend(needs.occupies());
             affected.replaced.extend(needs.stops());
@@ -75,7 +76,11 @@ impl StepRunner {
         let failed = |error| Failure::from_error(&error);
         Self::hold_starters(cx);
         // The settings' own project goes first: the page is put up with it, and the user's commands run.
-        let own = all.remove(&None).unwrap_or_default();
+        let mut own = all.remove(&None).unwrap_or_default();
+        // Data of a further project is written by whoever reaches it.
+        own.data |= all.values().any(|affected| affected.data);
+        let is_data = own.data;
+        all.values_mut().for_each(|affected| affected.data = is_data);
         let mut stopped = self.strategy.stop(&self.services, &own, cx).map_err(failed)?;
         for (project, affected) in &all {
             let (services, there) = self.services.of_project(project.as_deref(), cx);
@@ -175,6 +180,7 @@ impl StepRunner {
         }
         self.release_starters(cx);
         self.switch(history, cx)?;
+        let moved = self.lead_back(history, cx);
         for (project, ran) in &ordered {
             let (services, there) = self.services.of_project(project.as_deref(), cx);
             let recorded = ran.as_ref().filter(|ran| ran.is_from_before).map(|ran| &ran.recorded);
@@ -188,6 +194,7 @@ impl StepRunner {
             self.tell_at_end(sentence);
         }
         let_in?;
+        moved?;
         if is_up {
             let down = self.strategy.admit_traffic(&self.services, cx);
             down.map_err(|error| Failure::from_error(&error))?;

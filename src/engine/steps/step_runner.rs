@@ -49,6 +49,10 @@ pub struct StepRunner {
     pub services: Services,
     /// What forward and back mean for it, and for traffic.
     pub strategy: &'static dyn Strategy,
+    /// The probes of the sides of a blue-green deployment, by the side's name: they are asked before visitors are led to it.
+    pub side_probes: BTreeMap<String, Vec<Arc<dyn Probe>>>,
+    /// For an undo: the directory of the run that is undone.
+    pub undone: Option<PathBuf>,
     /// The env files whose secrets must appear nowhere, absolute: a release may write new ones into them.
     pub env_files: Vec<PathBuf>,
     /// The backups.

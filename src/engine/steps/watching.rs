@@ -69,11 +69,14 @@ impl StepRunner {
     /// Waits until the new release answers.
     pub(super) fn gate(&self, history: &History, cx: &Context) -> Result<StepOutput, Failure> {
         self.expect_change(history, cx)?;
-        if self.probes.is_empty() {
+        // A release beside what is live is asked by itself: visitors are not at it yet.
+        let probes = self.probes_of_release(cx)?;
+        if probes.is_empty() {
             self.keep_left(cx);
             return Ok(StepOutput::Nothing);
         }
-        let monitor = self.monitor_of_start(Started::Deployed, cx);
+        let mut monitor = self.monitor_of_start(Started::Deployed, cx);
+        monitor.probes = probes;
         let observed = monitor.observe(StopWhen::Gate, expectation(history), &before(history, cx)?, cx)?;
         if let Some(person) = observed.person {
             return outcome(person, observed.judge.tally());
@@ -90,7 +93,7 @@ impl StepRunner {
 
     /// A monitor with time enough for a start. A container that is still starting has settings of its own for that: the gate's
     /// time counts from the moment at which its health check has spoken, unless a person has said how long a start may take.
-    fn monitor_of_start(&self, started: Started, cx: &Context) -> Monitor {
+    pub(super) fn monitor_of_start(&self, started: Started, cx: &Context) -> Monitor {
         let mut monitor = self.monitor(&self.rule, started == Started::Deployed);
         monitor.started = started;
         if self.is_gate_set {

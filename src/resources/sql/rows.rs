@@ -78,6 +78,13 @@ fn is_shape(part: &str, before: &Fingerprint, now: &Fingerprint) -> bool {
     !is_content || is_recorded || before.part(part).is_none() || now.part(part).is_none()
 }
 
+/// Whether two fingerprints of a database differ in what the old code relies on. Of what is no database: no.
+#[must_use]
+pub fn is_other_schema(before: &Fingerprint, now: &Fingerprint) -> bool {
+    let is_database = |print: &Fingerprint| print.parts().any(|(name, _)| name.starts_with("table "));
+    (is_database(before) || is_database(now)) && now.differences(before).iter().any(|part| is_shape(part, before, now))
+}
+
 /// What the policy makes of the difference between a backup and the live database.
 pub(crate) fn work(policy: DataRestore, before: &Fingerprint, now: &Fingerprint) -> Work {
     let differences = now.differences(before);

@@ -3,6 +3,7 @@
 mod aborted;
 mod adopting;
 mod alone;
+mod blue_green;
 mod coverage;
 mod deciding;
 mod deploying;

@@ -81,7 +81,8 @@ impl Project {
         let environment = Environment::of_pairs(self.variables.clone());
         let mut request = Request::new(self.root(), environment, RESOURCES.to_vec(), PROBES.to_vec());
         request.is_root = true;
-        request.strategies = vec!["in-place"];
+        request.strategies = vec!["in-place", "blue-green"];
+        request.fronts = guard::services::FRONTS.to_vec();
         for (key, value) in &self.flags {
             request.flags.entry(key).or_default().push(value.clone());
         }

@@ -176,7 +176,7 @@ fn all_problems_are_told_at_once_with_their_places() {
         &refusal,
         &[
             "guard.toml:2:1: unknown key `backup_dirr` (did you mean `backup_dir`?)",
-            "guard.toml:3:12: `strategy`: \"in-plac\" is not one of: in-place (did you mean `in-place`?)",
+            "guard.toml:3:12: `strategy`: \"in-plac\" is not one of: in-place, blue-green (did you mean `in-place`?)",
             "guard.toml:5:1: unknown key `monitor.intervall` (did you mean `interval`?)",
             "guard.toml:6:12: `monitor.duration`: expected a duration, found true or false",
             "guard.toml:8:8: `retention.keep`: 0 is not in 1 to",

@@ -169,6 +169,8 @@ fn rollback(comparisons: u32) -> (Ending, u32, String) {
         rules: Vec::new(),
         services: Services::default(),
         strategy: &guard::services::InPlace,
+        side_probes: BTreeMap::new(),
+        undone: None,
         env_files: Vec::new(),
         store,
         cipher: Arc::default(),

@@ -17,6 +17,7 @@ fn listed(generation: u64, days: i64, known_good: Knowledge) -> Listed {
         directory: "/nonexistent".into(),
         verdict: None,
         manifest: Manifest {
+            side: None,
             timestamp: Timestamp::at(begun, u32::try_from(generation).unwrap()),
             generation,
             begun,

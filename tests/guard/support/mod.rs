@@ -13,6 +13,7 @@ mod relay;
 pub mod shop;
 pub mod storage;
 mod template;
+pub mod two_sides;
 pub mod watched;
 
 use std::path::{Path, PathBuf};

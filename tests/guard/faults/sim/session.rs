@@ -179,7 +179,7 @@ fn plan_of(stamp: &Timestamp, world: &Shared, scenario: &Scenario) -> Plan {
     let (places, policy) = (&scenario.places, scenario.policy.clone());
     let earlier = || world.lock().oracle.backup.parse().unwrap();
     match scenario.kind {
-        RunKind::Deploy => plan::deploy(stamp.clone(), places, true, policy, vec!["deploy".into()]),
+        RunKind::Deploy => plan::deploy(stamp.clone(), places, true, false, policy, vec!["deploy".into()]),
         RunKind::Backup => plan::backup(stamp.clone(), places, policy),
         RunKind::Rollback => plan::rollback(earlier(), places, policy),
         RunKind::Undo => plan::undo(earlier(), places, policy),
