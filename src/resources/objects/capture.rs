@@ -1,5 +1,6 @@
 //! Copies objects into the backup: what an earlier copy knows by its mark is not read again.
 
+use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 
 use super::bucket::{KEY, Objects};
@@ -14,12 +15,13 @@ use crate::trees::node::{Node, Shape};
 use guard_model::artifact::Artifact;
 use guard_model::text;
 use guard_system::context::Context;
-use guard_system::s3::{Bucket, Headers, Object};
+use guard_system::s3::{Bucket, Headers, Object, Requests};
 
 /// zstd's own default.
 const LEVEL: i32 = 3;
-/// An object up to this length is read ahead into memory, beside others.
-const WHOLE: u64 = 16 * 1024 * 1024;
+/// An object up to this length is read ahead into memory, beside others; a longer one is taken as it comes, beside those that
+/// are read ahead.
+const WHOLE: u64 = 4 * 1024 * 1024;
 /// How often an object that is written to while it is read is read again. A guess.
 const ATTEMPTS: usize = 4;
 /// In the index, the attribute that holds an object's mark; the others are its headers.
@@ -67,84 +69,143 @@ struct Came {
     content: Box<dyn Read + Send>,
 }
 
+/// What became of an object that was asked for ahead.
+enum Ahead {
+    Came(Came),
+    /// An earlier copy knows it by its mark.
+    Known(Object),
+    /// It was removed since it was listed.
+    Gone,
+}
+
+/// What an earlier copy knows: the length and the mark of each key.
+type Known = BTreeMap<String, (u64, String)>;
+
 impl Objects {
-    /// An object as it is now, whole in memory or as it comes; `None`: it was removed since it was listed. One that is
-    /// replaced while it is asked for is asked for again, as it is then.
-    fn fetched(&self, bucket: &Bucket, object: &Object, whole: bool) -> Result<Option<Came>> {
+    fn is_known(&self, known: &Known, object: &Object) -> bool {
+        known
+            .get(self.short(&object.key))
+            .is_some_and(|(size, mark)| *size == object.size && *mark == object.etag)
+    }
+
+    fn again_and_again(&self, key: &str) -> ResourceError {
+        let what = format!("{} is replaced or breaks off again and again", self.short(key));
+        ResourceError::new(what)
+    }
+
+    /// An object as it is now, whole in memory. One that is replaced or breaks off while it is asked for is asked for again, as
+    /// it is then.
+    async fn whole(&self, requests: &Requests, object: &Object, known: &Known) -> Result<Ahead> {
+        let mut object = object.clone();
+        // Where the listing tells no marks, only that of an object which may be known is asked for before the object.
+        let has_size = |(size, _): &(u64, String)| *size == object.size;
+        if object.etag.is_empty() && known.get(self.short(&object.key)).is_some_and(has_size) {
+            match requests.look(&object.key).await.map_err(refused)? {
+                Some(now) if self.is_known(known, &now) => return Ok(Ahead::Known(now)),
+                Some(now) => object = now,
+                None => {}
+            }
+        }
+        for _ in 0..ATTEMPTS {
+            if object.size <= WHOLE
+                && let Some(mut opened) = requests.open_object(&object).await.map_err(refused)?
+            {
+                let mut bytes = Vec::with_capacity(usize::try_from(object.size).unwrap_or_default());
+                let is_whole = loop {
+                    match opened.content.next().await {
+                        Ok(Some(more)) if (bytes.len() + more.len()) as u64 <= object.size => bytes.extend(&*more),
+                        Ok(Some(_)) | Err(_) => break false,
+                        Ok(None) => break bytes.len() as u64 == object.size,
+                    }
+                };
+                if is_whole {
+                    object.etag = opened.etag;
+                    return Ok(Ahead::Came(Came {
+                        object,
+                        headers: opened.headers,
+                        content: Box::new(Cursor::new(bytes)),
+                    }));
+                }
+            }
+            match requests.look(&object.key).await.map_err(refused)? {
+                // What was counted for it in memory was its length as it was listed.
+                Some(now) if now.size > object.size => return Ok(Ahead::Gone),
+                Some(now) => object = now,
+                // Gone only where the listing agrees: what it names and the storage does not give would be missing.
+                None => {
+                    requests.is_gone(&object.key).await.map_err(refused)?;
+                    return Ok(Ahead::Gone);
+                }
+            }
+        }
+        Err(self.again_and_again(&object.key))
+    }
+
+    /// An object as it is now, as it comes; `None`: it was removed since it was listed.
+    fn opened(&self, bucket: &Bucket, object: &Object) -> Result<Option<Came>> {
         let mut object = object.clone();
         for _ in 0..ATTEMPTS {
-            if let Some((headers, mut content)) = bucket.open_object(&object).map_err(refused)? {
-                if !whole {
-                    let content = Box::new(content);
-                    return Ok(Some(Came {
-                        object,
-                        headers,
-                        content,
-                    }));
-                }
-                let mut bytes = Vec::new();
-                // One whose content breaks off is asked for again.
-                if content.read_to_end(&mut bytes).is_ok() && bytes.len() as u64 == object.size {
-                    let content = Box::new(Cursor::new(bytes));
-                    return Ok(Some(Came {
-                        object,
-                        headers,
-                        content,
-                    }));
-                }
+            if let Some((headers, etag, content)) = bucket.open_object(&object).map_err(refused)? {
+                object.etag = etag;
+                let content = Box::new(content);
+                return Ok(Some(Came {
+                    object,
+                    headers,
+                    content,
+                }));
             }
             match bucket.look(&object.key).map_err(refused)? {
                 Some(now) => object = now,
-                // Gone only where the listing agrees: what it names and the storage does not give would be missing.
                 None => return bucket.is_gone(&object.key).map(|()| None).map_err(refused),
             }
         }
-        let what = format!("{} is replaced or breaks off again and again", self.short(&object.key));
-        Err(ResourceError::new(what))
+        Err(self.again_and_again(&object.key))
     }
 
     /// Copies every object below the prefix.
     pub(super) fn copied(&self, slot: &Slot, cx: &Context) -> Result<Artifact> {
         let bucket = self.bucket(cx)?;
-        let listed = self.live(&bucket)?;
+        let mut listed = bucket.listed(&self.address.prefix).map_err(refused)?;
+        self.without_asides(&mut listed);
         let mut taken: Vec<Object> = Vec::new();
         // What an earlier copy knows by its mark is not asked for; all else comes side by side, and is taken in its order.
         let known = match slot.earlier() {
             Some((backup, artifact)) => {
                 Self::marks(artifact, &slot.beside(backup, &artifact.resource)).unwrap_or_default()
             }
-            None => std::collections::BTreeMap::new(),
+            None => Known::new(),
         };
-        let is_known = |object: &Object| {
-            known
-                .get(self.short(&object.key))
-                .is_some_and(|(size, mark)| *size == object.size && *mark == object.etag)
-        };
-        let ahead: Vec<&Object> = listed
-            .iter()
-            .filter(|object| object.size <= WHOLE && !is_known(object))
-            .collect();
-        let fetch = |object: &Object| self.fetched(&bucket, object, true);
+        let is_ahead = |object: &Object| object.size <= WHOLE && !self.is_known(&known, object);
+        let mut ahead = listed.iter().filter(|object| is_ahead(object)).peekable();
+        let fetch = async |object: &Object| self.whole(bucket.requests(), object, &known).await;
         let lost = || Err(ResourceError::new("a bug in guard: reading an object panicked"));
         let mut hand_over = |keeper: &mut chunks::Keeper<'_, '_>| {
             bucket.side_by_side(&fetch, &lost, |giver| {
-                let mut next = 0;
                 for object in &listed {
-                    while let Some(one) = ahead.get(next).filter(|one| giver.may_give(one.size)) {
-                        giver.give(*one, one.size);
-                        next += 1;
+                    while let Some(one) = ahead.next_if(|one| giver.may_give(one.size)) {
+                        giver.give(one, one.size);
                     }
-                    let is_ahead = object.size <= WHOLE && !is_known(object);
+                    if cx.stop.is_asked() {
+                        return Err(ResourceError::new("guard was asked to stop"));
+                    }
                     let key = self.short(&object.key);
-                    let came = if is_ahead { giver.take()? } else { None };
-                    // One that was not there when it was asked for ahead is looked at again: it may have been replaced.
-                    if !is_ahead && keeper.offer(&node(key, object), &object.etag)? {
-                        taken.push(object.clone());
-                        continue;
-                    }
+                    let came = if is_ahead(object) {
+                        giver.take()?
+                    } else if object.etag.is_empty() {
+                        let now = bucket.look(&object.key).map_err(refused)?;
+                        now.map_or(Ahead::Gone, Ahead::Known)
+                    } else {
+                        Ahead::Known(object.clone())
+                    };
                     let came = match came {
-                        Some(came) => Some(came),
-                        None => self.fetched(&bucket, object, false)?,
+                        Ahead::Came(came) => Some(came),
+                        Ahead::Known(now) if keeper.offer(&node(key, &now), &now.etag)? => {
+                            taken.push(now);
+                            continue;
+                        }
+                        Ahead::Known(now) => self.opened(&bucket, &now)?,
+                        // It may have been replaced: it is looked at once more.
+                        Ahead::Gone => self.opened(&bucket, object)?,
                     };
                     let Some(mut came) = came else { continue };
                     let mut node = node(key, &came.object);
@@ -152,7 +213,7 @@ impl Objects {
                     node.xattrs = came.headers.into_iter().map(bytes).collect();
                     node.xattrs
                         .push((MARK.to_owned(), came.object.etag.clone().into_bytes()));
-                    if !is_ahead || !keeper.offer(&self::node(key, &came.object), &came.object.etag)? {
+                    if !keeper.offer(&self::node(key, &came.object), &came.object.etag)? {
                         keeper
                             .take(node, &came.object.etag, &mut came.content)
                             .map_err(|error| ResourceError::because(format!("could not copy {key}"), error))?;

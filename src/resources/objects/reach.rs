@@ -51,9 +51,14 @@ impl Objects {
     /// The live objects, without what guard has put aside.
     pub(super) fn live(&self, bucket: &Bucket) -> Result<Vec<Object>> {
         let mut found = bucket.list(&self.address.prefix).map_err(refused)?;
+        self.without_asides(&mut found);
+        Ok(found)
+    }
+
+    /// Leaves out what guard has put aside.
+    pub(super) fn without_asides(&self, found: &mut Vec<Object>) {
         let aside = format!("{}{ASIDE}", self.address.prefix);
         found.retain(|object| !object.key.starts_with(&aside));
-        Ok(found)
     }
 
     /// The key below the prefix.

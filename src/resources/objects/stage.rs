@@ -14,7 +14,7 @@ use crate::trees::chunks;
 use crate::trees::toll::Toll;
 use guard_model::artifact::{Artifact, CarriedOver};
 use guard_system::context::Context;
-use guard_system::s3::{Bucket, Object};
+use guard_system::s3::{Bucket, Content, Object};
 
 /// What has to be exchanged so that the live objects become the copy.
 #[derive(Debug, Default)]
@@ -70,18 +70,17 @@ struct Job {
     size: u64,
 }
 
-/// How far two contents are the same.
-fn is_same(one: &mut dyn Read, other: &mut dyn Read) -> io::Result<bool> {
-    let (mut left, mut right) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
-    loop {
-        let count = fill(one, &mut left)?;
-        if fill(other, &mut right)? != count || left.get(..count) != right.get(..count) {
+/// Whether a file holds what comes.
+async fn is_same(file: &std::fs::File, content: &mut Content) -> io::Result<bool> {
+    let (mut file, mut known) = (file, Vec::new());
+    while let Some(bytes) = content.next().await? {
+        known.resize(bytes.len(), 0);
+        let count = fill(&mut file, &mut known)?;
+        if known.get(..count) != Some(&*bytes) {
             return Ok(false);
         }
-        if count == 0 {
-            return Ok(true);
-        }
     }
+    Ok(file.read(&mut [0])? == 0)
 }
 
 fn fill(from: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
@@ -121,21 +120,21 @@ impl Objects {
         };
         let (mut done, mut gone) = (0, BTreeMap::new());
         let what = format!("stage {}", self.name);
-        let put = |job: Job| -> Result<Option<(String, u64)>> {
+        let put = async |job: Job| -> Result<Option<(String, u64)>> {
             // The same content may have another mark, as when it came in parts; its headers are taken to be as they were.
             if let Some(object) = &job.known
-                && let Some((_, mut now)) = bucket.open_object(object).map_err(refused)?
+                && let Some(mut opened) = bucket.requests().open_object(object).await.map_err(refused)?
             {
-                let mut spool = &job.spool;
-                let compared = is_same(&mut spool, &mut now);
+                let compared = is_same(&job.spool, &mut opened.content).await;
                 let unread = |error| ResourceError::because(format!("could not compare {}", shown(&job.key)), error);
                 if compared.map_err(unread)? {
                     return Ok(None);
                 }
             }
-            bucket
-                .put_object(&format!("{place}{}", job.key), &job.headers, &job.spool, job.size)
-                .map_err(refused)?;
+            let place = format!("{place}{}", job.key);
+            let requests = bucket.requests();
+            let put = requests.put_object(&place, &job.headers, &job.spool, job.size).await;
+            put.map_err(refused)?;
             Ok(Some((job.key, job.size)))
         };
         let lost = || Err(ResourceError::new("a bug in guard: staging an object panicked"));
@@ -206,7 +205,7 @@ impl Objects {
 
     /// What lies below this place already, by its key there, with its length.
     fn staged(bucket: &Bucket, place: &str) -> Result<BTreeMap<String, u64>> {
-        let staged = bucket.list(place).map_err(refused)?;
+        let staged = bucket.listed(place).map_err(refused)?;
         let short = |object: &Object| Some((object.key.strip_prefix(place)?.to_owned(), object.size));
         Ok(staged.iter().filter_map(short).collect())
     }

@@ -3,7 +3,7 @@
 //! Before the first object moves, it is written down in the bucket which objects are exchanged, and by which mark each was
 //! live. One that is live by that mark still has not been exchanged; it is copied aside before anything takes its place.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -69,20 +69,22 @@ fn write(bucket: &Bucket, aside: &str, plan: &Plan) -> Result<()> {
     written.map_err(refused)
 }
 
-/// Does something for all items, some side by side; the first failure is told, and the rest is not begun.
-fn each<T: Sync>(bucket: &Bucket, items: &[T], act: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
+/// Does something for all items, some side by side, and returns what came of each, in their order; the first failure is told,
+/// and the rest is not begun.
+fn each<I: Sync, T: Send>(bucket: &Bucket, items: &[I], act: impl AsyncFn(&I) -> Result<T> + Sync) -> Result<Vec<T>> {
     let lost = || Err(ResourceError::new("a bug in guard: exchanging an object panicked"));
-    bucket.side_by_side(&|item: &T| act(item), &lost, |giver| {
+    bucket.side_by_side(&async |item: &I| act(item).await, &lost, |giver| {
+        let mut done = Vec::new();
         for item in items {
             while !giver.may_give(0) {
-                giver.take()?;
+                done.push(giver.take()?);
             }
             giver.give(item, 0);
         }
         while giver.is_on_the_way() {
-            giver.take()?;
+            done.push(giver.take()?);
         }
-        Ok(())
+        Ok(done)
     })
 }
 
@@ -140,29 +142,37 @@ impl Objects {
 
     fn exchange(&self, bucket: &Bucket, aside: &str, plan: &mut Plan) -> Result<()> {
         let (to, other) = (plan.to, plan.to.other());
-        each(bucket, &plan.items, |item| {
+        let requests = bucket.requests();
+        // What is put in is asked for by its copy itself, which fails where it is not there; its length only says how long
+        // that may take.
+        let place = format!("{aside}{}/", to.word());
+        let listed = bucket.listed(&place).map_err(refused)?;
+        let short = |object: &Object| Some((object.key.strip_prefix(&place)?.to_owned(), object.size));
+        let sizes: BTreeMap<String, u64> = listed.iter().filter_map(short).collect();
+        each(bucket, &plan.items, async |item| {
             let key = format!("{}{}", self.address.prefix, item.key);
             let lies = |side: Side| format!("{aside}{}/{}", side.word(), item.key);
-            let now = bucket.look(&key).map_err(refused)?;
+            let now = requests.look(&key).await.map_err(refused)?;
+            if item.has(to) && !sizes.contains_key(&item.key) {
+                return Err(ResourceError::new(format!("{} is not there any more", lies(to))));
+            }
             match &item.live {
                 Some(live) if now.as_ref() == Some(live) => {
-                    bucket.copy_object(&key, live.size, &lies(other)).map_err(refused)?;
-                    let kept = bucket.look(&lies(other)).map_err(refused)?;
+                    let aside = lies(other);
+                    let kept = requests.copy_object(&key, live.size, &aside).await;
+                    kept.map_err(refused)?;
+                    let kept = requests.look(&aside).await.map_err(refused)?;
                     if kept.is_none_or(|kept| kept.size != live.size) {
                         return Err(ResourceError::new(format!("the storage did not keep {key} aside")));
                     }
                 }
                 Some(_) => {}
-                None => bucket.remove_object(&lies(other)).map_err(refused)?,
+                None => requests.remove_object(&lies(other)).await.map_err(refused)?,
             }
-            if item.has(to) {
-                let size = bucket.look(&lies(to)).map_err(refused)?.map(|object| object.size);
-                let gone = || ResourceError::new(format!("{} is not there any more", lies(to)));
-                bucket
-                    .copy_object(&lies(to), size.ok_or_else(gone)?, &key)
-                    .map_err(refused)
+            if let Some(size) = sizes.get(&item.key).filter(|_| item.has(to)) {
+                requests.copy_object(&lies(to), *size, &key).await.map_err(refused)
             } else if now.is_some() {
-                bucket.remove_object(&key).map_err(refused)
+                requests.remove_object(&key).await.map_err(refused)
             } else {
                 Ok(())
             }
@@ -211,7 +221,9 @@ impl Objects {
         }
         let place = format!("{}{}/", spot.aside, Side::Before.word());
         let live = self.live(bucket)?;
-        for object in bucket.list(&place).map_err(refused)? {
+        let kept = bucket.list(&place).map_err(refused)?;
+        let mut wanted_back: Vec<(&Object, &str)> = Vec::new();
+        for object in &kept {
             let Some(short) = object.key.strip_prefix(&place) else {
                 continue;
             };
@@ -221,12 +233,24 @@ impl Objects {
                 Some(now) if now.etag == object.etag => {}
                 Some(_) => other.add(short.as_bytes(), object.size),
                 None if !wanted.takes(short.as_bytes()) => aside.add(short.as_bytes(), object.size),
-                // Once more, right before: a storage has no way of its own to write only where nothing is.
-                None if bucket.look(&key).map_err(refused)?.is_some() => other.add(short.as_bytes(), object.size),
-                None => {
-                    bucket.copy_object(&object.key, object.size, &key).map_err(refused)?;
-                    given.add(short.as_bytes(), object.size);
-                }
+                None => wanted_back.push((object, short)),
+            }
+        }
+        let requests = bucket.requests();
+        let give = async |&(object, short): &(&Object, &str)| -> Result<bool> {
+            let key = format!("{}{short}", self.address.prefix);
+            // Once more, right before: a storage has no way of its own to write only where nothing is.
+            if requests.look(&key).await.map_err(refused)?.is_some() {
+                return Ok(false);
+            }
+            let copied = requests.copy_object(&object.key, object.size, &key).await;
+            copied.map(|()| true).map_err(refused)
+        };
+        for ((object, short), is_given) in wanted_back.iter().zip(each(bucket, &wanted_back, give)?) {
+            if is_given {
+                given.add(short.as_bytes(), object.size);
+            } else {
+                other.add(short.as_bytes(), object.size);
             }
         }
         Ok((aside, other, given))
@@ -247,10 +271,11 @@ impl Objects {
         // The record goes first: what is left then is nobody's state.
         bucket.remove_object(&format!("{aside}{PLAN}")).map_err(refused)?;
         Self::end_uploads(bucket, aside)?;
-        let left = bucket.list(aside).map_err(refused)?;
-        each(bucket, &left, |object| {
-            bucket.remove_object(&object.key).map_err(refused)
+        let left = bucket.listed(aside).map_err(refused)?;
+        each(bucket, &left, async |object| {
+            bucket.requests().remove_object(&object.key).await.map_err(refused)
         })
+        .map(drop)
     }
 
     pub(super) fn aside_shown(&self, aside: &str) -> String {

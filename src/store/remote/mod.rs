@@ -37,6 +37,14 @@ pub struct Copied {
     pub bytes: u64,
 }
 
+impl Copied {
+    /// One more file.
+    fn add(&mut self, bytes: u64) {
+        self.files += 1;
+        self.bytes += bytes;
+    }
+}
+
 /// A place for copies.
 pub struct Remote {
     bucket: Bucket,

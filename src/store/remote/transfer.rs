@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Copied, Remote, RemoteError, Result};
 use crate::listing::{Backup, TAG, is_draft};
@@ -12,12 +12,8 @@ use guard_model::event::Level;
 use guard_model::name::Timestamp;
 use guard_system::context::Context;
 use guard_system::disk::{self, Staged};
-use guard_system::s3::Upload;
+use guard_system::s3::{PART, Upload, part_of};
 
-/// A file over this length is put in parts. A guess; the storage asks for 5 MiB at least.
-const PART: u64 = 16 * 1024 * 1024;
-/// No upload has more parts. S3 allows 10,000.
-const PARTS: u64 = 9_000;
 /// In the state directory: uploads that were begun and not ended, so that they can go on.
 const UPLOADS: &str = "uploads.json";
 
@@ -27,6 +23,19 @@ fn entries(backup: &manifest::Manifest) -> impl Iterator<Item = &FileEntry> {
         .iter()
         .flat_map(|artifact| &artifact.files)
         .chain(&backup.settings)
+}
+
+fn unread(path: &Path, why: String) -> RemoteError {
+    RemoteError::new(format!("could not read {}", path.display()), why)
+}
+
+fn changed(path: &Path) -> RemoteError {
+    unread(path, "it is not what the manifest lists".to_owned())
+}
+
+fn found(backup: &Backup, entry: &FileEntry) -> Result<PathBuf> {
+    verify::look(&backup.directory, entry)
+        .map_err(|fault| RemoteError::new(format!("could not copy {}", entry.path), fault.to_string()))
 }
 
 impl Store {
@@ -64,48 +73,35 @@ impl Store {
         {
             return Ok(copied);
         }
-        for entry in entries(&backup.manifest) {
-            let key = remote.file(entry);
-            if remote.bucket.length(&key)? == Some(entry.bytes) {
-                continue;
+        let missing = Self::missing(remote, backup)?;
+        let send = async |entry: &FileEntry| self.send(remote, backup, entry).await;
+        let lost = || {
+            Err(RemoteError::new(
+                "could not copy a file",
+                "a bug in guard: sending it panicked",
+            ))
+        };
+        remote.bucket.side_by_side(&send, &lost, |giver| {
+            for entry in missing {
+                // A large file is read whole before its first part is put: not by those that talk to the storage.
+                if entry.bytes > PART {
+                    let path = found(backup, entry)?;
+                    let known = disk::sha256_file(&path)?;
+                    if (known.0, known.1.as_str()) != (entry.bytes, entry.sha256.as_str()) {
+                        return Err(changed(&path));
+                    }
+                }
+                // What it holds in memory is counted where it is put.
+                while !giver.may_give(0) {
+                    copied.add(giver.take()?);
+                }
+                giver.give(entry, 0);
             }
-            let path = verify::look(&backup.directory, entry)
-                .map_err(|fault| RemoteError::new(format!("could not copy {}", entry.path), fault.to_string()))?;
-            let refused = |why: String| RemoteError::new(format!("could not read {}", path.display()), why);
-            let file = File::open(&path).map_err(|error| refused(error.to_string()))?;
-            // What is sent under the name of a digest has to be of that digest.
-            let (bytes, sha256) = disk::sha256_file(&path)?;
-            if (bytes, sha256.as_str()) != (entry.bytes, entry.sha256.as_str()) {
-                return Err(refused("it is not what the manifest lists".to_owned()));
+            while giver.is_on_the_way() {
+                copied.add(giver.take()?);
             }
-            if entry.bytes <= PART {
-                let body = disk::read_optional(&path)?.unwrap_or_default();
-                remote.bucket.put(&key, &body)?;
-            } else {
-                let part = PART.max(entry.bytes.div_ceil(PARTS));
-                let known = self.uploads().remove(&key);
-                let mut noted = Ok(());
-                let mut begun = |id: &str| noted = self.note_upload(&key, Some(id));
-                let upload = Upload {
-                    key: &key,
-                    file: &file,
-                    length: entry.bytes,
-                    part,
-                    headers: &[],
-                };
-                remote.bucket.go_on_with_parts(&upload, known.as_deref(), &mut begun)?;
-                noted?;
-                self.note_upload(&key, None)?;
-            }
-            if remote.bucket.length(&key)? != Some(entry.bytes) {
-                return Err(RemoteError::new(
-                    format!("could not copy {}", entry.path),
-                    "the storage tells another length",
-                ));
-            }
-            copied.files += 1;
-            copied.bytes += entry.bytes;
-        }
+            Ok(())
+        })?;
         remote.introduce()?;
         let is_there = !remote.bucket.put_new(&key, &text)?;
         if is_there && !remote.bucket.get(&key)?.as_deref().is_some_and(is_ours) {
@@ -116,6 +112,71 @@ impl Store {
             remote.bucket.put(&remote.of(timestamp, verdict::FILE), &text)?;
         }
         Ok(copied)
+    }
+
+    /// The files of a backup that are not there yet, each content once.
+    fn missing<'b>(remote: &Remote, backup: &'b Backup) -> Result<Vec<&'b FileEntry>> {
+        let look = async |entry: &FileEntry| remote.bucket.requests().length(&remote.file(entry)).await;
+        let lost = || {
+            Err(RemoteError::new(
+                "could not look at a file",
+                "a bug in guard: asking for it panicked",
+            ))
+        };
+        let mut of_content: BTreeMap<&str, &'b FileEntry> = BTreeMap::new();
+        let mut wanted: Vec<&'b FileEntry> = entries(&backup.manifest).collect();
+        wanted.retain(|entry| of_content.insert(entry.sha256.as_str(), entry).is_none());
+        remote.bucket.side_by_side(&look, &lost, |giver| {
+            let (mut missing, mut asked) = (Vec::new(), wanted.iter());
+            for entry in &wanted {
+                while giver.may_give(0)
+                    && let Some(next) = asked.next()
+                {
+                    giver.give(*next, 0);
+                }
+                if giver.take()? != Some(entry.bytes) {
+                    missing.push(*entry);
+                }
+            }
+            Ok(missing)
+        })
+    }
+
+    /// Sends a file, and looks whether it has arrived. Returns its bytes.
+    async fn send(&self, remote: &Remote, backup: &Backup, entry: &FileEntry) -> Result<u64> {
+        let (key, requests) = (remote.file(entry), remote.bucket.requests());
+        let path = found(backup, entry)?;
+        if entry.bytes <= PART {
+            let _room = requests.room(entry.bytes).await;
+            let body = disk::read_optional(&path)?.unwrap_or_default();
+            // What is sent under the name of a digest has to be of that digest.
+            if disk::sha256_hex(&body) != entry.sha256 {
+                return Err(changed(&path));
+            }
+            requests.put(&key, body.into()).await?;
+        } else {
+            let file = File::open(&path).map_err(|error| unread(&path, error.to_string()))?;
+            let known = self.uploads().remove(&key);
+            let mut noted = Ok(());
+            let mut begun = |id: &str| noted = self.note_upload(&key, Some(id));
+            let upload = Upload {
+                key: &key,
+                file: &file,
+                length: entry.bytes,
+                part: part_of(entry.bytes),
+                headers: &[],
+            };
+            requests.go_on_with_parts(&upload, known.as_deref(), &mut begun).await?;
+            noted?;
+            self.note_upload(&key, None)?;
+        }
+        if requests.length(&key).await? != Some(entry.bytes) {
+            return Err(RemoteError::new(
+                format!("could not copy {}", entry.path),
+                "the storage tells another length",
+            ));
+        }
+        Ok(entry.bytes)
     }
 
     /// Brings a backup from a remote place into the store, each file compared with the manifest; the manifest has to be one
@@ -142,6 +203,7 @@ impl Store {
             &directory.join(TAG),
             b"guard began to fetch this backup and has not completed it\n",
         )?;
+        let mut missing = Vec::new();
         for entry in entries(&manifest) {
             let place = directory.join(&entry.path);
             let inside = Path::new(&entry.path)
@@ -151,24 +213,43 @@ impl Store {
             let around =
                 around.ok_or_else(|| RemoteError::new(what.clone(), format!("{} leads out of it", entry.path)))?;
             disk::create_private_dir(around)?;
-            if verify::look(&directory, entry).is_ok() && disk::sha256_file(&place)?.1 == entry.sha256 {
-                continue;
+            if verify::look(&directory, entry).is_err() || disk::sha256_file(&place)?.1 != entry.sha256 {
+                missing.push((entry, place));
             }
-            let mut staged = Staged::beside(&place)?;
-            let length = entry.bytes;
+        }
+        let bring = async |(entry, place): &(&FileEntry, PathBuf)| -> Result<Staged> {
+            let mut staged = Staged::beside(place)?;
             let mut to = || -> Result<Box<dyn std::io::Write>> {
-                staged = Staged::beside(&place)?;
+                staged = Staged::beside(place)?;
                 let file = staged.file().try_clone();
                 Ok(Box::new(file.map_err(|error| {
                     RemoteError::new("could not write", error.to_string())
                 })?))
             };
-            remote
-                .bucket
-                .fetch(&remote.file(entry), length, &entry.sha256, &mut to)?;
-            staged.replace(&place)?;
-            cx.note(Level::Detail, format!("fetched {}", entry.path));
-        }
+            let key = remote.file(entry);
+            let requests = remote.bucket.requests();
+            requests.fetch(&key, entry.bytes, &entry.sha256, &mut to).await?;
+            Ok(staged)
+        };
+        let lost = || {
+            Err(RemoteError::new(
+                what.clone(),
+                "a bug in guard: reading a file panicked",
+            ))
+        };
+        remote.bucket.side_by_side(&bring, &lost, |giver| {
+            let mut asked = missing.iter();
+            for (entry, place) in &missing {
+                while giver.may_give(0)
+                    && let Some(next) = asked.next()
+                {
+                    giver.give(next, 0);
+                }
+                giver.take()?.replace(place)?;
+                cx.note(Level::Detail, format!("fetched {}", entry.path));
+            }
+            Ok::<(), RemoteError>(())
+        })?;
         if let Some(text) = remote.bucket.get(&remote.of(timestamp, verdict::FILE))? {
             disk::write_whole(&directory.join(verdict::FILE), &text)?;
         }

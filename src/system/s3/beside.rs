@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::answers::xml;
-use super::http::{Ask, Bucket};
+use super::http::{Ask, Requests};
 
 /// An answer about rules is no longer than this; what is longer is an object that a server without such rules has given.
 const LONGEST: usize = 256 * 1024;
@@ -44,17 +44,17 @@ struct Versioning {
     status: String,
 }
 
-impl Bucket {
+impl Requests {
     /// Looks beside an object. What the storage does not tell, as many have none of it, counts as nothing.
     #[must_use]
-    pub fn beside(&self, key: &str) -> Beside {
+    pub async fn beside(&self, key: &str) -> Beside {
         let head = Ask {
             method: "HEAD",
             key,
             ..Ask::default()
         };
-        let tags = self.once(&head).and_then(|(tags, _)| tags).unwrap_or_default();
-        let grants = self.said::<Rules>(key, "acl").access_control_list.grant.len();
+        let tags = self.once(&head).await.and_then(|(tags, _)| tags).unwrap_or_default();
+        let grants = self.said::<Rules>(key, "acl").await.access_control_list.grant.len();
         Beside {
             tags,
             grants: (grants as u64).saturating_sub(1),
@@ -63,39 +63,38 @@ impl Bucket {
 
     /// Whether the bucket keeps what objects were before.
     #[must_use]
-    pub fn keeps_versions(&self) -> bool {
-        self.said::<Versioning>("", "versioning").status == "Enabled"
+    pub async fn keeps_versions(&self) -> bool {
+        self.said::<Versioning>("", "versioning").await.status == "Enabled"
     }
 
-    fn said<T: Default + serde::de::DeserializeOwned>(&self, key: &str, what: &str) -> T {
+    async fn said<T: Default + serde::de::DeserializeOwned>(&self, key: &str, what: &str) -> T {
         let ask = Ask {
             method: "GET",
             key,
             query: vec![(what, String::new())],
             ..Ask::default()
         };
-        let text = self.once(&ask).map(|(_, text)| text);
+        let text = self.once(&ask).await.map(|(_, text)| text);
         text.and_then(|text| xml(&text).ok()).unwrap_or_default()
     }
 
     /// Asks once: several servers have an error of their own for what they do not know. The count of tags, and the text.
-    fn once(&self, ask: &Ask<'_>) -> Option<(Option<u64>, Vec<u8>)> {
-        self.runtime.block_on(async {
-            let mut response = self.send(ask).await.ok()?;
-            if !response.status().is_success() {
+    async fn once(&self, ask: &Ask<'_>) -> Option<(Option<u64>, Vec<u8>)> {
+        let mut reply = self.send(ask).await.ok()?;
+        let response = &mut reply.response;
+        if !response.status().is_success() {
+            return None;
+        }
+        let tags = response.headers().get("x-amz-tagging-count");
+        let tags = tags.and_then(|count| count.to_str().ok()?.parse().ok());
+        let mut text = Vec::new();
+        while let Some(bytes) = response.chunk().await.ok()? {
+            text.extend_from_slice(&bytes);
+            if text.len() > LONGEST {
                 return None;
             }
-            let tags = response.headers().get("x-amz-tagging-count");
-            let tags = tags.and_then(|count| count.to_str().ok()?.parse().ok());
-            let mut text = Vec::new();
-            while let Some(bytes) = response.chunk().await.ok()? {
-                text.extend_from_slice(&bytes);
-                if text.len() > LONGEST {
-                    return None;
-                }
-            }
-            Some((tags, text))
-        })
+        }
+        Some((tags, text))
     }
 }
 

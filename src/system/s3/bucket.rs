@@ -2,10 +2,11 @@
 
 use std::io::Write;
 
+use bytes::Bytes;
 use reqwest::StatusCode;
 
 use super::answers::{Complaint, Listing, xml};
-use super::http::{Answer, Ask, Bucket, LONGEST};
+use super::http::{Answer, Ask, LONGEST, Requests};
 use super::setback::{Setback, complaint};
 use super::{RemoteError, Result};
 use crate::disk::Digest;
@@ -14,20 +15,20 @@ fn unwritten(key: &str, answer: &Answer) -> RemoteError {
     RemoteError::new(format!("could not write {key}"), complaint(answer.status, &answer.text))
 }
 
-impl Bucket {
+impl Requests {
     /// Puts a small object, over whatever is there.
     ///
     /// # Errors
     ///
     /// The storage is not reached within its tries, or says no.
-    pub fn put(&self, key: &str, body: &[u8]) -> Result<()> {
+    pub async fn put(&self, key: &str, body: Bytes) -> Result<()> {
         let ask = Ask {
             method: "PUT",
             key,
             body,
             ..Ask::default()
         };
-        let answer = self.answer(&format!("write {key}"), &ask)?;
+        let answer = self.answer(&format!("write {key}"), &ask).await?;
         if answer.status.is_success() {
             return Ok(());
         }
@@ -39,7 +40,7 @@ impl Bucket {
     /// # Errors
     ///
     /// The storage is not reached within its tries, or says no.
-    pub fn put_new(&self, key: &str, body: &[u8]) -> Result<bool> {
+    pub async fn put_new(&self, key: &str, body: Bytes) -> Result<bool> {
         let ask = Ask {
             method: "PUT",
             key,
@@ -47,7 +48,7 @@ impl Bucket {
             only_new: true,
             ..Ask::default()
         };
-        let answer = self.answer(&format!("write {key}"), &ask)?;
+        let answer = self.answer(&format!("write {key}"), &ask).await?;
         match answer.status {
             status if status.is_success() => Ok(true),
             StatusCode::PRECONDITION_FAILED | StatusCode::CONFLICT => Ok(false),
@@ -60,27 +61,30 @@ impl Bucket {
     /// # Errors
     ///
     /// The storage is not reached within its tries, or says no.
-    pub fn length(&self, key: &str) -> Result<Option<u64>> {
+    pub async fn length(&self, key: &str) -> Result<Option<u64>> {
         let ask = Ask {
             method: "HEAD",
             key,
             ..Ask::default()
         };
-        self.tried(&format!("look at {key}"), || {
-            self.runtime.block_on(async {
-                let response = self.send(&ask).await.map_err(|error| Setback::unheard(&error))?;
-                let status = response.status();
-                let length = response
-                    .headers()
-                    .get("content-length")
-                    .and_then(|length| length.to_str().ok()?.parse().ok());
-                match status {
-                    StatusCode::NOT_FOUND => Ok(None),
-                    status if status.is_success() => Ok(Some(length.unwrap_or_default())),
-                    status => Err(Setback::of_answer(status, b"")),
-                }
-            })
-        })
+        let once = async || {
+            let response = self
+                .send(&ask)
+                .await
+                .map_err(|error| Setback::unheard(&error))?
+                .response;
+            let status = response.status();
+            let length = response
+                .headers()
+                .get("content-length")
+                .and_then(|length| length.to_str().ok()?.parse().ok());
+            match status {
+                StatusCode::NOT_FOUND => Ok(None),
+                status if status.is_success() => Ok(Some(length.unwrap_or_default())),
+                status => Err(Setback::of_answer(status, b"")),
+            }
+        };
+        self.tried(&format!("look at {key}"), once).await
     }
 
     /// A small object whole; `None`: there is none.
@@ -88,14 +92,14 @@ impl Bucket {
     /// # Errors
     ///
     /// The storage is not reached within its tries, or says no.
-    pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+    pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
         let ask = Ask {
             method: "GET",
             key,
             expects: LONGEST,
             ..Ask::default()
         };
-        let answer = self.answer(&format!("read {key}"), &ask)?;
+        let answer = self.answer(&format!("read {key}"), &ask).await?;
         let is_of_bucket = || xml(&answer.text).is_ok_and(|said: Complaint| said.code == "NoSuchBucket");
         if !answer.status.is_success() && is_of_bucket() {
             return Err(RemoteError::new(
@@ -111,7 +115,7 @@ impl Bucket {
     /// # Errors
     ///
     /// The storage is not reached within its tries, or says no.
-    pub fn fetch(
+    pub async fn fetch(
         &self,
         key: &str,
         length: u64,
@@ -124,28 +128,26 @@ impl Bucket {
             expects: length,
             ..Ask::default()
         };
-        self.tried(&format!("read {key}"), || {
+        let once = async || {
             let mut file = to().map_err(|error| Setback::lasting(error.to_string()))?;
             let mut digest = Digest::default();
-            self.runtime.block_on(async {
-                let mut response = self.send(&ask).await.map_err(|error| Setback::unheard(&error))?;
-                let status = response.status();
-                if !status.is_success() {
-                    return Err(Setback::of_answer(status, b""));
+            let mut reply = self.send(&ask).await.map_err(|error| Setback::unheard(&error))?;
+            let response = &mut reply.response;
+            let status = response.status();
+            if !status.is_success() {
+                return Err(Setback::of_answer(status, b""));
+            }
+            while let Some(bytes) = response.chunk().await.map_err(|error| Setback::unheard(&error))? {
+                digest.update(&bytes);
+                if digest.bytes() > length {
+                    return Err(Setback::lasting("it is longer than the manifest says"));
                 }
-                while let Some(bytes) = response.chunk().await.map_err(|error| Setback::unheard(&error))? {
-                    digest.update(&bytes);
-                    if digest.bytes() > length {
-                        return Err(Setback::lasting("it is longer than the manifest says"));
-                    }
-                    file.write_all(&bytes)
-                        .map_err(|error| Setback::lasting(error.to_string()))?;
-                    if self.cx.stop.is_asked() {
-                        return Err(Setback::lasting("guard was asked to stop"));
-                    }
+                file.write_all(&bytes)
+                    .map_err(|error| Setback::lasting(error.to_string()))?;
+                if self.cx.stop.is_asked() {
+                    return Err(Setback::lasting("guard was asked to stop"));
                 }
-                Ok(())
-            })?;
+            }
             if digest.bytes() < length {
                 return Err(Setback::lasting("it is shorter than the manifest says"));
             }
@@ -154,7 +156,8 @@ impl Bucket {
             } else {
                 Err(Setback::lasting("its SHA-256 is not the manifest's"))
             }
-        })
+        };
+        self.tried(&format!("read {key}"), once).await
     }
 
     /// The names below a prefix that ends with `/`, up to the next `/`.
@@ -162,7 +165,7 @@ impl Bucket {
     /// # Errors
     ///
     /// The storage is not reached within its tries, or says no.
-    pub fn names(&self, prefix: &str) -> Result<Vec<String>> {
+    pub async fn names(&self, prefix: &str) -> Result<Vec<String>> {
         let mut found = Vec::new();
         self.pages(&[("delimiter", "/"), ("prefix", prefix)], &mut |page| {
             let names = page.common_prefixes.into_iter();
@@ -170,12 +173,13 @@ impl Bucket {
                 let name = name.prefix.strip_prefix(prefix)?;
                 Some(name.trim_end_matches('/').to_owned())
             }));
-        })?;
+        })
+        .await?;
         Ok(found)
     }
 
     /// Lists, page by page. Names come as in an address, where the storage can do that: XML cannot say every byte.
-    pub(super) fn pages(&self, query: &[(&'static str, &str)], take: &mut dyn FnMut(Listing)) -> Result<()> {
+    pub(super) async fn pages(&self, query: &[(&'static str, &str)], take: &mut dyn FnMut(Listing)) -> Result<()> {
         let below = query
             .iter()
             .find(|(name, _)| *name == "prefix")
@@ -194,7 +198,7 @@ impl Bucket {
                 expects: LONGEST,
                 ..Ask::default()
             };
-            let answer = self.answer(&what, &ask)?;
+            let answer = self.answer(&what, &ask).await?;
             if !answer.status.is_success() {
                 return Err(refused(complaint(answer.status, &answer.text)));
             }

@@ -1,15 +1,17 @@
 //! Requests to S3-compatible storage, over HTTP/1.1, by path: signed, tried a few times, each with a deadline.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::{Client, Response, StatusCode};
-use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::address::Address;
 use super::answers::is_error;
 use super::error::{RemoteError, Result};
-use super::lanes::{self, Giver, Lanes};
+use super::lanes::{Lane, Lanes};
 use super::setback::{Setback, SetbackKind};
 use super::sign::{self, Credentials, Request};
 use crate::context::Context;
@@ -21,21 +23,20 @@ const SLOWEST: u64 = 100_000;
 /// No answer that is text is longer.
 pub(super) const LONGEST: u64 = 64 * 1024 * 1024;
 
-/// A bucket. Its calls block, and have to be made outside of the runtime that they use.
-pub struct Bucket {
-    pub(super) client: Client,
+/// A bucket, asked by futures: any number of requests at once, of which so many are in flight as the storage bears.
+pub struct Requests {
+    client: Client,
     /// Scheme, host and port.
-    pub(super) endpoint: url::Url,
+    endpoint: url::Url,
     pub(super) name: String,
-    pub(super) region: String,
-    pub(super) who: Credentials,
-    pub(super) runtime: Handle,
+    region: String,
+    who: Credentials,
     pub(super) cx: Context,
-    pub(super) patience: Patience,
+    patience: Patience,
     /// When it ends, by the clock that only goes forward.
-    pub(super) until: Option<Duration>,
+    until: Option<Duration>,
     /// How many requests it bears at once.
-    pub(super) lanes: Lanes,
+    pub(super) lanes: Arc<Lanes>,
 }
 
 /// How long a storage is waited for.
@@ -74,7 +75,7 @@ pub(super) struct Ask<'a> {
     pub(super) method: &'static str,
     pub(super) key: &'a str,
     pub(super) query: Vec<(&'a str, String)>,
-    pub(super) body: &'a [u8],
+    pub(super) body: Bytes,
     pub(super) only_new: bool,
     /// Further headers, by their names in lower case; they are signed.
     pub(super) headers: Vec<(&'a str, String)>,
@@ -91,12 +92,18 @@ pub(super) struct Answer {
     pub(super) text: Vec<u8>,
 }
 
-impl Bucket {
+/// An answer whose body has not been read yet. Its request is in flight while it is there.
+pub(super) struct Reply {
+    pub(super) response: Response,
+    _lane: Lane,
+}
+
+impl Requests {
     /// Makes ready; nothing is asked yet.
     ///
     /// # Errors
     /// TLS cannot be made ready.
-    pub fn open(address: &Address, who: Credentials, runtime: Handle, cx: &Context) -> Result<Self> {
+    pub(super) fn open(address: &Address, who: Credentials, cx: &Context) -> Result<Self> {
         cx.redaction.learn(who.secret_key.expose());
         let trust = Trust::of(address.endpoint.scheme(), address.ca_file.as_deref());
         let mut builder = http::client(trust).map_err(|error| {
@@ -117,35 +124,31 @@ impl Bucket {
             name: address.bucket.clone(),
             region: address.region.clone(),
             who,
-            runtime,
             cx: cx.clone(),
             patience: Patience::ASKED,
             until: None,
-            lanes: lanes::Lanes::default(),
+            lanes: Lanes::new(),
         })
     }
 
-    /// Lets `give` hand out work that `act` does side by side, each piece by requests of its own, in as many lanes as this
-    /// storage bears; what comes of it is taken in the order in which it was given. `lost` stands for what a bug took.
-    pub fn side_by_side<J: Send, T: Send, R>(
-        &self,
-        act: &(dyn Fn(J) -> T + Sync),
-        lost: &dyn Fn() -> T,
-        give: impl FnOnce(&Giver<'_, J, T>) -> R,
-    ) -> R {
-        lanes::side_by_side(&self.lanes, act, lost, give)
-    }
-
     /// The same, which is waited for so long, from now on.
-    #[must_use]
-    pub fn with(mut self, patience: Patience) -> Self {
+    pub(super) fn with(mut self, patience: Patience) -> Self {
         self.until = patience.whole.map(|whole| self.cx.clock.steady() + whole);
         self.patience = patience;
         self
     }
+
+    /// Waits until so many bytes that are to be sent may be in memory beside those of other requests; they may be until what is
+    /// returned is dropped.
+    pub async fn room(&self, bytes: u64) -> Room {
+        Room(self.lanes.room(bytes).await)
+    }
 }
 
-impl Bucket {
+/// Memory for what is to be sent.
+pub struct Room(#[expect(dead_code, reason = "held until it is dropped")] Option<OwnedSemaphorePermit>);
+
+impl Requests {
     fn host(&self) -> String {
         let host = self.endpoint.host_str().unwrap_or_default();
         self.endpoint
@@ -153,9 +156,10 @@ impl Bucket {
             .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 
-    pub(super) async fn send(&self, ask: &Ask<'_>) -> reqwest::Result<Response> {
+    pub(super) async fn send(&self, ask: &Ask<'_>) -> reqwest::Result<Reply> {
+        let lane = self.lanes.enter().await;
         let path = sign::encoded(&format!("/{}/{}", self.name, ask.key), true);
-        let sha256 = sha256_hex(ask.body);
+        let sha256 = sha256_hex(&ask.body);
         let host = self.host();
         let request = Request {
             method: ask.method,
@@ -182,9 +186,12 @@ impl Bucket {
         let time = self.patience.answer + Duration::from_secs(most);
         call = call.timeout(self.left().map_or(time, |left| time.min(left)));
         if matches!(ask.method, "PUT" | "POST") {
-            call = call.body(ask.body.to_vec());
+            call = call.body(ask.body.clone());
         }
-        call.send().await
+        Ok(Reply {
+            response: call.send().await?,
+            _lane: lane,
+        })
     }
 
     /// What is left of the patience for everything.
@@ -192,8 +199,12 @@ impl Bucket {
         Some(self.until?.saturating_sub(self.cx.clock.steady()))
     }
 
-    /// Tries until there is an answer that says something; `None`: there is no such thing.
-    pub(super) fn tried<T>(&self, what: &str, mut once: impl FnMut() -> std::result::Result<T, Setback>) -> Result<T> {
+    /// Tries until there is an answer that says something.
+    pub(super) async fn tried<T>(
+        &self,
+        what: &str,
+        mut once: impl AsyncFnMut() -> std::result::Result<T, Setback>,
+    ) -> Result<T> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -204,7 +215,8 @@ impl Bucket {
                 );
                 return Err(RemoteError::new(format!("could not {what}"), why));
             }
-            match once() {
+            let halved = self.lanes.halved();
+            match once().await {
                 Ok(value) => {
                     self.lanes.well();
                     return Ok(value);
@@ -212,7 +224,7 @@ impl Bucket {
                 Err(setback) => {
                     let is_slow = setback.kind == SetbackKind::Slow;
                     if is_slow {
-                        self.lanes.slow_down();
+                        self.lanes.slow_down(halved);
                     }
                     // One that is only asked too much gets more time.
                     let most = if is_slow && self.patience.whole.is_none() {
@@ -226,42 +238,43 @@ impl Bucket {
                             self.cx.redaction.clean(&setback.why),
                         ));
                     }
-                    self.cx.clock.sleep(Duration::from_millis(300) * tries * tries);
+                    // No lane is held meanwhile: others go on.
+                    tokio::time::sleep(Duration::from_millis(300) * tries * tries).await;
                 }
             }
         }
     }
 
-    pub(super) fn answer(&self, what: &str, ask: &Ask<'_>) -> Result<Answer> {
-        self.tried(what, || {
-            self.runtime.block_on(async {
-                let mut response = self.send(ask).await.map_err(|error| Setback::unheard(&error))?;
-                let status = response.status();
-                let etag = response
-                    .headers()
-                    .get("etag")
-                    .and_then(|etag| etag.to_str().ok())
-                    .map(str::to_owned);
-                let mut text = Vec::new();
-                while let Some(bytes) = response.chunk().await.map_err(|error| Setback::unheard(&error))? {
-                    text.extend_from_slice(&bytes);
-                    if text.len() as u64 > LONGEST {
-                        return Err(Setback::lasting("the answer has no end"));
-                    }
+    pub(super) async fn answer(&self, what: &str, ask: &Ask<'_>) -> Result<Answer> {
+        let once = async || {
+            let mut reply = self.send(ask).await.map_err(|error| Setback::unheard(&error))?;
+            let response = &mut reply.response;
+            let status = response.status();
+            let etag = response
+                .headers()
+                .get("etag")
+                .and_then(|etag| etag.to_str().ok())
+                .map(str::to_owned);
+            let mut text = Vec::new();
+            while let Some(bytes) = response.chunk().await.map_err(|error| Setback::unheard(&error))? {
+                text.extend_from_slice(&bytes);
+                if text.len() as u64 > LONGEST {
+                    return Err(Setback::lasting("the answer has no end"));
                 }
-                let is_fine = status.is_success()
-                    || matches!(
-                        status,
-                        StatusCode::NOT_FOUND | StatusCode::PRECONDITION_FAILED | StatusCode::CONFLICT
-                    );
-                if ask.answers_early && status.is_success() && is_error(&text) {
-                    return Err(Setback::passing(status, &text));
-                }
-                if is_fine {
-                    return Ok(Answer { status, etag, text });
-                }
-                Err(Setback::of_answer(status, &text))
-            })
-        })
+            }
+            let is_fine = status.is_success()
+                || matches!(
+                    status,
+                    StatusCode::NOT_FOUND | StatusCode::PRECONDITION_FAILED | StatusCode::CONFLICT
+                );
+            if ask.answers_early && status.is_success() && is_error(&text) {
+                return Err(Setback::passing(status, &text));
+            }
+            if is_fine {
+                return Ok(Answer { status, etag, text });
+            }
+            Err(Setback::of_answer(status, &text))
+        };
+        self.tried(what, once).await
     }
 }

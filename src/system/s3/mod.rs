@@ -3,6 +3,7 @@
 mod address;
 mod answers;
 mod beside;
+mod blocking;
 mod bucket;
 mod error;
 #[cfg(fuzzing)]
@@ -16,9 +17,10 @@ mod sign;
 
 pub use self::address::Address;
 pub use self::beside::Beside;
+pub use self::blocking::{Bucket, Source};
 pub use self::error::{RemoteError, Result};
-pub use self::http::{Bucket, Patience};
+pub use self::http::{Patience, Requests, Room};
 pub use self::lanes::Giver;
-pub use self::objects::{Headers, Object, Source};
-pub use self::parts::{Unended, Upload};
+pub use self::objects::{Content, Headers, Object, Opened};
+pub use self::parts::{PART, Unended, Upload, part_of};
 pub use self::sign::Credentials;

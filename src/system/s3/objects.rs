@@ -2,14 +2,15 @@
 //! remove them.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use reqwest::{Response, StatusCode};
-use tokio::runtime::Handle;
 
 use super::error::{RemoteError, Result};
-use super::http::{Ask, Bucket};
-use super::parts::Upload;
+use super::http::{Ask, Reply, Requests};
+use super::parts::{PART, Upload, part_of};
 use super::setback::{Setback, complaint, told};
 use super::sign;
 
@@ -24,6 +25,9 @@ pub struct Object {
     pub etag: String,
 }
 
+/// So many objects are asked for ahead; of these, as many requests are in flight as the storage bears.
+const AHEAD: usize = 200;
+
 /// Headers that belong to an object, by their names in lower case.
 const KEPT: [&str; 5] = [
     "cache-control",
@@ -34,35 +38,32 @@ const KEPT: [&str; 5] = [
 ];
 /// Headers of the user's own begin so.
 const OWN: &str = "x-amz-meta-";
-/// An object over this length is put in parts. A guess; the storage asks for 5 MiB at least.
-const PART: u64 = 16 * 1024 * 1024;
-/// No upload has more parts. S3 allows 10,000.
-const PARTS: u64 = 9_000;
 
 /// Headers that belong to an object, by their names in lower case.
 pub type Headers = Vec<(String, String)>;
 
-/// The content of an object, as it arrives.
-pub struct Source {
-    response: Response,
-    runtime: Handle,
-    rest: Vec<u8>,
-    at: usize,
+/// The content of an object, as it arrives. Its request is in flight while it is there.
+pub struct Content(Reply);
+
+impl Content {
+    /// What has come next; `None`: that was all.
+    ///
+    /// # Errors
+    /// It breaks off.
+    pub async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        let next = self.0.response.chunk().await;
+        next.map_err(|error| io::Error::other(told(&error)))
+    }
 }
 
-impl Read for Source {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.at == self.rest.len() {
-            let next = self.runtime.block_on(self.response.chunk());
-            let Some(bytes) = next.map_err(|error| io::Error::other(told(&error)))? else {
-                return Ok(0);
-            };
-            (self.rest, self.at) = (bytes.to_vec(), 0);
-        }
-        let count = { self.rest.get(self.at..).unwrap_or_default() }.read(buffer)?;
-        self.at += count;
-        Ok(count)
-    }
+/// An object that was opened.
+pub struct Opened {
+    /// The headers that belong to it.
+    pub headers: Headers,
+    /// The storage's mark of what comes.
+    pub etag: String,
+    /// What comes.
+    pub content: Content,
 }
 
 fn header(response: &Response, name: &str) -> Option<String> {
@@ -74,12 +75,13 @@ fn bare(etag: &str) -> String {
     etag.trim().trim_matches('"').to_owned()
 }
 
-impl Bucket {
-    /// All objects below a prefix, in the order of their keys. Where the listing tells no marks, each is asked for.
+impl Requests {
+    /// All objects below a prefix, in the order of their keys, as the listing tells them: some storages tell no marks there, and
+    /// those are empty then.
     ///
     /// # Errors
     /// The storage cannot be asked, or its answer not understood.
-    pub fn list(&self, prefix: &str) -> Result<Vec<Object>> {
+    pub async fn listed(&self, prefix: &str) -> Result<Vec<Object>> {
         let mut found = Vec::new();
         self.pages(&[("prefix", prefix)], &mut |page| {
             found.extend(page.contents.into_iter().map(|entry| Object {
@@ -87,22 +89,32 @@ impl Bucket {
                 size: entry.size,
                 etag: entry.etag.map(|etag| bare(&etag)).unwrap_or_default(),
             }));
-        })?;
-        let mut marked = Vec::new();
-        for object in found {
-            if object.etag.is_empty() {
-                // One that is gone by now is passed over, as if it had gone before.
-                let looked = self.look(&object.key)?;
-                if looked.is_none() {
-                    self.is_gone(&object.key)?;
-                }
-                marked.extend(looked);
-            } else {
-                marked.push(object);
-            }
+        })
+        .await?;
+        found.sort_by(|one, other| one.key.cmp(&other.key));
+        Ok(found)
+    }
+
+    /// The same, each with its mark: where the listing tells none, each is asked for.
+    ///
+    /// # Errors
+    /// The storage cannot be asked, or its answer not understood.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<Object>> {
+        let marked = stream::iter(self.listed(prefix).await?).map(|object| self.marked(object));
+        let marked: Vec<Option<Object>> = marked.buffered(AHEAD).try_collect().await?;
+        Ok(marked.into_iter().flatten().collect())
+    }
+
+    /// An object with its mark. One that is gone by now is passed over, as if it had gone before.
+    async fn marked(&self, object: Object) -> Result<Option<Object>> {
+        if !object.etag.is_empty() {
+            return Ok(Some(object));
         }
-        marked.sort_by(|one, other| one.key.cmp(&other.key));
-        Ok(marked)
+        let looked = self.look(&object.key).await?;
+        if looked.is_none() {
+            self.is_gone(&object.key).await?;
+        }
+        Ok(looked)
     }
 
     /// Makes sure that an object which the storage did not give is one that is not there: a listing that still names it says
@@ -110,16 +122,17 @@ impl Bucket {
     ///
     /// # Errors
     /// It is listed, and again not given.
-    pub fn is_gone(&self, key: &str) -> Result<()> {
+    pub async fn is_gone(&self, key: &str) -> Result<()> {
         for wait in [200, 1000] {
             let mut is_listed = false;
             self.pages(&[("prefix", key)], &mut |page| {
                 is_listed |= page.contents.iter().any(|entry| entry.key == key);
-            })?;
+            })
+            .await?;
             if !is_listed {
                 return Ok(());
             }
-            self.cx.clock.sleep(std::time::Duration::from_millis(wait));
+            tokio::time::sleep(std::time::Duration::from_millis(wait)).await;
         }
         Err(RemoteError::new(
             format!("could not read {key}"),
@@ -131,104 +144,114 @@ impl Bucket {
     ///
     /// # Errors
     /// The storage cannot be asked.
-    pub fn look(&self, key: &str) -> Result<Option<Object>> {
+    pub async fn look(&self, key: &str) -> Result<Option<Object>> {
         let ask = Ask {
             method: "HEAD",
             key,
             ..Ask::default()
         };
-        self.tried(&format!("look at {key}"), || {
-            self.runtime.block_on(async {
-                let response = self.send(&ask).await.map_err(|error| Setback::unheard(&error))?;
-                match response.status() {
-                    StatusCode::NOT_FOUND => Ok(None),
-                    status if status.is_success() => Ok(Some(Object {
-                        key: key.to_owned(),
-                        size: header(&response, "content-length")
-                            .and_then(|length| length.parse().ok())
-                            .unwrap_or_default(),
-                        etag: header(&response, "etag").map(|etag| bare(&etag)).unwrap_or_default(),
-                    })),
-                    status => Err(Setback::of_answer(status, b"")),
-                }
-            })
-        })
+        let once = async || {
+            let response = self
+                .send(&ask)
+                .await
+                .map_err(|error| Setback::unheard(&error))?
+                .response;
+            match response.status() {
+                StatusCode::NOT_FOUND => Ok(None),
+                status if status.is_success() => Ok(Some(Object {
+                    key: key.to_owned(),
+                    size: header(&response, "content-length")
+                        .and_then(|length| length.parse().ok())
+                        .unwrap_or_default(),
+                    etag: header(&response, "etag").map(|etag| bare(&etag)).unwrap_or_default(),
+                })),
+                status => Err(Setback::of_answer(status, b"")),
+            }
+        };
+        self.tried(&format!("look at {key}"), once).await
     }
 
-    /// Opens an object as it was listed, with the headers that belong to it; `None`: it is gone, or another one by now.
+    /// Opens an object as it was listed, with the headers that belong to it and its mark; `None`: it is gone, or another one by
+    /// now. Of one that was listed without a mark, only the length is compared.
     ///
     /// # Errors
     /// The storage cannot be asked.
-    pub fn open_object(&self, object: &Object) -> Result<Option<(Headers, Source)>> {
+    pub async fn open_object(&self, object: &Object) -> Result<Option<Opened>> {
         let ask = Ask {
             method: "GET",
             key: &object.key,
             expects: object.size,
             ..Ask::default()
         };
-        self.tried(&format!("read {}", object.key), || {
-            self.runtime.block_on(async {
-                let response = self.send(&ask).await.map_err(|error| Setback::unheard(&error))?;
-                let status = response.status();
-                if status == StatusCode::NOT_FOUND {
-                    return Ok(None);
-                }
-                if !status.is_success() {
-                    return Err(Setback::of_answer(status, b""));
-                }
-                if header(&response, "etag").is_some_and(|etag| bare(&etag) != object.etag) {
-                    return Ok(None);
-                }
-                let belongs = |name: &str| KEPT.contains(&name) || name.starts_with(OWN);
-                let headers = response
-                    .headers()
-                    .iter()
-                    .filter(|(name, _)| belongs(name.as_str()))
-                    .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));
-                let mut headers: Headers = headers.collect();
-                headers.sort();
-                let source = Source {
-                    response,
-                    runtime: self.runtime.clone(),
-                    rest: Vec::new(),
-                    at: 0,
-                };
-                Ok(Some((headers, source)))
-            })
-        })
+        let once = async || {
+            let reply = self.send(&ask).await.map_err(|error| Setback::unheard(&error))?;
+            let response = &reply.response;
+            let status = response.status();
+            if status == StatusCode::NOT_FOUND {
+                return Ok(None);
+            }
+            if !status.is_success() {
+                return Err(Setback::of_answer(status, b""));
+            }
+            let etag = header(response, "etag").map(|etag| bare(&etag));
+            let is_another = if object.etag.is_empty() {
+                header(response, "content-length").is_some_and(|length| length != object.size.to_string())
+            } else {
+                etag.as_ref().is_some_and(|etag| *etag != object.etag)
+            };
+            if is_another {
+                return Ok(None);
+            }
+            let belongs = |name: &str| KEPT.contains(&name) || name.starts_with(OWN);
+            let headers = response
+                .headers()
+                .iter()
+                .filter(|(name, _)| belongs(name.as_str()))
+                .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));
+            let mut headers: Headers = headers.collect();
+            headers.sort();
+            Ok(Some(Opened {
+                headers,
+                etag: etag.unwrap_or_else(|| object.etag.clone()),
+                content: Content(reply),
+            }))
+        };
+        self.tried(&format!("read {}", object.key), once).await
     }
 
     /// Puts an object of this length out of a file, with the headers that belong to it.
     ///
     /// # Errors
     /// The file cannot be read, or the storage refuses.
-    pub fn put_object(&self, key: &str, headers: &[(String, String)], file: &File, size: u64) -> Result<()> {
+    pub async fn put_object(&self, key: &str, headers: &[(String, String)], file: &File, size: u64) -> Result<()> {
         use std::os::unix::fs::FileExt;
         if size > PART {
-            let part = PART.max(size.div_ceil(PARTS));
-            return self.put_parts(&Upload {
-                key,
-                file,
-                length: size,
-                part,
-                headers,
-            });
+            return self
+                .put_parts(&Upload {
+                    key,
+                    file,
+                    length: size,
+                    part: part_of(size),
+                    headers,
+                })
+                .await;
         }
         let what = format!("write {key}");
+        let _room = self.room(size).await;
         let mut body = vec![0; usize::try_from(size).unwrap_or_default()];
         file.read_exact_at(&mut body, 0)
             .map_err(|error| RemoteError::new(format!("could not {what}"), error.to_string()))?;
         let ask = Ask {
             method: "PUT",
             key,
-            body: &body,
+            body: body.into(),
             headers: headers
                 .iter()
                 .map(|(name, value)| (name.as_str(), value.clone()))
                 .collect(),
             ..Ask::default()
         };
-        let answer = self.answer(&what, &ask)?;
+        let answer = self.answer(&what, &ask).await?;
         if answer.status.is_success() {
             return Ok(());
         }
@@ -242,7 +265,7 @@ impl Bucket {
     ///
     /// # Errors
     /// There is none, or the storage refuses.
-    pub fn copy_object(&self, from: &str, size: u64, to: &str) -> Result<()> {
+    pub async fn copy_object(&self, from: &str, size: u64, to: &str) -> Result<()> {
         let what = format!("copy {from} to {to}");
         let source = sign::encoded(&format!("/{}/{from}", self.name), true);
         let ask = Ask {
@@ -254,7 +277,7 @@ impl Bucket {
             answers_early: true,
             ..Ask::default()
         };
-        let answer = self.answer(&what, &ask)?;
+        let answer = self.answer(&what, &ask).await?;
         if answer.status.is_success() {
             return Ok(());
         }
@@ -268,14 +291,14 @@ impl Bucket {
     ///
     /// # Errors
     /// The storage refuses.
-    pub fn remove_object(&self, key: &str) -> Result<()> {
+    pub async fn remove_object(&self, key: &str) -> Result<()> {
         let what = format!("remove {key}");
         let ask = Ask {
             method: "DELETE",
             key,
             ..Ask::default()
         };
-        let answer = self.answer(&what, &ask)?;
+        let answer = self.answer(&what, &ask).await?;
         if answer.status.is_success() || answer.status == StatusCode::NOT_FOUND {
             return Ok(());
         }

@@ -3,10 +3,25 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use futures_util::{StreamExt, stream};
+
 use super::answers::{Begun, Parts, Uploads, read, xml};
 use super::error::{RemoteError, Result};
-use super::http::{Answer, Ask, Bucket};
+use super::http::{Answer, Ask, Requests};
 use super::setback::complaint;
+
+/// What is longer is put in parts of this length. The storage asks for 5 MiB at least; several of them are in memory at once.
+pub const PART: u64 = 8 * 1024 * 1024;
+/// No upload has more parts. S3 allows 10,000.
+const PARTS: u64 = 9_000;
+/// So many parts are put ahead; how many of them are in flight, the memory that they take decides.
+const AHEAD: usize = 16;
+
+/// How long the parts of a file of this length are.
+#[must_use]
+pub fn part_of(length: u64) -> u64 {
+    PART.max(length.div_ceil(PARTS))
+}
 
 /// A large file that becomes an object, part by part.
 pub struct Upload<'u> {
@@ -22,19 +37,19 @@ pub struct Upload<'u> {
     pub headers: &'u [(String, String)],
 }
 
-impl Bucket {
+impl Requests {
     /// Puts a large file in parts. An upload that fails is ended, since nobody keeps its id: its parts are paid for, and no
     /// listing of objects shows them.
     ///
     /// # Errors
     ///
     /// The storage is not reached within its tries, or says no.
-    pub fn put_parts(&self, upload: &Upload<'_>) -> Result<()> {
-        let (id, there) = self.begun(upload, None)?;
-        let done = self.parts_of(upload, &id, there);
+    pub async fn put_parts(&self, upload: &Upload<'_>) -> Result<()> {
+        let (id, there) = self.begun(upload, None).await?;
+        let done = self.parts_of(upload, &id, there).await;
         if done.is_err() {
             // What could not be ended is found by the next look for what is unended.
-            let _ended = self.end_upload(upload.key, &id);
+            let _ended = self.end_upload(upload.key, &id).await;
         }
         done
     }
@@ -45,32 +60,32 @@ impl Bucket {
     /// # Errors
     ///
     /// The storage is not reached within its tries, or says no.
-    pub fn go_on_with_parts(&self, upload: &Upload<'_>, known: Option<&str>, note: &mut dyn FnMut(&str)) -> Result<()> {
-        let (id, there) = self.begun(upload, known)?;
+    pub async fn go_on_with_parts(
+        &self,
+        upload: &Upload<'_>,
+        known: Option<&str>,
+        note: &mut dyn FnMut(&str),
+    ) -> Result<()> {
+        let (id, there) = self.begun(upload, known).await?;
         note(&id);
-        self.parts_of(upload, &id, there)
+        self.parts_of(upload, &id, there).await
     }
 
     /// The id of the upload, and for one that goes on the answer that lists its parts.
-    fn begun(&self, upload: &Upload<'_>, known: Option<&str>) -> Result<(String, Option<Answer>)> {
+    async fn begun(&self, upload: &Upload<'_>, known: Option<&str>) -> Result<(String, Option<Answer>)> {
         let key = upload.key;
         let what = format!("write {key}");
-        let there = known.map(|id| {
-            self.answer(
-                &what,
-                &Ask {
-                    method: "GET",
-                    key,
-                    query: vec![("uploadId", id.to_owned())],
-                    ..Ask::default()
-                },
-            )
-        });
-        let there = there
-            .and_then(std::result::Result::ok)
-            .filter(|answer| answer.status.is_success());
-        if let (Some(_), Some(id)) = (&there, known) {
-            return Ok((id.to_owned(), there));
+        if let Some(id) = known {
+            let ask = Ask {
+                method: "GET",
+                key,
+                query: vec![("uploadId", id.to_owned())],
+                ..Ask::default()
+            };
+            let there = self.answer(&what, &ask).await.ok();
+            if let Some(there) = there.filter(|answer| answer.status.is_success()) {
+                return Ok((id.to_owned(), Some(there)));
+            }
         }
         let ask = Ask {
             method: "POST",
@@ -83,7 +98,7 @@ impl Bucket {
                 .collect(),
             ..Ask::default()
         };
-        let answer = self.answer(&what, &ask)?;
+        let answer = self.answer(&what, &ask).await?;
         if !answer.status.is_success() {
             let why = complaint(answer.status, &answer.text);
             return Err(RemoteError::new(format!("could not {what}"), why));
@@ -92,7 +107,7 @@ impl Bucket {
     }
 
     /// Puts the parts that are not there yet, some side by side, and makes the object of them.
-    fn parts_of(&self, upload: &Upload<'_>, id: &str, there: Option<Answer>) -> Result<()> {
+    async fn parts_of(&self, upload: &Upload<'_>, id: &str, there: Option<Answer>) -> Result<()> {
         let &Upload {
             key,
             file,
@@ -105,53 +120,53 @@ impl Bucket {
         // A list that cannot be read is none: then all parts are put again.
         let there: Parts = there.and_then(|answer| xml(&answer.text).ok()).unwrap_or_default();
         let stopped = || failed("guard was asked to stop".to_owned());
-        let put = |number: u64| -> Result<(u64, String)> {
+        let put = async |number: u64| -> Result<(u64, String)> {
             let from = (number - 1) * part;
             let count = part.min(length - from);
             if let Some(etag) = there.held(number, count) {
                 return Ok((number, etag.to_owned()));
             }
+            let _room = self.room(count).await;
             if self.cx.stop.is_asked() {
                 return Err(stopped());
             }
             let mut body = vec![0; usize::try_from(count).unwrap_or_default()];
             file.read_exact_at(&mut body, from)
                 .map_err(|error| failed(error.to_string()))?;
-            let answer = self.answer(
-                &what,
-                &Ask {
-                    method: "PUT",
-                    key,
-                    query: vec![("partNumber", number.to_string()), ("uploadId", id.to_owned())],
-                    body: &body,
-                    ..Ask::default()
-                },
-            )?;
+            let ask = Ask {
+                method: "PUT",
+                key,
+                query: vec![("partNumber", number.to_string()), ("uploadId", id.to_owned())],
+                body: body.into(),
+                ..Ask::default()
+            };
+            let answer = self.answer(&what, &ask).await?;
             let etag = answer.etag.filter(|_| answer.status.is_success());
             etag.map(|etag| (number, etag))
                 .ok_or_else(|| failed(complaint(answer.status, &answer.text)))
         };
-        let lost = || Err(failed("a bug in guard: putting a part panicked".to_owned()));
-        let etags = self.side_by_side(&put, &lost, |giver| {
-            let mut etags: Vec<(u64, String)> = Vec::new();
-            let take = |etags: &mut Vec<_>| {
-                let (number, etag) = giver.take()?;
-                etags.push((number, etag));
-                self.cx
-                    .progress(&format!("copy {key}"), (number * part).min(length), Some(length));
-                Ok::<_, RemoteError>(())
-            };
-            for number in 1..=length.div_ceil(part) {
-                while !giver.may_give(part) {
-                    take(&mut etags)?;
+        let mut etags: Vec<(u64, String)> = Vec::new();
+        let mut refused = None;
+        // Those that are in flight when one is refused are waited for: what ends the upload must not come before them.
+        let is_refused = std::cell::Cell::new(false);
+        let parts = stream::iter(1..=length.div_ceil(part)).take_while(|_| std::future::ready(!is_refused.get()));
+        let mut put = std::pin::pin!(parts.map(put).buffered(AHEAD));
+        while let Some(part_put) = put.next().await {
+            match part_put {
+                Ok((number, etag)) => {
+                    etags.push((number, etag));
+                    let done = (number * part).min(length);
+                    self.cx.progress(&format!("copy {key}"), done, Some(length));
                 }
-                giver.give(number, part);
+                Err(error) => {
+                    is_refused.set(true);
+                    refused.get_or_insert(error);
+                }
             }
-            while giver.is_on_the_way() {
-                take(&mut etags)?;
-            }
-            Ok::<_, RemoteError>(etags)
-        })?;
+        }
+        if let Some(error) = refused {
+            return Err(error);
+        }
         let parts = etags.iter().map(|(number, etag)| {
             let etag = quick_xml::escape::escape(etag);
             format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>")
@@ -164,16 +179,16 @@ impl Bucket {
             method: "POST",
             key,
             query: vec![("uploadId", id.to_owned())],
-            body: body.as_bytes(),
+            body: body.into(),
             answers_early: true,
             ..Ask::default()
         };
-        let answer = self.answer(&what, &ask)?;
+        let answer = self.answer(&what, &ask).await?;
         if answer.status.is_success() {
             return Ok(());
         }
         // Done by a try whose answer did not arrive.
-        if answer.status == reqwest::StatusCode::NOT_FOUND && self.length(key)? == Some(length) {
+        if answer.status == reqwest::StatusCode::NOT_FOUND && self.length(key).await? == Some(length) {
             return Ok(());
         }
         Err(failed(complaint(answer.status, &answer.text)))
@@ -183,7 +198,7 @@ impl Bucket {
     ///
     /// # Errors
     /// The storage refuses.
-    pub fn end_upload(&self, key: &str, id: &str) -> Result<()> {
+    pub async fn end_upload(&self, key: &str, id: &str) -> Result<()> {
         let what = format!("end an upload of {key}");
         let ask = Ask {
             method: "DELETE",
@@ -191,7 +206,7 @@ impl Bucket {
             query: vec![("uploadId", id.to_owned())],
             ..Ask::default()
         };
-        let answer = self.answer(&what, &ask)?;
+        let answer = self.answer(&what, &ask).await?;
         if answer.status.is_success() || answer.status == reqwest::StatusCode::NOT_FOUND {
             return Ok(());
         }
@@ -206,7 +221,7 @@ impl Bucket {
     ///
     /// # Errors
     /// The storage cannot be asked.
-    pub fn unended(&self, prefix: &str) -> Result<Option<Vec<Unended>>> {
+    pub async fn unended(&self, prefix: &str) -> Result<Option<Vec<Unended>>> {
         let what = format!("list uploads in {}", self.name);
         let mut found = Vec::new();
         let mut next: Option<(String, String)> = None;
@@ -226,7 +241,7 @@ impl Bucket {
                 ..Ask::default()
             };
             // Several servers have no such list, each with an error of its own.
-            let Ok(answer) = self.answer(&what, &ask) else {
+            let Ok(answer) = self.answer(&what, &ask).await else {
                 return Ok(None);
             };
             if !answer.status.is_success() {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::embedded::{Embedded, until};
 use crate::support::program::Program;
+use crate::support::slow::SlowWay;
 use crate::support::storage::{SECRET, Storage, WHO};
 
 /// The bucket of the copies.
@@ -119,6 +120,55 @@ fn a_backup_outlives_its_host() {
     for part in ["rows", "objects", "config"] {
         assert_eq!(after[part], before[part]);
     }
+}
+
+#[test]
+fn many_files_are_copied_and_fetched_side_by_side() {
+    let storage = storage();
+    let way = SlowWay::to(storage.port());
+    let directory = tempfile::tempdir().unwrap();
+    let mut resources = settings(way.port());
+    for number in 0..24 {
+        let place = directory.path().join(number.to_string());
+        std::fs::create_dir(&place).unwrap();
+        std::fs::write(place.join("file"), format!("file {number}")).unwrap();
+        let place = place.display();
+        resources = format!("{resources}[resources.of{number}]\nkind = \"volume\"\npath = \"{place}\"\n");
+    }
+    let project = Embedded::and(&resources);
+    known(project.guard())
+        .run(&["backup"])
+        .expect(0)
+        .says("is copied elsewhere");
+    let most = way.most();
+    assert!((16..=48).contains(&most), "{most} requests at once");
+    let backup = project.backups().remove(0);
+    let fresh = project.root().join("fresh");
+    std::fs::create_dir(&fresh).unwrap();
+    std::fs::copy(project.state().join("key"), fresh.join("key")).unwrap();
+    way.bear(8);
+    let guard = elsewhere(&project, &fresh);
+    guard.run(&["fetch", &backup]).expect(0).says("is here, whole");
+    let (most, refused) = (way.most(), way.refused());
+    assert!(
+        (16..=48).contains(&most) && refused > 0,
+        "{most} at once, {refused} refused"
+    );
+    guard.run(&["verify", &backup]).expect(0);
+    // What is damaged on the way is named, whichever of many it is.
+    for path in objects(&storage, "files").iter().skip(30).take(1) {
+        let mut content = std::fs::read(path).unwrap();
+        content[0] ^= 1;
+        std::fs::write(path, content).unwrap();
+    }
+    let other = project.root().join("other");
+    std::fs::create_dir(&other).unwrap();
+    std::fs::copy(project.state().join("key"), other.join("key")).unwrap();
+    way.bear(0);
+    elsewhere(&project, &other)
+        .run(&["fetch", &backup])
+        .expect(40)
+        .says("its SHA-256 is not the manifest's");
 }
 
 #[test]

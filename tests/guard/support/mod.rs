@@ -11,6 +11,7 @@ pub mod project;
 pub mod registry;
 mod relay;
 pub mod shop;
+pub mod slow;
 pub mod storage;
 mod template;
 pub mod two_sides;
