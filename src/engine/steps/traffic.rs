@@ -63,6 +63,20 @@ impl StepRunner {
         }
     }
 
+    /// Where visitors are at this moment, as a sentence; `None` where there are no sides.
+    pub(super) fn visitors(&self, cx: &Context) -> Option<String> {
+        if !self.strategy.moves_traffic() {
+            return None;
+        }
+        match self.strategy.serving(&self.services, cx) {
+            Ok(side) => side.map(|side| format!("Visitors are at {side}.")),
+            Err(error) => Some(format!(
+                "Which side visitors are at could not be asked ({}): `guard check` asks again.",
+                cx.redaction.clean(&chain(&error))
+            )),
+        }
+    }
+
     /// What the gate asks: the release on its own address, where visitors are not at it yet.
     pub(super) fn probes_of_release(&self, cx: &Context) -> Result<Vec<Arc<dyn Probe>>, Failure> {
         Ok(match self.roles(cx)? {

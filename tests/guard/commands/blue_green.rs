@@ -139,7 +139,7 @@ fn the_sides_may_be_compose_projects() {
 #[test]
 fn a_release_that_fails_on_its_own_address_never_sees_a_visitor() {
     let project = TwoSides::new(Kind::NginxMarker);
-    project.sh("sed -i 's/gate = \"20s\"/gate = \"1s\"/' guard.toml");
+    project.sh("sed -i 's/gate = \"2m\"/gate = \"1s\"/' guard.toml");
     project
         .guard()
         .run(&["deploy", "--", "./deploy.sh", "2", "bad"])

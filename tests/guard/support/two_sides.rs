@@ -174,7 +174,7 @@ impl TwoSides {
              [resources.db]\nkind = \"sqlite\"\npath = \"app.db\"\n[resources.code]\nkind = \"files\"\npaths = [\"release.txt\"]\n\
              [probes.site]\nkind = \"http\"\nurl = \"http://127.0.0.1:{}/\"\n\
              [maintenance]\non = [[\"sh\", \"-c\", \"echo on >> ../page\"]]\noff = [[\"sh\", \"-c\", \"echo off >> ../page\"]]\n\
-             [monitor]\nduration = \"1s\"\ninterval = \"50ms\"\nconsecutive_failures = 2\npersist = \"50ms\"\ngate = \"20s\"\nmin_samples = 3\n\
+             [monitor]\nduration = \"1s\"\ninterval = \"50ms\"\nconsecutive_failures = 2\npersist = \"50ms\"\ngate = \"2m\"\nmin_samples = 3\n\
              {compose}{}{}",
             self.port,
             side("blue", blue),
