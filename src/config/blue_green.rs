@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::declared::{self, Declared};
 use super::layer::Layers;
 use super::parts::Commands;
+use super::projects::FurtherProject;
 use guard_model::name::{ProbeName, ResourceName};
 use guard_model::section::Section;
 use guard_model::setting::{Source, nearest};
@@ -49,7 +50,7 @@ pub struct SideSettings {
 pub(super) fn read(
     top: &mut Section<'_>,
     strategy: Option<&str>,
-    projects: &[&str],
+    projects: &[FurtherProject],
     source: &Arc<Source>,
     layers: &mut Layers<'_>,
     probes: &mut Vec<Declared<ProbeName>>,
@@ -73,10 +74,11 @@ pub(super) fn read(
         );
     }
     let kinds = layers.request.fronts.clone();
+    let projects: Vec<&str> = projects.iter().map(|project| project.name.as_str()).collect();
     top.section("blue_green", |section| {
         let grace = section.duration("grace").unwrap_or_default();
         let keeps_failed = section.choice("failed_side", &[("keep", true), ("stop", false)]);
-        let sides = section.section("sides", |inner| self::sides(inner, projects, source, probes));
+        let sides = section.section("sides", |inner| self::sides(inner, &projects, source, probes));
         let front = if section.has("front") {
             declared::read_named(section, "blue_green", &["front"], &kinds, source, layers).pop()
         } else {

@@ -214,8 +214,7 @@ fn read(
     let (mut slips, strangers) = env::strangers(&request.environment);
     layers.problems.append(&mut slips);
     let mut warnings = tree.warnings;
-    warnings.extend(strangers);
-    warnings.extend(env::unused(&request.environment));
+    warnings.extend(strangers.into_iter().chain(env::unused(&request.environment)));
     let mut top = Section::new("", source, tree.item, problems);
     let variables = ComposeVariables::read(directory, &request.environment).unwrap_or_else(|problem| {
         layers.problems.push(problem);
@@ -239,8 +238,7 @@ fn read(
         declared::read_all(section, "probes", &request.probe_kinds, source, layers)
     });
     checks::health_urls(&mut top, layers, source, &mut probes);
-    let further: Vec<&str> = projects.iter().map(|project| project.name.as_str()).collect();
-    let blue_green = blue_green::read(&mut top, strategy.as_deref(), &further, source, layers, &mut probes);
+    let blue_green = blue_green::read(&mut top, strategy.as_deref(), &projects, source, layers, &mut probes);
     let verify = checks::verify(&mut top, layers, &resources);
     let maintenance = top.section("maintenance", parts::maintenance);
     let (monitor, gate) = top.section("monitor", |section| judging::rule(section, layers));

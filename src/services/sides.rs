@@ -43,6 +43,9 @@ pub struct Roles {
     pub live: String,
     /// The other.
     pub idle: String,
+    /// Whether visitors were led from the one to the other, or were about to be.
+    #[serde(default)]
+    pub led: bool,
 }
 
 impl Roles {

@@ -82,11 +82,19 @@ pub trait Strategy: Send + Sync {
         Ok(None)
     }
 
-    /// Back: starts a side that does not answer, before visitors are led to it.
+    /// Back: starts a side that does not answer, before visitors are led to it. Returns whether it had to be started.
     ///
     /// # Errors
     /// It cannot be started.
-    fn start_side(&self, _services: &Services, _name: &str, _cx: &Context) -> Result<()> {
+    fn start_side(&self, _services: &Services, _name: &str, _cx: &Context) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Back, when visitors are not at this side any more: what becomes of the failed release there.
+    ///
+    /// # Errors
+    /// It goes on running although it was not to.
+    fn leave_side(&self, _services: &Services, _name: &str, _cx: &Context) -> Result<()> {
         Ok(())
     }
 

@@ -65,6 +65,7 @@ impl StepRunner {
                 Some(Ok(false)) | None => {}
             }
         }
+        now.others.extend(self.visitors(cx));
         now.others.extend(left_alone(history));
         now.others.extend(self.holders_of_displaced(history));
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);

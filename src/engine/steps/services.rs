@@ -80,7 +80,9 @@ impl StepRunner {
         // Data of a further project is written by whoever reaches it.
         own.data |= all.values().any(|affected| affected.data);
         let is_data = own.data;
-        all.values_mut().for_each(|affected| affected.data = is_data);
+        for affected in all.values_mut() {
+            affected.data = is_data;
+        }
         let mut stopped = self.strategy.stop(&self.services, &own, cx).map_err(failed)?;
         for (project, affected) in &all {
             let (services, there) = self.services.of_project(project.as_deref(), cx);

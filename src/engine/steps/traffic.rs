@@ -63,6 +63,20 @@ impl StepRunner {
         }
     }
 
+    /// Where visitors are at this moment, as a sentence; `None` where there are no sides.
+    pub(super) fn visitors(&self, cx: &Context) -> Option<String> {
+        if !self.strategy.moves_traffic() {
+            return None;
+        }
+        match self.strategy.serving(&self.services, cx) {
+            Ok(side) => side.map(|side| format!("Visitors are at {side}.")),
+            Err(error) => Some(format!(
+                "Which side visitors are at could not be asked ({}): `guard check` asks again.",
+                cx.redaction.clean(&chain(&error))
+            )),
+        }
+    }
+
     /// What the gate asks: the release on its own address, where visitors are not at it yet.
     pub(super) fn probes_of_release(&self, cx: &Context) -> Result<Vec<Arc<dyn Probe>>, Failure> {
         Ok(match self.roles(cx)? {
@@ -92,7 +106,9 @@ impl StepRunner {
                 ),
             );
         }
-        self.lead_to(&roles.idle, &cx.unstoppable())
+        let led = Roles { led: true, ..roles };
+        led.note(cx).map_err(|error| Failure::from_error(&error))?;
+        self.lead_to(&led.idle, &cx.unstoppable())
     }
 
     fn lead_to(&self, side: &str, cx: &Context) -> Result<StepOutput, Failure> {
@@ -232,15 +248,28 @@ impl StepRunner {
         let Some(roles) = self.roles_behind(history, cx)? else {
             return Ok(());
         };
+        let refused = |error: ServiceError| Failure::from_error(&error);
         let serving = self.strategy.serving(&self.services, cx);
-        if !matches!(&serving, Ok(Some(side)) if *side == roles.live) {
-            roles.note(cx).map_err(|error| Failure::from_error(&error))?;
-            self.strategy
-                .start_side(&self.services, &roles.live, cx)
-                .map_err(|error| Failure::from_error(&error))?;
+        let is_there = matches!(&serving, Ok(Some(side)) if *side == roles.live);
+        if !is_there {
+            let led = Roles {
+                led: true,
+                ..roles.clone()
+            };
+            led.note(cx).map_err(|error| Failure::from_error(&error))?;
+        }
+        // A front says where it leads to, and not whether anybody is there: both sides may have been stopped for the data.
+        let was_started = self
+            .strategy
+            .start_side(&self.services, &roles.live, cx)
+            .map_err(refused)?;
+        if !is_there || was_started {
             self.await_side(&roles.live, cx)?;
         }
         self.lead_to(&roles.live, cx)?;
+        self.strategy
+            .leave_side(&self.services, &roles.idle, cx)
+            .map_err(refused)?;
         self.tell_kept(&roles);
         Ok(())
     }
@@ -259,7 +288,7 @@ impl StepRunner {
             RunKind::Undo => {
                 let noted = self.undone.as_deref().map(Roles::noted_in).transpose();
                 let noted = noted.map_err(|error| Failure::from_error(&error))?;
-                noted.flatten().map(|roles| roles.idle)
+                noted.flatten().filter(|roles| roles.led).map(|roles| roles.idle)
             }
             RunKind::Deploy | RunKind::Backup => None,
         };
@@ -282,6 +311,7 @@ impl StepRunner {
         Ok(Some(Roles {
             idle: sides.other(&live).to_owned(),
             live,
+            led: false,
         }))
     }
 

@@ -73,7 +73,7 @@ impl AddressFile {
         }
     }
 
-    fn write(&self, path: &Path, text: &str) -> Result<(), FrontError> {
+    fn write(path: &Path, text: &str) -> Result<(), FrontError> {
         let was = std::fs::metadata(path).at("look at", path)?;
         let mut staged = Staged::beside(path)?;
         staged.write(text.as_bytes())?;
@@ -133,12 +133,12 @@ impl Driver for AddressFile {
         }
         let mut after = before.clone();
         after.replace_range(at, &side.address);
-        self.write(&path, &after)?;
+        Self::write(&path, &after)?;
         let tried = command::run(&self.check, Some(side), "test the front's configuration", cx)
             .and_then(|_| command::run(&self.reload, Some(side), "make the front take up its configuration", cx));
         let Err(error) = tried else { return Ok(()) };
         // A file that the front refuses would be in its way at the next reload, whoever asks for it.
-        match self.write(&path, &before) {
+        match Self::write(&path, &before) {
             Ok(()) => Err(refused(format!(
                 "{}; {} is as it was, and the front serves as before",
                 chain(&error),

@@ -95,7 +95,7 @@ impl Haproxy {
     }
 }
 
-/// A line of `show servers state`: be_id, be_name, srv_id, srv_name, srv_addr, srv_op_state, srv_admin_state and more.
+/// A line of `show servers state`: `be_id`, `be_name`, `srv_id`, `srv_name`, `srv_addr`, `srv_op_state`, `srv_admin_state` and more.
 fn server(line: &str) -> Option<Server> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     Some(Server {

@@ -40,7 +40,8 @@ impl Strategy for BlueGreen {
                 Level::Info,
                 format!("{live} is live, and the release comes up on {idle}"),
             );
-            Roles { live, idle }.note(cx).map_err(FrontError::from)?;
+            let led = false;
+            Roles { live, idle, led }.note(cx).map_err(FrontError::from)?;
         }
         InPlace.before_release(services, cx)
     }
@@ -137,15 +138,24 @@ impl Strategy for BlueGreen {
         Ok(Some(sides.serving(cx)?.name.clone()))
     }
 
-    fn start_side(&self, services: &Services, name: &str, cx: &Context) -> Result<()> {
+    fn start_side(&self, services: &Services, name: &str, cx: &Context) -> Result<bool> {
         let Some((_, side)) = services.sides_of_all().and_then(|sides| sides.named(name)) else {
-            return Ok(());
+            return Ok(false);
         };
         if side.start.is_empty() || side.is_reached() {
-            return Ok(());
+            return Ok(false);
         }
         cx.note(Level::Info, format!("starts {name}"));
-        run_of_side(side, &side.start, "start", cx)
+        run_of_side(side, &side.start, "start", cx)?;
+        Ok(true)
+    }
+
+    fn leave_side(&self, services: &Services, name: &str, cx: &Context) -> Result<()> {
+        let sides = services.sides_of_all().filter(|sides| !sides.keeps_failed);
+        if let Some((_, side)) = sides.and_then(|sides| sides.named(name)) {
+            stop_side(side, services, cx)?;
+        }
+        Ok(())
     }
 
     fn move_traffic(&self, services: &Services, to: &str, cx: &Context) -> Result<Option<Moved>> {

@@ -139,7 +139,7 @@ fn the_sides_may_be_compose_projects() {
 #[test]
 fn a_release_that_fails_on_its_own_address_never_sees_a_visitor() {
     let project = TwoSides::new(Kind::NginxMarker);
-    project.sh("sed -i 's/gate = \"20s\"/gate = \"1s\"/' guard.toml");
+    project.sh("sed -i 's/gate = \"2m\"/gate = \"1s\"/' guard.toml");
     project
         .guard()
         .run(&["deploy", "--", "./deploy.sh", "2", "bad"])
@@ -244,7 +244,13 @@ fn killed_at_each_act_ahead_visitors_are_at_the_release() {
 
 #[test]
 fn a_changed_schema_is_told_before_the_switch_and_goes_back_behind_the_page() {
-    let project = TwoSides::new(Kind::NginxMarker);
+    // A link says where it leads to, also where nobody is there.
+    for kind in [Kind::NginxMarker, Kind::NginxLink] {
+        a_changed_schema_goes_back(&TwoSides::new(kind));
+    }
+}
+
+fn a_changed_schema_goes_back(project: &TwoSides) {
     let schema = "sqlite3 app.db 'ALTER TABLE users ADD COLUMN mail TEXT'";
     let failed = project
         .guard()
@@ -321,6 +327,19 @@ fn the_old_side_stays_for_its_grace_and_an_interruption_in_it_goes_back() {
     );
     crate::support::embedded::signal(&guard, rustix::process::Signal::INT);
     assert_eq!(crate::support::embedded::end(&mut guard).code(), Some(23));
+    assert_eq!(project.side().as_deref(), Some("blue"));
+    assert_eq!(project.answer_of("green"), None, "`failed_side = \"stop\"`");
+}
+
+#[test]
+fn an_undo_leads_nobody_to_a_side_at_which_nobody_was() {
+    let project = TwoSides::new(Kind::NginxMarker);
+    project.sh("sed -i 's/gate = \"2m\"/gate = \"1s\"/' guard.toml");
+    project
+        .guard()
+        .run(&["deploy", "--", "./deploy.sh", "2", "bad"])
+        .expect(21);
+    project.guard().run(&["rollback", "--undo", "--yes"]).expect(0);
     assert_eq!(project.side().as_deref(), Some("blue"));
 }
 

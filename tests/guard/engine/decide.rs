@@ -277,6 +277,76 @@ fn the_way_back_is_walked_in_order_and_names_its_cause() {
     }
 }
 
+/// The same plan for a release that comes up beside what is live.
+fn beside() -> Journal {
+    let mut plan = plan(RunKind::Deploy, Policy::default());
+    plan.ahead
+        .insert(6, stage(StageName::SwitchTraffic, vec![Action::SwitchTraffic]));
+    plan.ahead.push(stage(StageName::Settle, vec![Action::Settle]));
+    plan.back
+        .insert(0, stage(StageName::SwitchBack, vec![Action::SwitchBack]));
+    let mut journal = Journal::of(plan);
+    journal
+        .deployed()
+        .done(Action::Gate, StepOutput::Nothing)
+        .done(Action::Verify, StepOutput::Nothing);
+    journal
+}
+
+#[test]
+fn visitors_are_led_to_a_release_that_has_passed_and_back_before_all_else() {
+    let mut journal = beside();
+    assert_eq!(next(&journal), "switch-traffic");
+    // Cut off inside of the switch, it is done again: the front is asked what it serves.
+    journal
+        .begun(Action::SwitchTraffic)
+        .add(Fact::Reopened { actor: actor() });
+    assert_eq!(next(&journal), "gate", "a resumed run asks the release again");
+    journal.done(Action::Gate, StepOutput::Nothing);
+    assert_eq!(next(&journal), "switch-traffic");
+    journal.done(Action::SwitchTraffic, StepOutput::Nothing);
+    journal.failed(Action::Watch).add(Fact::RollbackBegan {
+        why: RollbackCause::WatchFailed,
+        then: None,
+    });
+    assert_eq!(next(&journal), "switch-back");
+    journal.done(Action::SwitchBack, StepOutput::Nothing);
+    assert_eq!(next(&journal), "evidence");
+    journal.add(Fact::Reopened { actor: actor() });
+    assert_eq!(next(&journal), "switch-back", "whoever goes on asks the front again");
+    // A front that refuses keeps nothing else from going back, and the run is not called rolled back.
+    for _ in 0..3 {
+        journal.failed(Action::SwitchBack);
+    }
+    assert_eq!(next(&journal), "evidence");
+    journal
+        .prepared(Work::Changed(vec!["schema".into()]))
+        .quiesced()
+        .done(Action::Restore(resource()), displaced())
+        .done(Action::Start, StepOutput::Nothing)
+        .done(Action::Prove, StepOutput::Nothing);
+    assert_eq!(next(&journal), "close Stuck(WatchFailed)");
+}
+
+#[test]
+fn a_switch_that_fails_goes_back_and_a_kept_release_is_settled() {
+    let mut journal = beside();
+    journal.failed(Action::SwitchTraffic);
+    assert_eq!(next(&journal), "turn SwitchFailed");
+    let mut journal = beside();
+    journal.done(Action::SwitchTraffic, StepOutput::Nothing).done(
+        Action::Watch,
+        StepOutput::Watched {
+            tally: Tally::default(),
+            inconclusive: None,
+            person: None,
+        },
+    );
+    assert_eq!(next(&journal), "settle");
+    journal.done(Action::Settle, StepOutput::Quiesced(vec!["blue".into()]));
+    assert_eq!(next(&journal), "close Deployed");
+}
+
 #[test]
 fn a_deployment_that_changed_nothing_stops_nothing() {
     let mut journal = deploy();
