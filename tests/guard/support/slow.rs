@@ -21,6 +21,8 @@ struct Counts {
     in_flight: AtomicUsize,
     most: AtomicUsize,
     requests: AtomicUsize,
+    /// Those of them that read an object.
+    reads: AtomicUsize,
     /// More than so many at once are refused; 0: any number.
     bears: AtomicUsize,
     refused: AtomicUsize,
@@ -67,6 +69,11 @@ impl SlowWay {
         self.counts.requests.swap(0, Ordering::SeqCst)
     }
 
+    /// How many requests for the content of an object came since this was asked before.
+    pub fn reads(&self) -> usize {
+        self.counts.reads.swap(0, Ordering::SeqCst)
+    }
+
     /// How many were refused since this was asked before.
     pub fn refused(&self) -> usize {
         self.counts.refused.swap(0, Ordering::SeqCst)
@@ -95,6 +102,9 @@ fn serve(client: TcpStream, port: u16, counts: &Counts) -> io::Result<()> {
         let now = counts.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
         counts.most.fetch_max(now, Ordering::SeqCst);
         counts.requests.fetch_add(1, Ordering::SeqCst);
+        if head.starts_with("GET ") && !head.lines().next().is_some_and(|line| line.contains('?')) {
+            counts.reads.fetch_add(1, Ordering::SeqCst);
+        }
         let mut body = vec![0; length];
         let read = reader.read_exact(&mut body);
         let bears = counts.bears.load(Ordering::SeqCst);
