@@ -70,7 +70,8 @@ class Relay:
                 data = await reader.read(65536)
             except OSError:
                 data = b""
-            seen()
+            if data:
+                seen()
             waiting.put_nowait((self.loop.time() + self.delay, data))
             if not data:
                 break
@@ -151,7 +152,7 @@ class Bench:
             with open(os.path.join(folder, "large"), "wb") as file:
                 for _ in range(self.sizes["--large"]):
                     file.write(os.urandom(1_000_000))
-        self.by_rclone(["copy", folder, ":s3:shop/objects"], 32, self.near)
+        self.by_rclone(["copy", folder, ":s3:shop/objects/"], 32, self.near)
         return folder
 
     def rounds(self):
@@ -167,7 +168,7 @@ class Bench:
             folder = self.fill(number * 2)
             for transfers in (32, 64):
                 down = os.path.join(self.base, "down")
-                note(f"rclone {transfers}, down", self.by_rclone(["copy", ":s3:shop/objects", down], transfers))
+                note(f"rclone {transfers}, down", self.by_rclone(["copy", ":s3:shop/objects/", down], transfers))
                 shutil.rmtree(down)
             place = os.path.join(self.base, f"project-{number}")
             os.makedirs(place)
@@ -196,9 +197,9 @@ class Bench:
             by_guard("guard, fetched", ["fetch", newest], env={**env, "GUARD_STATE_DIR": fresh})
             self.fill(number * 2 + 1)
             for transfers in (32, 64):
-                up = self.by_rclone(["copy", folder, f":s3:beside/{number}-{transfers}/after"], transfers)
-                aside = self.by_rclone(["copy", ":s3:shop/objects", f":s3:beside/{number}-{transfers}/before"], transfers)
-                back = self.by_rclone(["copy", f":s3:beside/{number}-{transfers}/after", f":s3:beside/{number}-{transfers}/live"], transfers)
+                up = self.by_rclone(["copy", folder, f":s3:beside/{number}-{transfers}/after/"], transfers)
+                aside = self.by_rclone(["copy", ":s3:shop/objects/", f":s3:beside/{number}-{transfers}/before/"], transfers)
+                back = self.by_rclone(["copy", f":s3:beside/{number}-{transfers}/after/", f":s3:beside/{number}-{transfers}/live/"], transfers)
                 note(f"rclone {transfers}, way back", up + aside + back)
             by_guard("guard, way back", ["rollback", "--yes", f"--backup-timestamp={newest}"])
             for name in os.listdir(folder):
