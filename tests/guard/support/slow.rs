@@ -39,7 +39,7 @@ impl SlowWay {
             for client in listener.incoming() {
                 let counts = Arc::clone(&shared);
                 // A client may let go at any time.
-                std::thread::spawn(move || client.and_then(|client| serve(client, port, &counts)));
+                std::thread::spawn(move || client.and_then(|client| serve(&client, port, &counts)));
             }
         });
         Self { port: own, counts }
@@ -81,7 +81,7 @@ impl SlowWay {
 }
 
 /// Hands on one request after the other, each over a connection of its own.
-fn serve(client: TcpStream, port: u16, counts: &Counts) -> io::Result<()> {
+fn serve(client: &TcpStream, port: u16, counts: &Counts) -> io::Result<()> {
     client.set_nodelay(true)?;
     let mut reader = BufReader::new(client.try_clone()?);
     loop {
