@@ -204,7 +204,7 @@ impl Objects {
     }
 
     /// What lies below this place already, by its key there, with its length.
-    fn staged(bucket: &Bucket, place: &str) -> Result<BTreeMap<String, u64>> {
+    pub(super) fn staged(bucket: &Bucket, place: &str) -> Result<BTreeMap<String, u64>> {
         let staged = bucket.listed(place).map_err(refused)?;
         let short = |object: &Object| Some((object.key.strip_prefix(place)?.to_owned(), object.size));
         Ok(staged.iter().filter_map(short).collect())

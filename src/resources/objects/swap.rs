@@ -3,7 +3,7 @@
 //! Before the first object moves, it is written down in the bucket which objects are exchanged, and by which mark each was
 //! live. One that is live by that mark still has not been exchanged; it is copied aside before anything takes its place.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -120,7 +120,7 @@ impl Objects {
         let missing = || ResourceError::new(format!("{} is not there any more", self.aside_shown(&spot.aside)));
         let mut plan = read(bucket, &spot.aside)?.ok_or_else(missing)?;
         if !plan.done {
-            self.exchange(bucket, &spot.aside, &mut plan)?;
+            self.exchange(bucket, &spot.aside, &mut plan, false)?;
         }
         if plan.to == spot.to {
             return Ok(());
@@ -137,45 +137,52 @@ impl Objects {
         }
         (plan.to, plan.done) = (spot.to, false);
         write(bucket, &spot.aside, &plan)?;
-        self.exchange(bucket, &spot.aside, &mut plan)
+        self.exchange(bucket, &spot.aside, &mut plan, true)
     }
 
-    fn exchange(&self, bucket: &Bucket, aside: &str, plan: &mut Plan) -> Result<()> {
+    /// Copies aside what is live, all of it, and then puts the other side in its place. `is_fresh`: what was live has just been
+    /// listed, so that nothing can be exchanged yet; else each is asked whether it still is what it was.
+    fn exchange(&self, bucket: &Bucket, aside: &str, plan: &mut Plan, is_fresh: bool) -> Result<()> {
         let (to, other) = (plan.to, plan.to.other());
         let requests = bucket.requests();
-        // What is put in is asked for by its copy itself, which fails where it is not there; its length only says how long
-        // that may take.
-        let place = format!("{aside}{}/", to.word());
-        let listed = bucket.listed(&place).map_err(refused)?;
-        let short = |object: &Object| Some((object.key.strip_prefix(&place)?.to_owned(), object.size));
-        let sizes: BTreeMap<String, u64> = listed.iter().filter_map(short).collect();
+        let live_key = |item: &Item| format!("{}{}", self.address.prefix, item.key);
+        let lies = |side: Side, item: &Item| format!("{aside}{}/{}", side.word(), item.key);
+        let there = Self::staged(bucket, &format!("{aside}{}/", to.word()))?;
+        if let Some(item) = plan
+            .items
+            .iter()
+            .find(|item| item.has(to) && !there.contains_key(&item.key))
+        {
+            return Err(ResourceError::new(format!("{} is not there any more", lies(to, item))));
+        }
+        let kept = each(bucket, &plan.items, async |item| {
+            let key = live_key(item);
+            let Some(live) = &item.live else {
+                let removed = requests.remove_object(&lies(other, item)).await;
+                return removed.map(|()| false).map_err(refused);
+            };
+            if !is_fresh && requests.look(&key).await.map_err(refused)?.as_ref() != Some(live) {
+                return Ok(false);
+            }
+            let copied = requests.copy_object(&key, live.size, &lies(other, item)).await;
+            copied.map(|()| true).map_err(refused)
+        })?;
+        // Before anything takes its place.
+        let now_aside = Self::staged(bucket, &format!("{aside}{}/", other.word()))?;
+        for (item, _) in plan.items.iter().zip(kept).filter(|(_, is_kept)| *is_kept) {
+            if now_aside.get(&item.key) != item.live.as_ref().map(|live| &live.size) {
+                let key = live_key(item);
+                return Err(ResourceError::new(format!("the storage did not keep {key} aside")));
+            }
+        }
         each(bucket, &plan.items, async |item| {
-            let key = format!("{}{}", self.address.prefix, item.key);
-            let lies = |side: Side| format!("{aside}{}/{}", side.word(), item.key);
-            let now = requests.look(&key).await.map_err(refused)?;
-            if item.has(to) && !sizes.contains_key(&item.key) {
-                return Err(ResourceError::new(format!("{} is not there any more", lies(to))));
-            }
-            match &item.live {
-                Some(live) if now.as_ref() == Some(live) => {
-                    let aside = lies(other);
-                    let kept = requests.copy_object(&key, live.size, &aside).await;
-                    kept.map_err(refused)?;
-                    let kept = requests.look(&aside).await.map_err(refused)?;
-                    if kept.is_none_or(|kept| kept.size != live.size) {
-                        return Err(ResourceError::new(format!("the storage did not keep {key} aside")));
-                    }
-                }
-                Some(_) => {}
-                None => requests.remove_object(&lies(other)).await.map_err(refused)?,
-            }
-            if let Some(size) = sizes.get(&item.key).filter(|_| item.has(to)) {
-                requests.copy_object(&lies(to), *size, &key).await.map_err(refused)
-            } else if now.is_some() {
-                requests.remove_object(&key).await.map_err(refused)
-            } else {
-                Ok(())
-            }
+            let key = live_key(item);
+            let done = match there.get(&item.key).filter(|_| item.has(to)) {
+                Some(size) => requests.copy_object(&lies(to, item), *size, &key).await,
+                None if item.live.is_some() => requests.remove_object(&key).await,
+                None => Ok(()),
+            };
+            done.map_err(refused)
         })?;
         plan.done = true;
         write(bucket, aside, plan)

@@ -226,11 +226,12 @@ impl Requests {
                     if is_slow {
                         self.lanes.slow_down(halved);
                     }
-                    // One that is only asked too much gets more time.
-                    let most = if is_slow && self.patience.whole.is_none() {
-                        self.patience.tries * 3
-                    } else {
-                        self.patience.tries
+                    // One that is only asked too much gets more time; at the end of a run nine seconds, about as long as it is
+                    // waited for one that does not answer.
+                    let most = match (is_slow, self.patience.whole) {
+                        (false, _) => self.patience.tries,
+                        (true, None) => self.patience.tries * 3,
+                        (true, Some(_)) => self.patience.tries.max(5),
                     };
                     if setback.kind == SetbackKind::Lasting || tries >= most || self.cx.stop.is_asked() {
                         return Err(RemoteError::new(

@@ -199,9 +199,10 @@ pub(super) fn side_by_side<J: Send, T: Send, R>(
                 let jobs = stream::poll_fn(|cx| given.poll_recv(cx));
                 let begun = jobs.map(async |job| {
                     let _hand = hands.acquire().await;
-                    match is_over.load(Ordering::Relaxed) {
-                        true => None,
-                        false => Some(act(job).await),
+                    if is_over.load(Ordering::Relaxed) {
+                        None
+                    } else {
+                        Some(act(job).await)
                     }
                 });
                 let mut ended = std::pin::pin!(begun.buffered(WINDOW));

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use guard::model::artifact::{Artifact, Live, Work};
@@ -17,6 +18,7 @@ use guard::system::environment::Environment;
 use super::built::{build, text, try_build};
 use super::promises::{self, Subject};
 use crate::support::Scene;
+use crate::support::embedded::until;
 use crate::support::storage::{SECRET, Storage, WHO};
 
 struct Bucket {
@@ -311,12 +313,14 @@ fn a_storage_that_does_not_answer_and_missing_credentials_are_named_without_a_se
 }
 
 /// A storage that answers as `answer` says by method and target, and notes what it was asked; no real one can be made to lie.
-fn lying(answer: impl Fn(&str, &str, usize) -> (u16, String) + Send + 'static) -> (u16, Arc<Mutex<Vec<String>>>) {
+fn lying(
+    answer: impl Fn(&str, &str, usize) -> (u16, String) + Send + Sync + 'static,
+) -> (u16, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let asked: Arc<Mutex<Vec<String>>> = Arc::default();
     let noted = Arc::clone(&asked);
-    let answer = Arc::new(Mutex::new(answer));
+    let answer = Arc::new(answer);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let (noted, answer) = (Arc::clone(&noted), Arc::clone(&answer));
@@ -344,7 +348,7 @@ fn lying(answer: impl Fn(&str, &str, usize) -> (u16, String) + Send + 'static) -
                         noted.push(ask.clone());
                         noted.iter().filter(|known| **known == ask).count()
                     };
-                    let (code, body) = answer.lock().unwrap()(words[0], words[1], times);
+                    let (code, body) = answer(words[0], words[1], times);
                     let head = format!(
                         "HTTP/1.1 {code} Said\r\nETag: \"mark\"\r\nContent-Length: {}\r\n\r\n",
                         body.len()
@@ -394,12 +398,25 @@ fn an_object_that_is_listed_and_not_given_fails_the_backup_and_is_named() {
 }
 
 #[test]
-fn an_upload_that_breaks_off_is_ended() {
+fn an_upload_that_breaks_off_is_ended_behind_all_its_parts() {
     let scene = Scene::new();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (port, asked) = lying(|method, target, _| match method {
+    // A part that came later than the end of its upload would be kept.
+    let (begun, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (is_begun, is_done) = (begun, done.clone());
+    let (port, asked) = lying(move |method, target, _| match method {
         "POST" => (200, "<R><UploadId>one</UploadId></R>".to_owned()),
-        "PUT" if target.contains("partNumber=2") => (500, String::new()),
+        "PUT" if target.contains("partNumber=2") => {
+            until(|| is_begun.load(Ordering::SeqCst));
+            (400, String::new())
+        }
+        "PUT" if target.contains("partNumber=3") => {
+            is_begun.store(true, Ordering::SeqCst);
+            std::thread::sleep(std::time::Duration::from_millis(500));
+            is_done.store(true, Ordering::SeqCst);
+            (200, String::new())
+        }
+        "DELETE" if !is_done.load(Ordering::SeqCst) => (409, "too early".to_owned()),
         _ => (200, String::new()),
     });
     let bucket = directly(port, &runtime, &scene);
@@ -408,13 +425,13 @@ fn an_upload_that_breaks_off_is_ended() {
     bucket
         .put_object("up/big", &[], &file, 40_000_000)
         .expect_err("a part is refused");
+    assert!(done.load(Ordering::SeqCst), "what is in flight is waited for");
     let asked = asked.lock().unwrap();
     assert_eq!(
         asked.iter().filter(|ask| ask.starts_with("POST")).count(),
         1,
         "{asked:?}"
     );
-    // Behind all that was in flight: a part that came later would be kept.
     assert_eq!(
         asked.last().map(String::as_str),
         Some("DELETE /shop/up/big?uploadId=one"),

@@ -21,6 +21,8 @@ struct Counts {
     in_flight: AtomicUsize,
     most: AtomicUsize,
     requests: AtomicUsize,
+    /// Those of them that read an object.
+    reads: AtomicUsize,
     /// More than so many at once are refused; 0: any number.
     bears: AtomicUsize,
     refused: AtomicUsize,
@@ -37,7 +39,7 @@ impl SlowWay {
             for client in listener.incoming() {
                 let counts = Arc::clone(&shared);
                 // A client may let go at any time.
-                std::thread::spawn(move || client.and_then(|client| serve(client, port, &counts)));
+                std::thread::spawn(move || client.and_then(|client| serve(&client, port, &counts)));
             }
         });
         Self { port: own, counts }
@@ -67,6 +69,11 @@ impl SlowWay {
         self.counts.requests.swap(0, Ordering::SeqCst)
     }
 
+    /// How many requests for the content of an object came since this was asked before.
+    pub fn reads(&self) -> usize {
+        self.counts.reads.swap(0, Ordering::SeqCst)
+    }
+
     /// How many were refused since this was asked before.
     pub fn refused(&self) -> usize {
         self.counts.refused.swap(0, Ordering::SeqCst)
@@ -74,7 +81,7 @@ impl SlowWay {
 }
 
 /// Hands on one request after the other, each over a connection of its own.
-fn serve(client: TcpStream, port: u16, counts: &Counts) -> io::Result<()> {
+fn serve(client: &TcpStream, port: u16, counts: &Counts) -> io::Result<()> {
     client.set_nodelay(true)?;
     let mut reader = BufReader::new(client.try_clone()?);
     loop {
@@ -95,6 +102,9 @@ fn serve(client: TcpStream, port: u16, counts: &Counts) -> io::Result<()> {
         let now = counts.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
         counts.most.fetch_max(now, Ordering::SeqCst);
         counts.requests.fetch_add(1, Ordering::SeqCst);
+        if head.starts_with("GET ") && !head.lines().next().is_some_and(|line| line.contains('?')) {
+            counts.reads.fetch_add(1, Ordering::SeqCst);
+        }
         let mut body = vec![0; length];
         let read = reader.read_exact(&mut body);
         let bears = counts.bears.load(Ordering::SeqCst);
