@@ -33,6 +33,7 @@ pub mod project;
 pub mod registry;
 pub mod request;
 pub mod results;
+pub mod run_report;
 pub mod run_settings;
 pub mod secrets;
 pub mod selection;
