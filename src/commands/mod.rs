@@ -19,6 +19,7 @@ mod mark;
 mod notify;
 mod offsite;
 mod packaging;
+mod record;
 mod report;
 mod resume;
 mod rollback;
