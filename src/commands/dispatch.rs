@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use crate::commands::{
     abort, all_projects, backup, check, decide, delete, demo, deploy, freeze, init, inside, list, logs, mark, notify,
-    offsite, packaging, report, resume, rollback, salvage, status, undo, verify, watch,
+    offsite, packaging, report, resume, rollback, salvage, schema, status, undo, verify, watch,
 };
 use guard_model::exit::ExitCode;
 use guard_report::bug;
@@ -50,6 +50,7 @@ pub fn run(request: Request, global: &GlobalArgs, environment: Environment, comm
 fn answer(request: Request, global: &GlobalArgs, session: &Session, command: &clap::Command) -> Outcome {
     match &request {
         Request::Completions(asked) => return Ok(packaging::completions(asked, &session.reporter, command)),
+        Request::Schema(asked) => return schema::print(asked, session),
         Request::Man => return packaging::man(&session.reporter, command),
         Request::Version => {
             session.reporter.data(command.render_version());
@@ -103,6 +104,7 @@ fn answer(request: Request, global: &GlobalArgs, session: &Session, command: &cl
         Request::Unlock => freeze::unfreeze(&project),
         Request::Completions(_)
         | Request::Man
+        | Request::Schema(_)
         | Request::Version
         | Request::Undo(_)
         | Request::Demo(_)

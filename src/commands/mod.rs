@@ -24,6 +24,7 @@ mod report;
 mod resume;
 mod rollback;
 mod salvage;
+mod schema;
 mod status;
 mod undo;
 mod verify;

@@ -35,6 +35,7 @@ pub mod request;
 pub mod results;
 pub mod run_report;
 pub mod run_settings;
+pub mod schema;
 pub mod secrets;
 pub mod selection;
 pub mod session;

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use crate::request::acting::{Abort, Backup, Decide, Deploy, Resume, Rollback};
 use crate::request::looking::{
     Check, Completions, Copy, Delete, Demo, DemoPart, Fetch, Freeze, HistoryOf, Init, Inside, List, LogsOf, Mark,
-    Notify, Prune, ReportOf, Salvage, Show, Verify, Watch,
+    Notify, Prune, ReportOf, Salvage, SchemaOf, Show, Verify, Watch,
 };
 
 /// One thing to do.
@@ -71,6 +71,8 @@ pub enum Request {
     /// A part of the demo's project
     #[command(hide = true, name = "demo-part")]
     DemoPart(DemoPart),
+    /// Print what guard.toml may hold as a JSON schema, for editors
+    Schema(SchemaOf),
     /// Print the completions for a shell
     Completions(Completions),
     /// Print the manual page

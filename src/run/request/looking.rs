@@ -237,6 +237,14 @@ pub struct DemoPart {
     pub words: Vec<String>,
 }
 
+/// `guard schema`
+#[derive(Debug, Clone, Default, Args)]
+pub struct SchemaOf {
+    /// Write it into this file
+    #[arg(long, value_name = "FILE")]
+    pub into: Option<std::path::PathBuf>,
+}
+
 /// `guard completions`
 #[derive(Debug, Clone, Args)]
 pub struct Completions {

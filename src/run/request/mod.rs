@@ -11,5 +11,5 @@ pub use asked::Request;
 pub use global::{Color, GlobalArgs, OutputForm};
 pub use looking::{
     Check, Completions, Copy, Delete, Demo, DemoPart, Fetch, Freeze, HistoryOf, Init, Inside, List, LogsOf, Mark,
-    Notify, Prune, ReportForm, ReportOf, Salvage, Show, Verify, Watch,
+    Notify, Prune, ReportForm, ReportOf, Salvage, SchemaOf, Show, Verify, Watch,
 };
