@@ -15,6 +15,7 @@ needed_packages() {
   have curl || echo curl
   have jq || echo jq
   [ -x /usr/bin/python3 ] || echo python3
+  /usr/bin/python3 -c 'import jsonschema' 2>/dev/null || echo python3-jsonschema
   python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
   have setpriv || echo util-linux
   have cc || printf 'gcc\nlibc6-dev\n'

@@ -108,7 +108,7 @@ pub(super) fn abort(asked: &Abort, project: Project, session: &Session) -> Outco
     for fact in [reopened, closed] {
         ledger.append(&fact).map_err(|error| refused(&error))?;
     }
-    if let Err(error) = write_reports(&run, ExitCode::ABANDONED, true, &project.cx, session) {
+    if let Err(error) = write_reports(&run, ExitCode::ABANDONED, true, &project, session) {
         project
             .cx
             .note(Level::Warn, format!("the report of this run is not complete: {error}"));

@@ -3,8 +3,8 @@
 use std::io::Write as _;
 
 use crate::commands::{
-    abort, all_projects, backup, check, decide, delete, deploy, freeze, init, inside, list, logs, mark, notify,
-    offsite, packaging, resume, rollback, salvage, status, undo, verify, watch,
+    abort, all_projects, backup, check, decide, delete, demo, deploy, freeze, init, inside, list, logs, mark, notify,
+    offsite, packaging, report, resume, rollback, salvage, schema, status, undo, verify, watch,
 };
 use guard_model::exit::ExitCode;
 use guard_report::bug;
@@ -17,6 +17,9 @@ use guard_system::environment::Environment;
 /// Does what was asked, says what there is to say, and returns the exit code.
 #[must_use]
 pub fn run(request: Request, global: &GlobalArgs, environment: Environment, command: &clap::Command) -> ExitCode {
+    if let Request::Demo(asked) = &request {
+        return demo::tour(asked, global, &environment, (run, command));
+    }
     let session = match bug::caught(|| Session::open(global, environment)) {
         Ok(Ok(session)) => session,
         Ok(Err(exit)) => {
@@ -47,12 +50,14 @@ pub fn run(request: Request, global: &GlobalArgs, environment: Environment, comm
 fn answer(request: Request, global: &GlobalArgs, session: &Session, command: &clap::Command) -> Outcome {
     match &request {
         Request::Completions(asked) => return Ok(packaging::completions(asked, &session.reporter, command)),
+        Request::Schema(asked) => return schema::print(asked, session),
         Request::Man => return packaging::man(&session.reporter, command),
         Request::Version => {
             session.reporter.data(command.render_version());
             return Ok(ExitCode::DONE);
         }
         Request::Inside(asked) => return inside::inside(asked, session),
+        Request::DemoPart(asked) => return demo::part(asked, session),
         Request::Init(asked) => return init::init(asked, global, session),
         _ => {}
     }
@@ -92,14 +97,18 @@ fn answer(request: Request, global: &GlobalArgs, session: &Session, command: &cl
         Request::Status => status::status(&project, session),
         Request::History(asked) => status::history(&asked, &project, session),
         Request::Logs(asked) => logs::logs(&asked, &project.runs, session),
+        Request::Report(asked) => report::report(&asked, &project, session),
         Request::Watch(asked) => watch::watch(&asked, &project, session),
         Request::Notify(asked) => notify::test(&asked, &project),
         Request::Lock(asked) => freeze::freeze(&project, &asked),
         Request::Unlock => freeze::unfreeze(&project),
         Request::Completions(_)
         | Request::Man
+        | Request::Schema(_)
         | Request::Version
         | Request::Undo(_)
+        | Request::Demo(_)
+        | Request::DemoPart(_)
         | Request::Init(_)
         | Request::Inside(_) => Err(Refusal::new(ExitCode::BUG, "answered before")),
     }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use crate::commands::record::{self, Advice, Standing, Totals, advice};
 use guard_engine::history::History;
 use guard_engine::steps::has_gone_in;
 use guard_journal::{Run, State};
@@ -12,6 +13,7 @@ use guard_model::text;
 use guard_report::closing::Closing;
 use guard_report::result::{finisher, word};
 use guard_report::run_view::RunView;
+use guard_report::style::Volume;
 use guard_report::tables::Table;
 use guard_run::assembly::Owned;
 use guard_run::audit::{self, Entry};
@@ -22,7 +24,8 @@ use guard_run::request::HistoryOf;
 use guard_run::session::{Session, width_of_stdout};
 use guard_run::{freeze, kept, locks, results, unfinished, watchdog};
 use guard_services::{held_leftovers, held_starters};
-use guard_store::candidates;
+use guard_store::{Backup, candidates};
+use guard_system::identity::Identity;
 use guard_system::lock::Lock;
 
 /// Says what is going on. Read-only, and without the lock.
@@ -56,6 +59,9 @@ pub(super) fn status(project: &Project, session: &Session) -> Outcome {
     let missing = project.store.missing_newest().ok().flatten();
     let resources = project.resources()?;
     let kept = kept::all(&runs, &resources, &project.cx);
+    let totals = Totals::of(&runs);
+    let now = project.cx.clock.now();
+    let advice = advised(project, &totals, good, &resources, &session.style.program);
     let half_way = HalfWay::of(open.filter(|_| holder.is_none()), &resources, project);
     if session.style.json {
         return Ok(session.answer(json!({
@@ -77,28 +83,16 @@ pub(super) fn status(project: &Project, session: &Session) -> Outcome {
             "held": half_way.held,
             "kept": kept,
             "runs": runs.len(),
+            "totals": totals,
+            "advice": advice,
         })));
     }
     let mut lines = vec![
         format!("project      {}", project.settings.project),
         format!("state        {}", project.state.display()),
     ];
-    lines.push(format!("running      {}", holder.as_deref().unwrap_or("nothing")));
-    lines.extend(watcher.map(|process| {
-        format!(
-            "watcher      stands by (pid {}): if guard is killed, it finishes the run",
-            process.pid
-        )
-    }));
-    lines.extend(frozen.map(|freeze| {
-        format!(
-            "frozen       since {} by {}: {}",
-            freeze.since,
-            freeze.user,
-            text::sanitised(&freeze.message)
-        )
-    }));
-    if let (Some(run), None, None) = (open, holder, watcher) {
+    lines.extend(at_work(holder.as_deref(), watcher, frozen));
+    if let (Some(run), None, None) = (open, holder.as_ref(), watcher) {
         lines.push(format!(
             "unfinished   {}: `{} resume` finishes it",
             run.id, session.style.program
@@ -122,10 +116,56 @@ pub(super) fn status(project: &Project, session: &Session) -> Outcome {
     );
     let good = good.map_or_else(|| "none".to_owned(), |backup| backup.timestamp().to_string());
     lines.push(format!("known good   {good}"));
+    lines.extend(totals.lines(now));
     lines.extend(missing.map(|backup| format!("missing      {}", missing_words(&backup))));
     lines.extend(kept_lines(&kept, &session.style.program));
+    lines.extend(
+        advice
+            .iter()
+            .map(|one| format!("worth doing  {}: {}", one.what, one.todo)),
+    );
     session.reporter.data(lines.join("\n") + "\n");
     Ok(ExitCode::DONE)
+}
+
+/// Who is at work, who stands by, and what is frozen.
+fn at_work(holder: Option<&str>, watcher: Option<Identity>, frozen: Option<freeze::Freeze>) -> Vec<String> {
+    let mut lines = vec![format!("running      {}", holder.unwrap_or("nothing"))];
+    lines.extend(watcher.map(|process| {
+        format!(
+            "watcher      stands by (pid {}): if guard is killed, it finishes the run",
+            process.pid
+        )
+    }));
+    lines.extend(frozen.map(|freeze| {
+        format!(
+            "frozen       since {} by {}: {}",
+            freeze.since,
+            freeze.user,
+            text::sanitised(&freeze.message)
+        )
+    }));
+    lines
+}
+
+/// What is worth doing here.
+fn advised(
+    project: &Project,
+    totals: &Totals,
+    good: Option<&Backup>,
+    resources: &[Owned],
+    program: &str,
+) -> Vec<Advice> {
+    let settings = &project.settings;
+    let standing = Standing {
+        known_good: good.map(|backup| backup.manifest.begun),
+        has_resources: !resources.is_empty(),
+        has_probes: !settings.probes.is_empty(),
+        copies: settings.copy.url.is_some() || !settings.copy.commands.is_empty(),
+        watcher: settings.watcher,
+        is_well: totals.health.as_ref().map(|health| health.is_well),
+    };
+    advice(&standing, project.cx.clock.now(), program)
 }
 
 /// What rollbacks have put aside.
@@ -248,7 +288,8 @@ pub(super) fn history(asked: &HistoryOf, project: &Project, session: &Session) -
     let refused = |error: &(dyn std::error::Error + 'static)| Refusal::of_error(ExitCode::REFUSED, error);
     let runs = project.runs.list().map_err(|error| refused(&error))?;
     let deeds = audit::all(&project.state).map_err(|error| refused(&error))?;
-    let runs = runs.iter().take(asked.number).map(of_run);
+    let is_verbose = session.style.volume == Volume::Verbose;
+    let runs = runs.iter().take(asked.number).map(|run| of_run(run, is_verbose));
     let lines = merged(runs, deeds.iter().rev().map(of_deed), asked.number);
     if session.style.json {
         let (mut runs, mut deeds) = (Vec::new(), Vec::new());
@@ -307,7 +348,8 @@ fn begun_of(run: &Run) -> DateTime<Utc> {
     run.id.timestamp().moment()
 }
 
-fn of_run(run: &Run) -> Line {
+/// The line of a run; where `is_verbose`, with how long each of its phases took.
+fn of_run(run: &Run, is_verbose: bool) -> Line {
     let records = run.read().unwrap_or_default();
     let Some(history) = History::of(&records).ok() else {
         let what = untold(run);
@@ -322,6 +364,16 @@ fn of_run(run: &Run) -> Line {
         .and_then(|last| (last.at - history.opened()).to_std().ok())
         .unwrap_or_default();
     let given_up = results::reason_of(run).map(|why| format!("given up: {why}"));
+    let view = RunView::of(&records);
+    let phases = record::phases(&view);
+    let stages: Vec<Value> = view
+        .stages
+        .iter()
+        .filter_map(|stage| {
+            let seconds = stage.took()?.as_secs_f64();
+            Some(json!({ "phase": stage.name, "direction": if stage.is_back { "back" } else { "ahead" }, "seconds": seconds }))
+        })
+        .collect();
     let why: Vec<String> = history
         .reason()
         .map(str::to_owned)
@@ -332,8 +384,14 @@ fn of_run(run: &Run) -> Line {
     let user = format!("{}@{}", history.actor().user, history.actor().host);
     let value = json!({ "run": run.id, "outcome": ended, "exit_code": history.closed().map(|ending| ending.exit_code().number()),
         "seconds": took.as_secs_f64(), "user": user, "reason": why,
-        "finished_by": history.was_reopened().then(|| finisher(history.actor())), "backup": history.plan().backup, "command": history.plan().command });
+        "finished_by": history.was_reopened().then(|| finisher(history.actor())), "phases": stages, "backup": history.plan().backup, "command": history.plan().command });
     let ended = format!("{ended}{}", by_watcher(&history));
-    let cells = [run.id.to_string(), ended, text::duration(took), user, why];
+    let shown = [why, if is_verbose { phases } else { String::new() }];
+    let shown: Vec<&str> = shown
+        .iter()
+        .map(String::as_str)
+        .filter(|text| !text.is_empty())
+        .collect();
+    let cells = [run.id.to_string(), ended, text::duration(took), user, shown.join("; ")];
     (history.opened(), cells, value)
 }

@@ -139,6 +139,7 @@ const OTHERS: &[&str] = &[
     "GUARD_REPLAY",
     "GUARD_GITLAB_DOTENV",
     "GUARD_GITLAB_JUNIT",
+    "GUARD_GITLAB_REPORT",
     "GUARD_RUN_ID",
     "GUARD_STAGE",
     "GUARD_EVENTS",

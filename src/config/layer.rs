@@ -5,10 +5,11 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::env::{self, Name};
-use super::value::{Read, Wrong, shown};
+use super::value::{self, Read, Wrong, shown};
 use guard_model::secret::REDACTED;
 use guard_model::section::Section;
 use guard_model::setting::{Problem, Source, Value};
+use guard_model::tables::Form;
 use guard_system::environment::Environment;
 use guard_system::privilege;
 
@@ -138,6 +139,7 @@ impl<'r> Layers<'r> {
         default_shown: &str,
     ) -> T {
         let local = key.rsplit('.').next().unwrap_or(key);
+        section.form(local, || Form::Types(value::types(read)));
         let mut chosen = None;
         if let Some(item) = section.take(local) {
             match read(&item.value, false) {

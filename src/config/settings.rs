@@ -153,6 +153,15 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// What can be understood of a text that stands for the file of this directory; nothing may be done by it. `None`: its
+    /// syntax is wrong.
+    #[must_use]
+    pub fn in_part_of(request: &Request, directory: &Path, document: &Document) -> Option<Self> {
+        of_text(request, directory, document).0
+    }
+}
+
 /// The settings that a text stands for, as far as it can be understood, and all that is wrong with it.
 fn of_text(request: &Request, directory: &Path, document: &Document) -> (Option<Settings>, Vec<Problem>) {
     let source = Arc::new(document.source.clone());

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use guard_model::secret::Secret;
-use guard_model::setting::{Value, nearest, parse_duration};
+use guard_model::setting::{Item, Value, nearest, parse_duration};
 
 /// Why a value cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,37 @@ impl Wrong {
 
 /// Reads a value; the second argument is whether it was text to begin with, as flags and variables are.
 pub(super) type Read<T> = fn(&Value, bool) -> Result<T, Wrong>;
+
+/// Of each type of JSON some values: a reader that takes one of them takes that type. There is no other way to ask it.
+pub(super) fn types<T>(read: Read<T>) -> Vec<&'static str> {
+    let text = |text: &str| Value::Text(text.to_owned());
+    let list = |items: &[&str]| {
+        let item = |word: &&str| Item {
+            value: Value::Text((*word).to_owned()),
+            at: 0..0,
+        };
+        Value::List(items.iter().map(item).collect())
+    };
+    let samples = [
+        ("boolean", vec![Value::Flag(true), Value::Flag(false)]),
+        ("integer", vec![Value::Whole(1), Value::Whole(60)]),
+        ("number", vec![Value::Real(0.5), Value::Real(1.5)]),
+        ("array", vec![list(&[]), list(&["a"])]),
+    ];
+    let takes = |values: &[Value]| values.iter().any(|value| read(value, false).is_ok());
+    let mut types: Vec<&'static str> = samples
+        .iter()
+        .filter(|(_, values)| takes(values))
+        .map(|(name, _)| *name)
+        .collect();
+    // Words of all kinds are told only by trying, and one that is not known here may be taken: a string is, unless every
+    // reader of something else refuses all of these.
+    let texts = ["10s", "10%", "a", "/a", "https://a.example/b"].map(text);
+    if takes(&texts) || types.is_empty() {
+        types.push("string");
+    }
+    types
+}
 
 /// A value as people would write it; tables and their contents are not shown.
 pub(super) fn shown(value: &Value) -> String {

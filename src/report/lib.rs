@@ -1,7 +1,7 @@
 //! What is said, to people and to machines: records in words, the display, the reports of a run.
 //!
 //! [`words`] turns records into sentences, [`closing`] an ending into the last ones; [`printer`] shows them without ever
-//! holding up the run; [`incident`] and [`result`] are written when it is over.
+//! holding up the run; [`run_report`] and [`result`] are written when it is over.
 
 pub mod board;
 mod brush;
@@ -12,7 +12,6 @@ pub mod closing;
 pub mod display;
 mod displays;
 pub mod failure;
-pub mod incident;
 pub mod json;
 pub mod line;
 pub mod live;
@@ -27,6 +26,7 @@ pub mod printer;
 pub mod queue;
 pub mod readings;
 pub mod result;
+pub mod run_report;
 pub mod run_view;
 mod sentences;
 pub mod sink;

@@ -48,6 +48,10 @@ pub struct RunView {
     pub person: Option<Intervention>,
     /// What the last proof found.
     pub proven: Vec<String>,
+    /// Why production was not well before anything happened; empty: it was.
+    pub complaints: Vec<String>,
+    /// The services that were stopped for the way back.
+    pub stopped: Vec<String>,
     /// When the last record was written.
     pub last: Option<DateTime<Utc>>,
     /// Who went on with it last; `None` where one guard drove it from its beginning.
@@ -260,10 +264,16 @@ impl RunView {
 
     fn keep(&mut self, yields: &StepOutput) {
         match yields {
-            StepOutput::Nothing
-            | StepOutput::Quiesced(_)
-            | StepOutput::Switched { .. }
-            | StepOutput::Baseline { .. } => {}
+            StepOutput::Nothing | StepOutput::Switched { .. } => {}
+            StepOutput::Baseline { complaints, .. } => self.complaints.clone_from(complaints),
+            // A resumed run stops what it stopped before once more.
+            StepOutput::Quiesced(services) => {
+                for service in services {
+                    if !self.stopped.contains(service) {
+                        self.stopped.push(service.clone());
+                    }
+                }
+            }
             StepOutput::Captured(artifact) => self.artifacts.push(artifact.clone()),
             StepOutput::Deployed(deployed) => self.deployed = deployed.clone(),
             StepOutput::Watched { tally, person, .. } => {

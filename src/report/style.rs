@@ -84,6 +84,8 @@ pub enum Ci {
         dotenv: PathBuf,
         /// `$GUARD_GITLAB_JUNIT`, else `guard-junit.xml` in the project's directory.
         junit: PathBuf,
+        /// `$GUARD_GITLAB_REPORT`, else `guard-report.html` in the project's directory; the Markdown stands beside it.
+        report: PathBuf,
     },
 }
 
@@ -168,6 +170,7 @@ fn ci(environment: &Environment) -> Option<Ci> {
     Some(Ci::GitLab {
         dotenv: path("GUARD_GITLAB_DOTENV", "guard.env"),
         junit: path("GUARD_GITLAB_JUNIT", "guard-junit.xml"),
+        report: path("GUARD_GITLAB_REPORT", "guard-report.html"),
     })
 }
 

@@ -145,7 +145,7 @@ fn drive_to_end(
     }
     // A backup that was adopted is the first half of a rollback.
     let is_last = runner.adopting.is_empty() || exit != ExitCode::DONE;
-    if let Err(error) = write_reports(run, exit, is_last, &project.cx, session) {
+    if let Err(error) = write_reports(run, exit, is_last, project, session) {
         project
             .cx
             .note(Level::Warn, format!("the report of this run is not complete: {error}"));

@@ -1,18 +1,15 @@
-//! What a run leaves for people and machines when it is over: `result.json`, `incident.md`, and the account of an abort.
-
-use std::path::PathBuf;
+//! What a run leaves for people and machines when it is over: `result.json`, its report, and the account of an abort.
 
 use crate::outcome::Refusal;
+use crate::project::Project;
+use crate::run_report::material;
 use crate::session::Session;
 use guard_journal::Run;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
-use guard_model::health::Reading;
-use guard_probes::Starts;
 use guard_report::ci;
-use guard_report::incident::incident;
 use guard_report::result::Outcome as Told;
-use guard_system::context::Context;
+use guard_report::run_report::{self, RunReport};
 use guard_system::disk;
 
 /// What has become of a run, for machines.
@@ -26,8 +23,17 @@ pub fn is_told(run: &Run) -> Result<bool, Refusal> {
     disk::exists(&run.directory.join(RESULT)).map_err(|error| Refusal::of_error(ExitCode::CUT_OFF, &error))
 }
 
-/// `result.json` for every run, `incident.md` for one that failed, and what a CI system wants to know; the run has the last
-/// word of the program, unless another one follows it.
+/// The report of a run that went well, and of one that did not; each as Markdown and as a page.
+fn names(is_bad: bool) -> [&'static str; 2] {
+    if is_bad {
+        ["incident.md", "incident.html"]
+    } else {
+        ["report.md", "report.html"]
+    }
+}
+
+/// `result.json` and the report for every run, and what a CI system wants to know; the run has the last word of the program,
+/// unless another one follows it.
 ///
 /// # Errors
 /// They cannot be written.
@@ -35,23 +41,35 @@ pub fn write_reports(
     run: &Run,
     exit: ExitCode,
     is_last: bool,
-    cx: &Context,
+    project: &Project,
     session: &Session,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let records = run.read()?;
-    let path = run.directory.join("incident.md");
+    let (cx, program) = (&project.cx, &session.style.program);
+    let material = material(run, project)?;
+    let report = RunReport::of(&material, &cx.redaction, program);
     let is_bad = exit != ExitCode::DONE;
-    let text = incident(&records, &readings(run)?, &cx.redaction, &session.style.program);
-    if is_bad {
-        disk::write_whole(&path, text.as_bytes())?;
-        cx.note(Level::Info, format!("report: {}", path.display()));
+    let [text, page] = names(is_bad).map(|name| run.directory.join(name));
+    let (markdown, html) = (run_report::markdown(&report), run_report::page(&report));
+    disk::write_whole(&text, markdown.as_bytes())?;
+    disk::write_whole(&page, html.as_bytes())?;
+    // A run that is finished later, and well, leaves no report that says otherwise.
+    for name in names(!is_bad) {
+        let path = run.directory.join(name);
+        if disk::exists(&path)? {
+            disk::remove_file(&path)?;
+        }
     }
-    let told = Told::of(&records, is_bad.then_some(path.as_path()), &session.style.program);
+    let level = if is_bad { Level::Info } else { Level::Detail };
+    cx.note(
+        level,
+        format!("report: {}, and as text in {}", page.display(), names(is_bad)[0]),
+    );
+    let told = Told::of(&material.records, Some(text.as_path()), program);
     let value = told.to_value(&cx.redaction);
     let clean = cx.redaction.clean(&serde_json::to_string_pretty(&value)?);
     disk::write_whole(&run.directory.join(RESULT), clean.as_bytes())?;
     if let Some(system) = &session.style.ci {
-        ci::publish(system, &told, &text)?;
+        ci::publish(system, &told, &markdown, &html)?;
     }
     if session.style.json && is_last {
         session
@@ -59,18 +77,6 @@ pub fn write_reports(
             .finish(Some(serde_json::from_str(&clean)?), std::time::Duration::from_secs(1));
     }
     Ok(())
-}
-
-/// The readings of a run's probes, as they were kept; a line that was cut off is passed over, and so is what guard asked for
-/// itself.
-fn readings(run: &Run) -> Result<Vec<Reading>, disk::DiskError> {
-    let path: PathBuf = run.directory.join("probes.jsonl");
-    let text = disk::read_text_optional(&path)?.unwrap_or_default();
-    Ok(text
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .filter(|reading: &Reading| !Starts::is_name(&reading.probe))
-        .collect())
 }
 
 /// What a person said who ended a run, and how things were.

@@ -37,7 +37,9 @@ const SERVICES: &str = "#
 pub fn render(discovery: &Discovery) -> String {
     let mut text = String::from(
         "# guard.toml: what guard copies before a deployment, how it judges the release, and how it walks back.\n\
-         # Written by `guard init` from what it found here; it is yours to change. `guard check` proves it.\n",
+         # Written by `guard init` from what it found here; it is yours to change. `guard check` proves it.\n\
+         # Editors complete and check it: `guard schema --into guard.schema.json`, and as the first line here\n\
+         # `#:schema ./guard.schema.json`.\n",
     );
     for note in &discovery.notes {
         push(

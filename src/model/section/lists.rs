@@ -2,10 +2,12 @@
 
 use super::Section;
 use crate::setting::Value;
+use crate::tables::Form;
 
 impl Section<'_> {
     /// A list of strings; one string stands for a list of one.
     pub fn texts(&mut self, key: &str) -> Option<Vec<String>> {
+        self.form(key, || Form::Texts);
         let item = self.take(key)?;
         let items = match item.value {
             Value::List(items) => items,
@@ -28,6 +30,7 @@ impl Section<'_> {
     /// A command without which the section makes no sense: a list of words, or a string that is split as a shell splits
     /// it. Nothing is expanded.
     pub fn words(&mut self, key: &str) -> Option<Vec<String>> {
+        self.form(key, || Form::Words);
         let Some(item) = self.take(key) else {
             self.problem(key, "is missing", None);
             return None;
@@ -42,6 +45,7 @@ impl Section<'_> {
 
     /// A list of commands, each a list of words, or a string that is split as a shell splits it. Nothing is expanded.
     pub fn commands(&mut self, key: &str) -> Option<Vec<Vec<String>>> {
+        self.form(key, || Form::Commands);
         let item = self.take(key)?;
         let items = match item.value {
             Value::List(items) => items,

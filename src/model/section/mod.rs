@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::secret::Secret;
 use super::setting::{Item, Problem, Source, Value, nearest, parse_duration};
+use super::tables::Form;
 
 /// A table being read. Every `take` method returns `None` for a key that is not there; for a wrong value it notes a
 /// problem and returns `None` as well.
@@ -99,7 +100,13 @@ impl<'a> Section<'a> {
         });
     }
 
+    /// Says what a key may be, for a schema.
+    pub fn form(&self, key: &str, form: impl FnOnce() -> Form) {
+        self.source.tables.remember(&self.path, key, form);
+    }
+
     fn note(&mut self, key: &str) {
+        self.form(key, || Form::Any);
         if !self.asked.iter().any(|asked| asked == key) {
             self.asked.push(key.to_owned());
         }
@@ -114,6 +121,7 @@ impl<'a> Section<'a> {
     /// Says that this key is a name that people give, and none that a table always has.
     pub fn is_name(&mut self, key: &str) {
         self.names.push(key.to_owned());
+        self.source.tables.remember_name(&self.path, key);
     }
 
     /// Whether the key is there.
@@ -146,6 +154,7 @@ impl<'a> Section<'a> {
 
     /// A string that is not empty and has no NUL.
     pub fn text(&mut self, key: &str) -> Option<String> {
+        self.form(key, || Form::Text);
         let item = self.take(key)?;
         match &item.value {
             Value::Text(text) if text.is_empty() || text.contains('\0') => {
@@ -164,6 +173,7 @@ impl<'a> Section<'a> {
     pub fn required_text(&mut self, key: &str) -> Option<String> {
         if !self.has(key) {
             self.note(key);
+            self.form(key, || Form::Text);
             self.problem(key, "is missing", None);
             return None;
         }
@@ -196,6 +206,7 @@ impl<'a> Section<'a> {
 
     /// `true` or `false`.
     pub fn flag(&mut self, key: &str) -> Option<bool> {
+        self.form(key, || Form::Flag);
         let item = self.take(key)?;
         if let Value::Flag(flag) = item.value {
             return Some(flag);
@@ -206,6 +217,7 @@ impl<'a> Section<'a> {
 
     /// A whole number in a range.
     pub fn whole(&mut self, key: &str, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
+        self.form(key, || Form::Whole(*range.start(), *range.end()));
         let item = self.take(key)?;
         match item.value {
             Value::Whole(number) if range.contains(&number) => Some(number),
@@ -227,6 +239,7 @@ impl<'a> Section<'a> {
 
     /// A duration: `"10s"`, `"5m"`, `600` (seconds); over 0.
     pub fn duration(&mut self, key: &str) -> Option<Duration> {
+        self.form(key, || Form::Duration);
         let item = self.take(key)?;
         let parsed = match &item.value {
             Value::Text(text) => parse_duration(text),
@@ -241,7 +254,10 @@ impl<'a> Section<'a> {
 
     /// One of some words.
     pub fn choice<T: Clone>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
-        let text = self.text(key)?;
+        let text = self.text(key);
+        let words = || choices.iter().map(|(word, _)| (*word).to_owned()).collect();
+        self.form(key, || Form::Choice(words()));
+        let text = text?;
         if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
             return Some(value.clone());
         }
@@ -256,6 +272,7 @@ impl<'a> Section<'a> {
 
     /// A table inside, to be read by `read`; an absent one reads as an empty one.
     pub fn section<T>(&mut self, key: &str, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
+        self.form(key, || Form::Table);
         let item = self.take(key).unwrap_or_else(|| Item {
             value: Value::Table(BTreeMap::new()),
             at: self.at.clone(),

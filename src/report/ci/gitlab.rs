@@ -1,4 +1,4 @@
-//! GitLab CI: sections in the log, a dotenv report and a `JUnit` report.
+//! GitLab CI: sections in the log, a dotenv report, a `JUnit` report, and the report of the run as an artifact.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -118,7 +118,13 @@ pub fn junit(outcome: &Outcome) -> String {
     text
 }
 
-pub(super) fn publish(dotenv: &Path, report: &Path, outcome: &Outcome) -> Result<(), DiskError> {
+/// `report` is the page; the Markdown stands beside it, with `.md` at its end.
+pub(super) fn publish(
+    [dotenv, junit_file, report]: [&Path; 3],
+    outcome: &Outcome,
+    markdown: &str,
+    page: &str,
+) -> Result<(), DiskError> {
     let mut variables = String::new();
     for (name, value) in pairs(outcome) {
         let _infallible = writeln!(
@@ -129,5 +135,8 @@ pub(super) fn publish(dotenv: &Path, report: &Path, outcome: &Outcome) -> Result
         );
     }
     let told = write_whole(dotenv, variables.as_bytes());
-    write_whole(report, junit(outcome).as_bytes()).and(told)
+    let tested = write_whole(junit_file, junit(outcome).as_bytes());
+    let written = write_whole(report, page.as_bytes());
+    let beside = write_whole(&report.with_extension("md"), markdown.as_bytes());
+    beside.and(written).and(tested).and(told)
 }

@@ -4,8 +4,8 @@ use clap::Subcommand;
 
 use crate::request::acting::{Abort, Backup, Decide, Deploy, Resume, Rollback};
 use crate::request::looking::{
-    Check, Completions, Copy, Delete, Fetch, Freeze, HistoryOf, Init, Inside, List, LogsOf, Mark, Notify, Prune,
-    Salvage, Show, Verify, Watch,
+    Check, Completions, Copy, Delete, Demo, DemoPart, Fetch, Freeze, HistoryOf, Init, Inside, List, LogsOf, Mark,
+    Notify, Prune, ReportOf, Salvage, SchemaOf, Show, Verify, Watch,
 };
 
 /// One thing to do.
@@ -56,6 +56,8 @@ pub enum Request {
     History(HistoryOf),
     /// Print what the deploy and verify commands of a run have written
     Logs(LogsOf),
+    /// Report on one run: what happened, why, what it cost, with plots
+    Report(ReportOf),
     /// Watch production without a deployment; replay or simulate watches
     Watch(Watch),
     /// Send a test notice to everybody who is told of runs
@@ -64,6 +66,13 @@ pub enum Request {
     Lock(Freeze),
     /// End a freeze
     Unlock,
+    /// See a good and a bad deployment of a small project that guard brings along
+    Demo(Demo),
+    /// A part of the demo's project
+    #[command(hide = true, name = "demo-part")]
+    DemoPart(DemoPart),
+    /// Print what guard.toml may hold as a JSON schema, for editors
+    Schema(SchemaOf),
     /// Print the completions for a shell
     Completions(Completions),
     /// Print the manual page

@@ -129,6 +129,45 @@ pub struct LogsOf {
     pub run: Option<String>,
 }
 
+/// `guard report`
+#[derive(Debug, Clone, Default, Args)]
+pub struct ReportOf {
+    /// The run, as `guard history` names it [default: the newest]
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Its form [default: what the name of the file of --into ends with, else markdown]
+    #[arg(long, value_name = "FORM")]
+    pub format: Option<ReportForm>,
+    /// Write it into this file
+    #[arg(long, value_name = "FILE")]
+    pub into: Option<std::path::PathBuf>,
+}
+
+/// The forms of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ReportForm {
+    /// A page with plots, in one file
+    Html,
+    /// Text for a ticket or a terminal
+    #[value(alias = "md")]
+    Markdown,
+    /// All of it for programs
+    Json,
+}
+
+impl ReportForm {
+    /// The form that a file's name asks for; `None`: it asks for none.
+    #[must_use]
+    pub fn of_file(path: &std::path::Path) -> Option<Self> {
+        match path.extension()?.to_str()? {
+            "html" | "htm" => Some(Self::Html),
+            "md" | "markdown" => Some(Self::Markdown),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+
 /// `guard watch`
 #[derive(Debug, Clone, Default, Args)]
 pub struct Watch {
@@ -180,6 +219,30 @@ pub struct Inside {
     /// The act
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub words: Vec<String>,
+}
+
+/// `guard demo`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Demo {
+    /// Leave the project, its backups and the report of the bad release in this directory, which must not be there yet
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<std::path::PathBuf>,
+}
+
+/// `guard demo-part`: a part of the demo's project.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DemoPart {
+    /// The part
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<String>,
+}
+
+/// `guard schema`
+#[derive(Debug, Clone, Default, Args)]
+pub struct SchemaOf {
+    /// Write it into this file
+    #[arg(long, value_name = "FILE")]
+    pub into: Option<std::path::PathBuf>,
 }
 
 /// `guard completions`

@@ -32,6 +32,7 @@ mod order;
 mod places;
 mod projects;
 mod refused;
+mod reporting;
 mod rules;
 mod sealed;
 mod shared;

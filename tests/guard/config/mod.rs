@@ -9,6 +9,7 @@ mod file;
 mod kinds;
 mod layers;
 mod places;
+mod schema;
 mod values;
 
 use std::path::{Path, PathBuf};

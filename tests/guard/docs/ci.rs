@@ -133,4 +133,10 @@ fn the_gitlab_sample_does_what_it_says() {
         let file = build.join(value(&leaves, &format!("deploy.artifacts.reports.{report}")));
         assert!(file.is_file(), "{} was not written", file.display());
     }
+    for page in ["guard-report.html", "guard-report.md"] {
+        assert!(
+            text.contains(&format!("- {page}\n")) && build.join(page).is_file(),
+            "{page} is no artifact"
+        );
+    }
 }

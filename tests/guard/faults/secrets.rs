@@ -359,6 +359,7 @@ fn fault_m7_m8_r15_no_secret_is_in_any_surface_in_any_form() {
         "manifest.json",
         "result.json",
         "incident.md",
+        "incident.html",
         "deploy.log",
         "verify-1.log",
         "watcher.log",

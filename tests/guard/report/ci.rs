@@ -78,6 +78,7 @@ fn gitlab_gets_sections() {
     gitlab.ci = Some(Ci::GitLab {
         dotenv: "x".into(),
         junit: "y".into(),
+        report: "z.html".into(),
     });
     let text = said(gitlab, walked_back().events());
     let begins = text.matches("section_start:").count();
@@ -109,7 +110,7 @@ fn github_gets_outputs_and_a_summary() {
         summary: Some(path("summary")),
         output: Some(path("output")),
     };
-    publish(&ci, &outcome(), "# Run x").unwrap();
+    publish(&ci, &outcome(), "# Run x", "").unwrap();
     assert_eq!(
         std::fs::read_to_string(path("output")).unwrap(),
         "earlier=1\noutcome=rolled-back\nexit_code=22\nbackup_timestamp=20251022_153000\nrolled_back=true\n\
@@ -120,7 +121,7 @@ fn github_gets_outputs_and_a_summary() {
         summary: Some(path("summary")),
         output: Some(path("no/such/output")),
     };
-    publish(&nowhere, &outcome(), "again").expect_err("the failure is told");
+    publish(&nowhere, &outcome(), "again", "").expect_err("the failure is told");
     assert_eq!(
         std::fs::read_to_string(path("summary")).unwrap(),
         "# Run x\nagain\n",
@@ -136,14 +137,18 @@ fn gitlab_gets_a_dotenv_and_a_junit_report() {
         &Ci::GitLab {
             dotenv: path("guard.env"),
             junit: path("j.xml"),
+            report: path("r.html"),
         },
         &outcome(),
-        "",
+        "# Run x",
+        "<!doctype html>",
     )
     .unwrap();
     let dotenv = std::fs::read_to_string(path("guard.env")).unwrap();
     assert!(dotenv.ends_with('\n'), "{dotenv:?}");
     assert_snapshot!("gitlab_dotenv", dotenv);
+    assert_eq!(std::fs::read_to_string(path("r.html")).unwrap(), "<!doctype html>");
+    assert_eq!(std::fs::read_to_string(path("r.md")).unwrap(), "# Run x");
     let report = std::fs::read_to_string(path("j.xml")).unwrap();
     assert_snapshot!("gitlab_junit", report);
     let mut hostile = outcome();

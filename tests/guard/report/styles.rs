@@ -154,6 +154,7 @@ fn ci_systems_are_known_by_their_variables() {
     let expected = Ci::GitLab {
         dotenv: "/builds/x/guard.env".into(),
         junit: "/elsewhere.xml".into(),
+        report: "/builds/x/guard-report.html".into(),
     };
     assert_eq!(style.ci, Some(expected));
     assert_eq!(detect(&[], None, Flags::default()).ci, None);
