@@ -5,6 +5,7 @@ mod error;
 mod evidence;
 mod leftovers;
 mod noted;
+mod own_check;
 mod quiesce;
 mod restarts;
 mod services;
@@ -14,6 +15,7 @@ mod start;
 mod starters;
 mod strategies;
 mod strategy;
+mod unchanged;
 mod updaters;
 mod wait;
 
