@@ -22,7 +22,7 @@ use guard_resources::abilities::ServiceNeeds;
 use guard_system::call::Call;
 use guard_system::context::Context;
 use guard_system::disk::{self, Digest, sha256_hex};
-use guard_system::docker::docker;
+use guard_system::docker::{image, image_names};
 
 /// What a failed release is known by, in its run's directory.
 const FAILED: &str = "failed-release.json";
@@ -253,19 +253,12 @@ fn is_known_of_git(below: &Path) -> bool {
 
 fn images_digest(project: &Project) -> Option<String> {
     project.compose.as_ref()?;
-    let call = docker().args([
-        "image",
-        "ls",
-        "--no-trunc",
-        "--format",
-        "{{.Repository}}:{{.Tag}} {{.ID}}",
-    ]);
-    let text = project.cx.output(&call).ok()?.text();
-    let mut lines: Vec<&str> = text
-        .lines()
-        .filter(|line| !line.starts_with("guard/") && !line.contains("<none>"))
+    let names = image_names(&project.cx, None).ok()?;
+    let lines: Vec<&str> = names
+        .iter()
+        .map(String::as_str)
+        .filter(|line| !line.starts_with("guard/"))
         .collect();
-    lines.sort_unstable();
     Some(sha256_hex(lines.join("\n").as_bytes()))
 }
 
@@ -315,8 +308,8 @@ fn has_remote(project: &Project) -> bool {
         .is_ok_and(|output| !output.text().trim().is_empty())
 }
 
-fn comes_from_a_registry(image: &str, cx: &Context) -> bool {
-    let id = image.trim_start_matches("image ").split(' ').next().unwrap_or_default();
-    let call = docker().args(["image", "inspect", "--format", "{{len .RepoDigests}}", id]);
-    cx.output(&call).is_ok_and(|output| output.text().trim() != "0")
+fn comes_from_a_registry(told: &str, cx: &Context) -> bool {
+    let id = told.trim_start_matches("image ").split(' ').next().unwrap_or_default();
+    let found = image(cx, id).ok().flatten();
+    found.is_some_and(|image| !image.digests.is_empty())
 }

@@ -20,6 +20,7 @@ use guard_report::style::{Color as Colour, Flags, Output, Style, Terminal, Volum
 use guard_report::tables::WIDTH_OF_PIPES;
 use guard_system::clock::{Clock, MachineClock};
 use guard_system::context::Context;
+use guard_system::docker::{Configurations, Roads};
 use guard_system::environment::Environment;
 use guard_system::stop::Stop;
 use guard_system::{disk, runtime, signals};
@@ -45,6 +46,10 @@ pub struct Session {
     pub runtime: tokio::runtime::Handle,
     /// Whether this process is guard, called by somebody: only then can it be started once more to watch over itself.
     pub is_program: bool,
+    /// By which roads engines are asked, for all that this session does.
+    roads: Roads,
+    /// What Compose has made of the projects' files.
+    configurations: Configurations,
     runtime_owner: tokio::runtime::Runtime,
 }
 
@@ -139,6 +144,8 @@ impl Session {
             stop,
             runtime,
             is_program: false,
+            roads: Roads::default(),
+            configurations: Configurations::default(),
             runtime_owner,
         })
     }
@@ -190,6 +197,8 @@ impl Session {
         );
         cx.redaction = self.redaction.clone();
         cx.stop = self.stop.clone();
+        cx.roads = self.roads.clone();
+        cx.configurations = self.configurations.clone();
         cx
     }
 

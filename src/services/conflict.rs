@@ -6,22 +6,26 @@ use super::{Result, ServiceError};
 use guard_system::call::Call;
 use guard_system::context::Context;
 use guard_system::docker::{DockerError, docker, explained};
-use guard_system::processes::CallError;
 
 /// Runs a call that starts containers; while something holds what they need it is tried again, so many times, after so long.
 pub(super) fn run(call: &Call, patience: (u32, Duration), cx: &Context) -> Result<()> {
+    tried(&|| cx.output(call).map(drop).map_err(explained), patience, cx)
+}
+
+/// The same of whatever starts containers.
+pub(super) fn tried(
+    start: &dyn Fn() -> std::result::Result<(), DockerError>,
+    patience: (u32, Duration),
+    cx: &Context,
+) -> Result<()> {
     let (most, pause) = patience;
     let mut tried = 1;
     loop {
-        let Err(error) = cx.output(call) else {
+        let Err(error) = start() else {
             return Ok(());
         };
-        let held = match &error {
-            CallError::Exit { stderr, .. } => Held::read(stderr),
-            _ => None,
-        };
-        let Some(held) = held else {
-            return Err(ServiceError::engine("start the services")(explained(error)));
+        let Some(held) = error.said().and_then(Held::read) else {
+            return Err(ServiceError::engine("start the services")(error));
         };
         if tried >= most || cx.stop.is_asked() {
             return Err(ServiceError::Conflict(held.told(cx)));

@@ -1,6 +1,5 @@
 //! What explains a failure, kept before anything is put back: states, logs, images, disk; without secrets.
 
-use std::collections::VecDeque;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,51 +11,73 @@ use guard_model::text::chain;
 use guard_system::call::Call;
 use guard_system::context::Context;
 use guard_system::disk;
-use guard_system::docker::docker;
+use guard_system::docker::{DockerError, Part, image_names, inspections_of, logs};
 
 /// The most that is kept of one container's log: its end. A guess.
 const LOG_KEPT: usize = 5 * 1024 * 1024;
-/// How long one look may take; evidence must not hold up the way back. A guess.
+/// How long all of it may take: what has not come by then is left out, and that is told. A guess.
 const LIMIT: Duration = Duration::from_secs(30);
+/// The logs of so many containers are read side by side, each held in memory. A guess.
+const LANES: usize = 4;
 
 /// Keeps states, logs since `since`, images and disk use of a project in a private directory; without a project, disk use
-/// and processes. Returns what could not be kept, each a sentence: it never fails.
+/// and processes. Returns what could not be kept, each a sentence: it never fails, and takes no longer than half a minute.
 #[must_use]
 pub fn keep_evidence(directory: &Path, project: Option<&str>, since: DateTime<Utc>, cx: &Context) -> Vec<String> {
     let mut keeper = Keeper {
         directory,
         cx,
+        until: cx.clock.steady() + LIMIT,
         notes: Vec::new(),
     };
     if let Err(error) = disk::create_private_dir(directory) {
         return vec![chain(&error)];
     }
+    // What is of this moment comes first.
+    keeper.host();
+    let df = Call::new("df").args(["-h"]);
     if let Some(project) = project {
-        // The looks at containers come first: they teach the redaction what the logs must not show.
-        keeper.containers(project, since);
-        keeper.listing(
-            "ps.txt",
-            &docker().args(["compose", "--project-name", project, "ps", "--all", "--no-trunc"]),
-        );
-        keeper.listing("images.txt", &docker().args(["image", "ls", "--no-trunc", "--digests"]));
+        // The looks at containers come before their logs: they teach the redaction what the logs must not show. Logs may be
+        // long, and come last: they cost nothing else its time.
+        let named = keeper.containers(project);
+        match image_names(cx, Some(keeper.left())) {
+            Ok(names) => keeper.write("images.txt", &(names.join("\n") + "\n")),
+            Err(error) => keeper.missed("images.txt", &error),
+        }
+        keeper.listing("disk.txt", &df);
+        keeper.logs(&named, since);
     } else {
+        keeper.listing("disk.txt", &df);
         keeper.listing(
             "processes.txt",
             &Call::new("ps").args(["-eo", "pid,ppid,user,lstart,pcpu,pmem,args"]),
         );
     }
-    keeper.listing("disk.txt", &Call::new("df").args(["-h"]));
-    keeper.host();
     keeper.notes
 }
 
 struct Keeper<'a> {
     directory: &'a Path,
     cx: &'a Context,
+    /// When it has to be over, by the steady clock.
+    until: Duration,
     notes: Vec<String>,
 }
 
+/// What was read of a log: its end, how much came before that, and why there may be more.
+struct Log {
+    bytes: Vec<u8>,
+    cut: usize,
+    outcome: Result<(), DockerError>,
+}
+
 impl Keeper<'_> {
+    fn left(&self) -> Duration {
+        // A limit of nothing would end what takes a millisecond.
+        let left = self.until.saturating_sub(self.cx.clock.steady());
+        left.max(Duration::from_millis(200))
+    }
+
     fn missed(&mut self, name: &str, error: &dyn std::error::Error) {
         let text = self.cx.redaction.clean(&chain(error));
         self.notes.push(format!("{name} was not kept: {text}"));
@@ -72,7 +93,7 @@ impl Keeper<'_> {
 
     fn listing(&mut self, name: &str, call: &Call) {
         // `df` has an exit code for one file system that it could not see; the rest is worth keeping.
-        match self.cx.outcome(&call.clone().timeout(LIMIT)) {
+        match self.cx.outcome(&call.clone().timeout(self.left())) {
             Ok(output) if output.status.success() || !output.stdout.is_empty() => {
                 self.write(name, &String::from_utf8_lossy(&output.stdout));
             }
@@ -97,67 +118,62 @@ impl Keeper<'_> {
         self.write("host.txt", &text);
     }
 
-    fn containers(&mut self, project: &str, since: DateTime<Utc>) {
-        let filter = format!("label=com.docker.compose.project={project}");
-        let call = docker()
-            .args(["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter])
-            .timeout(LIMIT);
-        let ids = match self.cx.output(&call) {
-            Ok(output) => output.text(),
-            Err(error) => return self.missed("the containers' logs", &error),
-        };
-        let mut found = Vec::new();
-        for id in ids.lines() {
-            match self
-                .cx
-                .output(&docker().args(["container", "inspect", id]).timeout(LIMIT))
-            {
-                Ok(output) => match serde_json::from_slice::<Value>(&output.stdout) {
-                    Ok(Value::Array(values)) => found.extend(values),
-                    Ok(_) => self
-                        .notes
-                        .push(format!("the look at {id} was not kept: its form is unknown")),
-                    Err(error) => self.missed(id, &error),
-                },
-                Err(error) => self.missed(id, &error),
+    /// Keeps what the engine says of the containers. Returns each one's name and id.
+    fn containers(&mut self, project: &str) -> Vec<(String, String)> {
+        let found = match inspections_of(self.cx, project, Some(self.left())) {
+            Ok(found) => found,
+            Err(error) => {
+                self.missed("the containers' states and logs", &error);
+                return Vec::new();
             }
-        }
+        };
         for value in &found {
             learn(value, self.cx);
         }
+        self.write("ps.txt", &states(&found));
+        let mut named = Vec::new();
         for mut value in found {
-            let name = value.pointer("/Name").and_then(Value::as_str).unwrap_or_default();
-            let name = name.trim_start_matches('/').replace('/', "_");
-            let id = value
-                .pointer("/Id")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned();
+            let text = |pointer: &str| {
+                value
+                    .pointer(pointer)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            let (name, id) = (text("/Name").trim_start_matches('/').replace('/', "_"), text("/Id"));
             hide(&mut value, self.cx);
             match serde_json::to_string_pretty(&value) {
                 Ok(text) => self.write(&format!("inspect/{name}.json"), &text),
                 Err(error) => self.missed(&name, &error),
             }
-            self.log(&name, &id, since);
+            named.push((name, id));
+        }
+        named
+    }
+
+    fn logs(&mut self, named: &[(String, String)], since: DateTime<Utc>) {
+        for few in named.chunks(LANES) {
+            let (cx, left) = (self.cx, self.left());
+            let logs: Vec<Option<Log>> = std::thread::scope(|scope| {
+                let reading: Vec<_> = few
+                    .iter()
+                    .map(|(_, id)| scope.spawn(move || log(id, since, left, cx)))
+                    .collect();
+                reading.into_iter().map(|one| one.join().ok()).collect()
+            });
+            for ((name, _), log) in few.iter().zip(logs) {
+                match log {
+                    Some(log) => self.keep_log(name, log),
+                    None => self
+                        .notes
+                        .push(format!("a bug in guard: reading the log of {name} panicked")),
+                }
+            }
         }
     }
 
-    fn log(&mut self, name: &str, id: &str, since: DateTime<Utc>) {
-        let since = since.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-        let call = docker()
-            .args(["logs", "--timestamps", "--since", &since, id])
-            .merged()
-            .timeout(LIMIT);
-        let mut kept: VecDeque<u8> = VecDeque::new();
-        let mut cut = 0_usize;
-        let result = self.cx.stream(&call, &mut |bytes| {
-            kept.extend(bytes);
-            let surplus = kept.len().saturating_sub(LOG_KEPT);
-            kept.drain(..surplus);
-            cut += surplus;
-            Ok(())
-        });
-        let mut bytes: Vec<u8> = kept.into();
+    fn keep_log(&mut self, name: &str, log: Log) {
+        let (mut bytes, cut) = (log.bytes, log.cut);
         let mut head = String::new();
         if cut > 0 {
             // The first line may begin within a secret, which nobody could recognise then.
@@ -170,18 +186,68 @@ impl Keeper<'_> {
         }
         let file = format!("logs/{name}.log");
         // What came before a log broke off is worth keeping.
-        if result.is_ok() || !bytes.is_empty() {
+        if log.outcome.is_ok() || !bytes.is_empty() {
             self.write(&file, &format!("{head}{}", String::from_utf8_lossy(&bytes)));
         }
-        match result {
-            Ok(output) if output.status.success() => {}
-            Ok(output) => self.notes.push(format!(
-                "{file} may be short: `docker logs` ended with {}",
-                output.exit()
-            )),
-            Err(error) => self.missed(&file, &error),
+        if let Err(error) = log.outcome {
+            let text = self.cx.redaction.clean(&chain(&error));
+            self.notes.push(format!("{file} may be short: {text}"));
         }
     }
+}
+
+fn log(id: &str, since: DateTime<Utc>, limit: Duration, cx: &Context) -> Log {
+    let part = Part {
+        since: Some(since),
+        stamped: true,
+        ..Part::default()
+    };
+    let mut kept: Vec<u8> = Vec::new();
+    let mut cut = 0_usize;
+    let mut shorten = |kept: &mut Vec<u8>, most: usize| {
+        if kept.len() > most {
+            let surplus = kept.len() - LOG_KEPT;
+            kept.drain(..surplus);
+            cut += surplus;
+        }
+    };
+    let outcome = logs(cx, id, part, Some(limit), &mut |bytes| {
+        kept.extend_from_slice(bytes);
+        // Half as much again, so that the rest is not moved with each piece.
+        shorten(&mut kept, LOG_KEPT + LOG_KEPT / 2);
+        Ok(())
+    });
+    shorten(&mut kept, LOG_KEPT);
+    Log {
+        bytes: kept,
+        cut,
+        outcome,
+    }
+}
+
+/// The containers with what each does now, for people: a line for each.
+fn states(found: &[Value]) -> String {
+    let mut lines: Vec<String> = found
+        .iter()
+        .map(|value| {
+            let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or("-");
+            let number = |pointer: &str| value.pointer(pointer).and_then(Value::as_i64).unwrap_or_default();
+            format!(
+                "{}: {}, health {}, exit code {}, restarted {} times, started {}, image {} ({}), id {}\n",
+                text("/Name").trim_start_matches('/'),
+                text("/State/Status"),
+                text("/State/Health/Status"),
+                number("/State/ExitCode"),
+                number("/RestartCount"),
+                text("/State/StartedAt"),
+                text("/Config/Image"),
+                text("/Image"),
+                text("/Id"),
+            )
+        })
+        .collect();
+    lines.sort_unstable();
+    lines.concat()
 }
 
 fn variables(value: &Value) -> impl Iterator<Item = (&str, &str)> {

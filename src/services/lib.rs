@@ -6,6 +6,7 @@ mod evidence;
 mod front;
 mod leftovers;
 mod noted;
+mod own_check;
 mod quiesce;
 mod restarts;
 mod services;
@@ -17,6 +18,7 @@ mod start;
 mod starters;
 mod strategies;
 mod strategy;
+mod unchanged;
 mod updaters;
 mod wait;
 

@@ -8,7 +8,7 @@ use super::services::run_all;
 use super::{Result, ServiceError, Services};
 use guard_model::event::Level;
 use guard_system::context::Context;
-use guard_system::docker::{Before, Compose, Container, Recorded, containers_of, docker, explained};
+use guard_system::docker::{self, Before, Compose, Container, Recorded, containers_of};
 
 /// What is about to be put back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -150,11 +150,10 @@ fn stop(containers: &[Container], services: &[String], cx: &Context) -> Result<(
         return Ok(());
     }
     cx.note(Level::Info, format!("stops {}", services.join(", ")));
-    let call = docker().arg("stop").args(ids).timeout(STOP_LIMIT);
-    match cx.output(&call).map_err(explained) {
-        Ok(_) => Ok(()),
+    match docker::stop(cx, &ids, Some(STOP_LIMIT)) {
+        Ok(()) => Ok(()),
         // One that is gone does not write either.
-        Err(error) if error.to_string().to_lowercase().contains("no such container") => Ok(()),
+        Err(error) if error.is_missing() => Ok(()),
         Err(error) => Err(ServiceError::engine(format!("stop {}", services.join(", ")))(error)),
     }
 }

@@ -6,7 +6,7 @@ use super::noted::noted;
 use super::{Result, ServiceError, Services};
 use guard_system::context::Context;
 use guard_system::disk;
-use guard_system::docker::{containers_of, docker, explained};
+use guard_system::docker::{containers_of, set_restart_policy};
 
 /// A container whose policy is held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,44 +28,25 @@ impl Services {
         };
         let containers = containers_of(cx, &compose.project);
         let containers = containers.map_err(ServiceError::engine("see the project's containers"))?;
-        let stopped = containers.iter().filter(|one| !one.is_up()).map(|one| one.id.as_str());
-        let format = "{{.Id}} {{.HostConfig.RestartPolicy.Name}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}";
-        let ids: Vec<&str> = stopped.collect();
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let call = docker().args(["container", "inspect", "--format", format]).args(ids);
-        let told = cx.output(&call).map_err(explained);
-        let told = told
-            .map_err(ServiceError::engine("see the containers' restart policies"))?
-            .text();
+        // One that was stopped by hand stays stopped with the others.
+        let comes_up = |policy: &str| policy == "always" || policy.starts_with("on-failure");
+        let stopped = containers
+            .iter()
+            .filter(|one| !one.is_up() && comes_up(&one.restart_policy));
         let mut kept = recorded(name, cx);
         let before = kept.len();
-        for line in told.lines() {
-            let mut words = line.split_whitespace();
-            let (Some(id), Some(policy)) = (words.next(), words.next()) else {
-                continue;
-            };
-            let policy = match (policy, words.next()) {
-                ("on-failure", Some(count)) if count != "0" => format!("{policy}:{count}"),
-                ("always" | "on-failure", _) => policy.to_owned(),
-                // One that was stopped by hand stays stopped with the others.
-                _ => continue,
-            };
-            kept.push(Kept {
-                id: id.to_owned(),
-                policy,
-            });
-        }
+        kept.extend(stopped.map(|one| Kept {
+            id: one.id.clone(),
+            policy: one.restart_policy.clone(),
+        }));
         if kept.len() == before {
             return Ok(());
         }
         let bytes = serde_json::to_vec(&kept).unwrap_or_default();
         disk::write_whole(&cx.scratch.join(file(name)), &bytes).map_err(ServiceError::Note)?;
-        let ids = kept.iter().map(|one| one.id.as_str());
-        let call = docker().args(["update", "--restart", "no"]).args(ids);
+        let ids: Vec<&str> = kept.iter().map(|one| one.id.as_str()).collect();
         // One that is gone by now starts nothing; the others are updated all the same.
-        let _gone = cx.output(&call);
+        let _gone = set_restart_policy(cx, &ids, "no");
         Ok(())
     }
 
@@ -76,9 +57,8 @@ impl Services {
     pub fn release_restarts(&self, name: Option<&str>, cx: &Context) -> Result<()> {
         let mut outcome = Ok(());
         for one in recorded(name, cx) {
-            let call = docker().args(["update", "--restart", &one.policy, &one.id]);
-            match cx.output(&call).map_err(explained) {
-                Err(error) if !error.to_string().to_lowercase().contains("no such container") => {
+            match set_restart_policy(cx, &[&one.id], &one.policy) {
+                Err(error) if !error.is_missing() => {
                     let what = format!(
                         "give a container its restart policy back (`docker update --restart {} {}` does)",
                         one.policy, one.id

@@ -9,7 +9,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use super::{Result, ServiceError};
 use guard_model::event::Level;
 use guard_system::context::Context;
-use guard_system::docker::{Compose, Container, Mount, containers_of, docker, explained};
+use guard_system::docker::{self, Compose, Container, Mount, containers_of};
 
 /// How long the engine may take for one restart: as long as for a stop.
 const LIMIT: Duration = Duration::from_mins(5);
@@ -29,7 +29,7 @@ pub fn restart_stale(compose: &Compose, cx: &Context) -> Result<Vec<String>> {
         if bound.is_empty() {
             continue;
         }
-        let Some(root) = root_of(container, cx) else { continue };
+        let Some(root) = root_of(container) else { continue };
         if !bound.iter().any(|mount| is_stale(mount, &root)) {
             continue;
         }
@@ -37,8 +37,7 @@ pub fn restart_stale(compose: &Compose, cx: &Context) -> Result<Vec<String>> {
             Level::Info,
             format!("restarts {}, which still sees a file that was replaced", container.name),
         );
-        let call = docker().args(["restart", &container.id]).timeout(LIMIT);
-        let done = cx.output(&call).map_err(explained);
+        let done = docker::restart(cx, &container.id, Some(LIMIT));
         done.map_err(ServiceError::engine(format!("restart {}", container.name)))?;
         restarted.push(container.name.clone());
     }
@@ -46,9 +45,8 @@ pub fn restart_stale(compose: &Compose, cx: &Context) -> Result<Vec<String>> {
 }
 
 /// Where the files of a running container are seen from the host.
-fn root_of(container: &Container, cx: &Context) -> Option<PathBuf> {
-    let call = docker().args(["container", "inspect", "--format", "{{.State.Pid}}", &container.id]);
-    let pid: u32 = cx.output(&call).ok()?.text().trim().parse().ok()?;
+fn root_of(container: &Container) -> Option<PathBuf> {
+    let pid = Some(container.pid).filter(|pid| *pid > 0)?;
     // A process of that number on this host may be any, where the engine is elsewhere.
     let cgroup = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
     let mounts = std::fs::read_to_string(format!("/proc/{pid}/mountinfo")).ok()?;

@@ -3,14 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::quiesce::{containers_and_needs, levels};
+use super::quiesce::{Needs, containers_and_needs, levels};
 use super::services::run_all;
+use super::unchanged::unchanged;
 use super::wait::{self, Wanted};
 use super::{Result, ServiceError, Services, conflict};
+use serde_json::Value;
+
 use guard_model::event::Level;
 use guard_model::text::chain;
 use guard_system::context::Context;
-use guard_system::docker::{Recorded, container_by_service, containers_of, docker, explained};
+use guard_system::docker::{
+    self, Compose, Container, DockerError, Recorded, container_by_service, containers_of, explained,
+};
 
 /// How long one `up` may take, its own waiting for healthy dependencies included. A guess, on the long side.
 const UP_LIMIT: Duration = Duration::from_mins(15);
@@ -114,28 +119,32 @@ impl Services {
         for service in services {
             let found = container_by_service(cx, &compose.project, service)
                 .map_err(ServiceError::engine(format!("see {service}")))?;
-            let call = match found {
+            let start: &dyn Fn() -> std::result::Result<(), DockerError> = match &found {
                 Some(container) if container.is_running() => {
                     if !container.is_well() {
                         started.insert(service.clone(), 1);
                     }
                     continue;
                 }
-                Some(container) if container.state == "paused" => docker().args(["unpause", &container.id]),
-                Some(container) => docker().args(["start", &container.id]),
-                None => compose.call([
-                    "up",
-                    "--detach",
-                    "--no-build",
-                    "--pull",
-                    "never",
-                    "--no-deps",
-                    "--",
-                    service,
-                ]),
+                Some(container) if container.state == "paused" => &|| docker::unpause(cx, &[&container.id]),
+                Some(container) => &|| docker::start(cx, &[&container.id], Some(UP_LIMIT)),
+                None => &|| {
+                    let words = [
+                        "up",
+                        "--detach",
+                        "--no-build",
+                        "--pull",
+                        "never",
+                        "--no-deps",
+                        "--",
+                        service,
+                    ];
+                    let call = compose.call(words).timeout(UP_LIMIT);
+                    cx.output(&call).map(drop).map_err(explained)
+                },
             };
             cx.note(Level::Info, format!("starts {service}, which the work needs"));
-            conflict::run(&call.timeout(UP_LIMIT), PATIENCE, cx)?;
+            conflict::tried(start, PATIENCE, cx)?;
             started.insert(service.clone(), 1);
         }
         if started.is_empty() {
@@ -171,7 +180,7 @@ fn start_containers(recorded: &Recorded, error: ServiceError, cx: &Context) -> R
         Level::Warn,
         format!("{}; the containers are started as they are", chain(&error)),
     );
-    conflict::run(&docker().arg("start").args(ran).timeout(UP_LIMIT), PATIENCE, cx)
+    conflict::tried(&|| docker::start(cx, &ran, Some(UP_LIMIT)), PATIENCE, cx)
 }
 
 fn up_all(recorded: &Recorded, orphans: bool, wanted: Wanted, limit: Duration, cx: &Context) -> Result<()> {
@@ -184,6 +193,14 @@ fn up_all(recorded: &Recorded, orphans: bool, wanted: Wanted, limit: Duration, c
     let (containers, needs) = containers_and_needs(compose, cx)?;
     unpause(&containers, &running, cx)?;
     let services: BTreeSet<String> = running.keys().cloned().collect();
+    if wanted == Wanted::Healthy && docker::has_socket(cx) && !has_orphans(recorded, &containers, orphans) {
+        match start_and_up(recorded, &containers, &needs, limit, cx) {
+            // A network or a volume that is gone is made by Compose. One that others wait for and that does not become healthy
+            // is told by Compose as well.
+            Err(ServiceError::Engine { .. } | ServiceError::NotRunning(_)) => {}
+            outcome => return outcome,
+        }
+    }
     let is_closed = services
         .iter()
         .all(|service| needs.get(service).is_none_or(|on| on.is_subset(&services)));
@@ -226,6 +243,73 @@ fn up_all(recorded: &Recorded, orphans: bool, wanted: Wanted, limit: Duration, c
     Ok(())
 }
 
+/// Whether there are containers that Compose has to remove: of services that were not there.
+fn has_orphans(recorded: &Recorded, containers: &[Container], removes: bool) -> bool {
+    removes
+        && containers
+            .iter()
+            .any(|one| !one.is_one_off() && !recorded.has(&one.service))
+}
+
+/// Starts the services in the order in which they wait for each other: through the engine those whose containers need no more
+/// than that, by Compose the others. Compose would wait for the engine's word on each that another waits for, which comes only
+/// when its check's interval has passed; here the check is asked itself.
+fn start_and_up(
+    recorded: &Recorded,
+    containers: &[Container],
+    needs: &Needs,
+    limit: Duration,
+    cx: &Context,
+) -> Result<()> {
+    let running = recorded.running();
+    let services: BTreeSet<String> = running.keys().cloned().collect();
+    let unchanged = unchanged(recorded, containers, cx);
+    let awaited = awaited(&recorded.compose, cx);
+    for level in levels(&services, needs).into_iter().rev() {
+        let (same, changed): (Vec<String>, Vec<String>) =
+            level.iter().cloned().partition(|service| unchanged.contains(service));
+        let stopped: Vec<&Container> = containers
+            .iter()
+            .filter(|one| same.contains(&one.service) && !one.is_one_off() && !one.is_up())
+            .collect();
+        if !stopped.is_empty() {
+            let names: BTreeSet<&str> = stopped.iter().map(|one| one.service.as_str()).collect();
+            let names: Vec<&str> = names.into_iter().collect();
+            cx.note(Level::Info, format!("starts {}", names.join(", ")));
+            let ids: Vec<&str> = stopped.iter().map(|one| one.id.as_str()).collect();
+            conflict::tried(&|| docker::start(cx, &ids, Some(UP_LIMIT)), PATIENCE, cx)?;
+        }
+        if !changed.is_empty() {
+            up(recorded, &changed, &running, (true, false), cx)?;
+        }
+        let counts = running
+            .iter()
+            .filter(|(service, _)| level.contains(service) && awaited.contains(*service));
+        let counts: BTreeMap<String, usize> = counts.map(|(service, count)| (service.clone(), *count)).collect();
+        if !counts.is_empty() {
+            wait::until_up(&recorded.compose.project, &counts, Wanted::Healthy, limit, cx)?;
+        }
+    }
+    Ok(())
+}
+
+/// The services that others wait for until they are healthy, as the files say.
+fn awaited(compose: &Compose, cx: &Context) -> BTreeSet<String> {
+    // Files that Compose refuses are told by the start itself.
+    let resolved = compose.resolved(cx).unwrap_or_default();
+    let services = resolved
+        .get("services")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten();
+    let waits = services.filter_map(|(_, service)| service.get("depends_on")?.as_object());
+    waits
+        .flatten()
+        .filter(|(_, how)| how.get("condition").and_then(Value::as_str) == Some("service_healthy"))
+        .map(|(service, _)| service.clone())
+        .collect()
+}
+
 fn up(
     recorded: &Recorded,
     services: &[String],
@@ -253,17 +337,12 @@ fn up(
 }
 
 /// Compose takes a paused container for a running one.
-fn unpause(
-    containers: &[guard_system::docker::Container],
-    running: &BTreeMap<String, usize>,
-    cx: &Context,
-) -> Result<()> {
+fn unpause(containers: &[Container], running: &BTreeMap<String, usize>, cx: &Context) -> Result<()> {
     for container in containers
         .iter()
         .filter(|one| one.state == "paused" && running.contains_key(&one.service))
     {
-        cx.output(&docker().args(["unpause", &container.id]))
-            .map_err(|error| ServiceError::engine(format!("unpause {}", container.name))(explained(error)))?;
+        docker::unpause(cx, &[&container.id]).map_err(ServiceError::engine(format!("unpause {}", container.name)))?;
     }
     Ok(())
 }

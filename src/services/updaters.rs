@@ -4,7 +4,7 @@ use super::noted::noted;
 use guard_model::text::chain;
 use guard_system::context::Context;
 use guard_system::disk;
-use guard_system::docker::docker;
+use guard_system::docker;
 
 /// The file in the run's directory that lists those that are held.
 const HELD: &str = "held-updaters.json";
@@ -40,20 +40,16 @@ pub fn running(cx: &Context) -> Vec<String> {
 }
 
 fn found(cx: &Context) -> Vec<Updater> {
-    let format = "{{.ID}} {{.Image}} {{.Names}} {{.State}}";
-    let call = docker().args(["ps", "--no-trunc", "--format", format]);
     // Without an engine there is no updater that could reach it.
-    let text = cx.output(&call).map(|listed| listed.text()).unwrap_or_default();
-    let read = |line: &str| {
-        let mut words = line.split(' ');
-        let (id, image, name, state) = (words.next()?, words.next()?, words.next()?, words.next()?);
-        is_updater(image).then(|| Updater {
-            id: id.to_owned(),
-            name: name.to_owned(),
-            is_paused: state == "paused",
+    let running = docker::running_containers(cx).unwrap_or_default();
+    let updaters = running.into_iter().filter(|one| is_updater(&one.image));
+    updaters
+        .map(|one| Updater {
+            id: one.id,
+            name: one.name,
+            is_paused: one.state == "paused",
         })
-    };
-    text.lines().filter_map(read).collect()
+        .collect()
 }
 
 /// Pauses every updater that runs on this engine. Returns a sentence for each; one that cannot be held is told as well. One
@@ -71,15 +67,15 @@ pub fn hold(cx: &Context) -> Vec<String> {
     if let Err(error) = disk::write_whole(&cx.scratch.join(HELD), &record) {
         return vec![format!("an image updater runs and is not held: {}", chain(&error))];
     }
-    let held = found.iter().map(
-        |Updater { id, name, .. }| match cx.output(&docker().args(["pause", id])) {
-            Ok(_) => format!("{name} acts on containers by itself, and is held while the way back lasts"),
+    let held = found
+        .iter()
+        .map(|Updater { id, name, .. }| match docker::pause(cx, &[id]) {
+            Ok(()) => format!("{name} acts on containers by itself, and is held while the way back lasts"),
             Err(error) => format!(
                 "{name} acts on containers by itself, and could not be held: {}",
                 chain(&error)
             ),
-        },
-    );
+        });
     held.collect()
 }
 
@@ -87,14 +83,13 @@ pub fn hold(cx: &Context) -> Vec<String> {
 #[must_use]
 pub fn release(cx: &Context) -> Vec<String> {
     let let_go = recorded(cx).into_iter().filter_map(|id| {
-        let asked = docker().args(["container", "inspect", "--format", "{{.Name}} {{.State.Paused}}", &id]);
-        let text = cx.output(&asked).ok()?.text();
-        let (name, paused) = text.trim().trim_start_matches('/').split_once(' ')?;
-        if paused != "true" {
+        let found = docker::container_by_id(cx, &id).ok()??;
+        if found.state != "paused" {
             return None;
         }
-        Some(match cx.output(&docker().args(["unpause", &id])) {
-            Ok(_) => format!(
+        let name = found.name;
+        Some(match docker::unpause(cx, &[&id]) {
+            Ok(()) => format!(
                 "{name} acts on containers again by itself, and may bring the failed release back: name images by digest"
             ),
             Err(error) => format!("{name} is still paused (`docker unpause {name}` lets it go on): {}", chain(&error)),

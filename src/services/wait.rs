@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::own_check::OwnChecks;
 use super::{Result, ServiceError};
 use guard_model::event::Level;
 use guard_model::text;
 use guard_system::context::Context;
-use guard_system::docker::{Check, Container, containers_of, docker, health_checks, time_to_health};
+use guard_system::docker::{Check, Container, Part, containers_of, health_checks, logs, time_to_health};
 
 /// How long a container has to run without a restart. A guess.
 const STEADY: Duration = Duration::from_secs(3);
@@ -15,7 +16,9 @@ const STEADY: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(250);
 /// So many restarts within the wait are a loop: nothing is gained by waiting on. The same as for the probe of containers.
 const LOOP: u64 = 3;
-const LINES_SHOWN: &str = "3";
+const LINES_SHOWN: u32 = 3;
+/// How long the engine may take to tell a few lines of a log. A guess.
+const LINES_LIMIT: Duration = Duration::from_secs(10);
 
 /// What is asked of a container besides that it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +44,11 @@ impl Wanted {
 pub(super) fn until_health_is_known(project: &str, cx: &Context) -> Result<()> {
     let begun = cx.clock.steady();
     let mut limit = None;
+    let mut checks = OwnChecks::default();
     loop {
-        let starting = starting(project, cx)?;
+        let mut starting = starting(project, cx)?;
+        checks.hear(&mut starting, cx);
+        starting.retain(Container::is_starting);
         if starting.is_empty() || cx.stop.is_asked() {
             return Ok(());
         }
@@ -138,10 +144,14 @@ fn until(
     let mut lives = Lives::new();
     let mut since = begun;
     let mut patience = None;
+    let mut checks = OwnChecks::default();
     loop {
         let mut containers =
             containers_of(cx, project).map_err(ServiceError::engine("see the project's containers"))?;
         containers.retain(|container| !container.is_one_off() && counts.contains_key(&container.service));
+        if wanted == Wanted::Healthy {
+            checks.hear(&mut containers, cx);
+        }
         let now = cx.clock.steady();
         let lives_now: Lives = containers
             .iter()
@@ -212,6 +222,21 @@ fn complaints(containers: &[Container], counts: &BTreeMap<String, usize>, wanted
     complaints
 }
 
+/// The last lines that a container wrote, without secrets; empty where it wrote none, or the engine does not tell.
+fn last_lines(id: &str, cx: &Context) -> String {
+    let part = Part {
+        last: Some(LINES_SHOWN),
+        ..Part::default()
+    };
+    let mut kept = Vec::new();
+    let told = logs(cx, id, part, Some(LINES_LIMIT), &mut |bytes| {
+        kept.extend_from_slice(bytes);
+        Ok(())
+    });
+    let text = told.map(|()| String::from_utf8_lossy(&kept).trim().to_owned());
+    cx.redaction.clean(&text.unwrap_or_default())
+}
+
 /// What is wrong, with how each container ended and the last lines that it wrote.
 fn explained(
     containers: &[Container],
@@ -235,10 +260,9 @@ fn explained(
         if restarts > 0 {
             text = format!("{text}, restarted {restarts} times");
         }
-        let lines = cx.outcome(&docker().args(["logs", "--tail", LINES_SHOWN, &one.id]).merged());
-        let lines = lines.map(|output| output.text()).unwrap_or_default();
+        let lines = last_lines(&one.id, cx);
         if !lines.is_empty() {
-            let lines = guard_model::text::sanitised(&cx.redaction.clean(&lines).replace('\n', " | "));
+            let lines = guard_model::text::sanitised(&lines.replace('\n', " | "));
             text = format!("{text}; it wrote: {}", guard_model::text::shortened(&lines, 300));
         }
         told.push(text);

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::aside::Aside;
 use super::clock::Clock;
 use super::disk::{At, DiskError};
-use super::docker::Engine;
+use super::docker::{Configurations, Engine, Roads};
 use super::environment::Environment;
 use super::stop::Stop;
 use guard_model::event::{Event, Level, Voice};
@@ -30,6 +31,10 @@ pub struct Context {
     pub environment: Arc<Environment>,
     /// The engine that every program is led to, where it is another one than that of the environment.
     pub engine: Option<Arc<Engine>>,
+    /// By which roads the engines are asked.
+    pub roads: Roads,
+    /// What Compose has made of the projects' files so far.
+    pub configurations: Configurations,
     /// Variables for the user's own commands: `GUARD_RUN_ID` and its like.
     pub announced: Arc<Vec<(String, String)>>,
     /// The time.
@@ -40,6 +45,8 @@ pub struct Context {
     pub redaction: Redaction,
     /// Whether to stop.
     pub stop: Stop,
+    /// What goes on beside the steps.
+    pub aside: Aside,
     /// Whether clients stay shut out of what an act puts in, until somebody lets them in.
     pub fenced: bool,
     /// Whether what going back costs may be told once it is back.
@@ -58,11 +65,14 @@ impl Context {
             runs: None,
             environment: Arc::new(environment),
             engine: None,
+            roads: Roads::default(),
+            configurations: Configurations::default(),
             announced: Arc::default(),
             clock,
             voice,
             redaction: Redaction::default(),
             stop: Stop::default(),
+            aside: Aside::default(),
             fenced: false,
             prices_later: false,
         }

@@ -1,5 +1,6 @@
 //! The world outside: programs, time, disk, lock, signals, docker. Each door stands here and nowhere else.
 
+pub mod aside;
 pub mod call;
 pub mod cipher;
 pub mod clock;

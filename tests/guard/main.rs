@@ -22,4 +22,5 @@ mod services;
 mod stack;
 mod store;
 mod support;
+mod system;
 mod watch;

@@ -134,6 +134,59 @@ fn a_dependency_that_had_been_stopped_is_not_started_and_an_orphan_goes() {
 }
 
 #[test]
+fn a_start_asks_the_containers_own_check_and_does_not_wait_for_its_interval() {
+    let scene = Scene::new();
+    let cx = &scene.cx;
+    let check = "healthcheck: {test: 'test -e /tmp/ready', interval: 10m, retries: 2}";
+    let slow = "[sh, -c, 'rm -f /tmp/ready; sleep 1; touch /tmp/ready; exec sleep 600']";
+    let text = [
+        "services:\n".to_owned(),
+        service("db", check).replace("[sleep, '600']", slow),
+        service("app", "depends_on: {db: {condition: service_healthy}}"),
+    ]
+    .concat();
+    let project = Project::new(&scene.project(), &text);
+    project.compose(&["create", "--pull", "never"]);
+    let ids = ["db", "app"].map(|service| project.container(service));
+    docker(&["start", &ids[0], &ids[1]]);
+    let recorded = Recorded::of(cx, &project.compose).unwrap();
+    let services = services_of(&project);
+    let affected = Affected {
+        databases: vec!["db".to_owned()],
+        ..Affected::default()
+    };
+    assert_eq!(services.quiesce(&affected, cx).unwrap(), ["app", "db"]);
+    services.start(Some(&recorded), LIMIT, cx).unwrap();
+    assert_eq!(project.states(), ["app running", "db running"]);
+    assert_eq!(
+        ["db", "app"].map(|service| project.container(service)),
+        ids,
+        "they are the same containers"
+    );
+    let told = |form: &str, id: &str| docker(&["inspect", "-f", form, id]);
+    assert_eq!(
+        told("{{.State.Health.Status}}", &ids[0]),
+        "starting",
+        "the engine does not know yet"
+    );
+    let begun = ids.each_ref().map(|id| {
+        let text = told("{{.State.StartedAt}}", id);
+        chrono::DateTime::parse_from_rfc3339(&text).unwrap()
+    });
+    assert!(
+        (begun[1] - begun[0]).num_milliseconds() >= 1000,
+        "it waited until the check passed: {begun:?}"
+    );
+
+    // With other settings it is Compose's to make the container anew, and nobody else's.
+    project.compose(&["stop", "--timeout", "1", "app"]);
+    project.write(&text.replace("depends_on", "labels: {a: b}, depends_on"));
+    services.start(Some(&recorded), LIMIT, cx).unwrap();
+    assert_eq!(project.container("db"), ids[0]);
+    assert_ne!(project.container("app"), ids[1]);
+}
+
+#[test]
 fn as_many_containers_run_as_before() {
     let scene = Scene::new();
     let cx = &scene.cx;

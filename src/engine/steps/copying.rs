@@ -137,6 +137,8 @@ impl StepRunner {
             }),
         };
         let backup = self.store.seal(&draft, input).map_err(|error| failed(&error))?;
+        // What was held for a copy is healthy again before a deploy command comes that waits for it.
+        cx.aside.settle();
         let size = text::bytes(backup.manifest.bytes());
         cx.note(
             Level::Info,

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 
 use guard_system::context::Context;
-use guard_system::docker::{containers_of, docker};
+use guard_system::docker::{Part, containers_of, logs};
 
 /// The logs of some services.
 pub(super) struct Containers {
@@ -42,16 +42,18 @@ impl Containers {
                 continue;
             }
             let last = self.seen.get(&container.id).cloned();
-            let since = last
-                .clone()
-                .unwrap_or_else(|| mark.to_rfc3339_opts(SecondsFormat::Nanos, true));
-            let call = docker()
-                .args(["logs", "--timestamps", "--since", &since, &container.id])
-                .merged()
-                .timeout(limit);
+            let from_last = last
+                .as_ref()
+                .and_then(|last| DateTime::parse_from_rfc3339(last).ok())
+                .map(|last| last.to_utc());
+            let part = Part {
+                since: Some(from_last.unwrap_or(mark)),
+                stamped: true,
+                ..Part::default()
+            };
             let mut heard = Vec::new();
             let room = most.saturating_sub(bytes.len());
-            let streamed = cx.stream(&call, &mut |part| {
+            let streamed = logs(cx, &container.id, part, Some(limit), &mut |part| {
                 // Beyond the room, the rest is for the next reading, which begins behind the last line that is kept.
                 let free = room.saturating_sub(heard.len());
                 heard.extend_from_slice(part.get(..free.min(part.len())).unwrap_or_default());

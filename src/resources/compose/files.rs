@@ -1,6 +1,5 @@
 //! The files that a Compose project is made of: found, remembered with owner and mode, and put back in one rename each.
 
-use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -10,7 +9,7 @@ use serde_json::Value;
 
 use guard_system::context::Context;
 use guard_system::disk::{self, At, DiskError, Staged, sha256_hex};
-use guard_system::docker::{Compose, DockerError};
+use guard_system::docker::{Compose, files_named};
 
 /// A file at one moment. `content` names the copy of its bytes; `None`: there was no such file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,42 +33,14 @@ pub(super) struct Read {
     pub bytes: Vec<u8>,
 }
 
-/// The most that a compose file or an env file may have; what is larger is not one.
-const LARGEST: u64 = 4 * 1024 * 1024;
-
 /// Every file of a project: its compose files, its env files, those that services name by `env_file`, and, through
 /// `include` and `extends`, each YAML file that a compose file names.
-///
-/// Compose does not tell what it included. So a word of a compose file that ends in `.yml` or `.yaml` and names a file
-/// beside it counts, whatever key it belongs to: one file too many is harmless, one too few is not.
 pub(super) fn find(cx: &Context, compose: &Compose) -> Result<Vec<PathBuf>, DiskError> {
-    let mut found: BTreeSet<PathBuf> = compose.env_files.iter().cloned().collect();
-    if compose.env_files.is_empty() {
-        found.insert(compose.directory.join(".env"));
-    }
-    if let Ok(model) = uninterpolated(cx, compose, "json")
+    let mut found = files_named(&compose.directory, &compose.files, &compose.env_files);
+    if let Ok(model) = compose.uninterpolated(cx, "json")
         && let Ok(model) = serde_json::from_str::<Value>(&model)
     {
         found.extend(env_files(&model));
-    }
-    let mut waiting = compose.files.clone();
-    while let Some(path) = waiting.pop() {
-        if !found.insert(path.clone()) {
-            continue;
-        }
-        let Some(text) = disk::read_optional(&path)? else {
-            continue;
-        };
-        let beside = path.parent().unwrap_or(&compose.directory);
-        for word in yaml_names(&String::from_utf8_lossy(&text)) {
-            for base in [beside, &compose.directory] {
-                let candidate = plain(&base.join(&word));
-                let is_small = fs::metadata(&candidate).is_ok_and(|data| data.is_file() && data.len() <= LARGEST);
-                if is_small && !found.contains(&candidate) {
-                    waiting.push(candidate);
-                }
-            }
-        }
     }
     // The compose files were asked for; of the rest only what is there belongs to the project.
     let mut files = Vec::new();
@@ -79,12 +50,6 @@ pub(super) fn find(cx: &Context, compose: &Compose) -> Result<Vec<PathBuf>, Disk
         }
     }
     Ok(files)
-}
-
-/// The project as its files say it, without any value of a variable in it, in `yaml` or `json`.
-pub(super) fn uninterpolated(cx: &Context, compose: &Compose, format: &str) -> Result<String, DockerError> {
-    let call = compose.call(["config", "--no-interpolate", "--format", format]);
-    Ok(cx.output(&call).map_err(guard_system::docker::explained)?.text())
 }
 
 fn env_files(model: &Value) -> Vec<PathBuf> {
@@ -104,35 +69,6 @@ fn env_files(model: &Value) -> Vec<PathBuf> {
         })
         .filter(|path| path.is_absolute())
         .collect()
-}
-
-fn yaml_names(text: &str) -> Vec<String> {
-    text.lines()
-        .map(|line| line.split(" #").next().unwrap_or_default())
-        .flat_map(|line| {
-            line.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | '[' | ']' | '{' | '}' | ':'))
-        })
-        .filter(|word| {
-            Path::new(word)
-                .extension()
-                .is_some_and(|ending| ending == "yml" || ending == "yaml")
-        })
-        .map(str::to_owned)
-        .collect()
-}
-
-/// The path without `.` and `..`, so that one file has one name.
-fn plain(path: &Path) -> PathBuf {
-    path.components().fold(PathBuf::new(), |mut plain, part| {
-        match part {
-            std::path::Component::CurDir => {}
-            std::path::Component::ParentDir => {
-                plain.pop();
-            }
-            other => plain.push(other),
-        }
-        plain
-    })
 }
 
 /// Reads a file as it is now; `number` makes the name of its copy unique.
@@ -248,20 +184,4 @@ fn point(path: &Path, target: &Path) -> Result<(), DiskError> {
         return remove(&beside);
     }
     disk::move_new(&beside, path)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_yaml_files_are_found_in_every_form() {
-        let text = "include:\n  - sub/inc.yml # not.this.yml\n  - path: [a.yaml, \"b.yml\"]\nx: {file: ../ext.yml, y: z}\nimage: app:1.yml.gz\n";
-        assert_eq!(yaml_names(text), ["sub/inc.yml", "a.yaml", "b.yml", "../ext.yml"]);
-    }
-
-    #[test]
-    fn one_file_has_one_name() {
-        assert_eq!(plain(Path::new("/a/./b/../c.yml")), Path::new("/a/c.yml"));
-    }
 }

@@ -24,7 +24,7 @@ use guard_model::section::Section;
 use guard_model::text::plural;
 use guard_system::context::Context;
 use guard_system::disk::{self, sha256_hex};
-use guard_system::docker::{Compose, DockerError, Recorded, docker, explained};
+use guard_system::docker::{Compose, Container, DockerError, Recorded, containers_of};
 
 /// The kind `compose`.
 pub const KIND: Kind = Kind {
@@ -38,6 +38,26 @@ pub const KIND: Kind = Kind {
 struct Project {
     name: ResourceName,
     compose: Compose,
+}
+
+/// The project's containers for people: a line for each, its fields apart by tabs.
+fn listing(containers: &[Container]) -> String {
+    let head = "NAME\tSERVICE\tSTATE\tHEALTH\tIMAGE\tIMAGE ID\tCREATED\tSTARTED\tID\n".to_owned();
+    let lines = containers.iter().map(|one| {
+        let fields = [
+            one.name.as_str(),
+            one.service.as_str(),
+            one.state.as_str(),
+            one.health.as_deref().unwrap_or("-"),
+            one.image_name.as_str(),
+            one.image_id.as_str(),
+            one.created_at.as_str(),
+            one.started_at.as_str(),
+            one.id.as_str(),
+        ];
+        format!("{}\n", fields.join("\t"))
+    });
+    std::iter::once(head).chain(lines).collect()
 }
 
 /// What the manifest keeps of a capture.
@@ -190,13 +210,10 @@ impl Resource for Project {
             kept.push(slot.keep_bytes(&read.bytes, content)?);
             states.push(read.state);
         }
-        let text = files::uninterpolated(cx, compose, "yaml").map_err(unseen)?;
+        let text = compose.uninterpolated(cx, "yaml").map_err(unseen)?;
         kept.push(slot.keep_bytes(cx.redaction.clean(&text).as_bytes(), "configuration.yml")?);
-        let filter = format!("label=com.docker.compose.project={}", compose.project);
-        let listing = cx
-            .output(&docker().args(["ps", "--all", "--no-trunc", "--filter", &filter]))
-            .map_err(|error| unseen(explained(error)))?;
-        kept.push(slot.keep_bytes(cx.redaction.clean(&listing.text()).as_bytes(), "containers.txt")?);
+        let listing = listing(&containers_of(cx, &compose.project).map_err(unseen)?);
+        kept.push(slot.keep_bytes(cx.redaction.clean(&listing).as_bytes(), "containers.txt")?);
         let running = recorded.running().len();
         let summary = format!(
             "{}: {}, {} of {} running",

@@ -13,7 +13,7 @@ use guard_model::event::Level;
 use guard_model::name::ResourceName;
 use guard_system::context::Context;
 use guard_system::disk;
-use guard_system::docker::{Container, Recorded, containers_of, docker, explained};
+use guard_system::docker::{self, Container, Recorded, containers_of};
 
 /// A state of the project that can be put back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,20 +130,13 @@ fn remove(container: &Container, cx: &Context) -> Result<()> {
             container.name, container.service
         ),
     );
-    for call in [
-        docker().args(["stop", &container.id]),
-        docker().args(["rm", "--force", &container.id]),
-    ] {
-        let result = cx.output(&call.timeout(STOP_LIMIT)).map_err(explained);
+    let stopped = docker::stop(cx, &[&container.id], Some(STOP_LIMIT));
+    match stopped.and_then(|()| docker::remove(cx, &container.id, (true, false), Some(STOP_LIMIT))) {
         // Somebody else may have removed it meanwhile, which is what is wanted.
-        if let Err(error) = result
-            && !error.to_string().to_lowercase().contains("no such container")
-        {
-            return Err(ResourceError::because(
-                format!("could not remove {}", container.name),
-                error,
-            ));
-        }
+        Err(error) if !error.is_missing() => Err(ResourceError::because(
+            format!("could not remove {}", container.name),
+            error,
+        )),
+        _ => Ok(()),
     }
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! Calls of git with everything switched off that would run code of the repository's choice, fetch, or convert content.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -44,6 +45,26 @@ const REMOVED: [&str; 12] = [
     "GIT_ATTR_SOURCE",
 ];
 
+/// What is asked for in a repository's own directory, by git's names.
+const INNER: [&str; 13] = [
+    "objects",
+    "index",
+    "index.lock",
+    "refs",
+    "guard",
+    "guard-check",
+    "rebase-merge",
+    "rebase-apply",
+    "MERGE_HEAD",
+    "CHERRY_PICK_HEAD",
+    "REVERT_HEAD",
+    "BISECT_LOG",
+    "info/sparse-checkout",
+];
+/// The ids of a tree without entries, by what ids are made with.
+const EMPTY_SHA1: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+const EMPTY_SHA256: &str = "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321";
+
 /// A repository's work tree.
 pub(super) struct Repository<'c> {
     /// The root of the work tree.
@@ -52,6 +73,8 @@ pub(super) struct Repository<'c> {
     user: Option<User>,
     filters: Vec<String>,
     empty_tree: String,
+    /// Where git has what has these names in its own directory.
+    inner: BTreeMap<&'static str, PathBuf>,
     /// Checkouts inside that are resources of their own.
     elsewhere: Vec<PathBuf>,
 }
@@ -247,11 +270,34 @@ impl<'c> Repository<'c> {
             .lines()
             .filter_map(|key| key.rsplit_once('.'))
             .map(|(driver, _)| driver.to_owned());
-        let empty = plain(&top, user.as_ref()).args(["hash-object", "-t", "tree", "--stdin"]);
+        // One question for what else would be dozens.
+        let names = INNER.iter().flat_map(|name| ["--git-path", name]);
+        let told = plain(&top, user.as_ref())
+            .args(["rev-parse", "--show-object-format"])
+            .args(names);
+        let told = cx.output(&told).map_err(failed)?.text();
+        let mut lines = told.lines();
+        let empty_tree = match lines.next() {
+            Some("sha1") => EMPTY_SHA1.to_owned(),
+            Some("sha256") => EMPTY_SHA256.to_owned(),
+            _ => {
+                let empty = plain(&top, user.as_ref()).args(["hash-object", "-t", "tree", "--stdin"]);
+                cx.output(&empty).map_err(failed)?.text()
+            }
+        };
+        let places: Vec<&str> = lines.collect();
+        // A path with a line break in it is more lines than one: then each is asked for by itself.
+        let inner = INNER.into_iter().zip(places.iter().map(|place| top.join(place)));
+        let inner = if places.len() == INNER.len() {
+            inner.collect()
+        } else {
+            BTreeMap::new()
+        };
         Ok(Self {
             cx,
             filters: filters.collect(),
-            empty_tree: cx.output(&empty).map_err(failed)?.text(),
+            empty_tree,
+            inner,
             top,
             user,
             elsewhere: Vec::new(),
@@ -311,6 +357,9 @@ impl<'c> Repository<'c> {
 
     /// A path inside the repository's own directory.
     pub(super) fn inner(&self, name: &str) -> Result<PathBuf> {
+        if let Some(known) = self.inner.get(name) {
+            return Ok(known.clone());
+        }
         let path = self.ask(["rev-parse", "--git-path", name], "ask for a path")?;
         Ok(self.top.join(path))
     }

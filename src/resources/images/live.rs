@@ -6,7 +6,7 @@ use super::record::Recorded;
 use crate::error::{ResourceError, Result};
 use guard_model::fingerprint::Fingerprint;
 use guard_system::context::Context;
-use guard_system::docker::{Compose, Container, DockerError, containers_of, image};
+use guard_system::docker::{Compose, Container, DockerError, containers_of, image, images};
 
 /// What a name's part of the fingerprint says when the name does not stand for what the service runs: it was moved, by a
 /// pull or a build, before guard came.
@@ -17,11 +17,14 @@ pub(super) fn read(compose: &Compose, cx: &Context) -> Result<BTreeMap<String, R
     let unseen = |error| ResourceError::because("could not see the images of the services", error);
     let asked = names_asked_for(compose, cx);
     let mut services: BTreeMap<String, Recorded> = BTreeMap::new();
-    for container in own(compose, cx).map_err(unseen)? {
+    let own = own(compose, cx).map_err(unseen)?;
+    let ids = own.iter().map(|container| container.image_id.clone()).collect();
+    let known = images(cx, &ids).map_err(unseen)?;
+    for container in own {
         if services.contains_key(&container.service) {
             continue;
         }
-        let found = image(cx, &container.image_id).map_err(unseen)?;
+        let found = known.get(&container.image_id);
         let mut names = BTreeSet::from([container.image_name.clone()]);
         names.extend(asked.get(&container.service).cloned());
         // An image that is asked for by digest or by id has no name that could be moved.
@@ -29,7 +32,7 @@ pub(super) fn read(compose: &Compose, cx: &Context) -> Result<BTreeMap<String, R
         let recorded = Recorded {
             image: container.image_id,
             names: names.into_iter().collect(),
-            digests: found.map(|image| image.digests).unwrap_or_default(),
+            digests: found.map(|image| image.digests.clone()).unwrap_or_default(),
         };
         services.insert(container.service, recorded);
     }
@@ -99,10 +102,15 @@ pub(super) fn fingerprint(
         let images: Vec<String> = images.into_iter().collect();
         print = print.with(format!("service {service}"), images.join(", "));
     }
+    let names = services
+        .values()
+        .flat_map(|recorded| recorded.names.iter().cloned())
+        .collect();
+    let known = images(cx, &names).map_err(unseen)?;
     for recorded in services.values() {
         for name in &recorded.names {
-            let value = match image(cx, name).map_err(unseen)? {
-                Some(found) if found.id == recorded.image => found.id,
+            let value = match known.get(name) {
+                Some(found) if found.id == recorded.image => found.id.clone(),
                 Some(_) => ASTRAY.to_owned(),
                 None => "no image".to_owned(),
             };

@@ -1,5 +1,7 @@
 //! How an image that the engine has lost is had again: out of the backup, else from a registry by its digest.
 
+use std::collections::BTreeSet;
+
 use super::record::{Details, Recorded};
 use super::saved;
 use crate::error::{ResourceError, Result};
@@ -7,7 +9,7 @@ use crate::slot::Slot;
 use guard_model::artifact::Artifact;
 use guard_model::event::Level;
 use guard_system::context::Context;
-use guard_system::docker::{docker, image};
+use guard_system::docker::{docker, image, images};
 
 fn is_there(id: &str, cx: &Context) -> Result<bool> {
     let found =
@@ -17,12 +19,14 @@ fn is_there(id: &str, cx: &Context) -> Result<bool> {
 
 /// Whether the engine has all of them, as it nearly always has: one question instead of one for each.
 pub(super) fn are_there(details: &Details, cx: &Context) -> Result<bool> {
-    let ids = details.services.values().map(|recorded| &recorded.image);
-    let look = docker().args(["image", "inspect", "--format", "{{.Id}}"]).args(ids);
-    let found = cx
-        .outcome(&look)
-        .map_err(|error| ResourceError::because("could not ask the engine for the images", error))?;
-    Ok(found.status.success())
+    let ids: BTreeSet<String> = details
+        .services
+        .values()
+        .map(|recorded| recorded.image.clone())
+        .collect();
+    let found =
+        images(cx, &ids).map_err(|error| ResourceError::because("could not ask the engine for the images", error))?;
+    Ok(found.len() == ids.len())
 }
 
 /// The services whose image the engine has no more.

@@ -60,14 +60,19 @@ impl Halt {
         let bytes = serde_json::to_vec(&record)
             .map_err(|error| ResourceError::because("could not write down which containers are held", error))?;
         disk::write_whole(&path, &bytes)?;
-        let verb = if mode == Mode::Pause { "pause" } else { "stop" };
-        let call = docker::docker().arg(verb).args(&record.containers);
+        let ids = record.containers.clone();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let halt = Self {
             record: Some((record, path)),
             cx,
         };
-        match halt.cx.output(&call) {
-            Ok(_) => Ok(halt),
+        let (verb, held) = if mode == Mode::Pause {
+            ("pause", docker::pause(&halt.cx, &ids))
+        } else {
+            ("stop", docker::stop(&halt.cx, &ids, None))
+        };
+        match held {
+            Ok(()) => Ok(halt),
             Err(error) => Err(ResourceError::because(
                 format!("could not {verb} the containers of {name}"),
                 error,
@@ -75,8 +80,8 @@ impl Halt {
         }
     }
 
-    /// Wakes them, and waits until those that were healthy are so again: a deploy command whose services wait for a
-    /// healthy one would fail otherwise.
+    /// Wakes them. Beside what follows it is waited until those that were healthy are so again: a deploy command whose services
+    /// wait for a healthy one would fail otherwise, so the run settles that before.
     ///
     /// # Errors
     /// One of them cannot be woken.
@@ -85,20 +90,32 @@ impl Halt {
             return Ok(());
         };
         wake_one(&path, &self.cx)?;
-        let begun = self.cx.clock.steady();
-        for id in &record.healthy {
-            while !is_healthy(id, &self.cx)? {
-                if self.cx.clock.steady().saturating_sub(begun) >= HEALTH_LIMIT {
-                    let limit = HEALTH_LIMIT.as_secs();
-                    let text = format!("the container {id} was held for the copy and is not healthy {limit} s after");
-                    self.cx.note(Level::Warn, text);
-                    return Ok(());
+        if !record.healthy.is_empty() {
+            let cx = self.cx.clone();
+            self.cx.aside.begin(move || {
+                if let Err(error) = await_health(&record.healthy, &cx) {
+                    cx.note(Level::Warn, error.to_string());
                 }
-                self.cx.clock.sleep(LOOK);
-            }
+            });
         }
         Ok(())
     }
+}
+
+fn await_health(ids: &[String], cx: &Context) -> Result<()> {
+    let begun = cx.clock.steady();
+    for id in ids {
+        while !is_healthy(id, cx)? {
+            if cx.clock.steady().saturating_sub(begun) >= HEALTH_LIMIT {
+                let limit = HEALTH_LIMIT.as_secs();
+                let text = format!("the container {id} was held for the copy and is not healthy {limit} s after");
+                cx.note(Level::Warn, text);
+                return Ok(());
+            }
+            cx.clock.sleep(LOOK);
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Halt {
@@ -121,11 +138,9 @@ fn record_file(cx: &Context, name: &ResourceName) -> PathBuf {
 
 /// Whether a container is healthy; one that is gone needs no waiting for.
 fn is_healthy(id: &str, cx: &Context) -> Result<bool> {
-    let look = docker::docker().args(["container", "inspect", "--format", "{{.State.Health.Status}}", id]);
-    let state = cx
-        .outcome(&look)
+    let found = docker::container_by_id(cx, id)
         .map_err(|error| ResourceError::because("could not look at a container that was held", error))?;
-    Ok(!state.status.success() || state.text() == "healthy")
+    Ok(found.is_none_or(|one| one.health.as_deref() == Some("healthy")))
 }
 
 fn wake_one(path: &std::path::Path, cx: &Context) -> Result<()> {
@@ -137,16 +152,15 @@ fn wake_one(path: &std::path::Path, cx: &Context) -> Result<()> {
     let mut failure = None;
     for id in &record.containers {
         // One by one: a container that somebody removed or woke meanwhile must not keep the others held.
-        let state = docker::docker().args(["container", "inspect", "--format", "{{.State.Status}}", id]);
-        let state = cx
-            .outcome(&state)
+        let found = docker::container_by_id(cx, id)
             .map_err(|error| ResourceError::because("could not look at a held container", error))?;
-        let verb = match (record.mode, state.text().as_str()) {
-            (Mode::Pause, "paused") => "unpause",
-            (Mode::Stop, "exited" | "created") => "start",
+        let state = found.map(|found| found.state).unwrap_or_default();
+        let (verb, woken) = match (record.mode, state.as_str()) {
+            (Mode::Pause, "paused") => ("unpause", docker::unpause(cx, &[id])),
+            (Mode::Stop, "exited" | "created") => ("start", docker::start(cx, &[id], None)),
             _ => continue,
         };
-        if let Err(error) = cx.output(&docker::docker().args([verb, id])) {
+        if let Err(error) = woken {
             failure = Some(ResourceError::because(
                 format!("could not {verb} the container {id}"),
                 error,

@@ -166,9 +166,9 @@ pub(super) fn of_volume(volume: &Volume, found: &docker::Volume, cx: &Context) -
 pub(super) fn real_name(project: Option<&str>, key: &str, cx: &Context) -> Result<String> {
     let asked = |error| ResourceError::because(format!("could not look for the volume {key}"), error);
     if let Some(project) = project {
-        let filters = [("project", project), ("volume", key)]
-            .map(|(label, value)| format!("label=com.docker.compose.{label}={value}"));
-        if let Some(name) = docker::volumes_matching(cx, &filters)
+        let filters =
+            [("project", project), ("volume", key)].map(|(label, value)| format!("com.docker.compose.{label}={value}"));
+        if let Some(name) = docker::volumes_labelled(cx, &filters.each_ref().map(String::as_str))
             .map_err(asked)?
             .into_iter()
             .next()
@@ -176,7 +176,7 @@ pub(super) fn real_name(project: Option<&str>, key: &str, cx: &Context) -> Resul
             return Ok(name);
         }
     }
-    let names = docker::volumes_matching(cx, &[]).map_err(asked)?;
+    let names = docker::volumes_labelled(cx, &[]).map_err(asked)?;
     let candidates = project
         .map(|project| format!("{project}_{key}"))
         .into_iter()

@@ -53,6 +53,29 @@ pub(super) fn tries(check: &Value) -> u64 {
     number(check, "Retries").unwrap_or(3)
 }
 
+/// The words that the engine runs in a container to check its health, from all that it says of the container.
+pub(super) fn words(container: &Value) -> Vec<String> {
+    let list = |pointer: &str| -> Vec<String> {
+        let words = container.pointer(pointer).and_then(Value::as_array);
+        let words = words.into_iter().flatten().filter_map(Value::as_str);
+        words.map(str::to_owned).collect()
+    };
+    let mut test = list("/Config/Healthcheck/Test");
+    if test.is_empty() {
+        return test;
+    }
+    match test.remove(0).as_str() {
+        "CMD" => test,
+        "CMD-SHELL" => {
+            let shell = list("/Config/Shell");
+            let usual = || ["/bin/sh", "-c"].map(str::to_owned).to_vec();
+            let shell = if shell.is_empty() { usual() } else { shell };
+            shell.into_iter().chain(test).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// Docker writes 0 where nothing was set, and means its own defaults. A check that is switched off is none.
 pub(super) fn check(check: &Value) -> Option<Check> {
     let test = check.get("Test").and_then(Value::as_array);
@@ -89,6 +112,27 @@ mod tests {
         assert_eq!(longest(&settings), Some(Duration::from_secs(11)));
         let settings = serde_json::json!({ "Interval": 1_000_000_000, "Retries": 30 });
         assert_eq!(longest(&settings), Some(Duration::from_mins(3)));
+    }
+
+    #[test]
+    fn a_check_is_run_as_the_engine_runs_it() {
+        let of = |test: &[&str], shell: &[&str]| {
+            words(&serde_json::json!({ "Config": { "Healthcheck": { "Test": test }, "Shell": shell } }))
+        };
+        assert_eq!(
+            of(&["CMD", "pg_isready", "-U", "shop"], &[]),
+            ["pg_isready", "-U", "shop"]
+        );
+        assert_eq!(
+            of(&["CMD-SHELL", "curl -f x || exit 1"], &[]),
+            ["/bin/sh", "-c", "curl -f x || exit 1"]
+        );
+        assert_eq!(
+            of(&["CMD-SHELL", "x"], &["/bin/bash", "-ec"]),
+            ["/bin/bash", "-ec", "x"]
+        );
+        assert_eq!(of(&["NONE"], &[]), Vec::<String>::new());
+        assert_eq!(words(&serde_json::json!({ "Config": {} })), Vec::<String>::new());
     }
 
     #[test]

@@ -24,12 +24,44 @@ pub enum DockerError {
         /// Why.
         source: serde_json::Error,
     },
+    /// The engine refused what it was asked through its socket.
+    #[error("the Docker engine refused `{call}`: {message}")]
+    Refused {
+        /// What was asked: `POST /containers/shop-app-1/start`.
+        call: String,
+        /// HTTP's code: 404 where a thing is not there, 409 where something is in the way.
+        status: u16,
+        /// What it said, redacted.
+        message: String,
+    },
     /// A thing is not there.
     #[error("{0}")]
     Missing(String),
     /// The Compose that is installed cannot be used.
     #[error("{0}")]
     Compose(String),
+}
+
+impl DockerError {
+    /// Whether it says that what was asked for is not there.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => *status == 404,
+            Self::Call(CallError::Exit { stderr, .. }) => stderr.to_lowercase().contains("no such"),
+            _ => false,
+        }
+    }
+
+    /// What the engine itself said, where it said anything.
+    #[must_use]
+    pub fn said(&self) -> Option<&str> {
+        match self {
+            Self::Refused { message, .. } => Some(message),
+            Self::Call(CallError::Exit { stderr, .. }) => Some(stderr),
+            _ => None,
+        }
+    }
 }
 
 /// A call of `docker`. `DOCKER_HOST` and `DOCKER_CONTEXT` pass through the environment.

@@ -1,15 +1,27 @@
 //! A Compose project: the exact files, profiles and names with which its commands are called.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::configuration::{files_named, learn, printed};
 use super::{DockerError, docker, explained};
 use crate::call::Call;
 use crate::context::Context;
 
 /// The oldest major version of Compose that guard works with.
 pub const MAINTAINED_COMPOSE: u32 = 2;
+
+/// The words that make Compose print the resolved project.
+const RESOLVED: [&str; 3] = ["config", "--format", "json"];
+
+/// The version that Compose tells, where it is one that guard works with.
+fn maintained(told: &[u8]) -> Option<String> {
+    let version = String::from_utf8_lossy(told).trim().trim_start_matches('v').to_owned();
+    let major = version.split('.').next()?.parse::<u32>().ok()?;
+    (major >= MAINTAINED_COMPOSE).then_some(version)
+}
 
 /// How a project is called: recorded in the backup, so that a rollback uses these words and not the current directory's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +97,12 @@ impl Compose {
     /// # Errors
     /// Compose refuses the files.
     pub fn services(&self, cx: &Context) -> Result<Vec<String>, DockerError> {
+        // Nearly always somebody has asked for all of it, or will. What refuses all may still tell the names.
+        if let Ok(resolved) = self.resolved(cx) {
+            let services = resolved.get("services").and_then(serde_json::Value::as_object);
+            let names: BTreeSet<String> = services.into_iter().flatten().map(|(name, _)| name.clone()).collect();
+            return Ok(names.into_iter().collect());
+        }
         let output = cx.output(&self.call(["config", "--services"])).map_err(explained)?;
         let mut services: Vec<String> = output.text().lines().map(str::to_owned).collect();
         services.sort();
@@ -96,12 +114,42 @@ impl Compose {
     /// # Errors
     /// Compose refuses the files, or its answer cannot be read.
     pub fn resolved(&self, cx: &Context) -> Result<serde_json::Value, DockerError> {
-        let call = self.call(["config", "--format", "json"]);
-        let output = cx.output(&call).map_err(explained)?;
-        serde_json::from_slice(&output.stdout).map_err(|source| DockerError::Answer {
+        let call = self.call(RESOLVED);
+        let printed = printed(cx, &call, &self.files_named())?;
+        serde_json::from_slice(&printed).map_err(|source| DockerError::Answer {
             call: call.to_string(),
             source,
         })
+    }
+
+    /// The project as its files say it, without any value of a variable in it, in `yaml` or `json`.
+    ///
+    /// # Errors
+    /// Compose refuses the files.
+    pub fn uninterpolated(&self, cx: &Context, format: &str) -> Result<String, DockerError> {
+        let call = self.call(["config", "--no-interpolate", "--format", format]);
+        let printed = printed(cx, &call, &self.files_named())?;
+        Ok(String::from_utf8_lossy(&printed).trim().to_owned())
+    }
+
+    /// By service, the digest that Compose makes of how it is configured, and leaves as a label on each container.
+    ///
+    /// # Errors
+    /// Compose refuses the files.
+    pub fn configuration_hashes(&self, cx: &Context) -> Result<BTreeMap<String, String>, DockerError> {
+        let call = self.call(["config", "--hash", "*"]);
+        // Values of env files that services name are in it, and such files may have any name: asked each time.
+        let told = cx.output(&call).map_err(explained)?.text();
+        let pairs = told
+            .lines()
+            .filter_map(|line| line.trim().split_once(char::is_whitespace));
+        Ok(pairs
+            .map(|(service, hash)| (service.to_owned(), hash.trim().to_owned()))
+            .collect())
+    }
+
+    fn files_named(&self) -> BTreeSet<PathBuf> {
+        files_named(&self.directory, &self.files, &self.env_files)
     }
 
     /// The name that Compose gives the project of these files when nobody names one.
@@ -113,22 +161,33 @@ impl Compose {
         for file in files {
             call = call.arg("--file").arg(file);
         }
-        let call = call.args(["config", "--format", "json"]).directory(directory);
-        let output = match cx.output(&call) {
-            Ok(output) => output,
+        let call = call.args(RESOLVED).directory(directory);
+        let named = files_named(directory, files, &[]);
+        let printed = match printed(cx, &call, &named) {
+            Ok(printed) => printed,
             Err(error) => {
                 // A client without Compose answers with its whole help, and a person needs one sentence.
                 Self::version(cx)?;
-                return Err(explained(error));
+                return Err(error);
             }
         };
-        let value: serde_json::Value =
-            serde_json::from_slice(&output.stdout).map_err(|source| DockerError::Answer {
-                call: call.to_string(),
-                source,
-            })?;
+        let value: serde_json::Value = serde_json::from_slice(&printed).map_err(|source| DockerError::Answer {
+            call: call.to_string(),
+            source,
+        })?;
         match value.get("name").and_then(serde_json::Value::as_str) {
-            Some(name) => Ok(name.to_owned()),
+            Some(name) => {
+                // Called by this name, it is the same project.
+                let project = Self {
+                    files: files.to_vec(),
+                    env_files: Vec::new(),
+                    profiles: Vec::new(),
+                    project: name.to_owned(),
+                    directory: directory.to_owned(),
+                };
+                learn(cx, &project.call(RESOLVED), &named, printed);
+                Ok(name.to_owned())
+            }
             None => Err(DockerError::Compose(
                 "Compose did not tell the project's name; set `project` under [compose]".to_owned(),
             )),
@@ -140,10 +199,15 @@ impl Compose {
     /// # Errors
     /// Compose v2 is not there, or only the retired v1 is.
     pub fn version(cx: &Context) -> Result<String, DockerError> {
-        let output = cx.outcome(&docker().args(["compose", "version", "--short"]))?;
-        let version = output.text().trim_start_matches('v').to_owned();
-        let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
-        if output.status.success() && major.is_some_and(|major| major >= MAINTAINED_COMPOSE) {
+        let call = docker().args(["compose", "version", "--short"]);
+        // Of a Compose that is fine nothing more is asked in this process.
+        if let Ok(told) = printed(cx, &call, &BTreeSet::new())
+            && let Some(version) = maintained(&told)
+        {
+            return Ok(version);
+        }
+        let output = cx.outcome(&call)?;
+        if let Some(version) = maintained(&output.stdout).filter(|_| output.status.success()) {
             return Ok(version);
         }
         let old = cx.outcome(&Call::new("docker-compose").args(["version", "--short"]));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::check::{Check, check};
 use super::client::DockerError;
-use super::engine::inspect;
+use super::engine::{Kind, inspect};
 use crate::context::Context;
 
 /// The longest time that a first verdict of these containers' health checks may take. Zero where none has a check.
@@ -22,7 +22,7 @@ pub fn time_to_health(cx: &Context, ids: &[String]) -> Result<Duration, DockerEr
 /// # Errors
 /// The engine does not answer, or a container is not there any more.
 pub fn health_checks(cx: &Context, ids: &[String]) -> Result<Vec<Option<Check>>, DockerError> {
-    let found = inspect(cx, "container", ids)?;
+    let found = inspect(cx, Kind::Container, ids)?;
     Ok(found
         .iter()
         .map(|value| value.pointer("/Config/Healthcheck").and_then(check))

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use super::acts::remove;
 use super::{DockerError, LABEL, docker, explained, image};
 use crate::call::Call;
 use crate::context::Context;
@@ -109,7 +110,7 @@ impl Inside {
         let filter = format!("name=^/?{}$", self.name());
         let left = cx.output(&docker().args(["ps", "--all", "--quiet", "--filter", &filter]));
         for id in left.map_err(explained)?.text().lines() {
-            cx.output(&docker().args(["rm", "--force", id])).map_err(explained)?;
+            remove(cx, id, (true, false), None)?;
         }
         Ok(())
     }

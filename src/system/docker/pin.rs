@@ -6,11 +6,14 @@
 //! name. Nothing that does not run holds it against `docker system prune --all`, and nothing at all against `docker rmi
 //! --force`; `docker system prune --all --filter label!=guard.pin` spares the container and so the image.
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use std::collections::BTreeMap;
 
-use super::engine::inspect_one;
-use super::{DockerError, docker, explained, image};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::acts::{create, remove, tag, untag};
+use super::engine::{Kind, inspect_one};
+use super::{DockerError, docker, explained};
 use crate::context::Context;
 use crate::disk::sha256_hex;
 
@@ -22,6 +25,9 @@ pub const PIN_LABEL: &str = "guard.pin";
 const PROJECT_LABEL: &str = "com.docker.compose.project";
 /// What a pin says is its project where it has to name one; `docker compose ls --all` shows it.
 const PINS_PROJECT: &str = "guard-pins";
+
+/// What a pin would run if somebody started it: nothing that there is.
+const COMMAND: &str = "never-started";
 
 /// What holds one image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,32 +74,46 @@ pub fn pin(cx: &Context, image_id: &str, project: &str, service: &str, token: &s
         tag: format!("guard/pin/{project}/{service}:{token}"),
     };
     tag(cx, image_id, &pin.tag)?;
-    if let Some(there) = inspect_one(cx, "container", &pin.container)? {
+    if let Some(there) = inspect_one(cx, Kind::Container, &pin.container)? {
         if there.pointer("/Image").and_then(Value::as_str) == Some(image_id) {
             return Ok(pin);
         }
         remove_pin_container(cx, &pin.container)?;
     }
-    let label = format!("{PIN_LABEL}={token}");
-    let mut call = docker().args(["create", "--name", &pin.container, "--label", &label]);
+    let found = inspect_one(cx, Kind::Image, image_id)?
+        .ok_or_else(|| DockerError::Missing(format!("the engine has no image {image_id}")))?;
+    let mut labels = vec![(PIN_LABEL.to_owned(), token.to_owned())];
     // An image that Compose built carries the project's labels, and a container would inherit them: it must not be taken
     // for one of the service's own.
     for label in ["project", "service", "oneoff", "container-number"] {
-        call = call.args(["--label", &format!("com.docker.compose.{label}=")]);
+        labels.push((format!("com.docker.compose.{label}"), String::new()));
     }
-    call = call.args(["--network", "none"]);
-    let found = inspect_one(cx, "image", image_id)?
-        .ok_or_else(|| DockerError::Missing(format!("the engine has no image {image_id}")))?;
     // `docker compose build` labels what it builds, and a container inherits its image's labels: Compose would take the
     // pin for a container of its project, and start or remove it.
     if names_of(&found, "/Config/Labels").any(|label| label == PROJECT_LABEL) {
-        call = call.args(["--label", &format!("{PROJECT_LABEL}={PINS_PROJECT}")]);
+        labels.push((PROJECT_LABEL.to_owned(), PINS_PROJECT.to_owned()));
     }
     // The engine would make an anonymous volume for every volume that the image declares.
-    for path in names_of(&found, "/Config/Volumes") {
+    let volumes: Vec<&String> = names_of(&found, "/Config/Volumes").collect();
+    let mounts = volumes.iter().map(|path| json!({ "Type": "tmpfs", "Target": path }));
+    let what = json!({
+        "Image": image_id,
+        "Cmd": [COMMAND],
+        "Labels": labels.iter().cloned().collect::<BTreeMap<String, String>>(),
+        "HostConfig": { "NetworkMode": "none", "Mounts": mounts.collect::<Vec<Value>>() },
+    });
+    if let Some(made) = create(cx, &pin.container, &what) {
+        return made.map(|_| pin);
+    }
+    let mut call = docker().args(["create", "--name", &pin.container]);
+    for (name, value) in &labels {
+        call = call.args(["--label", &format!("{name}={value}")]);
+    }
+    call = call.args(["--network", "none"]);
+    for path in volumes {
         call = call.args(["--mount", &format!("type=tmpfs,destination={path}")]);
     }
-    cx.output(&call.args([image_id, "never-started"])).map_err(explained)?;
+    cx.output(&call.args([image_id, COMMAND])).map_err(explained)?;
     Ok(pin)
 }
 
@@ -107,7 +127,7 @@ pub fn unpin(cx: &Context, pin: &Pin) -> Result<(), DockerError> {
 }
 
 fn remove_pin_container(cx: &Context, name: &str) -> Result<(), DockerError> {
-    let Some(there) = inspect_one(cx, "container", name)? else {
+    let Some(there) = inspect_one(cx, Kind::Container, name)? else {
         return Ok(());
     };
     if there
@@ -119,32 +139,7 @@ fn remove_pin_container(cx: &Context, name: &str) -> Result<(), DockerError> {
             "the container {name} is not a pin of guard: it does not carry the label {PIN_LABEL}"
         )));
     }
-    cx.output(&docker().args(["rm", "--force", "--volumes", name]))
-        .map_err(explained)?;
-    Ok(())
-}
-
-/// Gives an image a name, taking it from another image where one has it.
-///
-/// # Errors
-/// The engine does not answer, has no such image, or the name cannot be one.
-pub fn tag(cx: &Context, image_id: &str, name: &str) -> Result<(), DockerError> {
-    cx.output(&docker().args(["tag", image_id, name])).map_err(explained)?;
-    Ok(())
-}
-
-/// Takes a name from its image; an image that has no other name and no container is removed with it. A name that is not
-/// there is fine.
-///
-/// # Errors
-/// The engine does not answer or refuses.
-pub fn untag(cx: &Context, name: &str) -> Result<(), DockerError> {
-    if image(cx, name)?.is_none() {
-        return Ok(());
-    }
-    cx.output(&docker().args(["rmi", "--no-prune", name]))
-        .map_err(explained)?;
-    Ok(())
+    remove(cx, name, (true, true), None)
 }
 
 fn names_of<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a String> {

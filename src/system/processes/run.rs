@@ -164,6 +164,10 @@ impl Context {
                 })
             });
             let waited = self.wait(&handle, call, &shown, &broken);
+            if call.is_foreign {
+                // It may have changed files that no digest covers.
+                self.configurations.forget();
+            }
             ended.store(true, Ordering::SeqCst);
             let joined = |result: std::thread::Result<io::Result<()>>| {
                 result.unwrap_or_else(|_| Err(io::Error::other("a reader panicked")))

@@ -1,0 +1,3 @@
+//! The world as guard reaches it, held against the world.
+
+mod roads;
