@@ -214,11 +214,24 @@ fn is_open(history: &History, step: &Step) -> bool {
     {
         return false;
     }
+    if let Action::Price(name) = &step.action
+        && !is_price_open(history, name)
+    {
+        return false;
+    }
     match history.step(&step.id).map(|past| &past.progress) {
         None | Some(Progress::Begun) => true,
         Some(Progress::Done(_)) => false,
         Some(Progress::Failed(_)) => !is_over(history, step),
     }
+}
+
+/// Whether what going back cost is still to be told: it was left for later, and it is back.
+fn is_price_open(history: &History, name: &ResourceName) -> bool {
+    let is_later = history
+        .prepared_of(name)
+        .is_some_and(|prepared| prepared.work.is_needed() && prepared.is_priced_later());
+    is_later && history.yielded(&Action::Restore(name.clone())).is_some()
 }
 
 /// Whether a step has failed so that it is not tried again before a person has looked.
@@ -230,8 +243,8 @@ fn is_over(history: &History, step: &Step) -> bool {
         return false;
     };
     match step.action {
-        // Evidence explains; its lack must not keep production down, and is no reason to try again.
-        Action::Evidence => true,
+        // Evidence and the price explain; their lack must not keep production down, and is no reason to try again.
+        Action::Evidence | Action::Price(_) => true,
         // A person has stopped it; a resume looks again.
         Action::Prove => past.failures > 0 && !failure.interrupted,
         _ => past.failures >= TRIES || (failure.permanent && past.failures > 0),
@@ -261,7 +274,7 @@ fn is_out_of_reach(history: &History, name: &ResourceName, action: &Action) -> b
 pub(super) fn given_up(history: &History) -> impl Iterator<Item = &Step> {
     let steps = history.plan().back.iter().flat_map(|stage| &stage.steps);
     steps.filter(|step| {
-        let is_about_going_back = !matches!(step.action, Action::Evidence | Action::Prove);
+        let is_about_going_back = !matches!(step.action, Action::Evidence | Action::Prove | Action::Price(_));
         let is_left_out = step.action.resource().is_some_and(|name| history.is_left_out(name));
         is_about_going_back && !is_left_out && is_over(history, step)
     })

@@ -167,6 +167,28 @@ pub const ROWS: &str = "rows";
 /// `13 files (2.0 MB)`.
 pub const FILES: &str = "put_aside";
 
+/// The key in the details of what was prepared that says that its price is told once it is put back: it decides nothing.
+pub const PRICE_LATER: &str = "price_later";
+
+impl Prepared {
+    /// Whether its price is told once it is put back, and what is said of it until then is only that.
+    #[must_use]
+    pub fn is_priced_later(&self) -> bool {
+        self.details
+            .get(PRICE_LATER)
+            .and_then(Value::as_bool)
+            .unwrap_or_default()
+    }
+
+    /// Takes the price that was told once it was put back.
+    pub fn tell_price(&mut self, price: &[String]) {
+        price.clone_into(&mut self.price);
+        if let Some(details) = self.details.as_object_mut() {
+            details.remove(PRICE_LATER);
+        }
+    }
+}
+
 impl Displaced {
     /// How many files it has that `guard salvage` can give back, `13 files (2.0 MB)`; `None`: none.
     #[must_use]

@@ -156,6 +156,13 @@ pub enum StepOutput {
     Quiesced(Vec<String>),
     /// `Prove`: what was found, each a sentence.
     Proven(Vec<String>),
+    /// `Price`: what going back cost.
+    Priced {
+        /// The resource.
+        resource: ResourceName,
+        /// Each a sentence, in the place of those that were told when it was prepared.
+        price: Vec<String>,
+    },
 }
 
 /// What a proof finds where no probe is set: everything but whether production is well.

@@ -95,6 +95,8 @@ pub enum StageName {
     Start,
     /// Back: what was promised is compared with what is.
     Prove,
+    /// Back: what going back cost is told from what was put aside, where it was left for then.
+    Price,
 }
 
 impl StageName {
@@ -120,6 +122,7 @@ impl StageName {
             Self::Images => "put images back",
             Self::Start => "start services",
             Self::Prove => "prove",
+            Self::Price => "tell what it cost",
         }
     }
 }
@@ -143,6 +146,7 @@ impl Step {
             Action::Recheck(name) => ("recheck", Some(name)),
             Action::Restore(name) => ("restore", Some(name)),
             Action::Undo(name) => ("undo", Some(name)),
+            Action::Price(name) => ("price", Some(name)),
             Action::Baseline => ("baseline", None),
             Action::Seal => ("seal", None),
             Action::Deploy => ("deploy", None),
@@ -212,6 +216,8 @@ pub enum Action {
     Start,
     /// Compare what is with what was promised.
     Prove,
+    /// Tell what going back cost, from what was put aside.
+    Price(ResourceName),
 }
 
 /// Whether a step that was cut off may be done again.
@@ -242,7 +248,8 @@ impl Action {
             | Self::Prepare(name)
             | Self::Recheck(name)
             | Self::Restore(name)
-            | Self::Undo(name) => Some(name),
+            | Self::Undo(name)
+            | Self::Price(name) => Some(name),
             _ => None,
         }
     }

@@ -81,6 +81,15 @@ pub fn lines(step: &StepId, action: Option<&Action>, yields: &StepOutput, took: 
         StepOutput::Quiesced(services) if services.is_empty() => vec![info("Nothing had to be stopped".to_owned())],
         StepOutput::Quiesced(services) => vec![info(format!("Stopped: {}", services.join(", ")))],
         StepOutput::Proven(findings) => findings.iter().map(|finding| info(finding.clone())).collect(),
+        StepOutput::Priced { resource, price } if price.is_empty() => {
+            vec![info(format!("{resource}: going back cost no row"))]
+        }
+        StepOutput::Priced { resource, price } => {
+            let told = price
+                .iter()
+                .map(|price| Line::new(Tone::Warn, format!("{resource}: {price}")));
+            told.collect()
+        }
     }
 }
 

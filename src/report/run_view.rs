@@ -281,6 +281,12 @@ impl RunView {
                 self.displaced.extend(all.iter().cloned());
             }
             StepOutput::Proven(findings) => self.proven.clone_from(findings),
+            StepOutput::Priced { resource, price } => {
+                let known = self.prepared.iter_mut().find(|known| &known.resource == resource);
+                if let Some(known) = known {
+                    known.tell_price(price);
+                }
+            }
         }
     }
 
@@ -331,10 +337,12 @@ impl RunView {
                 .prepared
                 .iter()
                 .filter(|prepared| prepared.work.is_needed() && &prepared.resource == name);
-            of_it.flat_map(|prepared| &prepared.price).any(|price| {
-                let drops = price.starts_with("drops the new table ") && !price.ends_with(" 0 rows");
-                drops || price.starts_with("discards ") || price.starts_with("undoes changes ")
-            })
+            // What is told once it is back may be rows, until it is told.
+            of_it.clone().any(Prepared::is_priced_later)
+                || of_it.flat_map(|prepared| &prepared.price).any(|price| {
+                    let drops = price.starts_with("drops the new table ") && !price.ends_with(" 0 rows");
+                    drops || price.starts_with("discards ") || price.starts_with("undoes changes ")
+                })
         };
         let held = self.displaced.iter().filter(|displaced| displaced.holds_rows());
         held.map(|displaced| &displaced.resource)
@@ -368,7 +376,7 @@ impl RunView {
             _ => None,
         });
         let failed = steps().filter(|(step, state)| {
-            *state == State::Failed && !matches!(step.action, Action::Evidence | Action::Prove)
+            *state == State::Failed && !matches!(step.action, Action::Evidence | Action::Prove | Action::Price(_))
         });
         let last = |step: &Step| {
             self.stage_failures

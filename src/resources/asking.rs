@@ -308,6 +308,23 @@ impl dyn Resource + '_ {
         }
     }
 
+    /// [`Price::price_after`](crate::abilities::Price::price_after); without it: what was told before.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn price_after(
+        &self,
+        prepared: &Prepared,
+        displaced: &Displaced,
+        artifact: &Artifact,
+        cx: &Context,
+    ) -> Sentences {
+        match self.abilities().price {
+            Some(able) => able.price_after(prepared, displaced, artifact, cx),
+            None => Ok(prepared.price.clone()),
+        }
+    }
+
     /// [`Price::undo_price`](crate::abilities::Price::undo_price); without it: it costs nothing.
     ///
     /// # Errors

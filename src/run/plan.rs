@@ -52,7 +52,8 @@ fn putting_back(places: &[Place], stages_beside: bool, swap: fn(ResourceName) ->
         stage(StageName::Evidence, [Action::Evidence])
     };
     let data = places.iter().filter(|place| place.restored_in == StageName::Data);
-    let again = data.map(|place| Action::Recheck(place.name.clone()));
+    let again = data.clone().map(|place| Action::Recheck(place.name.clone()));
+    let prices = data.map(|place| Action::Price(place.name.clone()));
     vec![
         first,
         stage(StageName::Quiesce, [Action::Quiesce]),
@@ -62,6 +63,7 @@ fn putting_back(places: &[Place], stages_beside: bool, swap: fn(ResourceName) ->
         of_resources(places, StageName::Images, true, swap),
         stage(StageName::Start, [Action::Start]),
         stage(StageName::Prove, [Action::Prove]),
+        stage(StageName::Price, prices.filter(|_| stages_beside)),
     ]
 }
 

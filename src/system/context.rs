@@ -42,6 +42,8 @@ pub struct Context {
     pub stop: Stop,
     /// Whether clients stay shut out of what an act puts in, until somebody lets them in.
     pub fenced: bool,
+    /// Whether what going back costs may be told once it is back.
+    pub prices_later: bool,
 }
 
 impl Context {
@@ -62,6 +64,7 @@ impl Context {
             redaction: Redaction::default(),
             stop: Stop::default(),
             fenced: false,
+            prices_later: false,
         }
     }
 
@@ -88,6 +91,15 @@ impl Context {
     pub fn fenced(&self) -> Self {
         Self {
             fenced: true,
+            ..self.clone()
+        }
+    }
+
+    /// The same surroundings for acts whose price decides nothing, and is asked for again once they are done.
+    #[must_use]
+    pub fn prices_later(&self) -> Self {
+        Self {
+            prices_later: true,
             ..self.clone()
         }
     }

@@ -182,7 +182,7 @@ impl History {
     fn widen(&mut self, resources: &[ResourceName]) {
         self.widened.extend(resources.iter().cloned());
         for name in resources {
-            for act in [Action::Prepare, Action::Recheck, Action::Restore] {
+            for act in [Action::Prepare, Action::Recheck, Action::Restore, Action::Price] {
                 self.steps.remove(&Step::of(act(name.clone())).id);
             }
         }

@@ -17,8 +17,13 @@ impl Acts for StepRunner {
         let cx = if is_back { cx.unstoppable() } else { cx };
         if is_back {
             let before = *self.asked_before.get_or_init(|| self.cx.stop.times());
-            if step.action == Action::Prove {
-                return hearing::proof(&self.cx.stop, before, &cx, || self.does(step, history, &cx));
+            let heard = match step.action {
+                Action::Prove => Some("is being proven"),
+                Action::Price(_) => Some("what it cost is being told"),
+                _ => None,
+            };
+            if let Some(what) = heard {
+                return hearing::proof(&self.cx.stop, before, (what, &cx), || self.does(step, history, &cx));
             }
         }
         match limit::left(step, history, &cx).filter(|_| is_back) {
@@ -53,6 +58,7 @@ impl StepRunner {
             Action::Undo(name) => self.undo(name, history, cx),
             Action::Start => self.start(history, cx),
             Action::Prove => self.prove(history, cx),
+            Action::Price(name) => Ok(self.price(name, history, cx)),
         }
     }
 }

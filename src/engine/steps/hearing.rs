@@ -1,4 +1,4 @@
-//! Who wants to stop is heard during the proof: it changes nothing, so it can be left at any moment and taken up again.
+//! Who wants to stop is heard during the proof, and while the price is told: they change nothing, so they can be left at any moment.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
@@ -12,11 +12,12 @@ use guard_system::stop::Stop;
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// Does the proof, and ends it when a person has asked twice since the run turned back, as between two steps. `asked` counts
-/// the wishes, of which there were `before` when it turned; `cx` is the proof's own, which no signal reaches otherwise.
+/// the wishes, of which there were `before` when it turned; `cx` is the proof's own, which no signal reaches otherwise. `what`
+/// goes on is told after the first wish.
 pub(super) fn proof(
     asked: &Stop,
     before: u32,
-    cx: &Context,
+    (what, cx): (&str, &Context),
     prove: impl FnOnce() -> Result<StepOutput, Failure>,
 ) -> Result<StepOutput, Failure> {
     let (done, waiting) = channel::<()>();
@@ -31,7 +32,7 @@ pub(super) fn proof(
                 }
                 if times > told {
                     told = times;
-                    cx.note(Level::Warn, "all is back, and is being proven; once more to stop that");
+                    cx.note(Level::Warn, format!("all is back, and {what}; once more to stop that"));
                 }
             }
         });

@@ -8,6 +8,7 @@ use guard_model::artifact::{Artifact, Prepared, Work};
 use guard_model::event::Level;
 use guard_model::fact::{Failure, StepOutput};
 use guard_model::name::ResourceName;
+use guard_model::plan::{Action, Step};
 use guard_model::policy::DataRestore;
 use guard_resources::Member;
 use guard_resources::abilities::ServiceNeeds;
@@ -91,6 +92,9 @@ impl StepRunner {
         if !resource.compares_copies() {
             slot.compare(&artifact).map_err(|error| failed(&error, cx))?;
         }
+        // What goes back goes back whatever it costs: whoever could be asked was asked before the run.
+        let is_told_later = history.plan().step(&Step::of(Action::Price(name.clone())).id).is_some();
+        let there = if is_told_later { there.prices_later() } else { there };
         let policy = if history.is_widened(name) {
             DataRestore::Always
         } else {
@@ -99,6 +103,33 @@ impl StepRunner {
         resource
             .prepare(&artifact, &slot, policy, &there)
             .map_err(|error| failed(&error, cx))
+    }
+
+    /// Tells what going back cost, from what was put aside; where that cannot be done, that it is not known.
+    pub(super) fn price(&self, name: &ResourceName, history: &History, cx: &Context) -> StepOutput {
+        let told = || -> Result<Vec<String>, Failure> {
+            let (Some(prepared), Some(displaced)) = (
+                history.prepared_of(name),
+                history.displaced().find(|displaced| &displaced.resource == name),
+            ) else {
+                return Err(Failure::new("nothing was put aside"));
+            };
+            let artifact = self.artifact(name, history)?;
+            let (resource, there) = self.resource(name)?.at(cx);
+            resource
+                .price_after(prepared, displaced, &artifact, &there)
+                .map_err(|error| failed(&error, cx))
+        };
+        let price = told().unwrap_or_else(|failure| {
+            let why = failure.sentence();
+            vec![format!(
+                "what going back cost is not known: {why}; what was put aside has all of it"
+            )]
+        });
+        StepOutput::Priced {
+            resource: name.clone(),
+            price,
+        }
     }
 
     /// Compares data again that needed nothing while the failed release still ran: a migration may have come after that.

@@ -46,6 +46,22 @@ pub trait Price {
         Ok(None)
     }
 
+    /// What going back has cost, where it was left for later ([`Prepared::is_priced_later`]): from what the restore put aside. Asked once
+    /// production is back and may be written to, so what was written since the restore is not counted. Safe to repeat.
+    ///
+    /// # Errors
+    /// It cannot be told any more, as when what was put aside is gone.
+    fn price_after(
+        &self,
+        prepared: &Prepared,
+        displaced: &Displaced,
+        artifact: &Artifact,
+        cx: &Context,
+    ) -> Result<Vec<String>> {
+        let _ = (displaced, artifact, cx);
+        Ok(prepared.price.clone())
+    }
+
     /// What swapping back what a restore displaced would cost now.
     ///
     /// # Errors

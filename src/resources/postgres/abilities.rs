@@ -158,6 +158,16 @@ impl Price for Postgres {
         prepare::reprice(self, prepared, artifact, cx)
     }
 
+    fn price_after(
+        &self,
+        prepared: &Prepared,
+        displaced: &Displaced,
+        artifact: &Artifact,
+        cx: &Context,
+    ) -> Result<Vec<String>> {
+        prepare::price_after(self, prepared, displaced, artifact, cx)
+    }
+
     fn undo_price(&self, displaced: &Displaced, cx: &Context) -> Result<Vec<String>> {
         match swap::kept(displaced) {
             Some(aside) => carry::undo_price(self, &aside, cx),

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use chrono::{DateTime, Utc};
 
 use super::archive::{LEVEL, pour};
-use super::catalog::observe;
+use super::catalog::{Catalog, observe};
 use super::database::Postgres;
 use super::details::Details;
 use super::meter::metered;
@@ -59,7 +59,7 @@ pub(super) fn copy(
     } else {
         1
     };
-    let (catalog, written) = observe(reach, database, cx, |snapshot| {
+    let (mut catalog, written) = observe(reach, database, cx, |snapshot| {
         if jobs > 1 {
             match folder::dump(reach, snapshot, jobs, slot, cx) {
                 Err(error) if folder::is_worth_one_job(&error) => cx.note(
@@ -84,6 +84,7 @@ pub(super) fn copy(
         }
         Written::Stream(entry) => vec![entry],
     };
+    settle_moment(reach, &mut catalog, cx);
     let fingerprint = catalog.fingerprint();
     let details = Details {
         place: reach.place.clone(),
@@ -101,6 +102,25 @@ pub(super) fn copy(
         not_kept: Vec::new(),
         tools: vec![("pg_dump".to_owned(), dump_version)],
     })
+}
+
+/// Keeps the moment of the copy only where all that led to it is on the server's disk: transactions that did not wait for that, as with
+/// `synchronous_commit = off`, can be lost by a crash, and their numbers given out again. Where nobody has committed since, a message
+/// in the log that nothing reads is committed, which takes all before it to the disk.
+fn settle_moment(reach: &Reach, catalog: &mut Catalog, cx: &Context) {
+    let Some(moment) = catalog.moment.as_ref().filter(|_| !catalog.is_flushed) else {
+        return;
+    };
+    let script = format!(
+        "BEGIN READ WRITE; SET LOCAL synchronous_commit = local; DO $$ BEGIN PERFORM pg_logical_emit_message(true, 'guard', ''); END $$; COMMIT;\n\
+         SELECT to_jsonb(pg_current_wal_flush_lsn() - '0/0'::pg_lsn >= {});",
+        moment.wal
+    );
+    // Whoever may not do that has the rows compared one by one.
+    let flushed = reach.rows::<bool>(&reach.database, &script, cx);
+    if !flushed.is_ok_and(|told| told == [true]) {
+        catalog.moment = None;
+    }
 }
 
 /// What a dump has left in the slot.

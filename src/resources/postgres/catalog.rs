@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::content::{CONTENT, HIDDEN};
+use super::content::{CONTENT, HIDDEN, SEQUENCES};
+use super::moment::{self, IS_FLUSHED, Moment};
 use super::properties::{PROPERTIES, Properties};
 use super::reach::Reach;
 use super::schema;
@@ -27,6 +28,11 @@ use guard_system::processes::CallError;
 enum Line {
     Snapshot {
         id: String,
+    },
+    Moment(Box<Noted>),
+    /// Whether all that led to the snapshot is on the server's disk.
+    Flushed {
+        so: bool,
     },
     Server(Server),
     Surroundings(Surroundings),
@@ -58,6 +64,17 @@ enum Line {
     },
 }
 
+/// The moment of the snapshot, and the tables that there were.
+#[derive(Debug, Deserialize)]
+struct Noted {
+    xmin: u64,
+    database: u32,
+    timeline: Option<String>,
+    wal: u64,
+    /// Number, the name that people are shown, and a digest of the columns.
+    tables: Vec<(u32, String, String)>,
+}
+
 /// What the server says about itself and the database's size.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Server {
@@ -84,6 +101,10 @@ pub(super) struct Catalog {
     pub(super) tables: BTreeMap<String, Rows>,
     /// The tables of which a dump holds every row, by number: name and rows.
     pub(super) counts: BTreeMap<u32, (String, u64)>,
+    /// The moment of the snapshot, where it was asked for and the server is no replica.
+    pub(super) moment: Option<Moment>,
+    /// Whether all that led to it is on the server's disk.
+    pub(super) is_flushed: bool,
     sequences: BTreeMap<String, String>,
     /// The parts of the fingerprint that could not be read.
     hidden: BTreeSet<String>,
@@ -102,15 +123,38 @@ SELECT jsonb_build_object('is', 'roles', 'names', coalesce((SELECT jsonb_agg(DIS
 ), '[]'));
 ";
 
+/// Notes the moment of the snapshot. The log's position is asked for behind the snapshot: whoever had ended by then has said so before it.
+fn noting() -> String {
+    format!(
+        "SELECT CASE WHEN pg_is_in_recovery() THEN 0 ELSE pg_current_wal_insert_lsn() - '0/0'::pg_lsn END AS wal \\gset\n\
+         SELECT jsonb_build_object('is', 'moment') || {} || jsonb_build_object('wal', :wal, 'tables', (SELECT coalesce(jsonb_agg(\
+         jsonb_build_array(c.oid::bigint, {}, {})), '[]') FROM pg_class c WHERE c.relkind = 'r' AND c.oid >= 16384 AND c.relpersistence <> 't'));\n",
+        moment::NOW,
+        moment::SHOWN,
+        moment::COLUMNS
+    )
+}
+
 /// Whether all of a database has to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Eye {
+enum Eye<'s> {
     /// For a copy: what may not be read is an error.
     Strict,
     /// For a comparison: what may not be read is a part that differs.
     Lenient,
     /// For the shape alone: no rows are read.
     Shape,
+    /// For a comparison of the shape and of where sequences stand: what may not be read is a part that differs.
+    Outline,
+    /// The rest of a look whose outline had this schema.
+    Rest(&'s str),
+}
+
+impl Eye<'_> {
+    /// Whether what may not be read is passed over.
+    fn is_lenient(self) -> bool {
+        matches!(self, Self::Lenient | Self::Outline | Self::Rest(_))
+    }
 }
 
 /// Looks at a database in one snapshot, and lets `work` use the same snapshot meanwhile, by its id.
@@ -129,15 +173,28 @@ pub(super) fn look(reach: &Reach, database: &str, cx: &Context) -> Result<Catalo
     observe_with(Eye::Lenient, reach, database, cx, |_| Ok(())).map(|(catalog, ())| catalog)
 }
 
+/// Looks at everything but rows, as far as it may be read.
+pub(super) fn outline(reach: &Reach, database: &str, cx: &Context) -> Result<Catalog> {
+    observe_with(Eye::Outline, reach, database, cx, |_| Ok(())).map(|(catalog, ())| catalog)
+}
+
+/// Looks at the rows as well, where the outline was not enough: the schema is taken to be that of the outline, and is not read again.
+pub(super) fn fill_in(outline: &Catalog, reach: &Reach, database: &str, cx: &Context) -> Result<Catalog> {
+    observe_with(Eye::Rest(&outline.schema), reach, database, cx, |_| Ok(())).map(|(catalog, ())| catalog)
+}
+
 /// Looks at everything but rows and sequences.
 pub(super) fn shape(reach: &Reach, database: &str, cx: &Context) -> Result<Catalog> {
     observe_with(Eye::Shape, reach, database, cx, |_| Ok(())).map(|(catalog, ())| catalog)
 }
 
 /// The schema's digest, without what is hidden from this user where that may be passed over.
-fn schema_of(eye: Eye, reach: &Reach, database: &str, snapshot: &str, cx: &Context) -> Result<String> {
+fn schema_of(eye: Eye<'_>, reach: &Reach, database: &str, snapshot: &str, cx: &Context) -> Result<String> {
+    if let Eye::Rest(schema) = eye {
+        return Ok(schema.to_owned());
+    }
     match schema::digest(reach, database, snapshot, &[], cx) {
-        Err(error) if eye == Eye::Lenient && is_denied(&error) => {
+        Err(error) if eye.is_lenient() && is_denied(&error) => {
             let hidden: Vec<String> = reach.rows(database, HIDDEN, cx)?;
             schema::digest(reach, database, snapshot, &hidden, cx)
         }
@@ -146,18 +203,26 @@ fn schema_of(eye: Eye, reach: &Reach, database: &str, snapshot: &str, cx: &Conte
 }
 
 fn observe_with<T>(
-    eye: Eye,
+    eye: Eye<'_>,
     reach: &Reach,
     database: &str,
     cx: &Context,
     work: impl FnOnce(&str) -> Result<T>,
 ) -> Result<(Catalog, T)> {
-    let lenient = eye == Eye::Lenient;
-    let content = if eye == Eye::Shape { "" } else { CONTENT };
+    let lenient = eye.is_lenient();
+    let (rows, sequences) = match eye {
+        Eye::Shape => ("", ""),
+        Eye::Outline => ("", SEQUENCES),
+        Eye::Strict | Eye::Lenient | Eye::Rest(_) => (CONTENT, SEQUENCES),
+    };
+    let (noting, ending) = match eye {
+        Eye::Strict => (noting(), IS_FLUSHED),
+        _ => (String::new(), ""),
+    };
     let script = format!(
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n\
-         SELECT jsonb_build_object('is', 'snapshot', 'id', pg_export_snapshot());\n\
-         \\set lenient {lenient}\n{PATH}{IDENTIFIER}{SERVER}{SURROUNDINGS}{PROPERTIES}{content}"
+         SELECT jsonb_build_object('is', 'snapshot', 'id', pg_export_snapshot());\n{noting}\
+         \\set lenient {lenient}\n{PATH}{IDENTIFIER}{SERVER}{SURROUNDINGS}{PROPERTIES}{rows}{sequences}"
     );
     let script = reach.script(&script);
     let call = reach.psql(database);
@@ -167,7 +232,7 @@ fn observe_with<T>(
         let session = scope.spawn(|| {
             // Moved in, so that it is dropped with the session, and nobody waits for a line that cannot come.
             let found = found;
-            hold(&call, &script, &found, wait, cx)
+            hold(&call, (&script, ending), &found, wait, cx)
         });
         let worked = first_line(&lines).map(|id| {
             let schema = schema_of(eye, reach, database, &id, cx)?;
@@ -194,6 +259,7 @@ fn observe_with<T>(
     for line in lines.try_iter() {
         catalog.take(serde_json::from_str(&line).map_err(|error| Trouble::unread(&line, error))?);
     }
+    catalog.count_in();
     Ok((catalog, worked))
 }
 
@@ -205,10 +271,11 @@ fn first_line(lines: &Receiver<String>) -> Option<String> {
     }
 }
 
-/// Talks to psql: gives the script, hands on each line, and keeps the session open until the other end is dropped.
+/// Talks to psql: gives the script, hands on each line, keeps the session open until the other end is dropped, and asks what is
+/// to be asked at its end.
 fn hold(
     call: &guard_system::call::Call,
-    script: &str,
+    (script, ending): (&str, &str),
     found: &Sender<String>,
     wait: Receiver<()>,
     cx: &Context,
@@ -230,7 +297,7 @@ fn hold(
         writer.flush()?;
         loop {
             match wait.try_recv() {
-                Ok(()) => return writer.write_all(b"COMMIT;\n"),
+                Ok(()) => return write!(writer, "{ending}\nCOMMIT;\n"),
                 // A commit would wait for an answer, which a server that is out of reach does not give.
                 Err(TryRecvError::Disconnected) => return Err(io::Error::other("what the session was for has failed")),
                 Err(TryRecvError::Empty) => {}
@@ -266,10 +333,32 @@ pub(super) fn holders(reach: &Reach, database: &str, cx: &Context) -> Result<Vec
     reach.rows(database, script, cx)
 }
 
+impl Noted {
+    fn moment(self) -> Option<Moment> {
+        let rows = |table: String, columns: String| moment::Rows {
+            table,
+            count: 0,
+            columns,
+        };
+        let tables = self.tables.into_iter();
+        Some(Moment {
+            xmin: self.xmin,
+            database: self.database,
+            timeline: self.timeline?,
+            wal: self.wal,
+            tables: tables
+                .map(|(number, table, columns)| (number, rows(table, columns)))
+                .collect(),
+        })
+    }
+}
+
 impl Catalog {
     fn take(&mut self, line: Line) {
         match line {
             Line::Snapshot { .. } => {}
+            Line::Moment(noted) => self.moment = noted.moment(),
+            Line::Flushed { so } => self.is_flushed = so,
             Line::Server(server) => self.server = server,
             Line::Surroundings(surroundings) => self.surroundings = surroundings,
             Line::Database(properties) => self.properties = *properties,
@@ -307,6 +396,16 @@ impl Catalog {
                 self.sequences.insert(name, value);
             }
         }
+    }
+
+    /// Adds what was counted to the moment at which it was.
+    fn count_in(&mut self) {
+        let Some(moment) = &mut self.moment else { return };
+        moment.tables.retain(|number, rows| {
+            let counted = self.counts.get(number);
+            rows.count = counted.map_or(0, |(_, count)| *count);
+            counted.is_some()
+        });
     }
 
     /// The parts that `Rows` and the price know, and the rest.

@@ -59,6 +59,14 @@ SELECT CASE WHEN s.is_looked_into THEN 'SET LOCAL search_path = pg_catalog' || c
   s.nspname, s.relname) END,
   CASE WHEN s.is_looked_into THEN 'SET LOCAL search_path = pg_catalog' END
 FROM named s ORDER BY s.nspname, s.relname \gexec
+SELECT jsonb_build_object('is', 'rows', 'table', '(large objects)', 'columns', '', 'rows', count(*),
+  'digest', coalesce(sum(hashtextextended(oid || ' ' || encode(sha256(lo_get(oid)), 'hex'), 0)), 0)::text)
+FROM pg_largeobject_metadata WHERE NOT :lenient OR pg_has_role(lomowner, 'USAGE') OR EXISTS (SELECT FROM aclexplode(lomacl) a
+  WHERE a.privilege_type = 'SELECT' AND (a.grantee = 0 OR pg_has_role(a.grantee, 'USAGE'))) HAVING count(*) > 0;
+"#;
+
+/// Where the sequences stand; with `:lenient` as in [`CONTENT`].
+pub(super) const SEQUENCES: &str = r"
 SELECT CASE WHEN :lenient AND NOT (has_schema_privilege(n.oid, 'USAGE') AND has_sequence_privilege(c.oid, 'SELECT'))
   THEN format('SELECT jsonb_build_object(''is'', ''hidden'', ''part'', %L)', 'sequence ' || x.name)
   ELSE format('SELECT jsonb_build_object(''is'', ''sequence'', ''name'', %L, ''value'', last_value || CASE WHEN is_called THEN '' used'' ELSE '' next'' END) FROM %I.%I',
@@ -68,11 +76,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace,
 WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 ORDER BY n.nspname, c.relname \gexec
-SELECT jsonb_build_object('is', 'rows', 'table', '(large objects)', 'columns', '', 'rows', count(*),
-  'digest', coalesce(sum(hashtextextended(oid || ' ' || encode(sha256(lo_get(oid)), 'hex'), 0)), 0)::text)
-FROM pg_largeobject_metadata WHERE NOT :lenient OR pg_has_role(lomowner, 'USAGE') OR EXISTS (SELECT FROM aclexplode(lomacl) a
-  WHERE a.privilege_type = 'SELECT' AND (a.grantee = 0 OR pg_has_role(a.grantee, 'USAGE'))) HAVING count(*) > 0;
-"#;
+";
 
 /// The tables that this user may not read, as `pg_dump` takes their names, a JSON text to a row.
 pub(super) const HIDDEN: &str = "SELECT to_jsonb(format('\"%s\".\"%s\"', replace(n.nspname, '\"', '\"\"'), replace(c.relname, '\"', '\"\"'))) \

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalog::{Catalog, Server};
 use super::manner::Manner;
+use super::moment::{Moment, Origin};
 use super::properties::Properties;
 use super::surroundings::Surroundings;
 use crate::error::{ResourceError, Result};
@@ -43,6 +44,10 @@ pub(super) struct Details {
     /// What a load has proven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) loaded: Option<Loaded>,
+    /// The moment at which it was looked at, as the server's transactions count time; `None` in backups of before it was kept,
+    /// and where what the server said of it could still be lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) moment: Option<Moment>,
 }
 
 impl Details {
@@ -61,6 +66,7 @@ impl Details {
             place: None,
             manner: Manner::default(),
             loaded: None,
+            moment: catalog.moment,
         }
     }
 
@@ -69,6 +75,14 @@ impl Details {
         let parts = ["schema", "extensions", "database"].map(|part| print.part(part).unwrap_or_default());
         let text = format!("{} {} {}", parts.join(" "), self.server.version, self.dump_version);
         sha256_hex(text.as_bytes())
+    }
+
+    /// What tells later which rows were written since.
+    pub(super) fn origin(&self) -> Origin<'_> {
+        Origin {
+            moment: self.moment.as_ref(),
+            server: (self.server.system_identifier.as_deref(), self.server.number),
+        }
     }
 
     /// The same as an artifact holds it.

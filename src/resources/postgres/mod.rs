@@ -20,6 +20,7 @@ mod inside;
 mod manner;
 mod meter;
 mod migrations;
+mod moment;
 mod pace;
 mod prepare;
 mod proof;

@@ -39,6 +39,9 @@ pub(crate) struct Staging {
     /// How far the server's transactions had come when the price was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) priced_at: Option<u64>,
+    /// [`guard_model::artifact::PRICE_LATER`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) price_later: bool,
 }
 
 impl Staging {
@@ -51,6 +54,7 @@ impl Staging {
             compared: None,
             together: None,
             priced_at: None,
+            price_later: false,
         }
     }
 }

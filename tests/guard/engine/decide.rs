@@ -3,14 +3,14 @@
 use chrono::{DateTime, Utc};
 use guard::engine::decide::{Next, decide};
 use guard::engine::history::History;
-use guard::model::artifact::{Displaced, Prepared, Work};
+use guard::model::artifact::{Displaced, PRICE_LATER, Prepared, Work};
 use guard::model::fact::{Actor, Deployed, Ending, Fact, Failure, Record, RollbackCause, StepOutput};
 use guard::model::health::{Finding, FindingCause, Tally};
 use guard::model::intervention::{Choice, Intervention, Via};
 use guard::model::name::{ResourceName, RunId, RunKind, Timestamp};
 use guard::model::plan::{Action, Plan, Stage, StageName, Step};
 use guard::model::policy::{DataRestore, OnFailure, OnInconclusive, Policy};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn resource() -> ResourceName {
     "db".parse().unwrap()
@@ -42,6 +42,7 @@ pub fn plan(kind: RunKind, policy: Policy) -> Plan {
         stage(StageName::Data, vec![Action::Restore(resource())]),
         stage(StageName::Start, vec![Action::Start]),
         stage(StageName::Prove, vec![Action::Prove]),
+        stage(StageName::Price, vec![Action::Price(resource())]),
     ];
     let ahead = if kind == RunKind::Deploy { ahead } else { Vec::new() };
     Plan {
@@ -649,6 +650,73 @@ fn for_good(journal: &mut Journal, action: Action) {
             ..Failure::new("it cannot be")
         },
     });
+}
+
+/// What was left for later is told once it is back, whatever was proven, and whether it can be told changes nothing.
+#[test]
+fn a_price_that_was_left_for_later_is_told_at_the_end() {
+    let later = |is_later: bool, work: Work| {
+        StepOutput::Prepared(Prepared {
+            resource: resource(),
+            work,
+            details: json!({ PRICE_LATER: is_later }),
+            price: Vec::new(),
+        })
+    };
+    let back = |prepared: StepOutput| {
+        let mut journal = Journal::of(plan(RunKind::Deploy, Policy::default()));
+        journal.deployed().failed(Action::Gate).add(Fact::RollbackBegan {
+            why: RollbackCause::VerifyFailed,
+            then: Some(OnFailure::Rollback),
+        });
+        journal
+            .done(Action::Evidence, StepOutput::Nothing)
+            .done(Action::Prepare(resource()), prepared);
+        journal
+    };
+    let changed = || Work::Changed(vec!["schema".into()]);
+    let mut journal = back(later(true, changed()));
+    journal
+        .quiesced()
+        .done(Action::Restore(resource()), displaced())
+        .done(Action::Start, StepOutput::Nothing);
+    let mut unproven = Journal(journal.0.clone());
+    journal.done(Action::Prove, StepOutput::Nothing);
+    assert_eq!(next(&journal), "price/db");
+    let mut cut_off = Journal(journal.0.clone());
+    cut_off.begun(Action::Price(resource()));
+    assert_eq!(next(&cut_off), "price/db", "it is told all the same");
+    let mut failed = Journal(journal.0.clone());
+    failed.failed(Action::Price(resource()));
+    assert_eq!(next(&failed), "close RolledBack(VerifyFailed)", "and not tried again");
+    let told = || StepOutput::Priced {
+        resource: resource(),
+        price: vec!["discards 1 row".into()],
+    };
+    journal.done(Action::Price(resource()), told());
+    assert_eq!(next(&journal), "close RolledBack(VerifyFailed)");
+    unwell(&mut unproven);
+    assert_eq!(next(&unproven), "price/db");
+    unproven.done(Action::Price(resource()), told());
+    assert_eq!(next(&unproven), "close RestoredUnhealthy(VerifyFailed)");
+    // Told before, or nothing is put back: there is nothing to tell.
+    for prepared in [later(false, changed()), later(true, Work::Left("rows".into()))] {
+        let mut journal = back(prepared);
+        journal.quiesced();
+        journal
+            .done(Action::Restore(resource()), displaced())
+            .done(Action::Start, StepOutput::Nothing)
+            .done(Action::Prove, StepOutput::Nothing);
+        assert_eq!(next(&journal), "close RolledBack(VerifyFailed)");
+    }
+    // What could not be put back has cost nothing.
+    let mut stuck = back(later(true, changed()));
+    stuck.quiesced();
+    for_good(&mut stuck, Action::Restore(resource()));
+    stuck
+        .done(Action::Start, StepOutput::Nothing)
+        .done(Action::Prove, StepOutput::Nothing);
+    assert_eq!(next(&stuck), "close Stuck(VerifyFailed)");
 }
 
 #[test]

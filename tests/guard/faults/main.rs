@@ -20,6 +20,7 @@ mod owners;
 mod pairs;
 mod panics;
 mod planted;
+mod prices;
 mod reactions;
 mod runs;
 mod secrets;

@@ -23,7 +23,7 @@ struct Judge<'a> {
 }
 
 /// Waits until guard has announced a step.
-fn until_begun(project: &Embedded, step: &str, guard: &mut Child) -> bool {
+pub fn until_begun(project: &Embedded, step: &str, guard: &mut Child) -> bool {
     let says = format!("{{\"begun\":{{\"step\":\"{step}\"}}}}");
     let journal = || {
         let run = project.runs().pop()?;

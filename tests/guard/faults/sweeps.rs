@@ -28,6 +28,7 @@ fn steps(places: &[Place]) -> Vec<Step> {
             Action::Recheck,
             Action::Restore,
             Action::Undo,
+            Action::Price,
         ];
         actions.extend(of.map(|action| action(place.name.clone())));
     }

@@ -48,6 +48,9 @@ pub(super) struct Figures {
     pub(super) carries: bool,
     /// `Some(true)`: the table is new; `Some(false)`: the release dropped it.
     pub(super) came: Option<bool>,
+    /// Of `new` and `gone` it is not known which belong together, as rows that were changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) mixed: bool,
     /// Rows have no key, so a changed row looks like one that is gone and one that is new.
     pub(super) keyless: bool,
 }
@@ -104,7 +107,13 @@ impl Figures {
             None => {}
         }
         let mut sentences = Vec::new();
-        if self.new > 0 {
+        if self.mixed && self.new > 0 && self.gone > 0 {
+            let (written, before) = (plural(self.new, "row"), plural(self.gone, "row"));
+            sentences.push(format!(
+                "discards or undoes what was written to {written} in {shown} since {since}"
+            ));
+            sentences.push(format!("brings back {before} in {shown} as they were"));
+        } else if self.new > 0 {
             let times = self.times(today);
             let rows = plural(self.new - self.own, "row");
             sentences.push(if !self.carries {
@@ -120,7 +129,7 @@ impl Figures {
             let rows = plural(self.changed, "row");
             sentences.push(format!("undoes changes to {rows} in {shown} since {since}"));
         }
-        if self.gone > 0 {
+        if self.gone > 0 && !(self.mixed && self.new > 0) {
             sentences.push(format!("brings back {} in {shown}", plural(self.gone, "row")));
         }
         for column in &self.lost_columns {

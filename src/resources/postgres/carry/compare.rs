@@ -91,7 +91,7 @@ impl Pair {
         self.key().unwrap_or_else(all)
     }
 
-    fn words(&self) -> Words {
+    pub(super) fn words(&self) -> Words {
         let list = |names: &mut dyn Iterator<Item = &str>| {
             let names: Vec<String> = names.map(|name| format!("{}::text", ident(name))).collect();
             format!("ROW({})::text", names.join(", "))
@@ -185,10 +185,12 @@ pub(super) fn moment(column: &str) -> String {
 }
 
 /// The expressions of one comparison.
-struct Words {
+pub(super) struct Words {
     place: String,
-    key: String,
-    digest: String,
+    /// The key as one text.
+    pub(super) key: String,
+    /// A digest of the row.
+    pub(super) digest: String,
 }
 
 impl Words {
@@ -199,6 +201,19 @@ impl Words {
             self.digest,
             table.source(),
             self.place
+        )
+    }
+
+    /// Selects rows as [`Row`] has them, in no order; `own`: whether a row is the release's own.
+    pub(super) fn unordered(&self, table: &Table, (which, own): (&str, &str), columns: &[String]) -> String {
+        let columns: Vec<String> = columns.iter().map(|column| format!(", {column}")).collect();
+        format!(
+            "COPY (SELECT {}, {}, {}, {own}{} FROM {} WHERE {which}) TO STDOUT;",
+            self.place,
+            self.key,
+            self.digest,
+            columns.concat(),
+            table.source()
         )
     }
 

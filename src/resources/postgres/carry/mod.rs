@@ -15,6 +15,7 @@ pub(crate) mod release;
 mod rows;
 pub(crate) mod salvage;
 mod shape;
+mod since;
 pub(crate) mod wish;
 mod work;
 

@@ -87,6 +87,18 @@ pub(super) fn unescaped(field: &[u8]) -> Option<String> {
 
 /// A line for `COPY … FROM`: the number of a row, and its values as one array, which holds any number of columns.
 pub(super) fn staged(number: u64, values: &[Option<String>]) -> String {
+    let values: Vec<Option<&str>> = values.iter().map(Option::as_deref).collect();
+    let array = array(&values);
+    let array = array
+        .replace('\\', "\\\\")
+        .replace('\n', "\\n")
+        .replace('\r', "\\r")
+        .replace('\t', "\\t");
+    format!("{number}\t{array}\n")
+}
+
+/// Values as one array, in the server's text form.
+pub(super) fn array(values: &[Option<&str>]) -> String {
     let values: Vec<String> = values
         .iter()
         .map(|value| match value {
@@ -94,13 +106,7 @@ pub(super) fn staged(number: u64, values: &[Option<String>]) -> String {
             Some(value) => format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")),
         })
         .collect();
-    let array = format!("{{{}}}", values.join(","));
-    let array = array
-        .replace('\\', "\\\\")
-        .replace('\n', "\\n")
-        .replace('\r', "\\r")
-        .replace('\t', "\\t");
-    format!("{number}\t{array}\n")
+    format!("{{{}}}", values.join(","))
 }
 
 /// A line of CSV: null is empty, an empty text is `""`.

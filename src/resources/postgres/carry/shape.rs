@@ -43,6 +43,9 @@ pub(super) struct Table {
     pub(super) triggers: Vec<(Qualified, String, String)>,
     /// Rules upon inserting: name, and when they act.
     pub(super) rules: Vec<(String, String)>,
+    /// Only rows whose writer is older than this, as the session tells the age of rows, are read.
+    #[serde(skip)]
+    pub(super) older: Option<i64>,
 }
 
 /// A name in a schema.
@@ -245,8 +248,29 @@ impl Table {
 
     /// What a query reads its rows from; the rows of inheriting tables are their own.
     pub(super) fn source(&self) -> String {
+        self.source_as("")
+    }
+
+    /// The same under a name of its own.
+    pub(super) fn source_as(&self, name: &str) -> String {
         let only = if self.partitioned { "" } else { "ONLY " };
-        format!("{only}{}", self.at.sql())
+        let whole = format!("{only}{}", self.at.sql());
+        let named = |default: &str| match if name.is_empty() { default } else { name } {
+            "" => String::new(),
+            name => format!(" AS {name}"),
+        };
+        match self.older {
+            None => format!("{whole}{}", named("")),
+            Some(age) => format!(
+                "(SELECT * FROM {whole} WHERE NOT age(xmin) BETWEEN 0 AND {age}){}",
+                named("guard_older")
+            ),
+        }
+    }
+
+    /// Counts its rows.
+    pub(super) fn rows(&self) -> String {
+        format!("SELECT count(*) FROM {};", self.source())
     }
 
     /// Whether people mean this table by a name: as it is shown, or without its quotes.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use guard::engine::drive::Acts;
 use guard::engine::history::History;
-use guard::model::artifact::{Artifact, Displaced, Prepared, Work};
+use guard::model::artifact::{Artifact, Displaced, PRICE_LATER, Prepared, Work};
 use guard::model::fact::{Deployed, Failure, StepOutput};
 use guard::model::fingerprint::Fingerprint;
 use guard::model::health::Tally;
@@ -85,6 +85,10 @@ impl Hands<'_> {
                 Ok(StepOutput::Nothing)
             }
             Action::Prove => self.prove(history),
+            Action::Price(name) => Ok(StepOutput::Priced {
+                resource: name.clone(),
+                price: Vec::new(),
+            }),
         }
     }
 
@@ -263,7 +267,8 @@ impl Hands<'_> {
             StepOutput::Prepared(Prepared {
                 resource: name.clone(),
                 work,
-                details: Value::Null,
+                // Its price is told at the end, which is one step more to be cut off in.
+                details: json!({ PRICE_LATER: true }),
                 price: Vec::new(),
             })
         };

@@ -11,6 +11,7 @@ mod managed;
 mod migrations;
 mod promises;
 mod servers;
+mod since;
 mod standby;
 mod swap;
 mod together;
