@@ -240,7 +240,12 @@ pub(super) fn outlook(of: &Postgres, artifact: &Artifact, data: DataRestore, cx:
             let along = price::going_along(of, &reach, cx)?;
             let times = (details.taken_at, cx.clock.now());
             let moment = (details.taken_at, &details.origin());
-            let (told, known) = price::written(&reach, moment, &along, cx).unwrap_or_else(|error| {
+            // What was only touched is as it was.
+            let differing = now.differences(before).into_iter();
+            let differing: BTreeSet<String> = differing
+                .filter_map(|part| part.strip_prefix("table ").map(str::to_owned))
+                .collect();
+            let (told, known) = price::written(&reach, moment, (&differing, &along), cx).unwrap_or_else(|error| {
                 let why = format!("{}: what was written is told by counts alone: {error}", of.name);
                 cx.note(Level::Detail, why);
                 (Vec::new(), BTreeSet::new())

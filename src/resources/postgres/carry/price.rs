@@ -221,11 +221,11 @@ fn sentences(all: &[Figures], taken_at: chrono::DateTime<chrono::Utc>, cx: &Cont
 }
 
 /// What was written to the live database since a copy, as far as it tells by itself, and the names of the relations that this is
-/// all of; those in `along` are left to others. In one reading, and without the copy.
+/// all of: only those in `differing` are looked at, and none of `along`. In one reading, and without the copy.
 pub(crate) fn written(
     reach: &Reach,
     (taken_at, origin): (chrono::DateTime<chrono::Utc>, &Origin<'_>),
-    along: &BTreeSet<String>,
+    (differing, along): (&BTreeSet<String>, &BTreeSet<String>),
     cx: &Context,
 ) -> Result<(Vec<String>, BTreeSet<String>)> {
     converse(reach, &reach.database, cx, |session| {
@@ -236,7 +236,8 @@ pub(crate) fn written(
         };
         let (mut all, mut known) = (Vec::new(), BTreeSet::new());
         for table in shape.tables.values() {
-            if table.parts.iter().any(|part| along.contains(part)) {
+            let has = |names: &BTreeSet<String>| table.parts.iter().any(|part| names.contains(part));
+            if !has(differing) || has(along) {
                 continue;
             }
             if let Some(figures) = since.count_alone(table, session)? {

@@ -273,6 +273,7 @@ fn what_was_staged_and_is_not_wanted_is_removed_and_nothing_else() {
 fn fault_g14_the_price_is_told_and_the_policy_obeyed() {
     let cluster = Cluster::start();
     cluster.create("shop", EVERYTHING);
+    cluster.sql("shop", "CREATE TABLE only_touched (id int PRIMARY KEY); INSERT INTO only_touched VALUES (1);");
     let scene = Scene::new();
     let resource = by_url(&cluster, &scene, "shop");
     let slot = slot(&scene, resource.as_ref());
@@ -282,7 +283,7 @@ fn fault_g14_the_price_is_told_and_the_policy_obeyed() {
     let since = taken.format("%H:%M:%S");
     cluster.sql(
         "shop",
-        "INSERT INTO users (name) VALUES ('x'), ('y'), ('z'); UPDATE events SET what = 'z';",
+        "INSERT INTO users (name) VALUES ('x'), ('y'), ('z'); UPDATE events SET what = 'z'; UPDATE only_touched SET id = id;",
     );
     cluster.sql("shop", "DELETE FROM \"Odd schema\".\"or\"\"ders\" WHERE id > 38;");
     let left = prepare(DataRestore::Auto);
