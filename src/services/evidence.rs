@@ -41,7 +41,7 @@ pub fn keep_evidence(directory: &Path, project: Option<&str>, since: DateTime<Ut
         // long, and come last: they cost nothing else its time.
         let named = keeper.containers(project);
         match image_names(cx, Some(keeper.left())) {
-            Ok(names) => keeper.write("images.txt", &(names.join("\n") + "\n")),
+            Ok(lines) => keeper.write("images.txt", &(lines.join("\n") + "\n")),
             Err(error) => keeper.missed("images.txt", &error),
         }
         keeper.listing("disk.txt", &df);

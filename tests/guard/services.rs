@@ -432,7 +432,7 @@ fn evidence_has_the_logs_and_no_secret() {
             "[sh, -c, 'echo boom $$DB_PASSWORD $$URL; exec sleep 600']"
         )
     );
-    std::thread::sleep(Duration::from_secs(2));
+    while !docker(&["logs", "--tail", "1", &project.container("app")]).ends_with("the end") {}
     let directory = scene.root().join("evidence");
     let notes = keep_evidence(&directory, Some(project.name()), before, cx);
     assert_eq!(notes, Vec::<String>::new());
@@ -454,7 +454,7 @@ fn evidence_has_the_logs_and_no_secret() {
 
     project.write(&quiet);
     project.up();
-    std::thread::sleep(Duration::from_secs(1));
+    while docker(&["logs", &project.container("app")]).is_empty() {}
     let directory = scene.root().join("evidence-2");
     assert_eq!(
         keep_evidence(&directory, Some(project.name()), before, cx),

@@ -174,6 +174,7 @@ pub fn untag(cx: &Context, name: &str) -> Result<(), DockerError> {
 ///
 /// # Errors
 /// The engine refuses it.
+#[must_use]
 pub fn create(cx: &Context, name: &str, what: &Value) -> Option<Result<String, DockerError>> {
     let request = Request::post(&["containers", "create"])
         .with("name", name)
@@ -185,22 +186,12 @@ pub fn create(cx: &Context, name: &str, what: &Value) -> Option<Result<String, D
     }))
 }
 
-/// Puts a container into a network with these settings, in the form of `POST /networks/{id}/connect`. `None`: the engine is not
-/// asked through a socket.
-///
-/// # Errors
-/// The engine refuses it.
-pub fn connect(cx: &Context, network: &str, container: &str, endpoint: &Value) -> Option<Result<(), DockerError>> {
-    let request = Request::post(&["networks", network, "connect"])
-        .body(json!({ "Container": container, "EndpointConfig": endpoint }));
-    Some(asked(cx, &request)?.map(drop))
-}
-
 /// Runs a program in a running container through the engine's socket, as the container's own user, without input. Its exit code,
 /// and the end of what it wrote. `None`: the engine is not asked through a socket.
 ///
 /// # Errors
 /// The engine refuses it, or it takes longer than `limit`; it then goes on in the container.
+#[must_use]
 pub fn run_inside(
     cx: &Context,
     container: &str,

@@ -20,7 +20,7 @@ mod socket;
 mod usage;
 
 pub use acts::{
-    connect, create, pause, remove, rename, restart, run_inside, set_restart_policy, start, stop, tag, unpause, untag,
+    create, pause, remove, rename, restart, run_inside, set_restart_policy, start, stop, tag, unpause, untag,
 };
 pub use check::Check;
 pub use client::{DockerError, LABEL, docker, explained, named_in_engine};
