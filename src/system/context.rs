@@ -42,6 +42,8 @@ pub struct Context {
     pub stop: Stop,
     /// Whether clients stay shut out of what an act puts in, until somebody lets them in.
     pub fenced: bool,
+    /// Whether the programs of an act may be ended at any time: it is aside of the run, and is begun anew.
+    pub is_aside: bool,
 }
 
 impl Context {
@@ -62,6 +64,7 @@ impl Context {
             redaction: Redaction::default(),
             stop: Stop::default(),
             fenced: false,
+            is_aside: false,
         }
     }
 
@@ -88,6 +91,17 @@ impl Context {
     pub fn fenced(&self) -> Self {
         Self {
             fenced: true,
+            ..self.clone()
+        }
+    }
+
+    /// The same surroundings for an act aside of the run's steps: whoever takes the run over from a guard that was killed ends
+    /// its programs at once, and does not wait for them.
+    #[must_use]
+    pub fn aside(&self) -> Self {
+        Self {
+            step: None,
+            is_aside: true,
             ..self.clone()
         }
     }

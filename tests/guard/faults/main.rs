@@ -25,6 +25,7 @@ mod runs;
 mod secrets;
 mod servers;
 mod sim;
+mod standbys;
 mod support;
 mod surroundings;
 mod sweeps;
