@@ -87,6 +87,7 @@ pub(super) fn abort(asked: &Abort, project: Project, session: &Session) -> Outco
     confirm(&question, "abort", project.settings.confirmed, session)?;
     let mut told = let_in(&run, &history, &project)?;
     told.extend(let_go(&run, &history, &project));
+    told.extend(preconditions::stand_down(&run, &project)?);
     write_account(&run, asked, &standings, &project)?;
     let cx = project.context_of(&run, &history.plan().backup);
     let sender = NoticeSender::new(&run, &cx, &records, &project, &session.style.program)?;

@@ -4,11 +4,12 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::commands::record::{self, Advice, Standing, Totals, advice};
-use guard_engine::history::History;
+use guard_engine::history::{History, StandbyHistory};
 use guard_engine::steps::has_gone_in;
 use guard_journal::{Run, State};
 use guard_model::exit::ExitCode;
-use guard_model::name::Timestamp;
+use guard_model::fact::StandbyState;
+use guard_model::name::{ResourceName, Timestamp};
 use guard_model::text;
 use guard_report::closing::Closing;
 use guard_report::result::{finisher, word};
@@ -79,6 +80,7 @@ pub(super) fn status(project: &Project, session: &Session) -> Outcome {
             "last_finished_by": newest.and_then(history_of).filter(History::was_reopened).map(|history| finisher(history.actor())),
             "known_good": good.map(|backup| backup.timestamp().to_string()),
             "missing_backup": missing,
+            "standbys": standbys(open).into_iter().map(|(name, state)| json!({ "resource": name, "state": state })).collect::<Vec<_>>(),
             "shut": half_way.shut,
             "held": half_way.held,
             "kept": kept,
@@ -98,6 +100,7 @@ pub(super) fn status(project: &Project, session: &Session) -> Outcome {
             run.id, session.style.program
         ));
     }
+    lines.extend(standby_lines(open));
     lines.extend(half_way.lines(&session.style.program));
     lines.extend(newest.map(|run| {
         format!(
@@ -239,6 +242,29 @@ impl HalfWay {
         });
         shut.chain(unasked).chain(held).collect()
     }
+}
+
+/// The copies that stand by in the run that is open, or were to: each resource, and how far its copy has come.
+fn standbys(open: Option<&Run>) -> Vec<(String, String)> {
+    let Some(history) = open.and_then(history_of) else {
+        return Vec::new();
+    };
+    let told = |(name, standby): (&ResourceName, &StandbyHistory)| {
+        let state = match &standby.state {
+            Some(StandbyState::Loading) => format!("is loaded, since {}", standby.at.format("%H:%M:%S UTC")),
+            Some(StandbyState::Ready { kept_as }) => format!("ready, as {kept_as}"),
+            Some(StandbyState::Without { why }) => format!("none: {why}"),
+            Some(StandbyState::Failed { why }) => format!("none: it could not be made: {why}"),
+            None => "its load was cut off".to_owned(),
+        };
+        (name.to_string(), text::sanitised(&state))
+    };
+    history.standbys().map(told).collect()
+}
+
+fn standby_lines(open: Option<&Run>) -> impl Iterator<Item = String> {
+    let told = standbys(open).into_iter();
+    told.map(|(name, state)| format!("standby      {name}: {state}"))
 }
 
 fn history_of(run: &Run) -> Option<History> {

@@ -1,13 +1,15 @@
 //! The loop: decide, announce, act, record, until the run is over. A resumed run is the same loop with a longer history.
 
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use crate::decide::{Next, decide, response};
 use crate::history::History;
 use crate::ledger::{Ledger, LedgerError};
+use crate::standby::due;
 use guard_model::event::{Level, Voice};
-use guard_model::fact::{Ending, Fact, Failure, RollbackCause, StepOutput};
+use guard_model::fact::{Ending, Fact, Failure, RollbackCause, StandbyState, StepOutput};
+use guard_model::name::ResourceName;
 use guard_model::now::Now;
 use guard_model::plan::{Action, StageName, Step};
 use guard_model::text;
@@ -16,6 +18,16 @@ use guard_system::stop::Stop;
 /// How long a step that failed is left alone, times its failures: an engine or a server may be coming back. Two seconds, then
 /// four: a guess.
 const PAUSE: Duration = Duration::from_secs(2);
+/// How often is looked, while steps are waited for, what has become of the copies that are made to stand by.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What whoever does the steps of a stage tells.
+pub enum Told<'s> {
+    /// A step has ended like this.
+    Step(&'s Step, Box<Result<StepOutput, Failure>>),
+    /// None has, and some time is over: what goes on aside may have something to say.
+    Waiting,
+}
 
 /// Who does the steps. A trait, so that a test can let any of them fail, hang, or happen twice.
 pub trait Acts: Sync {
@@ -27,12 +39,7 @@ pub trait Acts: Sync {
 
     /// Does the steps of a stage, each in a thread of its own, and tells each result as it comes. A test overrides this to
     /// let the steps meet in an order of its own choice, the same every time.
-    fn side_by_side(
-        &self,
-        steps: &[Step],
-        history: &History,
-        tell: &mut dyn FnMut(&Step, Result<StepOutput, Failure>),
-    ) {
+    fn side_by_side(&self, steps: &[Step], history: &History, tell: &mut dyn FnMut(Told<'_>)) {
         std::thread::scope(|scope| {
             let (results, arriving) = mpsc::channel();
             for step in steps {
@@ -46,11 +53,32 @@ pub trait Acts: Sync {
                 });
             }
             drop(results);
-            for (step, result) in arriving {
-                tell(step, result);
+            loop {
+                match arriving.recv_timeout(LOOK) {
+                    Ok((step, result)) => tell(Told::Step(step, Box::new(result))),
+                    Err(RecvTimeoutError::Timeout) => tell(Told::Waiting),
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
             }
         });
     }
+
+    /// The resources that want a copy to stand by while the release is deployed and watched, as far as they know by
+    /// themselves: nobody is asked.
+    fn standbys(&self, _history: &History) -> Vec<ResourceName> {
+        Vec::new()
+    }
+
+    /// Begins to make a copy that stands by, and returns at once. It was announced, and goes on aside of the steps.
+    fn begin_standby(&self, _name: &ResourceName, _history: &History) {}
+
+    /// What has become of those that were begun; each is told once.
+    fn ended_standbys(&self) -> Vec<(ResourceName, StandbyState)> {
+        Vec::new()
+    }
+
+    /// Ends what still makes a copy that stands by, and waits for that: nothing of it goes on behind this.
+    fn call_off(&self) {}
 
     /// What has to be ready before these steps are announced. It changes nothing of production, and cannot keep them from
     /// being begun.
@@ -79,6 +107,16 @@ pub enum Arrival {
 /// # Errors
 /// The journal could not be written. Nothing is begun that is not announced on disk.
 pub fn drive(ledger: &mut Ledger, acts: &dyn Acts, stop: &Stop, voice: &Voice) -> Result<Arrival, LedgerError> {
+    let arrival = drive_on(ledger, acts, stop, voice);
+    if matches!(arrival, Ok(Arrival::Closed(_))) {
+        return arrival;
+    }
+    // Whoever goes on with the run begins anew what goes on aside: two must not.
+    acts.call_off();
+    arrival.and_then(|arrival| hear(ledger, acts).map(|()| arrival))
+}
+
+fn drive_on(ledger: &mut Ledger, acts: &dyn Acts, stop: &Stop, voice: &Voice) -> Result<Arrival, LedgerError> {
     let mut at_turn = None;
     loop {
         let is_ahead = ledger.history().turned().is_none();
@@ -88,6 +126,8 @@ pub fn drive(ledger: &mut Ledger, acts: &dyn Acts, stop: &Stop, voice: &Voice) -
         match decide(ledger.history()) {
             Next::Over(ending) => return Ok(Arrival::Closed(ending)),
             Next::Close(ending) => {
+                acts.call_off();
+                hear(ledger, acts)?;
                 let now = acts.look_around(ledger.history()).map(Box::new);
                 ledger.append(&Fact::Closed { ending, now })?;
             }
@@ -120,10 +160,36 @@ pub fn drive(ledger: &mut Ledger, acts: &dyn Acts, stop: &Stop, voice: &Voice) -
                 for step in &steps {
                     ledger.append(&Fact::Begun { step: step.id.clone() })?;
                 }
+                if is_ahead {
+                    begin_standbys(ledger, acts)?;
+                }
                 side_by_side(ledger, acts, &steps)?;
             }
         }
     }
+}
+
+/// Announces the copies that are to stand by from here on, and has them begun.
+fn begin_standbys(ledger: &mut Ledger, acts: &dyn Acts) -> Result<(), LedgerError> {
+    hear(ledger, acts)?;
+    for resource in due(ledger.history(), acts.standbys(ledger.history())) {
+        let state = StandbyState::Loading;
+        let begun = Fact::Standby {
+            resource: resource.clone(),
+            state,
+        };
+        ledger.append(&begun)?;
+        acts.begin_standby(&resource, ledger.history());
+    }
+    Ok(())
+}
+
+/// Records what has become of the copies that were to stand by.
+fn hear(ledger: &mut Ledger, acts: &dyn Acts) -> Result<(), LedgerError> {
+    for (resource, state) in acts.ended_standbys() {
+        ledger.append(&Fact::Standby { resource, state })?;
+    }
+    Ok(())
 }
 
 /// The turn, with what is decided to follow.
@@ -195,19 +261,24 @@ fn wants_pause(stop: &Stop, at_turn: Option<u32>, stage: StageName) -> bool {
 fn side_by_side(ledger: &mut Ledger, acts: &dyn Acts, steps: &[Step]) -> Result<(), LedgerError> {
     let history = ledger.history().clone();
     let mut outcome = Ok(());
-    acts.side_by_side(steps, &history, &mut |step, result| {
-        let step = step.id.clone();
-        let fact = match result {
-            Ok(yields) => Fact::Done {
-                step,
-                yields: Box::new(yields),
-            },
-            Err(failure) => Fact::Failed { step, failure },
-        };
+    acts.side_by_side(steps, &history, &mut |told| {
         // The other steps are waited for even when the journal is lost: a thread must not outlive its run.
-        if outcome.is_ok() {
-            outcome = ledger.append(&fact);
+        if outcome.is_err() {
+            return;
         }
+        outcome = match told {
+            Told::Waiting => hear(ledger, acts),
+            Told::Step(step, result) => {
+                let step = step.id.clone();
+                ledger.append(&match *result {
+                    Ok(yields) => Fact::Done {
+                        step,
+                        yields: Box::new(yields),
+                    },
+                    Err(failure) => Fact::Failed { step, failure },
+                })
+            }
+        };
     });
     outcome
 }

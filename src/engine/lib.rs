@@ -4,4 +4,5 @@ pub mod decide;
 pub mod drive;
 pub mod history;
 pub mod ledger;
+pub mod standby;
 pub mod steps;

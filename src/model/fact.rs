@@ -88,6 +88,13 @@ pub enum Fact {
         /// The resources.
         resources: Vec<ResourceName>,
     },
+    /// How far a copy has come that is made ready beside what is live, while the release is deployed and watched.
+    Standby {
+        /// The resource.
+        resource: ResourceName,
+        /// How far.
+        state: StandbyState,
+    },
     /// The run is over.
     Closed {
         /// How.
@@ -116,6 +123,29 @@ pub struct Actor {
     /// Whether it is the watcher, which goes on for a guard that was killed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub watcher: bool,
+}
+
+/// How far a copy has come that stands by: a rollback only has to exchange it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StandbyState {
+    /// It is being made; on disk before anything of it is.
+    Loading,
+    /// It is whole, was compared with the manifest, and lets nobody in.
+    Ready {
+        /// Where: `database shop__guard_20251022_153000_deploy`.
+        kept_as: String,
+    },
+    /// There is none, and nothing has failed.
+    Without {
+        /// Why.
+        why: String,
+    },
+    /// It could not be made. A rollback makes it then, as where none stands by.
+    Failed {
+        /// Why.
+        why: String,
+    },
 }
 
 /// What a step brought.

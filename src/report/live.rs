@@ -124,6 +124,8 @@ impl Live {
                     self.panel = Panel::default();
                 }
             }
+            // It comes while a step goes on, whose panel stays.
+            Fact::Standby { .. } => self.say(lines),
             _ => {
                 self.release();
                 self.panel = Panel::default();

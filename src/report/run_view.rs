@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::moment::span;
 use guard_model::artifact::{Artifact, Displaced, Prepared};
-use guard_model::fact::{Actor, Deployed, Ending, Fact, Failure, Record, RollbackCause, StepOutput};
+use guard_model::fact::{Actor, Deployed, Ending, Fact, Failure, Record, RollbackCause, StandbyState, StepOutput};
 use guard_model::health::Tally;
 use guard_model::intervention::Intervention;
 use guard_model::name::{ResourceName, RunId};
@@ -57,6 +57,7 @@ pub struct RunView {
     /// Who went on with it last; `None` where one guard drove it from its beginning.
     pub finisher: Option<Actor>,
     began: BTreeMap<StepId, DateTime<Utc>>,
+    standby_began: BTreeMap<ResourceName, DateTime<Utc>>,
 }
 
 /// The head of a run.
@@ -214,6 +215,11 @@ impl RunView {
                 }
             }
             Fact::Widened { resources } => self.widened.extend(resources.iter().cloned()),
+            Fact::Standby { resource, state } => {
+                if *state == StandbyState::Loading {
+                    self.standby_began.insert(resource.clone(), record.at);
+                }
+            }
             Fact::Closed { ending, now } => {
                 self.ended = Some((*ending, record.at));
                 self.now = now.as_deref().cloned();
@@ -314,6 +320,12 @@ impl RunView {
     #[must_use]
     pub fn began(&self, step: &StepId) -> Option<DateTime<Utc>> {
         self.began.get(step).copied()
+    }
+
+    /// When a copy that stands by was begun, last.
+    #[must_use]
+    pub fn standby_began(&self, resource: &ResourceName) -> Option<DateTime<Utc>> {
+        self.standby_began.get(resource).copied()
     }
 
     /// What turned the run back: the last failure on the way ahead.

@@ -1,14 +1,17 @@
 //! Facts in plain English: each record becomes the lines that tell it to people.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 
 use super::closing::{Closing, reason};
 use super::line::{Line, Tone};
 use super::moment::span;
 use super::outputs;
 use super::run_view::{RunView, StageFailure};
-use guard_model::fact::{Fact, Failure, Record, RollbackCause};
-use guard_model::name::RunKind;
+use guard_model::fact::{Fact, Failure, Record, RollbackCause, StandbyState};
+use guard_model::name::{ResourceName, RunKind};
 use guard_model::plan::{Action, StepId};
 use guard_model::policy::OnFailure;
 use guard_model::text;
@@ -82,7 +85,34 @@ impl Narrator {
                 self.announced.clear();
                 vec![Line::new(Tone::Warn, text)]
             }
+            Fact::Standby { resource, state } => vec![self.standby(resource, state, record.at)],
             Fact::Closed { ending, .. } => Closing::of(&self.view, *ending, &self.program).lines(&self.view, *ending),
+        }
+    }
+
+    /// How far a copy that stands by has come.
+    fn standby(&self, resource: &ResourceName, state: &StandbyState, at: DateTime<Utc>) -> Line {
+        match state {
+            StandbyState::Loading => Line::new(
+                Tone::Detail,
+                format!("{resource}: a copy is loaded beside it, to stand by"),
+            ),
+            StandbyState::Ready { kept_as } => {
+                let took = self
+                    .view
+                    .standby_began(resource)
+                    .map_or(Duration::ZERO, |began| span(began, at));
+                let text = format!(
+                    "{resource}: a restored copy stands by as {kept_as} ({})",
+                    text::duration(took)
+                );
+                Line::new(Tone::Info, text)
+            }
+            StandbyState::Without { why } => Line::new(Tone::Detail, format!("{resource}: nothing stands by: {why}")),
+            StandbyState::Failed { why } => Line::new(
+                Tone::Warn,
+                format!("{resource}: no copy could be made to stand by, so a rollback would load it first: {why}"),
+            ),
         }
     }
 

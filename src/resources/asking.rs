@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::abilities::{Group, Mark};
+use crate::abilities::{Group, Mark, Occasion, StandingBy};
 use crate::contract::Resource;
 use crate::error::{ResourceError, Result};
 use crate::held::Held;
@@ -64,6 +64,28 @@ impl dyn Resource + '_ {
         match self.abilities().trial {
             Some(able) => able.agrees(artifact, cx),
             None => Ok(()),
+        }
+    }
+
+    /// [`Standby::wants_standby`](crate::abilities::Standby::wants_standby); without it: it does not.
+    #[must_use]
+    pub fn wants_standby(&self, artifact: &Artifact, occasion: &Occasion) -> bool {
+        match self.abilities().standby {
+            Some(able) => able.wants_standby(artifact, occasion),
+            None => false,
+        }
+    }
+
+    /// [`Standby::stand_by`](crate::abilities::Standby::stand_by); without it: there is none.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn stand_by(&self, artifact: &Artifact, slot: &Slot, occasion: &Occasion, cx: &Context) -> Result<StandingBy> {
+        match self.abilities().standby {
+            Some(able) => able.stand_by(artifact, slot, occasion, cx),
+            None => Ok(StandingBy::Without {
+                why: "nothing of this kind stands by".to_owned(),
+            }),
         }
     }
 

@@ -1,6 +1,6 @@
 //! A resource of a deployment, and where it is: the one door to it binds every question to its engine.
 
-use crate::abilities::{Account, ServiceNeeds};
+use crate::abilities::{Account, Occasion, ServiceNeeds};
 use crate::contract::Resource;
 use guard_model::artifact::{Artifact, Displaced};
 use guard_model::name::ResourceName;
@@ -66,6 +66,12 @@ impl Member {
     #[must_use]
     pub fn holds_rows(&self, displaced: &Displaced) -> bool {
         self.resource.holds_rows(displaced)
+    }
+
+    /// Whether this copy is to stand by: settings and copy tell that.
+    #[must_use]
+    pub fn wants_standby(&self, artifact: &Artifact, occasion: &Occasion) -> bool {
+        self.resource.wants_standby(artifact, occasion)
     }
 
     /// What it needs of services: its settings tell that.

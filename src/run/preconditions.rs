@@ -11,6 +11,7 @@ use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::fact::{Ending, Fact, RollbackCause};
 use guard_model::name::RunKind;
+use guard_model::text::chain;
 
 /// Closes runs that were cut off before they could touch anything, and refuses for one that has to be finished.
 ///
@@ -105,6 +106,9 @@ pub fn close_harmless(run: &Run, project: &Project) -> Result<(), Refusal> {
     for fact in &facts {
         ledger.append(fact).map_err(|error| refused(&error))?;
     }
+    for sentence in stand_down(run, project)? {
+        project.cx.note(Level::Warn, sentence);
+    }
     project.cx.note(
         Level::Info,
         format!(
@@ -113,6 +117,25 @@ pub fn close_harmless(run: &Run, project: &Project) -> Result<(), Refusal> {
         ),
     );
     Ok(())
+}
+
+/// Removes what a run that ends here has made beside what is live. Returns what is still there, each a sentence.
+///
+/// # Errors
+/// The settings cannot be read.
+pub fn stand_down(run: &Run, project: &Project) -> Result<Vec<String>, Refusal> {
+    let mut cx = project.cx.unstoppable();
+    cx.run = Some(run.id.clone());
+    cx.scratch.clone_from(&run.directory);
+    let mut left = Vec::new();
+    for owned in project.resources()? {
+        let (resource, there) = owned.resource.at(&cx);
+        if let Err(error) = resource.stand_down(&there) {
+            let name = owned.resource.name();
+            left.push(format!("what stood by for {name} is still there: {}", chain(&error)));
+        }
+    }
+    Ok(left)
 }
 
 /// Undoes what a killed run left held, as a paused container.

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use crate::assembly::Owned;
 use crate::outcome::Refusal;
 use crate::project::Project;
 use crate::{encryption, kept, secrets};
-use guard_engine::steps::{Errands, Pacer, SealInput, StepRunner};
+use guard_engine::steps::{Errands, Pacer, SealInput, Standbys, StepRunner};
 use guard_model::artifact::Displaced;
 use guard_model::exit::ExitCode;
 use guard_model::name::ResourceName;
@@ -33,9 +33,9 @@ pub fn of(
         .filter(|owned| owned.kind.restored_in == guard_model::plan::StageName::Data)
         .map(|owned| owned.resource.name().clone())
         .collect();
-    let resources: BTreeMap<ResourceName, Member> = resources
+    let resources: BTreeMap<ResourceName, Arc<Member>> = resources
         .into_iter()
-        .map(|owned| (owned.resource.name().clone(), owned.resource))
+        .map(|owned| (owned.resource.name().clone(), Arc::new(owned.resource)))
         .collect();
     let store = Store::open(&project.settings.backup_dir, &project.settings.state_dir)
         .map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
@@ -63,6 +63,7 @@ pub fn of(
         runtime: project.runtime.clone(),
         pace: Pacer::default(),
         errands: Errands::default(),
+        standbys: Standbys::default(),
         barrier: SwapBarrier::default(),
         told: Mutex::default(),
         asked_before: OnceLock::new(),

@@ -14,8 +14,8 @@ use guard_engine::history::History;
 use guard_engine::steps::StepRunner;
 use guard_journal::Run;
 use guard_model::event::Level;
-use guard_model::fact::{Failure, StepOutput};
-use guard_model::name::RunKind;
+use guard_model::fact::{Failure, StandbyState, StepOutput};
+use guard_model::name::{ResourceName, RunKind};
 use guard_model::now::Now;
 use guard_model::plan::{Action, Step};
 use guard_system::identity::Identity;
@@ -89,6 +89,22 @@ impl Acts for Supervised<'_> {
 
     fn look_around(&self, history: &History) -> Option<Now> {
         self.runner.look_around(history)
+    }
+
+    fn standbys(&self, history: &History) -> Vec<ResourceName> {
+        self.runner.standbys(history)
+    }
+
+    fn begin_standby(&self, name: &ResourceName, history: &History) {
+        self.runner.begin_standby(name, history);
+    }
+
+    fn ended_standbys(&self) -> Vec<(ResourceName, StandbyState)> {
+        self.runner.ended_standbys()
+    }
+
+    fn call_off(&self) {
+        self.runner.call_off();
     }
 
     fn expect(&self, steps: &[Step], history: &History) {

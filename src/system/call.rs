@@ -13,6 +13,9 @@ use guard_model::secret::Redaction;
 /// what a killed guard had begun.
 pub(super) const ACT: &str = "GUARD_ACT";
 
+/// Carried beside [`ACT`] by the programs of an act that is aside of the run's steps: a resume ends them at once.
+pub(super) const ASIDE: &str = "GUARD_ASIDE";
+
 /// A program with its arguments and surroundings. Nothing runs until [`super::context::Context`] is asked to run it.
 #[derive(Clone)]
 pub struct Call {

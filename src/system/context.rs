@@ -51,6 +51,8 @@ pub struct Context {
     pub fenced: bool,
     /// Whether what going back costs may be told once it is back.
     pub prices_later: bool,
+    /// Whether the programs of an act may be ended at any time: it is aside of the run, and is begun anew.
+    pub is_expendable: bool,
 }
 
 impl Context {
@@ -75,6 +77,7 @@ impl Context {
             aside: Aside::default(),
             fenced: false,
             prices_later: false,
+            is_expendable: false,
         }
     }
 
@@ -110,6 +113,17 @@ impl Context {
     pub fn prices_later(&self) -> Self {
         Self {
             prices_later: true,
+            ..self.clone()
+        }
+    }
+
+    /// The same surroundings for an act aside of the run's steps: whoever takes the run over from a guard that was killed ends
+    /// its programs at once, and does not wait for them.
+    #[must_use]
+    pub fn expendable(&self) -> Self {
+        Self {
+            step: None,
+            is_expendable: true,
             ..self.clone()
         }
     }

@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, getpgid, kill_process, test_kill_process};
 
 use serde::{Deserialize, Serialize};
 
-use super::call::ACT;
+use super::call::{ACT, ASIDE};
 use super::context::Context;
 use super::privilege;
 use guard_model::fact::Actor;
@@ -19,7 +19,8 @@ const GRACE: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(50);
 
 /// Waits until the programs that a killed guard had begun for the run in this directory have ended: their pipes are broken,
-/// and what they do is short. Those that have not ended after a while are ended. Returns how many were there.
+/// and what they do is short. Those that have not ended after a while are ended, and those of an act aside at once. Returns
+/// how many were there.
 #[must_use]
 pub fn await_acts(run: &Path, driver: &Actor, cx: &Context) -> usize {
     if driver.host != privilege::host_name() || driver.boot != privilege::boot_id() {
@@ -27,6 +28,10 @@ pub fn await_acts(run: &Path, driver: &Actor, cx: &Context) -> usize {
     }
     let marks = [(ACT.to_owned(), run.display().to_string())];
     let found = find(&marks, None);
+    // A long load would be waited for in vain: what comes of it is not believed.
+    for pid in find(&[(ASIDE.to_owned(), run.display().to_string())], None) {
+        let _gone = kill_process(pid, Signal::TERM);
+    }
     for signal in [None, Some(Signal::TERM), Some(Signal::KILL)] {
         let left = find(&marks, None);
         for pid in &left {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use guard_model::fact::{Actor, Ending, Fact, Failure, Record, RollbackCause, StepOutput};
+use guard_model::fact::{Actor, Ending, Fact, Failure, Record, RollbackCause, StandbyState, StepOutput};
 use guard_model::name::{ResourceName, RunId};
 use guard_model::plan::{Action, Plan, StageName, Step, StepId};
 use guard_model::policy::OnFailure;
@@ -43,6 +43,17 @@ pub struct StepHistory {
     pub failures: u32,
 }
 
+/// What is known of a copy that stands by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StandbyHistory {
+    /// How far it has come; `None`: it was being made, and whoever did it is gone.
+    pub state: Option<StandbyState>,
+    /// When it came so far.
+    pub at: DateTime<Utc>,
+    /// How often it was begun.
+    pub begun: u32,
+}
+
 /// The fold of a journal.
 #[derive(Debug, Clone)]
 pub struct History {
@@ -59,6 +70,7 @@ pub struct History {
     taken_up: Option<DateTime<Utc>>,
     left_out: BTreeSet<ResourceName>,
     widened: BTreeSet<ResourceName>,
+    standbys: BTreeMap<ResourceName, StandbyHistory>,
     closed: Option<Ending>,
     next: u64,
 }
@@ -98,6 +110,7 @@ impl History {
             taken_up: None,
             left_out: BTreeSet::new(),
             widened: BTreeSet::new(),
+            standbys: BTreeMap::new(),
             closed: None,
             next: first.seq + 1,
         };
@@ -161,6 +174,11 @@ impl History {
             Fact::Limited { rollback_timeout } => self.plan.policy.rollback_timeout = *rollback_timeout,
             Fact::Widened { .. } if self.turned.is_none() => return impossible("the run goes ahead".to_owned()),
             Fact::Widened { resources } => self.widen(resources),
+            Fact::Standby { resource, state } => {
+                if let Err(why) = self.stand_by(resource, state, record.at) {
+                    return impossible(why);
+                }
+            }
             Fact::Reopened { actor } => {
                 self.actor = actor.clone();
                 self.reopened = true;
@@ -169,11 +187,34 @@ impl History {
                 for entry in self.steps.values_mut() {
                     entry.failures = 0;
                 }
+                for standby in self.standbys.values_mut() {
+                    standby.state.take_if(|state| *state == StandbyState::Loading);
+                }
                 self.forget_what_ran();
             }
             Fact::Closed { ending, .. } => self.closed = Some(*ending),
         }
         self.next += 1;
+        Ok(())
+    }
+
+    /// Takes in how far a copy that stands by has come.
+    fn stand_by(&mut self, resource: &ResourceName, state: &StandbyState, at: DateTime<Utc>) -> Result<(), String> {
+        let before = self.standbys.get(resource);
+        let is_loading = before.is_some_and(|before| before.state == Some(StandbyState::Loading));
+        let begins = *state == StandbyState::Loading;
+        if begins && (is_loading || self.turned.is_some() || !self.has_deploy_begun()) {
+            return Err(format!("no copy of `{resource}` is made to stand by here"));
+        }
+        if !begins && !is_loading {
+            return Err(format!("no copy of `{resource}` was made to stand by"));
+        }
+        let standby = StandbyHistory {
+            state: Some(state.clone()),
+            at,
+            begun: before.map_or(0, |before| before.begun) + u32::from(begins),
+        };
+        self.standbys.insert(resource.clone(), standby);
         Ok(())
     }
 
@@ -325,6 +366,17 @@ impl History {
     #[must_use]
     pub fn is_widened(&self, resource: &ResourceName) -> bool {
         self.widened.contains(resource)
+    }
+
+    /// The copies that stand by, or were to.
+    pub fn standbys(&self) -> impl Iterator<Item = (&ResourceName, &StandbyHistory)> {
+        self.standbys.iter()
+    }
+
+    /// What is known of a copy of this resource that stands by; `None` where none was ever begun.
+    #[must_use]
+    pub fn standby(&self, resource: &ResourceName) -> Option<&StandbyHistory> {
+        self.standbys.get(resource)
     }
 
     /// Whether the services were about to be started on the way back.

@@ -4,7 +4,8 @@ use super::step_runner::StepRunner;
 use super::{hearing, limit};
 use crate::drive::Acts;
 use crate::history::History;
-use guard_model::fact::{Failure, StepOutput};
+use guard_model::fact::{Failure, StandbyState, StepOutput};
+use guard_model::name::ResourceName;
 use guard_model::now::Now;
 use guard_model::plan::{Action, Step};
 use guard_system::context::Context;
@@ -34,6 +35,22 @@ impl Acts for StepRunner {
 
     fn look_around(&self, history: &History) -> Option<Now> {
         self.look(history, &self.cx.unstoppable())
+    }
+
+    fn standbys(&self, history: &History) -> Vec<ResourceName> {
+        self.wanting_standbys(history)
+    }
+
+    fn begin_standby(&self, name: &ResourceName, history: &History) {
+        self.begin_to_stand_by(name, history);
+    }
+
+    fn ended_standbys(&self) -> Vec<(ResourceName, StandbyState)> {
+        self.ended_to_stand_by()
+    }
+
+    fn call_off(&self) {
+        self.call_off_standbys();
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 
 use super::acting::Errands;
 use super::pace::Pacer;
+use super::standbys::Standbys;
 use crate::history::History;
 use guard_model::artifact::Displaced;
 use guard_model::fact::Failure;
@@ -28,7 +29,7 @@ pub struct StepRunner {
     /// The surroundings; `run` and `scratch` are the run's.
     pub cx: Context,
     /// The resources by name.
-    pub resources: BTreeMap<ResourceName, Member>,
+    pub resources: BTreeMap<ResourceName, Arc<Member>>,
     /// Those of them that hold data: they are compared before anything is started that writes to them.
     pub data: BTreeSet<ResourceName>,
     /// For an undo: what the run before displaced.
@@ -75,6 +76,8 @@ pub struct StepRunner {
     pub pace: Pacer,
     /// What the user's rules have set going.
     pub errands: Errands,
+    /// The copies that are made to stand by, aside.
+    pub standbys: Standbys,
     /// Where resources that are swapped together wait for each other.
     pub barrier: SwapBarrier,
     /// What has to stand in the last lines of the run, each a sentence.
@@ -107,7 +110,7 @@ impl StepRunner {
             }
             .with_hint("put its table back into guard.toml, or leave it out with --only, then run `guard resume`")
         };
-        self.resources.get(name).ok_or_else(missing)
+        self.resources.get(name).map(Arc::as_ref).ok_or_else(missing)
     }
 
     pub(super) fn slot(&self, history: &History, name: &ResourceName) -> Slot {

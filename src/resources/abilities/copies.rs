@@ -1,5 +1,7 @@
 //! Abilities of copies: how one is proven, tried and made from foreign material, and what it holds outside of its backup.
 
+use std::time::Duration;
+
 use crate::error::Result;
 use crate::slot::Slot;
 use crate::survey::Survey;
@@ -64,6 +66,47 @@ pub trait Adoption {
     /// # Errors
     /// This kind takes no such part, or the part is not sound (`copy_is_bad`).
     fn adopt(&self, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact>;
+}
+
+/// What a copy that stands by would be good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Occasion {
+    /// How long the release is watched: what is not ready by then is of little use.
+    pub time: Duration,
+    /// Whether a bad release goes back by itself.
+    pub goes_back_unasked: bool,
+}
+
+/// What has come of a copy that was to stand by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StandingBy {
+    /// It is whole, and closed to everybody; where.
+    Ready {
+        /// Its place: `database shop__guard_20251022_153000_deploy`.
+        kept_as: String,
+    },
+    /// There is none, and nothing has failed; why.
+    Without {
+        /// The sentence.
+        why: String,
+    },
+}
+
+/// A copy can be made ready beside what is live while the release is deployed and watched, so that a way back only exchanges it.
+/// [`Leftovers::stand_down`](super::Leftovers::stand_down) removes it.
+///
+/// Asked by the loop, aside of its steps.
+pub trait Standby {
+    /// Whether this copy is to stand by, as far as settings and copy tell. Asks nobody, so that no deployment waits for it.
+    fn wants_standby(&self, artifact: &Artifact, occasion: &Occasion) -> bool;
+
+    /// Makes it, held back so that the server has time for others, until [`Resource::prepare`](crate::Resource::prepare) of the
+    /// same resource wants it. One that is there already is found, and half of one is made anew: it may be cut off at any
+    /// instant. Stops when it is asked to.
+    ///
+    /// # Errors
+    /// It could not be made; nothing of it is left then, or that is told.
+    fn stand_by(&self, artifact: &Artifact, slot: &Slot, occasion: &Occasion, cx: &Context) -> Result<StandingBy>;
 }
 
 /// A copy holds something outside of its backup, as a pinned image or a git ref.

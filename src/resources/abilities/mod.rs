@@ -7,7 +7,7 @@ mod surroundings;
 mod swaps;
 
 pub use self::clients::{Access, Reload, Users};
-pub use self::copies::{Adoption, CopyProof, Holdings, Trial};
+pub use self::copies::{Adoption, CopyProof, Holdings, Occasion, Standby, StandingBy, Trial};
 pub use self::cost::{FileSalvage, Price, RowSalvage, Size};
 pub use self::surroundings::{Exclusion, Location, Releases, ServiceNeeds};
 pub use self::swaps::{Account, Comparison, Group, Leftovers, Mark, Moments, Together};
@@ -50,6 +50,8 @@ pub struct Abilities<'r> {
     pub services: Option<&'r dyn ServiceNeeds>,
     /// What was put aside can be weighed.
     pub size: Option<&'r dyn Size>,
+    /// A copy can be made ready while the release is deployed and watched.
+    pub standby: Option<&'r dyn Standby>,
     /// Several of its kind can be swapped as one.
     pub together: Option<&'r dyn Together>,
     /// A way back can be tried before there is a copy that was ever put back.

@@ -8,8 +8,8 @@ use super::migrations::wish::Migrations;
 use super::reach::Reach;
 use super::{adopt, agree, carry, folder, hold, in_place, migrations, prepare, reach, standby, swap, trial};
 use crate::abilities::{
-    Access, Account, Adoption, CopyProof, Exclusion, Group, Leftovers, Location, Mark, Moments, Price, RowSalvage,
-    ServiceNeeds, Size, Together, Trial,
+    Access, Account, Adoption, CopyProof, Exclusion, Group, Leftovers, Location, Mark, Moments, Occasion, Price,
+    RowSalvage, ServiceNeeds, Size, Standby, StandingBy, Together, Trial,
 };
 use crate::error::{ResourceError, Result};
 use crate::held::Held;
@@ -27,6 +27,16 @@ impl CopyProof for Postgres {
             return self.prove(artifact, slot, cx);
         }
         standby::rehearse(self, artifact, slot, cx)
+    }
+}
+
+impl Standby for Postgres {
+    fn wants_standby(&self, artifact: &Artifact, occasion: &Occasion) -> bool {
+        standby::is_wanted(self, artifact, occasion)
+    }
+
+    fn stand_by(&self, artifact: &Artifact, slot: &Slot, occasion: &Occasion, cx: &Context) -> Result<StandingBy> {
+        standby::stand_by(self, artifact, slot, occasion, cx)
     }
 }
 

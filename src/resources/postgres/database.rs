@@ -1,8 +1,10 @@
 //! One database, as its settings describe it, and where its server is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::carry::wish::CarryOver;
+use super::loading::Loading;
 use super::migrations::wish::Migrations;
 use crate::sql::proof::Proof;
 use guard_model::name::ResourceName;
@@ -26,6 +28,9 @@ pub(crate) struct Postgres {
     pub(crate) jobs: Option<u32>,
     pub(crate) standby: Standby,
     pub(crate) standby_load: u32,
+    /// The bytes of rows a second to which the load of a standby is held; 0: as fast as it goes.
+    pub(crate) standby_rate: u64,
+    pub(crate) loading: Arc<Loading>,
     pub(crate) proof: Proof,
     pub(crate) proof_interval: Duration,
     pub(crate) in_place: bool,
@@ -53,12 +58,16 @@ impl Postgres {
 /// Whether a database of the copy stands by, `standby`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Standby {
-    #[default]
     Never,
-    /// Where the database is small, the server's disk is seen to have room for three of it, and the load is soon over.
+    /// Where it is worth it, the server's disk is seen to have room for three of it, and the load ends within the watch.
+    #[default]
     Auto,
     Always,
 }
+
+/// The rate of a standby's load where nobody says one, in millions of bytes a second. Of four clients that took all of two
+/// processors 64 % of the throughput was left at this rate, and 42 % at full speed (Postgres 17).
+pub(crate) const RATE: u64 = 40;
 
 impl Standby {
     /// Reads the setting.

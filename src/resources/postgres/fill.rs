@@ -9,7 +9,7 @@ use super::archive::pour;
 use super::details::Details;
 use super::inside::Inside;
 use super::manner::{Manner, rows_last};
-use super::pace::Load;
+use super::pace::{Hold, Load, time_for};
 use super::reach::{Reach, SILENCE};
 use super::sql::literal;
 use super::trouble::explained;
@@ -29,6 +29,10 @@ const LARGE: u64 = 8 * 1024 * 1024;
 const MANY: u32 = 3;
 /// Pauses shorter than this are put together.
 const SHORTEST: Duration = Duration::from_millis(5);
+/// The longest pause at once: whoever waits for the load ends it.
+const LONGEST: Duration = Duration::from_millis(50);
+/// So much time in which the server was given nothing counts for the rate: what it did not take is not given all at once.
+const SAVED: Duration = Duration::from_secs(1);
 
 /// What a dump empties `search_path` with.
 const EMPTIED: &str = "SELECT pg_catalog.set_config('search_path', '', false);";
@@ -44,7 +48,7 @@ pub(super) fn fill(
     manner: &Manner,
     cx: &Context,
 ) -> Result<()> {
-    let load = reach.load;
+    let load = &reach.load;
     let details = Details::of(artifact)?;
     let (slot, artifact) = &slot.thawed(artifact, &cx.scratch)?;
     let artifact: &Artifact = artifact;
@@ -67,8 +71,9 @@ pub(super) fn fill(
         reach,
         side,
         connection,
-        what: format!("restore {}", reach.database),
+        what: what_is_told(reach),
         load,
+        size: details.server.size,
         cx,
     };
     if !manner.is_plain() {
@@ -80,7 +85,7 @@ pub(super) fn fill(
         let directory = path.parent().ok_or_else(lost)?;
         return filling.of_directory(directory);
     }
-    let is_worth_it = load.jobs > 1 && load.share == 100 && entry.bytes >= LARGE && reach.container().is_none();
+    let is_worth_it = load.jobs > 1 && !load.is_held() && entry.bytes >= LARGE && reach.container().is_none();
     if is_worth_it && !is_packed(&name) {
         return filling.in_jobs(&path.to_string_lossy());
     }
@@ -97,6 +102,24 @@ pub(super) fn fill(
     filling.as_stream(&path, &name)
 }
 
+/// In how many jobs a copy would be loaded, were nothing to hold it back.
+pub(super) fn jobs_of(reach: &Reach, artifact: &Artifact, details: &Details) -> u32 {
+    let Some(entry) = artifact.files.first().filter(|_| details.manner.is_plain()) else {
+        return 1;
+    };
+    let is_directory = entry.path.ends_with("toc.dat");
+    let is_large = entry.bytes >= LARGE && reach.container().is_none();
+    if is_directory || is_large { reach.load.jobs } else { 1 }
+}
+
+/// What the progress of a load is called.
+pub(super) fn what_is_told(reach: &Reach) -> String {
+    match reach.load.hold {
+        Some(_) => format!("load a standby of {}", reach.database),
+        None => format!("restore {}", reach.database),
+    }
+}
+
 fn is_packed(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|end| end == "zst")
 }
@@ -106,7 +129,9 @@ struct Filling<'a> {
     side: &'a str,
     connection: String,
     what: String,
-    load: Load,
+    load: &'a Load,
+    /// What the server counted for the database, in bytes.
+    size: u64,
     cx: &'a Context,
 }
 
@@ -145,7 +170,10 @@ impl Filling<'_> {
         ];
         let call = self.reach.program("pg_restore", true, &args);
         let mut feed = |writer: &mut dyn Write| {
-            let mut paced = Paced::new(writer, self.load.share, self.cx);
+            // What `pg_dump` has compressed is poured as it is: by so many bytes of it go the rows of the whole database.
+            let archive = std::fs::metadata(path)?.len();
+            let flow = if is_packed(name) { self.size } else { archive };
+            let mut paced = Paced::new(writer, self.load, (flow, self.size), self.cx);
             pour(path, name, &mut paced, &self.what, self.cx)
         };
         let pushed = self.cx.push(&call, &mut feed);
@@ -165,7 +193,7 @@ impl Filling<'_> {
 
     /// A directory that lies where the programs run.
     fn of_place(&self, place: &str) -> Result<()> {
-        if self.load.share == 100 {
+        if !self.load.is_held() {
             return self.in_jobs(place);
         }
         // A directory cannot go through a pipe; what it says to the server can.
@@ -263,7 +291,8 @@ impl Filling<'_> {
                 told
             });
             let mut sent = |writer: &mut dyn Write| {
-                let mut paced = Paced::new(writer, self.load.share, self.cx);
+                let mut paced = Paced::new(writer, self.load, (self.size, self.size), self.cx);
+                paced.what = self.load.hold.is_some().then_some(self.what.as_str());
                 if let Some(path) = at_hand {
                     let mut head = Vec::new();
                     (&reader).take(HEAD).read_to_end(&mut head)?;
@@ -307,40 +336,136 @@ fn with_path(head: Vec<u8>, path: &str) -> Vec<u8> {
     [before, set.as_bytes(), after].concat()
 }
 
-/// A writer that rests for as long as it takes to write, or longer, so that the reader is busy for a share of the time only.
+/// A writer that rests for as long as it takes to write, or longer, so that the reader is busy for a share of the time only; and
+/// as long as its rate says, until somebody waits for it.
 struct Paced<'a> {
     writer: &'a mut dyn Write,
     share: u32,
     owed: Duration,
+    hold: Option<&'a Hold>,
+    /// The bytes that flow for the whole database, and those that the database has: the rate is about these.
+    scale: (u64, u64),
+    fed: u64,
+    /// From when on the rate counts.
+    from: Duration,
+    /// How many bytes had gone then.
+    from_fed: u64,
+    /// What is told to have come so far; `None`: somebody else tells.
+    what: Option<&'a str>,
     cx: &'a Context,
 }
 
 impl<'a> Paced<'a> {
-    fn new(writer: &'a mut dyn Write, share: u32, cx: &'a Context) -> Self {
+    fn new(writer: &'a mut dyn Write, load: &'a Load, scale: (u64, u64), cx: &'a Context) -> Self {
         Self {
             writer,
-            share: share.clamp(1, 100),
+            share: load.share.clamp(1, 100),
             owed: Duration::ZERO,
+            hold: load.hold.as_deref(),
+            scale,
+            fed: 0,
+            from: cx.clock.steady(),
+            from_fed: 0,
+            what: None,
             cx,
+        }
+    }
+
+    /// The bytes a second that may flow now.
+    fn rate(&self) -> Option<u64> {
+        let (flow, size) = self.scale;
+        let rate = self.hold?.rate()?;
+        // No database is smaller than its own compressed copy by much.
+        let scaled = u128::from(rate) * u128::from(flow.min(size).max(1)) / u128::from(size.max(1));
+        Some(u64::try_from(scaled).unwrap_or(u64::MAX).max(1))
+    }
+
+    /// Rests until the rate allows what has gone. Time in which the reader wanted nothing is not made up for.
+    fn keep_to_rate(&mut self) {
+        while let Some(rate) = self.rate().filter(|_| !self.cx.stop.is_asked()) {
+            let due = time_for(self.fed - self.from_fed, rate);
+            let taken = self.cx.clock.steady().saturating_sub(self.from);
+            if taken > due + SAVED {
+                (self.from, self.from_fed) = (self.cx.clock.steady(), self.fed);
+            }
+            let rest = due.saturating_sub(taken);
+            if rest < SHORTEST {
+                return;
+            }
+            self.cx.clock.sleep(rest.min(LONGEST));
         }
     }
 }
 
 impl Write for Paced<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.share == 100 {
-            return self.writer.write(bytes);
-        }
         let begun = self.cx.clock.steady();
         let count = self.writer.write(bytes)?;
-        self.owed += (self.cx.clock.steady().saturating_sub(begun)) * (100 - self.share) / self.share;
-        if self.owed >= SHORTEST {
-            self.cx.clock.sleep(std::mem::take(&mut self.owed));
+        if self.share < 100 && !self.hold.is_some_and(Hold::is_hurried) {
+            self.owed += (self.cx.clock.steady().saturating_sub(begun)) * (100 - self.share) / self.share;
+            if self.owed >= SHORTEST {
+                self.cx.clock.sleep(std::mem::take(&mut self.owed));
+            }
+        }
+        self.fed += count as u64;
+        if let Some(hold) = self.hold {
+            hold.fed(self.fed, self.scale.0);
+            if let Some(what) = self.what {
+                // As all of it only its end is told: the total is an estimate.
+                let total = self.scale.0;
+                self.cx
+                    .progress(what, self.fed.min(total.saturating_sub(1)), Some(total));
+            }
+            self.keep_to_rate();
         }
         Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.writer.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use guard_model::event::Voice;
+    use guard_system::clock::MachineClock;
+    use guard_system::environment::Environment;
+
+    #[test]
+    fn a_held_load_keeps_to_its_rate_until_somebody_waits() {
+        let cx = Context::new(
+            Path::new("/"),
+            Environment::default(),
+            MachineClock::start(),
+            Voice::silent(),
+        );
+        let hold = Arc::new(Hold::to(1_000_000));
+        let load = Load {
+            jobs: 1,
+            share: 100,
+            hold: Some(Arc::clone(&hold)),
+        };
+        let mut into = Vec::new();
+        // A copy of half the size of its database: half a million bytes of it a second.
+        let mut paced = Paced::new(&mut into, &load, (500_000, 1_000_000), &cx);
+        assert_eq!(paced.rate(), Some(500_000));
+        let begun = cx.clock.steady();
+        paced.write_all(&vec![0; 100_000]).unwrap();
+        let taken = cx.clock.steady().saturating_sub(begun);
+        assert!(taken >= Duration::from_millis(190), "{taken:?}");
+        // By its rate the rest would take minutes.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                cx.clock.sleep(Duration::from_millis(100));
+                hold.hurry();
+            });
+            paced.write_all(&vec![0; 100_000_000]).unwrap();
+        });
+        assert_eq!(paced.rate(), None);
+        assert_eq!(into.len(), 100_100_000);
     }
 }

@@ -4,6 +4,7 @@ mod abilities;
 mod adopt;
 mod agree;
 mod archive;
+mod beside;
 mod capture;
 mod carry;
 mod catalog;
@@ -17,6 +18,7 @@ mod folder;
 mod hold;
 mod in_place;
 mod inside;
+mod loading;
 mod manner;
 mod meter;
 mod migrations;
@@ -90,6 +92,7 @@ impl Resource for Postgres {
             size: Some(self),
             location: Some(self),
             services: Some(self),
+            standby: Some(self),
             exclusion: Some(self),
             ..Abilities::default()
         }

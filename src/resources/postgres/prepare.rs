@@ -7,6 +7,7 @@ use super::carry::{self, price};
 use super::catalog::{Catalog, fill_in, look, outline};
 use super::database::Postgres;
 use super::details::Details;
+use super::fill::jobs_of;
 use super::reach::Reach;
 use super::sql::{IDENTIFIER, ident, literal};
 use super::staging::{Loadable, Staging, differences, number, stage};
@@ -114,6 +115,8 @@ pub(super) fn prepare(
     if work.is_needed() {
         let maintenance = reach.maintenance(cx)?;
         staging.together = cluster(&reach, maintenance, cx)?;
+        // One that is being loaded is waited for only here, where it is needed.
+        of.loading.take(jobs_of(&reach, artifact, &details), cx);
         let mut is_exact = standby::is_ready(&reach, maintenance, &staging.side, artifact, cx)?;
         if !is_exact {
             agree(&reach, maintenance, &details, cx)?;

@@ -1,7 +1,9 @@
 //! The settings of one database.
 
+use std::sync::Arc;
+
 use super::carry::wish::CarryOver;
-use super::database::{Postgres, Standby, Way};
+use super::database::{Postgres, RATE, Standby, Way};
 use super::migrations::wish;
 use super::{in_place, target};
 use crate::definition::{Built, Site};
@@ -34,6 +36,9 @@ pub(super) fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) 
     let standby_load = section
         .whole("standby_load", 1..=100)
         .and_then(|share| u32::try_from(share).ok());
+    let standby_rate = section
+        .whole("standby_rate", 0..=100_000)
+        .and_then(|rate| u64::try_from(rate).ok());
     let in_place = in_place::wish(section);
     let migrations = wish::wish(section);
     for (key, url) in [("url", &url), ("direct_url", &direct)] {
@@ -85,6 +90,8 @@ pub(super) fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) 
         jobs: if in_place { Some(1) } else { jobs },
         standby,
         standby_load: standby_load.unwrap_or(100),
+        standby_rate: standby_rate.unwrap_or(RATE) * 1_000_000,
+        loading: Arc::default(),
         proof,
         proof_interval: proof_interval.unwrap_or(INTERVAL),
         in_place,

@@ -40,8 +40,13 @@ FROM pg_database d, pg_roles r WHERE d.datname = current_database() AND r.rolnam
 
 /// The free space of the server's disk, where it can be seen.
 pub(crate) fn room(reach: &Reach, cx: &Context) -> Option<u64> {
+    free(reach, &directory(reach, cx)?, cx)
+}
+
+/// The directory of the server's that has the live database, where it may be known.
+pub(crate) fn directory(reach: &Reach, cx: &Context) -> Option<String> {
     let told: Vec<Told> = reach.rows(&reach.database, QUESTION, cx).ok()?;
-    free(reach, told.first()?.directory.as_deref()?, cx)
+    told.into_iter().next()?.directory
 }
 
 pub(crate) fn free(reach: &Reach, directory: &str, cx: &Context) -> Option<u64> {

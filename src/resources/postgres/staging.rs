@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::agree::older_extensions;
+use super::beside;
 use super::catalog::look;
 use super::details::Details;
 use super::exchange::eviction;
@@ -18,6 +19,7 @@ use crate::sql::side_names::Aside;
 use guard_model::artifact::Artifact;
 use guard_model::event::Level;
 use guard_model::fingerprint::Fingerprint;
+use guard_model::name::ResourceName;
 use guard_model::text::{chain, sanitised};
 use guard_system::context::Context;
 
@@ -125,6 +127,7 @@ pub(crate) fn load(reach: &Reach, maintenance: &str, side: &str, copy: &Loadable
         details,
     } = *copy;
     let mut manner = details.manner.clone();
+    beside::note(&artifact.resource, side, cx)?;
     loop {
         drop_own(reach, maintenance, side, Aside::Side, cx)?;
         let filled = reach
@@ -227,6 +230,12 @@ pub(crate) fn differences(copy: &Fingerprint, now: &Fingerprint) -> Vec<String> 
     let mut parts = now.differences(copy);
     parts.retain(|part| !part.starts_with("sequence ") || !is_known(part));
     parts
+}
+
+/// Drops the side database of a copy, and forgets that there was one.
+pub(super) fn drop_side(of: &ResourceName, reach: &Reach, maintenance: &str, side: &str, cx: &Context) -> Result<()> {
+    drop_own(reach, maintenance, side, Aside::Side, cx)?;
+    beside::forget(of, cx)
 }
 
 /// Drops a database whose name says that guard made it for this use; one that is gone already is fine.

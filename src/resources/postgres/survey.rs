@@ -4,7 +4,7 @@ use super::database::Postgres;
 use super::migrations::check;
 use super::reach::Reach;
 use super::space::{QUESTION, Told, free};
-use super::{carry, catalog, clients, in_place, risks};
+use super::{carry, catalog, clients, in_place, risks, standby};
 use crate::error::{ResourceError, Result};
 use crate::survey::Survey;
 use guard_model::text::bytes;
@@ -71,7 +71,7 @@ fn look(of: &Postgres, cx: &Context, survey: &mut Survey) -> Result<()> {
         );
     }
     carry::survey(of, &reach, cx, survey)?;
-    ask_space(&reach, &told, cx, survey);
+    ask_space(of, &reach, &told, cx, survey);
     Ok(())
 }
 
@@ -116,7 +116,7 @@ fn ask_standing(told: &Told, renames_nothing: bool, survey: &mut Survey) {
 }
 
 /// Whether a second copy has room, where that can be seen.
-fn ask_space(reach: &Reach, told: &Told, cx: &Context, survey: &mut Survey) {
+fn ask_space(of: &Postgres, reach: &Reach, told: &Told, cx: &Context, survey: &mut Survey) {
     let free = told
         .directory
         .as_deref()
@@ -133,5 +133,8 @@ fn ask_space(reach: &Reach, told: &Told, cx: &Context, survey: &mut Survey) {
         ),
         Some(free) => survey.fact(format!("{} free on the server's disk", bytes(free))),
         None => survey.fact("the free space of the server's disk cannot be seen from here"),
+    }
+    if let Some(told) = standby::outlook(of, told.size, free) {
+        survey.fact(told);
     }
 }

@@ -81,8 +81,8 @@ fn trial(of: &Postgres, newest: Option<&Artifact>, cx: &Context) -> Result<Found
     let maintenance = reach.maintenance(cx)?;
     agree(&reach, maintenance, &now, cx)?;
     reach.load = Load {
-        jobs: 1,
         share: of.standby_load,
+        ..Load::full(1)
     };
     let place = cx.momentary(".guard-")?;
     let slot = Slot::new(place.path(), &of.name);

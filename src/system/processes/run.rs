@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::outcome::{CallError, Output};
 use super::reading::{Sink, read};
-use crate::call::{ACT, Call, Input};
+use crate::call::{ACT, ASIDE, Call, Input};
 use crate::context::Context;
 
 /// How many bytes of a program's standard error are kept for messages: its end.
@@ -208,6 +208,9 @@ impl Context {
         }
         if self.run.is_some() && !call.is_foreign {
             expression = expression.env(ACT, &self.scratch);
+            if self.is_expendable {
+                expression = expression.env(ASIDE, &self.scratch);
+            }
         }
         if let Some((uid, gid)) = call.user {
             // Groups of guard's own are given up by the standard library where it changes from root to another user.

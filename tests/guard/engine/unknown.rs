@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use guard::engine::drive::{Arrival, drive};
 use guard::engine::ledger::Ledger;
-use guard::engine::steps::{Errands, Pacer, SealInput, StepRunner};
+use guard::engine::steps::{Errands, Pacer, SealInput, Standbys, StepRunner};
 use guard::journal::{Journal, read};
 use guard::model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use guard::model::event::Voice;
@@ -158,7 +158,7 @@ fn rollback(comparisons: u32) -> (Ending, u32, String) {
     };
     let runner = StepRunner {
         cx,
-        resources: BTreeMap::from([(name.clone(), Member::own(Box::new(resource)))]),
+        resources: BTreeMap::from([(name.clone(), Arc::new(Member::own(Box::new(resource))))]),
         data: BTreeSet::from([name.clone()]),
         undoing: Vec::new(),
         adopting: BTreeMap::new(),
@@ -182,6 +182,7 @@ fn rollback(comparisons: u32) -> (Ending, u32, String) {
         runtime: runtime.handle().clone(),
         pace: Pacer::default(),
         errands: Errands::default(),
+        standbys: Standbys::default(),
         barrier: SwapBarrier::default(),
         told: std::sync::Mutex::default(),
         asked_before: std::sync::OnceLock::new(),

@@ -26,6 +26,7 @@ mod runs;
 mod secrets;
 mod servers;
 mod sim;
+mod standbys;
 mod support;
 mod surroundings;
 mod sweeps;

@@ -162,7 +162,10 @@ impl<'a> Since<'a> {
         let mut then = self.moment.tables.iter().filter(|(_, rows)| rows.table == table.name);
         let told = self.written(&pair).filter(|_| then.all(|(number, _)| is_there(number)));
         let Some((written, then)) = told else { return Ok(None) };
-        let new = number(session, &format!("SELECT count(*) FROM {} WHERE {written};", table.source()))?;
+        let new = number(
+            session,
+            &format!("SELECT count(*) FROM {} WHERE {written};", table.source()),
+        )?;
         let kept = number(session, &table.rows())?.checked_sub(new);
         let gone = kept.and_then(|kept| then.checked_sub(kept));
         Ok(gone.map(|gone| Figures {

@@ -104,7 +104,11 @@ fn stories() -> impl Strategy<Value = Scenario> {
         });
     let hold = || prop::bool::weighted(0.1);
     let wishes = (hold(), hold(), hold(), any::<bool>());
-    let odd = (prop::bool::weighted(0.05), prop::bool::weighted(1.0 / 12.0));
+    let odd = (
+        prop::bool::weighted(0.05),
+        prop::bool::weighted(1.0 / 12.0),
+        prop::bool::weighted(0.5),
+    );
     (
         prop::collection::vec((0..MOMENTS, prop::sample::select(&TROUBLES[..])), 0..5),
         prop::option::weighted(0.25, failing),
@@ -127,7 +131,8 @@ fn stories() -> impl Strategy<Value = Scenario> {
             }
             let count = story.places.len();
             story.rotten = rotten.filter(|_| kind == RunKind::Deploy).map(|index| index % count);
-            let (is_withheld, is_old_unwell) = odd;
+            let (is_withheld, is_old_unwell, stands_by) = odd;
+            story.standby = stands_by;
             story.withholds = is_withheld;
             story.is_old_well = !is_old_unwell;
             let policy = &mut story.policy;

@@ -1,11 +1,12 @@
 //! Who does the steps in a simulated run: acts that keep the promises of `Acts` and `Resource`, over the weak disk.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
-use guard::engine::drive::Acts;
+use guard::engine::drive::{Acts, Told};
 use guard::engine::history::History;
 use guard::model::artifact::{Artifact, Displaced, PRICE_LATER, Prepared, Work};
-use guard::model::fact::{Deployed, Failure, StepOutput};
+use guard::model::fact::{Deployed, Failure, StandbyState, StepOutput};
 use guard::model::fingerprint::Fingerprint;
 use guard::model::health::Tally;
 use guard::model::name::{ResourceName, RunKind};
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use super::planted::Bug;
 use super::scenario::{Fate, Scenario};
 use super::session;
+use super::standby::{Load, mark, stage};
 use super::world::{Shared, Touch};
 
 /// The hands of one guard.
@@ -27,6 +29,10 @@ pub struct Hands<'s> {
     pub scenario: &'s Scenario,
     /// For an undo: what the run before displaced.
     pub undoing: Vec<Displaced>,
+    /// The copies that are being made to stand by.
+    pub loads: Mutex<Vec<Load>>,
+    /// The run that they are of.
+    pub run: Mutex<Option<String>>,
 }
 
 type Result<T> = std::result::Result<T, Failure>;
@@ -44,13 +50,34 @@ impl Acts for Hands<'_> {
     }
 
     /// One after the other in an order of luck, so that a story gives the same run again.
-    fn side_by_side(&self, steps: &[Step], history: &History, tell: &mut dyn FnMut(&Step, Result<StepOutput>)) {
+    fn side_by_side(&self, steps: &[Step], history: &History, tell: &mut dyn FnMut(Told<'_>)) {
         let mut open: Vec<&Step> = steps.iter().collect();
         while !open.is_empty() {
             let next = self.world.lock().chance.below(open.len());
             let step = open.swap_remove(next);
-            tell(step, self.act(step, history));
+            let result = self.act(step, history);
+            // What has become of a load may be heard before the step that it has outrun, or with the next.
+            if self.world.lock().chance.one_in(2) {
+                tell(Told::Waiting);
+            }
+            tell(Told::Step(step, Box::new(result)));
         }
+    }
+
+    fn standbys(&self, _: &History) -> Vec<ResourceName> {
+        self.wanting()
+    }
+
+    fn begin_standby(&self, name: &ResourceName, history: &History) {
+        self.begin_load(name, history);
+    }
+
+    fn ended_standbys(&self) -> Vec<(ResourceName, StandbyState)> {
+        self.ended_loads()
+    }
+
+    fn call_off(&self) {
+        self.call_off_loads();
     }
 }
 
@@ -92,7 +119,7 @@ impl Hands<'_> {
         }
     }
 
-    fn has(&self, bug: Bug) -> bool {
+    pub fn has(&self, bug: Bug) -> bool {
         self.world.lock().bug == Some(bug)
     }
 
@@ -100,11 +127,18 @@ impl Hands<'_> {
         if std::mem::take(&mut self.world.lock().is_contended) {
             session::contend(&self.world, self.guard + 100, self.scenario);
         }
+        let touched = self.touch_alone(touch);
+        self.load_on();
+        touched
+    }
+
+    /// An operation while no load goes on.
+    pub fn touch_alone(&self, touch: Touch<'_>) -> Result<()> {
         let touched = self.world.lock().touch(self.guard, touch);
         touched.map_err(|error| Failure::from_error(&error))
     }
 
-    fn read(&self, name: &str) -> Option<String> {
+    pub fn read(&self, name: &str) -> Option<String> {
         let world = self.world.lock();
         world
             .disk
@@ -243,7 +277,7 @@ impl Hands<'_> {
     }
 
     /// What the copy of a resource should hold.
-    fn wanted(&self, name: &ResourceName, history: &History) -> Result<String> {
+    pub fn wanted(&self, name: &ResourceName, history: &History) -> Result<String> {
         if self.has(Bug::DigestNotCompared) {
             let copy = self.read(&format!("backup/{}/{name}", history.plan().backup));
             return copy.ok_or_else(|| failed("there is no copy"));
@@ -286,7 +320,14 @@ impl Hands<'_> {
         if self.scenario.withholds {
             return Ok(prepared(Work::Withheld("rows were written".to_owned())));
         }
-        let stage = format!("stage/{name}.{}", history.run());
+        let stage = stage(name, history);
+        self.take_load(name);
+        if self.is_standing(&stage, &wanted) {
+            return Ok(prepared(Work::Changed(vec!["content".to_owned()])));
+        }
+        if self.read(&mark(&stage)).is_some() {
+            self.touch(Touch::Remove(&mark(&stage)))?;
+        }
         // What an earlier try has left is built anew: its sync may have failed, and reading it would not tell.
         if self.read(&stage).is_none() || !self.has(Bug::StageTrusted) {
             self.touch(Touch::Create(&stage))?;

@@ -8,6 +8,7 @@ pub mod oracle;
 pub mod planted;
 pub mod scenario;
 pub mod session;
+pub mod standby;
 pub mod world;
 
 use std::collections::BTreeSet;

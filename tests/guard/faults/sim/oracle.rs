@@ -53,6 +53,8 @@ pub struct Oracle {
     pub deploys: u32,
     /// Whether the run was cut off and somebody goes on with it: whoever wanted the deploy command is gone.
     pub is_resumed: bool,
+    /// Whether something that stood by could not be removed, which guard tells.
+    pub is_left_told: bool,
     /// What was found wrong.
     pub wrong: Vec<String>,
 }
@@ -182,6 +184,23 @@ impl Oracle {
         self.needs_way_back(disk);
     }
 
+    /// A copy of a resource is about to be loaded beside the deployment.
+    pub fn sees_standby(&mut self, disk: &Disk, resource: &str) {
+        let journal = text(disk.sure(&journal(&self.run)));
+        let last = |word: &str| journal.rfind(word);
+        let begun = last(&format!(
+            "{{\"standby\":{{\"resource\":\"{resource}\",\"state\":\"loading\"}}"
+        ));
+        if begun.is_none() || begun < last("{\"reopened\":") {
+            self.say(format!(
+                "a copy of {resource} is loaded, which was not announced on disk"
+            ));
+        }
+        if begun < last("{\"begun\":{\"step\":\"deploy\"}") {
+            self.say(format!("a copy of {resource} is loaded before the deploy command"));
+        }
+    }
+
     fn needs_way_back(&mut self, disk: &Disk) {
         if self.is_rotten {
             return;
@@ -262,6 +281,10 @@ impl Oracle {
             34 => !is_swapped && all(|truth| &truth.after) && self.deploys == 1,
             _ => false,
         };
+        let stands = disk.below("stage/").into_iter().any(|name| name.contains(&self.run));
+        if stands && !self.is_left_told && !matches!(code, 30 | 33 | 36) {
+            self.say(format!("something still stands by after {code}"));
+        }
         if !is_true {
             let found: Vec<String> = self.truths.iter().map(live).collect();
             let what = format!(

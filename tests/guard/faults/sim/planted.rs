@@ -43,10 +43,16 @@ pub enum Bug {
     UnfinishedIgnored,
     /// The parts of an older backup are written over by the new one.
     BackupNameShared,
+    /// A copy that stands by is marked as whole before it is, so that half of one is believed.
+    StandbyMarkedEarly,
+    /// The way back does not take over the load of a copy that was to stand by, and both go on.
+    StandbyLoadsOn,
+    /// What stood by is not removed at the end of a run.
+    StandbyLeft,
 }
 
 /// All of them.
-pub const ALL: [Bug; 20] = [
+pub const ALL: [Bug; 23] = [
     Bug::CopyUnsynced,
     Bug::CopysNameUnsynced,
     Bug::ManifestUnsynced,
@@ -67,4 +73,7 @@ pub const ALL: [Bug; 20] = [
     Bug::LeftoversLive,
     Bug::UnfinishedIgnored,
     Bug::BackupNameShared,
+    Bug::StandbyMarkedEarly,
+    Bug::StandbyLoadsOn,
+    Bug::StandbyLeft,
 ];

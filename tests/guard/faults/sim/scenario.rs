@@ -46,6 +46,8 @@ pub struct Scenario {
     pub late: Option<usize>,
     /// A resource whose copy is damaged while the deploy command runs.
     pub rotten: Option<usize>,
+    /// Whether copies of databases are made to stand by while the release is deployed.
+    pub standby: bool,
     /// Whether the data policy forbids to put back what has changed.
     pub withholds: bool,
     /// Whether the old state passes its probes.
@@ -80,6 +82,7 @@ pub fn plain(kind: RunKind, fate: Fate, stages: &[(StageName, StageName)]) -> Sc
         changes: vec![true; stages.len()],
         late: None,
         rotten: None,
+        standby: true,
         withholds: false,
         is_old_well: true,
         policy: Policy::default(),
@@ -131,6 +134,9 @@ impl Display for Scenario {
         }
         if self.rotten.is_some() {
             writeln!(f, "    rotten: {:?},", self.rotten)?;
+        }
+        if !self.standby {
+            writeln!(f, "    standby: false,")?;
         }
         if self.withholds {
             writeln!(f, "    withholds: true,")?;

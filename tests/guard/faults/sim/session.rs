@@ -1,7 +1,7 @@
 //! One call of a simulated guard: lock, look for unfinished runs, then the real journal, ledger and loop.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use guard::engine::drive::{Arrival, drive};
 use guard::engine::history::History;
@@ -218,7 +218,10 @@ fn resume(world: &Shared, guard: u32, scenario: &Scenario) -> u8 {
         match state(&records) {
             State::Open | State::Closed(Ending::Stuck(_) | Ending::Unready(_)) => open = Some((run, bytes)),
             // It came to its end and could not say so any more.
-            State::Closed(ending) => ended = ending.exit_code().number(),
+            State::Closed(ending) => {
+                ended = ending.exit_code().number();
+                hands(world, guard, scenario).stand_down(run.as_str());
+            }
             State::Empty => {}
         }
     }
@@ -249,6 +252,17 @@ fn resume(world: &Shared, guard: u32, scenario: &Scenario) -> u8 {
     finish(&mut ledger, world, guard, scenario)
 }
 
+fn hands<'s>(world: &Shared, guard: u32, scenario: &'s Scenario) -> Hands<'s> {
+    Hands {
+        world: world.clone(),
+        guard,
+        scenario,
+        undoing: Vec::new(),
+        loads: Mutex::default(),
+        run: Mutex::default(),
+    }
+}
+
 fn finish(ledger: &mut Ledger, world: &Shared, guard: u32, scenario: &Scenario) -> u8 {
     let undone = |(index, place): (usize, &plan::Place)| Displaced {
         resource: place.name.clone(),
@@ -256,13 +270,17 @@ fn finish(ledger: &mut Ledger, world: &Shared, guard: u32, scenario: &Scenario) 
         kept_as: Vec::new(),
     };
     let hands = Hands {
-        world: world.clone(),
-        guard,
-        scenario,
         undoing: scenario.places.iter().enumerate().map(undone).collect(),
+        ..hands(world, guard, scenario)
     };
     let stop = world.lock().stop.clone();
-    match drive(ledger, &hands, &stop, &Voice::silent()) {
+    let arrival = drive(ledger, &hands, &stop, &Voice::silent());
+    if let Ok(Arrival::Closed(ending)) = &arrival
+        && !matches!(ending, Ending::Stuck(_) | Ending::Unready(_))
+    {
+        hands.stand_down(ledger.history().run().as_str());
+    }
+    match arrival {
         Ok(Arrival::Closed(ending)) => ending.exit_code().number(),
         Ok(Arrival::Paused) => ExitCode::CUT_OFF.number(),
         Err(_) if ledger.history().has_deploy_begun() || ledger.history().plan().ahead.is_empty() => {

@@ -1,10 +1,15 @@
 //! A restored copy that stands by, and the restore as a proof.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use guard::model::artifact::Artifact;
 use guard::model::policy::DataRestore;
 use guard::model::setting::Value;
-use guard::resources::Resource;
+use guard::resources::abilities::{Occasion, StandingBy};
+use guard::resources::{Resource, Slot};
+use guard::system::context::Context;
+use guard::system::stop::Stop;
 
 use super::{EVERYTHING, SPOIL, alone, slot};
 use crate::support::Scene;
@@ -30,6 +35,10 @@ fn what_stands_by_is_swapped_in_without_a_load() {
     let original = cluster.observe("shop");
     let slot = slot(&scene, resource.as_ref());
     let artifact = resource.capture(&slot, &scene.cx).unwrap();
+    assert!(matches!(
+        stand_by(resource.as_ref(), &artifact, &slot, &scene.cx).unwrap(),
+        StandingBy::Ready { .. }
+    ));
     let databases = cluster.databases();
     assert_eq!(
         databases.len(),
@@ -75,7 +84,9 @@ fn what_stands_by_is_swapped_in_without_a_load() {
         oid
     );
     // One that nobody needed.
+    let resource = by_url(&cluster, &scene, "standby", "always");
     let artifact = resource.capture(&slot, &scene.cx).unwrap();
+    stand_by(resource.as_ref(), &artifact, &slot, &scene.cx).unwrap();
     assert_eq!(cluster.databases().len(), 3);
     // A copy that is not the one that stands by is loaded anew.
     let mut other = artifact.clone();
@@ -87,38 +98,155 @@ fn what_stands_by_is_swapped_in_without_a_load() {
     assert_eq!(cluster.databases(), ["shop", "shopping__guard_20200101_000000_deploy"]);
 }
 
+const OCCASION: Occasion = Occasion {
+    time: Duration::from_mins(10),
+    goes_back_unasked: true,
+};
+
+fn stand_by(
+    resource: &dyn Resource,
+    artifact: &Artifact,
+    slot: &Slot,
+    cx: &Context,
+) -> guard::resources::Result<StandingBy> {
+    resource.stand_by(artifact, slot, &OCCASION, cx)
+}
+
+/// A table of so many megabytes, and an index.
+fn rows(megabytes: u32) -> String {
+    format!(
+        "CREATE TABLE t (id int PRIMARY KEY, x text);
+         INSERT INTO t SELECT i, md5(i::text) || repeat(md5((i * 7)::text), 30) FROM generate_series(1, {megabytes} * 1000) i;
+         CREATE INDEX ON t (x);"
+    )
+}
+
+fn built(cluster: &Cluster, scene: &Scene, keys: &[(&str, Value)]) -> Box<dyn Resource> {
+    let url = text(&cluster.url("shop"));
+    let keys: Vec<(&str, Value)> = std::iter::once(("url", url)).chain(keys.iter().cloned()).collect();
+    try_build_of("postgres", &keys, &alone(scene)).unwrap_or_else(|problems| panic!("{problems:?}"))
+}
+
 #[test]
-fn what_would_cost_too_much_does_not_stand_by_unasked() {
+fn what_would_not_be_worth_it_does_not_stand_by_unasked() {
     let cluster = Cluster::start();
-    cluster.create("shop", "CREATE TABLE t (id int PRIMARY KEY);");
-    let url = cluster.url("shop");
-    let standing = |scene: &Scene, standby: &str, load: i64| {
-        let keys = [
-            ("url", text(&url)),
-            ("standby", text(standby)),
-            ("standby_load", Value::Whole(load)),
-        ];
-        let resource = try_build_of("postgres", &keys, &alone(scene)).unwrap_or_else(|problems| panic!("{problems:?}"));
-        resource
-            .capture(&slot(scene, resource.as_ref()), &scene.cx)
-            .expect("a copy");
-        let count = cluster.databases().len() - 1;
-        resource.stand_down(&scene.cx).unwrap();
-        count
+    cluster.create("shop", &rows(40));
+    let scene = Scene::new();
+    // What a proof would load stands by at once: here it is about the load beside the deployment.
+    let read = ("proof", text("read"));
+    let resource = built(&cluster, &scene, &[read.clone(), ("standby_rate", Value::Whole(1))]);
+    let slot = slot(&scene, resource.as_ref());
+    let artifact = resource.capture(&slot, &scene.cx).unwrap();
+    assert_eq!(cluster.databases(), ["shop"], "the deploy command waits for no load");
+    let able = resource.abilities().standby.unwrap();
+    assert!(able.wants_standby(&artifact, &OCCASION), "auto is the default");
+    let held = Occasion {
+        goes_back_unasked: false,
+        ..OCCASION
     };
-    assert_eq!(standing(&Scene::new(), "auto", 100), 1);
-    // At a hundredth of the server's time the load is estimated at three hundred times the dump, which waits here.
-    let dump_waits = || {
-        std::thread::scope(|scope| {
-            let lock = "BEGIN; LOCK TABLE t; SELECT pg_sleep(1); COMMIT;";
-            scope.spawn(|| cluster.sql("shop", lock));
-            let held = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted";
-            until(|| cluster.sql("shop", held) != "0");
-            standing(&Scene::new(), "auto", 1)
-        })
+    assert!(!able.wants_standby(&artifact, &held), "nobody goes back unasked");
+    // At 1 MB a second it takes over half a minute.
+    let short = Occasion {
+        time: Duration::from_secs(20),
+        ..OCCASION
     };
-    assert_eq!(dump_waits(), 0);
+    let found = resource.stand_by(&artifact, &slot, &short, &scene.cx).unwrap();
+    assert!(
+        matches!(&found, StandingBy::Without { why } if why.contains("watched for 20")),
+        "{found:?}"
+    );
     assert_eq!(cluster.databases(), ["shop"]);
+    for (keys, wants) in [
+        (vec![("standby", text("never"))], false),
+        (vec![("standby", text("always"))], true),
+        (vec![("in_place", Value::Flag(true))], false),
+    ] {
+        let other = built(&cluster, &scene, &keys);
+        let able = other.abilities().standby.unwrap();
+        assert_eq!(able.wants_standby(&artifact, &OCCASION), wants, "{keys:?}");
+    }
+    // A small one is loaded in a moment on the way back.
+    cluster.sql("shop", "DROP TABLE t");
+    let small = resource.capture(&slot, &scene.cx).unwrap();
+    assert!(!able.wants_standby(&small, &OCCASION));
+}
+
+#[test]
+fn the_way_back_goes_on_with_a_load_and_never_believes_half_of_one() {
+    let cluster = Cluster::start();
+    cluster.create("shop", &rows(15));
+    let original = cluster.observe("shop");
+    let scene = Scene::new();
+    let held = [
+        ("proof", text("read")),
+        ("standby", text("always")),
+        ("standby_rate", Value::Whole(1)),
+    ];
+    let resource = built(&cluster, &scene, &held);
+    let slot = slot(&scene, resource.as_ref());
+    let artifact = resource.capture(&slot, &scene.cx).unwrap();
+    let loads = || cluster.databases().iter().any(|name| name.starts_with("shop__guard_"));
+    let rows_flow = "SELECT count(*) FROM pg_stat_activity WHERE datname LIKE 'shop__guard_%' AND query LIKE 'COPY%'";
+    let flow = || cluster.sql("postgres", rows_flow) != "0";
+    // Called off: nothing of it is left, and nothing is believed.
+    let aside = Context {
+        stop: Stop::default(),
+        ..scene.cx.expendable()
+    };
+    std::thread::scope(|scope| {
+        let load = scope.spawn(|| stand_by(resource.as_ref(), &artifact, &slot, &aside));
+        until(flow);
+        let second = stand_by(resource.as_ref(), &artifact, &slot, &aside).unwrap();
+        assert!(
+            matches!(second, StandingBy::Without { .. }),
+            "a second one beside the first"
+        );
+        aside.stop.ask();
+        load.join().unwrap().expect_err("it was ended");
+    });
+    assert!(!loads());
+    // Cut off as by a kill: half of it stays, noted, and is made anew.
+    let side = format!("shop__guard_{}", scene.cx.token());
+    cluster.sql("postgres", &format!("CREATE DATABASE \"{side}\""));
+    cluster.sql(&side, "CREATE TABLE t (id int PRIMARY KEY, x text)");
+    let killed = built(&cluster, &scene, &held);
+    cluster.sql("shop", "ALTER TABLE t ADD COLUMN y int");
+    let prepared = killed.prepare(&artifact, &slot, DataRestore::Auto, &scene.cx).unwrap();
+    assert!(prepared.work.is_needed());
+    let count = "SELECT datallowconn FROM pg_database WHERE datname LIKE 'shop__guard_%'";
+    assert_eq!(cluster.sql("postgres", count), "f");
+    killed.discard(&prepared, &scene.cx).unwrap();
+    assert!(!loads());
+    // Wanted while it loads: by its rate it would take a quarter of a minute more.
+    let next = Context {
+        stop: Stop::default(),
+        ..scene.cx.expendable()
+    };
+    let (found, prepared) = std::thread::scope(|scope| {
+        let load = scope.spawn(|| stand_by(resource.as_ref(), &artifact, &slot, &next));
+        until(flow);
+        let oid = "SELECT oid FROM pg_database WHERE datname LIKE 'shop__guard_%'";
+        let before = cluster.sql("postgres", oid);
+        let prepared = resource
+            .prepare(&artifact, &slot, DataRestore::Auto, &scene.cx)
+            .unwrap();
+        assert_eq!(
+            cluster.sql("postgres", oid),
+            before,
+            "it is the same database, not another load"
+        );
+        (load.join().unwrap().unwrap(), prepared)
+    });
+    assert!(matches!(found, StandingBy::Ready { .. }), "{found:?}");
+    resource.restore(&prepared, &artifact, &slot, &scene.cx).unwrap();
+    assert_eq!(cluster.observe("shop"), original);
+    let late = stand_by(resource.as_ref(), &artifact, &slot, &next).unwrap();
+    assert!(
+        matches!(late, StandingBy::Without { .. }),
+        "behind the way back none is begun"
+    );
+    resource.stand_down(&scene.cx).unwrap();
+    assert!(!loads());
 }
 
 #[test]

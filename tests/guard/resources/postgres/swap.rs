@@ -273,7 +273,10 @@ fn what_was_staged_and_is_not_wanted_is_removed_and_nothing_else() {
 fn fault_g14_the_price_is_told_and_the_policy_obeyed() {
     let cluster = Cluster::start();
     cluster.create("shop", EVERYTHING);
-    cluster.sql("shop", "CREATE TABLE only_touched (id int PRIMARY KEY); INSERT INTO only_touched VALUES (1);");
+    cluster.sql(
+        "shop",
+        "CREATE TABLE only_touched (id int PRIMARY KEY); INSERT INTO only_touched VALUES (1);",
+    );
     let scene = Scene::new();
     let resource = by_url(&cluster, &scene, "shop");
     let slot = slot(&scene, resource.as_ref());
