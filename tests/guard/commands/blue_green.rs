@@ -119,11 +119,16 @@ fn composed(made: Made) {
     let project = TwoSides::of(Kind::NginxMarker, made, "");
     project.guard().run(&["check"]).expect(0);
     assert_eq!(forward_and_back(&project), [""; 0]);
-    let first = project.sh("ls ../state/backups | sort | head -1");
-    let words = ["rollback", "--yes", "--force", "--backup-timestamp", first.trim()];
-    project.guard().run(&words).expect(0);
-    assert_eq!(project.side().as_deref(), Some("blue"));
-    assert_eq!(project.sh("cat release.txt"), "1\n");
+    project
+        .guard()
+        .run(&["deploy", "--", "./deploy.sh", "4", "good"])
+        .expect(0)
+        .says("Visitors are at blue");
+    assert_eq!(project.answer_of("green"), None);
+    project.guard().run(&["rollback", "--yes"]).expect(0);
+    assert_eq!(project.side().as_deref(), Some("green"));
+    assert_eq!(project.answer_of("green").as_deref(), Some("green 2\n"));
+    assert_eq!(project.sh("cat release.txt"), "2\n");
 }
 
 #[test]
