@@ -6,8 +6,10 @@ use serde_json::value::RawValue;
 use guard_model::fact::Record;
 use guard_system::disk::sha256_hex;
 
-/// The version of the lines that this guard writes, and the newest that it reads.
-pub const VERSION: u64 = 1;
+/// The version of the lines that this guard writes, and the newest that it reads: each that was ever written. A fact, a step or
+/// a stage that is added raises it, so that an older guard says that a newer one is needed, and not that a line is damaged. Since 2: steps that
+/// switch traffic and tell a price, and standbys.
+pub const VERSION: u64 = 2;
 
 /// The sum before the first line.
 pub(super) const ORIGIN: &str = "";
@@ -21,7 +23,7 @@ struct Version {
 #[serde(deny_unknown_fields)]
 struct Envelope<'l> {
     #[serde(rename = "v")]
-    _version: u64,
+    version: u64,
     sum: String,
     #[serde(borrow)]
     record: &'l RawValue,
@@ -44,8 +46,8 @@ fn sum(before: &str, record: &str) -> String {
     digest
 }
 
-fn envelope(sum: &str, record: &str) -> String {
-    format!(r#"{{"v":{VERSION},"sum":"{sum}","record":{record}}}"#)
+fn envelope(version: u64, sum: &str, record: &str) -> String {
+    format!(r#"{{"v":{version},"sum":"{sum}","record":{record}}}"#)
 }
 
 /// The line of a record, its end included, and its sum.
@@ -54,7 +56,7 @@ pub(super) fn write(before: &str, record: &Record) -> Result<(String, String), s
     // What could not be read again must not be written: a number that is none becomes `null`, and the run unreadable.
     serde_json::from_str::<Record>(&raw)?;
     let sum = sum(before, &raw);
-    let mut line = envelope(&sum, &raw);
+    let mut line = envelope(VERSION, &sum, &raw);
     line.push('\n');
     Ok((line, sum))
 }
@@ -75,7 +77,7 @@ pub(super) fn read(before: &str, expected_seq: u64, line: &[u8]) -> Result<(Reco
         return Err(bad("its checksum is not that of its contents and of the line before"));
     }
     // There is one way to write a line. Any other that JSON would allow was not written by guard.
-    if envelope(&parsed.sum, raw) != text {
+    if envelope(parsed.version, &parsed.sum, raw) != text {
         return Err(bad("it is not written as guard writes it"));
     }
     let record: Record =

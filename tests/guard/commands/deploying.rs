@@ -188,7 +188,8 @@ fn a_secret_that_the_release_brings_is_shown_nowhere() {
                            cat ../state/runs/*/journal.jsonl; grep -r . ../state/runs/*/evidence || true",
     );
     assert!(!kept.contains("canary-of-the-release"), "{kept}");
-    assert_eq!(kept.matches("SMTP_PASSWORD=[REDACTED]").count(), 2, "{kept}");
+    // In both logs at least; the report quotes them.
+    assert!(kept.matches("SMTP_PASSWORD=[REDACTED]").count() >= 2, "{kept}");
     // While the command runs nobody can know what it is about to write; from its end on it is known.
     let shown = ran.stderr.split("The deploy command ended").nth(1).unwrap();
     assert!(shown.contains("SMTP_PASSWORD=[REDACTED]"), "{shown}");

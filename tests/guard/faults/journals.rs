@@ -48,6 +48,14 @@ fn fault_l5_every_journal_that_was_ever_written_is_read() {
         ("1-stuck", "over Stuck(VerifyFailed)"),
         ("1-torn", "turn DeployUnknown, torn"),
         ("1-untouched", "over Untouched(Refused)"),
+        ("2-cut-off-in-deploy", "turn DeployUnknown"),
+        ("2-cut-off-in-restore", "restore/r0"),
+        ("2-deployed", "over Deployed"),
+        ("2-newer", "refused, newer"),
+        ("2-rolled-back", "over RolledBack(VerifyFailed)"),
+        ("2-stuck", "over Stuck(VerifyFailed)"),
+        ("2-torn", "turn DeployUnknown, torn"),
+        ("2-untouched", "over Untouched(Refused)"),
     ];
     for (name, wanted) in expected {
         assert_eq!(next(&directory().join(format!("{name}.jsonl"))), wanted, "{name}");
@@ -116,7 +124,8 @@ fn write_the_journals_of_this_format() {
     put("stuck", &journal_of(&stuck));
     let in_deploy = killed_behind(story(Fate::Good), "{\"begun\":{\"step\":\"deploy\"}}");
     put("cut-off-in-deploy", &in_deploy);
-    put("torn", &[&in_deploy[..], b"{\"v\":1,\"sum\":\"0123"].concat());
+    let torn = format!("{{\"v\":{version},\"sum\":\"0123");
+    put("torn", &[&in_deploy[..], torn.as_bytes()].concat());
     put(
         "newer",
         &[&in_deploy[..], b"{\"v\":9,\"seal\":\"of a kind unknown here\"}\n"].concat(),

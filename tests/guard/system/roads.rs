@@ -104,7 +104,7 @@ fn both_roads_say_the_same_of_a_real_engine() {
         );
         assert_eq!(volumes_labelled(cx, &[&label, "guard.test=roads"]).unwrap().len(), 1);
         assert!(volumes_labelled(cx, &[&label, "guard.test=other"]).unwrap().is_empty());
-        assert!(volumes_labelled(cx, &[]).unwrap().len() >= 1);
+        assert!(!volumes_labelled(cx, &[]).unwrap().is_empty());
     }
     let name = format!("{}_data", project.name());
     assert_eq!(volume(socket, &name).unwrap(), volume(program, &name).unwrap());

@@ -96,6 +96,9 @@ impl Hands<'_> {
                 ..failed("production is not well")
             }),
             Action::Baseline | Action::Evidence => Ok(StepOutput::Nothing),
+            Action::SwitchTraffic | Action::Settle | Action::SwitchBack => {
+                Err(failed("no plan that is simulated has two sides"))
+            }
             Action::Capture(name) => self.capture(name, history),
             Action::Seal => self.seal(history),
             Action::Deploy => self.deploy(),
