@@ -40,8 +40,13 @@ pub(super) enum Wrong {
     Bad(String),
 }
 
-fn sum(before: &str, record: &str) -> String {
-    let mut digest = sha256_hex(format!("{before}{record}").as_bytes());
+/// Since version 2 the version is part of what is summed; before it, there was no other that a line could have been changed to.
+fn sum(version: u64, before: &str, record: &str) -> String {
+    let summed = match version {
+        1 => format!("{before}{record}"),
+        later => format!("{before}{later}{record}"),
+    };
+    let mut digest = sha256_hex(summed.as_bytes());
     digest.truncate(16);
     digest
 }
@@ -55,7 +60,7 @@ pub(super) fn write(before: &str, record: &Record) -> Result<(String, String), s
     let raw = serde_json::to_string(record)?;
     // What could not be read again must not be written: a number that is none becomes `null`, and the run unreadable.
     serde_json::from_str::<Record>(&raw)?;
-    let sum = sum(before, &raw);
+    let sum = sum(VERSION, before, &raw);
     let mut line = envelope(VERSION, &sum, &raw);
     line.push('\n');
     Ok((line, sum))
@@ -73,7 +78,7 @@ pub(super) fn read(before: &str, expected_seq: u64, line: &[u8]) -> Result<(Reco
     let parsed: Envelope<'_> =
         serde_json::from_str(text).map_err(|error| Wrong::Bad(format!("it is not a record: {error}")))?;
     let raw = parsed.record.get();
-    if parsed.sum != sum(before, raw) {
+    if parsed.sum != sum(parsed.version, before, raw) {
         return Err(bad("its checksum is not that of its contents and of the line before"));
     }
     // There is one way to write a line. Any other that JSON would allow was not written by guard.

@@ -42,6 +42,7 @@ pub fn schema(wish: &Wish) -> Value {
         &format!("projects.{NAME}.directory = \"a\"\n"),
         wish,
     );
+    let two_sides = two_sides(wish);
     let whole = |is_part: bool| {
         let mut table = object(&top, "", &["resources", "probes", "notify", "rules", "projects"]);
         let own = object(&top, "notify", &[]);
@@ -60,6 +61,7 @@ pub fn schema(wish: &Wish) -> Value {
             "projects".to_owned(),
             json!({ "type": "object", "additionalProperties": off(&project) }),
         );
+        sections.insert("blue_green".to_owned(), off(&two_sides));
         if let Some(properties) = table.pointer_mut("/properties").and_then(Value::as_object_mut) {
             properties.extend(sections);
         }
@@ -71,6 +73,35 @@ pub fn schema(wish: &Wish) -> Value {
     // What an environment lays over the rest may be a part of a table.
     schema["properties"]["environments"] = json!({ "type": "object", "additionalProperties": whole(true) });
     schema
+}
+
+/// `[blue_green]`: sides with names of people's own, and a front of one of the kinds.
+fn two_sides(wish: &Wish) -> Value {
+    let path = "blue_green";
+    let of_front = |kind: &&'static str| {
+        let base = format!(
+            "strategy = \"blue-green\"\n{path}.sides.{NAME}.address = \"127.0.0.1:1\"\n\
+             {path}.sides.other.address = \"127.0.0.1:2\"\n{path}.front.kind = \"{kind}\"\n"
+        );
+        (*kind, explored(path, &base, wish))
+    };
+    let fronts: Vec<(&str, Forms)> = wish.fronts.iter().map(of_front).collect();
+    let fits: Vec<Value> = fronts
+        .iter()
+        .map(|(kind, forms)| {
+            let mut front = object(forms, &format!("{path}.front"), &[]);
+            front["properties"]["kind"] = json!({ "const": kind });
+            front
+        })
+        .collect();
+    let Some((_, forms)) = fronts.first() else {
+        return json!(false);
+    };
+    let side = object(forms, &format!("{path}.sides.{NAME}"), &[]);
+    let mut table = object(forms, path, &["sides", "front"]);
+    table["properties"]["sides"] = json!({ "type": "object", "additionalProperties": side });
+    table["properties"]["front"] = json!({ "anyOf": fits });
+    table
 }
 
 /// A table, or the `false` that takes it away.

@@ -170,11 +170,13 @@ impl Store {
             noted?;
             self.note_upload(&key, None)?;
         }
-        if requests.length(&key).await? != Some(entry.bytes) {
-            return Err(RemoteError::new(
-                format!("could not copy {}", entry.path),
-                "the storage tells another length",
-            ));
+        let told = requests.length(&key).await?;
+        if told != Some(entry.bytes) {
+            let why = match told {
+                None => "it was sent, and is not there",
+                Some(_) => "the storage tells another length",
+            };
+            return Err(RemoteError::new(format!("could not copy {}", entry.path), why));
         }
         Ok(entry.bytes)
     }
@@ -238,17 +240,24 @@ impl Store {
             ))
         };
         remote.bucket.side_by_side(&bring, &lost, |giver| {
-            let mut asked = missing.iter();
+            let (mut asked, mut ended) = (missing.iter(), Ok(()));
             for (entry, place) in &missing {
-                while giver.may_give(0)
+                // Behind a failure none is asked for any more. What is on its way is kept: the next try has less to do.
+                while ended.is_ok()
+                    && giver.may_give(0)
                     && let Some(next) = asked.next()
                 {
                     giver.give(next, 0);
                 }
-                giver.take()?.replace(place)?;
-                cx.note(Level::Detail, format!("fetched {}", entry.path));
+                if !giver.is_on_the_way() {
+                    break;
+                }
+                match giver.take().and_then(|staged| Ok(staged.replace(place)?)) {
+                    Ok(_) => cx.note(Level::Detail, format!("fetched {}", entry.path)),
+                    Err(error) => ended = ended.and(Err(error)),
+                }
             }
-            Ok::<(), RemoteError>(())
+            ended
         })?;
         if let Some(text) = remote.bucket.get(&remote.of(timestamp, verdict::FILE))? {
             disk::write_whole(&directory.join(verdict::FILE), &text)?;

@@ -138,14 +138,21 @@ fn a_storage_that_hangs_is_asked_once_at_the_end_of_a_run() {
         .says("no answer in time")
         .says("guard copy");
     assert_eq!(between.asked().len(), 1, "{:?}", between.asked());
-    // It answers, but never in time for all of it: one hangs behind the limit, and none is asked after that.
+    // It answers, but takes nothing: what is on its way when the limit is over hangs, and none of it is sent again.
     between.set(|method, _| if method == "PUT" { Fate::Hangs } else { Fate::Passed });
     known(project.guard())
         .run(&["backup"])
         .expect(0)
         .says("is only on this host");
-    let puts = between.asked().iter().filter(|one| one.starts_with("PUT")).count();
-    assert_eq!(puts, 1, "{:?}", between.asked());
+    let mut puts: Vec<String> = between
+        .asked()
+        .into_iter()
+        .filter(|one| one.starts_with("PUT"))
+        .collect();
+    let count = puts.len();
+    puts.sort();
+    puts.dedup();
+    assert!(count > 0 && puts.len() == count, "{:?}", between.asked());
     between.set(|_, _| Fate::Passed);
     known(project.guard()).run(&["copy"]).expect(0).says("copied");
     assert_eq!(
@@ -166,7 +173,7 @@ fn a_storage_that_lies_is_not_believed() {
     known(project.guard())
         .run(&["backup"])
         .expect(0)
-        .says("tells another length");
+        .says("it was sent, and is not there");
     for fate in [Fate::Babbled, Fate::Endless] {
         between.set(move |_, _| fate);
         known(project.guard()).run(&["copy"]).expect(10);
@@ -218,7 +225,10 @@ fn a_bucket_that_disappears_is_told_and_the_copy_goes_on() {
         if *count > 3 { Fate::Gone } else { Fate::Passed }
     });
     let ran = known(project.guard()).run(&["backup"]).expect(0);
-    ran.says("is only on this host").says("NoSuchBucket");
+    let ran = ran.says("is only on this host");
+    // Files are sent side by side: one of them is refused, or one that was sent is not found any more.
+    let told = ["NoSuchBucket", "it was sent, and is not there"];
+    assert!(told.iter().any(|told| ran.stderr.contains(told)), "{}", ran.stderr);
     let backup = project.backups().remove(0);
     known(project.guard()).run(&["copy"]).expect(10).says("guard copy");
     known(project.guard())

@@ -65,6 +65,9 @@ fn every_example_fits_the_schema_and_what_is_wrong_does_not() {
         "[environments.staging.resources.db]\npaht = \"app.db\"",
         "[[rules]]\nwen = \"x\"",
         "[policy]\nwatcher = 7",
+        "[blue_green]\ngrce = \"5m\"",
+        "[blue_green.sides.blue]\nadress = \"127.0.0.1:1\"",
+        "[blue_green.front]\nkind = \"marker\"\nfile = \"/run/front\"",
     ];
     for (number, text) in wrong.iter().enumerate() {
         fs::write(examples.join(format!("wrong-{number}.toml")), text).unwrap();

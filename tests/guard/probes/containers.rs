@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use guard::model::health::{Answer, Class, FAILED_FURTHER, Outcome};
 use guard::probes::{Expectation, Probe};
 use guard::system::clock::{Clock, MachineClock};
-use guard::system::docker::{containers_of, health_checks};
+use guard::system::docker::{Engine, containers_of, health_checks};
 use serde_json::json;
 
 use super::project::{IMAGE, Project, docker, until};
@@ -148,12 +148,11 @@ fn a_health_check_that_is_switched_off_is_none() {
 
 #[test]
 fn an_engine_that_does_not_answer_is_no_evidence() {
-    let mut scene = Scene::new();
+    let scene = Scene::new();
     let project = Project::new(&scene, "blind");
     let probe = build_for("container", &json!({"services": ["app"]}), &project.site()).unwrap();
-    // A directory with no `docker` in it, in place of the engine's client.
-    scene.cx.directory = scene.root().join("not-there");
-    let answer = read(probe.as_ref(), &Expectation::default(), &scene.cx);
+    let nowhere = Engine::Host(format!("unix://{}", scene.root().join("not-there").display()));
+    let answer = read(probe.as_ref(), &Expectation::default(), &scene.cx.at(Some(&nowhere)));
     assert_eq!(answer.outcome, Outcome::Unknown, "{answer:?}");
     assert!(build("container", &json!({})).is_err(), "there is no Compose project");
 }
