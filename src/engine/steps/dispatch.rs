@@ -74,11 +74,17 @@ impl StepRunner {
             Action::Prepare(name) => self.prepare(name, history, cx),
             Action::Quiesce => self.quiesce(history, cx),
             Action::Recheck(name) => self.recheck(name, history, cx),
-            Action::Restore(name) => self.restore(name, history, cx),
-            Action::Undo(name) => self.undo(name, history, cx),
+            Action::Restore(name) => afterwards(cx, self.restore(name, history, cx)),
+            Action::Undo(name) => afterwards(cx, self.undo(name, history, cx)),
             Action::Start => self.start(history, cx),
             Action::Prove => self.prove(history, cx),
             Action::Price(name) => Ok(self.price(name, history, cx)),
         }
     }
+}
+
+/// What was put back may be files that Compose reads by a name that nobody can find: they are read anew from here on.
+fn afterwards<T>(cx: &Context, done: T) -> T {
+    cx.configurations.forget();
+    done
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::database::MariaDb;
-use super::reach::{Reach, literal};
+use super::reach::{Reach, ident, literal};
 use super::tables::{standard, within};
 use super::{code, trouble};
 use crate::error::Result;
@@ -94,8 +94,41 @@ fn look(of: &MariaDb, cx: &Context, survey: &mut Survey) -> Result<()> {
             "convert it to InnoDB, or stop what writes to it while a backup is taken",
         );
     }
+    for column in rounded(&reach, database, cx)? {
+        survey.warn(
+            format!("the dump program rounds {column}, a FLOAT, to six digits, and no proof sees it: a restored row has another number"),
+            "make it a DOUBLE or a DECIMAL, or take it that it is rounded",
+        );
+    }
     ask_space(&reach, &directory, size, cx, survey);
     Ok(())
+}
+
+/// So many rows of a table are looked at for numbers that a dump rounds: a check has to be quick on large tables too.
+const SAMPLE: u32 = 100_000;
+
+/// The columns of the type FLOAT that hold a number which is another one when its text is read again. A FLOAT has 24 bits of
+/// mantissa, so the text has to be nearer than half of the last of them.
+fn rounded(reach: &Reach, database: &str, cx: &Context) -> Result<Vec<String>> {
+    let script = format!(
+        "SELECT JSON_ARRAY(c.TABLE_NAME, c.COLUMN_NAME) FROM information_schema.COLUMNS c JOIN information_schema.TABLES t \
+         USING (TABLE_SCHEMA, TABLE_NAME) WHERE {} AND t.TABLE_TYPE = 'BASE TABLE' AND c.DATA_TYPE = 'float' ORDER BY 1;",
+        within("c.TABLE_SCHEMA", database)
+    );
+    let mut found = Vec::new();
+    for (table, column) in reach.rows::<(String, String)>(&script, cx)? {
+        let script = format!(
+            "SELECT EXISTS(SELECT 1 FROM (SELECT {} + 0e0 AS number, CAST({0} AS CHAR) AS text FROM {}.{} LIMIT {SAMPLE}) AS some \
+             WHERE number <> 0 AND ABS(text + 0e0 - number) > POW(2, FLOOR(LOG2(ABS(number))) - 24));",
+            ident(&column),
+            ident(database),
+            ident(&table)
+        );
+        if reach.rows::<u8>(&script, cx)?.contains(&1) {
+            found.push(format!("{table}.{column}"));
+        }
+    }
+    Ok(found)
 }
 
 /// What a dump would leave out, or a swap break, each by name: (what, what to do).

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::configuration::{files_named, learn, printed};
+use super::configuration::{FILE_NAMES, files_named, learn, printed};
 use super::{DockerError, docker, explained};
 use crate::call::Call;
 use crate::context::Context;
@@ -37,14 +37,6 @@ pub struct Compose {
     /// The project's directory, absolute.
     pub directory: PathBuf,
 }
-
-/// The names under which Compose looks for a file, in its own order.
-const FILE_NAMES: [&str; 4] = [
-    "compose.yaml",
-    "compose.yml",
-    "docker-compose.yaml",
-    "docker-compose.yml",
-];
 
 impl Compose {
     /// The compose files of a directory as Compose itself would find them: `COMPOSE_FILE`, else the well-known names

@@ -13,6 +13,14 @@ use crate::disk::{self, Digest};
 /// The most that a compose file or an env file may have, in bytes; what is larger is not one.
 const LARGEST_FILE: u64 = 4 * 1024 * 1024;
 
+/// The names under which Compose looks for a file, in its own order.
+pub(super) const FILE_NAMES: [&str; 4] = [
+    "compose.yaml",
+    "compose.yml",
+    "docker-compose.yaml",
+    "docker-compose.yml",
+];
+
 /// Takes what a call of Compose is known to print.
 pub(super) fn learn(cx: &Context, call: &Call, files: &BTreeSet<PathBuf>, printed: Arc<Vec<u8>>) {
     let mut known = cx.configurations.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -54,7 +62,7 @@ fn key(cx: &Context, call: &Call, files: &BTreeSet<PathBuf>) -> String {
     format!("{engine} {} {call}", digest.hex())
 }
 
-/// The files that make up a project, as far as their words tell: these compose files, their env files, and, through `include`
+/// The files that make up a project, as far as their words tell: these compose files, or without any those that Compose looks for, their env files, and, through `include`
 /// and `extends`, each YAML file that a compose file names.
 ///
 /// Compose does not tell what it included. So a word of a compose file that ends in `.yml` or `.yaml` and names a file
@@ -66,6 +74,18 @@ pub fn files_named(directory: &Path, files: &[PathBuf], env_files: &[PathBuf]) -
         found.insert(directory.join(".env"));
     }
     let mut waiting = files.to_vec();
+    if waiting.is_empty() {
+        // Then Compose looks for one; whether it is there is part of what it makes of it.
+        for name in FILE_NAMES {
+            let path = directory.join(name);
+            let overriding = path.extension().map(|ending| {
+                let ending = format!("override.{}", ending.to_string_lossy());
+                path.with_extension(ending)
+            });
+            waiting.push(path);
+            waiting.extend(overriding);
+        }
+    }
     while let Some(path) = waiting.pop() {
         if !found.insert(path.clone()) {
             continue;

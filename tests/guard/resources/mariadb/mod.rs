@@ -433,7 +433,8 @@ fn what_a_swap_would_break_is_refused_by_name() {
     let server = Server::start();
     server.create(
         "shop",
-        "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE old (id int) ENGINE=MyISAM;",
+        "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE old (id int) ENGINE=MyISAM; \
+         CREATE TABLE scales (fine float, coarse float); INSERT INTO scales VALUES (0, NULL), (1234567.75, 4.5), (-0.1, 0.1);",
     );
     server.create("other", "");
     let scene = Scene::new();
@@ -452,6 +453,12 @@ fn what_a_swap_would_break_is_refused_by_name() {
             .any(|obstacle| obstacle.what.contains("old (MyISAM)")),
         "{survey:?}"
     );
+    let rounded = survey
+        .obstacles
+        .iter()
+        .filter(|obstacle| obstacle.what.contains("a FLOAT"));
+    let rounded: Vec<&str> = rounded.map(|obstacle| obstacle.what.as_str()).collect();
+    assert!(rounded.len() == 1 && rounded[0].contains("scales.fine"), "{rounded:?}");
     for (make, sign, unmake) in [
         (
             "CREATE SEQUENCE numbers;",
