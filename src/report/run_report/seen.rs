@@ -261,7 +261,7 @@ pub(super) fn downtime(material: &Material, axis: &Axis) -> Option<Downtime> {
     for outage in outages {
         match joined.last_mut() {
             // What begins before the one before was seen to be over is the same outage.
-            Some(last) if last.latest.is_none_or(|latest| outage.earliest <= latest) => {
+            Some(last) if last.latest.is_none_or(|latest| outage.earliest < latest) => {
                 last.to = last.to.max(outage.to);
                 last.earliest = last.earliest.min(outage.earliest);
                 last.latest = last.latest.zip(outage.latest).map(|(a, b)| a.max(b));
