@@ -19,6 +19,9 @@ use super::session;
 use super::standby::{Load, mark, stage};
 use super::world::{Shared, Touch};
 
+/// So many operations go by for each part of the deploy command.
+const OPERATIONS: usize = 4;
+
 /// The hands of one guard.
 pub struct Hands<'s> {
     /// The world.
@@ -228,7 +231,8 @@ impl Hands<'_> {
             }
         }
         loop {
-            let touched = self.touch(Touch::Other);
+            // It is the longest part of a run, so trouble often comes in the middle of it.
+            let touched = (0..OPERATIONS).try_for_each(|_| self.touch(Touch::Other));
             let mut world = self.world.lock();
             if !world.is_off && !world.dead.contains(&self.guard) && touched.is_err() {
                 // A guard that is alive ends what it has begun.
