@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use guard::model::artifact::{Artifact, Live, Prepared};
 use guard::model::policy::DataRestore;
-use guard::resources::{Resource, Site, Slot};
+use guard::resources::{Resource, Site, Slot, Survey};
 
 use crate::resources::promises::{Subject, hold};
 use crate::support::Scene;
@@ -428,6 +428,13 @@ fn rights_that_help(server: &Server, poor: &dyn Resource, scene: &Scene) {
     server.sql("shop", "DROP FUNCTION one;");
 }
 
+/// Of the two columns of the type FLOAT only one holds a number that six digits do not tell.
+fn tells_one_rounded_column(survey: &Survey) {
+    let rounded = survey.obstacles.iter().map(|obstacle| obstacle.what.as_str());
+    let rounded: Vec<&str> = rounded.filter(|what| what.contains("a FLOAT")).collect();
+    assert!(rounded.len() == 1 && rounded[0].contains("scales.fine"), "{rounded:?}");
+}
+
 #[test]
 fn what_a_swap_would_break_is_refused_by_name() {
     let server = Server::start();
@@ -453,12 +460,7 @@ fn what_a_swap_would_break_is_refused_by_name() {
             .any(|obstacle| obstacle.what.contains("old (MyISAM)")),
         "{survey:?}"
     );
-    let rounded = survey
-        .obstacles
-        .iter()
-        .filter(|obstacle| obstacle.what.contains("a FLOAT"));
-    let rounded: Vec<&str> = rounded.map(|obstacle| obstacle.what.as_str()).collect();
-    assert!(rounded.len() == 1 && rounded[0].contains("scales.fine"), "{rounded:?}");
+    tells_one_rounded_column(&survey);
     for (make, sign, unmake) in [
         (
             "CREATE SEQUENCE numbers;",
