@@ -22,7 +22,7 @@ for package in *.deb; do dpkg -x "$package" root; done
 bin=$room/root/usr/lib/postgresql/15/bin
 LD_LIBRARY_PATH=$(dirname "$(find "$room/root" -name libpq.so.5)")
 export LD_LIBRARY_PATH PATH="$bin:$PATH"
-mkdir data work && { [ "$(id -u)" != 0 ] || chown nobody data work; }
+mkdir data copying && { [ "$(id -u)" != 0 ] || chown nobody data copying; }
 as initdb --pgdata=data --username=boss --auth=trust --no-sync >/dev/null
 as pg_ctl --pgdata=data --wait --log=data/log --options="-k $room/data -h '' -p 5999" start >/dev/null
 to=(--host="$room/data" --port=5999 --username=boss)
@@ -37,8 +37,8 @@ CREATE UNLOGGED TABLE session (id int);
 INSERT INTO session VALUES (1);
 SQL
 where="host=$room/data port=5999 user=boss dbname="
-as env HOME="$room/work" "$room/root/usr/bin/pgcopydb" clone --source "${where}live" --target "${where}cloned" \
-  --dir "$room/work/state" >log 2>&1
+as env HOME="$room/copying" "$room/root/usr/bin/pgcopydb" clone --source "${where}live" --target "${where}cloned" \
+  --dir "$room/copying/state" >log 2>&1
 pg_dump "${to[@]}" --format=custom live | pg_restore "${to[@]}" --dbname=restored
 for name in live cloned restored; do
   echo "$name: $(sql --dbname=$name --command="SELECT format('balance %s, branch %s', balance, branch) FROM savings")," \

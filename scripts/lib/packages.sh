@@ -28,6 +28,7 @@ needed_packages() {
   [ -x /usr/sbin/nginx ] || echo nginx-light
   [ -x /usr/sbin/haproxy ] || echo haproxy
   have caddy || echo caddy
+  have chromium || have google-chrome || printf 'chromium\nfonts-dejavu-core\n'
   have mkfs.btrfs || echo btrfs-progs
   have mkfs.xfs || echo xfsprogs
   have docker-registry || echo docker-registry

@@ -21,13 +21,6 @@ for path in sorted(pathlib.Path(sys.argv[2]).iterdir()):
 #[test]
 fn every_example_fits_the_schema_and_what_is_wrong_does_not() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let has_validator = Command::new("python3")
-        .args(["-c", "import jsonschema, tomllib"])
-        .output();
-    if !has_validator.is_ok_and(|output| output.status.success()) {
-        eprintln!("python3-jsonschema is not here: the examples were not held against the schema");
-        return;
-    }
     let root = tempfile::tempdir().unwrap();
     let guard = Program::new(root.path(), &root.path().join("state"));
     guard.run(&["schema", "--into", "guard.schema.json"]).expect(0);
@@ -72,7 +65,7 @@ fn every_example_fits_the_schema_and_what_is_wrong_does_not() {
     for (number, text) in wrong.iter().enumerate() {
         fs::write(examples.join(format!("wrong-{number}.toml")), text).unwrap();
     }
-    let output = Command::new("python3")
+    let output = Command::new("/usr/bin/python3")
         .args(["-c", VALIDATE, "guard.schema.json", "examples"])
         .current_dir(root.path())
         .output()

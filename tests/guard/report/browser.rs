@@ -1,6 +1,6 @@
 //! The report as a real browser draws it: wide and narrow, light and dark; nothing sticks out, and everything can be read.
 //!
-//! Where Chromium is (`apt-get install chromium`). `GUARD_TEST_PICTURES=DIR` keeps pictures there for a person to look at.
+//! `scripts/setup` installs Chromium. `GUARD_TEST_PICTURES=DIR` keeps pictures there for a person to look at.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -70,6 +70,8 @@ fn chromium(browser: &Path, scheme: &str, profile: &Path) -> Command {
         "--headless",
         "--no-sandbox",
         "--disable-gpu",
+        // In a container that may be too small for a page.
+        "--disable-dev-shm-usage",
         "--hide-scrollbars",
         "--virtual-time-budget=10000",
     ]);
@@ -129,10 +131,7 @@ fn keep_picture(browser: &Path, path: &Path, look: &Look, height: u64, name: &st
 }
 
 fn well_drawn(name: &str, material: &Material, plots: u64) {
-    let Some(browser) = browser() else {
-        eprintln!("Chromium is not here: how the page is drawn was not looked at");
-        return;
-    };
+    let browser = browser().expect("Chromium is not here: scripts/setup installs it");
     let html = page(&RunReport::of(material, &Redaction::default(), "guard"));
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(format!("{name}.html"));
