@@ -48,7 +48,8 @@ SELECT CASE WHEN s.is_looked_into THEN 'SET LOCAL search_path = pg_catalog' || c
   '''digest'', coalesce(sum(hashtextextended((%s)::text, 0)), 0)::text) FROM ONLY %I.%I AS guarded',
   s.name,
   CASE WHEN EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = s.oid AND d.deptype = 'e') THEN 0 ELSE s.oid END,
-  (SELECT hashtextextended(coalesce(string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ',' ORDER BY a.attnum), ''), 0)
+  (SELECT hashtextextended(coalesce(string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ','
+      ORDER BY a.attinhcount = 0, a.attnum), ''), 0)
    FROM pg_attribute a WHERE a.attrelid = s.whole AND a.attnum > 0 AND NOT a.attisdropped),
   (SELECT coalesce(string_agg(format('coalesce(%s(%s COLLATE "C", %s), %s)', a.hash, a.value, a.rank, a.rank), ' # ' ORDER BY a.rank), '0')
    FROM (SELECT row_number() OVER (ORDER BY a.attname COLLATE "C") AS rank,

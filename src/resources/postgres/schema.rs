@@ -57,8 +57,9 @@ fn is_passing(line: &[u8]) -> bool {
     .any(|start| line.starts_with(start))
 }
 
-/// Postgres writes one and the same condition on a `varchar` in two ways, before a dump was restored and after:
-/// `(ARRAY['a'::character varying, …])::text[]` and `ARRAY[('a'::character varying)::text, …]`. Both settle to one here.
+/// Postgres writes one and the same condition in two ways, before a dump was restored and after. Both settle to one here:
+/// a list of a `varchar`, `(ARRAY['a'::character varying, …])::text[]` and `ARRAY[('a'::character varying)::text, …]`, and a
+/// chain that begins with a chain, as `BETWEEN` makes it, `((a AND b) AND c)` and `(a AND b AND c)`.
 fn settled(line: &[u8]) -> Vec<u8> {
     static FORMS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         let forms = [
@@ -68,12 +69,60 @@ fn settled(line: &[u8]) -> Vec<u8> {
         ];
         forms.iter().filter_map(|form| Regex::new(form).ok()).collect()
     });
-    if !line.windows(6).any(|window| window == b"ARRAY[") {
-        return line.to_vec();
+    let has = |word: &[u8]| line.windows(word.len()).any(|window| window == word);
+    let mut line = match has(b"((") && (has(b") AND ") || has(b") OR ")) {
+        true => joined(line.to_vec()),
+        false => line.to_vec(),
+    };
+    if has(b"ARRAY[") {
+        line = FORMS.iter().fold(line, |line, form| {
+            form.replace_all(&line, b"$1".as_slice()).into_owned()
+        });
     }
-    FORMS.iter().fold(line.to_vec(), |line, form| {
-        form.replace_all(&line, b"$1".as_slice()).into_owned()
-    })
+    line
+}
+
+/// The line without the parentheses around a chain that another chain of the same word begins with: only those that change
+/// nothing of what is meant.
+fn joined(mut line: Vec<u8>) -> Vec<u8> {
+    while let Some((open, close)) = needless(&line) {
+        line.remove(close);
+        line.remove(open);
+    }
+    line
+}
+
+/// The next pair of parentheses around a chain at the begin of a chain. What stands in quotes is no parenthesis.
+fn needless(line: &[u8]) -> Option<(usize, usize)> {
+    // For each that is open: where it is, and whether `AND` and `OR` were seen in it.
+    let mut opened: Vec<(usize, [bool; 2])> = Vec::new();
+    let mut quote = None;
+    for (at, &byte) in line.iter().enumerate() {
+        match (quote, byte) {
+            (Some(end), _) => quote = (byte != end).then_some(end),
+            (None, b'\'' | b'"') => quote = Some(byte),
+            (None, b'(') => opened.push((at, [false; 2])),
+            (None, b')') => {
+                let (open, seen) = opened.pop()?;
+                let rest = &line[at + 1..];
+                let begins = open > 0 && line[open - 1] == b'(';
+                let goes_on = [rest.starts_with(b" AND "), rest.starts_with(b" OR ")];
+                if begins && seen == goes_on && seen != [false; 2] {
+                    return Some((open, at));
+                }
+            }
+            (None, b' ') => {
+                let words: [&[u8]; 2] = [b" AND ", b" OR "];
+                if let Some((_, seen)) = opened.last_mut() {
+                    for (seen, word) in seen.iter_mut().zip(words) {
+                        *seen |= line[at..].starts_with(word);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -89,6 +138,21 @@ mod tests {
             b"CHECK (((kind)::text = ANY (ARRAY[('a'::character varying)::text, ('c'::character varying)::text])))";
         assert_eq!(settled(before), settled(after));
         assert_ne!(settled(after), settled(other));
+    }
+
+    #[test]
+    fn a_chain_that_begins_a_chain_is_one_with_it() {
+        let before = b"CHECK (((((x >= 1) AND (x <= 5)) AND (y > 2)) OR ((z = ANY (ARRAY[1, 2])) AND (y = 1))))";
+        let after = b"CHECK ((((x >= 1) AND (x <= 5) AND (y > 2)) OR ((z = ANY (ARRAY[1, 2])) AND (y = 1))))";
+        assert_eq!(settled(before), settled(after));
+        // Where the words differ, the parentheses are what is meant; and what is quoted is text.
+        for kept in [
+            b"CHECK ((((x = 1) OR (y = 2)) AND (z = 3)))".as_slice(),
+            b"CHECK (((x = 1) AND ((y = 2) AND (z = 3))))",
+            b"CHECK ((kind = '((a AND b) AND c)'::text))",
+        ] {
+            assert_eq!(settled(kept), kept);
+        }
     }
 
     #[test]

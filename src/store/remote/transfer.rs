@@ -67,11 +67,15 @@ impl Store {
         let key = remote.of(timestamp, manifest::FILE);
         // A manifest that this key sealed for this name is the same backup, before it was compressed again.
         let is_ours = |text: &[u8]| manifest::open(text, timestamp, &self.key).is_ok();
-        if let Some(there) = remote.bucket.get(&key)?
-            && there != text
-            && is_ours(&there)
-        {
-            return Ok(copied);
+        let foreign = || {
+            let why = "another backup of this name is there, and this key has not sealed it";
+            Err(RemoteError::new(format!("could not write {key}"), why))
+        };
+        let before = remote.bucket.get(&key)?;
+        match &before {
+            Some(there) if !is_ours(there) => return foreign(),
+            Some(there) if *there != text => return Ok(copied),
+            _ => {}
         }
         let missing = Self::missing(remote, backup)?;
         let send = async |entry: &FileEntry| self.send(remote, backup, entry).await;
@@ -103,10 +107,16 @@ impl Store {
             Ok(())
         })?;
         remote.introduce()?;
-        let is_there = !remote.bucket.put_new(&key, &text)?;
-        if is_there && !remote.bucket.get(&key)?.as_deref().is_some_and(is_ours) {
-            let why = "another backup of this name is there, sealed by the same key";
-            return Err(RemoteError::new(format!("could not write {key}"), why));
+        if before.is_none() {
+            // Asked for once more, too: a server that does not know `If-None-Match` overwrites without a word.
+            let is_sealed = match remote.bucket.get(&key)? {
+                None if remote.bucket.put_new(&key, &text)? => true,
+                None => remote.bucket.get(&key)?.is_some_and(|there| is_ours(&there)),
+                Some(there) => is_ours(&there),
+            };
+            if !is_sealed {
+                return foreign();
+            }
         }
         if let Some(text) = disk::read_optional(&backup.directory.join(verdict::FILE))? {
             remote.bucket.put(&remote.of(timestamp, verdict::FILE), &text)?;
