@@ -16,6 +16,7 @@ needed_packages() {
   have jq || echo jq
   [ -x /usr/bin/python3 ] || echo python3
   /usr/bin/python3 -c 'import jsonschema' 2>/dev/null || echo python3-jsonschema
+  /usr/bin/python3 -c 'import yaml' 2>/dev/null || echo python3-yaml
   python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
   have setpriv || echo util-linux
   have cc || printf 'gcc\nlibc6-dev\n'

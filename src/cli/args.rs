@@ -1,8 +1,12 @@
 //! The command line: everything that can be typed.
 
+use std::collections::BTreeSet;
+
+use clap::builder::Resettable;
 use clap::{CommandFactory, Parser};
 
 use guard_run::request::{GlobalArgs, Request};
+use guard_system::environment::Environment;
 
 /// What was typed.
 #[derive(Debug, Parser)]
@@ -22,10 +26,34 @@ pub struct Arguments {
     pub global: GlobalArgs,
 }
 
-/// The command line as data, for completions and the manual page.
+/// The command line as data, for parsing, completions and the manual page.
+///
+/// A variable that is empty is not set, as CI systems hand on inputs that nobody has given.
 #[must_use]
 pub fn command() -> clap::Command {
-    Arguments::command()
+    let environment = Environment::of_this_process();
+    let empty: BTreeSet<&str> = environment
+        .texts()
+        .filter(|(_, value)| value.is_empty())
+        .map(|(name, _)| name)
+        .collect();
+    without_variables(Arguments::command(), &empty)
+}
+
+fn without_variables(command: clap::Command, without: &BTreeSet<&str>) -> clap::Command {
+    let is_without = |arg: &clap::Arg| {
+        let name = arg.get_env().and_then(std::ffi::OsStr::to_str);
+        name.is_some_and(|name| without.contains(name))
+    };
+    command
+        .mut_args(|arg| {
+            if is_without(&arg) {
+                arg.env(Resettable::Reset)
+            } else {
+                arg
+            }
+        })
+        .mut_subcommands(|inner| without_variables(inner, without))
 }
 
 const EXIT_CODES: &str = "\

@@ -51,7 +51,7 @@ fn answer(request: Request, global: &GlobalArgs, session: &Session, command: &cl
     match &request {
         Request::Completions(asked) => return Ok(packaging::completions(asked, &session.reporter, command)),
         Request::Schema(asked) => return schema::print(asked, session),
-        Request::Man => return packaging::man(&session.reporter, command),
+        Request::Man(asked) => return packaging::man(asked, session, command),
         Request::Version => {
             session.reporter.data(command.render_version());
             return Ok(ExitCode::DONE);
@@ -103,7 +103,7 @@ fn answer(request: Request, global: &GlobalArgs, session: &Session, command: &cl
         Request::Lock(asked) => freeze::freeze(&project, &asked),
         Request::Unlock => freeze::unfreeze(&project),
         Request::Completions(_)
-        | Request::Man
+        | Request::Man(_)
         | Request::Schema(_)
         | Request::Version
         | Request::Undo(_)

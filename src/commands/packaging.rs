@@ -3,7 +3,8 @@
 use guard_model::exit::ExitCode;
 use guard_report::printer::Reporter;
 use guard_run::outcome::{Outcome, Refusal};
-use guard_run::request::Completions;
+use guard_run::request::{Completions, ManOf};
+use guard_run::session::Session;
 
 /// Prints the completions for a shell.
 #[must_use]
@@ -14,18 +15,26 @@ pub(super) fn completions(asked: &Completions, reporter: &Reporter, command: &cl
     ExitCode::DONE
 }
 
-/// Prints the manual page, those of all commands behind it.
+/// Prints the manual page, those of all commands behind it; or writes a file for each.
 ///
 /// # Errors
-/// The page cannot be made.
-pub(super) fn man(reporter: &Reporter, command: &clap::Command) -> Outcome {
+/// A page cannot be made or written.
+pub(super) fn man(asked: &ManOf, session: &Session, command: &clap::Command) -> Outcome {
+    if let Some(into) = &asked.into {
+        let written = std::fs::create_dir_all(into).and_then(|()| clap_mangen::generate_to(command.clone(), into));
+        written.map_err(|error| {
+            let why = format!("the manual pages could not be written into {}: {error}", into.display());
+            Refusal::new(ExitCode::REFUSED, why)
+        })?;
+        return Ok(ExitCode::DONE);
+    }
     let mut text = Vec::new();
     let mut render = |command: clap::Command| clap_mangen::Man::new(command).render(&mut text);
     let mut done = render(command.clone());
-    for inner in command.get_subcommands() {
+    for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
         done = done.and_then(|()| render(inner.clone()));
     }
     done.map_err(|error| Refusal::of_error(ExitCode::USAGE, &error))?;
-    reporter.data(String::from_utf8_lossy(&text));
+    session.reporter.data(String::from_utf8_lossy(&text));
     Ok(ExitCode::DONE)
 }

@@ -144,9 +144,15 @@ fn names_of_grounds(cx: &Context, resources: &[Owned]) -> BTreeMap<String, (bool
         let paths = resource.grounds(&cx);
         for path in &paths {
             alone(format!("path {}", path.display()), path.display().to_string());
-            // The same thing may have two names, as where it is mounted twice.
+            // The same thing may have two names, as where it is mounted twice. When it was made belongs to what it is: a
+            // release that removes a volume gives its number free, and a directory of somebody else may get it.
             if let Ok(metadata) = std::fs::metadata(path) {
-                let name = format!("inode {}:{}", metadata.dev(), metadata.ino());
+                let born = metadata
+                    .created()
+                    .ok()
+                    .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+                let born = born.map_or(0, |since| since.as_nanos());
+                let name = format!("inode {}:{}:{born}", metadata.dev(), metadata.ino());
                 alone(name, path.display().to_string());
             }
             above.extend(path.ancestors().skip(1).map(std::path::Path::to_owned));

@@ -4,8 +4,8 @@ use clap::Subcommand;
 
 use crate::request::acting::{Abort, Backup, Decide, Deploy, Resume, Rollback};
 use crate::request::looking::{
-    Check, Completions, Copy, Delete, Demo, DemoPart, Fetch, Freeze, HistoryOf, Init, Inside, List, LogsOf, Mark,
-    Notify, Prune, ReportOf, Salvage, SchemaOf, Show, Verify, Watch,
+    Check, Completions, Copy, Delete, Demo, DemoPart, Fetch, Freeze, HistoryOf, Init, Inside, List, LogsOf, ManOf,
+    Mark, Notify, Prune, ReportOf, Salvage, SchemaOf, Show, Verify, Watch,
 };
 
 /// One thing to do.
@@ -75,8 +75,8 @@ pub enum Request {
     Schema(SchemaOf),
     /// Print the completions for a shell
     Completions(Completions),
-    /// Print the manual page
-    Man,
+    /// Print the manual page, or write one for each command
+    Man(ManOf),
     /// Print the version
     Version,
     /// How guard calls itself beside a volume

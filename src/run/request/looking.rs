@@ -252,6 +252,14 @@ pub struct Completions {
     pub shell: clap_complete::Shell,
 }
 
+/// `guard man`
+#[derive(Debug, Clone, Default, Args)]
+pub struct ManOf {
+    /// Write each command's page into a file of its own in this directory, which is made where it is not there
+    #[arg(long, value_name = "DIR")]
+    pub into: Option<std::path::PathBuf>,
+}
+
 /// `guard copy`
 #[derive(Debug, Clone, Default, Args)]
 pub struct Copy {

@@ -10,6 +10,6 @@ pub use acting::{Abort, Backup, Decide, Deploy, Patience, Resume, Rollback, Sele
 pub use asked::Request;
 pub use global::{Color, GlobalArgs, OutputForm};
 pub use looking::{
-    Check, Completions, Copy, Delete, Demo, DemoPart, Fetch, Freeze, HistoryOf, Init, Inside, List, LogsOf, Mark,
-    Notify, Prune, ReportForm, ReportOf, Salvage, SchemaOf, Show, Verify, Watch,
+    Check, Completions, Copy, Delete, Demo, DemoPart, Fetch, Freeze, HistoryOf, Init, Inside, List, LogsOf, ManOf,
+    Mark, Notify, Prune, ReportForm, ReportOf, Salvage, SchemaOf, Show, Verify, Watch,
 };

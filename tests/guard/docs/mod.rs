@@ -5,6 +5,7 @@ mod commands;
 mod grounds;
 mod links;
 mod lock;
+mod runners;
 mod yaml;
 
 use std::path::{Path, PathBuf};
