@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-const SETTINGS: &str = "project = \"runners\"\nverify = \"none\"\n[monitor]\nduration = \"2s\"\n[resources.web]\nkind = \"files\"\n\
+const SETTINGS: &str = "project = \"runners\"\nverify = \"none\"\n[monitor]\nduration = \"3s\"\n[resources.web]\nkind = \"files\"\n\
     paths = [\"web.conf\"]\n[environments.production]\n";
 
 /// The documents of a file in this tree.
@@ -190,7 +190,7 @@ fn the_action_deploys_and_turns_back_as_a_runner_runs_it() {
         ("directory", &shop),
         ("program", &guard),
         ("environment", "production"),
-        ("monitor-duration", "1s"),
+        ("monitor-duration", "3s"),
     ];
     let (done, outputs) = act(&mut place, &given);
     assert!(done.iter().all(|(_, code, _)| *code == 0), "{done:#?}");
@@ -243,7 +243,7 @@ fn the_component_deploys_and_turns_back_as_a_runner_runs_it() {
             ("directory", &shop),
             ("program", &program),
             ("environment", "production"),
-            ("monitor_duration", "1s"),
+            ("monitor_duration", "3s"),
         ];
         let spec = documents("templates/deploy.yml").remove(0);
         let inputs = spec["spec"]["inputs"].as_object().unwrap();
