@@ -5,6 +5,7 @@ mod commands;
 mod grounds;
 mod links;
 mod lock;
+mod packages;
 mod runners;
 mod yaml;
 
