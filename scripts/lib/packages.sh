@@ -32,6 +32,7 @@ needed_packages() {
   have chromium || have google-chrome || printf 'chromium\nfonts-dejavu-core\n'
   have mkfs.btrfs || echo btrfs-progs
   have mkfs.xfs || echo xfsprogs
+  have promtool || echo prometheus
   have docker-registry || echo docker-registry
   have psql || echo postgresql-client
   have mariadbd || echo mariadb-server
@@ -62,7 +63,7 @@ install_packages() {
   quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${found[@]}"
   # The tests start servers of their own; the packages' would only hold the usual ports.
   if [ -d /run/systemd/system ]; then
-    for name in redis-server docker-registry mariadb-server pgbouncer nginx-light haproxy caddy; do
+    for name in redis-server docker-registry mariadb-server pgbouncer nginx-light haproxy caddy prometheus; do
       local unit=${name/mariadb-server/mariadb}
       if [[ " ${found[*]} " == *" $name "* ]]; then quietly as_root systemctl disable --now "${unit/nginx-light/nginx}"; fi
     done

@@ -1,5 +1,7 @@
 //! What the runs so far come to: how many went back, how production was seen last, and what is worth doing about it.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
@@ -26,6 +28,8 @@ pub(super) struct Totals {
     pub(super) successful: usize,
     /// Runs that put the old state back, by themselves or by hand.
     pub(super) rollbacks: usize,
+    /// Those runs by why they went back, in the words of the journal.
+    pub(super) causes: BTreeMap<String, u64>,
     /// Runs that are going back now, or stopped on the way.
     pub(super) active_rollbacks: usize,
     /// How production was seen last.
@@ -62,7 +66,12 @@ impl Totals {
         self.runs += 1;
         let kind = opened.plan.kind;
         match view.ended {
-            Some((Ending::RolledBack(_) | Ending::RestoredUnhealthy(_), _)) => self.rollbacks += 1,
+            Some((Ending::RolledBack(cause) | Ending::RestoredUnhealthy(cause), _)) => {
+                self.rollbacks += 1;
+                let named = serde_json::to_value(cause).ok();
+                let named = named.as_ref().and_then(|named| named.as_str()).unwrap_or("unknown");
+                *self.causes.entry(named.to_owned()).or_default() += 1;
+            }
             Some((Ending::Stuck(_), _)) => self.active_rollbacks += 1,
             None if view.turned.is_some() || matches!(kind, RunKind::Rollback | RunKind::Undo) => {
                 self.active_rollbacks += 1;

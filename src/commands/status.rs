@@ -271,7 +271,8 @@ fn history_of(run: &Run) -> Option<History> {
     History::of(&run.read().ok()?).ok()
 }
 
-fn outcome(run: &Run) -> Option<String> {
+/// How a run ended, its exit code, and the state of production, in a sentence; `None`: it has not ended, or cannot be read.
+pub(super) fn outcome(run: &Run) -> Option<String> {
     let records = run.read().ok()?;
     let history = History::of(&records).ok()?;
     let ending = history.closed()?;

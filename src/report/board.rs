@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, Utc};
 
+use super::overview::Overview;
 use guard_model::health::{Outcome, Reading};
 use guard_model::name::ProbeName;
 
@@ -32,6 +33,8 @@ pub struct Board {
     pub lanes: BTreeMap<ProbeName, Lane>,
     /// What happened, the newest first.
     pub events: VecDeque<(DateTime<Utc>, String)>,
+    /// What is known of the project beside the watch.
+    pub overview: Overview,
 }
 
 /// What is known of one probe.
@@ -74,6 +77,7 @@ impl Board {
             last: None,
             lanes: BTreeMap::new(),
             events: VecDeque::new(),
+            overview: Overview::default(),
         }
     }
 

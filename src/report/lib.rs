@@ -18,6 +18,7 @@ pub mod live;
 pub mod metrics;
 mod moment;
 pub mod outputs;
+pub mod overview;
 pub mod pace;
 pub mod page;
 pub mod panel;

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::board::{Board, Lane};
+use super::overview::Overview;
 use guard_model::health::Outcome;
 
 /// One kind of figure: its name, its type, what it is, and its value for a probe.
@@ -84,5 +85,70 @@ pub fn metrics(board: &Board) -> String {
             last.timestamp()
         ));
     }
+    project(&board.overview, &mut line);
     text
+}
+
+/// The figures of the project: of what its runs come to, which are told of those that are kept, and so are no counters.
+fn project(overview: &Overview, line: &mut impl FnMut(String)) {
+    let counts = &overview.counts;
+    let mut gauge = |name: &str, about: &str, value: Option<i64>| {
+        if let Some(value) = value {
+            line(format!("# HELP {name} {about}\n# TYPE {name} gauge\n{name} {value}"));
+        }
+    };
+    let whole = |count: u64| i64::try_from(count).ok();
+    gauge(
+        "guard_deployments",
+        "Deployments among the runs that are kept.",
+        whole(counts.deployments),
+    );
+    gauge(
+        "guard_deployments_successful",
+        "Those of them whose release stayed and was verified.",
+        whole(counts.successful),
+    );
+    gauge(
+        "guard_rollbacks_active",
+        "Runs that are going back, or stopped on the way.",
+        whole(counts.active_rollbacks),
+    );
+    gauge(
+        "guard_run_in_progress",
+        "Whether a run goes on.",
+        Some(i64::from(overview.running.as_ref().is_some_and(|run| run.is_held))),
+    );
+    gauge(
+        "guard_run_unfinished",
+        "Whether a run was cut off and waits for guard resume.",
+        Some(i64::from(overview.running.as_ref().is_some_and(|run| !run.is_held))),
+    );
+    let ended = overview.runs.iter().find_map(|run| Some((run.exit_code?, run.at)));
+    gauge(
+        "guard_last_run_exit_code",
+        "The exit code of the newest run that has ended.",
+        ended.map(|(code, _)| i64::from(code)),
+    );
+    gauge(
+        "guard_last_run_timestamp_seconds",
+        "When the newest run that has ended did so.",
+        ended.map(|(_, at)| at.timestamp()),
+    );
+    gauge(
+        "guard_backups",
+        "Backups that are kept.",
+        i64::try_from(overview.backups.len()).ok(),
+    );
+    gauge(
+        "guard_known_good_backup_timestamp_seconds",
+        "When the newest known-good backup was taken.",
+        overview.known_good.map(|taken| taken.timestamp()),
+    );
+    let name = "guard_rollbacks";
+    line(format!(
+        "# HELP {name} Rollbacks among the runs that are kept.\n# TYPE {name} gauge"
+    ));
+    for (cause, count) in &counts.rollbacks {
+        line(format!("{name}{{cause=\"{cause}\"}} {count}"));
+    }
 }

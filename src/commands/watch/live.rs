@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::commands::watch::serve;
 use crate::commands::watch::shared::{Shared, locked};
+use crate::commands::watch::{overview, serve};
 use guard_engine::steps::{Errands, Monitor, READINGS, WATCHES};
 use guard_model::event::{Audience, Event, Level, Voice};
 use guard_model::exit::ExitCode;
@@ -111,6 +111,9 @@ pub(super) fn live(asked: &Watch, project: &Project, session: &Session) -> Outco
     let audience: Arc<dyn Audience> = scribe.clone();
     cx.voice = Voice::new(audience);
     let supervisor = Arc::new(Supervisor::of(&cx.environment));
+    if asked.listen.is_some() || asked.metrics_file.is_some() {
+        overview::follow(project, &board, &session.style.program)?;
+    }
     if let Some(address) = asked.listen {
         let bound =
             serve::serve(address, &board, &project.runtime).map_err(|why| Refusal::new(ExitCode::USAGE, why))?;

@@ -2,6 +2,7 @@
 
 mod entry;
 mod live;
+mod overview;
 mod replay;
 mod serve;
 mod shared;

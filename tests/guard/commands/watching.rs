@@ -127,9 +127,14 @@ fn a_watch_until_stopped_is_measured_shown_and_told() {
     until(|| get("/metrics").contains("guard_probe_up{probe=\"app\"} 1"));
     let page = get("/");
     assert!(
-        page.contains("role=\"status\">well") && page.contains("default-src 'none'") && !page.contains("<script"),
+        page.contains("role=\"status\">well")
+            && page.contains("default-src 'none'")
+            && page.contains("frame-ancestors 'none'"),
         "{page}"
     );
+    assert_eq!(page.matches("<script").count(), 1, "our own: {page}");
+    let elsewhere = "GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://evil.example\r\n\r\n";
+    assert!(ask(port, elsewhere).starts_with("HTTP/1.1 403"));
     assert!(ask(port, "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n").starts_with("HTTP/1.1 421"));
     assert!(ask(port, "POST / HTTP/1.1\r\nHost: localhost\r\n\r\n").starts_with("HTTP/1.1 405"));
     assert!(get("/etc/passwd").starts_with("HTTP/1.1 404"));
@@ -160,6 +165,78 @@ fn a_watch_until_stopped_is_measured_shown_and_told() {
         .run(&["watch", "--listen", "0.0.0.0:1"])
         .expect(2)
         .says("could be reached from elsewhere");
+}
+
+/// The first events of a watch's server, until one holds a text.
+fn events_until(port: u16, text: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream
+        .write_all(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        .unwrap();
+    let mut heard = String::new();
+    while !heard.contains(text) {
+        let mut buffer = [0; 4096];
+        let count = stream
+            .read(&mut buffer)
+            .unwrap_or_else(|error| panic!("{error}: {heard}"));
+        assert!(count > 0, "the server closed: {heard}");
+        heard.push_str(&String::from_utf8_lossy(&buffer[..count]));
+    }
+    heard
+}
+
+#[test]
+fn the_page_shows_what_is_live_backups_and_a_run_that_goes_on() {
+    let project = Embedded::new();
+    project.guard().run(&["deploy", "--", "./deploy.sh", "all"]).expect(0);
+    let port = free_port();
+    let mut watch = project.guard().start(&[
+        "watch",
+        "--listen",
+        &format!("127.0.0.1:{port}"),
+        "--metrics-file",
+        "../figures.prom",
+    ]);
+    let get = |path: &str| ask(port, &format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"));
+    until(|| get("/").contains("Live: "));
+    let page = get("/");
+    for told in [
+        "production is new, verified",
+        "<h2>Backups</h2>",
+        "<h2>Runs</h2>",
+        "known good",
+    ] {
+        assert!(page.contains(told), "{told}: {page}");
+    }
+    // A bad release, seen as it goes; its log is not markup.
+    let script = "echo '<b>begun</b>'; touch ../begun; while [ ! -e ../go ]; do sleep 0.05; done; exit 3";
+    let mut bad = project.guard().start(&["deploy", "--again", "--", "sh", "-c", script]);
+    until(|| project.root().join("begun").exists());
+    let seen = events_until(port, "&lt;b&gt;begun&lt;/b&gt;");
+    assert!(seen.contains("text/event-stream") && seen.contains("data: "), "{seen}");
+    assert!(seen.contains("<td class=\"running\">running</td>"), "{seen}");
+    until(|| get("/metrics").contains("guard_run_in_progress 1"));
+    std::fs::write(project.root().join("go"), "").unwrap();
+    assert_eq!(end(&mut bad).code(), Some(24), "nothing was changed");
+    until(|| get("/metrics").contains("guard_run_in_progress 0"));
+    for figure in [
+        "guard_deployments 2",
+        "guard_deployments_successful 1",
+        "guard_rollbacks{cause=\"deploy-failed\"} 1",
+        "guard_last_run_exit_code 24",
+        "guard_known_good_backup_timestamp_seconds ",
+        "guard_run_unfinished 0",
+    ] {
+        until(|| get("/metrics").contains(figure));
+    }
+    // What collects it reads it.
+    let figures = project.root().join("figures.prom");
+    until(|| std::fs::read_to_string(&figures).is_ok_and(|text| text.contains("guard_rollbacks{")));
+    let said = project.sh("promtool check metrics <../figures.prom 2>&1");
+    assert!(said.trim().is_empty(), "{said}");
+    signal(&watch, rustix::process::Signal::TERM);
+    assert_eq!(end(&mut watch).code(), Some(0));
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod commands;
 mod grounds;
 mod links;
 mod lock;
+mod monitoring;
 mod packages;
 mod runners;
 mod yaml;
