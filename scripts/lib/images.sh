@@ -23,7 +23,7 @@ build_images() {
   local base
   base=$(hash_of '' "$suite" minbase 1)
   build_base "$base"
-  for name in postgres:17 mariadb:11 redis:8 valkey:8 nginx app-base objects; do build_image "$name" "$base"; done
+  for name in postgres:17 mariadb:11 redis:8 valkey:8 nginx app-base objects services; do build_image "$name" "$base"; done
 }
 
 build_base() {

@@ -141,6 +141,7 @@ fn let_in(run: &Run, history: &History, project: &Project) -> Result<Vec<String>
 fn let_go(run: &Run, history: &History, project: &Project) -> Vec<String> {
     let cx = project.context_of(run, &history.plan().backup);
     let services = project.services();
+    services.end_copy(&cx);
     let further = services.further.iter().map(|further| Some(further.name.as_str()));
     let mut told = Vec::new();
     for name in std::iter::once(None).chain(further) {

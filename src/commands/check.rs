@@ -1,5 +1,6 @@
 //! `guard check`: proves the way back before anyone goes forward; also the first thing that `guard deploy` does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -9,14 +10,18 @@ use guard_engine::steps::ask_once;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::health::Outcome as Answered;
+use guard_model::setting::nearest_or_all;
 use guard_model::text;
+use guard_probes::Probe;
 use guard_report::tables::Table;
+use guard_run::assembly::Owned;
 use guard_run::findings::Report;
 use guard_run::freeze;
-use guard_run::inspection::{in_the_way, look};
+use guard_run::inspection::{in_the_way, look, look_at};
 use guard_run::outcome::{Outcome, Refusal};
 use guard_run::project::Project;
 use guard_run::request::Check;
+use guard_run::service_choice::{self, Belonging};
 use guard_run::session::{Session, width_of_stdout};
 use guard_system::lock::Lock;
 
@@ -27,20 +32,27 @@ const LONG_START: Duration = Duration::from_mins(1);
 ///
 /// # Errors
 /// Something is in the way.
-pub(super) fn check(_: &Check, project: &Project, session: &Session) -> Outcome {
+pub(super) fn check(asked: &Check, project: &Project, session: &Session) -> Outcome {
     project.sound()?;
     let resources = project.resources()?;
-    let mut report = look(project, &resources, None, true);
-    if resources.is_empty() {
+    let is_empty = resources.is_empty();
+    let mut report = if asked.service.is_empty() {
+        look(project, &resources, None, true)
+    } else {
+        at_services(&asked.service, resources, project)?
+    };
+    if is_empty {
         report.refuse(
             "resources",
             "none is declared: there is nothing to go back to",
             format!("{} init --print", session.style.program),
         );
     }
-    probes(project, &mut report)?;
-    for target in project.targets()? {
-        report.fact(&format!("notify {}", target.name()), target.describe());
+    if asked.service.is_empty() {
+        probes(project, &mut report)?;
+        for target in project.targets()? {
+            report.fact(&format!("notify {}", target.name()), target.describe());
+        }
     }
     if let Some(freeze) = freeze::in_force(&project.state)? {
         report.warn(
@@ -78,7 +90,9 @@ pub(super) fn check(_: &Check, project: &Project, session: &Session) -> Outcome 
     }
     if is_open {
         if report.untried.is_empty() {
-            project.cx.note(Level::Info, "the way back is open");
+            let of = asked.service.join(", ");
+            let of = if of.is_empty() { of } else { format!(" for {of}") };
+            project.cx.note(Level::Info, format!("the way back is open{of}"));
         } else {
             let names: Vec<&str> = report.untried.iter().map(|(about, _)| about.as_str()).collect();
             let text = format!(
@@ -90,6 +104,39 @@ pub(super) fn check(_: &Check, project: &Project, session: &Session) -> Outcome 
         return Ok(ExitCode::DONE);
     }
     Err(shut(&report, &session.style.program))
+}
+
+/// Looks at some services alone: what is behind them, what belongs to them, and their probes.
+fn at_services(services: &[String], resources: Vec<Owned>, project: &Project) -> Result<Report, Refusal> {
+    let known = service_choice::known(project);
+    for service in services {
+        let belongs = Belonging::of(service, &resources, project);
+        let is_named = known.contains(service) || resources.iter().any(|owned| belongs.concerns(owned));
+        if !is_named {
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            let refusal = Refusal::new(ExitCode::USAGE, format!("there is no service {service:?}"));
+            return Err(refusal.because(nearest_or_all(service, &known)));
+        }
+    }
+    let all: Vec<Belonging> = services
+        .iter()
+        .map(|one| Belonging::of(one, &resources, project))
+        .collect();
+    let of_them = resources
+        .into_iter()
+        .filter(|owned| all.iter().any(|one| one.concerns(owned)));
+    let mut report = look_at(services, project, &of_them.collect::<Vec<_>>());
+    // A service without a probe has no more to tell.
+    let mut asked = Vec::new();
+    for service in services {
+        let own = service_choice::of_services(project.probes()?, std::slice::from_ref(service), project);
+        match own {
+            Ok(own) => asked.extend(own),
+            Err(_) => report.fact(&format!("service {service}"), "no probe is about it"),
+        }
+    }
+    ask(&asked, project, &mut report);
+    Ok(report)
 }
 
 /// The same for whoever reads JSON.
@@ -149,22 +196,7 @@ fn shut(report: &Report, program: &str) -> Refusal {
 }
 
 fn probes(project: &Project, report: &mut Report) -> Result<(), Refusal> {
-    for (probe, answer) in ask_once(&project.probes()?, &project.runtime, &project.cx) {
-        let about = probe.name().as_str().to_owned();
-        let note = project.cx.redaction.clean(&answer.note);
-        if answer.outcome == Answered::Ok {
-            report.fact(&about, format!("{}: {note}", probe.describe()));
-        } else {
-            let is_needed = probe.decides() && !project.settings.allow_unhealthy_baseline;
-            let what = format!("{}: {note}", probe.describe());
-            let advice = "mend it, or deploy with --allow-unhealthy-baseline";
-            if is_needed {
-                report.refuse(&about, what, advice);
-            } else {
-                report.warn(&about, what, advice);
-            }
-        }
-    }
+    ask(&project.probes()?, project, report);
     for rule in project.rules()? {
         report.fact(rule.name.as_str(), rule.words());
     }
@@ -180,6 +212,26 @@ fn probes(project: &Project, report: &mut Report) -> Result<(), Refusal> {
         long_start(project, report);
     }
     Ok(())
+}
+
+/// Asks probes once.
+fn ask(probes: &[Arc<dyn Probe>], project: &Project, report: &mut Report) {
+    for (probe, answer) in ask_once(probes, &project.runtime, &project.cx) {
+        let about = probe.name().as_str().to_owned();
+        let note = project.cx.redaction.clean(&answer.note);
+        if answer.outcome == Answered::Ok {
+            report.fact(&about, format!("{}: {note}", probe.describe()));
+        } else {
+            let is_needed = probe.decides() && !project.settings.allow_unhealthy_baseline;
+            let what = format!("{}: {note}", probe.describe());
+            let advice = "mend it, or deploy with --allow-unhealthy-baseline";
+            if is_needed {
+                report.refuse(&about, what, advice);
+            } else {
+                report.warn(&about, what, advice);
+            }
+        }
+    }
 }
 
 /// Tells how long a release may be waited for where the health check of a container lets it be long.

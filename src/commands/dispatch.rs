@@ -66,7 +66,7 @@ fn answer(request: Request, global: &GlobalArgs, session: &Session, command: &cl
     {
         return all_projects::resume_all(&flags::of(&request, global), global, session);
     }
-    let project = match session.project(&request, global) {
+    let mut project = match session.project(&request, global) {
         Ok(project) => project,
         // The settings that a bad release has broken are not those that its run is finished by.
         Err(refusal) if matches!(request, Request::Resume(_)) => {
@@ -81,7 +81,10 @@ fn answer(request: Request, global: &GlobalArgs, session: &Session, command: &cl
         Request::Backup(asked) => backup::backup(&asked, &project, session),
         Request::Deploy(asked) => deploy::deploy(&asked, &project, session),
         Request::Rollback(asked) if asked.undo => undo::undo(&asked, &project, session),
-        Request::Rollback(asked) => rollback::rollback(&asked, &project, session),
+        Request::Rollback(asked) => {
+            project.narrowing = rollback::narrowing(&asked);
+            rollback::rollback(&asked, &project, session)
+        }
         Request::Resume(asked) => resume::resume(&asked, project, session),
         Request::Abort(asked) => abort::abort(&asked, project, session),
         Request::Decide(asked) => decide::decide(&asked, &project, &session.style.program),

@@ -8,11 +8,14 @@ use guard_model::exit::ExitCode;
 use guard_model::name::{RunId, RunKind, Timestamp};
 use guard_model::text;
 use guard_report::tables::Table;
+use guard_resources::{compose, images};
 use guard_run::backup_words::{holds, knowledge, live_then, missing_words};
 use guard_run::choosing::{choose, store_refusal};
+use guard_run::narrowing::container;
 use guard_run::outcome::Outcome;
 use guard_run::project::Project;
 use guard_run::request::{List, Show};
+use guard_run::service_choice::Belonging;
 use guard_run::session::{Session, width_of_stdout};
 use guard_store::{Backup, Knowledge, Listed, Manifest};
 
@@ -174,6 +177,59 @@ fn manifest(backup: &Backup) -> Value {
     value
 }
 
+/// The services that a backup knows: what each ran, and what belongs to it; empty where it knows none.
+fn services(manifest: &Manifest, project: &Project) -> String {
+    let recorded: BTreeMap<_, _> = manifest.artifacts.iter().flat_map(images::recorded).collect();
+    let ran: BTreeMap<String, String> = manifest
+        .artifacts
+        .iter()
+        .filter_map(compose::recorded)
+        .flat_map(|recorded| recorded.states())
+        .collect();
+    let resources = project.resources().unwrap_or_default();
+    let named = project.settings.services.named.iter();
+    let mut rows: BTreeMap<String, [String; 3]> = BTreeMap::new();
+    let mut row = |name: &str, container: Option<&str>| {
+        let image = container.and_then(|one| recorded.get(one));
+        let image = image.map(|(id, names)| {
+            let id = id.trim_start_matches("sha256:");
+            format!("{} ({})", names.join(", "), id.get(..12).unwrap_or(id))
+        });
+        let state = container.and_then(|one| ran.get(one)).cloned();
+        let belongs = Belonging::of(name, &resources, project);
+        let held = resources
+            .iter()
+            .filter(|owned| belongs.concerns(owned) && owned.kind.key != "images");
+        let held = held
+            .map(|owned| owned.resource.name())
+            .filter(|name| manifest.artifact(name).is_some());
+        let held: Vec<&str> = held.map(guard_model::name::ResourceName::as_str).collect();
+        let cells = [image.unwrap_or_default(), state.unwrap_or_default(), held.join(", ")];
+        rows.entry(name.to_owned()).or_insert(cells);
+    };
+    let mut told: Vec<String> = Vec::new();
+    for service in named {
+        let container = container(&service.name, &project.settings);
+        row(&service.name, container.as_deref());
+        told.extend(container);
+    }
+    for service in recorded
+        .keys()
+        .chain(ran.keys())
+        .filter(|service| !told.contains(service))
+    {
+        row(service, Some(service));
+    }
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(["service", "image", "was", "resources"]);
+    for (name, [image, state, held]) in rows {
+        table = table.row([name, image, state, held]);
+    }
+    format!("\n{}", table.render(Some(width_of_stdout())))
+}
+
 /// Shows one backup.
 ///
 /// # Errors
@@ -254,9 +310,10 @@ pub(super) fn show(asked: &Show, project: &Project, session: &Session) -> Outcom
         );
     }
     session.reporter.data(format!(
-        "{}\n\n{}{}",
+        "{}\n\n{}{}{}",
         lines.join("\n"),
         table.render(Some(width_of_stdout())),
+        services(manifest, project),
         not_kept.join("\n")
     ));
     Ok(ExitCode::DONE)

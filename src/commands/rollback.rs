@@ -19,14 +19,17 @@ use guard_run::choosing::choose_own;
 use guard_run::comparison::now;
 use guard_run::confirmation::confirm;
 use guard_run::lifecycle::go_back;
+use guard_run::narrowing::Narrowing;
 use guard_run::outcome::{Outcome, Refusal};
 use guard_run::project::Project;
 use guard_run::request::{Rollback, Selection};
 use guard_run::selection::chosen;
+use guard_run::service_choice::{self, Belonging};
 use guard_run::session::{Session, width_of_stdout};
 use guard_run::{decision, drift, encryption, locks, merged_settings, plan, preconditions};
 use guard_store::{Backup, Listed, Store};
 use guard_system::disk;
+use guard_system::docker::image;
 
 /// Rolls back to a backup.
 ///
@@ -41,7 +44,7 @@ pub(super) fn rollback(asked: &Rollback, project: &Project, session: &Session) -
     project.sound()?;
     let mut named = asked.backup_timestamp.clone();
     if let Some(foreign) = adoption::foreign(named.as_deref(), &project.store)? {
-        let resources = asked_for(project.resources()?, asked, &session.style.program)?;
+        let resources = asked_for(project.resources()?, asked, project, &session.style.program)?;
         let adoption = Adoption::of(foreign, &resources)?;
         session.reporter.data(adoption.outlook(session)?);
         if asked.dry_run {
@@ -58,12 +61,12 @@ pub(super) fn rollback(asked: &Rollback, project: &Project, session: &Session) -
     let command = command_of(asked, named.as_deref());
     let force = asked.force && !asked.keeps_to_own;
     refuse_unknown(asked, &in_force, &project.store)?;
-    let wanted = wanted(asked, &in_force);
+    let wanted = wanted(asked, &in_force, project);
     let backup = choose_own(named.as_deref(), &wanted, &scope, force, &command, project, session)?;
     for moved in scope.moves(&backup) {
         project.cx.note(Level::Info, moved);
     }
-    let resources = asked_for(resources_of(&backup, project)?, asked, &session.style.program)?;
+    let resources = asked_for(resources_of(&backup, project)?, asked, project, &session.style.program)?;
     let copied = |owned: &Owned| backup.manifest.artifact(owned.resource.name()).is_some();
     let resources: Vec<Owned> = resources.into_iter().filter(copied).collect();
     if resources.is_empty() {
@@ -76,6 +79,7 @@ pub(super) fn rollback(asked: &Rollback, project: &Project, session: &Session) -
             format!("{} show {}", session.style.program, backup.timestamp()),
         ));
     }
+    refuse_image(asked, project)?;
     session.reporter.data(outlook(&backup, &resources, project));
     if asked.dry_run {
         return Ok(ExitCode::DONE);
@@ -145,12 +149,12 @@ fn while_watched(asked: &Rollback, run: &Run, history: &History, project: &Proje
 }
 
 /// The resources that `--only` and `--service` leave.
-fn asked_for(resources: Vec<Owned>, asked: &Rollback, program: &str) -> Result<Vec<Owned>, Refusal> {
+fn asked_for(resources: Vec<Owned>, asked: &Rollback, project: &Project, program: &str) -> Result<Vec<Owned>, Refusal> {
     let selection = Selection {
         only: asked.only.clone(),
         skip: asked.skip.clone(),
     };
-    of_services(chosen(resources, &selection)?, &asked.service, program)
+    of_services(chosen(resources, &selection)?, asked, project, program)
 }
 
 /// The command that asks for the same once more, with the backup named.
@@ -164,8 +168,10 @@ fn command_of(asked: &Rollback, backup: Option<&str>) -> String {
     ] {
         words.extend((!names.is_empty()).then(|| format!("{flag}={}", names.join(","))));
     }
+    words.extend(asked.to.as_ref().map(|image| format!("--to={}", text::typed(image))));
     words.extend(asked.data_restore.as_ref().map(|when| format!("--data-restore={when}")));
     for (flag, is_set) in [
+        ("--with-data", asked.with_data),
         ("--trust-foreign", asked.trust_foreign),
         ("--dry-run", asked.dry_run),
         ("--yes", asked.yes),
@@ -196,10 +202,10 @@ fn refuse_unknown(asked: &Rollback, in_force: &[Owned], store: &Store) -> Result
 }
 
 /// What the backup has to hold: what was named, and what belongs to the services that were named.
-fn wanted(asked: &Rollback, in_force: &[Owned]) -> Vec<ResourceName> {
+fn wanted(asked: &Rollback, in_force: &[Owned], project: &Project) -> Vec<ResourceName> {
     let named = asked.only.iter().filter_map(|name| name.parse().ok());
     let of_services = in_force.iter().filter(|owned| {
-        let is_of = |service: &String| is_of_service(owned, service);
+        let is_of = |service: &String| Belonging::of(service, in_force, project).takes(owned, asked.with_data);
         asked.service.iter().any(is_of)
     });
     let of_services = of_services.map(|owned| owned.resource.name().clone());
@@ -254,45 +260,87 @@ fn resources_of(backup: &Backup, project: &Project) -> Result<Vec<Owned>, Refusa
     project.resources_of(&settings, compose.as_ref())
 }
 
-fn is_of_service(owned: &Owned, service: &String) -> bool {
-    let needs = owned.resource.services();
-    owned.resource.name().as_str() == service || needs.is_some_and(|needs| needs.needs_running().contains(service))
+/// Which services this is about: it travels with the run.
+pub(super) fn narrowing(asked: &Rollback) -> Narrowing {
+    Narrowing {
+        services: asked.service.clone(),
+        image: asked.to.clone(),
+    }
+}
+
+/// Refuses an image that the engine does not have, or that no container is to run.
+fn refuse_image(asked: &Rollback, project: &Project) -> Result<(), Refusal> {
+    let Some(named) = &asked.to else { return Ok(()) };
+    if asked.service.len() != 1 {
+        let what = "--to names the image of one service, and --service names several";
+        return Err(Refusal::new(ExitCode::USAGE, what));
+    }
+    let found = image(&project.cx, named).map_err(|error| Refusal::of_error(ExitCode::REFUSED, &error))?;
+    if found.is_none() {
+        let refusal = Refusal::new(ExitCode::REFUSED, format!("the engine has no image {named}"));
+        return Err(refusal.next("to fetch it", format!("docker pull {}", text::typed(named))));
+    }
+    Ok(())
 }
 
 /// The resources of some services, `--service`.
-fn of_services(resources: Vec<Owned>, services: &[String], program: &str) -> Result<Vec<Owned>, Refusal> {
-    if services.is_empty() {
+fn of_services(
+    resources: Vec<Owned>,
+    asked: &Rollback,
+    project: &Project,
+    program: &str,
+) -> Result<Vec<Owned>, Refusal> {
+    if asked.service.is_empty() {
         return Ok(resources);
     }
-    for service in services {
-        if !resources.iter().any(|owned| is_of_service(owned, service)) {
-            let names: Vec<String> = resources
-                .iter()
-                .map(|owned| owned.resource.name().to_string())
-                .collect();
-            let kept = resources
-                .iter()
-                .filter(|owned| owned.kind.restored_in != StageName::Data);
-            let kept: Vec<&str> = kept.map(|owned| owned.resource.name().as_str()).collect();
-            let refusal = Refusal::new(
-                ExitCode::USAGE,
-                format!("no resource belongs to a service {service:?} alone"),
-            )
-            .because(format!("the backup holds: {}", names.join(", ")));
-            return Err(if kept.is_empty() {
-                refusal
-            } else {
-                refusal.next(
-                    "to put back what services run from, and no data",
-                    format!("{program} rollback --only {}", kept.join(",")),
-                )
-            });
+    let belonging: Vec<Belonging> = asked
+        .service
+        .iter()
+        .map(|service| Belonging::of(service, &resources, project))
+        .collect();
+    for one in &belonging {
+        let service = one.service();
+        if !resources.iter().any(|owned| one.takes(owned, asked.with_data)) {
+            return Err(nothing_of(service, &resources, project, program));
+        }
+        if asked.to.is_some() && !resources.iter().any(|owned| one.has_image(owned)) {
+            let what = format!("--to: {service} is no container, or its images are no resource");
+            return Err(Refusal::new(ExitCode::USAGE, what)
+                .because("a resource of the kind `images` keeps the images of the Compose services"));
         }
     }
-    Ok(resources
-        .into_iter()
-        .filter(|owned| services.iter().any(|service| is_of_service(owned, service)))
-        .collect())
+    let is_taken = |owned: &Owned| belonging.iter().any(|one| one.takes(owned, asked.with_data));
+    Ok(resources.into_iter().filter(is_taken).collect())
+}
+
+/// Says that nothing belongs to a service, and what there is.
+fn nothing_of(service: &str, resources: &[Owned], project: &Project, program: &str) -> Refusal {
+    let names: Vec<String> = resources
+        .iter()
+        .map(|owned| owned.resource.name().to_string())
+        .collect();
+    let kept = resources
+        .iter()
+        .filter(|owned| owned.kind.restored_in != StageName::Data);
+    let kept: Vec<&str> = kept.map(|owned| owned.resource.name().as_str()).collect();
+    let mut refusal = Refusal::new(
+        ExitCode::USAGE,
+        format!("no resource belongs to a service {service:?} alone"),
+    )
+    .because(format!("the backup holds: {}", names.join(", ")));
+    let known = service_choice::known(project);
+    if !known.iter().any(|name| name == service) {
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        refusal = refusal.because(nearest_or_all(service, &known));
+    }
+    if kept.is_empty() {
+        refusal
+    } else {
+        refusal.next(
+            "to put back what services run from, and no data",
+            format!("{program} rollback --only {}", kept.join(",")),
+        )
+    }
 }
 
 /// What a rollback would do, resource by resource, and what it would cost.

@@ -7,6 +7,7 @@ use guard_run::choosing::{choose, store_refusal};
 use guard_run::outcome::{Outcome, Refusal};
 use guard_run::project::Project;
 use guard_run::request::Verify;
+use guard_run::service_choice::Belonging;
 use guard_run::session::Session;
 use guard_run::{encryption, locks};
 use guard_store::{Backup, Listed, Sample};
@@ -25,6 +26,7 @@ pub(super) fn verify(asked: &Verify, project: &Project, session: &Session) -> Ou
     }
     if !asked.all {
         let backup = choose(asked.timestamp.as_deref(), project, &session.style.program)?;
+        let backup = of_services(backup, &asked.service, project, &session.style.program)?;
         return verify_one(&backup, asked, project, &session.style.program);
     }
     let program = &session.style.program;
@@ -33,6 +35,10 @@ pub(super) fn verify(asked: &Verify, project: &Project, session: &Session) -> Ou
     for entry in listed {
         match entry {
             Listed::Backup(backup) => {
+                // An older one may hold nothing of them.
+                let Ok(backup) = of_services(backup, &asked.service, project, program) else {
+                    continue;
+                };
                 count += 1;
                 if let Err(refusal) = verify_one(&backup, asked, project, &session.style.program) {
                     project.cx.note(Level::Error, refusal.account.failed);
@@ -55,6 +61,33 @@ pub(super) fn verify(asked: &Verify, project: &Project, session: &Session) -> Ou
     }
     let what = format!("not whole, or not to be believed: {}", bad.join(", "));
     Err(Refusal::new(ExitCode::NO_BACKUP, what).next("to see the backups", format!("{program} list")))
+}
+
+/// A backup as far as it is about some services: the others' copies are not read.
+fn of_services(mut backup: Backup, services: &[String], project: &Project, program: &str) -> Result<Backup, Refusal> {
+    if services.is_empty() {
+        return Ok(backup);
+    }
+    let resources = project.resources()?;
+    let all: Vec<Belonging> = services
+        .iter()
+        .map(|one| Belonging::of(one, &resources, project))
+        .collect();
+    let names: Vec<_> = resources
+        .iter()
+        .filter(|owned| all.iter().any(|one| one.concerns(owned)))
+        .map(|owned| owned.resource.name())
+        .collect();
+    backup
+        .manifest
+        .artifacts
+        .retain(|artifact| names.contains(&&artifact.resource));
+    if backup.manifest.artifacts.is_empty() {
+        let what = format!("backup {} holds nothing of {}", backup.timestamp(), services.join(", "));
+        let refusal = Refusal::new(ExitCode::USAGE, what);
+        return Err(refusal.next("to see what it holds", format!("{program} show {}", backup.timestamp())));
+    }
+    Ok(backup)
 }
 
 /// Looks at all files, and reads a sample of them.
@@ -144,10 +177,18 @@ fn verify_one(backup: &Backup, asked: &Verify, project: &Project, program: &str)
     let (files, bytes) = (text::plural(verified.files, "file"), text::bytes(verified.bytes));
     project.cx.note(
         Level::Info,
-        format!(
-            "backup {} is whole: {files}, {bytes}, as its manifest says",
-            backup.timestamp()
-        ),
+        if asked.service.is_empty() {
+            format!(
+                "backup {} is whole: {files}, {bytes}, as its manifest says",
+                backup.timestamp()
+            )
+        } else {
+            format!(
+                "what backup {} holds of {} is whole: {files}, {bytes}, as its manifest says",
+                backup.timestamp(),
+                asked.service.join(", ")
+            )
+        },
     );
     Ok(ExitCode::DONE)
 }

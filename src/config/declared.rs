@@ -1,8 +1,10 @@
 //! Resources and probes as the file declares them: named, their kind known, their other keys left to the kind.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
+use super::behind::BehindSettings;
 use super::layer::Layers;
 use guard_model::name::{BadName, ProbeName, RuleName, TargetName};
 use guard_model::secret::Secret;
@@ -246,6 +248,68 @@ pub(super) fn of_side(
             value: Value::Table([("url".to_owned(), (0..0, url))].into()),
             at: 0..0,
         },
+        source: Arc::clone(source),
+    });
+    Some(name)
+}
+
+/// The probe `health` of a service, called as the service is. What is behind the service, `own`: of this kind of probe it is what is
+/// asked where nobody names anything else.
+pub(super) fn of_service(
+    section: &mut Section<'_>,
+    service: &str,
+    own: Option<(&str, &str, &str)>,
+    kinds: &[&str],
+    source: &Arc<Source>,
+    layers: &mut Layers<'_>,
+) -> Option<Declared<ProbeName>> {
+    let room = format!("services.{service}");
+    let mut declared: Declared<ProbeName> = read_named(section, &room, &["health"], kinds, source, layers).pop()?;
+    declared.name = service.parse().ok()?;
+    if let (Some((kind, key, value)), Value::Table(entries)) = (own, &mut declared.item.value)
+        && declared.kind == kind
+        && !entries.contains_key(key)
+    {
+        let at = declared.item.at.clone();
+        let text = |text: &str| Item {
+            value: Value::Text(text.to_owned()),
+            at: at.clone(),
+        };
+        let list = Item {
+            value: Value::List(vec![text(value)]),
+            at: at.clone(),
+        };
+        entries.insert(key.to_owned(), (at.clone(), list));
+    }
+    Some(declared)
+}
+
+/// The probe of a service that says nothing of its health and can be asked by itself: a unit of systemd, or a command that tells
+/// whether it runs. `None`: it cannot, or another probe has its name.
+pub(super) fn of_standing(
+    service: &str,
+    behind: &BehindSettings,
+    at: Range<usize>,
+    source: &Arc<Source>,
+    probes: &mut Vec<Declared<ProbeName>>,
+) -> Option<ProbeName> {
+    let (kind, key, words) = match behind {
+        BehindSettings::Systemd(unit) => ("systemd", "units", vec![unit.clone()]),
+        BehindSettings::Commands { status, .. } => ("command", "command", status.clone()?),
+        BehindSettings::Compose(_) => return None,
+    };
+    let name: ProbeName = service.parse().ok()?;
+    if probes.iter().any(|probe| probe.name == name) {
+        return None;
+    }
+    let item = |value| Item { value, at: at.clone() };
+    let list = Value::List(words.into_iter().map(|word| item(Value::Text(word))).collect());
+    let table = Value::Table([(key.to_owned(), (at.clone(), item(list)))].into());
+    probes.push(Declared {
+        path: format!("services.{service}.health"),
+        name: name.clone(),
+        kind: kind.to_owned(),
+        item: item(table),
         source: Arc::clone(source),
     });
     Some(name)

@@ -142,6 +142,7 @@ const OTHERS: &[&str] = &[
     "GUARD_GITLAB_REPORT",
     "GUARD_RUN_ID",
     "GUARD_STAGE",
+    "GUARD_SERVICE_NAME",
     "GUARD_EVENTS",
     "GUARD_ACT",
     "GUARD_MIGRATIONS",

@@ -9,8 +9,32 @@ use guard_system::environment::Environment;
 /// The keys that hold commands, everywhere in the file: nothing under them is expanded, so that a value can never become
 /// part of a script. `tests/guard/config/expansion.rs` holds this list to the keys that are read as commands.
 pub const COMMAND_KEYS: &[&str] = &[
-    "after", "ask", "before", "check", "command", "commands", "down", "off", "on", "post", "pre", "reload", "run",
-    "start", "stop", "switch", "then", "up",
+    "after",
+    "after_copy",
+    "after_start",
+    "after_stop",
+    "ask",
+    "before",
+    "before_copy",
+    "before_start",
+    "before_stop",
+    "check",
+    "command",
+    "commands",
+    "down",
+    "drain",
+    "off",
+    "on",
+    "post",
+    "pre",
+    "reload",
+    "run",
+    "start",
+    "status",
+    "stop",
+    "switch",
+    "then",
+    "up",
 ];
 
 /// Expands a tree in place, and collects what must not be shown.

@@ -1,5 +1,6 @@
 //! Settings: what a person has typed, in all its layers, becomes what guard obeys, once.
 
+mod behind;
 mod blue_green;
 mod checks;
 mod copying;
@@ -18,10 +19,12 @@ mod owner;
 mod parts;
 mod project;
 mod projects;
+mod services;
 mod settings;
 mod tree;
 mod value;
 
+pub use behind::BehindSettings;
 pub use blue_green::{BlueGreenSettings, SideSettings};
 pub use copying::CopySettings;
 pub use declared::Declared;
@@ -30,7 +33,8 @@ pub use expand::COMMAND_KEYS;
 pub use file::{Document, FILE_NAME, LIMIT};
 pub use layer::{Effective, Origin, Request};
 pub use location::{Location, locate};
-pub use parts::{Commands, ComposeSettings, Lock, Maintenance, Retention, Services, Verify};
+pub use parts::{Commands, ComposeSettings, Lock, Maintenance, Retention, Verify};
 pub use project::state_root;
 pub use projects::FurtherProject;
+pub use services::{DrainSettings, ServiceSettings, Services};
 pub use settings::{Settings, told};

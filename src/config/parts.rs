@@ -13,15 +13,6 @@ use guard_system::docker::{Compose, DockerError};
 /// Commands, each a list of words.
 pub type Commands = Vec<Vec<String>>;
 
-/// What is not a Compose project: how it is stopped and started around a restore.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Services {
-    /// Stops it.
-    pub stop: Commands,
-    /// Starts it.
-    pub start: Commands,
-}
-
 /// What is run around deploy and rollback, so that users see a page and not an error.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Maintenance {
@@ -97,18 +88,6 @@ impl ComposeSettings {
             directory: directory.to_owned(),
         })
     }
-}
-
-pub(super) fn services(section: &mut Section<'_>) -> Services {
-    let services = Services {
-        stop: section.commands("stop").unwrap_or_default(),
-        start: section.commands("start").unwrap_or_default(),
-    };
-    if services.stop.is_empty() != services.start.is_empty() {
-        let lonely = if services.stop.is_empty() { "start" } else { "stop" };
-        section.problem(lonely, "stop and start belong together", None);
-    }
-    services
 }
 
 pub(super) fn maintenance(section: &mut Section<'_>) -> Maintenance {

@@ -16,9 +16,10 @@ use super::file::{self, Document, Tree};
 use super::judging;
 use super::layer::{Effective, Layers, Request};
 use super::location::locate;
-use super::parts::{self, ComposeSettings, Lock, Maintenance, Retention, Services, Verify};
+use super::parts::{self, ComposeSettings, Lock, Maintenance, Retention, Verify};
 use super::project::{self, ComposeVariables};
 use super::projects::{self, FurtherProject};
+use super::services::{self, Services};
 use super::value;
 use guard_model::health::Rule;
 use guard_model::name::{ProbeName, ResourceName, RuleName, TargetName};
@@ -229,10 +230,15 @@ fn read(
         layers.problems.push(problem);
         ComposeVariables::without_file(&request.environment)
     });
-    let services = top.section("services", parts::services);
+    let (mut services, open) = top.section("services", |section| services::services(section, source, layers));
     let strategy = strategy(&mut top, &request.strategies);
     let compose = top.section("compose", |section| {
-        project::compose(section, directory, &variables, services != Services::default())
+        project::compose(
+            section,
+            directory,
+            &variables,
+            services.stops_without_compose() && !services.has_compose(),
+        )
     });
     let project = project::name(&mut top, layers, directory, compose.as_ref());
     let projects = top.section("projects", |section| {
@@ -247,6 +253,14 @@ fn read(
         declared::read_all(section, "probes", &request.probe_kinds, source, layers)
     });
     checks::health_urls(&mut top, layers, source, &mut probes);
+    services::settle(
+        &mut services,
+        open,
+        &resources,
+        &mut probes,
+        source,
+        &mut layers.problems,
+    );
     let blue_green = blue_green::read(&mut top, strategy.as_deref(), &projects, source, layers, &mut probes);
     let verify = checks::verify(&mut top, layers, &resources);
     let maintenance = top.section("maintenance", parts::maintenance);

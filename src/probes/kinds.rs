@@ -1,7 +1,7 @@
 //! All kinds of probes. Register a kind here.
 
 use super::kind::Kind;
-use super::{command, container, host, http, log, postgres, redis, tcp};
+use super::{command, container, host, http, log, postgres, redis, systemd, tcp};
 
 /// All kinds. To add one: a file here, and its line in this list.
 pub const KINDS: &[Kind] = &[
@@ -14,6 +14,7 @@ pub const KINDS: &[Kind] = &[
     log::KIND,
     http::PROMETHEUS,
     host::KIND,
+    systemd::KIND,
 ];
 
 /// The kind of this key.

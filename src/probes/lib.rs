@@ -16,6 +16,7 @@ mod probe;
 mod redis;
 mod secret;
 mod starts;
+mod systemd;
 mod tcp;
 mod tls;
 mod witness;

@@ -8,6 +8,15 @@ use guard_model::plan::StageName;
 use guard_model::section::Section;
 use guard_system::docker::Compose;
 
+/// Which services a way back is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Narrowed {
+    /// The Compose services whose images go back; empty: those of all.
+    pub services: Vec<String>,
+    /// The image that they are to run instead of the recorded one: a name or an id that the engine has.
+    pub image: Option<String>,
+}
+
 /// What all resources of a project share.
 #[derive(Debug, Clone)]
 pub struct Site {
@@ -17,6 +26,8 @@ pub struct Site {
     pub compose: Option<Compose>,
     /// The settings say how what is no Compose project is stopped.
     pub stops: bool,
+    /// Which services a way back is about, where it is about some alone; by default it is about all.
+    pub only: Narrowed,
     /// The directories of all git checkouts that are resources, absolute: one inside another is left to its own resource.
     pub checkouts: Vec<PathBuf>,
 }

@@ -35,7 +35,7 @@ mod way;
 pub use crate::abilities::{Abilities, Group, Mark};
 pub use crate::barrier::SwapBarrier;
 pub use crate::contract::Resource;
-pub use crate::definition::{Built, Kind, Site};
+pub use crate::definition::{Built, Kind, Narrowed, Site};
 pub use crate::error::{ResourceError, Result};
 pub use crate::held::{Held, Hold};
 pub use crate::kind::{KINDS, copied_keys, kind};

@@ -14,7 +14,7 @@ use guard_model::setting::{Problem, Value, nearest};
 use guard_model::text::typed;
 use guard_notify::Target;
 use guard_probes::{self, Probe};
-use guard_resources::{Kind, Member};
+use guard_resources::{Kind, Member, Narrowed};
 use guard_services::{Eyes, Front, Further, Side, Sides, share_an_address};
 use guard_system::context::Context;
 use guard_system::docker::Compose;
@@ -28,6 +28,8 @@ pub struct Assembly<'a> {
     pub compose: Option<&'a Compose>,
     /// Their further projects.
     pub further: &'a [Further],
+    /// Which services' images a way back is about; by default those of all.
+    pub narrowing: Narrowed,
 }
 
 /// What else is wrong, in the tables of settings that are wrong already. What can only be judged with a Compose project is
@@ -41,6 +43,7 @@ pub fn further_problems(settings: &Settings, cx: &Context) -> Vec<Problem> {
         settings,
         compose: compose.as_ref().ok().and_then(Option::as_ref),
         further: further.as_deref().unwrap_or_default(),
+        narrowing: Narrowed::default(),
     };
     if is_whole {
         reading.problems()
@@ -88,7 +91,8 @@ impl Assembly<'_> {
         let site = |directory: &PathBuf, compose: Option<&Compose>| guard_resources::Site {
             directory: directory.clone(),
             compose: compose.cloned(),
-            stops: !settings.services.stop.is_empty(),
+            stops: settings.services.stops_without_compose(),
+            only: self.narrowing.clone(),
             checkouts: checkouts.clone(),
         };
         let here = site(&settings.directory, self.compose);
@@ -349,6 +353,7 @@ pub fn further_of(settings: &Settings, cx: &Context) -> Result<Vec<Further>, Ref
                 Refusal::new(ExitCode::REFUSED, what).next("to see everything that is in the way", "guard check")
             })?,
             engine: project.engine.clone(),
+            needs: project.needs.clone(),
         })
     });
     further.collect()

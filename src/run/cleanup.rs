@@ -22,6 +22,8 @@ use guard_system::disk;
 
 /// Cleans up behind a run that is over.
 pub fn after(history: &History, ending: Ending, runner: &StepRunner, project: &Project) {
+    // A copy that failed or was cut off has not come to it.
+    runner.services.end_copy(&runner.cx.unstoppable());
     if is_left(ending) {
         for prepared in history.prepared().filter(|prepared| prepared.work.is_needed()) {
             let owner = runner.resources.get(&prepared.resource);

@@ -6,7 +6,8 @@ use crate::assembly::Owned;
 use crate::findings::Report;
 use crate::outcome::Refusal;
 use crate::project::Project;
-use crate::{backup_words, coverage, encryption, front};
+use crate::{backup_words, coverage, encryption, front, service_findings};
+use guard_config::ServiceSettings;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
 use guard_model::text;
@@ -54,6 +55,43 @@ pub fn look(project: &Project, resources: &[Owned], command: Option<&[String]>, 
         compose_check(&project.cx.at(further.engine.as_ref()), &further.compose, &mut report);
     }
     front::look(project, &mut report);
+    service_findings::look(project, &[], &mut report);
+    surveys(project, resources, tries, &mut report);
+    overlaps(project, resources, &mut report);
+    coverage::look(project, resources, &mut report);
+    space(project, &mut report);
+    starts_by_itself(project, &mut report);
+    if let Some(words) = command {
+        deploy_command(words, project, &mut report);
+    }
+    let own = [
+        &project.settings.verify.commands,
+        &project.settings.services.stop,
+        &project.settings.services.start,
+    ];
+    let of_services = project
+        .settings
+        .services
+        .named
+        .iter()
+        .flat_map(ServiceSettings::commands);
+    for words in own.into_iter().flatten().chain(of_services) {
+        deploy_command(words, project, &mut report);
+    }
+    report
+}
+
+/// Looks at some services alone, and at the resources that belong to them.
+#[must_use]
+pub fn look_at(services: &[String], project: &Project, resources: &[Owned]) -> Report {
+    let mut report = Report::default();
+    service_findings::look(project, services, &mut report);
+    surveys(project, resources, true, &mut report);
+    report
+}
+
+/// What each resource says of itself.
+fn surveys(project: &Project, resources: &[Owned], tries: bool, report: &mut Report) {
     let scope = project.scope(resources, false);
     std::thread::scope(|threads| {
         let surveys: Vec<_> = resources
@@ -64,30 +102,13 @@ pub fn look(project: &Project, resources: &[Owned], command: Option<&[String]>, 
             let name = owned.resource.name().as_str();
             match survey.join() {
                 Ok(survey) => {
-                    room_beside(&project.cx, owned, &survey, &mut report);
+                    room_beside(&project.cx, owned, &survey, report);
                     report.take(name, survey);
                 }
                 Err(_) => report.refuse(name, "a bug in guard: its survey panicked", "report it"),
             }
         }
     });
-    overlaps(project, resources, &mut report);
-    coverage::look(project, resources, &mut report);
-    space(project, &mut report);
-    starts_by_itself(project, &mut report);
-    if let Some(words) = command {
-        deploy_command(words, project, &mut report);
-    }
-    for commands in [
-        &project.settings.verify.commands,
-        &project.settings.services.stop,
-        &project.settings.services.start,
-    ] {
-        for words in commands {
-            deploy_command(words, project, &mut report);
-        }
-    }
-    report
 }
 
 /// Whether the file system of a resource has room for what a way back stages beside it: that may be another one than that of

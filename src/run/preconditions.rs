@@ -146,6 +146,7 @@ pub fn recover_resources(run: &Run, project: &Project) -> Result<(), Refusal> {
     let mut cx = project.cx.clone();
     cx.run = Some(run.id.clone());
     cx.scratch.clone_from(&run.directory);
+    project.services().end_copy(&cx);
     for owned in project.resources()? {
         let (resource, there) = owned.resource.at(&cx);
         resource

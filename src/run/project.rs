@@ -7,8 +7,10 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use crate::assembly::{Assembly, Owned, compose_of, further_of, refused};
+use crate::narrowing::Narrowing;
 use crate::outcome::Refusal;
-use crate::{secrets, start_time};
+use crate::service_health::ProbeHealth;
+use crate::{named_services, secrets, start_time};
 use guard_config::{Request as Wish, Settings, SideSettings};
 use guard_journal::{Run, Runs};
 use guard_model::exit::ExitCode;
@@ -18,7 +20,7 @@ use guard_model::name::{ProbeName, Timestamp};
 use guard_model::text::typed;
 use guard_notify::Target;
 use guard_probes::Probe;
-use guard_services::{Further, Services, Strategy};
+use guard_services::{Further, Health, Services, Strategy};
 use guard_store::{Scope, Store};
 use guard_system::context::Context;
 use guard_system::docker::Compose;
@@ -47,6 +49,8 @@ pub struct Project {
     pub further: Vec<Further>,
     /// Where probes run and signals arrive.
     pub runtime: Handle,
+    /// Which services a way back is about, where it is about some alone.
+    pub narrowing: Narrowing,
 }
 
 impl Project {
@@ -83,6 +87,7 @@ impl Project {
             compose,
             further,
             runtime,
+            narrowing: Narrowing::default(),
         })
     }
 
@@ -105,12 +110,36 @@ impl Project {
             further: self.further.clone(),
             stop: self.settings.services.stop.clone(),
             start: self.settings.services.start.clone(),
+            named: named_services::named(&self.settings.services.named, &self.service_health()),
+            only: self.narrowing.services.clone(),
             maintenance_on: self.settings.maintenance.on.clone(),
             maintenance_off: self.settings.maintenance.off.clone(),
             // What is wrong with them was told before anything began.
             sides: self.reading().sides().ok().flatten().map(Arc::new),
             project: None,
         }
+    }
+
+    /// The probes by which named services are found well. What is wrong with them was told before anything began.
+    fn service_health(&self) -> BTreeMap<ProbeName, Health> {
+        let asked = self
+            .settings
+            .services
+            .named
+            .iter()
+            .filter_map(|service| service.health.as_ref());
+        let asked: Vec<&ProbeName> = asked.collect();
+        if asked.is_empty() {
+            return BTreeMap::new();
+        }
+        let found = self.all_probes().unwrap_or_default().into_iter();
+        let found = found.filter(|probe| asked.contains(&probe.name()));
+        let health = found.map(|probe| {
+            let name = probe.name().clone();
+            let runtime = self.runtime.clone();
+            (name, Health(Arc::new(ProbeHealth { probe, runtime })))
+        });
+        health.collect()
     }
 
     /// What forward and back mean for what runs, and for traffic.
@@ -164,6 +193,7 @@ impl Project {
             settings: &self.settings,
             compose: self.compose.as_ref(),
             further: &self.further,
+            narrowing: self.narrowing.images(&self.settings),
         }
     }
 
@@ -177,6 +207,7 @@ impl Project {
             settings,
             compose,
             further: &further,
+            narrowing: self.narrowing.images(&self.settings),
         };
         reading.resources().map_err(|problems| refused(settings, problems))
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 
 use crate::merged_settings;
+use crate::narrowing::Narrowing;
 use crate::outcome::Refusal;
 use crate::project::Project;
 use crate::request::flags::Flags;
@@ -39,6 +40,9 @@ pub struct RunSettings {
     /// The directory of the backups, absolute.
     #[serde(default)]
     pub backup_dir: PathBuf,
+    /// Which services the way back is about, where it is about some alone.
+    #[serde(default, skip_serializing_if = "Narrowing::is_whole")]
+    pub narrowing: Narrowing,
     /// The settings as a person has corrected them since, for the way back: they say where production is and how it is put
     /// back, and the first ones what was copied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,6 +59,7 @@ impl RunSettings {
             flags: outer_layers(&project.wish.flags, &project.cx),
             directory: project.settings.directory.clone(),
             backup_dir: project.settings.backup_dir.clone(),
+            narrowing: project.narrowing.clone(),
             corrected: None,
         }
     }
@@ -140,7 +145,9 @@ impl RunSettings {
         place.state_dir.clone_into(&mut settings.state_dir);
         place.backup_dir.clone_into(&mut settings.backup_dir);
         let cx = session.context(place.directory);
-        Project::open(settings, wish, cx, session.runtime.clone())
+        let mut project = Project::open(settings, wish, cx, session.runtime.clone())?;
+        project.narrowing = self.narrowing.clone();
+        Ok(project)
     }
 }
 

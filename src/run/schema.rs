@@ -43,8 +43,13 @@ pub fn schema(wish: &Wish) -> Value {
         wish,
     );
     let two_sides = two_sides(wish);
+    let services = services(&top, wish);
     let whole = |is_part: bool| {
-        let mut table = object(&top, "", &["resources", "probes", "notify", "rules", "projects"]);
+        let mut table = object(
+            &top,
+            "",
+            &["resources", "probes", "notify", "rules", "projects", "services"],
+        );
         let own = object(&top, "notify", &[]);
         let mut notify = named(&targets, "notify", is_part);
         if let Some(properties) = own.pointer("/properties") {
@@ -62,6 +67,7 @@ pub fn schema(wish: &Wish) -> Value {
             json!({ "type": "object", "additionalProperties": off(&project) }),
         );
         sections.insert("blue_green".to_owned(), off(&two_sides));
+        sections.insert("services".to_owned(), services.clone());
         if let Some(properties) = table.pointer_mut("/properties").and_then(Value::as_object_mut) {
             properties.extend(sections);
         }
@@ -101,6 +107,26 @@ fn two_sides(wish: &Wish) -> Value {
     let mut table = object(forms, path, &["sides", "front"]);
     table["properties"]["sides"] = json!({ "type": "object", "additionalProperties": side });
     table["properties"]["front"] = json!({ "anyOf": fits });
+    table
+}
+
+/// `[services]`: its own commands, and services with names of people's own, each with a probe of one of the kinds, or the name of one.
+fn services(top: &Forms, wish: &Wish) -> Value {
+    let path = format!("services.{NAME}");
+    let base = format!("{path}.compose = \"a\"\n");
+    let mut service = object(&explored(&path, &base, wish), &path, &["health"]);
+    let probe = format!("{path}.health");
+    let of_kind = |kind: &&'static str| {
+        let forms = explored(&probe, &format!("{base}{probe}.kind = \"{kind}\"\n"), wish);
+        let mut health = object(&forms, &probe, &[]);
+        health["properties"]["kind"] = json!({ "const": kind });
+        health
+    };
+    let mut fits: Vec<Value> = wish.probe_kinds.iter().map(of_kind).collect();
+    fits.push(json!({ "type": "string", "minLength": 1 }));
+    service["properties"]["health"] = json!({ "anyOf": fits });
+    let mut table = object(top, "services", &[]);
+    table["additionalProperties"] = off(&service);
     table
 }
 
@@ -271,6 +297,7 @@ fn asked(text: &str, wish: &Wish) -> Vec<Key> {
             settings: &settings,
             compose: Some(&compose),
             further: &[],
+            narrowing: guard_resources::Narrowed::default(),
         };
         // Only what is asked for matters here, and not what is wrong with it.
         drop(assembly.problems());

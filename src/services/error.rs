@@ -17,8 +17,16 @@ pub enum ServiceError {
     /// One of the user's own commands failed.
     #[error("could not run the {stage} command")]
     Command {
-        /// `stop`, `start` or `maintenance`.
+        /// `stop`, `start` or `maintenance`; of a named service with its name: `api before_stop`.
         stage: String,
+        /// Why.
+        source: CallError,
+    },
+    /// systemd does not answer, or refuses.
+    #[error("could not {what}")]
+    Unit {
+        /// What was tried: `stop api.service`.
+        what: String,
         /// Why.
         source: CallError,
     },

@@ -11,7 +11,9 @@ use guard_model::text::chain;
 use guard_system::call::Call;
 use guard_system::context::Context;
 use guard_system::disk;
-use guard_system::docker::{DockerError, Part, image_names, inspections_of, logs};
+use guard_system::docker::{Part, image_names, inspections_of, logs};
+use guard_system::processes::Sink;
+use guard_system::systemd;
 
 /// The most that is kept of one container's log: its end. A guess.
 const LOG_KEPT: usize = 5 * 1024 * 1024;
@@ -21,9 +23,15 @@ const LIMIT: Duration = Duration::from_secs(30);
 const LANES: usize = 4;
 
 /// Keeps states, logs since `since`, images and disk use of a project in a private directory; without a project, disk use
-/// and processes. Returns what could not be kept, each a sentence: it never fails, and takes no longer than half a minute.
+/// and processes. Of `units` of systemd the state and the journal are kept. Returns what could not be kept, each a sentence: it never fails, and takes no longer than half a minute.
 #[must_use]
-pub fn keep_evidence(directory: &Path, project: Option<&str>, since: DateTime<Utc>, cx: &Context) -> Vec<String> {
+pub fn keep_evidence(
+    directory: &Path,
+    project: Option<&str>,
+    units: &[String],
+    since: DateTime<Utc>,
+    cx: &Context,
+) -> Vec<String> {
     let mut keeper = Keeper {
         directory,
         cx,
@@ -45,14 +53,17 @@ pub fn keep_evidence(directory: &Path, project: Option<&str>, since: DateTime<Ut
             Err(error) => keeper.missed("images.txt", &error),
         }
         keeper.listing("disk.txt", &df);
+        keeper.units(units);
         keeper.logs(&named, since);
     } else {
+        keeper.units(units);
         keeper.listing("disk.txt", &df);
         keeper.listing(
             "processes.txt",
             &Call::new("ps").args(["-eo", "pid,ppid,user,lstart,pcpu,pmem,args"]),
         );
     }
+    keeper.journals(units, since);
     keeper.notes
 }
 
@@ -68,7 +79,7 @@ struct Keeper<'a> {
 struct Log {
     bytes: Vec<u8>,
     cut: usize,
-    outcome: Result<(), DockerError>,
+    outcome: Result<(), String>,
 }
 
 impl Keeper<'_> {
@@ -151,6 +162,29 @@ impl Keeper<'_> {
         named
     }
 
+    /// Keeps what systemd says of units.
+    fn units(&mut self, units: &[String]) {
+        if !units.is_empty() {
+            // The rest may hold secrets, as its variables do.
+            let properties = "--property=Id,LoadState,ActiveState,SubState,Result,NRestarts,InvocationID,ExecMainCode,\
+                              ExecMainStatus,ExecMainStartTimestamp,ExecMainExitTimestamp,FragmentPath";
+            let call = Call::new("systemctl")
+                .args(["--no-pager", "show", properties, "--"])
+                .args(units);
+            self.listing("units.txt", &call);
+        }
+    }
+
+    /// Keeps what units have logged.
+    fn journals(&mut self, units: &[String], since: DateTime<Utc>) {
+        for unit in units {
+            let (cx, left) = (self.cx, self.left());
+            let log =
+                gathered(|sink| systemd::journal_since(unit, since, left, sink, cx).map_err(|error| chain(&error)));
+            self.keep_log(unit, log);
+        }
+    }
+
     fn logs(&mut self, named: &[(String, String)], since: DateTime<Utc>) {
         for few in named.chunks(LANES) {
             let (cx, left) = (self.cx, self.left());
@@ -190,7 +224,7 @@ impl Keeper<'_> {
             self.write(&file, &format!("{head}{}", String::from_utf8_lossy(&bytes)));
         }
         if let Err(error) = log.outcome {
-            let text = self.cx.redaction.clean(&chain(&error));
+            let text = self.cx.redaction.clean(&error);
             self.notes.push(format!("{file} may be short: {text}"));
         }
     }
@@ -202,6 +236,11 @@ fn log(id: &str, since: DateTime<Utc>, limit: Duration, cx: &Context) -> Log {
         stamped: true,
         ..Part::default()
     };
+    gathered(|sink| logs(cx, id, part, Some(limit), sink).map_err(|error| chain(&error)))
+}
+
+/// The end of what is read.
+fn gathered(read: impl FnOnce(Sink<'_>) -> Result<(), String>) -> Log {
     let mut kept: Vec<u8> = Vec::new();
     let mut cut = 0_usize;
     let mut shorten = |kept: &mut Vec<u8>, most: usize| {
@@ -211,7 +250,7 @@ fn log(id: &str, since: DateTime<Utc>, limit: Duration, cx: &Context) -> Log {
             cut += surplus;
         }
     };
-    let outcome = logs(cx, id, part, Some(limit), &mut |bytes| {
+    let outcome = read(&mut |bytes| {
         kept.extend_from_slice(bytes);
         // Half as much again, so that the rest is not moved with each piece.
         shorten(&mut kept, LOG_KEPT + LOG_KEPT / 2);

@@ -1,10 +1,13 @@
 //! What runs: how it is stopped before something is put back, started after, and how its state is kept for later.
 
+mod commands;
 mod conflict;
 mod error;
 mod evidence;
 mod front;
+mod graph;
 mod leftovers;
+mod named;
 mod noted;
 mod own_check;
 mod quiesce;
@@ -26,6 +29,7 @@ pub use self::error::{Result, ServiceError};
 pub use self::evidence::keep_evidence;
 pub use self::front::{Driver, Eyes, FRONTS, Front, FrontError, Serving, share_an_address};
 pub use self::leftovers::{held as held_leftovers, hold as hold_leftovers};
+pub use self::named::{Behind, Commands, Drain, Health, HealthCheck, Hooks, Named};
 pub use self::quiesce::Affected;
 pub use self::services::{Further, Services};
 pub use self::side::Side;

@@ -1,14 +1,15 @@
 //! Stops what uses the data that is about to be put back, and nothing else: dependents first.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use super::services::run_all;
+use super::commands::run_all;
+use super::graph::{Needs, containers_and_needs, levels};
 use super::{Result, ServiceError, Services};
 use guard_model::event::Level;
 use guard_system::context::Context;
-use guard_system::docker::{self, Before, Compose, Container, Recorded, containers_of};
+use guard_system::docker::{self, Before, Container, Recorded, containers_of};
 
 /// What is about to be put back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Affected {
     pub replaced: Vec<String>,
     /// Services that must go on running, since the restore goes through them.
     pub keep_running: Vec<String>,
+    /// The names of the resources with data that are put back.
+    pub resources: Vec<String>,
     /// Whether any of it holds data, and not only code, images or settings.
     pub data: bool,
     /// Whether every service of the project is stopped, but those that must go on.
@@ -39,7 +42,11 @@ impl Services {
     /// A stop command failed, or a service could not be stopped: it may still write.
     pub fn quiesce(&self, affected: &Affected, cx: &Context) -> Result<Vec<String>> {
         self.maintenance_on(cx);
-        run_all(&self.stop, "stop", cx)?;
+        // Where only some services go back, what stops everything is for data alone.
+        if self.only.is_empty() || affected.data {
+            self.note_commands(cx)?;
+            run_all(&self.stop, "stop", cx)?;
+        }
         self.stop_users(affected, cx)
     }
 
@@ -48,22 +55,33 @@ impl Services {
     /// # Errors
     /// A service could not be stopped: it may still write.
     pub fn stop_users(&self, affected: &Affected, cx: &Context) -> Result<Vec<String>> {
-        let Some(compose) = &self.compose else {
-            return Ok(Vec::new());
-        };
-        let (containers, mut needs) = containers_and_needs(compose, cx)?;
+        let found = self.compose.as_ref().map(|compose| containers_and_needs(compose, cx));
+        let (containers, mut needs) = found.transpose()?.unwrap_or_default();
         for container in &containers {
             let on = container.depends_on();
             needs.entry(container.service.clone()).or_default().extend(on);
         }
-        let chosen = choose(&containers, &needs, affected, &compose.project);
-        let levels = levels(&chosen, &needs);
-        // An undo of this run has to start what ran until here.
-        Recorded::note(Before::Stop, &compose.project, &containers, cx).map_err(ServiceError::Note)?;
-        for level in &levels {
-            stop(&containers, level, cx)?;
+        self.add_needs(&mut needs);
+        let project = self.compose.as_ref().map_or("", |compose| &compose.project);
+        let mut users: BTreeSet<String> = self.users_of(&affected.resources).collect();
+        let others: Vec<String> = self.stopped_always(affected.data).collect();
+        // Where some services go back alone, what needs them goes on, as it does beside a container that is replaced.
+        if self.only.is_empty() {
+            users.extend(others.iter().cloned());
         }
-        Ok(levels.into_iter().flatten().collect())
+        let mut chosen = choose(&containers, &needs, affected, users, project);
+        chosen.extend(others);
+        let levels = levels(&chosen, &needs);
+        if self.compose.is_some() {
+            // An undo of this run has to start what ran until here.
+            Recorded::note(Before::Stop, project, &containers, cx).map_err(ServiceError::Note)?;
+        }
+        for level in &levels {
+            self.before_stop(level, &containers, cx)?;
+            stop(&containers, level, cx)?;
+            self.after_stop(level, cx)?;
+        }
+        Ok(levels.iter().flatten().map(|node| Self::shown(node)).collect())
     }
 }
 
@@ -73,6 +91,7 @@ impl Services {
     /// # Errors
     /// The engine does not answer, or the note cannot be written.
     pub fn note_what_runs(&self, cx: &Context) -> Result<()> {
+        self.note_named(cx)?;
         let Some(compose) = &self.compose else {
             return Ok(());
         };
@@ -158,43 +177,15 @@ fn stop(containers: &[Container], services: &[String], cx: &Context) -> Result<(
     }
 }
 
-/// By service, those that it waits for.
-pub(super) type Needs = BTreeMap<String, BTreeSet<String>>;
-
-/// The project's containers, and what its files say that services wait for. Both take their time, so they are asked at once.
-pub(super) fn containers_and_needs(compose: &Compose, cx: &Context) -> Result<(Vec<Container>, Needs)> {
-    std::thread::scope(|scope| {
-        let needs = scope.spawn(|| declared(compose, cx));
-        let containers =
-            containers_of(cx, &compose.project).map_err(ServiceError::engine("see the project's containers"));
-        // Without the files' word what the containers themselves say still counts.
-        Ok((containers?, needs.join().unwrap_or_default()))
-    })
-}
-
-fn declared(compose: &Compose, cx: &Context) -> Needs {
-    let mut needs = Needs::new();
-    // Files that Compose refuses say nothing; the containers still do.
-    if let Ok(resolved) = compose.resolved(cx) {
-        let services = resolved.pointer("/services").and_then(serde_json::Value::as_object);
-        for (service, value) in services.into_iter().flatten() {
-            let on = value.get("depends_on").and_then(serde_json::Value::as_object);
-            needs
-                .entry(service.clone())
-                .or_default()
-                .extend(on.into_iter().flatten().map(|(name, _)| name.clone()));
-        }
-    }
-    needs
-}
-
 fn choose(
     containers: &[Container],
-    needs: &BTreeMap<String, BTreeSet<String>>,
+    needs: &Needs,
     affected: &Affected,
+    seeds: BTreeSet<String>,
     project: &str,
 ) -> BTreeSet<String> {
-    let mut chosen: BTreeSet<String> = affected.databases.iter().cloned().collect();
+    let mut chosen = seeds;
+    chosen.extend(affected.databases.iter().cloned());
     for container in containers {
         let uses = |occupied: &String| {
             container
@@ -233,71 +224,9 @@ fn is_same(kind: &str, source: &str, occupied: &str, project: &str) -> bool {
     occupied.is_absolute() && (source.starts_with(occupied) || occupied.starts_with(source))
 }
 
-/// The services in levels, those that nobody else of them waits for first.
-pub(super) fn levels(services: &BTreeSet<String>, needs: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
-    let mut left = services.clone();
-    let mut levels = Vec::new();
-    while !left.is_empty() {
-        let is_needed = |service: &String| {
-            left.iter()
-                .any(|other| other != service && needs.get(other).is_some_and(|on| reaches(on, service, needs)))
-        };
-        let mut level: Vec<String> = left.iter().filter(|service| !is_needed(service)).cloned().collect();
-        if level.is_empty() {
-            // Compose refuses circles; if there is one all the same, all of it goes at once.
-            level = left.iter().cloned().collect();
-        }
-        left.retain(|service| !level.contains(service));
-        levels.push(level);
-    }
-    levels
-}
-
-/// Whether a service is among these, or among those that they wait for, or further on.
-fn reaches(from: &BTreeSet<String>, service: &str, needs: &BTreeMap<String, BTreeSet<String>>) -> bool {
-    let mut seen = BTreeSet::new();
-    let mut waiting: Vec<&String> = from.iter().collect();
-    while let Some(next) = waiting.pop() {
-        if next == service {
-            return true;
-        }
-        if seen.insert(next) {
-            waiting.extend(needs.get(next).into_iter().flatten());
-        }
-    }
-    false
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn graph(edges: &[(&str, &[&str])]) -> BTreeMap<String, BTreeSet<String>> {
-        let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-        edges.iter().map(|(name, on)| ((*name).to_owned(), set(on))).collect()
-    }
-
-    #[test]
-    fn dependents_come_first_also_over_a_service_that_is_left_out() {
-        let needs = graph(&[
-            ("web", &["proxy"]),
-            ("proxy", &["app"]),
-            ("app", &["db"]),
-            ("db", &[]),
-            ("job", &["db"]),
-        ]);
-        let services = ["web", "app", "db", "job"].map(str::to_owned).into();
-        assert_eq!(levels(&services, &needs), [vec!["job", "web"], vec!["app"], vec!["db"]]);
-    }
-
-    #[test]
-    fn a_circle_ends() {
-        let needs = graph(&[("one", &["two"]), ("two", &["one"])]);
-        assert_eq!(
-            levels(&["one", "two"].map(str::to_owned).into(), &needs),
-            [["one", "two"]]
-        );
-    }
 
     #[test]
     fn mounts_are_compared_as_what_they_are() {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::error::{Result, ServiceError};
+use super::commands::run_all;
+use super::error::Result;
+use super::named::Named;
 use super::sides::Sides;
 use super::wait;
 use guard_model::event::Level;
 use guard_model::text::chain;
-use guard_system::call::Call;
 use guard_system::context::Context;
 use guard_system::docker::{Check, Compose, Engine};
 
@@ -27,6 +28,10 @@ pub struct Services {
     pub maintenance_on: Vec<Vec<String>>,
     /// Commands that take it down.
     pub maintenance_off: Vec<Vec<String>>,
+    /// The services that have a name in the settings.
+    pub named: Vec<Named>,
+    /// The services that this way back is about, by their names in the settings or in the Compose project; empty: all.
+    pub only: Vec<String>,
     /// The two sides of a blue-green deployment, where there are any.
     pub sides: Option<Arc<Sides>>,
     /// The further project whose services these are; `None`: they are the settings' own.
@@ -42,10 +47,9 @@ pub struct Further {
     pub compose: Compose,
     /// Its engine, where it is another one than that of the environment.
     pub engine: Option<Engine>,
+    /// The names of the further projects that it needs.
+    pub needs: Vec<String>,
 }
-
-/// How long one of the user's commands may take. A guess.
-const COMMAND_LIMIT: Duration = Duration::from_mins(10);
 
 impl Services {
     /// The services of one project, and the surroundings in which they are reached; `None`: the settings' own, with the user's
@@ -63,6 +67,38 @@ impl Services {
             ..Self::default()
         };
         (services, cx.at(found.and_then(|further| further.engine.as_ref())))
+    }
+
+    /// The names of the further projects, those that others need first; in the order of the settings where none needs another.
+    #[must_use]
+    pub fn projects_in_order(&self) -> Vec<&str> {
+        let mut left: Vec<&Further> = self.further.iter().collect();
+        let mut ordered = Vec::new();
+        while !left.is_empty() {
+            let waits = |one: &&Further| left.iter().any(|other| one.needs.contains(&other.name));
+            let (mut waiting, ready): (Vec<&Further>, Vec<&Further>) = left.iter().copied().partition(waits);
+            // The settings refuse a circle; if there is one all the same, all of it goes at once.
+            let next = if ready.is_empty() {
+                std::mem::take(&mut waiting)
+            } else {
+                ready
+            };
+            ordered.extend(next.iter().map(|one| one.name.as_str()));
+            left = waiting;
+        }
+        ordered
+    }
+
+    /// Whether a Compose service is a named one.
+    #[must_use]
+    pub fn has_container(&self, service: &str) -> bool {
+        self.named.iter().any(|named| named.container() == Some(service))
+    }
+
+    /// The units of systemd among the named services.
+    #[must_use]
+    pub fn units(&self) -> Vec<String> {
+        self.named.iter().filter_map(Named::unit).map(str::to_owned).collect()
     }
 
     /// Puts the maintenance page up. A page that cannot be put up keeps nobody from going back: it is told, and that is all.
@@ -115,22 +151,4 @@ impl Services {
     pub fn maintenance_off(&self, cx: &Context) -> Result<()> {
         run_all(&self.maintenance_off, "maintenance", cx)
     }
-}
-
-/// Runs the user's commands, one after the other.
-pub(super) fn run_all(commands: &[Vec<String>], stage: &str, cx: &Context) -> Result<()> {
-    for words in commands {
-        let Some(mut call) = Call::of_words(words) else {
-            continue;
-        };
-        for (name, value) in cx.announced.iter() {
-            call = call.env(name, value);
-        }
-        let call = call.env("GUARD_STAGE", stage).timeout(COMMAND_LIMIT);
-        cx.output(&call).map_err(|source| ServiceError::Command {
-            stage: stage.to_owned(),
-            source,
-        })?;
-    }
-    Ok(())
 }

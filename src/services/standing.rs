@@ -8,13 +8,15 @@ use guard_system::context::Context;
 use guard_system::docker::{Before, Container, Recorded, containers_of};
 
 impl Services {
-    /// Every service of the project that has a container now, or had a running one before the run's deploy command.
+    /// Every service of the project that has a container now, or had a running one before the run's deploy command, and every named
+    /// one that is no container and can be asked.
     ///
     /// # Errors
     /// The engine does not answer.
     pub fn standing(&self, cx: &Context) -> Result<Vec<Service>> {
+        let mut named = self.named_standing(cx);
         let Some(compose) = &self.compose else {
-            return Ok(Vec::new());
+            return Ok(named);
         };
         let found = containers_of(cx, &compose.project);
         let found = found.map_err(ServiceError::engine("see the project's containers"))?;
@@ -33,6 +35,7 @@ impl Services {
         });
         let mut services: Vec<Service> = gone.collect();
         services.extend(all.into_iter().map(|(name, containers)| of(name, &containers)));
+        services.append(&mut named);
         services.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(services)
     }

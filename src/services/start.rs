@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::quiesce::{Needs, containers_and_needs, levels};
-use super::services::run_all;
+use super::commands::run_all;
+use super::graph::{Needs, containers_and_needs, levels};
 use super::unchanged::unchanged;
 use super::wait::{self, Wanted};
 use super::{Result, ServiceError, Services, conflict};
@@ -71,24 +71,91 @@ impl Services {
         limit: Duration,
         cx: &Context,
     ) -> Result<()> {
-        if let Some(recorded) = recorded {
-            match extent {
-                Extent::Missing { .. } if runs(recorded, cx)? => {}
-                Extent::Whole => up_all(recorded, true, wanted, limit, cx)?,
-                Extent::Noted | Extent::Missing { .. } => {
-                    if let Err(error) = up_all(recorded, false, wanted, limit, cx) {
-                        start_containers(recorded, error, cx)?;
-                    }
-                }
-            }
-        }
-        if !matches!(extent, Extent::Missing { answers: true }) {
+        let narrowed = recorded.map(|recorded| self.narrowed(recorded, cx)).transpose()?;
+        let recorded = narrowed.as_ref();
+        let unwell = if self.named.is_empty() {
+            recorded.map_or(Ok(()), |recorded| bring_containers(recorded, extent, wanted, limit, cx))?;
+            Vec::new()
+        } else {
+            self.bring_in_order(recorded, extent, wanted, limit, cx)?
+        };
+        if !matches!(extent, Extent::Missing { answers: true }) && self.starts_by_commands(cx) {
             run_all(&self.start, "start", cx)?;
+        }
+        if !unwell.is_empty() {
+            return Err(ServiceError::NotRunning(unwell));
         }
         match recorded {
             Some(recorded) => wait::until_up(&recorded.compose.project, &recorded.running(), wanted, limit, cx),
             None => Ok(()),
         }
+    }
+
+    /// What of this has to run again: where a way back is about some services alone, these, and what does not run.
+    fn narrowed(&self, recorded: &Recorded, cx: &Context) -> Result<Recorded> {
+        let Some(only) = self.only_containers() else {
+            return Ok(recorded.clone());
+        };
+        let now = Recorded::of_containers(cx, &recorded.compose);
+        let now = now
+            .map_err(ServiceError::engine("see the project's containers"))?
+            .running();
+        Ok(part(recorded, |service| {
+            only.iter().any(|one| one == service) || !now.contains_key(service)
+        }))
+    }
+
+    /// Starts containers and named services in the order of their needs: each level when the one before is well. Returns what
+    /// is not well, the rest being started all the same.
+    fn bring_in_order(
+        &self,
+        recorded: Option<&Recorded>,
+        extent: &Extent,
+        wanted: Wanted,
+        limit: Duration,
+        cx: &Context,
+    ) -> Result<Vec<String>> {
+        let found = self.compose.as_ref().map(|compose| containers_and_needs(compose, cx));
+        let (containers, mut needs) = found.transpose()?.unwrap_or_default();
+        self.add_needs(&mut needs);
+        let mut nodes: BTreeSet<String> = recorded
+            .into_iter()
+            .flat_map(Recorded::running)
+            .map(|(one, _)| one)
+            .collect();
+        nodes.extend(self.to_start(cx));
+        let (trusts, reloads) = match extent {
+            Extent::Missing { answers } => (*answers, false),
+            Extent::Whole | Extent::Noted => (true, true),
+        };
+        let mut unwell = Vec::new();
+        for level in levels(&nodes, &needs).into_iter().rev() {
+            let stood = self.before_start(&level, trusts, cx)?;
+            let part = recorded.map(|recorded| part(recorded, |service| level.iter().any(|one| one == service)));
+            if let Some(part) = part.filter(|part| !part.containers.is_empty()) {
+                let brought = match extent {
+                    // What its files name no more goes when all is up.
+                    Extent::Whole => up_all(&part, false, wanted, limit, cx),
+                    _ => bring_containers(&part, extent, wanted, limit, cx),
+                };
+                let limit = limit.min(wanted.moment());
+                let up =
+                    brought.and_then(|()| wait::until_up(&part.compose.project, &part.running(), wanted, limit, cx));
+                match up {
+                    Err(ServiceError::NotRunning(mut told)) => unwell.append(&mut told),
+                    other => other?,
+                }
+            }
+            self.start_level(&level, &stood, reloads, cx)?;
+            unwell.extend(self.after_start(&level, &stood, wanted, cx)?);
+        }
+        if let Some(recorded) = recorded
+            && *extent == Extent::Whole
+            && has_orphans(recorded, &containers, self.only.is_empty())
+        {
+            up_all(recorded, true, wanted, limit, cx)?;
+        }
+        Ok(unwell)
     }
 
     /// Waits until what was brought up has run for a while without a restart.
@@ -151,6 +218,29 @@ impl Services {
             return Ok(());
         }
         wait::until_up(&compose.project, &started, Wanted::Healthy, limit, cx)
+    }
+}
+
+/// Starts containers as far as the extent says.
+fn bring_containers(recorded: &Recorded, extent: &Extent, wanted: Wanted, limit: Duration, cx: &Context) -> Result<()> {
+    match extent {
+        Extent::Missing { .. } if runs(recorded, cx)? => Ok(()),
+        Extent::Whole => up_all(recorded, true, wanted, limit, cx),
+        Extent::Noted | Extent::Missing { .. } => match up_all(recorded, false, wanted, limit, cx) {
+            Ok(()) => Ok(()),
+            Err(error) => start_containers(recorded, error, cx),
+        },
+    }
+}
+
+/// The same project with these services alone.
+fn part(recorded: &Recorded, keeps: impl Fn(&str) -> bool) -> Recorded {
+    let containers = recorded.containers.iter().filter(|one| keeps(&one.service));
+    let declared = recorded.declared.iter().filter(|one| keeps(one));
+    Recorded {
+        compose: recorded.compose.clone(),
+        declared: declared.cloned().collect(),
+        containers: containers.cloned().collect(),
     }
 }
 

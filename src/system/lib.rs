@@ -23,3 +23,4 @@ pub mod servers;
 pub mod signals;
 pub mod stop;
 pub mod supervisor;
+pub mod systemd;

@@ -1,5 +1,9 @@
 //! What runs, stopped and started on the real engine.
 
+mod containers;
+mod processes;
+mod units;
+
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
@@ -435,7 +439,7 @@ fn evidence_has_the_logs_and_no_secret() {
     );
     while !docker(&["logs", "--tail", "1", &project.container("app")]).ends_with("the end") {}
     let directory = scene.root().join("evidence");
-    let notes = keep_evidence(&directory, Some(project.name()), before, cx);
+    let notes = keep_evidence(&directory, Some(project.name()), &[], before, cx);
     assert_eq!(notes, Vec::<String>::new());
     let files = every_file(&directory);
     let file = |name: &str| {
@@ -458,7 +462,7 @@ fn evidence_has_the_logs_and_no_secret() {
     while docker(&["logs", &project.container("app")]).is_empty() {}
     let directory = scene.root().join("evidence-2");
     assert_eq!(
-        keep_evidence(&directory, Some(project.name()), before, cx),
+        keep_evidence(&directory, Some(project.name()), &[], before, cx),
         Vec::<String>::new()
     );
     let second = every_file(&directory);
@@ -476,7 +480,7 @@ fn evidence_has_the_logs_and_no_secret() {
 fn evidence_without_a_project_is_the_machine_and_what_cannot_be_kept_is_told() {
     let scene = Scene::new();
     let directory = scene.root().join("evidence");
-    let notes = keep_evidence(&directory, None, scene.cx.clock.now(), &scene.cx);
+    let notes = keep_evidence(&directory, None, &[], scene.cx.clock.now(), &scene.cx);
     assert_eq!(notes, Vec::<String>::new());
     let names: Vec<String> = every_file(&directory).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["disk.txt", "host.txt", "processes.txt"]);
@@ -486,7 +490,7 @@ fn evidence_without_a_project_is_the_machine_and_what_cannot_be_kept_is_told() {
             .contains("MemAvailable")
     );
     fs::write(scene.root().join("taken"), "").unwrap();
-    let notes = keep_evidence(&scene.root().join("taken"), None, scene.cx.clock.now(), &scene.cx);
+    let notes = keep_evidence(&scene.root().join("taken"), None, &[], scene.cx.clock.now(), &scene.cx);
     assert!(notes[0].contains("could not create the directory"), "{notes:?}");
 }
 

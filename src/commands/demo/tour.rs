@@ -175,7 +175,7 @@ impl Tour<'_> {
             "1. Is there a way back? Asked before anything is touched: guard check",
             &[],
         )?;
-        self.call(Request::Check(Check {}), &[0])?;
+        self.call(Request::Check(Check::default()), &[0])?;
 
         self.say("2. A good release, v2, adds a column: guard deploy -- ./deploy v2", &[])?;
         self.call(self.deploy("v2"), &[0])?;

@@ -21,6 +21,7 @@ use guard_run::notices::NoticeHeader;
 use guard_run::outcome::{Outcome, Refusal};
 use guard_run::project::Project;
 use guard_run::request::Watch;
+use guard_run::service_choice::of_services;
 use guard_run::session::Session;
 use guard_system::context::Context;
 use guard_system::disk;
@@ -79,10 +80,11 @@ impl Scribe {
 /// Production was found not well within the time that was asked for, or nothing could be watched.
 pub(super) fn live(asked: &Watch, project: &Project, session: &Session) -> Outcome {
     let monitor = Monitor {
-        probes: project.probes()?,
+        probes: of_services(project.probes()?, &asked.service, project)?,
         rule: project.rule(),
         rules: project.rules()?,
         project: project.compose.as_ref().map(|compose| compose.project.clone()),
+        units: project.services().units(),
         runtime: project.runtime.clone(),
         errands: Errands::default(),
         starts: Vec::new(),

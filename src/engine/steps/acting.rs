@@ -60,6 +60,8 @@ impl Drop for Errand {
 pub(super) struct Acting {
     /// The Compose project, where there is one.
     pub(super) project: Option<String>,
+    /// The units of systemd that are services.
+    pub(super) units: Vec<String>,
     /// From when on logs are kept.
     pub(super) since: DateTime<Utc>,
     /// Where it is noted what is under way.
@@ -82,7 +84,7 @@ impl Acting {
                 let at = cx.clock.now().format("%H%M%S");
                 let directory = cx.scratch.join(format!("evidence-{}-{at}", fired.rule));
                 self.errands.begin(move || {
-                    for note in keep_evidence(&directory, acting.project.as_deref(), acting.since, &cx) {
+                    for note in keep_evidence(&directory, acting.project.as_deref(), &acting.units, acting.since, &cx) {
                         cx.note(Level::Warn, format!("evidence: {note}"));
                     }
                 });

@@ -98,6 +98,7 @@ impl StepRunner {
 
     /// Writes the manifest. Without it there is no backup.
     pub(super) fn seal(&self, history: &History, cx: &Context) -> Result<StepOutput, Failure> {
+        self.services.end_copy(cx);
         let plan = history.plan();
         let known_good = match history.yielded(&Action::Baseline) {
             Some(StepOutput::Baseline { complaints, tally }) if complaints.is_empty() && tally.checks > 0 => {

@@ -57,7 +57,12 @@ impl Acts for StepRunner {
 impl StepRunner {
     fn does(&self, step: &Step, history: &History, cx: &Context) -> Result<StepOutput, Failure> {
         match &step.action {
-            Action::Baseline => self.baseline(history, cx),
+            Action::Baseline => {
+                let seen = self.baseline(history, cx)?;
+                let begun = self.services.begin_copy(cx);
+                begun.map_err(|error| Failure::from_error(&error))?;
+                Ok(seen)
+            }
             Action::Capture(name) => self.capture(name, history, cx),
             Action::Seal => self.seal(history, cx),
             Action::Deploy => {

@@ -34,6 +34,8 @@ pub struct Monitor {
     pub rules: Vec<UserRule>,
     /// The Compose project whose logs a rule may keep.
     pub project: Option<String>,
+    /// The units of systemd whose state and journal a rule may keep.
+    pub units: Vec<String>,
     /// Where the probes run.
     pub runtime: Handle,
     /// What the rules set going.
@@ -70,6 +72,7 @@ impl Monitor {
             },
             rules: Vec::new(),
             project: None,
+            units: Vec::new(),
             runtime: self.runtime.clone(),
             errands: self.errands.clone(),
             starts: Vec::new(),
@@ -113,6 +116,7 @@ impl Monitor {
             unshown: self.starts.iter().map(|probe| probe.name().clone()).collect(),
             acting: Some(Acting {
                 project: self.project.clone(),
+                units: self.units.clone(),
                 since: before.first().map_or(at, |reading| reading.at),
                 errands: self.errands.clone(),
             }),

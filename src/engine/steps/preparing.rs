@@ -28,7 +28,7 @@ impl StepRunner {
             let (services, there) = self.services.of_project(name, cx);
             let place = name.map_or(directory.clone(), |name| directory.join(name));
             let project = services.compose.as_ref().map(|compose| compose.project.as_str());
-            for note in keep_evidence(&place, project, history.opened(), &there) {
+            for note in keep_evidence(&place, project, &services.units(), history.opened(), &there) {
                 cx.note(Level::Warn, format!("evidence: {note}"));
             }
         }

@@ -47,7 +47,10 @@ impl StepRunner {
         for name in names {
             let member = self.resource(&name)?;
             let affected: &mut Affected = all.entry(member.project().map(str::to_owned)).or_default();
-            affected.data |= self.data.contains(&name);
+            if self.data.contains(&name) {
+                affected.data = true;
+                affected.resources.push(name.to_string());
+            }
             let Some(needs) = member.services() else { continue };
             affected.occupied.extend(needs.occupies());
             affected.replaced.extend(needs.stops());
@@ -61,11 +64,16 @@ impl StepRunner {
     /// it was.
     pub(super) fn quiesce(&self, history: &History, cx: &Context) -> Result<StepOutput, Failure> {
         let mut all = self.affected(Self::concerned(history))?;
-        for prepared in history.prepared().filter(|_| !self.data.is_empty()) {
+        for prepared in history.prepared() {
             let member = self.resource(&prepared.resource)?;
             let affected = all.entry(member.project().map(str::to_owned)).or_default();
             let replaced = member.services().map(|needs| needs.replaces(prepared));
-            affected.replaced.extend(replaced.into_iter().flatten());
+            let replaced = replaced.into_iter().flatten();
+            // Without data a start replaces what is replaced; what has a name is drained before, and has hooks.
+            let is_named = |service: &String| member.project().is_none() && self.services.has_container(service);
+            affected
+                .replaced
+                .extend(replaced.filter(|service| !self.data.is_empty() || is_named(service)));
         }
         for name in &self.data {
             let member = self.resource(name)?;
@@ -84,7 +92,10 @@ impl StepRunner {
             affected.data = is_data;
         }
         let mut stopped = self.strategy.stop(&self.services, &own, cx).map_err(failed)?;
-        for (project, affected) in &all {
+        // Those that need others stop before them.
+        let order = self.services.projects_in_order();
+        let ordered = order.iter().rev().map(|name| Some((*name).to_owned()));
+        for (project, affected) in ordered.filter_map(|name| all.get_key_value(&name)) {
             let (services, there) = self.services.of_project(project.as_deref(), cx);
             let names = self.strategy.stop(&services, affected, &there).map_err(failed)?;
             let project = project.as_deref().unwrap_or_default();
@@ -156,7 +167,10 @@ impl StepRunner {
         let answers = nothing_changed(history) && self.answer(cx);
         // The settings' own project comes last: with it the page is taken down.
         let own = all.remove(&None);
-        let further = all.into_iter().map(|(project, ran)| (project, Some(ran)));
+        let order = self.services.projects_in_order();
+        let order = order.into_iter().map(|name| Some(name.to_owned()));
+        let further = order.filter_map(|project| all.remove_entry(&project));
+        let further = further.map(|(project, ran)| (project, Some(ran)));
         let ordered: Vec<_> = further.chain([(None, own)]).collect();
         // What cannot be opened keeps nothing else down: it is told at the end.
         let let_in = self.let_in(history, cx);

@@ -225,6 +225,7 @@ impl StepRunner {
             rule: rule.clone(),
             rules: self.rules.clone(),
             project: self.services.compose.as_ref().map(|compose| compose.project.clone()),
+            units: self.services.units(),
             runtime: self.runtime.clone(),
             errands: self.errands.clone(),
             starts: Vec::new(),

@@ -2,6 +2,7 @@
 
 mod containers;
 mod file;
+mod journal;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +21,7 @@ use guard_model::health::{Answer, Class, Numbers};
 use guard_model::name::ProbeName;
 use guard_model::section::Section;
 use guard_system::context::Context;
+use journal::Journal;
 
 pub(super) const KIND: Kind = Kind {
     key: "log",
@@ -62,6 +64,17 @@ struct State {
 enum Source {
     File(Tail),
     Containers(Containers),
+    Journal(Journal),
+}
+
+impl Source {
+    fn more(&mut self, limit: Duration, cx: &Context) -> Result<Vec<u8>, String> {
+        match self {
+            Self::File(tail) => tail.more(MOST, cx),
+            Self::Containers(containers) => containers.more(MOST, limit, cx),
+            Self::Journal(journal) => journal.more(MOST, limit, cx),
+        }
+    }
 }
 
 fn build(name: ProbeName, section: &mut Section<'_>, site: &Site) -> Built {
@@ -78,13 +91,17 @@ fn build(name: ProbeName, section: &mut Section<'_>, site: &Site) -> Built {
         );
         return None;
     }
-    let (path, services) = (section.path("path"), section.texts("services"));
-    let (source, shown) = match (path, services) {
-        (Some(path), None) => {
+    let (path, services, units) = (section.path("path"), section.texts("services"), section.texts("units"));
+    let (source, shown) = match (path, services, units) {
+        (Some(path), None, None) => {
             let shown = format!("errors in {}", path.display());
             (Source::File(Tail::new(path)), shown)
         }
-        (None, Some(services)) => {
+        (None, None, Some(units)) if !units.is_empty() => {
+            let shown = format!("errors in the journal of {}", units.join(", "));
+            (Source::Journal(Journal::new(&units)), shown)
+        }
+        (None, Some(services), None) => {
             let Some(compose) = &site.compose else {
                 section.problem("services", "there is no Compose project; name a `path` instead", None);
                 return None;
@@ -96,7 +113,7 @@ fn build(name: ProbeName, section: &mut Section<'_>, site: &Site) -> Built {
             )
         }
         _ => {
-            section.problem("path", "name one of `path` and `services`", None);
+            section.problem("path", "name one of `path`, `services` and `units`", None);
             return None;
         }
     };
@@ -167,10 +184,7 @@ impl State {
     fn pass_over(&mut self, limit: Duration, cx: &Context) {
         let begun = cx.clock.steady();
         while cx.clock.steady().saturating_sub(begun) < limit / 2 {
-            let read = match &mut self.source {
-                Source::File(tail) => tail.more(MOST, cx),
-                Source::Containers(containers) => containers.more(MOST, limit, cx),
-            };
+            let read = self.source.more(limit, cx);
             if read.is_ok_and(|bytes| bytes.len() >= MOST) {
                 continue;
             }
@@ -181,11 +195,7 @@ impl State {
     }
 
     fn look(&mut self, limit: Duration, cx: &Context) -> Answer {
-        let read = match &mut self.source {
-            Source::File(tail) => tail.more(MOST, cx),
-            Source::Containers(containers) => containers.more(MOST, limit, cx),
-        };
-        let bytes = match read {
+        let bytes = match self.source.more(limit, cx) {
             Ok(bytes) => bytes,
             Err(why) => return Answer::unknown(Class::NoData, spoken(cx, &why)),
         };

@@ -48,7 +48,7 @@ fn own(compose: &Compose, cx: &Context) -> std::result::Result<Vec<Container>, D
 }
 
 /// The names that the compose files ask for now; they differ from what runs when the files were changed before guard came.
-fn names_asked_for(compose: &Compose, cx: &Context) -> BTreeMap<String, String> {
+pub(super) fn names_asked_for(compose: &Compose, cx: &Context) -> BTreeMap<String, String> {
     // Files that Compose refuses ask for nothing; the kind `compose` tells that they are refused.
     let Ok(resolved) = compose.resolved(cx) else {
         return BTreeMap::new();

@@ -2,6 +2,7 @@
 
 mod live;
 mod names;
+mod narrowed;
 mod obtain;
 mod record;
 mod saved;
@@ -13,7 +14,7 @@ use self::record::{Details, LISTING, Staged, details};
 use self::saved::Saves;
 use crate::abilities::{Abilities, CopyProof, Holdings, Releases, ServiceNeeds};
 use crate::contract::Resource;
-use crate::definition::{Built, Kind, Site};
+use crate::definition::{Built, Kind, Narrowed, Site};
 use crate::error::{ResourceError, Result};
 use crate::slot::Slot;
 use crate::survey::Survey;
@@ -38,6 +39,16 @@ pub const KIND: Kind = Kind {
     build,
 };
 
+/// The image of each service in a copy: by its id, and the names by which it was asked for. Empty for an artifact of another kind.
+#[must_use]
+pub fn recorded(artifact: &Artifact) -> BTreeMap<String, (String, Vec<String>)> {
+    let found = details(artifact).ok().filter(|_| artifact.kind == KIND.key);
+    let services = found.map(|details| details.services).unwrap_or_default();
+    let told = services.into_iter();
+    told.map(|(service, recorded)| (service, (recorded.image, recorded.names)))
+        .collect()
+}
+
 struct Images {
     name: ResourceName,
     compose: Compose,
@@ -45,6 +56,8 @@ struct Images {
     saves: Saves,
     /// Whether an image that is nowhere any more may be built again.
     rebuilds: bool,
+    /// Which services a way back is about.
+    only: Narrowed,
 }
 
 fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
@@ -63,12 +76,15 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
         compose,
         saves,
         rebuilds,
+        only: site.only.clone(),
     }))
 }
 
 impl Images {
     fn differences(&self, details: &Details, artifact: &Artifact, cx: &Context) -> Result<Vec<String>> {
-        let mut differences = live::differences(&details.services, &artifact.fingerprint, &details.compose, cx)?;
+        let narrowed = self.only.fingerprint(details);
+        let then = narrowed.as_ref().unwrap_or(&artifact.fingerprint);
+        let mut differences = live::differences(&details.services, then, &details.compose, cx)?;
         for (service, recorded) in details.services.iter().filter(|_| self.rebuilds) {
             if live::runs_what_was_built(service, recorded, &details.built(service), &details.compose, cx)? {
                 let is_own = |part: &String| {
@@ -193,9 +209,9 @@ impl Resource for Images {
 
     fn prepare(&self, artifact: &Artifact, slot: &Slot, _: DataRestore, cx: &Context) -> Result<Prepared> {
         slot.compare(artifact)?;
-        let details = details(artifact)?;
+        let details = self.only.of(details(artifact)?, cx)?;
         let differences = self.differences(&details, artifact, cx)?;
-        let mut price = Vec::new();
+        let mut price = self.only.price(&details, cx)?;
         let work = if differences.is_empty() {
             Work::Unchanged
         } else {
@@ -218,7 +234,7 @@ impl Resource for Images {
     }
 
     fn restore(&self, _: &Prepared, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<Displaced> {
-        let details = details(artifact)?;
+        let details = self.only.of(details(artifact)?, cx)?;
         let gone = obtain::all(&details, self.rebuilds, artifact, slot, cx)?;
         let mut names = BTreeMap::new();
         for (service, recorded) in &details.services {
@@ -237,7 +253,7 @@ impl Resource for Images {
     }
 
     fn check(&self, artifact: &Artifact, cx: &Context) -> Result<Live> {
-        let details = details(artifact)?;
+        let details = self.only.of(details(artifact)?, cx)?;
         let differences = self
             .differences(&details, artifact, cx)
             .and_then(|all| live::of_running(all, &details.compose, cx));

@@ -126,9 +126,15 @@ pub struct Rollback {
     /// How long it may take until no more of it is begun [default: none]
     #[arg(long, value_name = "DURATION")]
     pub rollback_timeout: Option<String>,
-    /// Only the resources of these services
+    /// Only what belongs to these services: their images and what is theirs alone; data stays as it is
     #[arg(long, value_name = "SERVICE", value_delimiter = ',', env = "GUARD_SERVICE")]
     pub service: Vec<String>,
+    /// With --service: also the data that these services need
+    #[arg(long, requires = "service", conflicts_with = "undo")]
+    pub with_data: bool,
+    /// With --service: this image, which the engine has, in place of the one in the backup
+    #[arg(long, value_name = "IMAGE", requires = "service", conflicts_with = "undo")]
+    pub to: Option<String>,
     /// Go back to a backup made by hand; its SQL runs as code in a database beside the live one
     #[arg(long)]
     pub trust_foreign: bool,

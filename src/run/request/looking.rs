@@ -13,8 +13,12 @@ pub struct Init {
 }
 
 /// `guard check`
-#[derive(Debug, Clone, Args)]
-pub struct Check {}
+#[derive(Debug, Clone, Default, Args)]
+pub struct Check {
+    /// Only what belongs to these services, and their probes
+    #[arg(long, value_name = "SERVICE", value_delimiter = ',')]
+    pub service: Vec<String>,
+}
 
 /// `guard list`
 #[derive(Debug, Clone, Default, Args)]
@@ -47,6 +51,9 @@ pub struct Verify {
     /// Look at every file, and read only so many of them, chosen by chance: 20, or 5%
     #[arg(long, value_name = "N|P%")]
     pub sample: Option<Sample>,
+    /// Only the copies that belong to these services
+    #[arg(long, value_name = "SERVICE", value_delimiter = ',', conflicts_with = "sample")]
+    pub service: Vec<String>,
 }
 
 /// `guard delete`
@@ -174,6 +181,9 @@ pub struct Watch {
     /// How long [default: until stopped]
     #[arg(long, value_name = "DURATION", env = "GUARD_DURATION")]
     pub duration: Option<String>,
+    /// Only the probes of these services
+    #[arg(long, value_name = "SERVICE", value_delimiter = ',', conflicts_with_all = ["replay", "simulate"])]
+    pub service: Vec<String>,
     /// A URL that has to answer; may be given more than once
     #[arg(long, value_name = "URL")]
     pub health_url: Vec<String>,

@@ -10,9 +10,9 @@ use guard_system::disk;
 use guard_system::docker::Recorded;
 
 use super::in_place::InPlace;
+use crate::commands::run_all;
 use crate::front::FrontError;
 use crate::quiesce::Affected;
-use crate::services::run_all;
 use crate::side::Side;
 use crate::sides::{Roles, Sides};
 use crate::start::Extent;

@@ -22,6 +22,7 @@ fn what_is_found_is_what_the_kinds_read() {
         directory: project.root().to_owned(),
         compose: compose.clone(),
         stops: false,
+        only: guard::resources::Narrowed::default(),
         checkouts: Vec::new(),
     };
     let mut known = Vec::new();

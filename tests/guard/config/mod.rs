@@ -10,6 +10,7 @@ mod kinds;
 mod layers;
 mod places;
 mod schema;
+mod services;
 mod values;
 
 use std::path::{Path, PathBuf};
@@ -33,6 +34,7 @@ pub const PROBES: &[&str] = &[
     "log",
     "prometheus",
     "host",
+    "systemd",
 ];
 
 /// A settings file that is fine, to which tests add.

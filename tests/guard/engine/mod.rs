@@ -24,6 +24,7 @@ fn monitor(probe: Arc<dyn Probe>, runtime: &tokio::runtime::Runtime) -> Monitor 
         },
         rules: Vec::new(),
         project: None,
+        units: Vec::new(),
         runtime: runtime.handle().clone(),
         errands: Errands::default(),
         starts: Vec::new(),

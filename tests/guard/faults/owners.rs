@@ -94,6 +94,7 @@ fn build(directory: &Path, form: &str) -> Box<dyn Resource> {
         directory: directory.to_owned(),
         compose: None,
         stops: false,
+        only: guard::resources::Narrowed::default(),
         checkouts: Vec::new(),
     };
     let mut section = Section::new("resources.subject", &source, item(Value::Table(table)), &mut problems);

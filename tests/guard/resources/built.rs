@@ -64,6 +64,7 @@ pub fn try_build(
             directory: directory.to_owned(),
         }),
         stops: false,
+        only: guard::resources::Narrowed::default(),
         checkouts: Vec::new(),
     };
     let mut section = Section::new("resources.subject", &source, item, &mut problems);

@@ -142,6 +142,7 @@ fn site(scene: &Scene, stops: bool) -> Site {
         directory: scene.project(),
         compose: None,
         stops,
+        only: guard::resources::Narrowed::default(),
         checkouts: Vec::new(),
     }
 }
@@ -549,6 +550,7 @@ fn a_service_of_redis_or_valkey_goes_back_by_the_files_of_its_volume() {
             directory: scene.project(),
             compose: Some(project.compose.clone()),
             stops: false,
+            only: guard::resources::Narrowed::default(),
             checkouts: Vec::new(),
         };
         let resource = build("redis", &[("service", "keys"), ("password_env", "CACHE_PASSWORD")], &at);

@@ -39,6 +39,7 @@ fn resource(scene: &Scene) -> Box<dyn Resource> {
         directory: scene.project(),
         compose: None,
         stops: false,
+        only: guard::resources::Narrowed::default(),
         checkouts: Vec::new(),
     };
     build("sqlite", &[("path", "notes.db")], &site)

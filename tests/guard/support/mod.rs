@@ -5,6 +5,7 @@ pub mod compose;
 pub mod embedded;
 pub mod engine;
 pub mod kinds;
+pub mod machine;
 pub mod mariadb;
 pub mod program;
 pub mod project;

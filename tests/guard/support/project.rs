@@ -134,6 +134,7 @@ impl Project {
             directory: self.compose.directory.clone(),
             compose: Some(self.compose.clone()),
             stops: false,
+            only: guard::resources::Narrowed::default(),
             checkouts: Vec::new(),
         };
         let name: ResourceName = name.parse().unwrap();

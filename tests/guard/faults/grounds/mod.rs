@@ -81,6 +81,7 @@ impl Volume {
             directory: live.to_owned(),
             compose: None,
             stops: false,
+            only: guard::resources::Narrowed::default(),
             checkouts: Vec::new(),
         };
         let mut section = Section::new("resources.subject", &source, item(Value::Table(table)), &mut problems);

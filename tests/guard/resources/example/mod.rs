@@ -46,6 +46,7 @@ fn the_example_keeps_the_promises() {
         directory: scene.project(),
         compose: None,
         stops: false,
+        only: guard::resources::Narrowed::default(),
         checkouts: Vec::new(),
     };
     let built = (link::KIND.build)("release".parse().unwrap(), &mut section, &site);

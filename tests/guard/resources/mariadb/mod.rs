@@ -59,6 +59,7 @@ fn alone(scene: &Scene) -> Site {
         directory: scene.project(),
         compose: None,
         stops: false,
+        only: guard::resources::Narrowed::default(),
         checkouts: Vec::new(),
     }
 }
@@ -152,6 +153,7 @@ fn a_mariadb_database_in_a_service_keeps_all_promises() {
         directory: scene.project(),
         compose: Some(project.compose.clone()),
         stops: false,
+        only: guard::resources::Narrowed::default(),
         checkouts: Vec::new(),
     };
     let resource = build("mariadb", &[("service", "database")], &site);

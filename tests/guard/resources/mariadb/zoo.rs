@@ -100,6 +100,7 @@ impl Ground for Contained {
             directory: self.scene.project(),
             compose: Some(self.project.compose.clone()),
             stops: false,
+            only: guard::resources::Narrowed::default(),
             checkouts: Vec::new(),
         };
         build("mariadb", &[("service", "database"), ("database", database)], &site)

@@ -37,6 +37,7 @@ fn site_of(project: &Project, scene: &Scene) -> Site {
         directory: scene.project(),
         compose: Some(project.compose.clone()),
         stops: false,
+        only: guard::resources::Narrowed::default(),
         checkouts: Vec::new(),
     }
 }

@@ -70,6 +70,7 @@ pub fn alone(scene: &Scene) -> Site {
         directory: scene.project(),
         compose: None,
         stops: false,
+        only: guard::resources::Narrowed::default(),
         checkouts: Vec::new(),
     }
 }

@@ -119,6 +119,7 @@ fn a_database_in_a_service_keeps_all_promises() {
         directory: scene.project(),
         compose: Some(project.compose.clone()),
         stops: false,
+        only: guard::resources::Narrowed::default(),
         checkouts: Vec::new(),
     };
     let resource = build("postgres", &[("service", "database")], &site);
