@@ -95,17 +95,14 @@ impl Narrator {
         match state {
             StandbyState::Loading => Line::new(
                 Tone::Detail,
-                format!("{resource}: a copy is loaded beside it, to stand by"),
+                format!("{resource}: a copy is made ready beside it, to stand by"),
             ),
             StandbyState::Ready { kept_as } => {
                 let took = self
                     .view
                     .standby_began(resource)
                     .map_or(Duration::ZERO, |began| span(began, at));
-                let text = format!(
-                    "{resource}: a restored copy stands by as {kept_as} ({})",
-                    text::duration(took)
-                );
+                let text = format!("{resource}: a copy stands by as {kept_as} ({})", text::duration(took));
                 Line::new(Tone::Info, text)
             }
             StandbyState::Without { why } => Line::new(Tone::Detail, format!("{resource}: nothing stands by: {why}")),

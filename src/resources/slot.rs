@@ -70,6 +70,12 @@ impl Slot {
         Some((&earlier.0, &earlier.1))
     }
 
+    /// The backup's directory.
+    #[must_use]
+    pub fn backup(&self) -> PathBuf {
+        self.backup.clone()
+    }
+
     /// The slot's directory.
     #[must_use]
     pub fn directory(&self) -> PathBuf {

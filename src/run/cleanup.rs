@@ -37,7 +37,8 @@ pub fn after(history: &History, ending: Ending, runner: &StepRunner, project: &P
             }
         }
     }
-    if !matches!(ending, Ending::Stuck(_) | Ending::Unready(_)) && history.plan().kind == RunKind::Deploy {
+    let copies = matches!(history.plan().kind, RunKind::Deploy | RunKind::Backup);
+    if !matches!(ending, Ending::Stuck(_) | Ending::Unready(_)) && copies {
         for (name, member) in &runner.resources {
             let (resource, cx) = member.at(&runner.cx.unstoppable());
             if let Err(error) = resource.stand_down(&cx) {

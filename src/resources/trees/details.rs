@@ -22,6 +22,37 @@ pub(crate) enum Mode {
     Stop,
 }
 
+/// What stands by beside a copy, on the same disk and in the same blocks as what was live.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "as", rename_all = "kebab-case")]
+pub(crate) enum Standby {
+    /// A snapshot, of which the copy itself was made.
+    Snapshot {
+        /// The name of guard's own directory.
+        home: String,
+        /// Where the volume is in it, escaped.
+        below: String,
+        /// Where it is, for people.
+        place: String,
+        /// Whether it goes with the backup; else it goes when the run is over.
+        kept: bool,
+    },
+    /// Clones of files that were as they had been read.
+    Clones {
+        /// The name of guard's own directory.
+        home: String,
+        /// Where they are, for people.
+        place: String,
+        /// How many there are.
+        files: u64,
+    },
+    /// Nothing.
+    None {
+        /// Why.
+        why: String,
+    },
+}
+
 /// What the artifact says of itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Details {
@@ -41,6 +72,9 @@ pub(crate) struct Details {
     /// How the engine's volume was made; backups of older guards do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) made: Option<Made>,
+    /// What stands by, or why nothing does; backups of older guards do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) standby: Option<Standby>,
 }
 
 impl Details {
@@ -57,6 +91,7 @@ impl Details {
             packed,
             pin: None,
             made: None,
+            standby: None,
         }
     }
 }

@@ -20,5 +20,6 @@ pub(crate) mod pin;
 pub(crate) mod private_names;
 pub(crate) mod put_aside;
 pub(crate) mod stage;
+pub(crate) mod stand_in;
 pub(crate) mod toll;
 pub(crate) mod walk;

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chownat, fchmod, fchown, fstat,
-    futimens, linkat, mkdirat, mknodat, openat, symlinkat, syncfs, utimensat,
+    futimens, ioctl_ficlone, linkat, mkdirat, mknodat, openat, symlinkat, syncfs, utimensat,
 };
 
 use super::attributes;
@@ -26,6 +26,25 @@ pub(crate) struct Stage {
     directories: Vec<Node>,
     /// What is immutable or append-only once everything else is done, and which of it.
     locked: Vec<(Vec<u8>, u32)>,
+}
+
+/// A file that is taken to hold the same.
+pub(crate) struct Same<'s> {
+    pub(crate) file: &'s File,
+    /// Whether a file does hold what it is to hold, which reads it.
+    pub(crate) holds: &'s dyn Fn(&File) -> io::Result<bool>,
+}
+
+impl Same<'_> {
+    /// Gives a file the same blocks, and reads them where they will be live; else writes the data.
+    fn fill(&self, file: &mut File, data: &mut dyn Read) -> io::Result<()> {
+        if ioctl_ficlone(&*file, self.file).is_ok() && (self.holds)(file)? {
+            return Ok(());
+        }
+        file.set_len(0)?;
+        file.seek(SeekFrom::Start(0))?;
+        fill(file, data)
+    }
 }
 
 fn directory_at(parent: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
@@ -76,6 +95,12 @@ impl Stage {
 
     /// Makes an entry. One that was made before under the same path is written anew, its other names with it.
     pub(crate) fn make(&mut self, node: Node, data: &mut dyn Read) -> io::Result<()> {
+        self.make_of(node, None, data)
+    }
+
+    /// The same; a file shares the blocks of this one, where there is one, the file system can, and it holds what it is to hold:
+    /// then `data` is not read.
+    pub(crate) fn make_of(&mut self, node: Node, same: Option<Same<'_>>, data: &mut dyn Read) -> io::Result<()> {
         self.note(&node);
         let name = self.parent(&node.path)?;
         let directory = &self.open.1;
@@ -88,31 +113,35 @@ impl Stage {
                 return Ok(());
             }
             Shape::File => {
-                let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let fresh = openat(
                     directory,
                     name,
-                    flags | OFlags::CREATE | OFlags::EXCL,
+                    flags | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
                     Mode::from(0o600),
                 );
-                let file = match fresh {
-                    Ok(file) => file,
+                let (file, same) = match fresh {
+                    Ok(file) => (file, same),
                     Err(rustix::io::Errno::EXIST) => {
-                        let file = openat(directory, name, flags | OFlags::NONBLOCK | OFlags::TRUNC, Mode::empty())?;
+                        let over = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::TRUNC;
+                        let file = openat(directory, name, flags | over, Mode::empty())?;
                         if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
                             return Err(io::Error::new(
                                 io::ErrorKind::InvalidData,
                                 "a file takes another entry's place",
                             ));
                         }
-                        file
+                        (file, None)
                     }
                     Err(error) => return Err(error.into()),
                 };
                 let mut file = File::from(file);
                 // Whether a file is written in place can be said only while it is empty.
                 attributes::set_flags(&file, attributes::unlocked(node.flags))?;
-                fill(&mut file, data)?;
+                match same {
+                    Some(same) => same.fill(&mut file, data)?,
+                    None => fill(&mut file, data)?,
+                }
                 return dress(&file, &node);
             }
             Shape::Hardlink(target) => {

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use rustix::fs::{FileType, Stat, fstat, readlinkat};
 
 use super::attributes::{self, Features};
+use super::filesystem;
 use super::node::{Node, Portrait, Precision, Shape};
 use super::private_names::{is_ours, is_private};
 use crate::error::{ResourceError, Result};
@@ -187,7 +188,7 @@ pub(crate) fn walk(
         }
         let stays = |what: String| Met::Stays(path.clone(), what);
         let is_mount = has_mounts && dir.is_mount(name).at("look at", &found.shown())?;
-        if stat.st_dev != device || is_mount {
+        if stat.st_dev != device || is_mount || is_left_out(&dir, &stat) {
             take(stays(format!("another file system mounted at {}", escaped(&path))))?;
             continue;
         }
@@ -238,8 +239,19 @@ fn meet(
     take(Met::Node(node(path, shape, stat, had), found, stat))
 }
 
+/// Whether an entry stands for a subvolume that a snapshot of btrfs left out: an empty directory of this number, which no other
+/// entry there has. What is live shows a file system of its own in its place.
+fn is_left_out(dir: &Dir, stat: &Stat) -> bool {
+    stat.st_ino == LEFT_OUT
+        && FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+        && filesystem::kind_of(dir) == Some(filesystem::BTRFS)
+}
+
+/// `BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`.
+const LEFT_OUT: u64 = 2;
+
 /// Whether anything is mounted somewhere below a directory, as far as the kernel tells.
-fn has_mounts_below(root: &Dir) -> bool {
+pub(crate) fn has_mounts_below(root: &Dir) -> bool {
     let (Ok(here), Ok(mounts)) = (root.now_at(), std::fs::read_to_string("/proc/self/mountinfo")) else {
         return true;
     };

@@ -19,6 +19,7 @@ use crate::trees::exchange_record::{Seen, Side};
 use crate::trees::keep::Keep;
 use crate::trees::node::Precision;
 use crate::trees::put_aside::{Aside, Home};
+use crate::trees::stand_in::StandIn;
 use crate::trees::walk::{self, Stays};
 use crate::wanted::Wanted;
 use guard_model::artifact::Artifact;
@@ -108,13 +109,9 @@ impl<'c> Access<'c> {
         (force, expected): (bool, Option<u64>),
         cx: &Context,
     ) -> Result<(Copied, Packed)> {
-        match (self, form) {
-            (Self::Here(live), Form::Chunks) => chunks::copy_directory(live, slot, level, force, expected, cx),
-            (Self::Here(live), Form::Archive) => {
-                let begun = cx.clock.now().timestamp();
-                capture::copy_directory(live, slot, level, expected, cx).map(|copied| (copied, Packed::begun(begun)))
-            }
-            (Self::There(remote), _) => remote.copy(form, slot, level, (force, expected)),
+        match self {
+            Self::Here(live) => copy_directory(live, form, slot, level, (force, expected, None), cx),
+            Self::There(remote) => remote.copy(form, slot, level, (force, expected)),
         }
     }
 
@@ -186,18 +183,20 @@ impl<'c> Access<'c> {
         }
     }
 
-    /// Stages what differs from a copy in chunks, where there is `room` for it.
+    /// Stages what differs from a copy in chunks, where there is `room` for what is written; a volume that only the engine reaches
+    /// has nothing that stands in for it.
     pub(crate) fn stage_changed(
         &self,
         home: &Home,
         (artifact, slot): (&Artifact, &Slot),
         (details, keep): (&Details, &Keep),
+        stand_in: Option<&StandIn>,
         room: &dyn Fn(u64) -> Result<()>,
         cx: &Context,
     ) -> Result<Extent> {
         match self {
             Self::Here(live) => {
-                let mut backup = Backup::of(artifact, slot, details.packed.begun)?;
+                let mut backup = Backup::of(artifact, slot, details.packed.begun, stand_in)?;
                 chunks::prepare(&mut backup, &opened(home, live)?, keep, room, cx)
             }
             Self::There(remote) => remote.patch(Wish::Stage, &home.word()?, (artifact, slot), (details, keep)),
@@ -210,11 +209,12 @@ impl<'c> Access<'c> {
         home: &Home,
         (artifact, slot): (&Artifact, &Slot),
         (details, keep): (&Details, &Keep),
+        stand_in: Option<&StandIn>,
         cx: &Context,
     ) -> Result<Swapped> {
         match self {
             Self::Here(live) => {
-                let mut backup = Backup::of(artifact, slot, details.packed.begun)?;
+                let mut backup = Backup::of(artifact, slot, details.packed.begun, stand_in)?;
                 chunks::swap_in(&mut backup, &opened(home, live)?, keep, cx)
             }
             Self::There(remote) => remote.patch(Wish::Swap, &home.word()?, (artifact, slot), (details, keep)),
@@ -307,6 +307,25 @@ impl<'c> Access<'c> {
                 let entries = home.shown(Path::new(""));
                 format!("directory {} in the volume {}", entries.display(), remote.volume)
             }
+        }
+    }
+}
+
+/// Copies this directory, which is live, or was taken as a snapshot in the second that the third of the words says.
+pub(super) fn copy_directory(
+    root: &Dir,
+    form: Form,
+    slot: &Slot,
+    level: i32,
+    (force, expected, taken): (bool, Option<u64>, Option<i64>),
+    cx: &Context,
+) -> Result<(Copied, Packed)> {
+    match form {
+        Form::Chunks => chunks::copy_directory(root, slot, level, (force, expected), taken, cx),
+        Form::Archive => {
+            let begun = taken.unwrap_or_else(|| cx.clock.now().timestamp());
+            let copied = capture::copy_directory(root, slot, level, (expected, taken.is_some()), cx);
+            copied.map(|copied| (copied, Packed::begun(begun)))
         }
     }
 }

@@ -24,7 +24,7 @@ pub const KIND: Kind = Kind {
 /// copied while its containers run: `live`, `pause`, `stop`; `compression`, zstd's level from 1 to 19; `form`, one `archive`, or `chunks` that
 /// backups share, or `auto`; `force_read`, which reads also what cannot have changed; `through_engine`,
 /// which reaches the volume only through the engine's API even where its directory could be read, as for an engine on
-/// another host; `carry_over`, which files a rollback leaves where they are: `none`, or `new-files`.
+/// another host; `standby`, whether something stands by of it on ground that copies in an instant: `auto`, `never`; `carry_over`, which files a rollback leaves where they are: `none`, or `new-files`.
 fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
     let volume = section.word("volume");
     let path = section.path("path");
@@ -42,6 +42,8 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
     let form = section.choice("form", &forms).unwrap_or(None);
     let force_read = section.flag("force_read").unwrap_or(false);
     let through_engine = section.flag("through_engine").unwrap_or(false);
+    let stands = [("auto", true), ("never", false)];
+    let stands_by = section.choice("standby", &stands).unwrap_or(true);
     let carry_over = CarryOver::of(section);
     let target = match (volume, path) {
         (Some(volume), None) => Target::Volume(volume),
@@ -68,6 +70,7 @@ fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) -> Built {
         level,
         form,
         force_read,
+        stands_by,
         through_engine,
         carry_over,
         project: site.compose.as_ref().map(|compose| compose.project.clone()),

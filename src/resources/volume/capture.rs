@@ -138,7 +138,7 @@ impl Read for Exact<'_, '_> {
     }
 }
 
-/// Copies the tree at `root`, whose files have about `expected` bytes, into the slot.
+/// Copies the tree at `root`, whose files have about `expected` bytes, into the slot. What is in a snapshot was flushed with it.
 ///
 /// # Errors
 /// Something cannot be read, the copy cannot be written, or guard was asked to stop.
@@ -146,10 +146,12 @@ pub(super) fn copy_directory(
     root: &Dir,
     slot: &Slot,
     level: i32,
-    expected: Option<u64>,
+    (expected, is_snapshot): (Option<u64>, bool),
     cx: &Context,
 ) -> Result<Copied> {
-    filesystem::flush(root);
+    if !is_snapshot {
+        filesystem::flush(root);
+    }
     let mut copy = Copy::begin(slot, level, Precision::Nanoseconds, expected, cx)?;
     let mut restless: Vec<Node> = Vec::new();
     walk(root, true, cx, |met| match met {

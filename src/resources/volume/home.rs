@@ -125,13 +125,18 @@ pub(super) fn is_only_inside(place: &Place, live: &Dir, cx: &Context) -> bool {
     let near = |path: &PathBuf| {
         let path = path.ancestors().find(|path| path.is_dir())?;
         let around = Dir::open(path).ok()?;
-        let may_write = rustix::fs::accessat(&around, ".", rustix::fs::Access::WRITE_OK, AtFlags::EACCESS).is_ok();
-        (may_write && is_same_mount(live, &around)).then_some(())
+        (may_write(&around) && is_same_mount(live, &around)).then_some(())
     };
     !candidates(place, cx).iter().any(|path| near(path).is_some())
 }
 
-fn candidates(place: &Place, cx: &Context) -> Vec<PathBuf> {
+/// Whether something can be made in a directory.
+pub(super) fn may_write(around: &Dir) -> bool {
+    rustix::fs::accessat(around, ".", rustix::fs::Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+}
+
+/// Where guard's own directory may lie, the best place first.
+pub(super) fn candidates(place: &Place, cx: &Context) -> Vec<PathBuf> {
     let Some(live) = place.directory() else {
         return Vec::new();
     };

@@ -6,6 +6,7 @@ mod agent;
 mod build;
 mod capture;
 mod deploy_window;
+mod ground;
 mod halt;
 mod home;
 mod made;
@@ -16,10 +17,13 @@ mod protocol;
 mod remade;
 mod remote;
 mod salvage;
+mod snapshot;
 pub(crate) mod source;
 mod space;
 mod sparse;
 mod spot;
+mod standby;
+mod standing;
 mod survey;
 mod trial;
 mod unpack;
@@ -37,8 +41,8 @@ use self::place::Place;
 use self::source::{Target, Volume};
 use self::spot::Spot;
 use crate::abilities::{
-    Abilities, Account, Adoption, Comparison, CopyProof, FileSalvage, Leftovers, Location, Mark, Moments, Price,
-    ServiceNeeds, Size, Trial, Users,
+    Abilities, Account, Adoption, Comparison, CopyProof, FileSalvage, Holdings, Leftovers, Location, Mark, Moments,
+    Occasion, Price, ServiceNeeds, Size, Standby, StandingBy, Trial, Users,
 };
 use crate::contract::Resource;
 use crate::error::{ResourceError, Result};
@@ -46,7 +50,7 @@ use crate::slot::Slot;
 use crate::survey::Survey;
 use crate::trees::chunks::form::Form;
 use crate::trees::chunks::{self, Differences};
-use crate::trees::details::details;
+use crate::trees::details::{self, details};
 use crate::trees::exchange_record::Seen;
 use crate::trees::node::Precision;
 use crate::trees::pin;
@@ -79,6 +83,8 @@ impl Resource for Volume {
             size: Some(self),
             location: Some(self),
             services: Some(self),
+            standby: Some(self),
+            holdings: Some(self),
             ..Abilities::default()
         }
     }
@@ -98,15 +104,16 @@ impl Resource for Volume {
         if let Some(why) = self.torn(&place, cx)? {
             return Err(why);
         }
-        let (form, packed, copied) = self.copy(&place, slot, cx)?;
-        self.artifact(&place, Precision::Nanoseconds, (form, packed), copied, cx)
+        let taken = self.copy(&place, slot, cx)?;
+        let artifact = self.artifact(&place, Precision::Nanoseconds, taken.form, taken.copied, cx)?;
+        self.with_standby(artifact, taken.standby, &place, slot, cx)
     }
 
     fn prepare(&self, artifact: &Artifact, slot: &Slot, data: DataRestore, cx: &Context) -> Result<Prepared> {
         // To read every byte of a copy takes longer than to put back some files of it, and nothing that is staged counts
         // before both are done.
         let (compared, prepared) = std::thread::scope(|scope| {
-            let compared = scope.spawn(|| slot.compare(artifact));
+            let compared = scope.spawn(|| self.compare_needed(artifact, slot, cx));
             let prepared = self.stage(artifact, slot, data, cx);
             let panicked = |_| Err(ResourceError::new("the reader of a copy panicked"));
             (compared.join().unwrap_or_else(panicked), prepared)
@@ -267,6 +274,37 @@ impl Leftovers for Volume {
 
     fn settle(&self, cx: &Context) -> Result<()> {
         halt::wake_left(cx)
+    }
+
+    fn stand_down(&self, cx: &Context) -> Result<()> {
+        self.stand_down_now(cx)
+    }
+}
+
+impl Standby for Volume {
+    fn wants_standby(&self, artifact: &Artifact, _: &Occasion) -> bool {
+        // It was taken with the copy: here it is only looked at, and told.
+        let told = details(artifact).ok().and_then(|details| details.standby);
+        told.is_some_and(|standby| !matches!(standby, details::Standby::None { .. }))
+    }
+
+    fn stand_by(&self, artifact: &Artifact, _: &Slot, _: &Occasion, cx: &Context) -> Result<StandingBy> {
+        self.standing_by(artifact, cx)
+    }
+}
+
+impl Holdings for Volume {
+    fn secure(&self, artifact: &Artifact, _: &Slot, cx: &Context) -> Result<Vec<String>> {
+        let details = details(artifact)?;
+        if !matches!(details.standby, Some(details::Standby::None { .. }) | None) {
+            // What is gone slows the way back down, and does not close it.
+            let _told = self.stand_in_told(&details, cx);
+        }
+        Ok(Vec::new())
+    }
+
+    fn release(&self, artifact: &Artifact, cx: &Context) -> Result<()> {
+        self.release_standby(artifact, cx)
     }
 }
 

@@ -195,9 +195,29 @@ impl Volume {
         // A state that was live must not be staged over: a further restore in the same run takes a further directory.
         let is_free = |seen: Option<&Seen>| !seen.is_some_and(Seen::is_used);
         let (home, _) = self.home(place, access, look, &is_free, cx)?;
-        let room = |bytes| space::room(&place.shown, look.free, bytes);
+        let stand_in = self.stand_in_told(details, cx);
+        if stand_in.is_some() && look.free < space::RESERVE {
+            Self::make_room(details, cx)?;
+        }
+        let room = |bytes| {
+            if stand_in.is_none() {
+                return space::room(&place.shown, look.free, bytes);
+            }
+            // Names alone find room on a file system that is full to others.
+            if bytes == 0 {
+                return Ok(());
+            }
+            let what = format!(
+                "{}: {} of what goes back are not in what stands by as they were copied, and come out of the backup",
+                self.name,
+                text::bytes(bytes)
+            );
+            cx.note(Level::Info, what);
+            space::room(&place.shown, look.free, bytes)
+        };
         let keep = self.keep(details, cx)?;
-        let extent = access.stage_changed(&home, (artifact, slot), (details, &keep), &room, cx)?;
+        let copy = (artifact, slot);
+        let extent = access.stage_changed(&home, copy, (details, &keep), stand_in.as_ref(), &room, cx)?;
         let home = self.learnt(access, home, cx)?;
         let staged = Spot {
             form: Form::Chunks,

@@ -23,6 +23,8 @@ pub(crate) struct Volume {
     pub(crate) form: Option<Form>,
     /// Reads also what cannot have changed.
     pub(crate) force_read: bool,
+    /// Whether something stands by of it, on ground that copies in an instant.
+    pub(crate) stands_by: bool,
     /// Reaches the volume as if the engine were on another host.
     pub(crate) through_engine: bool,
     /// Which files a rollback leaves where they are.

@@ -4,7 +4,7 @@ use crate::error::{ResourceError, Result};
 use guard_model::text;
 
 /// What stays free on a disk when a copy is staged on it.
-const RESERVE: u64 = 64 * 1024 * 1024;
+pub(super) const RESERVE: u64 = 64 * 1024 * 1024;
 
 /// Says that the copy fits beside the live tree.
 ///

@@ -99,6 +99,7 @@ pub(super) fn survey(volume: &Volume, cx: &Context) -> Survey {
         }
         Err(error) => refuse(&mut survey, &error),
     }
+    volume.survey_standby(&place, cx, &mut survey);
     if volume.mode != Mode::Live {
         match place.users(cx) {
             Ok(users) => {

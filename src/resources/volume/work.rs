@@ -1,21 +1,24 @@
 //! The acts of a volume that several promises share: finding it, looking at it, copying it, swapping it.
 
 use std::borrow::Cow;
+use std::path::Path;
 
-use super::access::Access;
+use super::access::{self, Access};
+use super::ground::{self, Ground};
 use super::halt::Halt;
 use super::home::Record;
 use super::made::Lack;
 use super::place::{self, Place};
 use super::source::{KEY, Target, Volume};
 use super::spot::Spot;
+use super::standby::Moment;
 use super::survey;
 use crate::error::{ResourceError, Result};
 use crate::slot::Slot;
 use crate::trees::chunks::form::{self, Form, Packed};
-use crate::trees::chunks::{Differences, Swapped};
+use crate::trees::chunks::{self, Differences, Swapped};
 use crate::trees::copied;
-use crate::trees::details::{Details, Mode, details};
+use crate::trees::details::{Details, Mode, Standby, details};
 use crate::trees::exchange_record::{Seen, Side};
 use crate::trees::made_volume::Made;
 use crate::trees::node::Precision;
@@ -26,8 +29,17 @@ use guard_model::event::Level;
 use guard_model::policy::DataRestore;
 use guard_model::text;
 use guard_system::context::Context;
+use guard_system::disk::{At, Dir};
 use guard_system::docker::{self, Container};
 use guard_system::servers::{self, Server, User};
+
+/// A volume, copied.
+pub(super) struct Taken {
+    pub(super) form: (Form, Packed),
+    pub(super) copied: copied::Copied,
+    /// What stands by; `None`: its files are to be cloned.
+    pub(super) standby: Option<Standby>,
+}
 
 impl Volume {
     pub(super) fn find(&self, cx: &Context) -> Result<Place> {
@@ -191,13 +203,14 @@ impl Volume {
         }
     }
 
-    /// The form that a copy takes: the one that is set, or that of what is there already, or what its size asks for.
-    fn form(&self, place: &Place, slot: &Slot, cx: &Context) -> Result<Form> {
+    /// The form that a copy takes: the one that is set, or that of what is there already, or what its size asks for. What stands
+    /// by stands in for single files, so that ground which can do that has copies in chunks.
+    fn form(&self, place: &Place, slot: &Slot, ground: &Ground, cx: &Context) -> Result<Form> {
         if let Some(form) = self.form {
             return Ok(form);
         }
         let before = slot.earlier().and_then(|(_, artifact)| details(artifact).ok());
-        if before.is_some_and(|details| details.form == Form::Chunks) {
+        if ground.is_instant() || before.is_some_and(|details| details.form == Form::Chunks) {
             return Ok(Form::Chunks);
         }
         Ok(if self.counted(place, cx)? < form::LARGE {
@@ -223,8 +236,10 @@ impl Volume {
         known.or_else(|| self.counted(place, cx).ok())
     }
 
-    pub(super) fn copy(&self, place: &Place, slot: &Slot, cx: &Context) -> Result<(Form, Packed, copied::Copied)> {
-        let form = self.form(place, slot, cx)?;
+    /// Copies the volume: from a moment of it, where the ground has one, so that its containers are held for that moment only.
+    pub(super) fn copy(&self, place: &Place, slot: &Slot, cx: &Context) -> Result<Taken> {
+        let ground = ground::of(self, place)?;
+        let form = self.form(place, slot, &ground, cx)?;
         let expected = self.expected(place, slot, cx);
         let users = if self.mode == Mode::Live {
             Vec::new()
@@ -232,11 +247,24 @@ impl Volume {
             place.users(cx)?
         };
         let halt = Halt::of(&users, self.mode, &self.name, cx)?;
-        let access = Access::of(place, cx)?;
-        let copied = access.copy(form, slot, self.level, (self.force_read, expected), cx);
-        let woken = halt.release();
+        let (moment, standby) = self.taken_of(place, ground, form, slot, cx)?;
+        let copied = if let Some(moment) = moment {
+            halt.release()?;
+            access::copy_directory(
+                &moment.dir,
+                form,
+                slot,
+                self.level,
+                (false, expected, Some(moment.taken)),
+                cx,
+            )
+        } else {
+            let access = Access::of(place, cx)?;
+            let copied = access.copy(form, slot, self.level, (self.force_read, expected), cx);
+            let woken = halt.release();
+            copied.and_then(|copied| woken.map(|()| copied))
+        };
         let (mut copied, packed) = copied?;
-        woken?;
         if let Some(first) = copied.restless.first() {
             if self.mode != Mode::Live {
                 let what = format!(
@@ -253,7 +281,110 @@ impl Volume {
                 .map(|path| format!("a still moment of {path}, which was written to while it was read"));
             copied.not_kept.extend(noted);
         }
-        Ok((form, packed, copied))
+        Ok(Taken {
+            form: (form, packed),
+            copied,
+            standby,
+        })
+    }
+
+    /// The moment of the volume that is copied, where there is one, and what stands by of it then; else why nothing does, or
+    /// `None` where its files are to be cloned.
+    fn taken_of(
+        &self,
+        place: &Place,
+        ground: Ground,
+        form: Form,
+        slot: &Slot,
+        cx: &Context,
+    ) -> Result<(Option<Moment>, Option<Standby>)> {
+        let none = |why: String| Some(Standby::None { why });
+        let whole =
+            || none("an archive is unpacked as a whole: `form = \"chunks\"` has single files stood in for".to_owned());
+        let ground = match ground {
+            Ground::Snapshot { subvolume, below } => {
+                let kept = below.is_empty() && form == Form::Chunks;
+                match self.moment(place, (&subvolume, &below), &slot.backup(), kept, cx) {
+                    Ok(moment) if form == Form::Archive => return Ok((Some(moment), whole())),
+                    Ok(moment) => {
+                        let standby = moment.standby.clone();
+                        return Ok((Some(moment), Some(standby)));
+                    }
+                    Err(error) => {
+                        let why = format!("a snapshot failed ({})", text::chain(&error));
+                        cx.note(
+                            Level::Warn,
+                            format!("{}: {why}; what is live is copied as it is", self.name),
+                        );
+                        let path = place.directory().unwrap_or(Path::new(""));
+                        ground::or_clones(&Dir::open(path).at("open", path)?, why)
+                    }
+                }
+            }
+            other => other,
+        };
+        Ok((
+            None,
+            match ground {
+                Ground::Clones { .. } if form == Form::Chunks => None,
+                Ground::Clones { .. } => whole(),
+                Ground::Snapshot { .. } => none("there is no snapshot".to_owned()),
+                Ground::Plain { why, could } => {
+                    let level = if could { Level::Warn } else { Level::Detail };
+                    cx.note(level, format!("{}: nothing stands by: {why}", self.name));
+                    none(why)
+                }
+            },
+        ))
+    }
+
+    /// The copy with what stands by of it, and with nothing that stood by of earlier ones. A standby that fails is told, and no
+    /// more: the copy is proven without it.
+    pub(super) fn with_standby(
+        &self,
+        mut artifact: Artifact,
+        standby: Option<Standby>,
+        place: &Place,
+        slot: &Slot,
+        cx: &Context,
+    ) -> Result<Artifact> {
+        let backup = slot.backup();
+        let home = match &standby {
+            Some(Standby::Snapshot { home, .. }) => Some(home.as_str()),
+            _ => None,
+        };
+        self.only(home, cx);
+        let standby = standby.unwrap_or_else(|| {
+            let cloned = self.clones(place, (&artifact, slot), &backup, cx);
+            cloned.unwrap_or_else(|error| {
+                let why = format!("its files could not be cloned ({})", text::chain(&error));
+                cx.note(Level::Warn, format!("{}: nothing stands by: {why}", self.name));
+                Standby::None { why }
+            })
+        });
+        let shown = match &standby {
+            Standby::Snapshot { kept: true, .. } => "; a snapshot stands by".to_owned(),
+            Standby::Snapshot { kept: false, .. } => "; a snapshot stands by until the run is over".to_owned(),
+            Standby::Clones { files, .. } => format!("; clones of {} files stand by", text::count(*files)),
+            Standby::None { .. } => String::new(),
+        };
+        artifact.summary.push_str(&shown);
+        let mut told = details(&artifact)?;
+        told.standby = Some(standby);
+        artifact.details = serde_json::to_value(&told)
+            .map_err(|error| ResourceError::because("could not describe the copy", error))?;
+        Ok(artifact)
+    }
+
+    /// Compares what a way back reads of a copy with the manifest: all of it; where something stands in for the files, what
+    /// says which they are. Chunks are compared with their names whenever one is read.
+    pub(super) fn compare_needed(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
+        let told = details(artifact)?;
+        if told.form == Form::Chunks && self.stand_in(&told, cx).is_ok() {
+            slot.compare(&chunks::lists_of(artifact))
+        } else {
+            slot.compare(artifact)
+        }
     }
 
     /// What the manifest says of a copy.
@@ -297,6 +428,7 @@ impl Volume {
             packed,
             pin,
             made,
+            standby: None,
         };
         let details = serde_json::to_value(&details)
             .map_err(|error| ResourceError::because("could not describe the copy", error))?;
@@ -398,7 +530,8 @@ impl Volume {
             (Form::Chunks, Some(copy)) => {
                 let told = self.told(copy.0)?;
                 let keep = self.keep(&told, cx)?;
-                access.swap_changed(&home, copy, (&told, &keep), cx)?
+                let stand_in = self.stand_in(&told, cx).ok();
+                access.swap_changed(&home, copy, (&told, &keep), stand_in.as_ref(), cx)?
             }
             (Form::Archive, Some(copy)) if self.carry_over.is_wanted() => {
                 let told = self.told(copy.0)?;

@@ -18,6 +18,7 @@ mod hands;
 mod hints;
 mod hosts;
 mod initial;
+mod instant;
 mod interrupted;
 mod killed;
 mod learning;

@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod compose;
 pub mod embedded;
 pub mod engine;
+pub mod instant;
 pub mod kinds;
 pub mod machine;
 pub mod mariadb;

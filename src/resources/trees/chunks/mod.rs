@@ -23,10 +23,10 @@ mod store;
 
 pub(crate) use self::differ::{Differences, differences};
 pub(crate) use self::entries::{Keeper, Take, copy_entries, copy_marked, read as read_entries};
-pub(crate) use self::fetch::{Earlier, Known, share};
+pub(crate) use self::fetch::{Earlier, Known, TICK, share};
 pub(crate) use self::index::Lines;
 pub(crate) use self::message::{Message, receive, send};
 pub(crate) use self::origin::{Backup, Host, send_wanted, wanted_path};
 pub(crate) use self::put_back::{Extent, Swapped, prepare, swap_in, swap_whole};
-pub(crate) use self::read::{packed_index, prove};
+pub(crate) use self::read::{index as index_of, lists_of, packed_index, prove};
 pub(crate) use self::store::{How, copy_directory, copy_messages};

@@ -13,6 +13,7 @@ use crate::trees::archive;
 use crate::trees::copied::mark;
 use crate::trees::exchange::Patch;
 use crate::trees::frames::{Frames, Kind, put};
+use crate::trees::stand_in::StandIn;
 use guard_model::artifact::Artifact;
 use guard_system::context::Context;
 
@@ -32,6 +33,15 @@ pub(crate) trait Origin {
     /// # Errors
     /// The copy is not whole (`copy_is_bad`), they cannot be made, or guard was asked to stop.
     fn stage(&mut self, patch: &Patch<'_>, wanted: &[Vec<u8>], bytes: Option<u64>, cx: &Context) -> Result<()>;
+
+    /// Of so many bytes in the files of these entries, those that staging them would write.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    fn written(&mut self, wanted: &[Vec<u8>], bytes: u64) -> io::Result<u64> {
+        let _ = wanted;
+        Ok(bytes)
+    }
 }
 
 /// The backup.
@@ -40,17 +50,26 @@ pub(crate) struct Backup<'b> {
     slot: &'b Slot,
     mark: &'b str,
     begun: i64,
+    stand_in: Option<&'b StandIn>,
 }
 
 impl<'b> Backup<'b> {
+    /// With what stands in for its files, where there is such.
+    ///
     /// # Errors
     /// The manifest lists no index.
-    pub(crate) fn of(artifact: &'b Artifact, slot: &'b Slot, begun: i64) -> Result<Self> {
+    pub(crate) fn of(
+        artifact: &'b Artifact,
+        slot: &'b Slot,
+        begun: i64,
+        stand_in: Option<&'b StandIn>,
+    ) -> Result<Self> {
         Ok(Self {
             artifact,
             slot,
             mark: mark(artifact)?,
             begun,
+            stand_in,
         })
     }
 }
@@ -69,7 +88,21 @@ impl Origin for Backup<'_> {
     }
 
     fn stage(&mut self, patch: &Patch<'_>, wanted: &[Vec<u8>], bytes: Option<u64>, cx: &Context) -> Result<()> {
-        stage(patch, wanted, bytes, self.artifact, self.slot, cx)
+        stage(patch, wanted, bytes, (self.artifact, self.slot), self.stand_in, cx)
+    }
+
+    fn written(&mut self, wanted: &[Vec<u8>], bytes: u64) -> io::Result<u64> {
+        let Some(stand_in) = self.stand_in else {
+            return Ok(bytes);
+        };
+        let mut left = 0;
+        staging::select(&mut self.lines()?, wanted, &mut |line| {
+            if stand_in.file(&line).is_none() {
+                left += line.node.size;
+            }
+            Ok(())
+        })?;
+        Ok(left)
     }
 }
 

@@ -70,7 +70,8 @@ pub(crate) fn prepare(
         );
         cx.note(Level::Warn, what);
     }
-    room(difference.bytes)?;
+    let written = origin.written(&difference.fetched, difference.bytes);
+    room(written.map_err(|error| ResourceError::because("could not read the index of the copy", error))?)?;
     stage_anew(&patch, &difference, origin, cx)?;
     record(&patch, &difference, origin.mark())?;
     Ok(Extent {

@@ -1,6 +1,7 @@
 //! Reads a copy in chunks: each chunk is compared with its name before anyone gets it.
 
 use std::collections::{HashMap, VecDeque};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
 
 use super::cut::name;
@@ -55,6 +56,14 @@ fn closed(error: ResourceError) -> io::Error {
 pub(crate) fn blocks(artifact: &Artifact, slot: &Slot) -> io::Result<Vec<Block>> {
     let lines = BufReader::new(zstd::Decoder::new(opened(artifact, slot, BLOCKS)?)?).lines();
     lines.map(|line| Ok(serde_json::from_str(&line?)?)).collect()
+}
+
+/// The copy without its packs: what says which chunks there are and where. Each chunk is compared with its name when it is read.
+pub(crate) fn lists_of(artifact: &Artifact) -> Artifact {
+    let packs = packs_of(artifact);
+    let mut lists = artifact.clone();
+    lists.files.retain(|entry| packs.iter().all(|(_, pack)| pack != entry));
+    lists
 }
 
 /// The index of a copy.
@@ -136,6 +145,23 @@ impl Source {
             at: 0,
         }
     }
+}
+
+/// Whether a file holds what a line says, and no more: its chunks are read and compared with their names.
+pub(crate) fn holds(file: &File, line: &Line) -> io::Result<bool> {
+    let mut file = file;
+    file.seek(io::SeekFrom::Start(0))?;
+    let mut content = Vec::new();
+    for chunk in &line.chunks {
+        content.resize(usize::try_from(chunk.length).map_err(io::Error::other)?, 0);
+        match file.read_exact(&mut content) {
+            Ok(()) if name(&content) == chunk.name => {}
+            Ok(()) => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(file.read(&mut [0])? == 0)
 }
 
 /// The content of one file.

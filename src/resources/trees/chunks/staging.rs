@@ -2,6 +2,7 @@
 //! further names of files.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -14,7 +15,8 @@ use crate::progress::Progress;
 use crate::slot::Slot;
 use crate::trees::exchange::Patch;
 use crate::trees::node::{Node, Shape};
-use crate::trees::stage::Stage;
+use crate::trees::stage::{Same, Stage};
+use crate::trees::stand_in::StandIn;
 use crate::trees::walk;
 use guard_model::artifact::Artifact;
 use guard_system::context::Context;
@@ -33,6 +35,7 @@ struct Work<'w> {
     place: &'w Dir,
     artifact: &'w Artifact,
     slot: &'w Slot,
+    stand_in: Option<&'w StandIn>,
     from: Mutex<Receiver<Vec<Line>>>,
     has_failed: AtomicBool,
     /// Bytes of files that are made and not told of yet.
@@ -52,7 +55,10 @@ impl Work<'_> {
                 if self.has_failed.load(Ordering::Relaxed) {
                     break;
                 }
-                if let Err(error) = stage.make(line.node.clone(), &mut source.content(&line)) {
+                let found = self.stand_in.and_then(|stand_in| stand_in.file(&line));
+                let holds = |file: &File| read::holds(file, &line);
+                let same = found.as_ref().map(|file| Same { file, holds: &holds });
+                if let Err(error) = stage.make_of(line.node.clone(), same, &mut source.content(&line)) {
                     outcome = Err(self.fail(error));
                 }
                 self.done.fetch_add(line.node.size, Ordering::Relaxed);
@@ -93,7 +99,8 @@ impl Batch {
     }
 }
 
-/// Fetches these entries, whose files have so many bytes, into the directory aside.
+/// Fetches these entries, whose files have so many bytes, into the directory aside: from what stands in for the copy, as far as
+/// it is believed, else from the copy.
 ///
 /// # Errors
 /// The copy is not whole (`copy_is_bad`), they cannot be made, or guard was asked to stop.
@@ -101,8 +108,8 @@ pub(crate) fn stage(
     patch: &Patch<'_>,
     wanted: &[Vec<u8>],
     bytes: Option<u64>,
-    artifact: &Artifact,
-    slot: &Slot,
+    (artifact, slot): (&Artifact, &Slot),
+    stand_in: Option<&StandIn>,
     cx: &Context,
 ) -> Result<()> {
     let spoiled = |error: io::Error| ResourceError {
@@ -118,6 +125,7 @@ pub(crate) fn stage(
         place: &place,
         artifact,
         slot,
+        stand_in,
         from: Mutex::new(from),
         has_failed: AtomicBool::new(false),
         done: AtomicU64::new(0),

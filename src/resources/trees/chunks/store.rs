@@ -89,7 +89,7 @@ impl Taker<'_> {
 }
 
 /// Copies the tree at `root`, whose files have about `expected` bytes, into the slot, beside an earlier copy where the
-/// slot knows one.
+/// slot knows one. `taken`: the second in which the tree was taken, where it is a snapshot.
 ///
 /// # Errors
 /// Something cannot be read, the copy cannot be written, or guard was asked to stop.
@@ -97,14 +97,16 @@ pub(crate) fn copy_directory(
     root: &Dir,
     slot: &Slot,
     level: i32,
-    force: bool,
-    expected: Option<u64>,
+    (force, expected): (bool, Option<u64>),
+    taken: Option<i64>,
     cx: &Context,
 ) -> Result<(Copied, Packed)> {
     let earlier = Earlier::of(slot, cx)?;
-    // Before what is mapped is flushed: whatever is stored from then on has a younger time.
-    let begun = cx.clock.now().timestamp();
-    filesystem::flush(root);
+    // Before what is mapped is flushed: whatever is stored from then on has a younger time. A snapshot has flushed it.
+    let begun = taken.unwrap_or_else(|| cx.clock.now().timestamp());
+    if taken.is_none() {
+        filesystem::flush(root);
+    }
     let how = How {
         level,
         force: force || !filesystem::tells(root),

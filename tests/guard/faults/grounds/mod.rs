@@ -155,6 +155,18 @@ impl Volume {
         }
     }
 
+    /// The run is over, and so is its backup: nothing stands by any more.
+    fn end(&mut self, cx: &Context) {
+        let ended = self.resource.stand_down(cx);
+        let released = self
+            .copy
+            .as_ref()
+            .map_or(Ok(()), |copy| self.resource.release(copy, cx));
+        if let Err(error) = ended.and(released) {
+            self.faults.push(format!("what stood by: {}", chain(&error)));
+        }
+    }
+
     fn forget(&mut self, cx: &Context) {
         if let Some(displaced) = self.displaced.take()
             && let Err(error) = self.resource.forget(&displaced, cx)
@@ -257,6 +269,7 @@ fn batch(ground: &mut Mounted, form: &str, cases: &[Case], way: Way) -> Vec<Vec<
     }
     for volume in &mut volumes {
         volume.forget(&cx);
+        volume.end(&cx);
     }
     if volumes.iter().all(|volume| volume.faults.is_empty()) {
         let left = std::fs::read_dir(&live)

@@ -290,7 +290,7 @@ fn a_release_that_is_kept_leaves_nothing_standing_by() {
     ));
     let seen = format!("psql -qAtX '{url}' -c \"SELECT datname FROM pg_database\" > ../seen");
     let ran = project.guard().run(&["deploy", "--", "./deploy.sh", &seen]).expect(0);
-    ran.says("a restored copy stands by as database shop__guard_");
+    ran.says("a copy stands by as database shop__guard_");
     let seen = std::fs::read_to_string(project.root().join("seen")).unwrap();
     assert!(
         seen.contains("shop__guard_"),
