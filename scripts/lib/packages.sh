@@ -33,6 +33,7 @@ needed_packages() {
   have mkfs.btrfs || echo btrfs-progs
   have mkfs.xfs || echo xfsprogs
   have promtool || echo prometheus
+  [ -x /usr/sbin/sshd ] || printf "openssh-server\nopenssh-client\n"
   have docker-registry || echo docker-registry
   have psql || echo postgresql-client
   have mariadbd || echo mariadb-server

@@ -9,11 +9,12 @@ use std::process::ExitCode;
 use clap::FromArgMatches;
 use clap::error::ErrorKind;
 
-use crate::commands;
+use crate::commands::{self, outside};
 use guard_model::exit::ExitCode as Code;
 use guard_report::bug;
 use guard_run::watchdog_process;
 use guard_system::environment::Environment;
+use guard_system::outside::VISIT;
 use guard_system::privilege;
 
 pub use args::{Arguments, command};
@@ -36,7 +37,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environme
     if let Some(asked) = watchdog_process::Asked::of(&arguments) {
         return watchdog_process::run(asked, environment).into();
     }
-    match parsed(arguments) {
+    if let Some(asked) = outside::Asked::of(&arguments) {
+        return outside::serve(asked, environment).into();
+    }
+    match parsed(arguments.clone()) {
+        // At the host it is done; who asks from outside sends the same words there.
+        Ok(typed) if typed.global.host.is_some() && environment.path(VISIT).is_none() => {
+            let words = arguments.get(1..).unwrap_or_default();
+            outside::ask(words, &typed.request, &typed.global, environment).into()
+        }
         Ok(arguments) => commands::run(arguments.request, &arguments.global, environment, &command()).into(),
         Err(error) => {
             let error = habits::without_assent(error);

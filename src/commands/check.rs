@@ -23,6 +23,7 @@ use guard_run::project::Project;
 use guard_run::request::Check;
 use guard_run::service_choice::{self, Belonging};
 use guard_run::session::{Session, width_of_stdout};
+use guard_system::control_group::{Reach, reach};
 use guard_system::lock::Lock;
 
 /// A health check that may say nothing for longer is told: so long is waited for a release of which nothing is known.
@@ -64,6 +65,7 @@ pub(super) fn check(asked: &Check, project: &Project, session: &Session) -> Outc
     if let Ok(Some(owner)) = Lock::holder(&project.state.join("lock")) {
         report.warn("lock", format!("held: {owner}"), "wait, or --lock-wait");
     }
+    standing_by(project, &mut report);
     let is_verbose = matches!(session.style.volume, guard_report::style::Volume::Verbose);
     let is_open = report.refusals().next().is_none();
     if session.style.json {
@@ -231,6 +233,32 @@ fn ask(probes: &[Arc<dyn Probe>], project: &Project, report: &mut Report) {
                 report.warn(&about, what, advice);
             }
         }
+    }
+}
+
+/// Tells what ends the watcher together with guard: the unit or the session that this is called in, as a deployment from here
+/// would be.
+fn standing_by(project: &Project, report: &mut Report) {
+    if !project.settings.watcher {
+        return;
+    }
+    match reach() {
+        Reach::Free => {}
+        Reach::Scope { unit, is_mortal, .. } => {
+            report.fact("watcher", format!("outlives {unit}, in a scope of its own"));
+            if is_mortal {
+                report.warn(
+                    "watcher",
+                    "ends when its user logs out, and a run that is cut off then waits for `guard resume`",
+                    "loginctl enable-linger",
+                );
+            }
+        }
+        Reach::Held { unit, why } => report.warn(
+            "watcher",
+            format!("ends together with {unit}, and a run that is cut off then waits for `guard resume`; {why}"),
+            "loginctl enable-linger",
+        ),
     }
 }
 

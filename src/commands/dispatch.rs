@@ -3,8 +3,8 @@
 use std::io::Write as _;
 
 use crate::commands::{
-    abort, all_projects, backup, check, decide, delete, demo, deploy, freeze, init, inside, list, logs, mark, notify,
-    offsite, packaging, report, resume, rollback, salvage, schema, status, undo, verify, watch,
+    abort, all_projects, attach, backup, check, decide, delete, demo, deploy, freeze, init, inside, list, logs, mark,
+    notify, offsite, packaging, report, resume, rollback, salvage, schema, status, undo, verify, watch,
 };
 use guard_model::exit::ExitCode;
 use guard_report::bug;
@@ -99,6 +99,7 @@ fn answer(request: Request, global: &GlobalArgs, session: &Session, command: &cl
         Request::Salvage(asked) => salvage::salvage(&asked, &project, session),
         Request::Status => status::status(&project, session),
         Request::History(asked) => status::history(&asked, &project, session),
+        Request::Attach(asked) => attach::attach(&asked, &project, session),
         Request::Logs(asked) => logs::logs(&asked, &project.runs, session),
         Request::Report(asked) => report::report(&asked, &project, session),
         Request::Watch(asked) => watch::watch(&asked, &project, session),

@@ -2,6 +2,7 @@
 
 mod abort;
 mod all_projects;
+mod attach;
 mod backup;
 mod check;
 mod decide;
@@ -18,6 +19,7 @@ mod logs;
 mod mark;
 mod notify;
 mod offsite;
+pub mod outside;
 mod packaging;
 mod record;
 mod report;

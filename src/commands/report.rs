@@ -1,5 +1,6 @@
 //! `guard report`: what became of a run, as a page, as Markdown or as JSON, made anew from what was kept of it.
 
+use crate::commands::outside::INTO;
 use guard_journal::Run;
 use guard_model::event::Level;
 use guard_model::exit::ExitCode;
@@ -43,11 +44,17 @@ pub(super) fn report(asked: &ReportOf, project: &Project, session: &Session) -> 
         session.reporter.data(text);
         return Ok(ExitCode::DONE);
     };
-    let path = project.cx.resolve(into);
+    // From outside the file is to be there, where it was asked for.
+    let brought = session.visit.as_ref().map(|visit| visit.file(INTO));
+    let path = brought.unwrap_or_else(|| project.cx.resolve(into));
     disk::write_whole(&path, text.as_bytes()).map_err(|error| refused(&error))?;
     project.cx.note(
         Level::Info,
-        format!("the report of {} is in {}", run.id, path.display()),
+        format!(
+            "the report of {} is in {}",
+            run.id,
+            if session.visit.is_some() { into } else { &path }.display()
+        ),
     );
     Ok(ExitCode::DONE)
 }

@@ -137,6 +137,13 @@ const OTHERS: &[&str] = &[
     "GUARD_DRY_RUN",
     "GUARD_DURATION",
     "GUARD_REPLAY",
+    "GUARD_HOST",
+    "GUARD_SEND_ENV",
+    "GUARD_LINK_TIMEOUT",
+    "GUARD_SSH",
+    "GUARD_HOST_PROGRAM",
+    "GUARD_VISIT",
+    "GUARD_CALLED_AS",
     "GUARD_GITLAB_DOTENV",
     "GUARD_GITLAB_JUNIT",
     "GUARD_GITLAB_REPORT",
@@ -204,6 +211,37 @@ pub(super) fn unused(environment: &Environment) -> Vec<Problem> {
         excerpt: None,
     })
     .collect()
+}
+
+/// Variables of the machine that guard is called on, or of the run that it is called in: they stay where they are.
+const STAYING: &[&str] = &[
+    "GUARD_HOST",
+    "GUARD_SEND_ENV",
+    "GUARD_LINK_TIMEOUT",
+    "GUARD_SSH",
+    "GUARD_HOST_PROGRAM",
+    "GUARD_VISIT",
+    "GUARD_CALLED_AS",
+    "GUARD_GITLAB_DOTENV",
+    "GUARD_GITLAB_JUNIT",
+    "GUARD_GITLAB_REPORT",
+    "GUARD_RUN_ID",
+    "GUARD_STAGE",
+    "GUARD_EVENTS",
+    "GUARD_ACT",
+];
+
+/// The variables that go along when guard is asked to do its work at another host: those that it reads, by every name, where
+/// they are set.
+#[must_use]
+pub fn travelling(environment: &Environment) -> Vec<(String, String)> {
+    let settings = NAMES
+        .iter()
+        .flat_map(|name| std::iter::once(&name.variable).chain(name.aliases));
+    let names = settings.chain(OTHERS).filter(|name| !STAYING.contains(name));
+    names
+        .filter_map(|name| Some(((*name).to_owned(), environment.text(name)?.to_owned())))
+        .collect()
 }
 
 /// The entry of a setting.

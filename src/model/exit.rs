@@ -50,6 +50,8 @@ impl ExitCode {
     pub const ABANDONED: Self = Self(35);
     /// Production is new and failed: the way back could not be made ready, and nothing was put back.
     pub const UNREADY: Self = Self(36);
+    /// Production is as the run says that goes on at the host: the link to it was lost, or left.
+    pub const LOST: Self = Self(37);
     /// Production is untouched: the backup was not found or is damaged.
     pub const NO_BACKUP: Self = Self(40);
     /// Production is untouched: the backup or journal was made by a newer guard.
@@ -61,6 +63,13 @@ impl ExitCode {
     #[must_use]
     pub fn number(self) -> u8 {
         self.0
+    }
+
+    /// The code of this number; `None`: guard ends with no such code.
+    #[must_use]
+    pub fn of_number(number: u8) -> Option<Self> {
+        let code = Self(number);
+        code.meaning().map(|meaning| meaning.code)
     }
 
     /// The line of [`TABLE`] for this code.
@@ -179,6 +188,11 @@ pub const TABLE: &[Meaning] = &[
         ExitCode::UNREADY,
         "new, failed",
         "the way back could not be made ready, so nothing was put back; `guard resume` tries again",
+    ),
+    row(
+        ExitCode::LOST,
+        "as the run at the host says",
+        "the link to the host was lost or left, and the run goes on there: `guard attach`",
     ),
     row(
         ExitCode::NO_BACKUP,

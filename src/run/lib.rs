@@ -16,6 +16,7 @@ pub mod drift;
 pub mod encryption;
 pub mod failed_release;
 pub mod findings;
+pub mod follow;
 pub mod freeze;
 mod front;
 pub mod inspection;

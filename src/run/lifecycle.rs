@@ -110,6 +110,12 @@ fn drive_to_end(
     session: &Session,
 ) -> Outcome {
     bug::keep_in(&run.directory);
+    if let Some(visit) = &session.visit
+        && let Err(error) = visit.note_run(&run.directory)
+    {
+        let note = format!("who asked from outside will not hear of this run's end if guard is killed: {error}");
+        project.cx.note(Level::Warn, note);
+    }
     let supervised = Supervised::new(runner, run, project, session);
     let arrival = drive(ledger, &supervised, &session.stop, &project.cx.voice);
     let exit = match &arrival {

@@ -59,11 +59,7 @@ pub fn write_reports(
             disk::remove_file(&path)?;
         }
     }
-    let level = if is_bad { Level::Info } else { Level::Detail };
-    cx.note(
-        level,
-        format!("report: {}, and as text in {}", page.display(), names(is_bad)[0]),
-    );
+    tell_report(run, is_bad, project);
     let told = Told::of(&material.records, Some(text.as_path()), program);
     let value = told.to_value(&cx.redaction);
     let clean = cx.redaction.clean(&serde_json::to_string_pretty(&value)?);
@@ -75,6 +71,47 @@ pub fn write_reports(
         session
             .reporter
             .finish(Some(serde_json::from_str(&clean)?), std::time::Duration::from_secs(1));
+    }
+    Ok(())
+}
+
+/// Says where the report of a run is: at its very end.
+pub fn tell_report(run: &Run, is_bad: bool, project: &Project) {
+    let [text, page] = names(is_bad);
+    let level = if is_bad { Level::Info } else { Level::Detail };
+    let page = run.directory.join(page);
+    let note = format!("report: {}, and as text in {text}", page.display());
+    project.cx.note(level, note);
+}
+
+/// Tells a run that is over, and that somebody else has driven, to the CI system and to whoever reads JSON.
+///
+/// # Errors
+/// Its journal cannot be read, or the CI system's files not written.
+pub fn publish(run: &Run, project: &Project, session: &Session) -> Result<(), Box<dyn std::error::Error>> {
+    if session.style.ci.is_none() && !session.style.json {
+        return Ok(());
+    }
+    let (redaction, program) = (&project.cx.redaction, &session.style.program);
+    let material = material(run, project)?;
+    let kept = [names(true), names(false)]
+        .into_iter()
+        .map(|[text, _]| run.directory.join(text));
+    let text = kept.into_iter().find(|path| disk::exists(path).unwrap_or(false));
+    let told = Told::of(&material.records, text.as_deref(), program);
+    if let Some(system) = &session.style.ci {
+        let report = RunReport::of(&material, redaction, program);
+        ci::publish(
+            system,
+            &told,
+            &run_report::markdown(&report),
+            &run_report::page(&report),
+        )?;
+    }
+    if session.style.json {
+        let clean = redaction.clean(&serde_json::to_string(&told.to_value(redaction))?);
+        let value = serde_json::from_str(&clean)?;
+        session.reporter.finish(Some(value), std::time::Duration::from_secs(1));
     }
     Ok(())
 }

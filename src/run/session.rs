@@ -22,6 +22,7 @@ use guard_system::clock::{Clock, MachineClock};
 use guard_system::context::Context;
 use guard_system::docker::{Configurations, Roads};
 use guard_system::environment::Environment;
+use guard_system::outside::{CALLED_AS, Visit};
 use guard_system::stop::Stop;
 use guard_system::{disk, runtime, signals};
 
@@ -46,6 +47,8 @@ pub struct Session {
     pub runtime: tokio::runtime::Handle,
     /// Whether this process is guard, called by somebody: only then can it be started once more to watch over itself.
     pub is_program: bool,
+    /// The visit that it is a part of, where it was asked for from another machine.
+    pub visit: Option<Visit>,
     /// By which roads engines are asked, for all that this session does.
     roads: Roads,
     /// What Compose has made of the projects' files.
@@ -64,8 +67,11 @@ impl Session {
             columns: size_of_stderr().map(|(columns, _)| columns),
         };
         let style = Style::detect(&environment, terminal, flags_of(global));
-        let program = program_of(global, environment.text("GUARD_ENVIRONMENT").is_some());
-        let is_job = environment.text("CI").is_some_and(|ci| ci != "false");
+        let called_as = environment.text(CALLED_AS).unwrap_or("guard");
+        let program = program_of(called_as, global, environment.text("GUARD_ENVIRONMENT").is_some());
+        let visit = Visit::of(&environment);
+        // At a host that is reached from outside, whoever asked hears the end of the job.
+        let is_job = visit.is_none() && environment.text("CI").is_some_and(|ci| ci != "false");
         let mut session = Self::seated(style.with_program(program), Streams::of_this_process(), environment)?;
         session.hear()?;
         // Elsewhere a parent may end as it likes: `nohup guard …` outlives its shell.
@@ -76,6 +82,7 @@ impl Session {
             listening.map_err(|_| ExitCode::BUG)?;
         }
         session.is_program = true;
+        session.visit = visit;
         Ok(session)
     }
 
@@ -144,6 +151,7 @@ impl Session {
             stop,
             runtime,
             is_program: false,
+            visit: None,
             roads: Roads::default(),
             configurations: Configurations::default(),
             runtime_owner,
@@ -294,8 +302,14 @@ impl Session {
 }
 
 /// How this guard is called about the same place once more.
-fn program_of(global: &GlobalArgs, is_environment_set: bool) -> String {
-    let mut program = "guard".to_owned();
+fn program_of(called_as: &str, global: &GlobalArgs, is_environment_set: bool) -> String {
+    let mut program = called_as.to_owned();
+    // Who asks from outside is told how to ask from there.
+    if called_as == "guard"
+        && let Some(host) = &global.host
+    {
+        program = format!("{program} --host {host}");
+    }
     for (flag, path) in [("-C", &global.directory), ("--config", &global.config)] {
         if let Some(path) = path {
             program = format!("{program} {flag} {}", typed(&path.display().to_string()));

@@ -11,6 +11,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 
 use super::call::ACT;
+use super::control_group::{self, Reach};
+use super::outside::{CALLED_AS, VISIT};
 
 /// The running program itself, whatever has become of its file: it may have been replaced or deleted since.
 const OURSELVES: &str = "/proc/self/exe";
@@ -24,7 +26,7 @@ const MARKS: [&str; 5] = [
     "HUDSON_SERVER_COOKIE",
 ];
 /// By these guard finds the processes of a run.
-const OURS: [&str; 4] = ["GUARD_RUN_ID", "GUARD_STAGE", "GUARD_EVENTS", ACT];
+const OURS: [&str; 6] = ["GUARD_RUN_ID", "GUARD_STAGE", "GUARD_EVENTS", ACT, VISIT, CALLED_AS];
 /// The longest word of readiness.
 const WORD: usize = 64;
 
@@ -79,12 +81,19 @@ pub fn start(words: &[String], log: File, patience: Duration) -> io::Result<Stri
     Ok(word)
 }
 
-/// The way between: a session of its own, and from there the program once more, which then has no living parent.
+/// The way between: a session of its own, and from there the program once more, which then has no living parent. Where systemd
+/// would end it together with this process, it gets a scope of its own; where nobody gives one, it goes without.
 ///
 /// # Errors
 /// It could not be started.
 pub fn step_away(words: &[String]) -> io::Result<()> {
     rustix::process::setsid()?;
+    if let Reach::Scope { manager, .. } = control_group::reach() {
+        let without: Vec<&str> = MARKS.into_iter().chain(OURS).collect();
+        if control_group::start_in_scope(manager, words, &without) {
+            return Ok(());
+        }
+    }
     let mut command = ourselves(words);
     // Both go on: the pipe for the word of readiness, and the log.
     drop(command.spawn()?);

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::FileType;
 use rustix::process::{Signal, getpgrp, kill_current_process_group};
 use rustix::termios::{
     LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, isatty, tcflush, tcgetattr, tcgetpgrp,
@@ -132,6 +133,25 @@ impl Keyboard {
     }
 }
 
+/// Whether standard input is a pipe.
+#[must_use]
+pub fn is_pipe() -> bool {
+    rustix::fs::fstat(stdin()).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo)
+}
+
+/// Waits this long at most until there is something to read at standard input, without reading it. From the background of a
+/// terminal nothing can be read.
+#[must_use]
+pub fn has_typed(patience: Duration) -> bool {
+    let input = stdin();
+    if isatty(&input) && !is_in_foreground(&input) {
+        rest(patience);
+        return false;
+    }
+    let mut waiting = [PollFd::new(&input, PollFlags::IN)];
+    poll(&mut waiting, Some(&timespec(patience))).is_ok_and(|ready| ready > 0)
+}
+
 impl Drop for Keyboard {
     fn drop(&mut self) {
         self.put_back();
@@ -169,8 +189,8 @@ fn open(path: &Path) -> std::io::Result<std::fs::File> {
     OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)
 }
 
-fn is_in_foreground(terminal: &OwnedFd) -> bool {
-    tcgetpgrp(terminal).is_ok_and(|group| group == getpgrp())
+fn is_in_foreground(terminal: impl AsFd) -> bool {
+    tcgetpgrp(terminal.as_fd()).is_ok_and(|group| group == getpgrp())
 }
 
 fn rest(span: Duration) {

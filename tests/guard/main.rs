@@ -15,6 +15,7 @@ mod docs;
 mod engine;
 mod journal;
 mod notify;
+mod outside;
 mod probes;
 mod report;
 mod resources;

@@ -4,8 +4,8 @@ use clap::Subcommand;
 
 use crate::request::acting::{Abort, Backup, Decide, Deploy, Resume, Rollback};
 use crate::request::looking::{
-    Check, Completions, Copy, Delete, Demo, DemoPart, Fetch, Freeze, HistoryOf, Init, Inside, List, LogsOf, ManOf,
-    Mark, Notify, Prune, ReportOf, Salvage, SchemaOf, Show, Verify, Watch,
+    Attach, Check, Completions, Copy, Delete, Demo, DemoPart, Fetch, Freeze, HistoryOf, Init, Inside, List, LogsOf,
+    ManOf, Mark, Notify, Prune, ReportOf, Salvage, SchemaOf, Show, Verify, Watch,
 };
 
 /// One thing to do.
@@ -54,6 +54,8 @@ pub enum Request {
     Status,
     /// Say what happened
     History(HistoryOf),
+    /// Hear a run that goes on, to its end, and end with its code
+    Attach(Attach),
     /// Print what the deploy and verify commands of a run have written
     Logs(LogsOf),
     /// Report on one run: what happened, why, what it cost, with plots

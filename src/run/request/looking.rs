@@ -136,6 +136,14 @@ pub struct LogsOf {
     pub run: Option<String>,
 }
 
+/// `guard attach`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Attach {
+    /// The run, as `guard history` names it [default: the one that goes on, else the newest]
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+}
+
 /// `guard report`
 #[derive(Debug, Clone, Default, Args)]
 pub struct ReportOf {

@@ -8,6 +8,7 @@ use super::outcome::{CallError, Output};
 use super::reading::{Sink, read};
 use crate::call::{ACT, ASIDE, Call, Input};
 use crate::context::Context;
+use crate::outside::{CALLED_AS, VISIT};
 
 /// How many bytes of a program's standard error are kept for messages: its end.
 const STDERR_KEPT: usize = 16 * 1024;
@@ -200,6 +201,10 @@ impl Context {
         };
         expression = expression.dir(directory);
         expression = crate::docker::led(self.engine.as_deref(), expression);
+        // They are this guard's own: one that is called by the user's command is another.
+        for name in [VISIT, CALLED_AS] {
+            expression = expression.env_remove(name);
+        }
         for name in &call.removed {
             expression = expression.env_remove(name);
         }

@@ -14,6 +14,7 @@ pub mod registry;
 mod relay;
 pub mod shop;
 pub mod slow;
+pub mod sshd;
 pub mod storage;
 mod template;
 pub mod two_sides;
