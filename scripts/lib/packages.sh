@@ -38,6 +38,12 @@ needed_packages() {
   have psql || echo postgresql-client
   have mariadbd || echo mariadb-server
   have pgbouncer || echo pgbouncer
+  have etcd || echo etcd-server
+  have etcdctl || echo etcd-client
+  have restic || echo restic
+  have pgbackrest || echo pgbackrest
+  have socat || echo socat
+  [ -x /usr/sbin/sshd ] || echo openssh-server
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo postgresql
   [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo debian-archive-keyring
 }
@@ -64,8 +70,9 @@ install_packages() {
   quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${found[@]}"
   # The tests start servers of their own; the packages' would only hold the usual ports.
   if [ -d /run/systemd/system ]; then
-    for name in redis-server docker-registry mariadb-server pgbouncer nginx-light haproxy caddy prometheus; do
+    for name in redis-server docker-registry mariadb-server pgbouncer nginx-light haproxy caddy prometheus etcd-server; do
       local unit=${name/mariadb-server/mariadb}
+      unit=${unit/etcd-server/etcd}
       if [[ " ${found[*]} " == *" $name "* ]]; then quietly as_root systemctl disable --now "${unit/nginx-light/nginx}"; fi
     done
   fi

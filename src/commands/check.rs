@@ -16,13 +16,13 @@ use guard_probes::Probe;
 use guard_report::tables::Table;
 use guard_run::assembly::Owned;
 use guard_run::findings::Report;
-use guard_run::freeze;
 use guard_run::inspection::{in_the_way, look, look_at};
 use guard_run::outcome::{Outcome, Refusal};
 use guard_run::project::Project;
 use guard_run::request::Check;
 use guard_run::service_choice::{self, Belonging};
 use guard_run::session::{Session, width_of_stdout};
+use guard_run::{freeze, locks};
 use guard_system::control_group::{Reach, reach};
 use guard_system::lock::Lock;
 
@@ -36,6 +36,9 @@ const LONG_START: Duration = Duration::from_mins(1);
 pub(super) fn check(asked: &Check, project: &Project, session: &Session) -> Outcome {
     project.sound()?;
     let resources = project.resources()?;
+    if let Some(name) = &asked.resource {
+        return promises(name, &resources, project, session);
+    }
     let is_empty = resources.is_empty();
     let mut report = if asked.service.is_empty() {
         look(project, &resources, None, true)
@@ -139,6 +142,47 @@ fn at_services(services: &[String], resources: Vec<Owned>, project: &Project) ->
     }
     ask(&asked, project, &mut report);
     Ok(report)
+}
+
+/// `--resource`: one resource, and whether it keeps its promises.
+fn promises(name: &str, resources: &[Owned], project: &Project, session: &Session) -> Outcome {
+    let _lock = locks::begin(project, "guard check --resource")?;
+    let Some(owned) = resources.iter().find(|owned| owned.resource.name().as_str() == name) else {
+        let names: Vec<&str> = resources.iter().map(|owned| owned.resource.name().as_str()).collect();
+        return Err(Refusal::new(ExitCode::USAGE, format!("no resource is called {name:?}"))
+            .because(nearest_or_all(name, &names)));
+    };
+    let (resource, cx) = owned.resource.at(&project.cx);
+    let mut survey = resource.survey(&cx);
+    if survey.obstacles.iter().all(|obstacle| !obstacle.refuses) {
+        resource.sweep(&cx, &mut survey);
+    }
+    let mut report = Report::default();
+    report.take(name, survey);
+    let refusal = report.refusals().next().is_some().then(|| {
+        let mut refusal = Refusal::new(
+            ExitCode::REFUSED,
+            format!("{name} does not keep what a resource promises"),
+        );
+        refusal.account.why = in_the_way(&report);
+        let command = format!("{} check --resource {}", session.style.program, text::typed(name));
+        refusal.next("when that is mended", command)
+    });
+    if session.style.json {
+        let value = value(&report, &[]);
+        return match refusal {
+            None => Ok(session.answer(value)),
+            Some(refusal) => Err(refusal.with_details(value)),
+        };
+    }
+    session.reporter.data(table(&report));
+    if let Some(refusal) = refusal {
+        return Err(refusal);
+    }
+    project
+        .cx
+        .note(Level::Info, format!("{name}: every promise that was tried is kept"));
+    Ok(ExitCode::DONE)
 }
 
 /// The same for whoever reads JSON.

@@ -26,7 +26,7 @@ use guard_run::request::{Rollback, Selection};
 use guard_run::selection::chosen;
 use guard_run::service_choice::{self, Belonging};
 use guard_run::session::{Session, width_of_stdout};
-use guard_run::{decision, drift, encryption, locks, merged_settings, plan, preconditions};
+use guard_run::{decision, drift, encryption, locks, merged_settings, plan, preconditions, release};
 use guard_store::{Backup, Listed, Store};
 use guard_system::disk;
 use guard_system::docker::image;
@@ -38,6 +38,10 @@ use guard_system::docker::image;
 pub(super) fn rollback(asked: &Rollback, project: &Project, session: &Session) -> Outcome {
     if let Some((run, history)) = decision::watched(project)? {
         return while_watched(asked, &run, &history, project, session);
+    }
+    // With a service it names that service's image.
+    if let Some(name) = asked.to.as_ref().filter(|_| asked.service.is_empty()) {
+        return to_release(name, asked, project, session);
     }
     let _lock = locks::begin(project, "guard rollback")?;
     preconditions::refuse_open(project, &session.style.program)?;
@@ -101,6 +105,75 @@ pub(super) fn rollback(asked: &Rollback, project: &Project, session: &Session) -
     go_back(plan, asked.reason.clone(), resources, Vec::new(), project, session)
 }
 
+/// Rolls back to a release by its name: to what a backup recorded of it, else to what git and the engine have.
+fn to_release(name: &str, asked: &Rollback, project: &Project, session: &Session) -> Outcome {
+    let program = &session.style.program;
+    if let Some(named) = asked.backup.as_ref().or(asked.backup_timestamp.as_ref()) {
+        return Err(Refusal::new(
+            ExitCode::USAGE,
+            format!("a backup, {named}, and a release, {name}, are both named"),
+        )
+        .because("a release chooses its own backup")
+        .next(
+            "to go back to that release",
+            format!("{program} rollback --to {}", text::typed(name)),
+        ));
+    }
+    preconditions::refuse_open(project, program)?;
+    project.sound()?;
+    let wanted = release::find(name, &project.resources()?, asked.force, project, program)?;
+    let resources = asked_for(project.resources()?, asked, project, program)?;
+    let (timestamp, only) = if let Some(found) = release::recorded(&wanted, &resources, asked.with_data, project) {
+        project.cx.note(
+            Level::Info,
+            format!("backup {} was taken while {} was live", found.0, wanted.release.shown),
+        );
+        found
+    } else {
+        let shown = &wanted.release.shown;
+        if asked.with_data {
+            return Err(Refusal::new(
+                ExitCode::NO_BACKUP,
+                format!("no backup was taken while {shown} was live, so its data is nowhere"),
+            )
+            .next(
+                "to go back to it without data",
+                format!("{program} rollback --to {}", text::typed(name)),
+            ));
+        }
+        for sentence in release::cannot_give(&wanted, &resources) {
+            project.cx.note(Level::Warn, sentence);
+        }
+        if asked.dry_run {
+            session.reporter.data(format!(
+                "Rollback to {shown}, by git and the engine; nothing was changed"
+            ));
+            return Ok(ExitCode::DONE);
+        }
+        confirm(
+            &format!("Make a backup of {shown} from git and the engine?"),
+            &format!("rollback --to {}", text::typed(name)),
+            project.settings.confirmed,
+            session,
+        )?;
+        let _lock = locks::begin(project, "guard rollback --to")?;
+        match release::take_over(&wanted, resources, project, session)? {
+            Ok(found) => found,
+            Err(exit) => return Ok(exit),
+        }
+    };
+    let of_backup = Rollback {
+        to: None,
+        with_data: false,
+        backup_timestamp: Some(timestamp.to_string()),
+        only,
+        skip: Vec::new(),
+        service: Vec::new(),
+        ..asked.clone()
+    };
+    rollback(&of_backup, project, session)
+}
+
 /// Rolls back while another guard watches a release: that one holds the lock and knows the way, so it is told to take it,
 /// after a yes. What is not the way back of that release has to wait for it.
 fn while_watched(asked: &Rollback, run: &Run, history: &History, project: &Project, session: &Session) -> Outcome {
@@ -111,7 +184,7 @@ fn while_watched(asked: &Rollback, run: &Run, history: &History, project: &Proje
     };
     let command = format!("{} decide rollback", session.style.program);
     let what = format!("the run {} watches a release at this moment", run.id);
-    if !is_its_own || !asked.only.is_empty() || !asked.service.is_empty() || asked.dry_run {
+    if !is_its_own || !asked.only.is_empty() || !asked.service.is_empty() || asked.to.is_some() || asked.dry_run {
         return Err(Refusal::new(ExitCode::LOCKED, what)
             .because(
                 "it goes back as a whole, and to the state before that release; anything else has to wait for its end",

@@ -10,7 +10,7 @@ use crate::held::Held;
 use crate::slot::Slot;
 use crate::survey::Survey;
 use guard_model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
-use guard_model::foreign::Material;
+use guard_model::foreign::{Material, Naming};
 use guard_model::policy::DataRestore;
 use guard_system::context::Context;
 use guard_system::servers::User;
@@ -53,6 +53,14 @@ impl dyn Resource + '_ {
     pub fn try_back(&self, newest: Option<&Artifact>, cx: &Context, survey: &mut Survey) {
         if let Some(able) = self.abilities().trial {
             able.try_back(newest, cx, survey);
+        }
+    }
+
+    /// [`Sweep::sweep`](crate::abilities::Sweep::sweep); without it: that guard's own tests hold it to its promises.
+    pub fn sweep(&self, cx: &Context, survey: &mut Survey) {
+        match self.abilities().sweep {
+            Some(able) => able.sweep(cx, survey),
+            None => survey.fact("a kind of guard's own: its promises are held by guard's tests"),
         }
     }
 
@@ -502,6 +510,17 @@ impl dyn Resource + '_ {
         match self.abilities().releases {
             Some(able) => able.shown_release(cx),
             None => Vec::new(),
+        }
+    }
+
+    /// [`Releases::release_called`](crate::abilities::Releases::release_called); without it: it knows none by name.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn release_called(&self, name: &str, cx: &Context) -> Result<Naming> {
+        match self.abilities().releases {
+            Some(able) => able.release_called(name, cx),
+            None => Ok(Naming::Unknown(Vec::new())),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The kinds of resources that there are, and how each is made from its table. Register a kind here.
 
 use crate::definition::Kind;
-use crate::{compose, files, git, images, mariadb, objects, postgres, redis, sqlite, volume};
+use crate::{command, compose, files, git, images, mariadb, objects, postgres, redis, sqlite, volume};
 
 /// All kinds, in the order in which `guard init` offers them. To add one: a file here, and its line in this list.
 pub const KINDS: &[Kind] = &[
@@ -16,6 +16,7 @@ pub const KINDS: &[Kind] = &[
     files::KIND,
     compose::KIND,
     images::KIND,
+    command::KIND,
 ];
 
 /// The keys of a kind that say what a copy holds, and not where it goes or how: for a backup they count as they were when it

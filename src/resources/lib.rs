@@ -4,6 +4,7 @@ pub mod abilities;
 mod asking;
 mod barrier;
 mod carry_over;
+mod command;
 pub mod compose;
 mod contract;
 mod definition;

@@ -148,6 +148,7 @@ impl Adoption {
                     let what = format!("commit {}{}", text::sanitised(commit), text::sanitised(&branch));
                     (what, "as written down".to_owned())
                 }
+                Part::Release { release, .. } => (text::sanitised(&release.shown), "as the engine has it".to_owned()),
             };
             rows.push([name.to_string(), what, state]);
         }

@@ -35,6 +35,7 @@ pub mod plan;
 pub mod preconditions;
 pub mod project;
 pub mod registry;
+pub mod release;
 pub mod request;
 pub mod results;
 pub mod run_report;

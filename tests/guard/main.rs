@@ -17,6 +17,7 @@ mod journal;
 mod notify;
 mod outside;
 mod probes;
+mod recipes;
 mod report;
 mod resources;
 mod services;

@@ -56,6 +56,17 @@ pub trait Trial {
     }
 }
 
+/// Its promises can be tried from outside: guard does not know how it keeps them.
+///
+/// Asked by `guard check --resource`, once [`Resource::survey`] has found nothing in the way.
+///
+/// [`Resource::survey`]: crate::Resource::survey
+pub trait Sweep {
+    /// Does every act twice, and once more after it was cut off, on something that is not production; what is kept and what is
+    /// broken is added to the survey. What it makes it removes.
+    fn sweep(&self, cx: &Context, survey: &mut Survey);
+}
+
 /// A backup that was made by hand can be taken over.
 ///
 /// Asked by `guard rollback` to such a backup, in the step that copies.

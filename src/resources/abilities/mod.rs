@@ -7,7 +7,7 @@ mod surroundings;
 mod swaps;
 
 pub use self::clients::{Access, Reload, Users};
-pub use self::copies::{Adoption, CopyProof, Holdings, Occasion, Standby, StandingBy, Trial};
+pub use self::copies::{Adoption, CopyProof, Holdings, Occasion, Standby, StandingBy, Sweep, Trial};
 pub use self::cost::{FileSalvage, Price, RowSalvage, Size};
 pub use self::surroundings::{Exclusion, Location, Releases, ServiceNeeds};
 pub use self::swaps::{Account, Comparison, Group, Leftovers, Mark, Moments, Together};
@@ -52,6 +52,8 @@ pub struct Abilities<'r> {
     pub size: Option<&'r dyn Size>,
     /// A copy can be made ready while the release is deployed and watched.
     pub standby: Option<&'r dyn Standby>,
+    /// Its promises can be tried from outside.
+    pub sweep: Option<&'r dyn Sweep>,
     /// Several of its kind can be swapped as one.
     pub together: Option<&'r dyn Together>,
     /// A way back can be tried before there is a copy that was ever put back.

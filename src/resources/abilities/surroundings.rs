@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::error::Result;
 use crate::held::Held;
 use guard_model::artifact::Prepared;
+use guard_model::foreign::Naming;
 use guard_system::context::Context;
 
 /// It has names that tell it from every other thing, or paths of its own. Both are cheap and only read.
@@ -79,4 +80,13 @@ pub trait Releases {
     /// Which release is live, for people who choose a backup: `1a2b3c4 Fix the basket (v1.4.1)`, `app shop/app:1.4.1`. Empty
     /// where there is none.
     fn shown_release(&self, cx: &Context) -> Vec<String>;
+
+    /// The release of this name: a tag, a branch or a commit, or the name of an image that says which commit it was built from.
+    ///
+    /// # Errors
+    /// It cannot be looked for.
+    fn release_called(&self, name: &str, cx: &Context) -> Result<Naming> {
+        let _ = (name, cx);
+        Ok(Naming::Unknown(Vec::new()))
+    }
 }

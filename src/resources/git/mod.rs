@@ -8,6 +8,7 @@ mod content;
 mod exchange;
 mod ground;
 mod journey;
+mod named;
 mod place;
 mod record;
 mod repository;
@@ -33,7 +34,7 @@ use crate::slot::Slot;
 use crate::survey::Survey;
 use guard_model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use guard_model::fingerprint::Fingerprint;
-use guard_model::foreign::{Material, Part};
+use guard_model::foreign::{Material, Naming, Part};
 use guard_model::name::ResourceName;
 use guard_model::plan::StageName;
 use guard_model::policy::DataRestore;
@@ -191,7 +192,7 @@ impl Adoption for Git {
             .map_err(|error| ResourceError::because("could not describe the work tree", error))?;
         let files = vec![slot.keep_bytes(&shown, "head.json")?];
         let print = held.state.fingerprint();
-        self.artifact(&repository, &held, print, files, "as written down by hand")
+        self.artifact(&repository, &held, print, files, "taken over by its commit")
     }
 }
 
@@ -254,6 +255,10 @@ impl Releases for Git {
         } else {
             format!("{commit} ({})", guard_model::text::sanitised(&tags.join(", ")))
         }]
+    }
+
+    fn release_called(&self, name: &str, cx: &Context) -> Result<Naming> {
+        named::release(&Repository::open(&self.directory, cx)?, name)
     }
 }
 

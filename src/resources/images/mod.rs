@@ -5,6 +5,7 @@ mod names;
 mod narrowed;
 mod obtain;
 mod record;
+mod release;
 mod saved;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use self::names::{Names, drop_pins, encode};
 use self::record::{Details, LISTING, Staged, details};
 use self::saved::Saves;
-use crate::abilities::{Abilities, CopyProof, Holdings, Releases, ServiceNeeds};
+use crate::abilities::{Abilities, Adoption, CopyProof, Holdings, Releases, ServiceNeeds};
 use crate::contract::Resource;
 use crate::definition::{Built, Kind, Narrowed, Site};
 use crate::error::{ResourceError, Result};
@@ -21,6 +22,7 @@ use crate::survey::Survey;
 use crate::trees::chunks;
 use guard_model::artifact::{Artifact, Displaced, Live, Prepared, Work};
 use guard_model::fingerprint::Fingerprint;
+use guard_model::foreign::{Material, NamedRelease, Naming, Part};
 use guard_model::name::ResourceName;
 use guard_model::plan::StageName;
 use guard_model::policy::DataRestore;
@@ -105,6 +107,7 @@ impl Resource for Images {
 
     fn abilities(&self) -> Abilities<'_> {
         Abilities {
+            adoption: Some(self),
             proof: Some(self),
             holdings: Some(self),
             services: Some(self),
@@ -280,6 +283,44 @@ impl Resource for Images {
     }
 }
 
+impl Adoption for Images {
+    fn adopt(&self, material: &Material, slot: &Slot, cx: &Context) -> Result<Artifact> {
+        let Part::Release { release, live } = &material.part else {
+            return Err(ResourceError::new(format!("{} takes only a release", self.name)));
+        };
+        let found = release::find(&self.compose, release, live, cx)?;
+        let mut pins = BTreeMap::new();
+        for (service, recorded) in &found.services {
+            let pin = pin(cx, &recorded.image, &self.compose.project, service, &cx.token())
+                .map_err(|error| ResourceError::because(format!("could not pin the image of {service}"), error))?;
+            pins.insert(service.clone(), pin);
+        }
+        let listing = serde_json::to_vec_pretty(&found.services)
+            .map_err(|error| ResourceError::because("could not write down the images", error))?;
+        let summary = format!(
+            "{}, as the engine has them of {}",
+            plural(found.services.len() as u64, "service"),
+            release.shown
+        );
+        Ok(Artifact {
+            resource: self.name.clone(),
+            project: None,
+            kind: KIND.key.to_owned(),
+            fingerprint: found.print,
+            files: vec![slot.keep_bytes(&listing, LISTING)?],
+            details: encode(&Details {
+                compose: self.compose.clone(),
+                services: found.services,
+                pins,
+                saved: None,
+            })?,
+            summary,
+            not_kept: Vec::new(),
+            tools: Vec::new(),
+        })
+    }
+}
+
 impl CopyProof for Images {
     fn prove(&self, artifact: &Artifact, slot: &Slot, cx: &Context) -> Result<()> {
         slot.compare(artifact)?;
@@ -338,5 +379,24 @@ impl Releases for Images {
 
     fn shown_release(&self, cx: &Context) -> Vec<String> {
         live::shown(&self.compose, cx)
+    }
+
+    fn release_called(&self, name: &str, cx: &Context) -> Result<Naming> {
+        // A tag of git is no name of an image, and is not asked for.
+        let found = if name.contains(':') {
+            release::revision_of(name, cx)?
+        } else {
+            None
+        };
+        Ok(found.map_or_else(
+            || Naming::Unknown(Vec::new()),
+            |commit| {
+                Naming::Release(NamedRelease {
+                    shown: format!("{name}, built from {commit}"),
+                    commit,
+                    ..NamedRelease::default()
+                })
+            },
+        ))
     }
 }

@@ -117,6 +117,13 @@ pub struct Rollback {
     /// The backup: a timestamp, `latest`, or `previous` [default: the newest known-good one]
     #[arg(long, value_name = "TS", env = "GUARD_BACKUP_TIMESTAMP")]
     pub backup_timestamp: Option<String>,
+    /// Back to a release by its name: a tag, a branch, a commit, or an image that says which commit it is of; data stays. With
+    /// --service: this image, which the engine has, in place of the one in the backup
+    #[arg(long, value_name = "RELEASE", conflicts_with = "undo")]
+    pub to: Option<String>,
+    /// With --to or --service: also the data that was backed up while that release was live, or that these services need
+    #[arg(long, conflicts_with = "undo")]
+    pub with_data: bool,
     /// Only these resources
     #[arg(long, value_name = "NAME", value_delimiter = ',', env = "GUARD_ONLY")]
     pub only: Vec<String>,
@@ -129,12 +136,6 @@ pub struct Rollback {
     /// Only what belongs to these services: their images and what is theirs alone; data stays as it is
     #[arg(long, value_name = "SERVICE", value_delimiter = ',', env = "GUARD_SERVICE")]
     pub service: Vec<String>,
-    /// With --service: also the data that these services need
-    #[arg(long, requires = "service", conflicts_with = "undo")]
-    pub with_data: bool,
-    /// With --service: this image, which the engine has, in place of the one in the backup
-    #[arg(long, value_name = "IMAGE", requires = "service", conflicts_with = "undo")]
-    pub to: Option<String>,
     /// Go back to a backup made by hand; its SQL runs as code in a database beside the live one
     #[arg(long)]
     pub trust_foreign: bool,

@@ -18,6 +18,9 @@ pub struct Check {
     /// Only what belongs to these services, and their probes
     #[arg(long, value_name = "SERVICE", value_delimiter = ',')]
     pub service: Vec<String>,
+    /// Only this resource, and try its promises: every act of a program of yours twice, and killed in the middle
+    #[arg(long, value_name = "NAME")]
+    pub resource: Option<String>,
 }
 
 /// `guard list`

@@ -489,6 +489,56 @@ pub fn images(cx: &Context, names: &BTreeSet<String>) -> Result<BTreeMap<String,
     }
 }
 
+/// What the labels of images are called that say which release they are, as the open container initiative has it.
+const REVISION: &str = "/Config/Labels/org.opencontainers.image.revision";
+const VERSION: &str = "/Config/Labels/org.opencontainers.image.version";
+/// Where Compose says which service it has built an image for.
+const SERVICE: &str = "/Config/Labels/com.docker.compose.service";
+
+/// An image and what it says of its release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labelled {
+    /// The image.
+    pub image: Image,
+    /// The commit that it was built from, by its label; empty: it does not say.
+    pub revision: String,
+    /// Its version, by its label; empty: it does not say.
+    pub version: String,
+    /// The Compose service that it was built for; empty: it does not say.
+    pub service: String,
+}
+
+/// All images of the engine, those that have lost their names among them, with what they say of their release.
+///
+/// # Errors
+/// The engine does not answer.
+pub fn labelled_images(cx: &Context) -> Result<Vec<Labelled>, DockerError> {
+    let request = Request::get(&["images", "json"]);
+    let ids: BTreeSet<String> = if let Some(answer) = asked(cx, &request) {
+        let listed = read(&answer?, &request)?;
+        listed
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|one| text(one, "/Id"))
+            .collect()
+    } else {
+        let told = cx
+            .output(&docker().args(["image", "ls", "--no-trunc", "--quiet"]))
+            .map_err(explained)?
+            .text();
+        told.lines().map(str::to_owned).collect()
+    };
+    let found = inspect(cx, Kind::Image, &ids.into_iter().collect::<Vec<_>>())?;
+    let labelled = found.iter().map(|value| Labelled {
+        image: image_of(value),
+        revision: text(value, REVISION),
+        version: text(value, VERSION),
+        service: text(value, SERVICE),
+    });
+    Ok(labelled.collect())
+}
+
 /// The names of all images with their full ids, `app:latest sha256:…`, in order; those without a name are left out.
 ///
 /// # Errors

@@ -27,8 +27,9 @@ pub use client::{DockerError, LABEL, docker, explained, named_in_engine};
 pub use compose::{Compose, MAINTAINED_COMPOSE};
 pub use configuration::files_named;
 pub use engine::{
-    Container, Image, Listed, Mount, Volume, container_by_id, container_by_service, containers_of, exec, image,
-    image_names, images, inspections_of, not_running, running_containers, volume, volumes_labelled, volumes_of,
+    Container, Image, Labelled, Listed, Mount, Volume, container_by_id, container_by_service, containers_of, exec,
+    image, image_names, images, inspections_of, labelled_images, not_running, running_containers, volume,
+    volumes_labelled, volumes_of,
 };
 pub use health::{health_checks, time_to_health};
 pub use inside::{COMMAND, Inside, MOUNT};

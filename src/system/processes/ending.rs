@@ -13,6 +13,8 @@ use crate::context::Context;
 const GRACE: Duration = Duration::from_secs(10);
 /// How often is looked whether it has ended.
 const TICK: Duration = Duration::from_millis(50);
+/// The shortest wait in between.
+const LEAST: Duration = Duration::from_millis(1);
 
 /// Ends a program when a panic passes by: nobody waits for it any more, and a deploy command that goes on would work
 /// against the way back.
@@ -54,7 +56,11 @@ impl Context {
     ) -> Result<ExitStatus, CallError> {
         let begun = self.clock.steady();
         loop {
-            let waited = handle.wait_timeout(TICK);
+            // A limit that ends between two looks is kept all the same.
+            let left = call
+                .timeout
+                .map(|limit| limit.saturating_sub(self.clock.steady().saturating_sub(begun)));
+            let waited = handle.wait_timeout(left.map_or(TICK, |left| left.clamp(LEAST, TICK)));
             match waited {
                 Ok(Some(output)) => return Ok(output.status),
                 Ok(None) => {}

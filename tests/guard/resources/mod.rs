@@ -1,6 +1,7 @@
 //! Every kind of resource, held to the same promises.
 
 pub mod built;
+pub mod command;
 mod compose;
 mod example;
 mod files;
