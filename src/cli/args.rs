@@ -62,7 +62,7 @@ The exit code says what state production is in:
    2      untouched: usage or settings
   10–14   untouched: refused, backup failed, locked, unfinished run, interrupted
   20–24   old and verified: the release was bad and guard walked back
-  30–36   mixed, failed, unhealthy or unproven: a person is needed
-  37      as the run at the host says: `guard attach`
+  30–37   mixed, failed, unhealthy, unproven or differing: a person is needed
+  38      as the run at the host says: `guard attach`
   40, 41  untouched: the backup cannot be used
 At 3 a.m.: `guard status`, `guard rollback`, `guard resume`.";

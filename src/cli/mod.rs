@@ -12,6 +12,7 @@ use clap::error::ErrorKind;
 use crate::commands::{self, outside};
 use guard_model::exit::ExitCode as Code;
 use guard_report::bug;
+use guard_run::request::{OutputForm, Request};
 use guard_run::watchdog_process;
 use guard_system::environment::Environment;
 use guard_system::outside::VISIT;
@@ -24,6 +25,11 @@ fn parsed(arguments: Vec<OsString>) -> Result<Arguments, clap::Error> {
     let matches = command().try_get_matches_from(arguments)?;
     let mut typed = Arguments::from_arg_matches(&matches)?;
     typed.request = habits::translated(typed.request, &matches)?;
+    if let Request::Drill(asked) = &typed.request
+        && asked.json
+    {
+        typed.global.output = Some(OutputForm::Json);
+    }
     Ok(typed)
 }
 

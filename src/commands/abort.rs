@@ -15,6 +15,8 @@ use guard_model::text::chain;
 use guard_report::tables::Table;
 use guard_run::comparison::now;
 use guard_run::confirmation::confirm;
+use guard_run::drill::lift::end;
+use guard_run::drill::record::DrillRecord;
 use guard_run::notices::NoticeSender;
 use guard_run::outcome::{Outcome, Refusal};
 use guard_run::project::Project;
@@ -88,6 +90,7 @@ pub(super) fn abort(asked: &Abort, project: Project, session: &Session) -> Outco
     let mut told = let_in(&run, &history, &project)?;
     told.extend(let_go(&run, &history, &project));
     told.extend(preconditions::stand_down(&run, &project)?);
+    told.extend(unfault(&run, &history, &project)?);
     write_account(&run, asked, &standings, &project)?;
     let cx = project.context_of(&run, &history.plan().backup);
     let sender = NoticeSender::new(&run, &cx, &records, &project, &session.style.program)?;
@@ -134,6 +137,25 @@ fn let_in(run: &Run, history: &History, project: &Project) -> Result<Vec<String>
             Err(error) => told.push(format!("{name}: clients may still be kept out: {}", chain(&error))),
         }
     }
+    Ok(told)
+}
+
+/// Takes away what a drill has injected: the fault is no state that anybody wants to keep. Returns what is to be said of it at the
+/// end.
+fn unfault(run: &Run, history: &History, project: &Project) -> Result<Vec<String>, Refusal> {
+    let record = DrillRecord::of(&run.directory).map_err(|error| Refusal::of_error(ExitCode::CUT_OFF, &error))?;
+    let Some(record) = record else {
+        return Ok(Vec::new());
+    };
+    let mut told = end(
+        &run.directory,
+        &record,
+        &project.context_of(run, &history.plan().backup),
+    );
+    told.push(format!(
+        "the fault of the drill, {}, is no longer injected",
+        record.fault
+    ));
     Ok(told)
 }
 

@@ -17,13 +17,14 @@ use guard_system::disk::DiskError;
 
 /// Which code of several tells most urgently that a person is needed, the most urgent first. The others say that production
 /// is well.
-const URGENCY: [ExitCode; 12] = [
+pub(super) const URGENCY: [ExitCode; 13] = [
     ExitCode::STUCK,
     ExitCode::CUT_OFF,
     ExitCode::BUG,
     ExitCode::UNREADY,
     ExitCode::WITHHELD,
     ExitCode::RESTORED_UNHEALTHY,
+    ExitCode::DIFFERS,
     ExitCode::INCONCLUSIVE,
     ExitCode::UNFINISHED,
     ExitCode::NEWER,

@@ -3,8 +3,8 @@
 use std::io::Write as _;
 
 use crate::commands::{
-    abort, all_projects, attach, backup, check, decide, delete, demo, deploy, freeze, init, inside, list, logs, mark,
-    notify, offsite, packaging, report, resume, rollback, salvage, schema, status, undo, verify, watch,
+    abort, all_projects, attach, backup, check, decide, delete, demo, deploy, drill, freeze, init, inside, list, logs,
+    mark, notify, offsite, packaging, report, resume, rollback, salvage, schema, status, undo, verify, watch,
 };
 use guard_model::exit::ExitCode;
 use guard_report::bug;
@@ -58,6 +58,7 @@ fn answer(request: Request, global: &GlobalArgs, session: &Session, command: &cl
         }
         Request::Inside(asked) => return inside::inside(asked, session),
         Request::DemoPart(asked) => return demo::part(asked, session),
+        Request::DrillPart(asked) if !drill::needs_project(asked) => return drill::agent(asked, session),
         Request::Init(asked) => return init::init(asked, global, session),
         _ => {}
     }
@@ -80,6 +81,8 @@ fn answer(request: Request, global: &GlobalArgs, session: &Session, command: &cl
         Request::Check(asked) => check::check(&asked, &project, session),
         Request::Backup(asked) => backup::backup(&asked, &project, session),
         Request::Deploy(asked) => deploy::deploy(&asked, &project, session),
+        Request::Drill(asked) => drill::drill(&asked, project, session),
+        Request::DrillPart(asked) => drill::inject(&asked, &project),
         Request::Rollback(asked) if asked.undo => undo::undo(&asked, &project, session),
         Request::Rollback(asked) => {
             project.narrowing = rollback::narrowing(&asked);

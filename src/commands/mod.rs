@@ -10,6 +10,7 @@ mod delete;
 mod demo;
 mod deploy;
 mod dispatch;
+mod drill;
 mod freeze;
 mod init;
 mod inside;

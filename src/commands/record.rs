@@ -11,6 +11,7 @@ use guard_model::name::RunKind;
 use guard_model::now::Now;
 use guard_model::text;
 use guard_report::run_view::{RunView, State};
+use guard_run::drill;
 
 /// A known-good backup that is older is worth renewing. A guess: a release a week is usual.
 const OLD: TimeDelta = TimeDelta::days(7);
@@ -53,7 +54,9 @@ impl Totals {
     /// The totals of these runs, which are the newest first.
     pub(super) fn of(runs: &[Run]) -> Self {
         let mut totals = Self::default();
-        for run in runs.iter().take(LOOKED_AT) {
+        // What a drill has broken and put back is no deployment.
+        let is_drill = |run: &&Run| drill::record::is_drill(&run.directory);
+        for run in runs.iter().take(LOOKED_AT).filter(|run| !is_drill(run)) {
             // A journal that cannot be read is told elsewhere; it counts for nothing here.
             let Ok(records) = run.read() else { continue };
             totals.take(&RunView::of(&records));
@@ -138,6 +141,10 @@ pub(super) struct Standing {
     pub(super) watcher: bool,
     /// Whether production was seen well last; `None`: nobody looked.
     pub(super) is_well: Option<bool>,
+    /// Whether drills may be done here.
+    pub(super) drills: bool,
+    /// When the newest drill was.
+    pub(super) drilled: Option<DateTime<Utc>>,
 }
 
 /// What is worth doing, the most urgent first.
@@ -172,6 +179,18 @@ pub(super) fn advice(standing: &Standing, now: DateTime<Utc>, program: &str) -> 
             "no watcher stands by: where guard is killed, a run waits for a person".to_owned(),
             "policy.watcher = true in guard.toml".to_owned(),
         );
+    }
+    match standing.drilled {
+        _ if !standing.drills => {}
+        None => say(
+            "the way back was never tried by a drill".to_owned(),
+            format!("{program} drill"),
+        ),
+        Some(drilled) if now - drilled > drill::book::OLD => say(
+            format!("the last drill was {} days ago", (now - drilled).num_days()),
+            format!("{program} drill"),
+        ),
+        Some(_) => {}
     }
     if !standing.copies {
         say(
@@ -210,6 +229,8 @@ mod tests {
             copies: true,
             watcher: true,
             is_well: Some(true),
+            drills: true,
+            drilled: Some(now - TimeDelta::days(40)),
         };
         assert_eq!(advice(&good(), now, "guard"), []);
         let old = Standing {
@@ -226,8 +247,25 @@ mod tests {
             copies: false,
             watcher: false,
             is_well: Some(false),
+            drills: false,
+            drilled: None,
         };
         assert_eq!(advice(&bare, now, "guard").len(), 5);
+        for (drilled, what) in [
+            (None, "the way back was never tried by a drill"),
+            (Some(now - TimeDelta::days(41)), "the last drill was 41 days ago"),
+        ] {
+            let said = advice(&Standing { drilled, ..good() }, now, "guard");
+            assert_eq!((said.len(), said[0].what.as_str()), (1, what));
+            assert_eq!(said[0].todo, "guard drill");
+            let drills = false;
+            let unmarked = Standing {
+                drilled,
+                drills,
+                ..good()
+            };
+            assert_eq!(advice(&unmarked, now, "guard"), []);
+        }
         let empty = Standing {
             has_resources: false,
             ..bare

@@ -7,6 +7,7 @@ use crate::commands::record::{self, Advice, Standing, Totals, advice};
 use guard_engine::history::{History, StandbyHistory};
 use guard_engine::steps::has_gone_in;
 use guard_journal::{Run, State};
+use guard_model::drill::DrillResult;
 use guard_model::exit::ExitCode;
 use guard_model::fact::StandbyState;
 use guard_model::name::{ResourceName, Timestamp};
@@ -19,6 +20,7 @@ use guard_report::tables::Table;
 use guard_run::assembly::Owned;
 use guard_run::audit::{self, Entry};
 use guard_run::backup_words::missing_words;
+use guard_run::drill::book;
 use guard_run::outcome::{Outcome, Refusal};
 use guard_run::project::Project;
 use guard_run::request::HistoryOf;
@@ -62,7 +64,9 @@ pub(super) fn status(project: &Project, session: &Session) -> Outcome {
     let kept = kept::all(&runs, &resources, &project.cx);
     let totals = Totals::of(&runs);
     let now = project.cx.clock.now();
-    let advice = advised(project, &totals, good, &resources, &session.style.program);
+    let drills = book::all(&project.state).map_err(|error| refused(&error))?;
+    let drilled = book::newest(&drills);
+    let advice = advised(project, &totals, good, &resources, drilled, &session.style.program);
     let half_way = HalfWay::of(open.filter(|_| holder.is_none()), &resources, project);
     if session.style.json {
         return Ok(session.answer(json!({
@@ -85,6 +89,7 @@ pub(super) fn status(project: &Project, session: &Session) -> Outcome {
             "held": half_way.held,
             "kept": kept,
             "runs": runs.len(),
+            "last_drill": drilled,
             "totals": totals,
             "advice": advice,
         })));
@@ -120,6 +125,18 @@ pub(super) fn status(project: &Project, session: &Session) -> Outcome {
     let good = good.map_or_else(|| "none".to_owned(), |backup| backup.timestamp().to_string());
     lines.push(format!("known good   {good}"));
     lines.extend(totals.lines(now));
+    lines.extend(drilled.map(|drill| {
+        let outcome = if drill.passed { "passed" } else { "FAILED" };
+        let rto = drill
+            .rto
+            .map(|rto| format!(", RTO {}", book::seconds(rto)))
+            .unwrap_or_default();
+        format!(
+            "last drill   {}: {} {outcome}{rto}",
+            book::ago(drill.at, now),
+            drill.fault
+        )
+    }));
     lines.extend(missing.map(|backup| format!("missing      {}", missing_words(&backup))));
     lines.extend(kept_lines(&kept, &session.style.program));
     lines.extend(
@@ -157,6 +174,7 @@ fn advised(
     totals: &Totals,
     good: Option<&Backup>,
     resources: &[Owned],
+    drilled: Option<&DrillResult>,
     program: &str,
 ) -> Vec<Advice> {
     let settings = &project.settings;
@@ -167,6 +185,8 @@ fn advised(
         copies: settings.copy.url.is_some() || !settings.copy.commands.is_empty(),
         watcher: settings.watcher,
         is_well: totals.health.as_ref().map(|health| health.is_well),
+        drills: settings.drill,
+        drilled: drilled.map(|drill| drill.at),
     };
     advice(&standing, project.cx.clock.now(), program)
 }

@@ -63,6 +63,8 @@ pub struct Settings {
     pub strategy: Option<String>,
     /// The two sides of `strategy = "blue-green"`, and their front.
     pub blue_green: Option<BlueGreenSettings>,
+    /// Whether faults may be injected here on purpose.
+    pub drill: bool,
     /// The maintenance page.
     pub maintenance: Maintenance,
     /// The scripts that verify a release.
@@ -292,6 +294,7 @@ fn read(
         declared::of_slack_webhook(url, source, &mut targets);
     }
     let confirmed = checks::confirmed(layers);
+    let drill = layers.value(&mut top, "drill", value::flag, false, "false");
     top.finish();
     if probes.is_empty() && verify.commands.is_empty() && !verify.none && request.judges {
         layers.problems.push(nobody_looks(source));
@@ -314,6 +317,7 @@ fn read(
         services,
         strategy,
         blue_green,
+        drill,
         maintenance,
         verify,
         monitor,

@@ -50,8 +50,10 @@ impl ExitCode {
     pub const ABANDONED: Self = Self(35);
     /// Production is new and failed: the way back could not be made ready, and nothing was put back.
     pub const UNREADY: Self = Self(36);
+    /// Production is old and differs: a drill was rolled back, and what is there is not what was there before.
+    pub const DIFFERS: Self = Self(37);
     /// Production is as the run says that goes on at the host: the link to it was lost, or left.
-    pub const LOST: Self = Self(37);
+    pub const LOST: Self = Self(38);
     /// Production is untouched: the backup was not found or is damaged.
     pub const NO_BACKUP: Self = Self(40);
     /// Production is untouched: the backup or journal was made by a newer guard.
@@ -188,6 +190,11 @@ pub const TABLE: &[Meaning] = &[
         ExitCode::UNREADY,
         "new, failed",
         "the way back could not be made ready, so nothing was put back; `guard resume` tries again",
+    ),
+    row(
+        ExitCode::DIFFERS,
+        "old, differing",
+        "`guard drill`: rolled back, and something is not as it was before; the lines name it",
     ),
     row(
         ExitCode::LOST,

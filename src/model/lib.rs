@@ -1,6 +1,7 @@
 //! The nouns of guard as pure data: plans, facts, artifacts, readings. Knows nobody, does nothing.
 
 pub mod artifact;
+pub mod drill;
 pub mod event;
 pub mod exit;
 pub mod fact;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use super::basics::{Basics, spoken};
 use super::{Built, Expectation, Kind, Probe, Site};
@@ -55,6 +56,8 @@ struct Memory {
     known: Option<BTreeSet<String>>,
     /// By container; `None` until the first reading.
     restarts: Option<BTreeMap<String, Restarts>>,
+    /// Since when what is there is what was put back: restarts are counted anew from then on.
+    back_since: Option<DateTime<Utc>>,
 }
 
 /// How often a container was restarted.
@@ -96,6 +99,7 @@ fn build(name: ProbeName, section: &mut Section<'_>, site: &Site) -> Built {
         services,
         known: None,
         restarts: None,
+        back_since: None,
     };
     Some(Box::new(Containers {
         basics,
@@ -179,6 +183,11 @@ impl Memory {
         if !self.is_named && expectation.since.is_some() {
             let has_one = |service: &String| found.iter().any(|container| &container.service == service);
             services.retain(|service| fresh.replaced.contains(service) || has_one(service) || !is_gone(service));
+        }
+        if expectation.back_since.is_some() && self.back_since != expectation.back_since {
+            // How often the failed release was restarted is not held against the old one.
+            self.back_since = expectation.back_since;
+            self.restarts = None;
         }
         self.count_restarts(found, now);
         let mut mild: Option<Answer> = None;

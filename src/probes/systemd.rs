@@ -29,7 +29,7 @@ const LOOP: u64 = 3;
 /// … until it has held out this long since the last. The same as for containers.
 const HELD_OUT: Duration = Duration::from_secs(30);
 
-struct Units {
+struct Systemd {
     basics: Basics,
     units: Vec<String>,
     memory: Arc<Mutex<Memory>>,
@@ -64,7 +64,7 @@ fn build(name: ProbeName, section: &mut Section<'_>, _site: &Site) -> Built {
         section.problem("units", format!("{option:?} is no name of a unit"), None);
         return None;
     }
-    Some(Box::new(Units {
+    Some(Box::new(Systemd {
         basics,
         units: units.iter().map(|unit| full_name(unit)).collect(),
         memory: Arc::default(),
@@ -72,7 +72,7 @@ fn build(name: ProbeName, section: &mut Section<'_>, _site: &Site) -> Built {
 }
 
 #[async_trait]
-impl Probe for Units {
+impl Probe for Systemd {
     fn name(&self) -> &ProbeName {
         &self.basics.name
     }

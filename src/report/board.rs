@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use chrono::{DateTime, Utc};
 
 use super::overview::Overview;
+use guard_model::drill::DrillResult;
 use guard_model::health::{Outcome, Reading};
 use guard_model::name::ProbeName;
 
@@ -35,6 +36,8 @@ pub struct Board {
     pub events: VecDeque<(DateTime<Utc>, String)>,
     /// What is known of the project beside the watch.
     pub overview: Overview,
+    /// The drills so far, in the order of time.
+    pub drills: Vec<DrillResult>,
 }
 
 /// What is known of one probe.
@@ -78,6 +81,7 @@ impl Board {
             lanes: BTreeMap::new(),
             events: VecDeque::new(),
             overview: Overview::default(),
+            drills: Vec::new(),
         }
     }
 

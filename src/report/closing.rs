@@ -29,6 +29,17 @@ pub struct Closing {
     pub next: Option<Next>,
 }
 
+/// How a drill is done again: its own deploy command is guard's, and nobody types that. `None`: it was none.
+fn drill_again(reason: &str, command: &[String]) -> Option<String> {
+    let fault = reason.strip_prefix("drill: ")?;
+    let part = command.iter().position(|word| word == "drill-part")?;
+    // Behind the part, its name and the dashes stands the command of whoever drills.
+    let own = command.get(part + 3..).unwrap_or_default();
+    let own = shlex::try_join(own.iter().map(String::as_str)).ok()?;
+    let own = if own.is_empty() { own } else { format!(" -- {own}") };
+    Some(format!("drill --fault {fault}{own}"))
+}
+
 impl Closing {
     /// The last words of a course that has ended. `program` is how guard is called, for the next command: `guard -C /srv`.
     #[must_use]
@@ -36,7 +47,12 @@ impl Closing {
         let plan = view.opened.as_ref().map(|opened| &opened.plan);
         let backup = plan.map(|plan| plan.backup.to_string()).unwrap_or_default();
         let kind = plan.map_or(RunKind::Deploy, |plan| plan.kind);
-        let again = plan.filter(|plan| !plan.command.is_empty()).and_then(|plan| {
+        let drilled = view
+            .opened
+            .as_ref()
+            .and_then(|opened| drill_again(opened.reason.as_deref()?, &opened.plan.command));
+        let again = drilled.or_else(|| {
+            let plan = plan.filter(|plan| !plan.command.is_empty())?;
             let words = shlex::try_join(plan.command.iter().map(String::as_str)).ok()?;
             Some(format!("deploy -- {words}"))
         });

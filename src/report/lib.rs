@@ -11,6 +11,7 @@ pub mod ci;
 pub mod closing;
 pub mod display;
 mod displays;
+pub mod drill;
 pub mod failure;
 pub mod json;
 pub mod line;

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::board::{Board, Lane};
+use super::drill;
 use super::overview::Overview;
 use guard_model::health::Outcome;
 
@@ -86,6 +87,7 @@ pub fn metrics(board: &Board) -> String {
         ));
     }
     project(&board.overview, &mut line);
+    text.push_str(&drill::metrics(&board.drills));
     text
 }
 

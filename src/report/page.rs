@@ -1,10 +1,13 @@
 //! The project's page: the watch, the run that goes on, backups and history. Nothing is fetched from anywhere else; light and
 //! dark, wide and narrow. It is whole without scripts; with them, what changes is put in place as it comes.
 
+use std::time::Duration;
+
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::board::{Board, Cell, Lane};
 use super::overview::{Overview, Phase, RunningRun};
+use guard_model::drill::DrillResult;
 use guard_model::health::Outcome;
 use guard_model::name::ProbeName;
 use guard_model::text;
@@ -80,6 +83,7 @@ pub fn live(board: &Board) -> String {
         }
         (backups(&board.overview))
         (runs(&board.overview))
+        (drills(&board.drills))
     }
     .into_string()
 }
@@ -142,6 +146,27 @@ fn runs(overview: &Overview) -> Markup {
                 tr { th { "run" } th { "ended" } th { "code" } th { "took" } }
                 @for run in overview.runs.iter().take(ROWS) {
                     tr { td { (run.name) } td { (run.ended) } td { @if let Some(code) = run.exit_code { (code) } } td { (text::duration(run.took)) } }
+                }
+            } }
+        }
+    }
+}
+
+fn drills(drills: &[DrillResult]) -> Markup {
+    let seconds = |seconds: f64| text::duration(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default());
+    html! {
+        @if !drills.is_empty() {
+            h2 { "Drills" }
+            div.wide { table {
+                tr { th { "run" } th { "fault" } th { "passed" } th { "RTO" } th { "rows and files lost" } }
+                @for drill in drills.iter().rev().take(ROWS) {
+                    tr {
+                        td { (drill.run) }
+                        td { (drill.fault) }
+                        td class=(if drill.passed { "ok" } else { "failed" }) { (if drill.passed { "yes" } else { "no" }) }
+                        td { @if let Some(rto) = drill.rto { (seconds(rto)) } }
+                        td { (drill.lost) }
+                    }
                 }
             } }
         }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::abilities::{Group, Mark, Occasion, StandingBy};
+use crate::abilities::{Group, Harm, Mark, Occasion, StandingBy};
 use crate::contract::Resource;
 use crate::error::{ResourceError, Result};
 use crate::held::Held;
 use crate::slot::Slot;
 use crate::survey::Survey;
 use guard_model::artifact::{Artifact, CarriedOver, Displaced, Live, Prepared};
+use guard_model::drill::Census;
 use guard_model::foreign::{Material, Naming};
 use guard_model::policy::DataRestore;
 use guard_system::context::Context;
@@ -94,6 +95,34 @@ impl dyn Resource + '_ {
             None => Ok(StandingBy::Without {
                 why: "nothing of this kind stands by".to_owned(),
             }),
+        }
+    }
+
+    /// [`Drills::census`](crate::abilities::Drills::census); without it: `None`, since there is no road but that of a restore.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn census(&self, like: Option<&Census>, cx: &Context) -> Result<Option<Census>> {
+        match self.abilities().drills {
+            Some(able) => able.census(like, cx).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// [`Drills::knows`](crate::abilities::Drills::knows); without it: it knows none.
+    #[must_use]
+    pub fn knows(&self, harm: Harm) -> bool {
+        self.abilities().drills.is_some_and(|able| able.knows(harm))
+    }
+
+    /// [`Drills::harm`](crate::abilities::Drills::harm); without it: none is done.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn harm(&self, harm: Harm, cx: &Context) -> Result<Option<String>> {
+        match self.abilities().drills {
+            Some(able) => able.harm(harm, cx),
+            None => Ok(None),
         }
     }
 

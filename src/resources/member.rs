@@ -1,6 +1,6 @@
 //! A resource of a deployment, and where it is: the one door to it binds every question to its engine.
 
-use crate::abilities::{Account, Occasion, ServiceNeeds};
+use crate::abilities::{Account, Harm, Occasion, ServiceNeeds};
 use crate::contract::Resource;
 use guard_model::artifact::{Artifact, Displaced};
 use guard_model::name::ResourceName;
@@ -72,6 +72,12 @@ impl Member {
     #[must_use]
     pub fn wants_standby(&self, artifact: &Artifact, occasion: &Occasion) -> bool {
         self.resource.wants_standby(artifact, occasion)
+    }
+
+    /// Whether a drill can do this harm to it: its kind tells that.
+    #[must_use]
+    pub fn knows_harm(&self, harm: Harm) -> bool {
+        self.resource.knows(harm)
     }
 
     /// What it needs of services: its settings tell that.

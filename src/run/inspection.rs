@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::assembly::Owned;
+use crate::drill::book;
 use crate::findings::Report;
 use crate::outcome::Refusal;
 use crate::project::Project;
@@ -60,6 +61,7 @@ pub fn look(project: &Project, resources: &[Owned], command: Option<&[String]>, 
     overlaps(project, resources, &mut report);
     coverage::look(project, resources, &mut report);
     space(project, &mut report);
+    drills(project, &mut report);
     starts_by_itself(project, &mut report);
     if let Some(words) = command {
         deploy_command(words, project, &mut report);
@@ -331,6 +333,39 @@ fn space(project: &Project, report: &mut Report) {
                  with 30 (36 where nothing was put back); `guard resume` goes on",
                 text::duration(limit)
             ),
+        );
+    }
+}
+
+/// How long a way back took in drills, and how old the newest is.
+fn drills(project: &Project, report: &mut Report) {
+    let all = match book::all(&project.state) {
+        Ok(all) => all,
+        Err(error) => return report.warn("drill", error.to_string(), "see the state directory"),
+    };
+    let Some(newest) = book::newest(&all) else { return };
+    let told = book::estimates(&all).into_iter();
+    let told = told.map(|(kind, back)| format!("{} {}", kind.as_str(), book::seconds(back)));
+    let told: Vec<String> = told.collect();
+    let ago = book::ago(newest.at, project.cx.clock.now());
+    report.fact(
+        "drill",
+        if told.is_empty() {
+            format!("the last one was {ago}; none has passed")
+        } else {
+            format!(
+                "a way back takes about, as measured: {}; the last drill was {ago}",
+                told.join(", ")
+            )
+        },
+    );
+    let failed = book::failed(&all);
+    if !failed.is_empty() {
+        let what = format!("did not pass when it was tried last: {}", failed.join(", "));
+        report.warn(
+            "drill",
+            what,
+            format!("guard drill --fault {}", failed.join(" --fault ")),
         );
     }
 }

@@ -13,6 +13,7 @@ pub mod confirmation;
 pub mod coverage;
 pub mod decision;
 pub mod drift;
+pub mod drill;
 pub mod encryption;
 pub mod failed_release;
 pub mod findings;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::assembly::Owned;
+use crate::drill::conclude::conclude;
+use crate::drill::record::is_drill;
 use crate::notices::NoticeSender;
 use crate::outcome::{Outcome, Refusal};
 use crate::project::Project;
@@ -118,7 +120,7 @@ fn drive_to_end(
     }
     let supervised = Supervised::new(runner, run, project, session);
     let arrival = drive(ledger, &supervised, &session.stop, &project.cx.voice);
-    let exit = match &arrival {
+    let mut exit = match &arrival {
         Ok(Arrival::Closed(ending)) => ending.exit_code(),
         Ok(Arrival::Paused) => ExitCode::CUT_OFF,
         Err(error) => return Err(journal_lost(error, ledger, &session.style.program)),
@@ -145,12 +147,17 @@ fn drive_to_end(
         }
         let command = Some(&runner.command).filter(|command| !command.is_empty());
         let command = command.unwrap_or(&ledger.history().plan().command);
-        failed_release::remember(run, ledger.history(), ending, command, project);
+        let drilled = conclude(run, ledger.history(), ending, runner, project);
+        // What a drill has broken is no release that failed.
+        if drilled.is_none() {
+            failed_release::remember(run, ledger.history(), ending, command, project);
+        }
+        exit = drilled.unwrap_or(exit);
         cleanup::after(ledger.history(), ending, runner, project);
         cleanup::shut(runner, project);
     }
     // A backup that was adopted is the first half of a rollback.
-    let is_last = runner.adopting.is_empty() || exit != ExitCode::DONE;
+    let is_last = (runner.adopting.is_empty() || exit != ExitCode::DONE) && !is_drill(&run.directory);
     if let Err(error) = write_reports(run, exit, is_last, project, session) {
         project
             .cx

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use crate::assembly::{Assembly, Owned, compose_of, further_of, refused};
+use crate::drill::record::Detours;
 use crate::narrowing::Narrowing;
 use crate::outcome::Refusal;
 use crate::service_health::ProbeHealth;
@@ -51,6 +52,8 @@ pub struct Project {
     pub runtime: Handle,
     /// Which services a way back is about, where it is about some alone.
     pub narrowing: Narrowing,
+    /// The probes that a drill asks through proxies.
+    pub detours: Detours,
 }
 
 impl Project {
@@ -88,6 +91,7 @@ impl Project {
             further,
             runtime,
             narrowing: Narrowing::default(),
+            detours: Detours::new(),
         })
     }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
+use crate::drill::record::{Detours, detour};
 use crate::merged_settings;
 use crate::narrowing::Narrowing;
 use crate::outcome::Refusal;
@@ -47,6 +48,9 @@ pub struct RunSettings {
     /// back, and the first ones what was copied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub corrected: Option<String>,
+    /// The probes that a drill asks through proxies, as long as these are there.
+    #[serde(default, skip_serializing_if = "Detours::is_empty")]
+    pub detours: Detours,
 }
 
 impl RunSettings {
@@ -61,6 +65,7 @@ impl RunSettings {
             backup_dir: project.settings.backup_dir.clone(),
             narrowing: project.narrowing.clone(),
             corrected: None,
+            detours: project.detours.clone(),
         }
     }
 
@@ -141,6 +146,7 @@ impl RunSettings {
             let held: Vec<_> = settings.resources.iter().map(|one| one.name.clone()).collect();
             settings = merged_settings::over(&settings, &read(text)?, &held).0;
         }
+        detour(&mut settings, &self.detours);
         // Where guard keeps its state is not the run's to say: it was found here.
         place.state_dir.clone_into(&mut settings.state_dir);
         place.backup_dir.clone_into(&mut settings.backup_dir);

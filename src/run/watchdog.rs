@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::drill::hooks::Hooks;
 use crate::job_time;
 use crate::keys::Console;
 use crate::project::Project;
@@ -48,6 +49,7 @@ pub struct Supervised<'a> {
     is_wanted: bool,
     has_come: AtomicBool,
     console: Option<Console>,
+    drill: Option<Hooks>,
 }
 
 impl<'a> Supervised<'a> {
@@ -62,6 +64,7 @@ impl<'a> Supervised<'a> {
             is_wanted: project.settings.watcher && session.is_program && !project.actor.watcher,
             has_come: AtomicBool::new(false),
             console: Console::of(run, project, session),
+            drill: Hooks::of(run, &runner.cx),
         }
     }
 
@@ -84,7 +87,10 @@ impl Acts for Supervised<'_> {
         let on_the_way_ahead = history.turned().is_none();
         let console = self.console.as_ref().filter(|_| on_the_way_ahead);
         let _keys = console.and_then(|console| console.listen(&step.action));
-        self.runner.act(step, history)
+        match &self.drill {
+            Some(drill) => drill.act(step, history, || self.runner.act(step, history)),
+            None => self.runner.act(step, history),
+        }
     }
 
     fn look_around(&self, history: &History) -> Option<Now> {
@@ -108,6 +114,9 @@ impl Acts for Supervised<'_> {
     }
 
     fn expect(&self, steps: &[Step], history: &History) {
+        if let Some(drill) = &self.drill {
+            drill.expect(steps, history, &self.runner.resources);
+        }
         // By now it is known how long everything before has taken.
         if steps.iter().any(|step| step.action == Action::Watch) && !self.project.actor.watcher {
             job_time::warn(self.project);

@@ -10,7 +10,7 @@ use guard_system::docker::{Container, run_inside};
 const LIMIT: Duration = Duration::from_secs(10);
 /// The least time between the end of one check and the next: it is the application's own code, and may be heavy. One that takes
 /// longer is followed by a rest as long as itself.
-const REST: Duration = Duration::from_millis(250);
+const REST: Duration = Duration::from_millis(100);
 
 /// What the checks of containers that are starting have said.
 #[derive(Debug, Default)]

@@ -280,11 +280,20 @@ fn up_all(recorded: &Recorded, orphans: bool, wanted: Wanted, limit: Duration, c
         return Ok(());
     }
     // What the containers say is the failed release's word; only the files', which are back by now, counts.
-    let (containers, needs) = containers_and_needs(compose, cx)?;
+    let is_by_socket = wanted == Wanted::Healthy && docker::has_socket(cx);
+    // Compose is asked both side by side: it takes longer to begin than to answer.
+    let (known, hashes) = std::thread::scope(|scope| {
+        let hashes = is_by_socket.then(|| scope.spawn(|| compose.configuration_hashes(cx)));
+        let known = containers_and_needs(compose, cx);
+        (known, hashes.and_then(|hashes| hashes.join().ok()))
+    });
+    let (containers, needs) = known?;
+    // Files that Compose refuses are told by the start itself.
+    let hashes = hashes.and_then(std::result::Result::ok).unwrap_or_default();
     unpause(&containers, &running, cx)?;
     let services: BTreeSet<String> = running.keys().cloned().collect();
-    if wanted == Wanted::Healthy && docker::has_socket(cx) && !has_orphans(recorded, &containers, orphans) {
-        match start_and_up(recorded, &containers, &needs, limit, cx) {
+    if is_by_socket && !has_orphans(recorded, &containers, orphans) {
+        match start_and_up(recorded, (&containers, &hashes), &needs, limit, cx) {
             // A network or a volume that is gone is made by Compose. One that others wait for and that does not become healthy
             // is told by Compose as well.
             Err(ServiceError::Engine { .. } | ServiceError::NotRunning(_)) => {}
@@ -346,14 +355,14 @@ fn has_orphans(recorded: &Recorded, containers: &[Container], removes: bool) -> 
 /// when its check's interval has passed; here the check is asked itself.
 fn start_and_up(
     recorded: &Recorded,
-    containers: &[Container],
+    (containers, hashes): (&[Container], &BTreeMap<String, String>),
     needs: &Needs,
     limit: Duration,
     cx: &Context,
 ) -> Result<()> {
     let running = recorded.running();
     let services: BTreeSet<String> = running.keys().cloned().collect();
-    let unchanged = unchanged(recorded, containers, cx);
+    let unchanged = unchanged(recorded, containers, hashes, cx);
     let awaited = awaited(&recorded.compose, cx);
     for level in levels(&services, needs).into_iter().rev() {
         let (same, changed): (Vec<String>, Vec<String>) =

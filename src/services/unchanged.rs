@@ -13,12 +13,18 @@ use guard_system::docker::{Container, Image, Recorded, images};
 const HASH: &str = "com.docker.compose.config-hash";
 
 /// The services that ran when this was recorded and whose containers need only be started. Empty where Compose does not tell.
-pub(super) fn unchanged(recorded: &Recorded, containers: &[Container], cx: &Context) -> BTreeSet<String> {
+/// `hashes` are what Compose makes of the settings of each service.
+pub(super) fn unchanged(
+    recorded: &Recorded,
+    containers: &[Container],
+    hashes: &BTreeMap<String, String>,
+    cx: &Context,
+) -> BTreeSet<String> {
     let names = containers.iter().map(|one| one.image_name.clone()).collect();
     // Files that Compose refuses are told by the start itself, and so is an engine that does not answer.
     let now = Now {
         containers,
-        hashes: recorded.compose.configuration_hashes(cx).unwrap_or_default(),
+        hashes,
         images: images(cx, &names).unwrap_or_default(),
     };
     let ran = recorded.running();
@@ -30,7 +36,7 @@ pub(super) fn unchanged(recorded: &Recorded, containers: &[Container], cx: &Cont
 struct Now<'n> {
     containers: &'n [Container],
     /// By service, the digest of its settings in the files.
-    hashes: BTreeMap<String, String>,
+    hashes: &'n BTreeMap<String, String>,
     /// What names of images stand for.
     images: BTreeMap<String, Image>,
 }
@@ -112,7 +118,7 @@ mod tests {
         };
         let now = Now {
             containers: now,
-            hashes: [("app".to_owned(), hash.to_owned())].into(),
+            hashes: &[("app".to_owned(), hash.to_owned())].into(),
             images: [("app:latest".to_owned(), image)].into(),
         };
         now.is_unchanged("app", &recorded(then))

@@ -8,12 +8,12 @@ use super::{Result, ServiceError};
 use guard_model::event::Level;
 use guard_model::text;
 use guard_system::context::Context;
-use guard_system::docker::{Check, Container, Part, containers_of, health_checks, logs, time_to_health};
+use guard_system::docker::{Check, Container, Part, containers_of, has_socket, health_checks, logs, time_to_health};
 
 /// How long a container has to run without a restart. A guess.
 const STEADY: Duration = Duration::from_secs(3);
-/// How often is looked.
-const PAUSE: Duration = Duration::from_millis(250);
+/// How often is looked: where each look is a question to a socket, and where it is a program.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(250));
 /// So many restarts within the wait are a loop: nothing is gained by waiting on. The same as for the probe of containers.
 const LOOP: u64 = 3;
 const LINES_SHOWN: u32 = 3;
@@ -39,6 +39,11 @@ impl Wanted {
     }
 }
 
+/// Lets a moment pass between two looks.
+fn rest(cx: &Context) {
+    cx.clock.sleep(if has_socket(cx) { PAUSES.0 } else { PAUSES.1 });
+}
+
 /// Waits until each health check of a project that has not said anything yet has done so, at most as long as the checks'
 /// own settings allow.
 pub(super) fn until_health_is_known(project: &str, cx: &Context) -> Result<()> {
@@ -62,7 +67,7 @@ pub(super) fn until_health_is_known(project: &str, cx: &Context) -> Result<()> {
         if cx.clock.steady().saturating_sub(begun) >= limit {
             return Ok(());
         }
-        cx.clock.sleep(PAUSE);
+        rest(cx);
     }
 }
 
@@ -191,7 +196,7 @@ fn until(
         if looping || is_late || cx.stop.is_asked() {
             return Err(ServiceError::NotRunning(explained(&containers, complaints, &first, cx)));
         }
-        cx.clock.sleep(PAUSE);
+        rest(cx);
     }
 }
 

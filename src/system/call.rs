@@ -17,7 +17,7 @@ pub(super) const ACT: &str = "GUARD_ACT";
 pub(super) const ASIDE: &str = "GUARD_ASIDE";
 
 /// A program with its arguments and surroundings. Nothing runs until [`super::context::Context`] is asked to run it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Call {
     pub(super) program: OsString,
     pub(super) args: Vec<OsString>,
@@ -31,10 +31,23 @@ pub struct Call {
     pub(super) merges: bool,
     pub(super) is_foreign: bool,
     pub(super) user: Option<(u32, u32)>,
+    pub(super) within: Option<Within>,
+}
+
+/// That a call of `docker` runs a program in a container, and how.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Within {
+    pub(super) container: String,
+    /// The names of variables that are handed on.
+    pub(super) variables: Vec<String>,
+    /// Whether the program reads what it is given.
+    pub(super) reads: bool,
+    /// Which argument is the first of the program's own words.
+    pub(super) words_from: usize,
 }
 
 /// What the program reads.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(super) enum Input {
     #[default]
     Nothing,
@@ -92,6 +105,7 @@ impl Call {
             merges: false,
             is_foreign: false,
             user: None,
+            within: None,
         }
     }
 
@@ -117,6 +131,26 @@ impl Call {
     #[must_use]
     pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
         self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// Says that the arguments that follow are a program and its own, in this container.
+    #[must_use]
+    pub(super) fn within(mut self, container: &str, variables: &[&str], reads: bool) -> Self {
+        self.within = Some(Within {
+            container: container.to_owned(),
+            variables: variables.iter().map(|&name| name.to_owned()).collect(),
+            reads,
+            words_from: self.args.len(),
+        });
+        self
+    }
+
+    /// The call as a process of this host in any case. What runs in a container through the engine's socket is waited for by
+    /// whoever takes a run over; what may go on for long is better cut off with its own process.
+    #[must_use]
+    pub fn by_program(mut self) -> Self {
+        self.within = None;
         self
     }
 

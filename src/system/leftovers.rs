@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::call::{ACT, ASIDE};
 use super::context::Context;
-use super::privilege;
+use super::{docker, privilege};
 use guard_model::fact::Actor;
 use guard_model::text::sanitised;
 
@@ -18,8 +18,8 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How often is looked whether they have ended.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Waits until the programs that a killed guard had begun for the run in this directory have ended: their pipes are broken,
-/// and what they do is short. Those that have not ended after a while are ended, and those of an act aside at once. Returns
+/// Waits until the programs that a killed guard had begun for the run in this directory have ended, also those in containers: their
+/// pipes are broken, and what they do is short. Those that have not ended after a while are ended, and those of an act aside at once. Returns
 /// how many were there.
 #[must_use]
 pub fn await_acts(run: &Path, driver: &Actor, cx: &Context) -> usize {
@@ -28,6 +28,7 @@ pub fn await_acts(run: &Path, driver: &Actor, cx: &Context) -> usize {
     }
     let marks = [(ACT.to_owned(), run.display().to_string())];
     let found = find(&marks, None);
+    let inside = docker::await_programs(run, GRACE, cx);
     // A long load would be waited for in vain: what comes of it is not believed.
     for pid in find(&[(ASIDE.to_owned(), run.display().to_string())], None) {
         let _gone = kill_process(pid, Signal::TERM);
@@ -42,7 +43,7 @@ pub fn await_acts(run: &Path, driver: &Actor, cx: &Context) -> usize {
             cx.clock.sleep(TICK);
         }
     }
-    found.len()
+    found.len() + inside
 }
 
 /// Ends what is left of a run's own commands, so that a deploy command that outlived guard does not work against the way

@@ -14,6 +14,7 @@ pub mod http;
 pub mod identity;
 pub mod keyboard;
 pub mod leftovers;
+pub mod listeners;
 pub mod lock;
 pub mod outside;
 pub mod privilege;

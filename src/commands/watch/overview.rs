@@ -18,6 +18,7 @@ use guard_report::overview::{BackupRow, Counts, Overview, Phase, RunRow, Running
 use guard_report::result::word;
 use guard_report::run_view::{self, RunView};
 use guard_run::backup_words::{holds, knowledge, live_then};
+use guard_run::drill::book;
 use guard_run::outcome::Refusal;
 use guard_run::project::Project;
 use guard_store::{Backup, Listed, Scope, Store, candidates};
@@ -66,6 +67,8 @@ pub(super) fn follow(project: &Project, board: &Shared, program: &str) -> Result
             copies: settings.copy.url.is_some() || !settings.copy.commands.is_empty(),
             watcher: settings.watcher,
             is_well: None,
+            drills: settings.drill,
+            drilled: None,
         },
         program: program.to_owned(),
         clock: Arc::clone(&project.cx.clock),
@@ -108,6 +111,9 @@ impl Look {
         }
         self.standing.known_good = self.known_good;
         self.standing.is_well = self.totals.health.as_ref().map(|health| health.is_well);
+        // A book that cannot be read has no figures.
+        let drills = book::all(&self.state).unwrap_or_default();
+        self.standing.drilled = book::newest(&drills).map(|drill| drill.at);
         let advice = advice(&self.standing, self.clock.now(), &self.program);
         let ended = runs.iter().find(|run| matches!(run.state(), Ok(State::Closed(_))));
         let open = runs
@@ -124,7 +130,9 @@ impl Look {
             counts: counts(&self.totals),
             known_good: self.known_good,
         };
-        locked(board).overview = overview;
+        let mut board = locked(board);
+        board.overview = overview;
+        board.drills = drills;
     }
 
     fn list_backups(&mut self) {

@@ -3,12 +3,15 @@
 mod clients;
 mod copies;
 mod cost;
+mod drills;
 mod surroundings;
 mod swaps;
 
 pub use self::clients::{Access, Reload, Users};
 pub use self::copies::{Adoption, CopyProof, Holdings, Occasion, Standby, StandingBy, Sweep, Trial};
 pub use self::cost::{FileSalvage, Price, RowSalvage, Size};
+pub(crate) use self::drills::nothing_to_harm;
+pub use self::drills::{Drills, Harm};
 pub use self::surroundings::{Exclusion, Location, Releases, ServiceNeeds};
 pub use self::swaps::{Account, Comparison, Group, Leftovers, Mark, Moments, Together};
 
@@ -24,6 +27,8 @@ pub struct Abilities<'r> {
     pub adoption: Option<&'r dyn Adoption>,
     /// What is live can be compared with the copy itself.
     pub comparison: Option<&'r dyn Comparison>,
+    /// It can take part in a drill.
+    pub drills: Option<&'r dyn Drills>,
     /// Guards on other hosts can be kept away.
     pub exclusion: Option<&'r dyn Exclusion>,
     /// Single files that were put aside can be given back.

@@ -1,5 +1,6 @@
 //! The Compose project itself: its files, and which of its services were running.
 
+mod drill;
 mod files;
 mod swap;
 
@@ -170,6 +171,7 @@ impl Resource for Project {
 
     fn abilities(&self) -> Abilities<'_> {
         Abilities {
+            drills: Some(self),
             services: Some(self),
             ..Abilities::default()
         }

@@ -2,6 +2,7 @@
 
 mod build;
 mod drafts;
+mod drill;
 mod list;
 mod replace;
 mod secrets;
@@ -208,6 +209,7 @@ impl Resource for Files {
 
     fn abilities(&self) -> Abilities<'_> {
         Abilities {
+            drills: Some(self),
             leftovers: Some(self),
             reload: Some(self),
             price: Some(self),

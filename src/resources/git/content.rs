@@ -42,6 +42,34 @@ pub(super) struct Content {
     /// Directories that are the work trees of other repositories.
     pub(super) nested: BTreeSet<Vec<u8>>,
     pub(super) marks: Marks,
+    /// What the index has.
+    index: Index,
+}
+
+/// The entries of an index.
+#[derive(Debug, Default)]
+struct Index {
+    /// Mode and id of those that are not in conflict.
+    entries: BTreeMap<Vec<u8>, (u32, String)>,
+    has_conflicts: bool,
+    marks: Marks,
+    /// What lies in the work tree beside them and is not ignored.
+    others: BTreeSet<Vec<u8>>,
+}
+
+impl Content {
+    /// Whether the files are, byte for byte, what the index has: the tree of the one is that of the other.
+    pub(super) fn is_as_staged(&self) -> bool {
+        let staged = &self.index.entries;
+        let is_same = |(path, entry): (&Vec<u8>, &Entry)| {
+            let found = staged.get(path);
+            found.is_some_and(|(mode, id)| *mode == entry.mode && *id == entry.id)
+        };
+        !self.index.has_conflicts
+            && self.marks.intended.is_empty()
+            && self.files.len() == staged.len()
+            && self.files.iter().all(is_same)
+    }
 }
 
 /// Computes the id of content as git does.
@@ -247,22 +275,24 @@ fn is_of_a_run(path: &[u8]) -> bool {
     path.split(|byte| *byte == b'/').any(is_named)
 }
 
-/// Reads what is in a work tree but for these directories; paths in `with` are taken in even where they are ignored.
+/// Reads what is in a work tree but for these directories; paths in `with` are taken in even where they are ignored. `index` is
+/// a copy of the real one.
 pub(super) fn read(
     repository: &Repository<'_>,
     ground: &Ground,
+    index: &Path,
     without: &[Vec<u8>],
     with: &[Vec<u8>],
 ) -> Result<Content> {
-    let words = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
-    let listed = repository.run(&repository.git(words), "list the files")?;
+    let index = listed(repository, repository.with_index(index, LISTING), true)?;
     // What lies there for another resource until its way back is done, or was put aside by one, is no part of the code.
-    let found = list(&listed.stdout).filter(|path| !is_of_a_run(path));
+    let found = index.entries.keys().chain(&index.others).map(Vec::as_slice);
+    let found = found.filter(|path| !is_of_a_run(path));
     let mut paths: BTreeSet<&[u8]> = found.chain(with.iter().map(Vec::as_slice)).collect();
     let without: Vec<&[u8]> = without.iter().map(Vec::as_slice).collect();
     paths.retain(|path| !is_below(path, without.iter().copied()));
     let mut content = Content {
-        marks: marks(repository)?,
+        marks: index.marks.clone(),
         ..Content::default()
     };
     let reader = Reader {
@@ -316,6 +346,7 @@ pub(super) fn read(
         }
     }
     content.empty = empty(repository, ground, &without)?;
+    content.index = index;
     Ok(content)
 }
 
@@ -379,31 +410,74 @@ fn empty(repository: &Repository<'_>, ground: &Ground, without: &[&[u8]]) -> Res
     Ok(found)
 }
 
+/// The words that list an index with its marks.
+const LISTING: [&str; 4] = ["ls-files", "-z", "-v", "--stage"];
+
 /// The marks of the index's entries.
 pub(super) fn marks(repository: &Repository<'_>) -> Result<Marks> {
-    let listed = repository.run(&repository.git(["ls-files", "-z", "-v"]), "read the marks of files")?;
-    let mut marks = Marks::default();
-    for line in list(&listed.stdout) {
-        let (Some(tag), Some(path)) = (line.first(), line.get(2..)) else {
+    Ok(listed(repository, repository.git(LISTING), false)?.marks)
+}
+
+/// What an index has, and, where they are asked for, what lies beside.
+fn listed(repository: &Repository<'_>, call: Call, others: bool) -> Result<Index> {
+    let call = if others {
+        call.args(["--cached", "--others", "--exclude-standard"])
+    } else {
+        call
+    };
+    let told = repository.run(&call, "list the files")?;
+    let mut index = Index::default();
+    let mut may_be_intended = false;
+    for line in list(&told.stdout) {
+        let (Some(tag), Some(rest)) = (line.first(), line.get(2..)) else {
             continue;
         };
+        if *tag == b'?' {
+            index.others.insert(rest.to_vec());
+            continue;
+        }
+        let Some((mode, id, stage, path)) = entry(rest) else {
+            return Err(ResourceError::new(
+                "git lists the index in a form that is not understood",
+            ));
+        };
         if tag.eq_ignore_ascii_case(&b'S') {
-            marks.skipped.insert(path.to_vec());
+            index.marks.skipped.insert(path.to_vec());
         }
         if tag.is_ascii_lowercase() {
-            marks.assumed.insert(path.to_vec());
+            index.marks.assumed.insert(path.to_vec());
         }
+        may_be_intended |= EMPTY_BLOBS.contains(&id);
+        index.has_conflicts |= stage != "0";
+        index.entries.insert(path.to_vec(), (mode, id.to_owned()));
     }
-    let words = [
-        "diff-files",
-        "-z",
-        "--name-only",
-        "--diff-filter=A",
-        "--ignore-submodules=all",
-    ];
-    let intended = repository.run(&repository.git(words), "read what is meant to be added")?;
-    marks.intended = list(&intended.stdout).map(<[u8]>::to_vec).collect();
-    Ok(marks)
+    // What is only meant to be added stands in the index as a file without anything in it.
+    if may_be_intended {
+        let words = [
+            "diff-files",
+            "-z",
+            "--name-only",
+            "--diff-filter=A",
+            "--ignore-submodules=all",
+        ];
+        let intended = repository.run(&repository.git(words), "read what is meant to be added")?;
+        index.marks.intended = list(&intended.stdout).map(<[u8]>::to_vec).collect();
+    }
+    Ok(index)
+}
+
+/// The ids of files with nothing in them, by what ids are made with.
+const EMPTY_BLOBS: [&str; 2] = [
+    "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
+    "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813",
+];
+
+/// `100644 e69de29b… 0<tab>path`: mode, id, stage and path.
+fn entry(line: &[u8]) -> Option<(u32, &str, &str, &[u8])> {
+    let tab = line.iter().position(|byte| *byte == b'\t')?;
+    let mut words = std::str::from_utf8(line.get(..tab)?).ok()?.split(' ');
+    let mode = u32::from_str_radix(words.next()?, 8).ok()?;
+    Some((mode, words.next()?, words.next()?, line.get(tab + 1..)?))
 }
 
 /// Sees to it that the repository has the content of all files.

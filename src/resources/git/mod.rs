@@ -5,6 +5,7 @@ mod aside;
 mod bundle;
 mod checkout;
 mod content;
+mod drill;
 mod exchange;
 mod ground;
 mod journey;
@@ -73,6 +74,7 @@ impl Resource for Git {
 
     fn abilities(&self) -> Abilities<'_> {
         Abilities {
+            drills: Some(self),
             proof: Some(self),
             adoption: Some(self),
             holdings: Some(self),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{ResourceError, Result};
 use guard_system::call::Call;
 use guard_system::context::Context;
-use guard_system::disk::At;
+use guard_system::disk::{self, At};
 use guard_system::privilege;
 use guard_system::processes::{CallError, Output};
 
@@ -46,7 +46,7 @@ const REMOVED: [&str; 12] = [
 ];
 
 /// What is asked for in a repository's own directory, by git's names.
-const INNER: [&str; 13] = [
+const INNER: [&str; 14] = [
     "objects",
     "index",
     "index.lock",
@@ -60,7 +60,11 @@ const INNER: [&str; 13] = [
     "REVERT_HEAD",
     "BISECT_LOG",
     "info/sparse-checkout",
+    ATTRIBUTES,
 ];
+/// Where a repository names files' attributes for itself alone.
+const ATTRIBUTES: &str = "info/attributes";
+
 /// The ids of a tree without entries, by what ids are made with.
 const EMPTY_SHA1: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
 const EMPTY_SHA256: &str = "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321";
@@ -153,6 +157,35 @@ pub(super) fn explained(what: impl Into<String>, error: CallError) -> ResourceEr
     }
 }
 
+/// What a repository tells of itself in one answer.
+struct Told {
+    /// By what its ids are made: `sha1`.
+    format: String,
+    inner: BTreeMap<&'static str, PathBuf>,
+}
+
+impl Told {
+    /// How many lines that is.
+    const LINES: usize = 1 + INNER.len();
+
+    /// One question for what else would be dozens.
+    fn words() -> impl Iterator<Item = &'static str> {
+        let names = INNER.iter().flat_map(|name| ["--git-path", name]);
+        std::iter::once("--show-object-format").chain(names)
+    }
+
+    /// What these lines tell, from this directory; `None`: they cannot be told apart.
+    fn of(lines: &[&str], directory: &Path) -> Option<Self> {
+        let (format, places) = lines.split_first()?;
+        let places = (lines.len() == Self::LINES).then_some(places)?;
+        let inner = INNER.into_iter().zip(places.iter().map(|place| directory.join(place)));
+        Some(Self {
+            format: (*format).to_owned(),
+            inner: inner.collect(),
+        })
+    }
+}
+
 impl<'c> Repository<'c> {
     /// The repository that this directory belongs to.
     ///
@@ -167,7 +200,7 @@ impl<'c> Repository<'c> {
         };
         let asked = |user: Option<&User>| {
             let call = plain(directory, user).args(["rev-parse", "--show-toplevel"]);
-            cx.output(&call)
+            cx.output(&call.args(Told::words()))
         };
         let mut user = User::of(directory);
         let mut answer = asked(user.as_ref());
@@ -175,7 +208,18 @@ impl<'c> Repository<'c> {
         if matches!(answer, Err(CallError::Start { .. } | CallError::NotFound { .. })) && user.take().is_some() {
             answer = asked(None);
         }
-        let top = PathBuf::from(answer.map_err(failed)?.text());
+        let told = answer.map_err(failed)?.text();
+        let mut told: Vec<&str> = told.lines().collect();
+        // A path with a line break in it is more lines than one: then each thing is asked for by itself.
+        let (top, told) = if told.len() == Told::LINES + 1 {
+            let top = PathBuf::from(told.remove(0));
+            // From the real place, to which a link on the way there may not lead for long.
+            let told = Told::of(&told, &top);
+            (top, told)
+        } else {
+            let call = plain(directory, user.as_ref()).args(["rev-parse", "--show-toplevel"]);
+            (PathBuf::from(cx.output(&call).map_err(failed)?.text()), None)
+        };
         let real = std::fs::canonicalize(directory)
             .map_err(|error| ResourceError::because(format!("could not look at {}", directory.display()), error))?;
         if !real.starts_with(&top) {
@@ -187,7 +231,9 @@ impl<'c> Repository<'c> {
             );
             return Err(ResourceError::new(what).with_hint("look at `git config core.worktree`"));
         }
-        Self::at(top, user, cx)
+        // What was told is told from the directory that was asked in.
+        let told = told.filter(|_| real == top);
+        Self::at(top, user, told, cx)
     }
 
     /// The same, which leaves these checkouts inside to others.
@@ -250,7 +296,7 @@ impl<'c> Repository<'c> {
         }
         cx.output(&call)
             .map_err(|error| explained(format!("could not make a repository in {}", directory.display()), error))?;
-        Self::at(directory.to_owned(), user, cx)
+        Self::at(directory.to_owned(), user, None, cx)
     }
 
     /// Whether this directory belongs to no repository at all.
@@ -261,43 +307,46 @@ impl<'c> Repository<'c> {
         })
     }
 
-    fn at(top: PathBuf, user: Option<User>, cx: &'c Context) -> Result<Self> {
+    fn at(top: PathBuf, user: Option<User>, told: Option<Told>, cx: &'c Context) -> Result<Self> {
         let failed = |error| explained(format!("could not open the repository at {}", top.display()), error);
-        let listed = plain(&top, user.as_ref()).args(["config", "--name-only", "--get-regexp", r"^filter\."]);
-        let listed = cx.outcome(&listed).map_err(failed)?.text();
-        // A driver that is named here could only be reached through the repository's own info/attributes.
-        let filters = listed
-            .lines()
-            .filter_map(|key| key.rsplit_once('.'))
-            .map(|(driver, _)| driver.to_owned());
-        // One question for what else would be dozens.
-        let names = INNER.iter().flat_map(|name| ["--git-path", name]);
-        let told = plain(&top, user.as_ref())
-            .args(["rev-parse", "--show-object-format"])
-            .args(names);
-        let told = cx.output(&told).map_err(failed)?.text();
-        let mut lines = told.lines();
-        let empty_tree = match lines.next() {
-            Some("sha1") => EMPTY_SHA1.to_owned(),
-            Some("sha256") => EMPTY_SHA256.to_owned(),
+        let told = match told {
+            Some(told) => told,
+            None => {
+                let call = plain(&top, user.as_ref()).arg("rev-parse").args(Told::words());
+                let told = cx.output(&call).map_err(failed)?.text();
+                let lines: Vec<&str> = told.lines().collect();
+                Told::of(&lines, &top).unwrap_or_else(|| Told {
+                    format: lines.first().copied().unwrap_or_default().to_owned(),
+                    inner: BTreeMap::new(),
+                })
+            }
+        };
+        let empty_tree = match told.format.as_str() {
+            "sha1" => EMPTY_SHA1.to_owned(),
+            "sha256" => EMPTY_SHA256.to_owned(),
             _ => {
                 let empty = plain(&top, user.as_ref()).args(["hash-object", "-t", "tree", "--stdin"]);
                 cx.output(&empty).map_err(failed)?.text()
             }
         };
-        let places: Vec<&str> = lines.collect();
-        // A path with a line break in it is more lines than one: then each is asked for by itself.
-        let inner = INNER.into_iter().zip(places.iter().map(|place| top.join(place)));
-        let inner = if places.len() == INNER.len() {
-            inner.collect()
+        // A filter could only be reached through the repository's own attributes, which nearly none has.
+        let has_none = match told.inner.get(ATTRIBUTES) {
+            Some(place) => !disk::exists(place)?,
+            None => false,
+        };
+        let filters = if has_none {
+            Vec::new()
         } else {
-            BTreeMap::new()
+            let listed = plain(&top, user.as_ref()).args(["config", "--name-only", "--get-regexp", r"^filter\."]);
+            let listed = cx.outcome(&listed).map_err(failed)?.text();
+            let drivers = listed.lines().filter_map(|key| key.rsplit_once('.'));
+            drivers.map(|(driver, _)| driver.to_owned()).collect()
         };
         Ok(Self {
             cx,
-            filters: filters.collect(),
+            filters,
             empty_tree,
-            inner,
+            inner: told.inner,
             top,
             user,
             elsewhere: Vec::new(),
@@ -313,7 +362,10 @@ impl<'c> Repository<'c> {
             }
             call = call.arg("-c").arg(format!("{driver}.required=false"));
         }
-        call.env("GIT_ATTR_SOURCE", &self.empty_tree).args(args)
+        // Nor does one of the machine.
+        call.env("GIT_ATTR_SOURCE", &self.empty_tree)
+            .env("GIT_ATTR_NOSYSTEM", "1")
+            .args(args)
     }
 
     /// The same with an index of guard's own.

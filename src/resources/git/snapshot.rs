@@ -107,6 +107,8 @@ pub(super) fn differences(now: &Fingerprint, then: &Fingerprint) -> Vec<String> 
 pub(super) struct Looked {
     pub(super) state: State,
     pub(super) content: Content,
+    /// Whether index and files are those of the commit, so that nothing is a local change. `false` where that was not seen.
+    pub(super) is_committed: bool,
 }
 
 /// Where a look at the work tree is allowed to leave objects.
@@ -118,7 +120,37 @@ pub(super) enum Store {
     Aside,
 }
 
-fn head(repository: &Repository<'_>) -> Result<Head> {
+/// HEAD, and the tree of its commit where that was told along with it.
+fn head(repository: &Repository<'_>) -> Result<(Head, Option<String>)> {
+    // Nearly always one question is enough.
+    let words = [
+        "rev-parse",
+        "HEAD^{commit}",
+        "HEAD^{tree}",
+        "--symbolic-full-name",
+        "HEAD",
+    ];
+    let told = repository.find(words, "read HEAD")?.unwrap_or_default();
+    let is_id = |word: &str| word.len() >= 40 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if let [commit, tree, name] = told.lines().collect::<Vec<_>>()[..]
+        && is_id(commit)
+        && is_id(tree)
+        && (name == "HEAD" || name.starts_with("refs/"))
+    {
+        let commit = commit.to_owned();
+        let head = match name {
+            "HEAD" => Head::Detached { commit },
+            name => Head::Branch {
+                name: name.to_owned(),
+                commit,
+            },
+        };
+        return Ok((head, Some(tree.to_owned())));
+    }
+    head_by_parts(repository).map(|head| (head, None))
+}
+
+fn head_by_parts(repository: &Repository<'_>) -> Result<Head> {
     let name = repository.find(["symbolic-ref", "--quiet", "HEAD"], "read HEAD")?;
     let commit = repository.commit("HEAD")?;
     match (name, commit) {
@@ -169,7 +201,7 @@ pub(super) fn look(repository: &Repository<'_>, store: Store, with: Option<&str>
             .env("GIT_OBJECT_DIRECTORY", &objects)
             .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", real))
     };
-    let head = head(repository)?;
+    let (head, committed) = head(repository)?;
     // The real index is only copied: git writes into what it makes a tree of.
     repository.copy_index(&index)?;
     let written = repository
@@ -196,12 +228,15 @@ pub(super) fn look(repository: &Repository<'_>, store: Store, with: Option<&str>
     let ground = Ground::open(&repository.top).at("open", &repository.top)?;
     let mut without: Vec<Vec<u8>> = own_directories(repository)?;
     without.extend(repository.owned_elsewhere());
-    let mut content = content::read(repository, &ground, &without, &with)?;
+    let mut content = content::read(repository, &ground, &index, &without, &with)?;
     if store == Store::Repository {
         content::keep(repository, &ground, &mut content, place.path())?;
     }
-    let fresh = place.path().join("index-of-files");
-    let files = content::tree(repository, &content.files, &fresh, &keep)?;
+    let files = match &staged {
+        Some(staged) if content.is_as_staged() => staged.clone(),
+        _ => content::tree(repository, &content.files, &place.path().join("index-of-files"), &keep)?,
+    };
+    let is_committed = committed.is_some() && staged == committed && committed.as_ref() == Some(&files);
     let mut dressed: std::collections::BTreeMap<_, _> = content
         .files
         .iter()
@@ -240,6 +275,7 @@ pub(super) fn look(repository: &Repository<'_>, store: Store, with: Option<&str>
             worn,
         },
         content,
+        is_committed,
     })
 }
 
@@ -327,15 +363,14 @@ pub(super) fn worn(repository: &Repository<'_>, state: &State) -> Result<Option<
 
 /// Whether every object of a commit's tree is there, and of the trees of its parents: a snapshot keeps the index there.
 pub(super) fn is_whole(repository: &Repository<'_>, commit: &str) -> Result<bool> {
-    let parents = format!("{commit}^@");
-    let args = [
-        "rev-list",
-        "--objects",
-        "--no-walk",
-        "--quiet",
-        "--end-of-options",
-        commit,
-        &parents,
-    ];
+    are_whole(repository, &[commit])
+}
+
+/// The same of all of these.
+pub(super) fn are_whole(repository: &Repository<'_>, commits: &[&str]) -> Result<bool> {
+    let parents: Vec<String> = commits.iter().map(|commit| format!("{commit}^@")).collect();
+    let words = ["rev-list", "--objects", "--no-walk", "--quiet", "--end-of-options"];
+    let args = words.into_iter().chain(commits.iter().copied());
+    let args = args.chain(parents.iter().map(String::as_str));
     Ok(repository.find(args, "read a snapshot")?.is_some())
 }

@@ -75,11 +75,12 @@ fn look(git: &Git, cx: &Context, survey: &mut Survey) -> Result<()> {
         Head::Detached { commit } => format!("no branch, at {}", short(commit)),
         Head::Unborn { name } => format!("{} without a commit yet", name.trim_start_matches("refs/heads/")),
     });
-    let local = repository.ask(
-        ["status", "--porcelain", "--ignore-submodules=all"],
-        "ask for local changes",
-    )?;
-    let local = local.lines().count() as u64;
+    let local = if looked.is_committed {
+        0
+    } else {
+        let words = ["status", "--porcelain", "--ignore-submodules=all"];
+        repository.ask(words, "ask for local changes")?.lines().count() as u64
+    };
     if local > 0 {
         survey.fact(format!(
             "{} in the work tree, kept in the snapshot",

@@ -85,10 +85,12 @@ impl Git {
 
     /// The first commit that a repository does not hold whole.
     pub(super) fn lacks(repository: &Repository<'_>, held: &Held) -> Result<Option<String>> {
-        for commit in [Some(held.commit.as_str()), held.state.head.commit()]
-            .into_iter()
-            .flatten()
-        {
+        let commits = std::iter::once(held.commit.as_str()).chain(held.state.head.commit());
+        let commits: Vec<&str> = commits.collect();
+        if snapshot::are_whole(repository, &commits)? {
+            return Ok(None);
+        }
+        for commit in commits {
             if !snapshot::is_whole(repository, commit)? {
                 return Ok(Some(commit.to_owned()));
             }
@@ -119,9 +121,12 @@ impl Git {
     }
 
     pub(super) fn now(&self, cx: &Context) -> Result<Fingerprint> {
-        let repository = self.repository(cx)?;
-        let looked = snapshot::look(&repository, Store::Aside, None)?;
-        let print = self.print(&repository, &looked);
+        self.now_in(&self.repository(cx)?)
+    }
+
+    fn now_in(&self, repository: &Repository<'_>) -> Result<Fingerprint> {
+        let looked = snapshot::look(repository, Store::Aside, None)?;
+        let print = self.print(repository, &looked);
         let links = place::links(&self.project, &self.directory)?;
         Ok(if links.is_empty() {
             print
@@ -132,9 +137,9 @@ impl Git {
 
     /// How what is live differs from a copy: by its parts, and by directories with nothing in them that are gone.
     pub(super) fn differences(&self, artifact: &Artifact, cx: &Context) -> Result<Vec<String>> {
-        let mut parts = snapshot::differences(&self.now(cx)?, &artifact.fingerprint);
-        let held = held(artifact)?;
         let repository = self.repository(cx)?;
+        let mut parts = snapshot::differences(&self.now_in(&repository)?, &artifact.fingerprint);
+        let held = held(artifact)?;
         if let Ok(Some(wear)) = snapshot::worn(&repository, &held.state) {
             let ground = Ground::open(&repository.top).at("open", &repository.top)?;
             let is_gone = |path: &Vec<u8>| ground.look(path).is_ok_and(|seen| seen.is_none());
@@ -498,7 +503,11 @@ impl Git {
             base,
             &held.commit,
         ];
-        let patch = repository.run(&repository.git(diff), "write a patch")?;
+        let patch = if looked.is_committed {
+            Vec::new()
+        } else {
+            repository.run(&repository.git(diff), "write a patch")?.stdout
+        };
         let status = repository.run(
             &repository.git(["status", "--porcelain=v2", "--branch", "--ignore-submodules=all"]),
             "ask for the status",
@@ -508,7 +517,7 @@ impl Git {
         let mut files = vec![
             slot.keep_bytes(&shown, "head.json")?,
             slot.keep_bytes(&status.stdout, "status.txt")?,
-            slot.keep_bytes(&patch.stdout, "local.patch")?,
+            slot.keep_bytes(&patch, "local.patch")?,
         ];
         files.extend(gathered.files);
         let local = status

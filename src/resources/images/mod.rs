@@ -1,5 +1,6 @@
 //! The images that the services of a Compose project run: held in the engine, and named again as they were.
 
+mod drill;
 mod live;
 mod names;
 mod narrowed;
@@ -108,6 +109,7 @@ impl Resource for Images {
     fn abilities(&self) -> Abilities<'_> {
         Abilities {
             adoption: Some(self),
+            drills: Some(self),
             proof: Some(self),
             holdings: Some(self),
             services: Some(self),

@@ -177,7 +177,7 @@ impl Reach {
         words.extend(args);
         words.extend(["--", database]);
         words.extend(tables.iter().map(String::as_str));
-        self.program(self.product.dump, false, &words)
+        self.program(self.product.dump, false, &words).by_program()
     }
 
     /// The version that a program tells.

@@ -1,7 +1,6 @@
 //! The client programs: whether they are there, fit the server, and are free of holes that are known.
 
 use super::reach::Reach;
-use super::trouble::explained;
 use super::versions::{is_too_new, major};
 use crate::error::Result;
 use crate::survey::Survey;
@@ -58,8 +57,6 @@ impl Hole {
 /// Asks the programs for their versions, and compares them with the server's: its number, and its own words.
 pub(super) fn ask(reach: &Reach, number: u32, server: &str, cx: &Context, survey: &mut Survey) -> Result<()> {
     for program in ["pg_dump", "pg_restore"] {
-        let call = reach.program(program, false, &["--version"]);
-        cx.output(&call).map_err(|error| explained(error, &reach.database))?;
         let version = reach.version(program, cx)?;
         let (ours, theirs) = (major(&version), number / 10_000);
         if ours < theirs {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::carry::wish::CarryOver;
+use super::desk::Desk;
 use super::loading::Loading;
 use super::migrations::wish::Migrations;
 use crate::sql::proof::Proof;
@@ -31,6 +32,7 @@ pub(crate) struct Postgres {
     /// The bytes of rows a second to which the load of a standby is held; 0: as fast as it goes.
     pub(crate) standby_rate: u64,
     pub(crate) loading: Arc<Loading>,
+    pub(crate) desk: Desk,
     pub(crate) proof: Proof,
     pub(crate) proof_interval: Duration,
     pub(crate) in_place: bool,

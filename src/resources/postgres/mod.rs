@@ -11,7 +11,9 @@ mod catalog;
 mod clients;
 mod content;
 mod database;
+mod desk;
 mod details;
+mod drill;
 mod exchange;
 mod fill;
 mod folder;
@@ -42,6 +44,7 @@ mod standby;
 mod surroundings;
 mod survey;
 mod swap;
+mod talk;
 mod target;
 mod trial;
 mod trouble;
@@ -79,6 +82,7 @@ impl Resource for Postgres {
 
     fn abilities(&self) -> Abilities<'_> {
         Abilities {
+            drills: Some(self),
             proof: Some(self),
             trial: Some(self),
             adoption: Some(self),

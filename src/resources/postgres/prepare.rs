@@ -93,6 +93,7 @@ pub(super) fn prepare(
 ) -> Result<Prepared> {
     let details = Details::of(artifact)?;
     let reach = Reach::open(of, cx)?;
+    reach.expects(cx);
     let may_wait = cx.prices_later && !of.carry_over.is_wanted() && details.moment.is_some();
     let database = reach.database.as_str();
     let outline = if may_wait {

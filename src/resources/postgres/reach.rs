@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::database::{Postgres, Way};
+use super::desk::Desk;
 use super::pace::{Load, usual_jobs};
 use super::sql::{IDENTIFIER, conninfo};
 use super::target::Target;
@@ -32,10 +33,17 @@ pub(super) const SILENCE: &str = "-c session_replication_role=replica";
 /// The same, without event triggers of any sort: from version 17 on.
 const SILENCE_OF_ALL: &str = "-c session_replication_role=replica -c event_triggers=off";
 
+/// The database that every server has for nothing in particular: sessions with it are in nobody's way.
+const SHARED: &str = "postgres";
+/// With these even a dump is soon done: it tells its version, what it holds, or the schema alone.
+const SHORT: [&str; 3] = ["--version", "-l", "--schema-only"];
+
 /// A way to a server, found for one act.
 #[derive(Debug, Clone)]
 pub(super) struct Reach {
     container: Option<String>,
+    /// The container's id and start, by which it is told from what it was before it was started anew.
+    life: Option<String>,
     target: Target,
     /// Where a server in a container is, in words that stay the same when it is made anew.
     pub(super) place: Option<String>,
@@ -50,13 +58,15 @@ pub(super) struct Reach {
     pub(super) any_server: bool,
     /// How a database is filled.
     pub(super) load: Load,
+    /// The session with [`SHARED`].
+    desk: Desk,
 }
 
 impl Reach {
     /// Finds the way: the service's running container, or the URL.
     pub(super) fn open(of: &Postgres, cx: &Context) -> Result<Self> {
         let mut target = Target::default();
-        let mut container = None;
+        let (mut container, mut life) = (None, None);
         let mut inside = Vec::new();
         let mut place = None;
         match &of.way {
@@ -73,6 +83,7 @@ impl Reach {
                     engine.join(" ").trim()
                 ));
                 container = Some(running.id.clone());
+                life = Some(life_of(running));
             }
             Way::Url(url) => target = Target::of_url(url.expose()).map_err(|why| Trouble::bad_url(&why))?,
             Way::Environment => {}
@@ -115,6 +126,7 @@ impl Reach {
         }
         Ok(Self {
             container,
+            life,
             target,
             place,
             database: database.ok_or_else(Trouble::no_database_named)?,
@@ -123,6 +135,7 @@ impl Reach {
             stall: of.stall,
             any_server: of.any_server,
             load: Load::full(of.jobs.unwrap_or_else(usual_jobs)),
+            desk: of.desk.clone(),
         })
     }
 
@@ -156,7 +169,10 @@ impl Reach {
         }
         if let Some(container) = &self.container {
             let words: Vec<&str> = std::iter::once(program).chain(args.iter().copied()).collect();
-            return docker::exec(container, &env, reads, &words);
+            let call = docker::exec(container, &env, reads, &words);
+            let is_long =
+                matches!(program, "pg_dump" | "pg_restore" | "tar") && !args.iter().any(|arg| SHORT.contains(arg));
+            return if is_long { call.by_program() } else { call };
         }
         env.iter().fold(Call::new(program).args(args), |call, (name, value)| {
             call.env(name, value)
@@ -181,11 +197,26 @@ impl Reach {
         format!("--lock-wait-timeout={}", self.lock_wait)
     }
 
-    /// Runs a script in one session.
+    /// Runs a script as in a session of its own.
     pub(super) fn run(&self, database: &str, body: &str, cx: &Context) -> Result<String> {
-        let call = self.psql(database).input(self.script(body));
+        let call = self.psql(database);
+        // A session that stays in any other database would keep it from being renamed, dropped or copied.
+        if database == SHARED
+            && self.database != SHARED
+            && let Some(told) = self.desk.ask(&call, &self.script(body), cx)
+        {
+            return told.map_err(|error| explained(error, database));
+        }
+        let call = call.input(self.script(body));
         let output = cx.output(&call).map_err(|error| explained(error, database))?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Opens the session for looks at the server, which will be needed soon; waits for nothing.
+    pub(super) fn expects(&self, cx: &Context) {
+        if self.database != SHARED {
+            self.desk.open(&self.psql(SHARED), cx);
+        }
     }
 
     /// Runs a script that selects one JSON value to a row.
@@ -199,9 +230,9 @@ impl Reach {
 
     /// The database from which the others are renamed, made and dropped: `postgres`, else `template1`.
     pub(super) fn maintenance(&self, cx: &Context) -> Result<&'static str> {
-        if self.database != "postgres" {
-            match self.run("postgres", "SELECT 1;", cx) {
-                Ok(_) => return Ok("postgres"),
+        if self.database != SHARED {
+            match self.run(SHARED, "SELECT 1;", cx) {
+                Ok(_) => return Ok(SHARED),
                 Err(error) if super::trouble::is_no_database(&error) => {}
                 Err(error) => return Err(error),
             }
@@ -212,7 +243,7 @@ impl Reach {
     /// Whether the user is a superuser, who may turn triggers off.
     pub(super) fn may_all(&self, cx: &Context) -> Result<bool> {
         let script = "SELECT to_jsonb(rolsuper) FROM pg_roles WHERE rolname = current_user;";
-        let told: Vec<bool> = match self.rows("postgres", script, cx) {
+        let told: Vec<bool> = match self.rows(SHARED, script, cx) {
             Err(error) if super::trouble::is_no_database(&error) => self.rows("template1", script, cx)?,
             other => other?,
         };
@@ -236,14 +267,23 @@ impl Reach {
         self.rows(maintenance, "SELECT to_jsonb(datname::text) FROM pg_database;", cx)
     }
 
-    /// The version that a program tells: `17.6`.
+    /// The version that a program tells: `17.6`. One in a container is asked once in the container's life.
     pub(super) fn version(&self, program: &str, cx: &Context) -> Result<String> {
+        let key = self.life.as_ref().map(|life| format!("{life} {program}"));
+        let known = || VERSIONS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(version) = key.as_ref().and_then(|key| known().get(key).cloned()) {
+            return Ok(version);
+        }
         let call = self.program(program, false, &["--version"]);
         let output = cx.output(&call).map_err(|error| explained(error, &self.database))?;
         // `pg_dump (PostgreSQL) 17.6 (Debian 17.6-1)`
         let text = output.text();
         let version = text.split(") ").nth(1).and_then(|rest| rest.split(' ').next());
-        Ok(version.unwrap_or(&text).to_owned())
+        let version = version.unwrap_or(&text).to_owned();
+        if let Some(key) = key {
+            known().insert(key, version.clone());
+        }
+        Ok(version)
     }
 }
 
@@ -255,14 +295,20 @@ const USUAL_SOCKETS: [&str; 3] = ["", "/var/run/postgresql", "/tmp"];
 
 /// What is known of containers that were asked before, by their id and start.
 static KNOWN: LazyLock<Mutex<BTreeMap<String, Variables>>> = LazyLock::new(Mutex::default);
+/// The versions that programs in containers have told, by the container's id and start and the program.
+static VERSIONS: LazyLock<Mutex<BTreeMap<String, String>>> = LazyLock::new(Mutex::default);
 
 /// Names and values.
 type Variables = Vec<(String, String)>;
 
+fn life_of(container: &Container) -> String {
+    format!("{} {}", container.id, container.started_at)
+}
+
 /// The variables of a container, as a program in it sees them; a password kept in a file is read from there, and where the
 /// server listens from the file that it writes when it starts.
 fn variables(container: &Container, cx: &Context) -> Result<Vec<(String, String)>> {
-    let key = format!("{} {}", container.id, container.started_at);
+    let key = life_of(container);
     let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(pairs) = known().get(&key) {
         return Ok(pairs.clone());

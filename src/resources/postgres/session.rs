@@ -1,34 +1,18 @@
 //! A conversation with psql: scripts go in, lines come out, and what was begun in one script goes on in the next.
 
-use std::fs::File;
-use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 
 use serde::de::DeserializeOwned;
 
 use super::reach::Reach;
+use super::talk::{END, Item, talk};
 use super::trouble::{Trouble, explained};
 use crate::error::{ResourceError, Result};
-use guard_system::call::Call;
 use guard_system::context::Context;
-use guard_system::processes::CallError;
 
 /// How many pieces of output may wait to be read; more would be memory.
 const WAITING: usize = 16;
-/// How often a silent conversation is looked after.
-const TICK: Duration = Duration::from_millis(20);
-/// What psql prints when a script is done; no row can look like it, since rows of these scripts have tabs or braces.
-const END: &str = "guard-end";
-
-/// What psql is given.
-enum Item {
-    Script(String),
-    /// A `COPY … FROM STDIN` and its rows: in one piece, since an empty line between the two would be a row.
-    Rows(String, PathBuf),
-}
-
 /// One session with a database.
 pub(super) struct Session {
     asked: Sender<Item>,
@@ -78,44 +62,6 @@ fn lost() -> ResourceError {
 
 fn is_lost(error: &ResourceError) -> bool {
     error.what == lost().what
-}
-
-fn talk(
-    call: &Call,
-    begin: &str,
-    asking: Receiver<Item>,
-    found: &SyncSender<Vec<u8>>,
-    cx: &Context,
-) -> std::result::Result<(), CallError> {
-    let mut rest = Vec::new();
-    let mut sink = |bytes: &[u8]| {
-        let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') else {
-            rest.extend_from_slice(bytes);
-            return Ok(());
-        };
-        let (whole, next) = bytes.split_at(end + 1);
-        rest.extend_from_slice(whole);
-        let piece = std::mem::replace(&mut rest, next.to_vec());
-        found.send(piece).map_err(io::Error::other)
-    };
-    let mut feed = move |writer: &mut dyn Write| {
-        writer.write_all(begin.as_bytes())?;
-        loop {
-            match asking.recv_timeout(TICK) {
-                Ok(Item::Script(script)) => writer.write_all(script.as_bytes())?,
-                Ok(Item::Rows(script, path)) => {
-                    writer.write_all(script.as_bytes())?;
-                    io::copy(&mut File::open(path)?, &mut { &mut *writer })?;
-                    writer.write_all(b"\\.\n")?;
-                }
-                // An empty line means nothing to psql, and tells us when it is gone.
-                Err(RecvTimeoutError::Timeout) => writer.write_all(b"\n")?,
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
-            }
-            writer.flush()?;
-        }
-    };
-    cx.converse(call, &mut sink, &mut feed).map(|_| ())
 }
 
 impl Session {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::carry::wish::CarryOver;
 use super::database::{Postgres, RATE, Standby, Way};
+use super::desk::Desk;
 use super::migrations::wish;
 use super::{in_place, target};
 use crate::definition::{Built, Site};
@@ -92,6 +93,7 @@ pub(super) fn build(name: ResourceName, section: &mut Section<'_>, site: &Site) 
         standby_load: standby_load.unwrap_or(100),
         standby_rate: standby_rate.unwrap_or(RATE) * 1_000_000,
         loading: Arc::default(),
+        desk: Desk::default(),
         proof,
         proof_interval: proof_interval.unwrap_or(INTERVAL),
         in_place,

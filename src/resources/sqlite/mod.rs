@@ -1,6 +1,7 @@
 //! SQLite databases: copied page by page while they are in use, restored beside the live file, swapped in by one exchange.
 
 mod copy;
+mod drill;
 mod pinned;
 mod reading;
 mod stand_in;
@@ -131,6 +132,7 @@ impl Resource for Sqlite {
 
     fn abilities(&self) -> Abilities<'_> {
         Abilities {
+            drills: Some(self),
             account: Some(self),
             leftovers: Some(self),
             users: Some(self),

@@ -2,6 +2,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod attributes;
+pub(crate) mod census;
 pub(crate) mod chunks;
 pub(crate) mod compressed;
 pub(crate) mod copied;

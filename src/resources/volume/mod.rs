@@ -6,6 +6,7 @@ mod agent;
 mod build;
 mod capture;
 mod deploy_window;
+mod drill;
 mod ground;
 mod halt;
 mod home;
@@ -70,6 +71,7 @@ impl Resource for Volume {
 
     fn abilities(&self) -> Abilities<'_> {
         Abilities {
+            drills: Some(self),
             proof: Some(self),
             trial: Some(self),
             adoption: Some(self),

@@ -182,6 +182,48 @@ pub struct Abort {
     pub patience: Patience,
 }
 
+/// `guard drill`
+#[derive(Debug, Clone, Default, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that can be typed")]
+pub struct Drill {
+    /// Every fault of this kind that can be injected here
+    #[arg(long, value_name = "KIND", value_parser = ["application", "database", "configuration"], conflicts_with_all = ["fault", "all"])]
+    pub kind: Option<String>,
+    /// This fault; may be given more than once [default: one of each kind]
+    #[arg(long, value_name = "NAME")]
+    pub fault: Vec<String>,
+    /// Every fault that can be injected here
+    #[arg(long, conflicts_with = "fault")]
+    pub all: bool,
+    /// List the faults, what each proves, and how its last drill went; change nothing
+    #[arg(long)]
+    pub list: bool,
+    /// How long the probes have to notice, once the release is watched: then guard goes back by itself [default: 60s]
+    #[arg(long, value_name = "DURATION", value_parser = guard_model::setting::parse_duration)]
+    pub within: Option<std::time::Duration>,
+    /// What is not compared: the beginning of a file's or a part's name, as `objects/tmp/`, `db/table public.sessions`
+    #[arg(long, value_name = "RESOURCE/NAME")]
+    pub ignore: Vec<String>,
+    /// Write a `JUnit` report into this file
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<std::path::PathBuf>,
+    /// The same as --output json
+    #[arg(long)]
+    pub json: bool,
+    /// In a process of its own, since guard itself is killed.
+    #[arg(long, hide = true)]
+    pub alone: bool,
+    /// Who waits for the lock.
+    #[command(flatten)]
+    pub patience: Patience,
+    /// Who goes on if guard is killed.
+    #[command(flatten)]
+    pub standby: Standby,
+    /// A deploy command to run before the fault [default: none, the fault alone]
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<String>,
+}
+
 /// `guard resume`
 #[derive(Debug, Clone, Default, Args)]
 pub struct Resume {

@@ -2,10 +2,10 @@
 
 use clap::Subcommand;
 
-use crate::request::acting::{Abort, Backup, Decide, Deploy, Resume, Rollback};
+use crate::request::acting::{Abort, Backup, Decide, Deploy, Drill, Resume, Rollback};
 use crate::request::looking::{
-    Attach, Check, Completions, Copy, Delete, Demo, DemoPart, Fetch, Freeze, HistoryOf, Init, Inside, List, LogsOf,
-    ManOf, Mark, Notify, Prune, ReportOf, Salvage, SchemaOf, Show, Verify, Watch,
+    Attach, Check, Completions, Copy, Delete, Demo, DemoPart, DrillPart, Fetch, Freeze, HistoryOf, Init, Inside, List,
+    LogsOf, ManOf, Mark, Notify, Prune, ReportOf, Salvage, SchemaOf, Show, Verify, Watch,
 };
 
 /// One thing to do.
@@ -20,6 +20,11 @@ pub enum Request {
     Backup(Backup),
     /// Back up, run the deploy command, verify, watch; keep the release or walk back
     Deploy(Box<Deploy>),
+    /// In staging: inject a fault, go back, and prove that all is as it was
+    Drill(Box<Drill>),
+    /// A part of a drill
+    #[command(hide = true, name = "drill-part")]
+    DrillPart(DrillPart),
     /// Walk back to a backup
     Rollback(Rollback),
     /// The same as `rollback --undo`: back to the state before the last rollback

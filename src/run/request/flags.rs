@@ -81,6 +81,10 @@ pub fn of(request: &Request, global: &GlobalArgs) -> Flags {
             text(&mut flags, "monitor.duration", asked.duration.as_ref());
             text(&mut flags, "monitor.interval", asked.interval.as_ref());
         }
+        Request::Drill(asked) => {
+            patience(&mut flags, &asked.patience);
+            standby(&mut flags, &asked.standby);
+        }
         Request::Backup(asked) => patience(&mut flags, &asked.patience),
         Request::Resume(asked) => {
             text(&mut flags, "policy.rollback_timeout", asked.rollback_timeout.as_ref());

@@ -258,6 +258,14 @@ pub struct DemoPart {
     pub words: Vec<String>,
 }
 
+/// `guard drill-part`: what a drill has done by a process of its own.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DrillPart {
+    /// The part
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<String>,
+}
+
 /// `guard schema`
 #[derive(Debug, Clone, Default, Args)]
 pub struct SchemaOf {

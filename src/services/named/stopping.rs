@@ -92,7 +92,10 @@ impl Services {
                 service.try_run(&service.hooks.before_stop, "before_stop", cx);
                 drain(service, cx);
             }
-            service.stop(&triggers, cx)?;
+            // What is known to stand need not be stopped once more; a unit may be about to be started by another.
+            if standing != Standing::Down || service.unit().is_some() {
+                service.stop(&triggers, cx)?;
+            }
             if service.container().is_none() && !is_ready {
                 Self::note_stands(service, cx)?;
             }

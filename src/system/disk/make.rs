@@ -82,6 +82,48 @@ pub fn open_append(path: &Path) -> Result<File, DiskError> {
         .at("open", path)
 }
 
+/// Writes over a regular file where it is, so that it stays the same file, of the same owner; nothing of this is durable, and
+/// what stood there is lost. Only a drill does that.
+///
+/// # Errors
+/// Where it is no regular file, or cannot be written.
+pub fn overwrite(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .truncate(true)
+        .custom_flags(i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default())
+        .open(path)
+        .at("open", path)?;
+    file.write_all(bytes).at("write over", path)
+}
+
+/// Takes all room of a directory's file system but so many bytes, by a file that has no name: its room is free again as soon as
+/// it is closed, whatever becomes of this process. Returns the file and how much it takes. Only a drill does that.
+///
+/// # Errors
+/// Where the file system knows no such file, or cannot set room aside.
+pub fn take_room(directory: &Path, leave: u64) -> Result<(File, u64), DiskError> {
+    use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, openat};
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = openat(rustix::fs::CWD, directory, flags, Mode::RUSR | Mode::WUSR).at("fill the disk at", directory)?;
+    let mut taken = 0;
+    loop {
+        let more = super::look::free_bytes(directory)?.saturating_sub(leave);
+        // Others may give room back or take it meanwhile; a last megabyte is not run after.
+        if more < 1024 * 1024 {
+            return Ok((File::from(file), taken));
+        }
+        match fallocate(&file, FallocateFlags::empty(), taken, more) {
+            Ok(()) => taken += more,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::NOSPC) if taken > 0 => return Ok((File::from(file), taken)),
+            Err(error) => return Err(error).at("fill the disk at", directory),
+        }
+    }
+}
+
 /// Makes a new private file (0600) for logs and other things that may be lost; fails where it exists.
 ///
 /// # Errors

@@ -16,7 +16,8 @@ pub use look::{
     used_percent,
 };
 pub use make::{
-    create_new_dir, create_private_dir, create_private_file, open_append, remove_file, set_mode, sync_directory,
+    create_new_dir, create_private_dir, create_private_file, open_append, overwrite, remove_file, set_mode,
+    sync_directory, take_room,
 };
 pub use staged::{Staged, remove_strays, write_whole};
 pub use tree::{

@@ -617,7 +617,8 @@ pub fn volumes_labelled(cx: &Context, labels: &[&str]) -> Result<Vec<String>, Do
 }
 
 /// A call that runs a program in a running container, without a terminal. Variables are handed on by name, so that
-/// their values never show in an argument list; `reads` opens its standard input.
+/// their values never show in an argument list; `reads` opens its standard input. Where the engine has a socket on this host it is
+/// asked there, and no process is started here; [`Call::by_program`] is for what may go on for long.
 #[must_use]
 pub fn exec(container: &str, env: &[(&str, &str)], reads: bool, words: &[&str]) -> Call {
     let mut call = docker().arg("exec");
@@ -627,5 +628,6 @@ pub fn exec(container: &str, env: &[(&str, &str)], reads: bool, words: &[&str]) 
     for (name, value) in env {
         call = call.args(["--env", name]).env(name, value);
     }
-    call.arg(container).args(words)
+    let variables: Vec<&str> = env.iter().map(|(name, _)| *name).collect();
+    call.arg(container).within(container, &variables, reads).args(words)
 }

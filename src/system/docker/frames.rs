@@ -4,35 +4,46 @@
 /// How long a frame's head is; its last four bytes are the length, the first of them the most significant.
 const HEAD: usize = 8;
 
+/// The first byte of a frame of what was written to standard error.
+const ERRORS: u8 = 2;
+
 /// Takes frames apart, however they come in pieces.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     head: Vec<u8>,
+    /// Whether the frame that is open is one of standard error.
+    is_error: bool,
     /// What is still to come of the frame that is open.
     left: usize,
 }
 
 impl Frames {
     /// What is in the frames of these bytes. A frame is a line or less of a log: they are handed on together.
-    pub(super) fn take(&mut self, mut bytes: &[u8]) -> Vec<u8> {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut taken = Vec::with_capacity(bytes.len());
+        self.each(bytes, &mut |_, part| taken.extend_from_slice(part));
+        taken
+    }
+
+    /// The same, part by part: whether it was written to standard error, and what.
+    pub(super) fn each(&mut self, mut bytes: &[u8], part: &mut dyn FnMut(bool, &[u8])) {
         while !bytes.is_empty() {
             if self.left == 0 {
                 let (head, rest) = bytes.split_at((HEAD - self.head.len()).min(bytes.len()));
                 self.head.extend_from_slice(head);
                 bytes = rest;
-                if let [_, _, _, _, a, b, c, d] = self.head[..] {
+                if let [kind, _, _, _, a, b, c, d] = self.head[..] {
+                    self.is_error = kind == ERRORS;
                     self.left = u32::from_be_bytes([a, b, c, d]) as usize;
                     self.head.clear();
                 }
                 continue;
             }
-            let (part, rest) = bytes.split_at(self.left.min(bytes.len()));
-            taken.extend_from_slice(part);
-            self.left -= part.len();
+            let (piece, rest) = bytes.split_at(self.left.min(bytes.len()));
+            part(self.is_error, piece);
+            self.left -= piece.len();
             bytes = rest;
         }
-        taken
     }
 }
 
@@ -50,10 +61,15 @@ mod tests {
         }
         for size in 1..=stream.len() {
             let (mut frames, mut heard) = (Frames::default(), Vec::new());
+            let (mut apart, mut two) = (Frames::default(), [Vec::new(), Vec::new()]);
             for piece in stream.chunks(size) {
                 heard.extend(frames.take(piece));
+                apart.each(piece, &mut |is_error, part| {
+                    two[usize::from(is_error)].extend_from_slice(part)
+                });
             }
             assert_eq!(heard, b"out one\nan error\nout two\n", "in pieces of {size}");
+            assert_eq!(two, [&b"out one\nout two\n"[..], b"an error\n"], "in pieces of {size}");
         }
     }
 }

@@ -18,6 +18,7 @@ mod recorded;
 mod road;
 mod socket;
 mod usage;
+mod within;
 
 pub use acts::{
     create, pause, remove, rename, restart, run_inside, set_restart_policy, start, stop, tag, unpause, untag,
@@ -41,3 +42,4 @@ pub(crate) use place::led;
 pub use recorded::{Before, Recorded, RecordedContainer};
 pub use road::has_socket;
 pub use usage::{containers_using, is_on_this_host};
+pub(crate) use within::{await_programs, exec_of};

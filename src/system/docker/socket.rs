@@ -1,11 +1,12 @@
 //! One engine's socket: requests to its API, over HTTP/1.1, each with the wish to stop and a deadline.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::{Client, Method, Response};
+use reqwest::{Client, Method, Response, Upgraded};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use url::Url;
@@ -34,6 +35,8 @@ const GREETING: Duration = Duration::from_secs(10);
 /// An engine that is reached through a socket of this host. Its calls block, and have to be made outside of a runtime's own
 /// threads.
 pub(super) struct Socket {
+    /// Where it is.
+    pub(super) path: PathBuf,
     client: Client,
     runtime: Owned,
     /// As in the address of a request: `v1.41`.
@@ -67,6 +70,7 @@ pub(super) struct Request {
     query: Vec<(&'static str, String)>,
     body: Option<Value>,
     limit: Option<Duration>,
+    upgrades: bool,
 }
 
 impl Request {
@@ -77,6 +81,7 @@ impl Request {
             query: Vec::new(),
             body: None,
             limit: None,
+            upgrades: false,
         }
     }
 
@@ -110,6 +115,12 @@ impl Request {
     /// Which may take so long.
     pub(super) fn within(mut self, limit: Option<Duration>) -> Self {
         self.limit = limit;
+        self
+    }
+
+    /// After which the connection itself is talked over.
+    pub(super) fn upgrading(mut self) -> Self {
+        self.upgrades = true;
         self
     }
 
@@ -163,6 +174,7 @@ impl Socket {
         let client = client.ok_or(NoSocket::Unknown)?;
         let runtime = Owned(Some(runtime::begin().map_err(|_| NoSocket::Silent)?));
         let mut socket = Self {
+            path: path.to_owned(),
             client,
             runtime,
             version: String::new(),
@@ -184,6 +196,11 @@ impl Socket {
             200 => Ok(socket),
             _ => Err(NoSocket::Unknown),
         }
+    }
+
+    /// Whether a program in a container can be given variables: from version 1.25 on.
+    pub(super) fn takes_variables(&self) -> bool {
+        self.version != "v1.24"
     }
 
     /// Asks, and keeps the answer whole.
@@ -217,7 +234,7 @@ impl Socket {
             let is_refusal = status >= 300;
             let (give, mut take) = mpsc::channel(PIECES);
             // Ends the reading wherever this wait is left.
-            let _reading = Reading(tokio::spawn(gathered(response, is_plain || is_refusal, give)));
+            let _reading = Task(tokio::spawn(gathered(response, is_plain || is_refusal, give)));
             let mut body = Vec::new();
             while let Some(piece) = take.recv().await {
                 let piece = piece?;
@@ -231,17 +248,42 @@ impl Socket {
         })
     }
 
-    async fn answer(&self, request: &Request) -> Result<Answer, Silence> {
-        let mut response = self.send(request).await?;
-        let status = response.status().as_u16();
-        let mut body = Vec::new();
-        while let Some(bytes) = response.chunk().await.map_err(|_| Silence::Unheard)? {
-            body.extend_from_slice(&bytes);
-            if body.len() > LONGEST {
-                return Err(Silence::Refused(io::Error::other("the engine wrote more than 64 MiB")));
+    /// Asks, and then talks over the connection itself: gives what `given` holds, and hands on what comes, with whether it was
+    /// written to standard error. An answer that refuses is returned, and nothing was given then.
+    pub(super) fn talk(
+        &self,
+        until: Until<'_>,
+        request: &Request,
+        given: mpsc::Receiver<io::Result<Vec<u8>>>,
+        take: &mut (dyn FnMut(bool, &[u8]) -> io::Result<()> + Send),
+    ) -> Result<Answer, Silence> {
+        self.wait(until, request.limit, async {
+            let response = self.send(request).await?;
+            if response.status().as_u16() != 101 {
+                return kept(response).await;
             }
-        }
-        Ok(Answer { status, body })
+            let line = response.upgrade().await.map_err(|_| Silence::Unheard)?;
+            let (reader, writer) = tokio::io::split(line);
+            let (give, mut pieces) = mpsc::channel(PIECES);
+            let failed = give.clone();
+            // Both end wherever this wait is left, and the line with them.
+            let _reading = Task(tokio::spawn(heard(reader, give)));
+            let _writing = Task(tokio::spawn(told(writer, given, failed)));
+            while let Some(piece) = pieces.recv().await {
+                match piece? {
+                    Piece::Part(is_error, bytes) => take(is_error, &bytes).map_err(Silence::Refused)?,
+                    Piece::End => break,
+                }
+            }
+            Ok(Answer {
+                status: 101,
+                body: Vec::new(),
+            })
+        })
+    }
+
+    async fn answer(&self, request: &Request) -> Result<Answer, Silence> {
+        kept(self.send(request).await?).await
     }
 
     async fn send(&self, request: &Request) -> Result<Response, Silence> {
@@ -260,6 +302,9 @@ impl Socket {
         });
         let address = address.ok_or(Silence::Unheard)?;
         let mut call = self.client.request(request.method.clone(), address);
+        if request.upgrades {
+            call = call.header("connection", "Upgrade").header("upgrade", "tcp");
+        }
         if let Some(body) = &request.body {
             call = call.header("content-type", "application/json").body(body.to_string());
         } else if request.method == Method::POST {
@@ -298,9 +343,9 @@ impl Socket {
 }
 
 /// A task that ends when this is dropped.
-struct Reading(tokio::task::JoinHandle<()>);
+struct Task(tokio::task::JoinHandle<()>);
 
-impl Drop for Reading {
+impl Drop for Task {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -328,6 +373,78 @@ async fn gathered(mut response: Response, is_plain: bool, give: mpsc::Sender<Res
         }
     }
     let _told = give.send(Ok(piece)).await;
+}
+
+/// What comes over a line that is talked over.
+enum Piece {
+    /// A part of standard error where the flag is set, else of standard output.
+    Part(bool, Vec<u8>),
+    /// The other side has nothing more to say.
+    End,
+}
+
+/// Keeps an answer whole.
+async fn kept(mut response: Response) -> Result<Answer, Silence> {
+    let status = response.status().as_u16();
+    let mut body = Vec::new();
+    while let Some(bytes) = response.chunk().await.map_err(|_| Silence::Unheard)? {
+        body.extend_from_slice(&bytes);
+        if body.len() > LONGEST {
+            return Err(Silence::Refused(io::Error::other("the engine wrote more than 64 MiB")));
+        }
+    }
+    Ok(Answer { status, body })
+}
+
+/// Reads a line to its end, frame by frame.
+async fn heard(mut reader: ReadHalf<Upgraded>, give: mpsc::Sender<Result<Piece, Silence>>) {
+    let mut frames = Frames::default();
+    let mut buffer = vec![0; PIECE];
+    loop {
+        let count = match reader.read(&mut buffer).await {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(_) => {
+                // Nobody waits any more where that fails.
+                let _told = give.send(Err(Silence::Unheard)).await;
+                return;
+            }
+        };
+        let mut parts: Vec<(bool, Vec<u8>)> = Vec::new();
+        frames.each(
+            buffer.get(..count).unwrap_or_default(),
+            &mut |is_error, part| match parts.last_mut() {
+                Some((kind, bytes)) if *kind == is_error => bytes.extend_from_slice(part),
+                _ => parts.push((is_error, part.to_vec())),
+            },
+        );
+        for (is_error, bytes) in parts {
+            if give.send(Ok(Piece::Part(is_error, bytes))).await.is_err() {
+                return;
+            }
+        }
+    }
+    let _told = give.send(Ok(Piece::End)).await;
+}
+
+/// Writes to a line what is given, and closes that half of it at the end. Where what is given breaks off, all of it ends.
+async fn told(
+    mut writer: WriteHalf<Upgraded>,
+    mut given: mpsc::Receiver<io::Result<Vec<u8>>>,
+    failed: mpsc::Sender<Result<Piece, Silence>>,
+) {
+    while let Some(piece) = given.recv().await {
+        match piece {
+            // A program that ends before it has read all tells why by its own exit code.
+            Ok(bytes) if writer.write_all(&bytes).await.is_err() || writer.flush().await.is_err() => return,
+            Ok(_) => {}
+            Err(error) => {
+                let _told = failed.send(Err(Silence::Refused(error))).await;
+                return;
+            }
+        }
+    }
+    let _closed = writer.shutdown().await;
 }
 
 /// Waits for all of them at once; the first that fails ends the wait.

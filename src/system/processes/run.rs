@@ -96,6 +96,9 @@ impl Context {
     }
 
     fn run(&self, call: &Call, sink: Sink<'_>, feed: Option<Feed<'_>>) -> Result<Output, CallError> {
+        if let Some(exec) = crate::docker::exec_of(self, call) {
+            return exec?.run(call, sink, feed, self);
+        }
         let shown = call.shown(&self.redaction);
         let data = |source| CallError::Data {
             call: shown.clone(),

@@ -8,6 +8,7 @@ mod by_program;
 mod coverage;
 mod deciding;
 mod deploying;
+mod drill;
 mod elsewhere;
 mod endings;
 mod engines;

@@ -82,7 +82,9 @@ fn a_tag_without_any_backup_puts_the_code_back_and_says_what_it_cannot() {
     assert_eq!(project.sh("git rev-parse HEAD"), project.sh("git rev-parse v1.0.0"));
     guard.run(&["rollback", "--undo", "--yes"]).expect(0);
     assert_eq!(project.seen(), two, "and it can be undone");
-    let refused = guard.run(&["rollback", "--to", "v1.0.0", "--with-data", "--yes"]).expect(40);
+    let refused = guard
+        .run(&["rollback", "--to", "v1.0.0", "--with-data", "--yes"])
+        .expect(40);
     refused.says("its data is nowhere");
 }
 
@@ -96,7 +98,9 @@ fn what_a_backup_recorded_of_the_release_goes_back_with_its_data_only_if_asked()
     let back = guard.run(&["rollback", "--to", "v1.0.0", "--yes"]).expect(0);
     back.says("was taken while");
     assert_eq!(project.sh("cat app objects/data"), "one\ntouched\nof-two");
-    guard.run(&["rollback", "--to", "v1.0.0", "--with-data", "--yes"]).expect(0);
+    guard
+        .run(&["rollback", "--to", "v1.0.0", "--with-data", "--yes"])
+        .expect(0);
     assert_eq!(project.sh("cat app objects/data"), "one\ntouched\nof-one");
 }
 

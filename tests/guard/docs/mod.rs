@@ -2,6 +2,7 @@
 
 mod ci;
 mod commands;
+mod drills;
 mod grounds;
 mod links;
 mod lock;

@@ -10,6 +10,7 @@
 )]
 
 mod audit;
+mod containers;
 mod damage;
 mod errors;
 mod figures;

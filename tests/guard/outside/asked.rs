@@ -217,7 +217,7 @@ fn a_person_outside_answers_decides_and_says_what_ctrl_c_means() {
     let (code, said) = typed(&long, &[("watch", "\x03"), ("s: stop it there", "s\n")]);
     assert_eq!((code, code_of(&project)), (Some(23), 23), "{said}");
     let (code, said) = typed(&long, &[("watch", "\x03"), ("s: stop it there", "d\n")]);
-    assert!(code == Some(37) && said.contains("goes on"), "{code:?} {said}");
+    assert!(code == Some(38) && said.contains("goes on"), "{code:?} {said}");
     guard.run(&["decide", "accept"]).expect(0);
     let (code, rest) = Going::start(&guard, &["attach"]).end();
     assert_eq!((code, code_of(&project)), (Some(0), 0), "{rest}");
@@ -233,7 +233,7 @@ fn attach_at_the_host_hears_a_run_of_another_terminal() {
     let mut left = project.guard().start(&["attach"]);
     std::thread::sleep(std::time::Duration::from_millis(300));
     signal(&left, Signal::INT);
-    assert_eq!(end(&mut left).code(), Some(37));
+    assert_eq!(end(&mut left).code(), Some(38));
     let heard = project
         .guard()
         .run(&["attach"])

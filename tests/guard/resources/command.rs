@@ -88,6 +88,7 @@ fn site(scene: &Scene) -> Site {
         compose: None,
         stops: false,
         checkouts: Vec::new(),
+        only: guard::resources::Narrowed::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 mod bad;
 mod choices;
 mod cleaned;
+mod drills;
 mod good;
 mod killed;
 mod projects;

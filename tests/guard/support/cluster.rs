@@ -184,6 +184,11 @@ impl Cluster {
         succeeded(&self.control(&["-w", "-m", "immediate", "stop"]));
     }
 
+    /// What the server has written into its log.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.root.path().join("log")).unwrap()
+    }
+
     /// One of the cluster's own programs, past Debian's wrappers.
     pub fn program(&self, name: &str) -> PathBuf {
         self.bin.join(name)

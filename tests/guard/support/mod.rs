@@ -15,6 +15,7 @@ mod relay;
 pub mod shop;
 pub mod slow;
 pub mod sshd;
+pub mod staging;
 pub mod storage;
 mod template;
 pub mod two_sides;

@@ -8,11 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use guard::system::call::Call;
 use guard::system::context::Context;
 use guard::system::docker::{
-    self, Compose, Engine, Part, Roads, container_by_id, containers_of, containers_using, has_socket, image,
+    self, Compose, Engine, Part, Roads, container_by_id, containers_of, containers_using, exec, has_socket, image,
     image_names, images, is_on_this_host, logs, running_containers, volume, volumes_labelled, volumes_of,
 };
+use guard::system::processes::CallError;
 
 use crate::support::Scene;
 use crate::support::project::{BASE, Project, docker as by_hand};
@@ -268,6 +270,113 @@ fn both_roads_do_the_same_to_containers_and_images() {
             .is_err()
     );
     assert!(inside(&by_program(&scene.cx), &["true"], long).is_none());
+}
+
+/// How a program in a container ended: its exit code, what it wrote to standard output and to standard error.
+fn ended(cx: &Context, call: &Call) -> (Option<i32>, Vec<u8>, String) {
+    let output = cx.outcome(call).unwrap();
+    (output.status.code(), output.stdout, output.stderr)
+}
+
+#[test]
+fn a_program_in_a_container_runs_the_same_on_both_roads() {
+    let scene = Scene::new();
+    let project = Project::new(&scene.project(), TEXT);
+    project.up();
+    let (socket, program) = (&scene.cx, &by_program(&scene.cx));
+    assert!(has_socket(socket));
+    let app = project.container("app");
+    let of_both = |call: &Call| {
+        let ended_so = ended(socket, call);
+        assert_eq!(ended_so, ended(program, call), "{call}");
+        ended_so
+    };
+    let shell = |script: &str| exec(&app, &[], false, &["sh", "-c", script]);
+    let (code, out, errors) = of_both(&shell("echo out; echo \"an error\" >&2; echo more; exit 3"));
+    assert_eq!(
+        (code, out.as_slice(), errors.as_str()),
+        (Some(3), &b"out\nmore\n"[..], "an error\n")
+    );
+    // Two outputs that become one may come in any order.
+    for cx in [socket, program] {
+        let (_, out, errors) = ended(cx, &shell("echo out; echo error >&2").merged());
+        assert_eq!((out.len(), errors.as_str()), (10, ""));
+    }
+    // Variables travel by name, and nothing is read where nothing is given.
+    let call = exec(
+        &app,
+        &[("TOLD", "a value"), ("EMPTY", "")],
+        false,
+        &["sh", "-c", "cat; echo \"$TOLD$EMPTY\""],
+    );
+    assert_eq!(of_both(&call).1, b"a value\n");
+    let words = ["sh", "-c", "cat; echo the end"];
+    let reads = || exec(&app, &[], true, &words);
+    assert_eq!(of_both(&reads()).1, b"the end\n");
+    assert_eq!(of_both(&reads().input("line\n")).1, b"line\nthe end\n");
+    // More than any buffer on the way, there and back.
+    let much: Vec<u8> = (0..=250).cycle().take(3_000_000).collect();
+    let whole = of_both(&reads().input(much.clone())).1;
+    assert!(whole.len() == much.len() + 8 && whole.starts_with(&much));
+    // One that does not read all that it is given tells why by its own exit code.
+    assert_eq!(
+        of_both(&exec(&app, &[], true, &["sh", "-c", "exit 5"]).input(much)).0,
+        Some(5)
+    );
+    assert_eq!(of_both(&shell("kill -9 $$")).0, Some(137));
+    // One that closes its output and goes on is waited for.
+    assert_eq!(of_both(&shell("exec >&- 2>&-; sleep 1; exit 4")).0, Some(4));
+    let job = project.container("job");
+    let refused = of_both(&exec(&job, &[], false, &["true"]));
+    assert!(
+        refused.0 == Some(1) && refused.2.contains("is not running"),
+        "{refused:?}"
+    );
+    for cx in [socket, program] {
+        let (code, out, errors) = ended(cx, &exec(&app, &[], false, &["no-such-program"]));
+        let said = format!("{errors}{}", String::from_utf8_lossy(&out));
+        assert!(
+            matches!(code, Some(126 | 127)) && said.contains("executable file not found"),
+            "{code:?} {said}"
+        );
+        let (code, _, errors) = ended(cx, &exec("guard-test-nobody", &[], false, &["true"]));
+        assert!(code == Some(1) && errors.to_lowercase().contains("no such"), "{errors}");
+
+        let late = cx.output(&shell("sleep 60").timeout(Duration::from_millis(300)));
+        assert!(matches!(late, Err(CallError::TimedOut { .. })), "{late:?}");
+        let mut refuses = |_: &[u8]| Err(std::io::Error::other("full"));
+        let broken = cx.pull(&shell("echo much; sleep 60"), &mut refuses);
+        assert!(matches!(broken, Err(CallError::Data { .. })), "{broken:?}");
+        let mut breaks = |writer: &mut dyn Write| {
+            writer.write_all(b"half")?;
+            Err(std::io::Error::other("torn"))
+        };
+        let broken = cx.push(&reads(), &mut breaks);
+        assert!(matches!(broken, Err(CallError::Data { .. })), "{broken:?}");
+        let asked = cx.unstoppable();
+        asked.stop.ask();
+        let stopped = asked.output(&shell("sleep 60"));
+        assert!(matches!(stopped, Err(CallError::Stopped { .. })), "{stopped:?}");
+    }
+    // What may go on for long is a process of this host: the road is the program's in any case.
+    let named = |call: &Call| {
+        let listed = fs::read_dir(&scene.cx.scratch).unwrap();
+        let before = listed.count();
+        let mut seen = 0;
+        let mut sink = |_: &[u8]| {
+            seen = fs::read_dir(&scene.cx.scratch).unwrap().count() - before;
+            Ok(())
+        };
+        socket.pull(call, &mut sink).unwrap();
+        seen
+    };
+    assert_eq!(named(&shell("echo here")), 1, "it is noted while it is at work");
+    assert_eq!(named(&shell("echo here").by_program()), 0);
+    assert_eq!(
+        fs::read_dir(&scene.cx.scratch).unwrap().count(),
+        0,
+        "and no longer than that"
+    );
 }
 
 /// Answers each request on a socket with this, until the test ends.

@@ -3,6 +3,7 @@
 mod bundles;
 mod faults;
 mod grounds;
+mod questions;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -2,6 +2,7 @@
 
 mod carry;
 mod cut_off;
+mod desk;
 mod faults;
 mod hazards;
 mod held;
