@@ -260,8 +260,8 @@ mod tests {
             assert_eq!(said[0].todo, "guard drill");
             let drills = false;
             let unmarked = Standing {
-                drilled,
                 drills,
+                drilled,
                 ..good()
             };
             assert_eq!(advice(&unmarked, now, "guard"), []);

@@ -114,29 +114,12 @@ pub(super) fn status(project: &Project, session: &Session) -> Outcome {
             outcome(run).unwrap_or_else(|| untold(run).to_owned())
         )
     }));
-    lines.extend(
-        stands_by
-            .filter(|run| newest.is_none_or(|newest| newest.id != run.id))
-            .map(|run| {
-                let standing = outcome(run).unwrap_or_else(|| untold(run).to_owned());
-                format!("stands by    {}: {standing}", run.id)
-            }),
-    );
+    let standing = stands_by.filter(|run| newest.is_none_or(|newest| newest.id != run.id));
+    lines.extend(standing.map(standing_line));
     let good = good.map_or_else(|| "none".to_owned(), |backup| backup.timestamp().to_string());
     lines.push(format!("known good   {good}"));
     lines.extend(totals.lines(now));
-    lines.extend(drilled.map(|drill| {
-        let outcome = if drill.passed { "passed" } else { "FAILED" };
-        let rto = drill
-            .rto
-            .map(|rto| format!(", RTO {}", book::seconds(rto)))
-            .unwrap_or_default();
-        format!(
-            "last drill   {}: {} {outcome}{rto}",
-            book::ago(drill.at, now),
-            drill.fault
-        )
-    }));
+    lines.extend(drilled.map(|drill| drill_line(drill, now)));
     lines.extend(missing.map(|backup| format!("missing      {}", missing_words(&backup))));
     lines.extend(kept_lines(&kept, &session.style.program));
     lines.extend(
@@ -146,6 +129,24 @@ pub(super) fn status(project: &Project, session: &Session) -> Outcome {
     );
     session.reporter.data(lines.join("\n") + "\n");
     Ok(ExitCode::DONE)
+}
+
+/// What is said of the run by which production stands, where that is not the newest.
+fn standing_line(run: &Run) -> String {
+    let standing = outcome(run).unwrap_or_else(|| untold(run).to_owned());
+    format!("stands by    {}: {standing}", run.id)
+}
+
+/// What is said of the newest drill.
+fn drill_line(drill: &DrillResult, now: DateTime<Utc>) -> String {
+    let outcome = if drill.passed { "passed" } else { "FAILED" };
+    let rto = drill.rto.map(|rto| format!(", RTO {}", book::seconds(rto)));
+    let ago = book::ago(drill.at, now);
+    format!(
+        "last drill   {ago}: {} {outcome}{}",
+        drill.fault,
+        rto.unwrap_or_default()
+    )
 }
 
 /// Who is at work, who stands by, and what is frozen.

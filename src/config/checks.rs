@@ -86,8 +86,14 @@ fn expect_change(section: &mut Section<'_>, resources: &[Declared<ResourceName>]
     names
 }
 
+/// Whether prompts are answered with yes, and whether faults may be injected here on purpose.
+pub(super) fn confirmed_and_drill(top: &mut Section<'_>, layers: &mut Layers<'_>) -> (bool, bool) {
+    let drill = layers.value(top, "drill", value::flag, false, "false");
+    (confirmed(layers), drill)
+}
+
 /// Whether prompts are answered already; only a flag or a variable can do that, so that no file does it for good.
-pub(super) fn confirmed(layers: &mut Layers<'_>) -> bool {
+fn confirmed(layers: &mut Layers<'_>) -> bool {
     let Some(given) = layers.given("confirm") else {
         return false;
     };

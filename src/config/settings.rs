@@ -268,39 +268,20 @@ fn read(
     let maintenance = top.section("maintenance", parts::maintenance);
     let (monitor, gate) = top.section("monitor", |section| judging::rule(section, layers));
     let rules = declared::read_rules(&mut top, source);
-    let (policy, allow_unhealthy_baseline, watcher, job_time) = top.section("policy", |section| {
-        let key = "policy.allow_unhealthy_baseline";
-        (
-            judging::policy(section, layers),
-            layers.value(section, key, value::flag, false, "false"),
-            layers.value(section, "policy.watcher", judging::watcher, true, "true"),
-            layers.value(section, "policy.job_time", value::limit, None, "as the runner says"),
-        )
-    });
+    let (policy, allow_unhealthy_baseline, watcher, job_time) = policies(&mut top, layers);
     let retention = top.section("retention", |section| parts::retention(section, layers));
     let copy = top.section("copy", copying::copying);
     let encryption = top.section("encryption", |section| {
         encryption::encryption(section, layers, directory)
     });
     let lock = top.section("lock", |section| parts::lock(section, layers));
-    let (slack_webhook, mut targets) = top.section("notify", |section| {
-        let key = "notify.slack_webhook_url";
-        (
-            layers.value(section, key, value::secret_url, None, "none"),
-            declared::read_tables(section, "notify", notice::KINDS, source, layers),
-        )
-    });
-    if let Some(url) = &slack_webhook {
-        declared::of_slack_webhook(url, source, &mut targets);
-    }
-    let confirmed = checks::confirmed(layers);
-    let drill = layers.value(&mut top, "drill", value::flag, false, "false");
+    let (slack_webhook, targets) = notified(&mut top, source, layers);
+    let (confirmed, drill) = checks::confirmed_and_drill(&mut top, layers);
     top.finish();
     if probes.is_empty() && verify.commands.is_empty() && !verify.none && request.judges {
         layers.problems.push(nobody_looks(source));
     }
-    let mut secrets = tree.secrets;
-    secrets.extend(slack_webhook);
+    let secrets = tree.secrets.into_iter().chain(slack_webhook).collect();
     Settings {
         directory: directory.to_owned(),
         source: Arc::clone(source),
@@ -337,6 +318,39 @@ fn read(
         warnings,
         effective: std::mem::take(&mut layers.effective),
     }
+}
+
+/// What follows from what is seen, and what is decided before anything is: the policy, whether an unhealthy baseline is allowed,
+/// whether a watcher stands by, and how long the CI job may take.
+fn policies(top: &mut Section<'_>, layers: &mut Layers<'_>) -> (Policy, bool, bool, Option<Duration>) {
+    top.section("policy", |section| {
+        let key = "policy.allow_unhealthy_baseline";
+        (
+            judging::policy(section, layers),
+            layers.value(section, key, value::flag, false, "false"),
+            layers.value(section, "policy.watcher", judging::watcher, true, "true"),
+            layers.value(section, "policy.job_time", value::limit, None, "as the runner says"),
+        )
+    })
+}
+
+/// Slack's webhook, where there is one, and all who are told.
+fn notified(
+    top: &mut Section<'_>,
+    source: &Arc<Source>,
+    layers: &mut Layers<'_>,
+) -> (Option<Secret>, Vec<Declared<TargetName>>) {
+    let (slack_webhook, mut targets) = top.section("notify", |section| {
+        let key = "notify.slack_webhook_url";
+        (
+            layers.value(section, key, value::secret_url, None, "none"),
+            declared::read_tables(section, "notify", notice::KINDS, source, layers),
+        )
+    });
+    if let Some(url) = &slack_webhook {
+        declared::of_slack_webhook(url, source, &mut targets);
+    }
+    (slack_webhook, targets)
 }
 
 /// The strategy that the settings name, where it is one of these.

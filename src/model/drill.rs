@@ -286,14 +286,13 @@ pub fn compare(before: &Census, failed: Option<&Census>, after: &Census, keeps: 
     let mut found = Comparison::default();
     for (name, then) in &before.parts {
         let between = failed.and_then(|failed| failed.parts.get(name));
-        match after.parts.get(name) {
-            Some(now) => of_part(name, (then, between, now), keeps, &mut found),
-            None => {
-                found.differing.push(format!("{name} is not there any more"));
-                if then.counts != Counts::Facts {
-                    found.lost += then.number;
-                }
-            }
+        if let Some(now) = after.parts.get(name) {
+            of_part(name, (then, between, now), keeps, &mut found);
+            continue;
+        }
+        found.differing.push(format!("{name} is not there any more"));
+        if then.counts != Counts::Facts {
+            found.lost += then.number;
         }
     }
     for name in after.parts.keys().filter(|name| !before.parts.contains_key(*name)) {
@@ -349,23 +348,19 @@ fn of_part(name: &str, (then, between, now): (&Part, Option<&Part>, &Part), keep
         if which.is_empty() {
             continue;
         }
-        let mut names = Vec::new();
-        if then.counts == Counts::Files {
-            names = which.iter().take(TOLD).map(|one| path_of(one)).collect();
-        }
-        let more = if which.len() > names.len() && !names.is_empty() {
-            " …"
-        } else {
-            ""
+        let paths: Vec<&str> = match then.counts {
+            Counts::Files => which.iter().take(TOLD).map(|one| path_of(one)).collect(),
+            Counts::Rows | Counts::Facts => Vec::new(),
         };
-        let named = if names.is_empty() {
+        let more = if which.len() > paths.len() { " …" } else { "" };
+        let told = if paths.is_empty() {
             String::new()
         } else {
-            format!(": {}{more}", names.join(", "))
+            format!(": {}{more}", paths.join(", "))
         };
         found
             .differing
-            .push(format!("{name}: {} {noun}s are {what}{named}", which.len()));
+            .push(format!("{name}: {} {noun}s are {what}{told}", which.len()));
     }
 }
 

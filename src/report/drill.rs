@@ -53,9 +53,8 @@ pub fn lines(result: &DrillResult, last: Option<&DrillResult>) -> Vec<String> {
         kept => format!(", {kept} kept"),
     };
     lines.push(format!(
-        "RPO {} of before the backup lost; of those written since, {} discarded{kept}",
-        text::plural(result.lost, "row or file").replace("row or files", "rows or files"),
-        result.discarded,
+        "RPO {} rows or files of before the backup lost; of those written since, {} discarded{kept}",
+        result.lost, result.discarded,
     ));
     if result.equal && !result.compared.is_empty() {
         lines.push(format!("as before: {}", result.compared.join("; ")));

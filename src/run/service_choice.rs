@@ -12,6 +12,7 @@ use guard_model::name::{ProbeName, ResourceName};
 use guard_model::plan::StageName;
 use guard_model::setting::{Value, nearest_or_all};
 use guard_probes::Probe;
+use guard_resources::abilities::ServiceNeeds;
 
 /// What belongs to one service.
 pub struct Belonging {
@@ -74,7 +75,7 @@ impl Belonging {
 
 /// Whether a resource is called as the service, or is restored through it.
 fn is_server(owned: &Owned, service: &str, container: Option<&str>) -> bool {
-    let needs = owned.resource.services().map(|needs| needs.needs_running());
+    let needs = owned.resource.services().map(ServiceNeeds::needs_running);
     let is_reached = |name: &String| Some(name.as_str()) == container || name == service;
     owned.resource.name().as_str() == service || needs.is_some_and(|needs| needs.iter().any(is_reached))
 }
@@ -157,12 +158,12 @@ fn probes_of(service: &str, project: &Project) -> Vec<ProbeName> {
     });
     let health = named.and_then(|one| one.health.clone());
     let is_about = |declared: &&Declared<ProbeName>| {
-        let names = |key: &str, wanted: Option<&str>| wanted.is_some_and(|wanted| mentions(declared, key, wanted));
+        let tells = |key: &str, wanted: Option<&str>| wanted.is_some_and(|wanted| mentions(declared, key, wanted));
         declared.name.as_str() == service
             || ["service", "services", "replaced"]
                 .iter()
-                .any(|key| names(key, container.as_deref()))
-            || names("units", unit)
+                .any(|key| tells(key, container.as_deref()))
+            || tells("units", unit)
     };
     let about = settings
         .probes

@@ -309,17 +309,16 @@ impl<'c> Repository<'c> {
 
     fn at(top: PathBuf, user: Option<User>, told: Option<Told>, cx: &'c Context) -> Result<Self> {
         let failed = |error| explained(format!("could not open the repository at {}", top.display()), error);
-        let told = match told {
-            Some(told) => told,
-            None => {
-                let call = plain(&top, user.as_ref()).arg("rev-parse").args(Told::words());
-                let told = cx.output(&call).map_err(failed)?.text();
-                let lines: Vec<&str> = told.lines().collect();
-                Told::of(&lines, &top).unwrap_or_else(|| Told {
-                    format: lines.first().copied().unwrap_or_default().to_owned(),
-                    inner: BTreeMap::new(),
-                })
-            }
+        let told = if let Some(told) = told {
+            told
+        } else {
+            let call = plain(&top, user.as_ref()).arg("rev-parse").args(Told::words());
+            let told = cx.output(&call).map_err(failed)?.text();
+            let lines: Vec<&str> = told.lines().collect();
+            Told::of(&lines, &top).unwrap_or_else(|| Told {
+                format: lines.first().copied().unwrap_or_default().to_owned(),
+                inner: BTreeMap::new(),
+            })
         };
         let empty_tree = match told.format.as_str() {
             "sha1" => EMPTY_SHA1.to_owned(),

@@ -141,11 +141,12 @@ impl Drills for Postgres {
             script += &digest_of(counted.at, table, &table.columns(like), counted.number);
         }
         for (at, sequence) in all.iter().enumerate().filter(|(_, found)| found.sequence) {
-            script += &format!(
+            let question = format!(
                 "SELECT jsonb_build_object('at', {at}, 'number', 1, 'digest', last_value::text || ' ' || is_called::text, \
                  'members', NULL) FROM {};\n",
                 sequence.quoted()
             );
+            script.push_str(&question);
         }
         let digested: Vec<Digested> = reach.rows(&reach.database, &script, cx)?;
         let mut census = Census::default();

@@ -69,12 +69,14 @@ fn settled(line: &[u8]) -> Vec<u8> {
         ];
         forms.iter().filter_map(|form| Regex::new(form).ok()).collect()
     });
-    let has = |word: &[u8]| line.windows(word.len()).any(|window| window == word);
-    let mut line = match has(b"((") && (has(b") AND ") || has(b") OR ")) {
-        true => joined(line.to_vec()),
-        false => line.to_vec(),
+    let has = |word: &[u8]| memchr::memmem::find(line, word).is_some();
+    let has_list = has(b"ARRAY[");
+    let mut line = if has(b"((") && (has(b") AND ") || has(b") OR ")) {
+        joined(line.to_vec())
+    } else {
+        line.to_vec()
     };
-    if has(b"ARRAY[") {
+    if has_list {
         line = FORMS.iter().fold(line, |line, form| {
             form.replace_all(&line, b"$1".as_slice()).into_owned()
         });

@@ -125,7 +125,7 @@ fn census(connection: &Connection) -> rusqlite::Result<Census> {
 
 fn rows(connection: &Connection, table: &str) -> rusqlite::Result<Part> {
     let mut statement = connection.prepare(&format!("SELECT * FROM {}", quoted(table)))?;
-    let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut members = Vec::new();
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {

@@ -50,7 +50,7 @@ impl Hooks {
         record
             .map_err(|error| {
                 self.cx
-                    .note(Level::Warn, format!("the drill's own record is lost: {error}"))
+                    .note(Level::Warn, format!("the drill's own record is lost: {error}"));
             })
             .ok()
             .flatten()

@@ -156,10 +156,8 @@ impl Injection<'_> {
                 for pid in &processes {
                     agents::kill(*pid);
                 }
-                Ok(format!(
-                    "killed {}",
-                    text::plural(processes.len() as u64, "process").replace("processs", "processes")
-                ))
+                let numbers: Vec<String> = processes.iter().map(ToString::to_string).collect();
+                Ok(format!("killed what listens there (pid {})", numbers.join(", ")))
             }
             Err(why) => Err(why.into()),
         }
@@ -175,15 +173,12 @@ impl Injection<'_> {
 
     fn restart_in_a_loop(&mut self) -> Done {
         let services = &self.project.settings.services;
-        let (commands, what): (Vec<Vec<String>>, String) = match target::application(self.project) {
-            Ok(Target::Container(container)) => {
-                let words = ["docker", "restart", "--time", "0", &container.id].map(str::to_owned);
-                (vec![words.to_vec()], format!("the service {}", container.service))
-            }
-            _ => {
-                let all = services.stop.iter().chain(&services.start);
-                (all.cloned().collect(), "what `services.start` starts".to_owned())
-            }
+        let (commands, what) = if let Ok(Target::Container(container)) = target::application(self.project) {
+            let words = ["docker", "restart", "--time", "0", &container.id].map(str::to_owned);
+            (vec![words.to_vec()], format!("the service {}", container.service))
+        } else {
+            let all = services.stop.iter().chain(&services.start);
+            (all.cloned().collect(), "what `services.start` starts".to_owned())
         };
         let directory = self.project.settings.directory.display().to_string();
         self.start_agent("loop", &[directory, serde_json::to_string(&commands)?])?;

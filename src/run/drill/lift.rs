@@ -59,6 +59,7 @@ fn connect(container: &str, network: &str, (aliases, address): (&[String], Optio
 
 /// Takes away all that the drill has brought: the fault, its processes, its files. What was brought down and is not up again is
 /// started; each such service is a sentence, since the way back should have done that.
+#[must_use]
 pub fn end(run: &Path, record: &DrillRecord, cx: &Context) -> Vec<String> {
     lift(run, record, cx);
     let cx = &cx.unstoppable();

@@ -64,12 +64,11 @@ pub fn possible(fault: &Fault, project: &Project, resources: &[Owned]) -> Result
     let has_commands = !project.settings.services.start.is_empty();
     match fault.name {
         "service-killed" | "service-stopped" | "service-restarting" => match target::application(project) {
-            Ok(target::Target::Container(_)) => Ok(()),
             Ok(target::Target::Processes(_)) | Err(_) if !has_commands => Err(
                 "nothing would start it again: no service runs in a container, and `services.start` is not set"
                     .to_owned(),
             ),
-            Ok(target::Target::Processes(_)) => Ok(()),
+            Ok(_) => Ok(()),
             Err(_) if fault.name != "service-killed" && !project.settings.services.stop.is_empty() => Ok(()),
             Err(why) => Err(why),
         },

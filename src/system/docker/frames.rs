@@ -65,7 +65,7 @@ mod tests {
             for piece in stream.chunks(size) {
                 heard.extend(frames.take(piece));
                 apart.each(piece, &mut |is_error, part| {
-                    two[usize::from(is_error)].extend_from_slice(part)
+                    two[usize::from(is_error)].extend_from_slice(part);
                 });
             }
             assert_eq!(heard, b"out one\nan error\nout two\n", "in pieces of {size}");

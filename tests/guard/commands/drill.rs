@@ -348,8 +348,8 @@ fn a_full_disk_is_full_until_the_run_goes_back() {
         .lines()
         .filter_map(|line| line.trim().parse().ok())
         .collect();
-    let (least, last) = (seen.iter().min().unwrap(), seen.last().unwrap());
-    assert!(*least <= 65 * 1024 && *last > 300 * 1024, "{seen:?}");
+    let (least, at_end) = (seen.iter().min().unwrap(), seen.last().unwrap());
+    assert!(*least <= 65 * 1024 && *at_end > 300 * 1024, "{seen:?}");
 }
 
 /// A mount, taken down when it is dropped.

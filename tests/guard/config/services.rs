@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use guard::config::{BehindSettings, DrainSettings};
+use guard::model::name::ProbeName;
 
 use super::{FINE, Project, holds};
 
@@ -32,8 +33,8 @@ fn services_are_read_with_what_they_need_and_what_is_run_around_them() {
     );
     assert_eq!(web.drain, Some(DrainSettings::Wait(Duration::from_secs(10))));
     // A unit is asked by its own signs, and the probe is called as the service is.
-    assert_eq!(web.health.as_ref().map(|name| name.as_str()), Some("web"));
-    assert_eq!(api.health.as_ref().map(|name| name.as_str()), Some("api"));
+    assert_eq!(web.health.as_ref().map(ProbeName::as_str), Some("web"));
+    assert_eq!(api.health.as_ref().map(ProbeName::as_str), Some("api"));
     let kinds: Vec<(&str, &str)> = settings
         .probes
         .iter()
@@ -67,7 +68,7 @@ fn a_health_that_names_a_probe_is_that_probe() {
     let text = "[probes.site]\nkind = \"tcp\"\naddress = \"127.0.0.1:1\"\n[services.web]\nsystemd = \"web\"\nhealth = \"site\"\n";
     let settings = with(text).settings();
     assert_eq!(
-        settings.services.named[0].health.as_ref().map(|name| name.as_str()),
+        settings.services.named[0].health.as_ref().map(ProbeName::as_str),
         Some("site")
     );
     assert_eq!(settings.probes.len(), 1);

@@ -1,5 +1,6 @@
 //! The packages: made of this program, installed in fresh containers, used and removed.
 
+use std::path::Path;
 use std::process::Command;
 
 /// A release builds a static program, which takes minutes; what surrounds it is the same.
@@ -43,7 +44,9 @@ fn each_package_is_installed_used_and_removed_without_a_trace() {
 }
 
 /// The name of the Debian package among the sums that were printed.
-fn package(said: &str) -> String {
-    let names = said.split_whitespace().filter(|word| word.ends_with(".deb"));
-    names.last().unwrap_or_else(|| panic!("no package: {said}")).to_owned()
+fn package(said: &str) -> &str {
+    let mut names = said.split_whitespace();
+    let found =
+        names.find(|word| word.starts_with("guard_") && Path::new(word).extension().is_some_and(|end| end == "deb"));
+    found.unwrap_or_else(|| panic!("no package: {said}"))
 }

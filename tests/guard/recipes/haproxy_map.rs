@@ -43,7 +43,7 @@ fn a_map_of_haproxy_comes_back_by_its_recipe() {
     assert!(observe().ends_with("one\ntwo\nnone\n"), "{}", observe());
     let say = |words: &str| format!("echo '{words}' | sed \"s|MAP|$MAP|\" | socat - UNIX-CONNECT:$SOCKET");
     let bad = [
-        "printf 'a.example spoilt\\n' >$MAP".to_owned(),
+        "printf 'a.example spoilt\\nc.example new\\n' >$MAP".to_owned(),
         say("set map MAP a.example spoilt"),
         say("del map MAP b.example"),
         say("add map MAP c.example new"),

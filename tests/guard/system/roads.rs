@@ -344,8 +344,8 @@ fn a_program_in_a_container_runs_the_same_on_both_roads() {
 
         let late = cx.output(&shell("sleep 60").timeout(Duration::from_millis(300)));
         assert!(matches!(late, Err(CallError::TimedOut { .. })), "{late:?}");
-        let mut refuses = |_: &[u8]| Err(std::io::Error::other("full"));
-        let broken = cx.pull(&shell("echo much; sleep 60"), &mut refuses);
+        let mut is_full = |_: &[u8]| Err(std::io::Error::other("full"));
+        let broken = cx.pull(&shell("echo much; sleep 60"), &mut is_full);
         assert!(matches!(broken, Err(CallError::Data { .. })), "{broken:?}");
         let mut breaks = |writer: &mut dyn Write| {
             writer.write_all(b"half")?;

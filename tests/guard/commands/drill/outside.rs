@@ -52,7 +52,7 @@ fn a_killed_application_is_back_when_the_observer_sees_it_back() {
     // The observer's outage lies within guard's: not before the fault, and over when guard says so.
     let injected = injected_at(&staging, &told);
     let rto = told["rto"].as_f64().unwrap();
-    let well = injected + chrono::TimeDelta::microseconds((rto * 1e6) as i64);
+    let well = injected + chrono::TimeDelta::from_std(Duration::from_secs_f64(rto)).unwrap();
     let failed: Vec<_> = seen.iter().filter(|(_, _, is_well)| !is_well).collect();
     let (first, last) = (failed.first().unwrap(), failed.last().unwrap());
     assert!(first.1 >= injected, "failed before the fault: {first:?} {injected}");
