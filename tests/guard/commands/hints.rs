@@ -14,6 +14,14 @@ use crate::support::program::Ran;
 type Trial = fn(&str);
 
 const TRIALS: &[(&str, Trial)] = &[
+    ("then, to see whether it goes", needs_a_host),
+    ("to fetch it", needs_a_registry),
+    ("to go back to it without data", go_back_to_a_release),
+    ("to go back to that release", go_back_to_a_release),
+    ("to go back to what it was", go_back_to_where_a_tag_was),
+    ("to hear it again", needs_a_host),
+    ("to hear the rest", needs_a_host),
+    ("to see whether the host lets you in", needs_a_host),
     ("to bring rows back that were discarded", needs_a_server),
     ("to change the two states again", change_again),
     ("to confirm beforehand", confirm),
@@ -238,6 +246,45 @@ fn change_again(purpose: &str) {
 fn asked_and_confirmed(project: &Embedded, said: &str, purpose: &str) {
     let asked = typed(project, said, purpose).expect(2);
     typed(project, &asked.stderr, "to confirm beforehand").expect(0);
+}
+
+fn needs_a_host(_: &str) {
+    // The link to a host is refused, lost and made again: outside::refused and outside::cut type what is told there.
+}
+
+fn needs_a_registry(_: &str) {
+    // Docker's own command; services::containers brings guard to say it.
+}
+
+/// A project whose checkout has a release before the one that is live.
+fn with_a_release() -> Embedded {
+    let project = Embedded::new();
+    project.sh("git tag v0.9; echo next >>code.txt; git -c user.name=t -c user.email=t@example.invalid commit --quiet --all --message next");
+    project
+}
+
+fn go_back_to_a_release(purpose: &str) {
+    let project = with_a_release();
+    let words: &[&str] = if purpose.contains("without data") {
+        &["rollback", "--to", "v0.9", "--with-data", "--yes"]
+    } else {
+        &["rollback", "latest", "--to", "v0.9", "--yes"]
+    };
+    let code = if purpose.contains("without data") { 40 } else { 2 };
+    let said = project.guard().run(words).expect(code);
+    asked_and_confirmed(&project, &said.stderr, purpose);
+    assert_eq!(project.sh("git rev-parse HEAD"), project.sh("git rev-parse v0.9"));
+}
+
+fn go_back_to_where_a_tag_was(purpose: &str) {
+    let project = with_a_release();
+    project.sh("git checkout --quiet v0.9");
+    project.guard().run(&["backup"]).expect(0);
+    let then = project.sh("git rev-parse HEAD");
+    project.sh("git checkout --quiet -; git tag --force v0.9 HEAD");
+    let said = project.guard().run(&["rollback", "--to", "v0.9", "--yes"]).expect(10);
+    asked_and_confirmed(&project, &said.stderr, purpose);
+    assert_eq!(project.sh("git rev-parse HEAD"), then);
 }
 
 fn needs_a_server(_: &str) {

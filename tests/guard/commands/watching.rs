@@ -210,21 +210,22 @@ fn the_page_shows_what_is_live_backups_and_a_run_that_goes_on() {
         assert!(page.contains(told), "{told}: {page}");
     }
     // A bad release, seen as it goes; its log is not markup.
-    let script = "echo '<b>begun</b>'; touch ../begun; while [ ! -e ../go ]; do sleep 0.05; done; exit 3";
-    let mut bad = project.guard().start(&["deploy", "--again", "--", "sh", "-c", script]);
+    let script =
+        "echo '<b>begun</b>'; echo broken >code.txt; touch ../begun; while [ ! -e ../go ]; do sleep 0.05; done; exit 3";
+    let mut bad = project.guard().start(&["deploy", "--", "sh", "-c", script]);
     until(|| project.root().join("begun").exists());
     let seen = events_until(port, "&lt;b&gt;begun&lt;/b&gt;");
     assert!(seen.contains("text/event-stream") && seen.contains("data: "), "{seen}");
     assert!(seen.contains("<td class=\"running\">running</td>"), "{seen}");
     until(|| get("/metrics").contains("guard_run_in_progress 1"));
     std::fs::write(project.root().join("go"), "").unwrap();
-    assert_eq!(end(&mut bad).code(), Some(24), "nothing was changed");
+    assert_eq!(end(&mut bad).code(), Some(20));
     until(|| get("/metrics").contains("guard_run_in_progress 0"));
     for figure in [
         "guard_deployments 2",
         "guard_deployments_successful 1",
         "guard_rollbacks{cause=\"deploy-failed\"} 1",
-        "guard_last_run_exit_code 24",
+        "guard_last_run_exit_code 20",
         "guard_known_good_backup_timestamp_seconds ",
         "guard_run_unfinished 0",
     ] {
