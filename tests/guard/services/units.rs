@@ -82,7 +82,7 @@ fn redis_saves_the_api_waits_for_it_and_prometheus_is_reloaded() {
 
     // Killed in between, and gone on with.
     machine.write("/srv/halt", "before_start");
-    machine.ok("cd /srv/shop; rm /srv/log; (guard deploy --again --no-watcher -- sh deploy.sh >/srv/out 2>&1; :) & while [ ! -e /srv/reached ]; do sleep 0.1; done; pkill -9 -x guard; rm /srv/halt");
+    machine.ok("cd /srv/shop; rm /srv/log; (guard deploy --again --no-watcher -- sh deploy.sh >/srv/out 2>&1; :) & while [ ! -e /srv/reached ] && kill -0 $!; do sleep 0.1; done; cat /srv/out; [ -e /srv/reached ] && pkill -9 -x guard && rm /srv/halt");
     assert_eq!(
         machine.sh("systemctl is-active api").text,
         "inactive",
