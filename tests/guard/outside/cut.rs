@@ -183,7 +183,11 @@ fn who_asks_may_be_killed_and_another_one_hears_the_rest() {
 fn a_guard_that_is_killed_at_the_host_is_finished_by_its_watcher_and_heard() {
     let sshd = Sshd::start();
     let line = sshd.line();
-    for (who, words) in [("guard", &GOOD[..]), ("keeper", &BAD), ("both", &BAD), ("guard", &BAD)] {
+    // The deploy command is at work when somebody is killed, however long that takes.
+    let held = "echo one; touch ../up; while [ ! -e ../go ]; do sleep 0.1; done; echo two";
+    let good = ["deploy", "--", "./deploy.sh", "all", held];
+    let bad = ["deploy", "--", "./deploy.sh", "all", "sick", held];
+    for (who, words) in [("guard", &good[..]), ("keeper", &bad), ("both", &bad), ("guard", &bad)] {
         let project = super::project("");
         let outside = tempfile::tempdir().unwrap();
         let guard = sshd.guard(&project, &line, outside.path());
@@ -195,6 +199,7 @@ fn a_guard_that_is_killed_at_the_host_is_finished_by_its_watcher_and_heard() {
                 .is_some_and(|run| run.join("watcher.json").exists())
         });
         project.until_journal_says("begun\":{\"step\":\"deploy\"", &mut going.child);
+        until(|| project.root().join("up").exists());
         let directory = project.directory();
         let theirs = processes(&format!("^guard .*{}", directory.display()));
         let keepers = processes(&format!("__outside keep {}", sshd.cache().display()));
@@ -205,6 +210,7 @@ fn a_guard_that_is_killed_at_the_host_is_finished_by_its_watcher_and_heard() {
         if who != "keeper" {
             kill(&theirs);
         }
+        std::fs::write(project.root().join("go"), "").unwrap();
         let (code, said) = going.end();
         let shown = format!("{who}: {code:?}\n{said}");
         assert_eq!(code, Some(code_of(&project)), "{shown}");
