@@ -189,8 +189,19 @@ fn tell(visit: &Visit, hello: &Hello, clock: &dyn Clock, send: Send<'_>) -> std:
 }
 
 fn last_word(visit: &Visit, end: End, send: Send<'_>) -> std::io::Result<Frame> {
-    for (name, bytes) in visit.files().unwrap_or_default() {
-        send(&Frame::File(name, bytes))?;
+    match visit.files() {
+        Ok(files) => {
+            for (name, bytes) in files {
+                send(&Frame::File(name, bytes))?;
+            }
+        }
+        Err(error) => {
+            let line = format!(
+                "[WARN] the outputs and reports for CI stayed at the host: {}\n",
+                text::chain(&error)
+            );
+            send(&Frame::Err(line.into_bytes()))?;
+        }
     }
     Ok(match end {
         End::Exit(code) => Frame::Exit(code),

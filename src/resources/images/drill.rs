@@ -7,6 +7,7 @@ use crate::error::{ResourceError, Result};
 use guard_model::drill::{Census, Counts, Part};
 use guard_system::context::Context;
 use guard_system::docker::{docker, explained};
+use guard_system::processes::CallError;
 
 /// Service, image and the name that the image was asked for by, of each container.
 const FORM: &str = "{{index .Config.Labels \"com.docker.compose.service\"}}\t{{.Image}}\t{{.Config.Image}}";
@@ -41,8 +42,15 @@ impl Drills for super::Images {
         }
         for name in names.iter().filter(|name| !name.contains("sha256:")) {
             let call = docker().args(["image", "inspect", "--format", "{{.Id}}", name]);
-            // A name that stands for nothing is told as that.
-            let found = cx.output(&call).map(|output| output.text()).unwrap_or_default();
+            let found = match cx.output(&call) {
+                Ok(output) => output.text(),
+                // A name that stands for nothing is told as that; an engine that does not answer is no proof of anything.
+                Err(CallError::Exit { stderr, .. }) if stderr.to_lowercase().contains("no such image") => String::new(),
+                Err(error) => {
+                    let what = format!("could not ask the engine what {name} is");
+                    return Err(ResourceError::because(what, explained(error)));
+                }
+            };
             told.insert(format!("name {name}"), found);
         }
         let parts = told.into_iter().map(|(name, digest)| {
