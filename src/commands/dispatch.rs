@@ -33,15 +33,7 @@ pub fn run(request: Request, global: &GlobalArgs, environment: Environment, comm
     };
     let outcome = bug::caught(|| answer(request, global, &session, command));
     let outcome = outcome.unwrap_or_else(|message| Err(Refusal::of_bug(&message, &session.style.program)));
-    let exit = match outcome {
-        Ok(exit) => exit,
-        Err(mut refusal) => {
-            session.place_next(&mut refusal);
-            session.reporter.account(&refusal.account);
-            session.tell_refusal(&refusal);
-            refusal.exit
-        }
-    };
+    let exit = outcome.unwrap_or_else(|refusal| session.told(refusal));
     session.conclude(exit);
     session.close();
     exit

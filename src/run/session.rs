@@ -251,7 +251,7 @@ impl Session {
 
     /// Sees to it that the command to run next is about this place: what is typed as it is told leads to the same project, file
     /// and environment.
-    pub fn place_next(&self, refusal: &mut Refusal) {
+    fn place_next(&self, refusal: &mut Refusal) {
         if let Some(next) = &mut refusal.account.next
             && let Some(rest) = next.command.strip_prefix("guard ")
             && !next.command.starts_with(&self.style.program)
@@ -260,8 +260,17 @@ impl Session {
         }
     }
 
+    /// Tells a refusal, with the command to run next as it can be typed here, and says with which code guard ends.
+    #[must_use]
+    pub fn told(&self, mut refusal: Refusal) -> ExitCode {
+        self.place_next(&mut refusal);
+        self.reporter.account(&refusal.account);
+        self.tell_refusal(&refusal);
+        refusal.exit
+    }
+
     /// Tells a refusal to whoever reads JSON.
-    pub fn tell_refusal(&self, refusal: &Refusal) {
+    fn tell_refusal(&self, refusal: &Refusal) {
         if self.style.json {
             let account = serde_json::to_value(&refusal.account).unwrap_or(Value::Null);
             let exit = refusal.exit.number();

@@ -43,12 +43,7 @@ pub fn ask(words: &[OsString], request: &Request, global: &GlobalArgs, environme
     };
     let outcome = bug::caught(|| answer(words, request, global, &session));
     let outcome = outcome.unwrap_or_else(|message| Err(Refusal::of_bug(&message, &session.style.program)));
-    let exit = outcome.unwrap_or_else(|mut refusal| {
-        session.place_next(&mut refusal);
-        session.reporter.account(&refusal.account);
-        session.tell_refusal(&refusal);
-        refusal.exit
-    });
+    let exit = outcome.unwrap_or_else(|refusal| session.told(refusal));
     session.close();
     exit
 }

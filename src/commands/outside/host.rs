@@ -323,12 +323,7 @@ fn follow_run(environment: Environment) -> ExitCode {
             "guard was killed before it had begun a run",
         )),
     };
-    let exit = outcome.unwrap_or_else(|mut refusal| {
-        session.place_next(&mut refusal);
-        session.reporter.account(&refusal.account);
-        session.tell_refusal(&refusal);
-        refusal.exit
-    });
+    let exit = outcome.unwrap_or_else(|refusal| session.told(refusal));
     session.close();
     exit
 }
